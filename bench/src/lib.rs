@@ -1,0 +1,1 @@
+//! Load generator, canned nodes and measurements of the gateway.

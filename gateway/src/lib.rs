@@ -1,0 +1,1 @@
+//! The gateway: many Meilisearch nodes behind one plain Meilisearch endpoint.

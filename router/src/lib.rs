@@ -1,0 +1,1 @@
+//! Pure routing: hashing, shards, placement, topology snapshots and covering sets.

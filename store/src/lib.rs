@@ -1,0 +1,1 @@
+//! The only durable writer: index registry, task registry and topology behind one interface.
