@@ -1,1 +1,21 @@
 //! Pure routing: hashing, shards, placement, topology snapshots and covering sets.
+//!
+//! Invariants: no IO, no clock, no async, no randomness. The same input gives the same output in every process,
+//! whatever order the nodes are listed in (apart from `NodeIndex`, which is the position in that list).
+//! `shard_of` and the encodings in `reserved` are written into stored documents and never change.
+
+pub mod reserved;
+
+mod assign;
+mod covering;
+mod placement;
+mod record;
+mod shard;
+mod topology;
+
+pub use covering::{CoveringSet, Leg, covering_set};
+pub use placement::Placement;
+pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardSet, ShardSetError, shard_filter, shard_of};
+pub use topology::{
+    CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex, Topology, TopologyError,
+};

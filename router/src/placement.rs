@@ -1,0 +1,182 @@
+//! Placement: which nodes own which shards of indexes with a given shard count.
+//!
+//! Invariants: in every group that has nodes, each shard has exactly `replication_factor` distinct owners, all of that
+//! group; no node is over the load bound; one group's placement depends on that group's nodes only.
+
+use crate::assign::{Member, assign};
+use crate::shard::{SHARDS_MAX, ShardSet};
+use crate::topology::{Node, NodeIndex, node_index};
+
+/// The owners of every shard in every group.
+///
+/// Owners are the best by weighted rendezvous score of (shard, node id), under a load bound: a node holds at most
+/// 1.25 times its fair share, `shards x replication factor x capacity / capacities of the group`. Where whole numbers
+/// make that impossible (4 shards over 3 nodes), the factor grows to the least one that leaves room for every copy.
+/// A node can hold a shard once only, so a capacity worth more than all shards counts as just that much, and what is
+/// left is shared among the others by their capacities.
+///
+/// Scores as in D. Thaler and C. Ravishankar, "Using name-based mappings to increase hit rates" (1998), weighted by the
+/// logarithm method of J. Schindelhauer and G. Schomaker (2005); the bound after V. Mirrokni, M. Thorup and
+/// M. Zadimoghaddam, "Consistent hashing with bounded loads" (2018).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    shards: u32,
+    replication_factor: u16,
+    /// Per group, `replication_factor` owners of each shard in turn; empty for a group without nodes.
+    owners: Vec<Vec<NodeIndex>>,
+    /// Per node.
+    held: Vec<ShardSet>,
+}
+
+impl Placement {
+    #[must_use]
+    pub fn shards(&self) -> u32 {
+        self.shards
+    }
+
+    /// The owners of a shard in a group, best first; none when the group has no nodes.
+    ///
+    /// # Panics
+    /// When `shard` is not below [`Placement::shards`] in a group with nodes.
+    #[must_use]
+    pub fn owners(&self, group: usize, shard: u32) -> &[NodeIndex] {
+        let Some(owners) = self.owners.get(group).filter(|owners| !owners.is_empty()) else { return &[] };
+        let per_shard = usize::from(self.replication_factor);
+        &owners[shard as usize * per_shard..][..per_shard]
+    }
+
+    /// The shards that a node owns.
+    ///
+    /// # Panics
+    /// When the index comes from a topology with more nodes.
+    #[must_use]
+    pub fn shards_of(&self, node: NodeIndex) -> &ShardSet {
+        &self.held[usize::from(node.0)]
+    }
+
+    pub(crate) fn owner_lists(&self) -> &[Vec<NodeIndex>] {
+        &self.owners
+    }
+
+    pub(crate) fn fresh(
+        nodes: &[Node],
+        groups: &[Vec<NodeIndex>],
+        replication_factor: u16,
+        shards: u32,
+    ) -> Placement {
+        let owners = groups
+            .iter()
+            .map(|members| {
+                let newcomers = vec![false; members.len()];
+                let kept = vec![Vec::new(); shards as usize];
+                place_group(nodes, members, replication_factor, kept, &newcomers)
+            })
+            .collect();
+        Placement::from_owners(nodes, replication_factor, shards, owners)
+    }
+
+    /// The placement after a change of nodes. `renumbered` gives each old node's new index, none when it left its
+    /// group; `unchanged` says which groups have the same nodes with the same capacities as before.
+    pub(crate) fn moved(
+        &self,
+        nodes: &[Node],
+        groups: &[Vec<NodeIndex>],
+        renumbered: &[Option<NodeIndex>],
+        unchanged: &[bool],
+    ) -> Placement {
+        let owners = groups
+            .iter()
+            .enumerate()
+            .map(|(group, members)| {
+                let now = |old: &NodeIndex| renumbered[usize::from(old.0)];
+                if unchanged[group] {
+                    return self.owners[group].iter().filter_map(now).collect();
+                }
+                let local = |new: NodeIndex| members.iter().position(|&member| member == new);
+                let kept: Vec<Vec<usize>> = (0..self.shards)
+                    .map(|shard| self.owners(group, shard).iter().filter_map(now).filter_map(local).collect())
+                    .collect();
+                let stayed: Vec<NodeIndex> = renumbered.iter().flatten().copied().collect();
+                // Nobody is new in a group that did not exist: its first placement is a fresh one.
+                let existed = self.owners.get(group).is_some_and(|owners| !owners.is_empty());
+                let newcomers: Vec<bool> =
+                    members.iter().map(|member| existed && !stayed.contains(member)).collect();
+                place_group(nodes, members, self.replication_factor, kept, &newcomers)
+            })
+            .collect();
+        Placement::from_owners(nodes, self.replication_factor, self.shards, owners)
+    }
+
+    /// A placement read back from storage, or what is wrong with it. The load bound is not checked: a stored
+    /// placement above it is unbalanced but routes every document right.
+    pub(crate) fn checked(
+        nodes: &[Node],
+        groups: &[Vec<NodeIndex>],
+        replication_factor: u16,
+        shards: u32,
+        owners: Vec<Vec<NodeIndex>>,
+    ) -> Result<Placement, &'static str> {
+        if !(1..=SHARDS_MAX).contains(&shards) {
+            return Err("its shard count is out of range");
+        }
+        if owners.len() != groups.len() {
+            return Err("it has another number of groups");
+        }
+        let per_shard = usize::from(replication_factor);
+        for (members, owners) in groups.iter().zip(&owners) {
+            let expected = if members.is_empty() { 0 } else { shards as usize * per_shard };
+            if owners.len() != expected {
+                return Err("a group has another number of owners");
+            }
+            if !owners.iter().all(|owner| members.contains(owner)) {
+                return Err("an owner is outside its group");
+            }
+            let repeats = |owners: &[NodeIndex]| {
+                owners.iter().enumerate().any(|(position, owner)| owners[..position].contains(owner))
+            };
+            if owners.chunks_exact(per_shard).any(repeats) {
+                return Err("a shard has the same owner twice");
+            }
+        }
+        Ok(Placement::from_owners(nodes, replication_factor, shards, owners))
+    }
+
+    fn from_owners(
+        nodes: &[Node],
+        replication_factor: u16,
+        shards: u32,
+        owners: Vec<Vec<NodeIndex>>,
+    ) -> Placement {
+        let mut held = vec![ShardSet::new(); nodes.len()];
+        for group in &owners {
+            for (shard, owners) in (0..shards).zip(group.chunks_exact(usize::from(replication_factor))) {
+                for owner in owners {
+                    held[usize::from(owner.0)].insert(shard);
+                }
+            }
+        }
+        Placement { shards, replication_factor, owners, held }
+    }
+}
+
+fn place_group(
+    nodes: &[Node],
+    members: &[NodeIndex],
+    replication_factor: u16,
+    kept: Vec<Vec<usize>>,
+    newcomers: &[bool],
+) -> Vec<NodeIndex> {
+    if members.is_empty() {
+        return Vec::new();
+    }
+    let described: Vec<Member<'_>> = members
+        .iter()
+        .zip(newcomers)
+        .map(|(&member, &newcomer)| {
+            let node = &nodes[usize::from(member.0)];
+            Member { id: &node.id, capacity: node.capacity, newcomer }
+        })
+        .collect();
+    let assigned = assign(&described, usize::from(replication_factor), kept);
+    assigned.into_iter().flatten().map(|local| node_index(usize::from(members[local].0))).collect()
+}

@@ -1,0 +1,247 @@
+//! Topology: the nodes, their groups, the replication factor and every stored placement, as one immutable snapshot.
+//!
+//! Invariants: node ids are unique; every group that has nodes has at least `replication_factor` of them; there is
+//! one placement per shard count; a change makes a new `Topology` with the next version and leaves this one as it is.
+
+use crate::SHARDS_MAX;
+use crate::placement::Placement;
+use crate::record::TopologyRecord;
+use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The most nodes in one topology.
+pub const NODES_MAX: usize = 4_096;
+/// The most replica groups; group numbers are below it.
+pub const GROUPS_MAX: u16 = 64;
+/// The least capacity weight of a node.
+pub const CAPACITY_MIN: f64 = 0.001;
+/// The greatest capacity weight of a node.
+pub const CAPACITY_MAX: f64 = 1_000.0;
+
+/// The position of a node in [`Topology::nodes`]; stable inside one topology version only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeIndex(pub u16);
+
+const _: () = assert!(NODES_MAX <= u16::MAX as usize);
+
+/// One Meilisearch server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Stable for the node's life; placement hashes it, so another id is another node.
+    pub id: String,
+    pub url: String,
+    /// Number of its replica group, below [`GROUPS_MAX`].
+    pub group: u16,
+    /// Weight of its share of the group's shards, [`CAPACITY_MIN`] to [`CAPACITY_MAX`].
+    #[serde(default = "capacity_default")]
+    pub capacity: f64,
+}
+
+/// An immutable snapshot. Its serialised form carries the stored placements and is checked when read back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "TopologyRecord", try_from = "TopologyRecord")]
+pub struct Topology {
+    pub version: u64,
+    pub replication_factor: u16,
+    pub nodes: Vec<Node>,
+    groups: Vec<Vec<NodeIndex>>,
+    /// Sorted by shard count.
+    placements: Vec<Arc<Placement>>,
+}
+
+/// Why a set of nodes is no topology.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TopologyError {
+    #[error("a topology needs at least one node")]
+    NoNodes,
+    #[error("{count} nodes are too many: at most {NODES_MAX} are allowed")]
+    TooManyNodes { count: usize },
+    #[error("a node has an empty id")]
+    EmptyId,
+    #[error("node id `{id}` is used twice")]
+    DuplicateId { id: String },
+    #[error("node `{id}` is in group {group}: group numbers are below {GROUPS_MAX}")]
+    GroupOutOfRange { id: String, group: u16 },
+    #[error("node `{id}` has capacity {capacity}: allowed is {CAPACITY_MIN} to {CAPACITY_MAX}")]
+    BadCapacity { id: String, capacity: f64 },
+    #[error("the replication factor must be at least 1")]
+    ReplicationFactorZero,
+    #[error("group {group} has {size} nodes, fewer than the replication factor {replication_factor}")]
+    GroupTooSmall { group: u16, size: usize, replication_factor: u16 },
+    #[error("the stored placement for {shards} shards is damaged: {reason}")]
+    DamagedPlacement { shards: u32, reason: &'static str },
+}
+
+impl Topology {
+    /// The first version (1) of a topology, without placements.
+    ///
+    /// # Errors
+    /// See [`TopologyError`]; the first problem found is named.
+    pub fn new(nodes: Vec<Node>, replication_factor: u16) -> Result<Topology, TopologyError> {
+        let groups = validated_groups(&nodes, replication_factor)?;
+        Ok(Topology { version: 1, replication_factor, nodes, groups, placements: Vec::new() })
+    }
+
+    /// The nodes of every group, indexed by group number and sorted by node id. A number that no node uses has an
+    /// empty list: groups keep their numbers when another group is removed.
+    #[must_use]
+    pub fn groups(&self) -> &[Vec<NodeIndex>] {
+        &self.groups
+    }
+
+    /// The numbers of the groups that have nodes, ascending.
+    pub fn group_numbers(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.groups.len()).filter(|&group| !self.groups[group].is_empty())
+    }
+
+    /// # Panics
+    /// When the index comes from a topology with more nodes.
+    #[must_use]
+    pub fn node(&self, index: NodeIndex) -> &Node {
+        &self.nodes[usize::from(index.0)]
+    }
+
+    /// Where the node with this id stands in this version.
+    #[must_use]
+    pub fn index_of(&self, id: &str) -> Option<NodeIndex> {
+        let position = self.nodes.iter().position(|node| node.id == id)?;
+        Some(node_index(position))
+    }
+
+    /// The stored placement of indexes of `shards` shards.
+    #[must_use]
+    pub fn placement(&self, shards: u32) -> Option<&Arc<Placement>> {
+        let position = self.placements.binary_search_by_key(&shards, |placement| placement.shards()).ok()?;
+        Some(&self.placements[position])
+    }
+
+    /// All stored placements, by ascending shard count.
+    #[must_use]
+    pub fn placements(&self) -> &[Arc<Placement>] {
+        &self.placements
+    }
+
+    /// The next version, with a placement for indexes of `shards` shards; one that is stored already stays as it is.
+    ///
+    /// # Panics
+    /// When `shards` is 0 or over [`SHARDS_MAX`].
+    #[must_use]
+    pub fn with_placement_for(&self, shards: u32) -> Topology {
+        assert!((1..=SHARDS_MAX).contains(&shards), "an index has 1 to {SHARDS_MAX} shards");
+        let mut next = self.clone();
+        next.version += 1;
+        if let Err(position) = next.placements.binary_search_by_key(&shards, |placement| placement.shards()) {
+            let placement = Placement::fresh(&next.nodes, &next.groups, self.replication_factor, shards);
+            next.placements.insert(position, Arc::new(placement));
+        }
+        next
+    }
+
+    /// The next version, over other nodes. Nodes are matched by id and group, and every stored placement changes by
+    /// the least movement: a newcomer draws up to its fair share, a leaver's copies go to the others, and further
+    /// copies move only where the load bound (see [`Placement`]) would not hold otherwise. Groups whose nodes do not
+    /// change keep their placement exactly.
+    ///
+    /// # Errors
+    /// See [`TopologyError`]; this topology stays valid.
+    pub fn with_nodes(&self, nodes: Vec<Node>) -> Result<Topology, TopologyError> {
+        let groups = validated_groups(&nodes, self.replication_factor)?;
+        let mut next = Topology {
+            version: self.version + 1,
+            replication_factor: self.replication_factor,
+            nodes,
+            groups,
+            placements: Vec::new(),
+        };
+        let now_at: AHashMap<(&str, u16), NodeIndex> = next
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(at, node)| ((&*node.id, node.group), node_index(at)))
+            .collect();
+        let renumbered: Vec<Option<NodeIndex>> =
+            self.nodes.iter().map(|node| now_at.get(&(&*node.id, node.group)).copied()).collect();
+        let unchanged: Vec<bool> =
+            (0..next.groups.len()).map(|group| self.same_group(&next, group)).collect();
+        next.placements = self
+            .placements
+            .iter()
+            .map(|placement| Arc::new(placement.moved(&next.nodes, &next.groups, &renumbered, &unchanged)))
+            .collect();
+        Ok(next)
+    }
+
+    pub(crate) fn from_parts(
+        version: u64,
+        replication_factor: u16,
+        nodes: Vec<Node>,
+        placements: Vec<Arc<Placement>>,
+    ) -> Result<Topology, TopologyError> {
+        let groups = validated_groups(&nodes, replication_factor)?;
+        Ok(Topology { version, replication_factor, nodes, groups, placements })
+    }
+
+    /// Whether the group has the same nodes with the same capacities in both topologies.
+    fn same_group(&self, other: &Topology, group: usize) -> bool {
+        let Some(members) = self.groups.get(group) else { return false };
+        let theirs = &other.groups[group];
+        members.len() == theirs.len()
+            && members.iter().zip(theirs).all(|(&mine, &theirs)| {
+                let (mine, theirs) = (self.node(mine), other.node(theirs));
+                mine.id == theirs.id && mine.capacity.total_cmp(&theirs.capacity).is_eq()
+            })
+    }
+}
+
+pub(crate) fn node_index(position: usize) -> NodeIndex {
+    NodeIndex(u16::try_from(position).expect("a topology has at most NODES_MAX nodes"))
+}
+
+fn capacity_default() -> f64 {
+    1.0
+}
+
+pub(crate) fn validated_groups(
+    nodes: &[Node],
+    replication_factor: u16,
+) -> Result<Vec<Vec<NodeIndex>>, TopologyError> {
+    if nodes.is_empty() {
+        return Err(TopologyError::NoNodes);
+    }
+    if nodes.len() > NODES_MAX {
+        return Err(TopologyError::TooManyNodes { count: nodes.len() });
+    }
+    if replication_factor == 0 {
+        return Err(TopologyError::ReplicationFactorZero);
+    }
+    let mut seen = ahash::AHashSet::with_capacity(nodes.len());
+    let mut groups: Vec<Vec<NodeIndex>> = Vec::new();
+    for (position, node) in nodes.iter().enumerate() {
+        let id = || node.id.clone();
+        if node.id.is_empty() {
+            return Err(TopologyError::EmptyId);
+        }
+        if !seen.insert(&*node.id) {
+            return Err(TopologyError::DuplicateId { id: id() });
+        }
+        if node.group >= GROUPS_MAX {
+            return Err(TopologyError::GroupOutOfRange { id: id(), group: node.group });
+        }
+        if !(CAPACITY_MIN..=CAPACITY_MAX).contains(&node.capacity) {
+            return Err(TopologyError::BadCapacity { id: id(), capacity: node.capacity });
+        }
+        let group = usize::from(node.group);
+        if group >= groups.len() {
+            groups.resize(group + 1, Vec::new());
+        }
+        groups[group].push(node_index(position));
+    }
+    for (group, members) in (0..GROUPS_MAX).zip(&mut groups) {
+        if (1..usize::from(replication_factor)).contains(&members.len()) {
+            return Err(TopologyError::GroupTooSmall { group, size: members.len(), replication_factor });
+        }
+        members.sort_unstable_by(|one, two| nodes[usize::from(one.0)].id.cmp(&nodes[usize::from(two.0)].id));
+    }
+    Ok(groups)
+}

@@ -1,0 +1,9 @@
+//! Tests of routing: pinned encodings, properties over random clusters, and limits of what is accepted.
+//!
+//! Invariants: every run uses the same seeds, so a failure repeats; nothing waits and nothing touches the network.
+
+mod covering;
+mod encoding;
+mod placement;
+mod random;
+mod topology;
