@@ -1,1 +1,29 @@
-//! The only durable writer: index registry, task registry and topology behind one interface.
+//! The only durable writer: index registry, task registry, topology and small named tables behind
+//! one handle.
+//!
+//! - A `Store` is a pair of bounded channels to a backend's thread; it never blocks its caller.
+//! - A write is answered after the disk has synced it, so what was answered survives `kill -9`.
+//! - A read never waits for a sync. It sees every write that was answered before the read was
+//!   sent, and may see one that is applied and about to be answered.
+//! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
+//! - The crate knows no HTTP and reads no clock; callers bring the times.
+
+mod command;
+mod error;
+mod handle;
+mod limits;
+mod record;
+mod sled_backend;
+mod task;
+mod task_dates;
+mod task_index;
+
+pub use error::{OpenError, StoreError};
+pub use handle::{Reply, Store, StoreThread};
+pub use limits::{QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX};
+pub use record::{IndexRecord, Record, Table, Versioned};
+pub use sled_backend::open_sled;
+pub use task::{
+    NewTask, NodeTask, TaskChange, TaskError, TaskKind, TaskOwner, TaskPage, TaskQuery, TaskRecord,
+    TaskStatus, UnknownName,
+};

@@ -1,0 +1,48 @@
+//! What a handle asks of a backend's thread: two closed sets of commands, each carrying the sender
+//! its answer goes to. A backend owns an `Inbox` and must answer every command or drop its sender,
+//! which the caller sees as `Closed`.
+
+use crossbeam::channel::Receiver;
+use futures_channel::oneshot;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{
+    IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord, Versioned,
+};
+
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Answered at once, also while a sync is under way.
+pub(crate) enum Read {
+    Topology { answer: Answer<Option<Versioned<Value>>> },
+    Indexes { answer: Answer<Vec<IndexRecord>> },
+    Index { uid: String, answer: Answer<Option<IndexRecord>> },
+    Task { uid: u32, answer: Answer<Option<TaskRecord>> },
+    Tasks { query: TaskQuery, answer: Answer<TaskPage> },
+    TaskUids { query: TaskQuery, answer: Answer<Vec<u32>> },
+    UnfinishedTasks { answer: Answer<Vec<TaskRecord>> },
+    Record { table: Table, key: String, answer: Answer<Option<Record>> },
+    Records { table: Table, after: Option<String>, limit: usize, answer: Answer<Vec<Record>> },
+}
+
+/// Answered after the sync that makes it durable.
+pub(crate) enum Write {
+    PutTopology { expected: Option<u64>, version: u64, value: Value, answer: Answer<()> },
+    PutIndex { record: Box<IndexRecord>, expected_revision: Option<u64>, answer: Answer<u64> },
+    DeleteIndex { uid: String, expected_revision: u64, answer: Answer<()> },
+    CreateTask { new: Box<NewTask>, answer: Answer<TaskRecord> },
+    UpdateTask { uid: u32, change: Box<TaskChange>, answer: Answer<TaskRecord> },
+    DeleteTasks { uids: Vec<u32>, answer: Answer<Vec<u32>> },
+    PruneTasks { finished_before: OffsetDateTime, count_max: usize, answer: Answer<usize> },
+    PutRecord { table: Table, key: String, value: Value, expected_revision: Option<u64>, answer: Answer<u64> },
+    DeleteRecord { table: Table, key: String, expected_revision: u64, answer: Answer<()> },
+}
+
+/// The receiving ends of a `Store`.
+pub(crate) struct Inbox {
+    pub(crate) reads: Receiver<Read>,
+    pub(crate) writes: Receiver<Write>,
+    /// Readable or disconnected when the store shall stop.
+    pub(crate) stop: Receiver<()>,
+}

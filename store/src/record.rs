@@ -1,0 +1,65 @@
+//! Records other than tasks: the index registry, versioned values and the generic tables.
+//! Revisions are positive, grow with every write in the whole store and are never handed out
+//! twice, so a record that was deleted and made again cannot be mistaken for the old one.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// A value with the version its writer gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versioned<T> {
+    pub version: u64,
+    pub value: T,
+}
+
+/// One index as the gateway knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexRecord {
+    pub uid: String,
+    /// The index's name on the nodes.
+    pub node_uid: String,
+    pub primary_key: Option<String>,
+    pub shards: u32,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+    /// The part of the user's settings that the gateway owns.
+    pub settings: serde_json::Value,
+    pub settings_version: u64,
+    /// Set by the store; what a caller writes here is ignored.
+    pub revision: u64,
+}
+
+/// The name of a generic table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Table(&'static str);
+
+impl Table {
+    /// Names a table: 1 to 32 of `a-z` and `_`.
+    ///
+    /// # Panics
+    /// On any other name; in a `const`, where names belong, that is a compile error.
+    pub const fn named(name: &'static str) -> Table {
+        let bytes = name.as_bytes();
+        assert!(!bytes.is_empty() && bytes.len() <= 32, "a table's name has 1 to 32 bytes");
+        let mut position = 0;
+        while position < bytes.len() {
+            assert!(matches!(bytes[position], b'a'..=b'z' | b'_'), "a table's name is made of a-z and _");
+            position += 1;
+        }
+        Table(name)
+    }
+
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// One record of a generic table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub key: String,
+    pub value: serde_json::Value,
+    pub revision: u64,
+}

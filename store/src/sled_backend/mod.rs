@@ -1,0 +1,174 @@
+//! The embedded backend: sled in one directory, owned by one process.
+//! - `lock` is held while the store is open; `format` names the version of everything else and is
+//!   read before sled touches a file; `sled/` holds the data.
+//! - A directory with other content is refused and left as it is.
+//! - The `meta` tree repeats the version, so a lost `sled/` is noticed instead of starting empty.
+
+mod codec;
+mod tables;
+mod worker;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use crate::handle::{Store, StoreThread, connect};
+use crate::limits::SLED_CACHE_BYTES;
+use crate::{OpenError, StoreError};
+use tables::Tables;
+
+const FORMAT_VERSION: u32 = 1;
+const FORMAT_PREFIX: &str = "miroir store format ";
+
+const LOCK_FILE: &str = "lock";
+const FORMAT_FILE: &str = "format";
+const FORMAT_FILE_NEW: &str = "format.new";
+const SLED_DIRECTORY: &str = "sled";
+
+/// Records per leaf, the unit that a sync writes. sled fixes it when a database is made.
+const LEAF_FANOUT: usize = 128;
+
+type Database = sled::Db<LEAF_FANOUT>;
+type Tree = sled::Tree<LEAF_FANOUT>;
+
+/// Opens the store in the directory `path`, creating it when there is nothing, and starts its
+/// thread. Blocks: recovery reads every task once.
+pub fn open_sled(path: &Path) -> Result<(Store, StoreThread), OpenError> {
+    let site = Site { path };
+    let version = site.inspect()?;
+    let lock = site.lock()?;
+    let database = site.open_database()?;
+    let tables = site.read(|| Tables::open(&database, version.is_some()))?;
+    if version.is_none() {
+        site.write_version().map_err(|source| site.io(source))?;
+    }
+    let (store, inbox, stop) = connect();
+    let thread = worker::spawn(database, tables, inbox, lock).map_err(|source| site.io(source))?;
+    Ok((store, StoreThread::new(stop, thread)))
+}
+
+/// Why the tables inside an open database were refused.
+enum Refusal {
+    Corrupt(String),
+    NewerVersion(u32),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        Refusal::Corrupt(error.to_string())
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::Corrupt(first_line(&error.to_string()))
+    }
+}
+
+/// The directory being opened; gives every error its path.
+struct Site<'path> {
+    path: &'path Path,
+}
+
+impl Site<'_> {
+    /// The format version found, `None` where a store is yet to be made. Writes nothing.
+    fn inspect(&self) -> Result<Option<u32>, OpenError> {
+        match fs::metadata(self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.io(error)),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(OpenError::NotADirectory { path: self.path.to_owned() });
+            }
+            Ok(_) => {}
+        }
+        let text = match fs::read(self.path.join(FORMAT_FILE)) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.inspect_unmarked(),
+            Err(error) => return Err(self.io(error)),
+        };
+        let version = text.strip_prefix(FORMAT_PREFIX).and_then(|version| version.trim_end().parse().ok());
+        match version {
+            None => Err(self.corrupt(format!("the file `{FORMAT_FILE}` is not readable"))),
+            Some(found) if found > FORMAT_VERSION => Err(self.newer(found)),
+            Some(_) if !self.path.join(SLED_DIRECTORY).is_dir() => {
+                Err(self.corrupt(format!("the directory `{SLED_DIRECTORY}` is missing")))
+            }
+            Some(found) => Ok(Some(found)),
+        }
+    }
+
+    /// A directory without a format file is either empty, or ours from a first start that was cut
+    /// short, or somebody else's.
+    fn inspect_unmarked(&self) -> Result<Option<u32>, OpenError> {
+        for entry in fs::read_dir(self.path).map_err(|source| self.io(source))? {
+            let name = entry.map_err(|source| self.io(source))?.file_name();
+            if ![LOCK_FILE, FORMAT_FILE_NEW, SLED_DIRECTORY].map(OsStr::new).contains(&name.as_os_str()) {
+                return Err(self.corrupt(format!("it holds `{}` and no store", name.to_string_lossy())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn lock(&self) -> Result<File, OpenError> {
+        fs::create_dir_all(self.path).map_err(|source| self.io(source))?;
+        let lock = File::options().create(true).truncate(false).write(true).open(self.path.join(LOCK_FILE));
+        let lock = lock.map_err(|source| self.io(source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: self.path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(self.io(source)),
+        }
+    }
+
+    fn open_database(&self) -> Result<Database, OpenError> {
+        let config = sled::Config::new()
+            .path(self.path.join(SLED_DIRECTORY))
+            .flush_every_ms(None)
+            .cache_capacity_bytes(SLED_CACHE_BYTES);
+        self.read(|| config.open().map_err(Refusal::from))
+    }
+
+    /// sled answers some kinds of damage with a panic; here that is one more way to be corrupt.
+    fn read<T>(&self, act: impl FnOnce() -> Result<T, Refusal>) -> Result<T, OpenError> {
+        match catch_unwind(AssertUnwindSafe(act)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Refusal::Corrupt(reason))) => Err(self.corrupt(reason)),
+            Ok(Err(Refusal::NewerVersion(found))) => Err(self.newer(found)),
+            Err(_) => Err(self.corrupt("its files contradict each other".to_owned())),
+        }
+    }
+
+    /// The last step of making a store, atomic by rename.
+    fn write_version(&self) -> io::Result<()> {
+        let fresh = self.path.join(FORMAT_FILE_NEW);
+        let mut file = File::create(&fresh)?;
+        writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}")?;
+        file.sync_all()?;
+        fs::rename(&fresh, self.path.join(FORMAT_FILE))?;
+        File::open(self.path)?.sync_all()?;
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    fn io(&self, source: io::Error) -> OpenError {
+        OpenError::Io { path: self.owned(), source }
+    }
+
+    fn corrupt(&self, reason: String) -> OpenError {
+        OpenError::Corrupt { path: self.owned(), reason }
+    }
+
+    fn newer(&self, found: u32) -> OpenError {
+        OpenError::NewerVersion { path: self.owned(), found, known: FORMAT_VERSION }
+    }
+
+    fn owned(&self) -> PathBuf {
+        self.path.to_owned()
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

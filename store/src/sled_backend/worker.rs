@@ -1,0 +1,132 @@
+//! The store's thread: applies what waits, syncs once, answers all of it; and serves reads in
+//! between and while the sync, which runs on a second thread, is under way.
+//! - Only this thread writes to sled, and never during a sync: a group of writes is in one sync,
+//!   and a crash keeps or loses it whole.
+//! - A write is answered after its sync, also a refused one: what it was refused for is then durable.
+//! - A failed sync answers `Io` to its group and closes the store, for the disk's state is unknown.
+
+use std::fs::File;
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender, bounded, never, select};
+
+use super::tables::{Deferred, Tables};
+use super::{Database, first_line};
+use crate::StoreError;
+use crate::command::{Inbox, Write};
+use crate::limits::{QUEUE_LENGTH_MAX, WRITE_BATCH_MAX};
+
+pub(super) fn spawn(
+    database: Database,
+    tables: Tables,
+    inbox: Inbox,
+    lock: File,
+) -> io::Result<JoinHandle<Result<(), StoreError>>> {
+    let syncer = Syncer::spawn(database)?;
+    Builder::new().name("store".to_owned()).spawn(move || {
+        let mut worker = Worker { tables, inbox, syncer };
+        let outcome = worker.run();
+        let Worker { tables, inbox, syncer } = worker;
+        drop(inbox);
+        // sled syncs once more as its last handles go, so the lock is given up after them.
+        let stopped = syncer.stop();
+        drop(tables);
+        drop(lock);
+        outcome.and(stopped)
+    })
+}
+
+struct Worker {
+    tables: Tables,
+    inbox: Inbox,
+    syncer: Syncer,
+}
+
+struct Syncer {
+    requests: Sender<()>,
+    outcomes: Receiver<io::Result<()>>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    fn run(&mut self) -> Result<(), StoreError> {
+        loop {
+            select! {
+                recv(self.inbox.reads) -> read => match read {
+                    Ok(read) => self.tables.answer(read),
+                    Err(_) => break,
+                },
+                recv(self.inbox.writes) -> write => match write {
+                    Ok(write) => self.commit(write)?,
+                    Err(_) => break,
+                },
+                recv(self.inbox.stop) -> _ => break,
+            }
+        }
+        self.commit_waiting()
+    }
+
+    /// What waits when the store stops is still done; what comes in meanwhile may be refused.
+    fn commit_waiting(&mut self) -> Result<(), StoreError> {
+        let mut waiting = self.inbox.writes.len().min(QUEUE_LENGTH_MAX);
+        while waiting > 0
+            && let Ok(write) = self.inbox.writes.try_recv()
+        {
+            self.commit(write)?;
+            waiting = waiting.saturating_sub(WRITE_BATCH_MAX);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, first: Write) -> Result<(), StoreError> {
+        let mut group: Vec<Deferred> = vec![self.tables.apply(first)];
+        let more = self.inbox.writes.try_iter().take(WRITE_BATCH_MAX - 1);
+        group.extend(more.map(|write| self.tables.apply(write)));
+        let synced = if self.tables.take_dirty() { self.sync() } else { Ok(()) };
+        for answer in group {
+            answer(synced.as_ref().err());
+        }
+        synced
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let dead = || StoreError::Io("the sync thread died".to_owned());
+        self.syncer.requests.send(()).map_err(|_| dead())?;
+        let silent = never();
+        let mut reads = &self.inbox.reads;
+        loop {
+            select! {
+                recv(reads) -> read => match read {
+                    Ok(read) => self.tables.answer(read),
+                    Err(_) => reads = &silent,
+                },
+                recv(self.syncer.outcomes) -> outcome => {
+                    let outcome = outcome.map_err(|_| dead())?;
+                    return outcome.map_err(|error| StoreError::Io(first_line(&error.to_string())));
+                }
+            }
+        }
+    }
+}
+
+impl Syncer {
+    fn spawn(database: Database) -> io::Result<Syncer> {
+        let (requests, requests_inbox) = bounded(1);
+        let (outcomes_outbox, outcomes) = bounded(1);
+        let thread = Builder::new().name("store-sync".to_owned()).spawn(move || {
+            for () in requests_inbox {
+                let outcome = database.flush().map(|_statistics| ());
+                if outcomes_outbox.send(outcome).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Syncer { requests, outcomes, thread })
+    }
+
+    fn stop(self) -> Result<(), StoreError> {
+        drop(self.requests);
+        self.thread.join().map_err(|_| StoreError::Io("the sync thread died".to_owned()))
+    }
+}

@@ -1,0 +1,154 @@
+//! The task registry's in-memory index, the same for every backend: one bitmap of uids per status,
+//! kind, index and canceler, plus the dates. Rebuilt when a store opens, never stored.
+//! - Every uid is in exactly one status bitmap and one kind bitmap.
+
+use std::collections::BTreeMap;
+
+use roaring::{MultiOps, RoaringBitmap};
+use time::OffsetDateTime;
+
+use crate::task::{TaskKind, TaskQuery, TaskRecord, TaskStatus};
+use crate::task_dates::TaskDates;
+
+#[derive(Default)]
+pub(crate) struct TaskIndex {
+    all: RoaringBitmap,
+    statuses: BTreeMap<TaskStatus, RoaringBitmap>,
+    kinds: BTreeMap<TaskKind, RoaringBitmap>,
+    indexes: BTreeMap<String, RoaringBitmap>,
+    cancelers: BTreeMap<u32, RoaringBitmap>,
+    dates: TaskDates,
+}
+
+/// The uids of a page and what the answer says about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UidPage {
+    pub(crate) uids: Vec<u32>,
+    pub(crate) total: u64,
+    pub(crate) next: Option<u32>,
+}
+
+impl TaskIndex {
+    pub(crate) fn insert(&mut self, task: &TaskRecord) {
+        self.all.insert(task.uid);
+        self.statuses.entry(task.status).or_default().insert(task.uid);
+        self.kinds.entry(task.kind).or_default().insert(task.uid);
+        for index in task.indexes() {
+            match self.indexes.get_mut(index) {
+                Some(uids) => {
+                    uids.insert(task.uid);
+                }
+                None => {
+                    self.indexes.insert(index.to_owned(), RoaringBitmap::from([task.uid]));
+                }
+            }
+        }
+        if let Some(canceler) = task.canceled_by {
+            self.cancelers.entry(canceler).or_default().insert(task.uid);
+        }
+        self.dates.set(task);
+    }
+
+    pub(crate) fn remove(&mut self, task: &TaskRecord) {
+        self.forget_names(task);
+        self.all.remove(task.uid);
+        self.dates.remove(task.uid);
+    }
+
+    pub(crate) fn replace(&mut self, before: &TaskRecord, after: &TaskRecord) {
+        self.forget_names(before);
+        self.insert(after);
+    }
+
+    pub(crate) fn uid_max(&self) -> Option<u32> {
+        self.all.max()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.all.len()
+    }
+
+    /// The uids that match, whatever `from`, `limit` and `reverse` say.
+    pub(crate) fn select(&mut self, query: &TaskQuery) -> RoaringBitmap {
+        let mut selected = self.all.clone();
+        if let Some(uids) = &query.uids {
+            selected &= uids.iter().copied().collect::<RoaringBitmap>();
+        }
+        if let Some(statuses) = &query.statuses {
+            selected &= statuses.iter().filter_map(|status| self.statuses.get(status)).union();
+        }
+        if let Some(kinds) = &query.kinds {
+            selected &= kinds.iter().filter_map(|kind| self.kinds.get(kind)).union();
+        }
+        if let Some(indexes) = &query.index_uids {
+            selected &= indexes.iter().filter_map(|index| self.indexes.get(index)).union();
+        }
+        if let Some(cancelers) = &query.canceled_by {
+            selected &= cancelers.iter().filter_map(|canceler| self.cancelers.get(canceler)).union();
+        }
+        if !selected.is_empty()
+            && let Some(dated) = self.dates.select(query)
+        {
+            selected &= dated;
+        }
+        selected
+    }
+
+    pub(crate) fn page(&mut self, query: &TaskQuery) -> UidPage {
+        let mut selected = self.select(query);
+        let total = selected.len();
+        let limit = query.limit as usize;
+        let wanted = limit.saturating_add(1);
+        let mut uids: Vec<u32> = match (query.reverse, query.from) {
+            (true, from) => selected.range(from.unwrap_or(0)..).take(wanted).collect(),
+            (false, None) => selected.iter().rev().take(wanted).collect(),
+            (false, Some(from)) => {
+                selected.remove_range((std::ops::Bound::Excluded(from), std::ops::Bound::Unbounded));
+                selected.iter().rev().take(wanted).collect()
+            }
+        };
+        let next = if uids.len() > limit { uids.pop() } else { None };
+        UidPage { uids, total, next }
+    }
+
+    pub(crate) fn unfinished(&self) -> RoaringBitmap {
+        let unfinished = TaskStatus::ALL.into_iter().filter(|status| !status.is_finished());
+        unfinished.filter_map(|status| self.statuses.get(&status)).union()
+    }
+
+    /// Finished tasks, oldest uid first, that finished before `limit`.
+    pub(crate) fn prunable(&mut self, finished_before: OffsetDateTime, count_max: usize) -> Vec<u32> {
+        let finished = TaskStatus::ALL.into_iter().filter(|status| status.is_finished()).collect();
+        let query = TaskQuery {
+            statuses: Some(finished),
+            before_finished_at: Some(finished_before),
+            ..TaskQuery::default()
+        };
+        self.select(&query).iter().take(count_max).collect()
+    }
+
+    fn forget_names(&mut self, task: &TaskRecord) {
+        take_from(&mut self.statuses, &task.status, task.uid);
+        take_from(&mut self.kinds, &task.kind, task.uid);
+        for index in task.indexes() {
+            take_from(&mut self.indexes, index, task.uid);
+        }
+        if let Some(canceler) = &task.canceled_by {
+            take_from(&mut self.cancelers, canceler, task.uid);
+        }
+    }
+}
+
+/// An emptied bitmap goes away with its name, or names of deleted indexes would pile up.
+fn take_from<Name, Key>(bitmaps: &mut BTreeMap<Name, RoaringBitmap>, name: &Key, uid: u32)
+where
+    Name: Ord + std::borrow::Borrow<Key>,
+    Key: Ord + ?Sized,
+{
+    if let Some(uids) = bitmaps.get_mut(name) {
+        uids.remove(uid);
+        if uids.is_empty() {
+            bitmaps.remove(name);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What every backend must do: a table of cases, each run on a fresh store. A new backend adds one
+//! line at the end of this file.
+
+use serde_json::json;
+use store::StoreError::{Closed, Conflict, Full};
+use store::{
+    NodeTask, RECORD_BYTES_MAX, Table, TaskChange, TaskError, TaskKind, TaskOwner, TaskQuery, TaskStatus,
+    Versioned,
+};
+
+use crate::support::{Subject, at, finish, index_record, new_task, wait};
+
+const NOTES: Table = Table::named("notes");
+const NOTES_OLD: Table = Table::named("notes_old");
+
+const CASES: &[(&str, fn(&mut Subject))] = &[
+    ("a topology changes only from the version it was read at", topology),
+    ("an index changes only from the revision it was read at", indexes),
+    ("an index that was made again is not the old one", index_made_again),
+    ("tasks get uids from 0 without gaps and keep what they were given", task_creation),
+    ("a task change replaces what it names and nothing else", task_changes),
+    ("a task change that contradicts the record does nothing", task_conflicts),
+    ("unfinished tasks are listed oldest first", unfinished_tasks),
+    ("only finished tasks are pruned, oldest first, and uids are not reused", pruning),
+    ("only finished tasks are deleted", deletion),
+    ("generic records change only from the revision they were read at", records),
+    ("records of a table are listed by key, page by page", record_pages),
+    ("a record over its bound is refused and nothing is stored", too_large),
+    ("a reply may be dropped", dropped_reply),
+    ("a stopped store answers that it is closed", stopped),
+];
+
+fn check_backend(backend: fn() -> Subject) {
+    for (name, case) in CASES {
+        // Shown only when the case fails.
+        println!("case: {name}");
+        case(&mut backend());
+    }
+}
+
+fn topology(subject: &mut Subject) {
+    let put = |subject: &Subject, expected, version| {
+        wait(subject.store().put_topology(expected, version, json!({"version": version})))
+    };
+    assert_eq!(wait(subject.store().topology()), Ok(None));
+    let steps = [
+        (Some(1), 2, Err(Conflict)),
+        (None, 1, Ok(())),
+        (None, 2, Err(Conflict)),
+        (Some(2), 3, Err(Conflict)),
+        (Some(1), 1, Err(Conflict)),
+        (Some(1), 5, Ok(())),
+        (Some(5), 4, Err(Conflict)),
+    ];
+    for (expected, version, outcome) in steps {
+        assert_eq!(put(subject, expected, version), outcome, "{expected:?} to {version}");
+    }
+    subject.reopen();
+    let stored = Versioned { version: 5, value: json!({"version": 5}) };
+    assert_eq!(wait(subject.store().topology()), Ok(Some(stored)));
+}
+
+fn indexes(subject: &mut Subject) {
+    let store = subject.store().clone();
+    let mut movies = index_record("movies");
+    let first = wait(store.put_index(movies.clone(), None)).unwrap();
+    assert_eq!(wait(store.put_index(movies.clone(), None)), Err(Conflict));
+    assert_eq!(wait(store.put_index(movies.clone(), Some(first + 1))), Err(Conflict));
+    assert_eq!(wait(store.put_index(index_record("books"), Some(first))), Err(Conflict));
+    movies.primary_key = None;
+    movies.revision = 999;
+    let second = wait(store.put_index(movies.clone(), Some(first))).unwrap();
+    assert!(second > first);
+    let mut books = index_record("books");
+    books.revision = wait(store.put_index(books.clone(), None)).unwrap();
+    movies.revision = second;
+    subject.reopen();
+    let store = subject.store();
+    assert_eq!(wait(store.indexes()), Ok(vec![books.clone(), movies.clone()]));
+    assert_eq!(wait(store.index("movies")), Ok(Some(movies)));
+    assert_eq!(wait(store.index("movie")), Ok(None));
+    assert_eq!(wait(store.delete_index("movies", first)), Err(Conflict));
+    assert_eq!(wait(store.delete_index("movies", second)), Ok(()));
+    assert_eq!(wait(store.delete_index("movies", second)), Err(Conflict));
+    assert_eq!(wait(store.indexes()), Ok(vec![books]));
+}
+
+fn index_made_again(subject: &mut Subject) {
+    let first = wait(subject.store().put_index(index_record("movies"), None)).unwrap();
+    wait(subject.store().delete_index("movies", first)).unwrap();
+    subject.reopen();
+    let second = wait(subject.store().put_index(index_record("movies"), None)).unwrap();
+    assert!(second > first);
+    assert_eq!(wait(subject.store().delete_index("movies", first)), Err(Conflict));
+}
+
+fn task_creation(subject: &mut Subject) {
+    let mut new = new_task("movies", at(0));
+    new.custom_metadata = Some("import 7".to_owned());
+    new.owners = vec![TaskOwner { node: "n1".to_owned(), shards: vec![0, 3] }];
+    let replies: Vec<_> = (0..50).map(|_| subject.store().create_task(new.clone())).collect();
+    let created: Vec<_> = replies.into_iter().map(|reply| wait(reply).unwrap()).collect();
+    subject.reopen();
+    for (uid, task) in (0..).zip(&created) {
+        assert_eq!(task.uid, uid);
+        assert_eq!((task.status, task.accepted, task.revision), (TaskStatus::Enqueued, false, 1));
+        assert_eq!((&task.owners, &task.details), (&new.owners, &new.details));
+        assert_eq!(task.custom_metadata, new.custom_metadata);
+        assert_eq!(wait(subject.store().task(uid)), Ok(Some(task.clone())));
+    }
+    assert_eq!(wait(subject.store().task(50)), Ok(None));
+    assert_eq!(wait(subject.store().create_task(new)).unwrap().uid, 50);
+}
+
+fn task_changes(subject: &mut Subject) {
+    let created = wait(subject.store().create_task(new_task("movies", at(0)))).unwrap();
+    let error = TaskError {
+        message: "boom".to_owned(),
+        code: "internal".to_owned(),
+        kind: "internal".to_owned(),
+        link: "https://docs.meilisearch.com/errors#internal".to_owned(),
+    };
+    let node_task = NodeTask {
+        node: "n1".to_owned(),
+        uid: 7,
+        documents: 3,
+        status: TaskStatus::Failed,
+        details: Some(json!({"indexedDocuments": 0})),
+        error: Some(error.clone()),
+    };
+    let started = TaskChange {
+        expected_revision: Some(1),
+        status: Some(TaskStatus::Processing),
+        accepted: Some(true),
+        started_at: Some(at(1)),
+        node_tasks: Some(vec![node_task.clone()]),
+        ..TaskChange::default()
+    };
+    let mut expected = created;
+    expected.status = TaskStatus::Processing;
+    expected.accepted = true;
+    expected.started_at = Some(at(1));
+    expected.node_tasks = vec![node_task];
+    expected.revision = 2;
+    assert_eq!(wait(subject.store().update_task(0, started)), Ok(expected.clone()));
+    let failed = TaskChange {
+        error: Some(error.clone()),
+        details: Some(json!({"indexedDocuments": 0})),
+        canceled_by: Some(9),
+        ..finish(TaskStatus::Failed, at(2))
+    };
+    expected.status = TaskStatus::Failed;
+    expected.finished_at = Some(at(2));
+    expected.error = Some(error);
+    expected.details = Some(json!({"indexedDocuments": 0}));
+    expected.canceled_by = Some(9);
+    expected.revision = 3;
+    assert_eq!(wait(subject.store().update_task(0, failed)), Ok(expected.clone()));
+    subject.reopen();
+    assert_eq!(wait(subject.store().task(0)), Ok(Some(expected)));
+}
+
+fn task_conflicts(subject: &mut Subject) {
+    let store = subject.store();
+    wait(store.create_task(new_task("movies", at(0)))).unwrap();
+    let finished = wait(store.update_task(0, finish(TaskStatus::Succeeded, at(1)))).unwrap();
+    wait(store.create_task(new_task("movies", at(0)))).unwrap();
+    let to = |status| TaskChange { status: Some(status), ..TaskChange::default() };
+    let contradictions = [
+        (7, to(TaskStatus::Processing)),
+        (0, to(TaskStatus::Processing)),
+        (0, to(TaskStatus::Enqueued)),
+        (0, finish(TaskStatus::Failed, at(2))),
+        (0, TaskChange { expected_revision: Some(1), accepted: Some(true), ..TaskChange::default() }),
+        (1, to(TaskStatus::Succeeded)),
+        (1, TaskChange { finished_at: Some(at(3)), ..TaskChange::default() }),
+    ];
+    for (uid, change) in contradictions {
+        assert_eq!(wait(store.update_task(uid, change.clone())), Err(Conflict), "{uid} {change:?}");
+    }
+    assert_eq!(wait(store.task(0)), Ok(Some(finished)));
+    assert_eq!(wait(store.task(1)).unwrap().unwrap().revision, 1);
+}
+
+fn unfinished_tasks(subject: &mut Subject) {
+    for _ in 0..4 {
+        wait(subject.store().create_task(new_task("movies", at(0)))).unwrap();
+    }
+    wait(subject.store().update_task(1, finish(TaskStatus::Canceled, at(1)))).unwrap();
+    let processing = TaskChange { status: Some(TaskStatus::Processing), ..TaskChange::default() };
+    wait(subject.store().update_task(2, processing)).unwrap();
+    for _ in 0..2 {
+        let unfinished = wait(subject.store().unfinished_tasks()).unwrap();
+        assert_eq!(unfinished.iter().map(|task| task.uid).collect::<Vec<_>>(), [0, 2, 3]);
+        subject.reopen();
+    }
+}
+
+fn pruning(subject: &mut Subject) {
+    let store = subject.store();
+    for uid in 0..6_u32 {
+        wait(store.create_task(new_task("movies", at(0)))).unwrap();
+        if uid != 2 {
+            wait(store.update_task(uid, finish(TaskStatus::Succeeded, at(i64::from(uid))))).unwrap();
+        }
+    }
+    assert_eq!(wait(store.prune_tasks(at(0), 10)), Ok(0));
+    assert_eq!(wait(store.prune_tasks(at(4), 2)), Ok(2));
+    assert_eq!(wait(store.task_uids(TaskQuery::default())), Ok(vec![2, 3, 4, 5]));
+    assert_eq!(wait(store.prune_tasks(at(100), 10)), Ok(3));
+    for _ in 0..2 {
+        assert_eq!(wait(subject.store().task_uids(TaskQuery::default())), Ok(vec![2]));
+        assert_eq!(wait(subject.store().task(5)), Ok(None));
+        subject.reopen();
+    }
+    assert_eq!(wait(subject.store().create_task(new_task("movies", at(0)))).unwrap().uid, 6);
+}
+
+fn deletion(subject: &mut Subject) {
+    let store = subject.store();
+    for _ in 0..4 {
+        wait(store.create_task(new_task("movies", at(0)))).unwrap();
+    }
+    wait(store.update_task(3, finish(TaskStatus::Failed, at(1)))).unwrap();
+    wait(store.update_task(1, finish(TaskStatus::Canceled, at(1)))).unwrap();
+    assert_eq!(wait(store.delete_tasks(vec![3, 0, 9, 1, 3])), Ok(vec![1, 3]));
+    assert_eq!(wait(store.delete_tasks(vec![3, 0])), Ok(vec![]));
+    subject.reopen();
+    assert_eq!(wait(subject.store().task_uids(TaskQuery::default())), Ok(vec![0, 2]));
+    assert_eq!(wait(subject.store().create_task(new_task("movies", at(0)))).unwrap().uid, 4);
+}
+
+fn records(subject: &mut Subject) {
+    let store = subject.store();
+    assert_eq!(wait(store.record(NOTES, "a")), Ok(None));
+    assert_eq!(wait(store.put_record(NOTES, "a", json!(1), Some(1))), Err(Conflict));
+    let first = wait(store.put_record(NOTES, "a", json!(1), None)).unwrap();
+    assert_eq!(wait(store.put_record(NOTES, "a", json!(2), None)), Err(Conflict));
+    let second = wait(store.put_record(NOTES, "a", json!({"n": 2}), Some(first))).unwrap();
+    assert_eq!(wait(store.delete_record(NOTES, "a", first)), Err(Conflict));
+    assert_eq!(wait(store.delete_record(NOTES_OLD, "a", second)), Err(Conflict));
+    subject.reopen();
+    let store = subject.store();
+    let record = wait(store.record(NOTES, "a")).unwrap().unwrap();
+    assert_eq!((record.value, record.revision), (json!({"n": 2}), second));
+    assert_eq!(wait(store.delete_record(NOTES, "a", second)), Ok(()));
+    assert_eq!(wait(store.record(NOTES, "a")), Ok(None));
+    let third = wait(store.put_record(NOTES, "a", json!(3), None)).unwrap();
+    assert!(first < second && second < third);
+}
+
+fn record_pages(subject: &mut Subject) {
+    let store = subject.store();
+    for key in ["b", "", "aa", "a", "\u{10ffff}", "c/1"] {
+        wait(store.put_record(NOTES, key, json!(key), None)).unwrap();
+        wait(store.put_record(NOTES_OLD, key, json!("old"), None)).unwrap();
+    }
+    let pages: &[(Option<&str>, usize, &[&str])] = &[
+        (None, 100, &["", "a", "aa", "b", "c/1", "\u{10ffff}"]),
+        (None, 2, &["", "a"]),
+        (Some("a"), 2, &["aa", "b"]),
+        (Some("ab"), 1, &["b"]),
+        (Some("c/1"), 5, &["\u{10ffff}"]),
+        (Some("\u{10ffff}"), 5, &[]),
+        (None, 0, &[]),
+    ];
+    for (after, limit, keys) in pages {
+        let records = wait(store.records(NOTES, *after, *limit)).unwrap();
+        assert_eq!(records.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), *keys);
+        assert!(records.iter().all(|record| record.value == json!(record.key)));
+    }
+}
+
+fn too_large(subject: &mut Subject) {
+    let store = subject.store();
+    let large = json!("x".repeat(RECORD_BYTES_MAX));
+    assert_eq!(wait(store.put_record(NOTES, "a", large.clone(), None)), Err(Full));
+    let mut task = new_task("movies", at(0));
+    task.details = Some(large);
+    assert_eq!(wait(store.create_task(task)), Err(Full));
+    assert_eq!(wait(store.record(NOTES, "a")), Ok(None));
+    assert_eq!(wait(store.tasks(TaskQuery::default())).unwrap().total, 0);
+    assert_eq!(wait(store.create_task(new_task("movies", at(0)))).unwrap().uid, 0);
+}
+
+fn dropped_reply(subject: &mut Subject) {
+    drop(subject.store().create_task(new_task("movies", at(0))));
+    drop(subject.store().task(0));
+    let mut second = new_task("movies", at(1));
+    second.kind = TaskKind::DocumentDeletion;
+    assert_eq!(wait(subject.store().create_task(second)).unwrap().uid, 1);
+    subject.reopen();
+    assert_eq!(wait(subject.store().task(0)).unwrap().unwrap().enqueued_at, at(0));
+}
+
+fn stopped(subject: &mut Subject) {
+    let waiting: Vec<_> = (0..100).map(|_| subject.store().create_task(new_task("movies", at(0)))).collect();
+    let store = subject.stop();
+    for (uid, reply) in (0..).zip(waiting) {
+        assert_eq!(wait(reply).unwrap().uid, uid, "what waited when the store stopped is done");
+    }
+    assert_eq!(wait(store.task(0)), Err(Closed));
+    assert_eq!(wait(store.create_task(new_task("movies", at(0)))), Err(Closed));
+}
+
+#[test]
+fn sled_conforms() {
+    check_backend(Subject::sled);
+}

@@ -1,0 +1,160 @@
+//! Opening: a directory that is no store, damaged, newer or taken is refused in one clear line and
+//! stays as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use store::{OpenError, Table, TaskQuery, open_sled};
+use tempfile::TempDir;
+
+use crate::support::{at, index_record, new_task, open, wait};
+
+/// Refuses to open `path` with a message that starts with the store's path and has `part` in it,
+/// and leaves every file as it was.
+fn check_refused(path: &Path, part: &str) -> OpenError {
+    let before = files(path);
+    let error = open_sled(path).err().unwrap_or_else(|| panic!("opened, but expected: {part}"));
+    let line = error.to_string();
+    assert!(line.starts_with(&format!("store {}: ", path.display())), "{line}");
+    assert!(line.contains(part) && !line.contains('\n'), "{line}");
+    assert!(files(path) == before, "{line}: files changed");
+    error
+}
+
+fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(path) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        match fs::read(&path) {
+            Ok(bytes) => drop(found.insert(path, bytes)),
+            Err(_) => {
+                found.extend(files(&path));
+                found.insert(path, Vec::new());
+            }
+        }
+    }
+    found
+}
+
+/// A closed store with something in each of its trees.
+fn filled() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let (store, thread) = open(directory.path());
+    wait(store.create_task(new_task("movies", at(0)))).unwrap();
+    wait(store.put_index(index_record("movies"), None)).unwrap();
+    wait(store.put_record(Table::named("notes"), "a", 1.into(), None)).unwrap();
+    wait(store.put_topology(None, 1, 1.into())).unwrap();
+    thread.join().unwrap();
+    directory
+}
+
+#[test]
+fn a_store_is_made_where_there_is_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("deep/er");
+    let (store, thread) = open(&path);
+    assert_eq!(wait(store.tasks(TaskQuery::default())).unwrap().total, 0);
+    thread.join().unwrap();
+    assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "miroir store format 1\n");
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_finished() {
+    let directory = filled();
+    fs::rename(directory.path().join("format"), directory.path().join("format.new")).unwrap();
+    let (store, _thread) = open(directory.path());
+    assert_eq!(wait(store.tasks(TaskQuery::default())).unwrap().total, 1);
+    assert!(directory.path().join("format").exists());
+}
+
+#[test]
+fn a_file_is_not_a_store() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "text").unwrap();
+    assert!(matches!(check_refused(&path, "not a directory"), OpenError::NotADirectory { .. }));
+    assert_eq!(fs::read_to_string(path).unwrap(), "text");
+}
+
+#[test]
+fn somebody_elses_directory_is_not_a_store() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("thesis.tex"), "text").unwrap();
+    let error = check_refused(directory.path(), "it holds `thesis.tex` and no store");
+    assert!(matches!(error, OpenError::Corrupt { .. }));
+}
+
+#[test]
+fn a_store_is_opened_once() {
+    let directory = TempDir::new().unwrap();
+    let running = open(directory.path());
+    let error = open_sled(directory.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    drop(running);
+    open(directory.path());
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let directory = filled();
+    fs::write(directory.path().join("format"), "miroir store format 7\n").unwrap();
+    let error = check_refused(directory.path(), "written in format 7, this build reads formats up to 1");
+    assert!(matches!(error, OpenError::NewerVersion { found: 7, known: 1, .. }));
+}
+
+#[test]
+fn damage_is_refused() {
+    let cases: &[(&str, fn(&Path))] = &[
+        ("the file `format` is not readable", |path| fs::write(path.join("format"), "miroir").unwrap()),
+        ("the directory `sled` is missing", |path| fs::remove_dir_all(path.join("sled")).unwrap()),
+        ("damaged or not a store", |path| damage(&path.join("sled"), "durability_cookie")),
+        ("damaged or not a store", |path| damage(&path.join("sled/metadata"), "snapshot_")),
+    ];
+    for (part, act) in cases {
+        let directory = filled();
+        // The first open after a stop folds sled's log into a snapshot, which the cases need.
+        drop(open(directory.path()));
+        act(directory.path());
+        assert!(matches!(check_refused(directory.path(), part), OpenError::Corrupt { .. }));
+    }
+}
+
+/// These kinds of damage show only after sled has begun to tidy its files, so they may change.
+#[test]
+fn damage_inside_is_refused() {
+    let cases: &[fn(&Path)] = &[
+        |path| fs::remove_dir_all(path.join("metadata")).unwrap(),
+        |path| {
+            for entry in fs::read_dir(path.join("slabs")).unwrap() {
+                fs::write(entry.unwrap().path(), []).unwrap();
+            }
+        },
+        |path| {
+            for entry in fs::read_dir(path.join("slabs")).unwrap() {
+                flip(&entry.unwrap().path());
+            }
+        },
+    ];
+    for act in cases {
+        let directory = filled();
+        act(&directory.path().join("sled"));
+        let error = open_sled(directory.path()).err().unwrap();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+/// Flips bits in the one file of a directory whose name starts so.
+fn damage(directory: &Path, prefix: &str) {
+    let mut paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(prefix);
+    flip(&paths.find(named).unwrap_or_else(|| panic!("no {prefix} in {}", directory.display())));
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+    fs::write(path, bytes).unwrap();
+}

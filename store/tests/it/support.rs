@@ -1,0 +1,86 @@
+//! What the tests share: a store in a directory of its own, waiting for replies, sample records.
+
+use std::path::Path;
+
+use futures_lite::future::block_on;
+use serde_json::json;
+use store::{IndexRecord, NewTask, Reply, Store, StoreError, StoreThread, TaskChange, TaskKind, TaskStatus};
+use tempfile::TempDir;
+use time::{Duration, OffsetDateTime};
+
+/// A store that can be closed and opened again, whatever backend it is on.
+pub(crate) struct Subject {
+    open: Box<dyn Fn() -> (Store, StoreThread)>,
+    running: Option<(Store, StoreThread)>,
+}
+
+impl Subject {
+    pub(crate) fn new(open: impl Fn() -> (Store, StoreThread) + 'static) -> Subject {
+        let running = Some(open());
+        Subject { open: Box::new(open), running }
+    }
+
+    pub(crate) fn sled() -> Subject {
+        let directory = TempDir::new().unwrap();
+        Subject::new(move || open(directory.path()))
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.running.as_ref().unwrap().0
+    }
+
+    pub(crate) fn reopen(&mut self) {
+        let (_store, thread) = self.running.take().unwrap();
+        thread.join().unwrap();
+        self.running = Some((self.open)());
+    }
+
+    pub(crate) fn stop(&mut self) -> Store {
+        let (store, thread) = self.running.take().unwrap();
+        thread.join().unwrap();
+        store
+    }
+}
+
+pub(crate) fn open(path: &Path) -> (Store, StoreThread) {
+    store::open_sled(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn wait<T>(reply: Reply<T>) -> Result<T, StoreError> {
+    block_on(reply)
+}
+
+/// The given number of seconds after a fixed moment.
+pub(crate) fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_767_225_600).unwrap() + Duration::seconds(seconds)
+}
+
+pub(crate) fn new_task(index: &str, enqueued_at: OffsetDateTime) -> NewTask {
+    NewTask {
+        index_uid: Some(index.to_owned()),
+        kind: TaskKind::DocumentAdditionOrUpdate,
+        accepted: false,
+        details: Some(json!({"receivedDocuments": 3, "indexedDocuments": null})),
+        custom_metadata: None,
+        enqueued_at,
+        owners: Vec::new(),
+    }
+}
+
+pub(crate) fn finish(status: TaskStatus, finished_at: OffsetDateTime) -> TaskChange {
+    TaskChange { status: Some(status), finished_at: Some(finished_at), ..TaskChange::default() }
+}
+
+pub(crate) fn index_record(uid: &str) -> IndexRecord {
+    IndexRecord {
+        uid: uid.to_owned(),
+        node_uid: format!("{uid}-on-nodes"),
+        primary_key: Some("id".to_owned()),
+        shards: 64,
+        created_at: at(0),
+        updated_at: at(1),
+        settings: json!({"rankingRules": ["words"], "stopWords": []}),
+        settings_version: 1,
+        revision: 0,
+    }
+}
