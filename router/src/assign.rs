@@ -45,6 +45,9 @@ pub(crate) fn assign(
     assignment.into_ranked()
 }
 
+/// Per member, the member and the shard by which a chain reached it.
+type ReachedBy = Vec<Option<(usize, u32)>>;
+
 struct Assignment<'a> {
     members: &'a [Member<'a>],
     seeds: Vec<u64>,
@@ -72,7 +75,9 @@ impl<'a> Assignment<'a> {
         Assignment { members, seeds, replication_factor, shares, bounds, owners: kept, held, loads }
     }
 
-    /// Gives every shard its missing owners: newcomers below their share first, then by score, within the bounds.
+    /// Gives every shard its missing owners: newcomers below their share first, then members whose load is level,
+    /// then any within its bound, each time by score. Staying level costs no movement and leaves later changes the
+    /// slack that the bound allows.
     fn fill_vacancies(&mut self) {
         for shard in 0..self.shards() {
             if self.owners[shard as usize].len() == self.replication_factor {
@@ -80,10 +85,11 @@ impl<'a> Assignment<'a> {
             }
             let ranking = self.ranking(shard);
             while self.owners[shard as usize].len() < self.replication_factor {
-                let mut free = ranking.iter().copied().filter(|&member| self.can_take(member, shard));
-                let due = |&member: &usize| self.is_due(member);
-                let member = free.clone().find(due).or_else(|| free.next());
-                let member = member.or_else(|| {
+                let free: Vec<usize> =
+                    ranking.iter().copied().filter(|&member| self.can_take(member, shard)).collect();
+                let due = free.iter().find(|&&member| self.is_due(member));
+                let level = || free.iter().find(|&&member| self.stays_level(member));
+                let member = due.or_else(level).or(free.first()).copied().or_else(|| {
                     let full = ranking.iter().copied().filter(|&member| !self.held[member].contains(shard));
                     self.free_a_place(full.collect())
                 });
@@ -145,8 +151,8 @@ impl<'a> Assignment<'a> {
         Some(at)
     }
 
-    /// The member with room at the chain's end and, for each member, from whom and by which shard it was reached.
-    fn shortest_chain(&self, starts: Vec<usize>) -> Option<(usize, Vec<Option<(usize, u32)>>)> {
+    /// The member with room at the chain's end, and the way there.
+    fn shortest_chain(&self, starts: Vec<usize>) -> Option<(usize, ReachedBy)> {
         let mut seen = vec![false; self.members.len()];
         let mut reached_by = vec![None; self.members.len()];
         for &start in &starts {
@@ -211,6 +217,11 @@ impl<'a> Assignment<'a> {
     )]
     fn target(&self, member: usize) -> u32 {
         (self.shares[member] + ROUNDING) as u32
+    }
+
+    /// One more copy keeps it at or below its fair share, rounded up.
+    fn stays_level(&self, member: usize) -> bool {
+        f64::from(self.loads[member]) + ROUNDING < self.shares[member]
     }
 
     fn excess(&self, member: usize) -> f64 {
