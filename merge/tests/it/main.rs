@@ -1,0 +1,12 @@
+//! Black-box tests of `merge`: tables for single rules, and random legs against a slow, obvious model.
+//!
+//! Every random test is a loop over seeds; a failure names its seed.
+
+mod documents;
+mod facets;
+mod malformed;
+mod model;
+mod ranking;
+mod search;
+mod stripping;
+mod world;
