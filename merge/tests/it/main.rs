@@ -2,6 +2,8 @@
 //!
 //! Every random test is a loop over seeds; a failure names its seed.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod documents;
 mod facets;
 mod malformed;

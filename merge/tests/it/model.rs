@@ -88,7 +88,7 @@ fn compare_values(name: &str, left: &Value, right: &Value) -> Ordering {
     };
     let best = |value: &Value| match value {
         Value::Array(values) => values.iter().filter_map(leaf).min_by(compare),
-        other => leaf(other),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => leaf(value),
     };
     match (best(left), best(right)) {
         (None, None) => Ordering::Equal,
@@ -171,7 +171,7 @@ pub(crate) fn facets(documents: &[Value], order: FacetOrder, values_max: usize) 
             Value::String(text) => {
                 strings.entry(normalize(text)).or_insert_with(|| (text.clone(), 0)).1 += 1;
             }
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {}
         }
     }
     let floats = numbers.values().map(|(number, _)| *number);
