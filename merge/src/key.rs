@@ -1,0 +1,272 @@
+//! The ranking key of a hit, read from `_rankingScoreDetails`, and its order.
+//!
+//! - Keys compare rule by rule in the rules' `order`; the first difference decides. Scores are compared only for
+//!   the rules whose scores mean the same on every shard: a typo score depends on the words a shard holds.
+//! - Each rule becomes one `Part` in which greater is better, so comparing knows no rule but `skipped`.
+//! - Two keys with different rules do not compare: that is a fault, never a guess.
+//!
+//! The rules' shapes are those of Meilisearch's `ScoreDetails::to_json_map` (milli/src/score_details.rs).
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use crate::error::Fault;
+use crate::json::{Elements, Members, number, shorten, string};
+use crate::normalize::normalize;
+
+/// The key of one hit. The buffer is reused from hit to hit.
+#[derive(Debug, Default)]
+pub(crate) struct Key<'a> {
+    parts: Vec<Part<'a>>,
+}
+
+/// What one ranking rule says about a hit; greater is better in every field but `text`.
+#[derive(Debug, Clone, Default)]
+struct Part<'a> {
+    order: f64,
+    /// The rule's raw name, such as `typo` or `price:asc`.
+    name: &'a str,
+    /// Decides first: kinds of values (number, string, missing), match types, found or not.
+    class: u8,
+    first: f64,
+    second: f64,
+    text: Option<Text<'a>>,
+}
+
+#[derive(Debug, Clone)]
+struct Text<'a> {
+    text: Cow<'a, str>,
+    ascending: bool,
+}
+
+/// The fields that rules use, raw.
+#[derive(Default)]
+struct Fields<'a> {
+    order: Option<&'a str>,
+    score: Option<&'a str>,
+    matching_words: Option<&'a str>,
+    typo_count: Option<&'a str>,
+    attribute_ranking_order_score: Option<&'a str>,
+    query_word_distance_score: Option<&'a str>,
+    match_type: Option<&'a str>,
+    value: Option<&'a str>,
+    distance: Option<&'a str>,
+    similarity: Option<&'a str>,
+}
+
+const SKIPPED: &str = "skipped";
+const CLASS_MISSING: u8 = 1;
+const CLASS_STRING: u8 = 2;
+const CLASS_NUMBER: u8 = 3;
+
+impl<'a> Key<'a> {
+    /// Reads the details object that `text` opens with into this key and gives the offset after it.
+    pub(crate) fn read(&mut self, text: &'a str) -> Result<usize, Fault> {
+        self.parts.clear();
+        let mut rules = Members::of(text).ok_or_else(|| Fault::new("ranking details are not an object"))?;
+        for rule in &mut rules {
+            self.parts.push(Part::read(rule.key, rule.value)?);
+        }
+        let end = rules.end().ok_or_else(|| Fault::new("ranking details are cut short"))?;
+        if !self.parts.is_sorted_by(|left, right| left.order < right.order) {
+            self.parts.sort_by(|left, right| left.order.total_cmp(&right.order));
+            if self.parts.windows(2).any(|pair| pair[0].order >= pair[1].order) {
+                return Err(Fault::new("two ranking rules claim the same order"));
+            }
+        }
+        Ok(end)
+    }
+
+    /// `Greater` means that this key's hit comes first.
+    pub(crate) fn compare(&self, other: &Self) -> Result<Ordering, Fault> {
+        let mut theirs = other.parts.iter();
+        for ours in &self.parts {
+            let Some(theirs) = theirs.next() else {
+                return Err(Fault::new(format!("ranking details lack the rule `{}`", shorten(ours.name))));
+            };
+            let ordering = ours.compare(theirs)?;
+            if ordering != Ordering::Equal {
+                return Ok(ordering);
+            }
+        }
+        match theirs.next() {
+            None => Ok(Ordering::Equal),
+            Some(rule) => {
+                Err(Fault::new(format!("ranking details have one more rule: `{}`", shorten(rule.name))))
+            }
+        }
+    }
+}
+
+impl<'a> Part<'a> {
+    fn read(name: &'a str, raw: &'a str) -> Result<Self, Fault> {
+        let fields = Fields::read(name, raw)?;
+        let order = required(name, "order", fields.order)?;
+        let part = Self { order, name, ..Self::default() };
+        match name {
+            "words" => Ok(Self { first: required(name, "matchingWords", fields.matching_words)?, ..part }),
+            "typo" => Ok(Self { first: -required(name, "typoCount", fields.typo_count)?, ..part }),
+            "proximity" | "attributeRank" | "wordPosition" => {
+                Ok(Self { first: required(name, "score", fields.score)?, ..part })
+            }
+            "attribute" => {
+                let ranking = fields.attribute_ranking_order_score;
+                let first = required(name, "attributeRankingOrderScore", ranking)?;
+                // The second half is absent where an index ranks by attribute rank alone.
+                let second = optional(name, "queryWordDistanceScore", fields.query_word_distance_score)?;
+                Ok(Self { first, second: second.unwrap_or(0.0), ..part })
+            }
+            "exactness" => part.exactness(&fields),
+            "vectorSort" => {
+                let similarity = optional(name, "similarity", fields.similarity)?;
+                Ok(part.found_or_missing(similarity))
+            }
+            SKIPPED => Ok(part),
+            "pin" => Err(Fault::new("pinned hits cannot be merged")),
+            _ => part.sort(&fields),
+        }
+    }
+
+    fn exactness(self, fields: &Fields<'_>) -> Result<Self, Fault> {
+        let class = match fields.match_type {
+            Some("\"exactMatch\"") => 3,
+            Some("\"matchesStart\"") => 2,
+            Some("\"noExactMatch\"") => 1,
+            _ => return Err(Fault::new("ranking rule `exactness` has no known matchType")),
+        };
+        // Only noExactMatch carries a count.
+        let first = optional(self.name, "matchingWords", fields.matching_words)?.unwrap_or(0.0);
+        Ok(Self { class, first, ..self })
+    }
+
+    fn sort(self, fields: &Fields<'a>) -> Result<Self, Fault> {
+        let (field, ascending) = if let Some(field) = self.name.strip_suffix(":asc") {
+            (field, true)
+        } else if let Some(field) = self.name.strip_suffix(":desc") {
+            (field, false)
+        } else if self.name.starts_with("<hidden-rule-") {
+            let reason = format!("the values of the sort rule `{}` are redacted", shorten(self.name));
+            return Err(Fault::new(reason));
+        } else {
+            return Err(Fault::new(format!("unknown ranking rule `{}`", shorten(self.name))));
+        };
+        if field.starts_with("_geoPoint(") {
+            let distance = optional(self.name, "distance", fields.distance)?;
+            return Ok(self.found_or_missing(distance.map(|far| if ascending { -far } else { far })));
+        }
+        let Some(raw) = fields.value else {
+            return Err(Fault::new(format!("ranking rule `{}` has no value", shorten(self.name))));
+        };
+        if !raw.starts_with('[') {
+            return self.sort_value(raw, ascending);
+        }
+        // A node lists a document at the best of its values.
+        let mut best = Self { class: CLASS_MISSING, ..self.clone() };
+        for element in Elements::of(raw) {
+            let candidate = self.clone().sort_value(element, ascending)?;
+            if candidate.compare(&best)? == Ordering::Greater {
+                best = candidate;
+            }
+        }
+        Ok(best)
+    }
+
+    fn sort_value(self, raw: &'a str, ascending: bool) -> Result<Self, Fault> {
+        let text = match raw.as_bytes().first() {
+            Some(b'"') => {
+                let text = string(raw).ok_or_else(|| Fault::new("a sort value is cut short"))?;
+                Some(text)
+            }
+            Some(b't' | b'f') => Some(Cow::Borrowed(raw)),
+            // Null, and objects and arrays within arrays, which no node sorts by.
+            Some(b'n' | b'{' | b'[') => return Ok(Self { class: CLASS_MISSING, ..self }),
+            _ => None,
+        };
+        if let Some(text) = text {
+            return Ok(Self { class: CLASS_STRING, text: Some(Text { text, ascending }), ..self });
+        }
+        let value = required(self.name, "value", Some(raw))?;
+        Ok(Self { class: CLASS_NUMBER, first: if ascending { -value } else { value }, ..self })
+    }
+
+    fn found_or_missing(self, found: Option<f64>) -> Self {
+        match found {
+            Some(first) => Self { class: CLASS_NUMBER, first, ..self },
+            None => Self { class: CLASS_MISSING, ..self },
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Result<Ordering, Fault> {
+        if self.name != other.name {
+            return match (self.name, other.name) {
+                (SKIPPED, _) => Ok(Ordering::Less),
+                (_, SKIPPED) => Ok(Ordering::Greater),
+                (ours, theirs) => Err(Fault::new(format!(
+                    "ranking details contradict each other: `{}` stands where `{}` does",
+                    shorten(theirs),
+                    shorten(ours)
+                ))),
+            };
+        }
+        let numbers = (self.class.cmp(&other.class))
+            .then_with(|| order_of(self.first, other.first))
+            .then_with(|| order_of(self.second, other.second));
+        Ok(numbers.then_with(|| match (&self.text, &other.text) {
+            (Some(ours), Some(theirs)) => ours.compare(theirs),
+            // Both are numbers or missing: the class said so.
+            _ => Ordering::Equal,
+        }))
+    }
+}
+
+impl Text<'_> {
+    fn compare(&self, other: &Self) -> Ordering {
+        if self.text == other.text {
+            return Ordering::Equal;
+        }
+        let ordering = normalize(&self.text).cmp(&normalize(&other.text));
+        if self.ascending { ordering.reverse() } else { ordering }
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn read(name: &str, raw: &'a str) -> Result<Self, Fault> {
+        let mut fields = Self::default();
+        let members = Members::of(raw)
+            .ok_or_else(|| Fault::new(format!("ranking rule `{}` is not an object", shorten(name))))?;
+        for member in members {
+            let field = match member.key {
+                "order" => &mut fields.order,
+                "score" => &mut fields.score,
+                "matchingWords" => &mut fields.matching_words,
+                "typoCount" => &mut fields.typo_count,
+                "attributeRankingOrderScore" => &mut fields.attribute_ranking_order_score,
+                "queryWordDistanceScore" => &mut fields.query_word_distance_score,
+                "matchType" => &mut fields.match_type,
+                "value" => &mut fields.value,
+                "distance" => &mut fields.distance,
+                "similarity" => &mut fields.similarity,
+                _ => continue,
+            };
+            *field = Some(member.value);
+        }
+        Ok(fields)
+    }
+}
+
+fn required(rule: &str, field: &str, raw: Option<&str>) -> Result<f64, Fault> {
+    let value = raw.and_then(number);
+    value.ok_or_else(|| Fault::new(format!("ranking rule `{}` has no number `{field}`", shorten(rule))))
+}
+
+fn optional(rule: &str, field: &str, raw: Option<&str>) -> Result<Option<f64>, Fault> {
+    match raw {
+        None | Some("null") => Ok(None),
+        Some(_) => required(rule, field, raw).map(Some),
+    }
+}
+
+/// JSON has no NaN, so numbers always compare.
+fn order_of(left: f64, right: f64) -> Ordering {
+    left.partial_cmp(&right).unwrap_or(Ordering::Equal)
+}

@@ -1,0 +1,136 @@
+//! Error messages of nodes, without the names of reserved fields.
+//!
+//! The lists are those of Meilisearch's milli/src/error.rs and milli/src/search/facet/filter: names either share one
+//! pair of backticks (`a, b`) or have one each (`a`, `b`).
+
+use std::borrow::Cow;
+
+use crate::strip::RESERVED;
+
+/// What a list of attributes begins with, and what stands in place of an empty one.
+const LISTS: [(&str, &str); 6] = [
+    (
+        "Available filterable attributes patterns are: ",
+        "This index does not have configured filterable attributes.",
+    ),
+    (
+        "Available filterable attribute patterns are: ",
+        "This index does not have configured filterable attributes.",
+    ),
+    ("Available filterable attributes are: ", "This index does not have configured filterable attributes."),
+    ("Available sortable attributes are: ", "This index does not have configured sortable attributes."),
+    (
+        "Available facet-searchable attributes patterns are: ",
+        "This index does not have configured facet-searchable attributes.",
+    ),
+    ("Available searchable attributes are: ", "Available searchable attributes are: ``."),
+];
+
+/// The message with reserved fields taken out of every list of names; a list left empty reads as on a node
+/// that has no such attribute. Borrowed if it names no reserved field.
+pub fn strip_message(message: &str) -> Cow<'_, str> {
+    if !message.contains(RESERVED) {
+        return Cow::Borrowed(message);
+    }
+    let mut stripped = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some((at, intro, empty)) = next_list(rest) {
+        let (before, list) = rest.split_at(at);
+        stripped.push_str(before);
+        let list = &list[intro.len()..];
+        let end = list_end(list);
+        match strip_list(&list[..end]) {
+            Some(list) => {
+                stripped.push_str(intro);
+                stripped.push_str(&list);
+                rest = &message[message.len() - rest.len() + at + intro.len() + end..];
+            }
+            None => {
+                stripped.push_str(empty);
+                let after = &rest[at + intro.len() + end..];
+                rest = after.strip_prefix('.').unwrap_or(after);
+            }
+        }
+    }
+    stripped.push_str(rest);
+    Cow::Owned(stripped)
+}
+
+/// The next list in `text`: its offset, its introduction and what stands for an empty one.
+fn next_list(text: &str) -> Option<(usize, &'static str, &'static str)> {
+    let found = LISTS.iter().filter_map(|(intro, empty)| Some((text.find(intro)?, *intro, *empty)));
+    found.min_by_key(|(at, ..)| *at)
+}
+
+/// Where the list of names that `text` begins with ends.
+fn list_end(text: &str) -> usize {
+    let mut end = 0;
+    loop {
+        let Some(opened) = text[end..].strip_prefix('`') else { return end };
+        let Some(length) = opened.find('`') else { return end };
+        end += length + 2;
+        if !text[end..].starts_with(", `") {
+            return end;
+        }
+        end += 2;
+    }
+}
+
+/// The list without reserved names; `None` if no name is left.
+fn strip_list(list: &str) -> Option<String> {
+    let each_quoted = list.contains("`, `");
+    let (separator, names) = match list.strip_prefix('`').and_then(|inside| inside.strip_suffix('`')) {
+        Some(inside) if each_quoted => ("`, `", inside),
+        Some(inside) => (", ", inside),
+        None => return Some(list.to_owned()),
+    };
+    let kept = names.split(separator).filter(|name| !name.starts_with(RESERVED)).collect::<Vec<_>>();
+    if kept.is_empty() { None } else { Some(format!("`{}`", kept.join(separator))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_lose_reserved_names() {
+        let none =
+            "Attribute `x` is not filterable. This index does not have configured filterable attributes.";
+        let table = [
+            ("Attribute `x` is not filterable.", "Attribute `x` is not filterable."),
+            (
+                "Attribute `x` is not filterable. Available filterable attribute patterns are: `_miroir_shard`, `a`.\n1:2 x=1",
+                "Attribute `x` is not filterable. Available filterable attribute patterns are: `a`.\n1:2 x=1",
+            ),
+            (
+                "Attribute `x` is not filterable. Available filterable attributes patterns are: `_miroir_shard, a, b`.",
+                "Attribute `x` is not filterable. Available filterable attributes patterns are: `a, b`.",
+            ),
+            (
+                "Attribute `x` is not filterable. Available filterable attribute patterns are: `_miroir_shard`, `_miroir_updated_at`.",
+                none,
+            ),
+            ("Attribute `x` is not filterable. Available filterable attributes are: `_miroir_shard`.", none),
+            (
+                "Attribute `x` is not sortable. Available sortable attributes are: `_miroir_updated_at, <..hidden-attributes>`.",
+                "Attribute `x` is not sortable. Available sortable attributes are: `<..hidden-attributes>`.",
+            ),
+            (
+                "Attribute `x` is not facet-searchable. Available facet-searchable attributes patterns are: `_miroir_shard`. To make it facet-searchable add it to the `filterableAttributes` index settings.",
+                "Attribute `x` is not facet-searchable. This index does not have configured facet-searchable attributes. To make it facet-searchable add it to the `filterableAttributes` index settings.",
+            ),
+        ];
+        for (message, expected) in table {
+            assert_eq!(strip_message(message), expected);
+        }
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_harmless() {
+        let message = "Available filterable attribute patterns are: `_miroir_shard`, `a`. Available sortable attributes are: `_miroir_é`.";
+        for end in (0..=message.len()).filter(|end| message.is_char_boundary(*end)) {
+            let stripped = strip_message(&message[..end]);
+            assert!(stripped.len() <= message.len());
+        }
+    }
+}

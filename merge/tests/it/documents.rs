@@ -1,0 +1,71 @@
+//! Lists of documents joined leg after leg, and single documents stripped.
+
+use merge::{MergeError, Merged};
+
+fn joined(legs: &[&str], offset: usize, limit: usize) -> Result<(String, Merged), MergeError> {
+    let legs = legs.iter().map(|leg| leg.as_bytes()).collect::<Vec<_>>();
+    let mut out = Vec::new();
+    let merged = merge::documents(&legs, offset, limit, &mut out)?;
+    Ok((String::from_utf8(out).unwrap(), merged))
+}
+
+const LEGS: [&str; 3] = [
+    r#"{"results":[{"id":1,"_miroir_shard":"::","t":"a"},{"id":4}],"offset":0,"limit":9,"total":2}"#,
+    r#"{"results":[],"offset":0,"limit":9,"total":0}"#,
+    r#"{"results":[{"_miroir_shard":"::","id":2}],"offset":0,"limit":9,"total":5}"#,
+];
+
+#[test]
+fn documents_are_joined_in_leg_order() {
+    let check = |offset: usize, limit: usize, results: &str, hits: usize| {
+        let (answer, merged) = joined(&LEGS, offset, limit).unwrap();
+        assert_eq!(
+            answer,
+            format!(r#"{{"results":[{results}],"offset":{offset},"limit":{limit},"total":7}}"#)
+        );
+        assert_eq!(merged, Merged { hits, total: 7 });
+    };
+    check(0, 9, r#"{"id":1,"t":"a"},{"id":4},{"id":2}"#, 3);
+    check(1, 1, r#"{"id":4}"#, 1);
+    check(1, 2, r#"{"id":4},{"id":2}"#, 2);
+    check(0, 0, "", 0);
+    check(9, 9, "", 0);
+    check(usize::MAX, usize::MAX, "", 0);
+}
+
+#[test]
+fn legs_that_are_no_lists_are_refused() {
+    let table = [
+        (r#"{"results":{},"total":0}"#, "not an array"),
+        (r#"{"results":[]}"#, "no member `total`"),
+        (r#"{"results":[1],"total":1}"#, "not an object"),
+        (r#"{"results":[],"total":-1}"#, "not a count"),
+        (r#"{"results":[],"total":0}]"#, "bytes follow"),
+        ("[]", "not valid JSON"),
+    ];
+    for (leg, expected) in table {
+        let MergeError::Leg { leg: blamed, reason } = joined(&[LEGS[0], leg], 0, 9).unwrap_err();
+        assert!(blamed == 1 && reason.contains(expected), "{leg}: {reason}");
+    }
+}
+
+#[test]
+fn single_documents_are_stripped() {
+    let strip = |raw: &str| {
+        let mut out = Vec::new();
+        merge::strip_document(raw.as_bytes(), &mut out).map(|()| String::from_utf8(out).unwrap())
+    };
+    let table = [
+        (r#"{"id":1,"_miroir_shard":"::.","a":1.50}"#, r#"{"id":1,"a":1.50}"#),
+        (r#"{"_miroir_a":1,"_miroir_b":2}"#, "{}"),
+        (" {\"id\" : 1} ", "{\"id\" : 1}"),
+        (r#"{"id":1,"n":{"_miroir_a":1}}"#, r#"{"id":1,"n":{"_miroir_a":1}}"#),
+    ];
+    for (raw, expected) in table {
+        assert_eq!(strip(raw).unwrap(), expected);
+    }
+    for raw in ["", "1", "[]", "{", "{\"a\":}", "{} {}", "{\"a\":\"\u{1}\"}"] {
+        assert!(strip(raw).is_err(), "{raw}");
+    }
+    assert!(merge::strip_document(b"{\"a\":\"\xff\"}", &mut Vec::new()).is_err());
+}

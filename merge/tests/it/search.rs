@@ -1,0 +1,151 @@
+//! Random legs merged and compared byte for byte with the model; pages against one big page.
+
+use fastrand::Rng;
+use merge::{FacetOrder, FacetRules, MergeError, Paging, SearchSpec};
+use serde_json::{Value, json};
+
+use crate::model;
+use crate::world::World;
+
+pub(crate) fn spec(paging: Paging) -> SearchSpec<'static> {
+    SearchSpec {
+        paging,
+        show_ranking_score: false,
+        show_ranking_score_details: false,
+        details_in_legs: true,
+        facets: None,
+        processing_time_ms: 7,
+        hits_total_max: 1000,
+    }
+}
+
+pub(crate) fn merged(legs: &[Vec<u8>], spec: &SearchSpec<'_>) -> Result<String, MergeError> {
+    let legs = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
+    let mut out = b"kept".to_vec();
+    let result = merge::search(&legs, spec, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    let text = text.strip_prefix("kept").unwrap().to_owned();
+    if result.is_err() {
+        assert_eq!(text, "", "an error leaves nothing behind");
+    }
+    let merged = result?;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["hits"].as_array().unwrap().len(), merged.hits);
+    let total = answer.get("totalHits").or_else(|| answer.get("estimatedTotalHits")).unwrap();
+    assert_eq!(*total, json!(merged.total));
+    Ok(text)
+}
+
+#[test]
+fn random_legs_merge_as_the_model_says() {
+    for seed in 0..800 {
+        let mut random = Rng::with_seed(seed);
+        let world = World::new(&mut random);
+        let paging = if random.bool() {
+            Paging::Offset { offset: random.usize(0..20), limit: random.usize(0..70) }
+        } else {
+            Paging::Page { page: random.usize(0..4), hits_per_page: random.usize(0..20) }
+        };
+        let order = [None, Some(FacetOrder::Alpha), Some(FacetOrder::Count)][random.usize(0..3)];
+        let mut rules = FacetRules { values_max: random.usize(0..8), ..FacetRules::default() };
+        if let Some(order) = order {
+            rules.order_by_name.insert("*".into(), order);
+        }
+        let spec = SearchSpec {
+            show_ranking_score: random.bool(),
+            show_ranking_score_details: random.bool(),
+            facets: order.map(|_| &rules),
+            hits_total_max: if random.bool() { 1000 } else { random.usize(0..40) },
+            ..spec(paging)
+        };
+        let facets = order.map(|order| model::facets(&world.documents(), order, rules.values_max));
+        let shown = (spec.show_ranking_score, spec.show_ranking_score_details);
+        let expected = model::search(&world.legs, paging, spec.hits_total_max, shown, facets);
+        let answer = merged(&world.answers(paging, order), &spec);
+        assert_eq!(answer.unwrap(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn pages_in_a_row_are_one_big_page() {
+    for seed in 0..60 {
+        let mut random = Rng::with_seed(seed);
+        let world = World::new(&mut random);
+        let hits = |paging: Paging| {
+            let answer = merged(&world.answers(paging, None), &spec(paging)).unwrap();
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            answer["hits"].as_array().unwrap().clone()
+        };
+        let all = hits(Paging::Offset { offset: 0, limit: 100 });
+        assert_eq!(all.len(), world.documents().len(), "seed {seed}");
+        let limit = random.usize(1..9);
+        let by_offset =
+            (0..=all.len()).step_by(limit).flat_map(|offset| hits(Paging::Offset { offset, limit }));
+        assert_eq!(by_offset.collect::<Vec<_>>(), all, "seed {seed}");
+        let by_page = (1..=all.len()).flat_map(|page| hits(Paging::Page { page, hits_per_page: limit }));
+        assert_eq!(by_page.collect::<Vec<_>>(), all, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_leg_out_of_its_own_order_is_refused() {
+    let mut refused = 0;
+    for seed in 0..300 {
+        let mut random = Rng::with_seed(seed);
+        let mut world = World::new(&mut random);
+        let leg = random.usize(0..world.legs.len());
+        if world.legs.len() < 2 || world.legs[leg].len() < 2 {
+            continue;
+        }
+        let at = random.usize(1..world.legs[leg].len());
+        world.legs[leg].swap(at - 1, at);
+        let details = |at: usize| &world.legs[leg][at]["_rankingScoreDetails"];
+        let disordered = model::compare(details(at - 1), details(at)).is_gt();
+        let paging = Paging::Offset { offset: 0, limit: 100 };
+        match merged(&world.answers(paging, None), &spec(paging)) {
+            Ok(_) => assert!(!disordered, "seed {seed}"),
+            Err(MergeError::Leg { leg: blamed, reason }) => {
+                assert!(disordered && blamed == leg, "seed {seed}: leg {blamed}: {reason}");
+                assert!(reason.contains("order"), "{reason}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 50, "only {refused} worlds were out of order");
+}
+
+#[test]
+fn members_of_the_answer_keep_a_nodes_order() {
+    let leg = |extra: &str| {
+        format!(r#"{{"hits":[],"query":"a",{extra}"limit":1,"offset":0,"estimatedTotalHits":2}}"#)
+    };
+    let check = |legs: [&str; 2], expected: &str| {
+        let legs = legs.map(|extra| leg(extra).into_bytes());
+        let answer = merged(&legs, &spec(Paging::Offset { offset: 0, limit: 1 })).unwrap();
+        assert_eq!(answer, expected);
+    };
+    let rest = r#""processingTimeMs":7,"limit":1,"offset":0,"estimatedTotalHits":4"#;
+    check(["", ""], &format!(r#"{{"hits":[],"query":"a",{rest}}}"#));
+    check(
+        ["", r#""queryVector":[1.0,2.5],"#],
+        &format!(r#"{{"hits":[],"query":"a","queryVector":[1.0,2.5],{rest}}}"#),
+    );
+    check(
+        [r#""semanticHitCount":2,"new \" member":{},"#, r#""semanticHitCount":3,"other":1,"#],
+        &format!(r#"{{"hits":[],"query":"a",{rest},"new \" member":{{}},"semanticHitCount":5}}"#),
+    );
+}
+
+#[test]
+fn one_leg_without_details_is_copied() {
+    let leg = br#"{"hits":[{"id":1,"_miroir_shard":"::","_rankingScore":0.1},{"id":2,"_rankingScore":0.9},{"_rankingScore":1.0}],"query":"","estimatedTotalHits":3}"#;
+    let paging = Paging::Offset { offset: 0, limit: 20 };
+    let spec = SearchSpec { details_in_legs: false, ..spec(paging) };
+    let answer = merged(&[leg.to_vec()], &spec).unwrap();
+    assert!(answer.starts_with(r#"{"hits":[{"id":1},{"id":2},{}],"query":"""#), "{answer}");
+    let shown = SearchSpec { show_ranking_score: true, ..spec.clone() };
+    let answer = merged(&[leg.to_vec()], &shown).unwrap();
+    assert!(answer.starts_with(r#"{"hits":[{"id":1,"_rankingScore":0.1},{"id":2,"_ranking"#), "{answer}");
+    assert!(merged(&[leg.to_vec(), leg.to_vec()], &spec).is_err());
+    assert!(merged(&[], &spec).is_err());
+}
