@@ -20,6 +20,15 @@ pub struct Spread {
 /// The peers that others are set in relation to.
 const YARDSTICKS: [&str; 3] = ["haproxy", "scatter-hyper", "scatter-monoio"];
 
+/// How this executable was compiled: SIMD is chosen at compile time and decides what a merge costs.
+const BUILD: &str = if cfg!(debug_assertions) {
+    "unoptimised"
+} else if cfg!(target_feature = "avx2") {
+    "optimised, with AVX2"
+} else {
+    "optimised, portable"
+};
+
 impl Spread {
     /// Of at least one value; zeros when there is none.
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
@@ -43,6 +52,7 @@ impl Measured {
 pub(super) fn write_preface(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let machine = machine();
     writeln!(output, "{} cores of {}, Linux {}", machine.cores, machine.processor, machine.kernel)?;
+    writeln!(output, "yardsticks built {BUILD}; compare only with a gateway built the same way")?;
     let placing = if options.pinned {
         "process under test pinned to core 0; nodes and load pinned to core 1"
     } else {
@@ -179,7 +189,7 @@ pub(super) fn history_line(
         "connections": case.connections,
         "pinned": options.pinned, "rounds": options.rounds, "window_s": options.window.as_secs_f64(),
         "open_rate": rate,
-        "optimised": !cfg!(debug_assertions),
+        "build": BUILD,
         "machine": machine(),
         "peers": peers,
     });
