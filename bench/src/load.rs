@@ -125,3 +125,78 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         lateness_p99_us: Latency::of(&total.lateness).p99_us,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every receive with `answer`; ends with the test process.
+    fn server(answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                std::thread::spawn(move || {
+                    let mut request = [0; 4096];
+                    while stream.read(&mut request).is_ok_and(|received| received > 0) {
+                        if stream.write_all(answer).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    fn check(answer: &'static [u8], rate: Option<f64>, expected: impl Fn(&Report) -> bool) {
+        let report = run(&Options {
+            target: server(answer),
+            path: "/".to_owned(),
+            body: "{}".to_owned(),
+            key: None,
+            connections: 3,
+            threads: 2,
+            rate,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_millis(200),
+        })
+        .expect("the load runs");
+        assert!(expected(&report), "{report:?}");
+    }
+
+    const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+    #[test]
+    fn both_loops_count_good_answers() {
+        let good =
+            |report: &Report| report.requests > 0 && report.failures == 0 && report.latency.p50_us > 0.0;
+        check(GOOD, None, good);
+        check(GOOD, Some(500.0), good);
+    }
+
+    #[test]
+    fn other_answers_are_failures_with_their_text() {
+        let bad = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy";
+        let expected = |report: &Report| {
+            report.requests == 0
+                && report.failures > 0
+                && report.failure.as_deref().is_some_and(|text| text.contains("503") && text.contains("busy"))
+        };
+        check(bad, Some(200.0), expected);
+    }
+
+    #[test]
+    fn a_stalled_server_is_felt_by_every_due_request() {
+        // Three connections can carry three requests, but some hundred fall due; a generator that waits for
+        // its answers would record three. Every one has waited for at least the two seconds of the drain.
+        let expected = |report: &Report| {
+            report.requests == 0 && report.unanswered > 50 && report.latency.p50_us >= 2_000_000.0
+        };
+        check(b"", Some(500.0), expected);
+    }
+}
