@@ -1,1 +1,17 @@
-//! Load generator, canned nodes and measurements of the gateway.
+//! Measurements of the gateway: canned nodes, a load generator, yardsticks, and the comparison that runs them.
+//!
+//! Invariants: figures are taken from the kernel's own books (`/proc`), every peer must give the right
+//! answer before it is measured, and traffic never leaves the loopback interface.
+
+pub mod canned_node;
+pub mod client;
+pub mod compare;
+pub mod corpus;
+pub mod load;
+pub mod process;
+pub mod scatter_hyper;
+pub mod scatter_monoio;
+pub mod score_merge;
+
+mod load_worker;
+mod node_state;

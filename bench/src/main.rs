@@ -1,0 +1,208 @@
+//! The `bench` command: canned nodes, the load generator, yardsticks, and the comparison of all.
+//!
+//! Everything it starts is itself or a named program, on the loopback interface, and ends with it.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use argh::FromArgs;
+use bench::corpus::Shape;
+use bench::{canned_node, compare, load, process, scatter_hyper, scatter_monoio};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measure the gateway against canned nodes, proxies and yardsticks.
+#[derive(FromArgs)]
+struct Arguments {
+    #[argh(subcommand)]
+    command: Subcommand,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Subcommand {
+    Compare(Compare),
+    CannedNode(CannedNode),
+    Load(Load),
+    ScatterHyper(ScatterHyper),
+    ScatterMonoio(ScatterMonoio),
+    Launch(Launch),
+}
+
+/// Start nodes, the gateway and its peers; measure them in interleaved rounds; print and keep the figures.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "compare")]
+struct Compare {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// leave the gateway out
+    #[argh(switch)]
+    without_gateway: bool,
+    /// run 3 rounds of 1 s windows, only to see that everything works
+    #[argh(switch)]
+    quick: bool,
+    /// measured rounds per case (default 5)
+    #[argh(option)]
+    rounds: Option<usize>,
+    /// seconds of one window (default 1.5)
+    #[argh(option)]
+    seconds: Option<f64>,
+    /// only cases whose name contains this; may be repeated
+    #[argh(option)]
+    case: Vec<String>,
+    /// the JSON-lines file to append to (default bench/history.jsonl)
+    #[argh(option, default = "PathBuf::from(\"bench/history.jsonl\")")]
+    history: PathBuf,
+    /// append to no history
+    #[argh(switch)]
+    no_history: bool,
+    /// let the kernel place all processes
+    #[argh(switch)]
+    unpinned: bool,
+    /// requests a second of the open loop (default: half of what the slowest peer takes)
+    #[argh(option)]
+    rate: Option<f64>,
+}
+
+/// Play many nodes in one process, each on a port of the system's choice.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "canned-node")]
+struct CannedNode {
+    /// how many nodes (default 3)
+    #[argh(option, default = "3")]
+    nodes: usize,
+    /// hits in each answer (default 20)
+    #[argh(option, default = "20")]
+    hits: usize,
+    /// bytes of one document (default 200)
+    #[argh(option, default = "200")]
+    document_bytes: usize,
+}
+
+/// Send requests and report answers, rate and latencies as one line of JSON.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "load")]
+struct Load {
+    /// address of the server
+    #[argh(option)]
+    target: SocketAddr,
+    /// path of the request (default /indexes/bench/search)
+    #[argh(option, default = "String::from(\"/indexes/bench/search\")")]
+    path: String,
+    /// JSON body sent with POST (default: the comparison's search for 20 hits)
+    #[argh(option, default = "bench::corpus::client_request(20)")]
+    body: String,
+    /// bearer token
+    #[argh(option)]
+    key: Option<String>,
+    /// connections over all threads (default 32)
+    #[argh(option, default = "32")]
+    connections: usize,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    threads: usize,
+    /// requests a second, whatever the server does (default: closed loop)
+    #[argh(option)]
+    rate: Option<f64>,
+    /// recorded seconds (default 5)
+    #[argh(option, default = "5.0")]
+    seconds: f64,
+    /// unrecorded seconds before (default 0.5)
+    #[argh(option, default = "0.5")]
+    warm_up: f64,
+}
+
+/// Yardstick: the barest scatter on hyper and tokio.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "scatter-hyper")]
+struct ScatterHyper {
+    /// address of a node; may be repeated
+    #[argh(option)]
+    node: Vec<SocketAddr>,
+    /// hits in the answer (default 20)
+    #[argh(option, default = "20")]
+    hits: usize,
+}
+
+/// Yardstick: the barest scatter on monoio.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "scatter-monoio")]
+struct ScatterMonoio {
+    /// address of a node; may be repeated
+    #[argh(option)]
+    node: Vec<SocketAddr>,
+    /// hits in the answer (default 20)
+    #[argh(option, default = "20")]
+    hits: usize,
+}
+
+/// Pin this process and become another program (used by compare for all it starts).
+#[derive(FromArgs)]
+#[argh(subcommand, name = "launch")]
+struct Launch {
+    /// the core to run on (default: any)
+    #[argh(option)]
+    core: Option<usize>,
+    /// the program and its arguments
+    #[argh(positional, greedy)]
+    program: Vec<String>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Arguments = argh::from_env();
+    match arguments.command {
+        Subcommand::Compare(arguments) => run_compare(arguments),
+        Subcommand::CannedNode(CannedNode { nodes, hits, document_bytes }) => {
+            canned_node::serve(Shape { legs: nodes, hits, document_bytes })
+        }
+        Subcommand::Load(arguments) => run_load(arguments),
+        Subcommand::ScatterHyper(ScatterHyper { node, hits }) => scatter_hyper::serve(&node, hits),
+        Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => scatter_monoio::serve(&node, hits),
+        Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
+    }
+}
+
+fn run_compare(arguments: Compare) -> anyhow::Result<()> {
+    let (rounds, seconds) = if arguments.quick { (3, 1.0) } else { (5, 1.5) };
+    let beside = std::env::current_exe().context("finding the running executable")?.with_file_name("miroir");
+    let gateway = arguments.gateway.unwrap_or(beside);
+    if !arguments.without_gateway && !gateway.is_file() {
+        anyhow::bail!("there is no gateway at {}: build it, or use --without-gateway", gateway.display());
+    }
+    let options = compare::Options {
+        gateway: (!arguments.without_gateway).then_some(gateway),
+        rounds: arguments.rounds.unwrap_or(rounds),
+        window: seconds_of(arguments.seconds.unwrap_or(seconds))?,
+        warm_up: Duration::from_millis(300),
+        cases: arguments.case,
+        history: (!arguments.no_history).then_some(arguments.history),
+        pinned: !arguments.unpinned,
+        rate: arguments.rate,
+    };
+    compare::run(&options, &mut std::io::stdout())
+}
+
+fn run_load(arguments: Load) -> anyhow::Result<()> {
+    let report = load::run(&load::Options {
+        target: arguments.target,
+        path: arguments.path,
+        body: arguments.body,
+        key: arguments.key,
+        connections: arguments.connections,
+        threads: arguments.threads,
+        rate: arguments.rate,
+        warm_up: seconds_of(arguments.warm_up)?,
+        duration: seconds_of(arguments.seconds)?,
+    })?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&report)?)?;
+    Ok(())
+}
+
+fn seconds_of(seconds: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(seconds).with_context(|| format!("{seconds} is no number of seconds"))
+}
