@@ -1,0 +1,287 @@
+//! Errors as clients read them: Meilisearch's shape, one table of code, type and status.
+//!
+//! Invariant: every code the gateway itself emits stands in the table below, with the status and
+//! type Meilisearch gives it (source: Meilisearch's error reference) or, for `miroir_*`, its own.
+//! What a node answered is passed on with reserved fields taken out.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::h1::Response;
+
+/// Who has to act on an error, as Meilisearch names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    InvalidRequest,
+    Internal,
+    Auth,
+    System,
+}
+
+impl ErrorKind {
+    /// The `type` member of the answer.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::Internal => "internal",
+            Self::Auth => "auth",
+            Self::System => "system",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $kind:ident, $status:literal;)*) => {
+        /// The codes the gateway itself emits.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $($variant,)* }
+
+        impl Code {
+            /// Every code, for documentation and tests.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// Code, type and HTTP status.
+            #[must_use]
+            pub fn facts(self) -> (&'static str, ErrorKind, u16) {
+                match self { $(Self::$variant => ($name, ErrorKind::$kind, $status),)* }
+            }
+
+            /// The code with this name.
+            #[must_use]
+            pub fn by_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    BadRequest = "bad_request", InvalidRequest, 400;
+    DocumentNotFound = "document_not_found", InvalidRequest, 404;
+    FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
+    IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
+    IndexNotFound = "index_not_found", InvalidRequest, 404;
+    IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
+    IndexPrimaryKeyMultipleCandidates = "index_primary_key_multiple_candidates_found", InvalidRequest, 400;
+    IndexPrimaryKeyNoCandidate = "index_primary_key_no_candidate_found", InvalidRequest, 400;
+    Internal = "internal", Internal, 500;
+    InvalidApiKey = "invalid_api_key", Auth, 403;
+    InvalidContentType = "invalid_content_type", InvalidRequest, 415;
+    InvalidDocumentCsvDelimiter = "invalid_document_csv_delimiter", InvalidRequest, 400;
+    InvalidDocumentFields = "invalid_document_fields", InvalidRequest, 400;
+    InvalidDocumentId = "invalid_document_id", InvalidRequest, 400;
+    InvalidDocumentLimit = "invalid_document_limit", InvalidRequest, 400;
+    InvalidDocumentOffset = "invalid_document_offset", InvalidRequest, 400;
+    InvalidDocumentRetrieveVectors = "invalid_document_retrieve_vectors", InvalidRequest, 400;
+    InvalidIndexLimit = "invalid_index_limit", InvalidRequest, 400;
+    InvalidIndexOffset = "invalid_index_offset", InvalidRequest, 400;
+    InvalidIndexPrimaryKey = "invalid_index_primary_key", InvalidRequest, 400;
+    InvalidIndexUid = "invalid_index_uid", InvalidRequest, 400;
+    InvalidSettingsDisplayedAttributes = "invalid_settings_displayed_attributes", InvalidRequest, 400;
+    InvalidSettingsFaceting = "invalid_settings_faceting", InvalidRequest, 400;
+    InvalidSettingsFilterableAttributes = "invalid_settings_filterable_attributes", InvalidRequest, 400;
+    InvalidTaskAfterEnqueuedAt = "invalid_task_after_enqueued_at", InvalidRequest, 400;
+    InvalidTaskAfterFinishedAt = "invalid_task_after_finished_at", InvalidRequest, 400;
+    InvalidTaskAfterStartedAt = "invalid_task_after_started_at", InvalidRequest, 400;
+    InvalidTaskBeforeEnqueuedAt = "invalid_task_before_enqueued_at", InvalidRequest, 400;
+    InvalidTaskBeforeFinishedAt = "invalid_task_before_finished_at", InvalidRequest, 400;
+    InvalidTaskBeforeStartedAt = "invalid_task_before_started_at", InvalidRequest, 400;
+    InvalidTaskCanceledBy = "invalid_task_canceled_by", InvalidRequest, 400;
+    InvalidTaskFrom = "invalid_task_from", InvalidRequest, 400;
+    InvalidTaskLimit = "invalid_task_limit", InvalidRequest, 400;
+    InvalidTaskReverse = "invalid_task_reverse", InvalidRequest, 400;
+    InvalidTaskStatuses = "invalid_task_statuses", InvalidRequest, 400;
+    InvalidTaskTypes = "invalid_task_types", InvalidRequest, 400;
+    InvalidTaskUids = "invalid_task_uids", InvalidRequest, 400;
+    MalformedPayload = "malformed_payload", InvalidRequest, 400;
+    MissingAuthorizationHeader = "missing_authorization_header", Auth, 401;
+    MissingContentType = "missing_content_type", InvalidRequest, 415;
+    MissingDocumentFilter = "missing_document_filter", InvalidRequest, 400;
+    MissingDocumentId = "missing_document_id", InvalidRequest, 400;
+    MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
+    MissingPayload = "missing_payload", InvalidRequest, 400;
+    PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
+    TaskNotFound = "task_not_found", InvalidRequest, 404;
+    UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
+    MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
+    MiroirNoQuorum = "miroir_no_quorum", System, 503;
+    MiroirOverloaded = "miroir_overloaded", System, 503;
+    MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
+    MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
+}
+
+/// An error on its way to a client.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    body: ErrorBody,
+    retry_after_seconds: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum ErrorBody {
+    Own {
+        code: Code,
+        message: Cow<'static, str>,
+    },
+    /// A node's refusal: its JSON body, reserved fields taken out.
+    Node(Vec<u8>),
+    /// Meilisearch answers some statuses (404, 405) without a body.
+    Empty,
+}
+
+impl ApiError {
+    /// An error of the gateway's own.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        let status = StatusCode::from_u16(code.facts().2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, body: ErrorBody::Own { code, message: message.into() }, retry_after_seconds: None }
+    }
+
+    /// 503 with a hint when to come back, seconds.
+    #[must_use]
+    pub fn overloaded(message: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::new(Code::MiroirOverloaded, message);
+        error.retry_after_seconds = Some(1);
+        error
+    }
+
+    /// A status with an empty body, as Meilisearch answers unknown routes and methods.
+    #[must_use]
+    pub fn bare(status: StatusCode) -> Self {
+        Self { status, body: ErrorBody::Empty, retry_after_seconds: None }
+    }
+
+    /// The refusal of a node, with reserved fields taken out of its message.
+    #[must_use]
+    pub fn from_node(status: StatusCode, body: &[u8]) -> Self {
+        let stripped = match serde_json::from_slice::<serde_json::Value>(body) {
+            Ok(serde_json::Value::Object(mut members)) => {
+                if let Some(serde_json::Value::String(message)) = members.get_mut("message") {
+                    let stripped = merge::strip_message(message).into_owned();
+                    *message = stripped;
+                }
+                serde_json::to_vec(&members).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let body = if stripped.is_empty() { ErrorBody::Empty } else { ErrorBody::Node(stripped) };
+        Self { status, body, retry_after_seconds: None }
+    }
+
+    /// The same error of the gateway's own, naming the index it is about as tasks do.
+    #[must_use]
+    pub fn of_index(mut self, uid: &str) -> Self {
+        if let ErrorBody::Own { message, .. } = &mut self.body {
+            *message = format!("Index `{uid}`: {message}").into();
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The gateway's own code, when it is one of its own errors.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self.body {
+            ErrorBody::Own { code, .. } => Some(code),
+            ErrorBody::Node(_) | ErrorBody::Empty => None,
+        }
+    }
+
+    /// The same error as the `error` member of a task.
+    #[must_use]
+    pub fn into_task_error(self) -> store::TaskError {
+        match self.body {
+            ErrorBody::Own { code, message } => {
+                let (name, kind, _) = code.facts();
+                store::TaskError {
+                    message: message.into_owned(),
+                    code: name.to_owned(),
+                    kind: kind.name().to_owned(),
+                    link: link(name),
+                }
+            }
+            ErrorBody::Node(body) => node_task_error(&body),
+            ErrorBody::Empty => node_task_error(b"{}"),
+        }
+    }
+
+    /// The answer that carries it.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        let mut response = match self.body {
+            ErrorBody::Own { code, message } => {
+                let (name, kind, _) = code.facts();
+                let body = json!({"message": message, "code": name, "type": kind.name(), "link": link(name)});
+                Response::json(self.status, body.to_string())
+            }
+            ErrorBody::Node(body) => Response::json(self.status, body),
+            ErrorBody::Empty => Response::empty(self.status),
+        };
+        if let Some(seconds) = self.retry_after_seconds {
+            response = response.with_header("retry-after", seconds.to_string());
+        }
+        response
+    }
+}
+
+/// The documentation link Meilisearch gives with a code.
+#[must_use]
+pub fn link(code: &str) -> String {
+    format!("https://docs.meilisearch.com/errors#{code}")
+}
+
+fn node_task_error(body: &[u8]) -> store::TaskError {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let member = |name: &str, default: &str| value[name].as_str().unwrap_or(default).to_owned();
+    store::TaskError {
+        message: member("message", "a node refused the request without saying why"),
+        code: member("code", "internal"),
+        kind: member("type", "internal"),
+        link: member("link", &link("internal")),
+    }
+}
+
+impl From<store::StoreError> for ApiError {
+    fn from(error: store::StoreError) -> Self {
+        Self::overloaded(format!("the gateway's store cannot take the request now: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_meilisearch_shape() {
+        let response = ApiError::new(Code::IndexNotFound, "Index `a` not found.").into_response();
+        assert_eq!(response.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            String::from_utf8(response.body.to_vec()).unwrap(),
+            r#"{"message":"Index `a` not found.","code":"index_not_found","type":"invalid_request","link":"https://docs.meilisearch.com/errors#index_not_found"}"#
+        );
+    }
+
+    #[test]
+    fn codes_are_unique_and_statuses_valid() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.facts().0).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.facts().2)));
+    }
+
+    #[test]
+    fn overload_says_when_to_come_back() {
+        let response = ApiError::overloaded("too many").into_response();
+        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers, vec![("retry-after", "1".to_owned())]);
+    }
+}

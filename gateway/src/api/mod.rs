@@ -1,0 +1,10 @@
+//! What goes over the wire to and from clients: requests read, answers written, errors named.
+//!
+//! Invariant: nothing here does IO; the data plane calls it with what it has.
+
+pub mod documents;
+pub mod error;
+pub mod query;
+pub mod search;
+pub mod settings;
+pub mod task;

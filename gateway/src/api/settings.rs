@@ -1,0 +1,403 @@
+//! Settings as clients see them and as nodes get them.
+//!
+//! Invariants: the gateway owns what it must change on the nodes or know for merging
+//! (`displayedAttributes`, `faceting`, `pagination`) and keeps it as the client set it; nodes
+//! always filter on the reserved fields and display everything; what a node would refuse is sent
+//! to it unchanged, so that it refuses in its own words.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::error::{ApiError, Code};
+use crate::snapshot::FACET_VALUES_MAX_DEFAULT;
+
+/// Settings sub-routes and the method that changes them (`PUT` replaces, `PATCH` merges).
+pub const SETTINGS: &[(&str, &str)] = &[
+    ("filterable-attributes", "PUT"),
+    ("sortable-attributes", "PUT"),
+    ("displayed-attributes", "PUT"),
+    ("typo-tolerance", "PATCH"),
+    ("searchable-attributes", "PUT"),
+    ("stop-words", "PUT"),
+    ("non-separator-tokens", "PUT"),
+    ("separator-tokens", "PUT"),
+    ("dictionary", "PUT"),
+    ("synonyms", "PUT"),
+    ("distinct-attribute", "PUT"),
+    ("proximity-precision", "PUT"),
+    ("localized-attributes", "PUT"),
+    ("ranking-rules", "PUT"),
+    ("faceting", "PATCH"),
+    ("pagination", "PATCH"),
+    ("embedders", "PATCH"),
+    ("search-cutoff-ms", "PUT"),
+    ("facet-search", "PUT"),
+    ("prefix-search", "PUT"),
+];
+
+/// Facet values a node returns at least. More than the client sees, because whether a node orders
+/// numbers by value or as text depends on how many documents it has itself.
+const FACET_VALUES_ON_NODES: u64 = 10_000;
+/// The same when facets are ordered by count: the order by count over several nodes is exact only
+/// when each gives all its values.
+const FACET_VALUES_ON_NODES_BY_COUNT: u64 = 100_000;
+
+/// A change of settings as the client asked it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SettingsChange {
+    /// `PATCH …/settings`.
+    Whole(Map<String, Value>),
+    /// `DELETE …/settings`.
+    ResetAll,
+    /// `PUT`, `PATCH` or `DELETE` (`None`) of one setting, by its path name.
+    One { name: &'static str, method: Method, value: Option<Value> },
+}
+
+/// What every node is asked for a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSettingsRequest {
+    pub method: Method,
+    /// Path below the index.
+    pub suffix: String,
+    pub body: String,
+}
+
+impl SettingsChange {
+    /// Refuses what clients may not name.
+    ///
+    /// # Errors
+    /// 400 `miroir_reserved_field`.
+    pub fn check(&self) -> Result<(), ApiError> {
+        let values: Vec<&Value> = match self {
+            Self::Whole(settings) => settings.values().collect(),
+            Self::ResetAll => Vec::new(),
+            Self::One { value, .. } => value.iter().collect(),
+        };
+        match values.into_iter().find_map(reserved_name) {
+            None => Ok(()),
+            Some(name) => Err(ApiError::new(
+                Code::MiroirReservedField,
+                format!(
+                    "The field `{name}` is reserved: settings cannot name fields that start with `_miroir_`."
+                ),
+            )),
+        }
+    }
+
+    /// The task's details: settings as sent.
+    #[must_use]
+    pub fn details(&self) -> Value {
+        match self {
+            Self::Whole(settings) => Value::Object(settings.clone()),
+            Self::ResetAll => all_reset(),
+            Self::One { name, value, .. } => json!({camel_case(name): value}),
+        }
+    }
+
+    /// What the gateway owns once the change holds.
+    #[must_use]
+    pub fn owned_after(&self, owned: &Value) -> Value {
+        let mut owned = owned.as_object().cloned().unwrap_or_default();
+        match self {
+            Self::Whole(settings) => {
+                for (name, value) in settings {
+                    own(&mut owned, name, value);
+                }
+            }
+            Self::ResetAll => owned.clear(),
+            Self::One { name, value, .. } => {
+                own(&mut owned, &camel_case(name), value.as_ref().unwrap_or(&Value::Null));
+            }
+        }
+        Value::Object(owned)
+    }
+
+    /// The request every node gets; `owned` is what the gateway owns after the change.
+    #[must_use]
+    pub fn for_nodes(&self, owned: &Value) -> NodeSettingsRequest {
+        match self {
+            Self::Whole(settings) => whole(settings, owned),
+            Self::ResetAll => {
+                let Value::Object(settings) = all_reset() else { unreachable!("all_reset is an object") };
+                whole(&settings, owned)
+            }
+            Self::One { name, method, value } => one(name, method, value.as_ref(), owned),
+        }
+    }
+}
+
+/// What a new index gets on every node.
+#[must_use]
+pub fn base_for_nodes() -> Value {
+    json!({
+        "filterableAttributes": [router::reserved::SHARD_FIELD],
+        "faceting": {"maxValuesPerFacet": FACET_VALUES_ON_NODES},
+    })
+}
+
+/// Turns a node's settings (`GET …/settings`) into the client's.
+pub fn from_node(settings: &mut Map<String, Value>, owned: &Value) {
+    for (name, value) in settings.iter_mut() {
+        *value = setting_from_node(name, value.take(), owned);
+    }
+}
+
+/// Turns one setting of a node, by its member name, into the client's.
+#[must_use]
+pub fn setting_from_node(name: &str, mut value: Value, owned: &Value) -> Value {
+    match name {
+        "filterableAttributes" => {
+            if let Value::Array(attributes) = &mut value {
+                attributes.retain(|attribute| !attribute.as_str().is_some_and(router::reserved::is_reserved));
+            }
+            value
+        }
+        "displayedAttributes" => match &owned["displayedAttributes"] {
+            Value::Null => json!(["*"]),
+            own => own.clone(),
+        },
+        "faceting" => {
+            if let Value::Object(faceting) = &mut value {
+                let own = owned["faceting"]["maxValuesPerFacet"].as_u64();
+                faceting.insert(
+                    "maxValuesPerFacet".to_owned(),
+                    json!(own.unwrap_or(FACET_VALUES_MAX_DEFAULT as u64)),
+                );
+            }
+            value
+        }
+        _ => value,
+    }
+}
+
+/// `filterable-attributes` to `filterableAttributes`.
+#[must_use]
+pub fn camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut upper = false;
+    for character in name.chars() {
+        match character {
+            '-' => upper = true,
+            _ if upper => {
+                camel.extend(character.to_uppercase());
+                upper = false;
+            }
+            _ => camel.push(character),
+        }
+    }
+    camel
+}
+
+fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
+    match name {
+        "displayedAttributes" => match value {
+            Value::Null => drop(owned.remove(name)),
+            value => drop(owned.insert(name.to_owned(), value.clone())),
+        },
+        // These two merge member by member, and a null resets.
+        "faceting" | "pagination" => match value {
+            Value::Object(members) => {
+                let group = owned.entry(name.to_owned()).or_insert_with(|| json!({}));
+                for (member, value) in members {
+                    match (value, group.as_object_mut()) {
+                        (Value::Null, Some(group)) => drop(group.remove(member)),
+                        (value, Some(group)) => drop(group.insert(member.clone(), value.clone())),
+                        (_, None) => {}
+                    }
+                }
+            }
+            _ => drop(owned.remove(name)),
+        },
+        _ => {}
+    }
+}
+
+fn whole(settings: &Map<String, Value>, owned: &Value) -> NodeSettingsRequest {
+    let mut derived = Map::new();
+    for (name, value) in settings {
+        derived.insert(name.clone(), derive(name, value, owned));
+    }
+    NodeSettingsRequest {
+        method: Method::PATCH,
+        suffix: "/settings".to_owned(),
+        body: Value::Object(derived).to_string(),
+    }
+}
+
+fn one(name: &str, method: &Method, value: Option<&Value>, owned: &Value) -> NodeSettingsRequest {
+    let member = camel_case(name);
+    let suffix = format!("/settings/{name}");
+    let owns = matches!(member.as_str(), "filterableAttributes" | "displayedAttributes" | "faceting");
+    let (method, body) = match value {
+        None if !owns => (Method::DELETE, String::new()),
+        None => {
+            let method = if member == "faceting" { Method::PATCH } else { Method::PUT };
+            let reset = if member == "faceting" { reset_faceting() } else { Value::Null };
+            (method, derive(&member, &reset, owned).to_string())
+        }
+        Some(value) => (method.clone(), derive(&member, value, owned).to_string()),
+    };
+    NodeSettingsRequest { method, suffix, body }
+}
+
+/// What nodes get for one setting of a client.
+fn derive(name: &str, value: &Value, owned: &Value) -> Value {
+    match (name, value) {
+        ("filterableAttributes", Value::Null) => json!([router::reserved::SHARD_FIELD]),
+        ("filterableAttributes", Value::Array(attributes)) => {
+            // Last, so that errors which number the client's rules keep the client's numbers.
+            let mut list = attributes.clone();
+            list.push(json!(router::reserved::SHARD_FIELD));
+            Value::Array(list)
+        }
+        ("displayedAttributes", Value::Null) => json!(["*"]),
+        ("displayedAttributes", Value::Array(names)) if names.iter().all(Value::is_string) => json!(["*"]),
+        ("faceting", Value::Null) => derive_faceting(&reset_faceting(), owned),
+        ("faceting", value @ Value::Object(_)) if faceting_is_plausible(value) => {
+            derive_faceting(value, owned)
+        }
+        (_, value) => value.clone(),
+    }
+}
+
+fn reset_faceting() -> Value {
+    json!({"maxValuesPerFacet": null, "sortFacetValuesBy": null})
+}
+
+/// A value the nodes would refuse must reach them as it is.
+fn faceting_is_plausible(value: &Value) -> bool {
+    matches!(&value["maxValuesPerFacet"], Value::Null) || value["maxValuesPerFacet"].is_u64()
+}
+
+fn derive_faceting(value: &Value, owned: &Value) -> Value {
+    let mut derived = value.clone();
+    let by_count = owned["faceting"]["sortFacetValuesBy"]
+        .as_object()
+        .is_some_and(|orders| orders.values().any(|order| order == "count"));
+    let own = owned["faceting"]["maxValuesPerFacet"].as_u64().unwrap_or(FACET_VALUES_MAX_DEFAULT as u64);
+    derived["maxValuesPerFacet"] = json!(own.max(if by_count {
+        FACET_VALUES_ON_NODES_BY_COUNT
+    } else {
+        FACET_VALUES_ON_NODES
+    }));
+    derived
+}
+
+fn all_reset() -> Value {
+    let names = SETTINGS.iter().map(|(name, _)| (camel_case(name), Value::Null));
+    Value::Object(names.collect())
+}
+
+/// The first reserved field name anywhere in a value.
+fn reserved_name(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(name) => router::reserved::is_reserved(name).then_some(name.as_str()),
+        Value::Array(values) => values.iter().find_map(reserved_name),
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            router::reserved::is_reserved(name).then_some(name.as_str()).or_else(|| reserved_name(value))
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole_change(value: Value) -> SettingsChange {
+        SettingsChange::Whole(value.as_object().cloned().unwrap())
+    }
+
+    #[test]
+    fn nodes_filter_on_the_reserved_field_and_display_everything() {
+        let check = |change: SettingsChange, expected_body: Value, expected_owned: Value| {
+            let owned = change.owned_after(&json!({}));
+            let request = change.for_nodes(&owned);
+            assert_eq!(serde_json::from_str::<Value>(&request.body).unwrap(), expected_body, "{change:?}");
+            assert_eq!(owned, expected_owned, "{change:?}");
+        };
+        check(
+            whole_change(
+                json!({"filterableAttributes": ["a"], "displayedAttributes": ["b"], "stopWords": ["x"]}),
+            ),
+            json!({"filterableAttributes": ["a", "_miroir_shard"], "displayedAttributes": ["*"], "stopWords": ["x"]}),
+            json!({"displayedAttributes": ["b"]}),
+        );
+        check(
+            whole_change(json!({"faceting": {"maxValuesPerFacet": 7}})),
+            json!({"faceting": {"maxValuesPerFacet": 10_000}}),
+            json!({"faceting": {"maxValuesPerFacet": 7}}),
+        );
+        check(
+            whole_change(json!({"faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"a": "count"}}})),
+            json!({"faceting": {"maxValuesPerFacet": 100_000, "sortFacetValuesBy": {"a": "count"}}}),
+            json!({"faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"a": "count"}}}),
+        );
+        // What a node refuses reaches it unchanged.
+        check(
+            whole_change(json!({"faceting": {"maxValuesPerFacet": "many"}})),
+            json!({"faceting": {"maxValuesPerFacet": "many"}}),
+            json!({"faceting": {"maxValuesPerFacet": "many"}}),
+        );
+    }
+
+    #[test]
+    fn single_settings_are_derived_and_reset() {
+        let check = |name, method: Method, value: Option<Value>, expected: (Method, &str, &str)| {
+            let change = SettingsChange::One { name, method, value };
+            let request = change.for_nodes(&change.owned_after(&json!({})));
+            assert_eq!((request.method, request.suffix.as_str(), request.body.as_str()), expected);
+        };
+        let reserved = r#"["_miroir_shard"]"#;
+        check(
+            "filterable-attributes",
+            Method::DELETE,
+            None,
+            (Method::PUT, "/settings/filterable-attributes", reserved),
+        );
+        check(
+            "displayed-attributes",
+            Method::DELETE,
+            None,
+            (Method::PUT, "/settings/displayed-attributes", r#"["*"]"#),
+        );
+        check("stop-words", Method::DELETE, None, (Method::DELETE, "/settings/stop-words", ""));
+        check(
+            "stop-words",
+            Method::PUT,
+            Some(json!(["a"])),
+            (Method::PUT, "/settings/stop-words", r#"["a"]"#),
+        );
+    }
+
+    #[test]
+    fn reserved_names_are_refused_wherever_they_stand() {
+        assert!(whole_change(json!({"rankingRules": ["words"]})).check().is_ok());
+        for bad in [
+            json!({"sortableAttributes": ["a", "_miroir_shard"]}),
+            json!({"filterableAttributes": [{"attributePatterns": ["_miroir_shard"]}]}),
+            json!({"synonyms": {"_miroir_x": ["a"]}}),
+        ] {
+            assert_eq!(whole_change(bad).check().unwrap_err().code(), Some(Code::MiroirReservedField));
+        }
+    }
+
+    #[test]
+    fn clients_see_their_own_settings() {
+        let mut settings = json!({
+            "filterableAttributes": ["_miroir_shard", "a"],
+            "displayedAttributes": ["*"],
+            "faceting": {"maxValuesPerFacet": 100_000, "sortFacetValuesBy": {"*": "count"}},
+        });
+        let owned = json!({"displayedAttributes": ["b"], "faceting": {"maxValuesPerFacet": 7}});
+        from_node(settings.as_object_mut().unwrap(), &owned);
+        assert_eq!(
+            settings,
+            json!({
+                "filterableAttributes": ["a"],
+                "displayedAttributes": ["b"],
+                "faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"*": "count"}},
+            })
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! The control executor: everything that runs without a client waiting for it.
+//!
+//! Invariants: it runs on the same runtime as the data cores, unpinned, with connections of its
+//! own; a job that fails is tried again at its next turn, and never takes the process down.
+
+mod health;
+mod recover;
+
+use std::{future::Future, panic::AssertUnwindSafe, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+
+use futures_util::FutureExt;
+use time::OffsetDateTime;
+
+use crate::{
+    config::limits,
+    data::{Core, tasks},
+    observe::log,
+    runtime::{Runtime, StartError},
+    shared::Shared,
+};
+
+/// Starts the control executor.
+///
+/// # Errors
+/// When the executor cannot start here.
+pub fn start<R: Runtime>(shared: Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
+    R::start("control".to_owned(), None, move || async move {
+        // The slot after those of the data cores.
+        let number = shared.config.cores;
+        let core = Rc::new(Core::<R>::new(shared, number));
+        health::probe_all(&core).await;
+        recover::interrupted_changes(&core).await;
+        let probing = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
+        });
+        let upkeep = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;
+        });
+        repeat::<R, _>("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
+    })
+}
+
+/// Runs a job again and again, whatever happens to it.
+async fn repeat<R: Runtime, Job: Future<Output = ()>>(
+    name: &str,
+    interval: Duration,
+    mut job: impl FnMut() -> Job,
+) {
+    loop {
+        if AssertUnwindSafe(job()).catch_unwind().await.is_err() {
+            log::error("panic_in_job", &[("job", name)]);
+        }
+        R::sleep(interval).await;
+    }
+}
+
+/// Ends tasks nobody polls, and forgets those that ended long ago.
+async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
+    if let Err(error) = tasks::refresh_unfinished(core).await {
+        log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
+    }
+    let before = OffsetDateTime::now_utc() - limits::TASK_RETENTION;
+    if let Err(error) = core.shared.store.prune_tasks(before, limits::TASKS_PRUNED_MAX).await {
+        log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
+    }
+}
+
+async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
+    core.shared.prometheus.run_upkeep();
+    let snapshot = core.shared.snapshot();
+    let shards = f64::from(core.shared.config.shards);
+    let uncovered = crate::admin::uncovered_shards(&core.shared, &snapshot);
+    #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
+    metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
+    if let Ok(tasks) = core.shared.store.unfinished_tasks().await {
+        #[allow(clippy::cast_precision_loss, reason = "a bounded registry")]
+        metrics::gauge!("miroir_task_registry_unfinished").set(tasks.len() as f64);
+    }
+}

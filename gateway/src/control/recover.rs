@@ -1,0 +1,76 @@
+//! What a killed gateway left half done: intents whose fan-out was never confirmed.
+//!
+//! Invariants: such an intent was never answered, so no client knows it and it may go; what it did
+//! to an index as a whole (settings, deletion) is first done again on every node, so that no node
+//! differs from the others. Documents of such a write may stand on some of their nodes.
+
+use futures_util::future::join_all;
+use http::{Method, StatusCode};
+use serde_json::Value;
+use store::{TaskChange, TaskKind, TaskRecord, TaskStatus};
+use time::OffsetDateTime;
+
+use crate::{
+    api::settings::SettingsChange,
+    data::{Core, every_node, pool::NodeRequest},
+    observe::log,
+    runtime::Runtime,
+};
+
+/// Finishes or drops every unconfirmed intent.
+pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>) {
+    let started = OffsetDateTime::now_utc();
+    let records = match core.shared.store.unfinished_tasks().await {
+        Ok(records) => records,
+        Err(error) => return log::error("recovery_failed", &[("reason", &error.to_string())]),
+    };
+    // What clients of this process have asked meanwhile is newer and none of recovery's business.
+    for record in records.into_iter().filter(|record| !record.accepted && record.enqueued_at < started) {
+        redo(core, &record).await;
+        forget(core, &record).await;
+    }
+}
+
+async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) {
+    let Some(uid) = record.index_uid.as_deref() else { return };
+    let registered = core.shared.snapshot().indexes.get(uid).cloned();
+    let (method, target, body) = match (record.kind, &registered) {
+        (TaskKind::IndexDeletion, None) => (Method::DELETE, format!("/indexes/{uid}"), String::new()),
+        (TaskKind::SettingsUpdate, Some(index)) => {
+            let Some(Value::Object(settings)) = &record.details else { return };
+            let request = SettingsChange::Whole(settings.clone()).for_nodes(&index.record.settings);
+            (request.method, format!("/indexes/{}{}", index.record.node_uid, request.suffix), request.body)
+        }
+        _ => return,
+    };
+    let nodes = every_node(&core.shared.snapshot().topology);
+    join_all(nodes.into_iter().map(|node| {
+        let request = NodeRequest {
+            method: method.clone(),
+            target: &target,
+            content_type: (!body.is_empty()).then_some("application/json"),
+            body: body.clone().into(),
+            repeatable: true,
+        };
+        async move {
+            let answer = core.pools.ask(node, request, core.shared.config.node_timeout).await;
+            if !matches!(&answer, Ok(answer) if answer.status == StatusCode::ACCEPTED) {
+                let node = &core.shared.nodes[usize::from(node.0)].id;
+                log::warn("recovery_incomplete", &[("node", node), ("index", uid)]);
+            }
+        }
+    }))
+    .await;
+}
+
+async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord) {
+    let change = TaskChange {
+        status: Some(TaskStatus::Canceled),
+        finished_at: Some(OffsetDateTime::now_utc()),
+        ..TaskChange::default()
+    };
+    if core.shared.store.update_task(record.uid, change).await.is_ok() {
+        let _ = core.shared.store.delete_tasks(vec![record.uid]).await;
+    }
+    log::info("intent_dropped", &[("task", &record.uid.to_string()), ("kind", record.kind.as_str())]);
+}

@@ -1,0 +1,465 @@
+//! What a lane does with one change: registry, nodes and task record, in an order that survives
+//! being killed between any two steps.
+//!
+//! Invariants: an index is registered after its nodes have taken it and unregistered before they
+//! are asked to drop it, so a crash leaves at worst an empty leftover on a node, or an intent that
+//! `control::recover` finishes; nothing is answered before its node tasks are durable.
+
+use std::{rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::join_all;
+use http::Method;
+use router::NodeIndex;
+use serde_json::{Value, json};
+use store::{IndexRecord, NodeTask, Reply, TaskChange, TaskRecord, TaskStatus};
+use time::OffsetDateTime;
+
+use super::{Core, plan, pool::NodeRequest, scatter::is_refusal, tasks};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        settings::{self, SettingsChange},
+    },
+    h1::NodeAnswer,
+    observe::log,
+    runtime::Runtime,
+    shared::NodeState,
+    snapshot::{Index, publish},
+};
+
+/// The kinds of change a lane knows.
+pub enum Action {
+    /// Adds or updates documents; creates the index when it is missing.
+    AddDocuments {
+        primary_key: Option<String>,
+        replace: bool,
+        parts: Vec<NodePart>,
+    },
+    /// Deletes documents by id.
+    DeleteDocuments {
+        parts: Vec<NodePart>,
+    },
+    /// The same request to every node: delete by filter, delete all, edit by function.
+    OnEveryNode {
+        method: Method,
+        suffix: &'static str,
+        body: Bytes,
+    },
+    CreateIndex {
+        primary_key: Option<String>,
+    },
+    UpdateIndex {
+        primary_key: Option<String>,
+    },
+    DeleteIndex,
+    ChangeSettings(SettingsChange),
+    /// A write whose documents are wrong: a task that has failed.
+    Fail(ApiError),
+}
+
+/// What one node gets of a write.
+pub struct NodePart {
+    pub node: NodeIndex,
+    pub body: Bytes,
+    /// Documents or ids in the body.
+    pub documents: u64,
+}
+
+/// How a change went.
+enum Outcome {
+    /// Every node concerned has taken it; these are their tasks.
+    Taken(Vec<NodeTask>),
+    /// It is a task that has failed at once.
+    Failed(ApiError),
+    /// It is refused: the client gets the error and there is no task.
+    Refused(ApiError),
+}
+
+type Client = oneshot::Sender<Result<TaskRecord, ApiError>>;
+
+/// Applies one change and answers the client.
+pub(super) async fn apply<R: Runtime>(
+    core: &Rc<Core<R>>,
+    index_uid: String,
+    action: Action,
+    intent: Reply<TaskRecord>,
+    client: Client,
+) {
+    let task = match intent.await {
+        Ok(task) => task,
+        Err(error) => return drop(client.send(Err(error.into()))),
+    };
+    let settles_primary_key = matches!(action, Action::UpdateIndex { .. });
+    let outcome = match perform(core, &index_uid, action).await {
+        Ok(node_tasks) => Outcome::Taken(node_tasks),
+        Err(outcome) => outcome,
+    };
+    match outcome {
+        Outcome::Refused(error) => {
+            discard(core, &task).await;
+            let _ = client.send(Err(error));
+        }
+        Outcome::Failed(error) => {
+            let now = OffsetDateTime::now_utc();
+            let change = TaskChange {
+                accepted: Some(true),
+                status: Some(TaskStatus::Failed),
+                error: Some(error.into_task_error()),
+                started_at: Some(now),
+                finished_at: Some(now),
+                ..TaskChange::default()
+            };
+            let recorded = core.shared.store.update_task(task.uid, change).await;
+            let _ = client.send(recorded.map_err(ApiError::from));
+        }
+        Outcome::Taken(node_tasks) => {
+            let change = accepted_change(node_tasks);
+            let recorded = core.shared.store.update_task(task.uid, change);
+            if settles_primary_key {
+                let recorded = recorded.await;
+                let settled = recorded.clone();
+                let _ = client.send(recorded.map_err(ApiError::from));
+                if let Ok(task) = settled {
+                    settle_primary_key(core, &index_uid, task).await;
+                }
+                return;
+            }
+            // The lane goes on while the store syncs.
+            R::spawn(async move {
+                let _ = client.send(recorded.await.map_err(ApiError::from));
+            });
+        }
+    }
+}
+
+fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
+    let mut change = TaskChange { accepted: Some(true), ..TaskChange::default() };
+    if node_tasks.is_empty() {
+        // Nothing to do anywhere, such as an empty list of documents.
+        let now = OffsetDateTime::now_utc();
+        change.status = Some(TaskStatus::Succeeded);
+        change.started_at = Some(now);
+        change.finished_at = Some(now);
+    }
+    change.node_tasks = Some(node_tasks);
+    change
+}
+
+/// A refused change was never a task: its intent goes away again.
+async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+    let now = OffsetDateTime::now_utc();
+    let change =
+        TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
+    let discarded = match core.shared.store.update_task(task.uid, change).await {
+        Ok(_) => core.shared.store.delete_tasks(vec![task.uid]).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = discarded {
+        log::warn("intent_not_discarded", &[("task", &task.uid.to_string()), ("reason", &error.to_string())]);
+    }
+}
+
+async fn perform<R: Runtime>(core: &Core<R>, uid: &str, action: Action) -> Result<Vec<NodeTask>, Outcome> {
+    match action {
+        Action::AddDocuments { primary_key, replace, parts } => {
+            add_documents(core, uid, primary_key, replace, parts).await
+        }
+        Action::DeleteDocuments { parts } => {
+            let index = existing(core, uid)?;
+            let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
+            send_parts(core, &Method::POST, &target, parts).await
+        }
+        Action::OnEveryNode { method, suffix, body } => {
+            let index = existing(core, uid)?;
+            let target = format!("/indexes/{}{suffix}", index.record.node_uid);
+            send_to_all(core, &method, &target, body, true).await
+        }
+        Action::CreateIndex { primary_key } => create_index(core, uid, primary_key).await,
+        Action::UpdateIndex { primary_key } => {
+            let index = existing(core, uid)?;
+            let target = format!("/indexes/{}", index.record.node_uid);
+            let body = json!({"primaryKey": primary_key}).to_string();
+            send_to_all(core, &Method::PATCH, &target, body.into(), true).await
+        }
+        Action::DeleteIndex => delete_index(core, uid).await,
+        Action::ChangeSettings(change) => change_settings(core, uid, &change).await,
+        Action::Fail(error) => Err(Outcome::Failed(error.of_index(uid))),
+    }
+}
+
+async fn add_documents<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<String>,
+    replace: bool,
+    parts: Vec<NodePart>,
+) -> Result<Vec<NodeTask>, Outcome> {
+    let nodes = parts.iter().map(|part| part.node).collect::<Vec<_>>();
+    check_up(core, &nodes)?;
+    let index = ensure_index(core, uid, primary_key.as_deref()).await?;
+    let known = index.record.primary_key.as_deref();
+    let mut target = format!("/indexes/{}/documents", index.record.node_uid);
+    if let Some(asked) = primary_key.as_deref() {
+        match known {
+            None => drop(set_primary_key(core, &index, Some(asked)).await.map_err(Outcome::Refused)?),
+            Some(known) if known == asked => {}
+            Some(known) => {
+                let message = format!("Index `{uid}`: Index already has a primary key: `{known}`.");
+                return Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)));
+            }
+        }
+        target.push_str("?primaryKey=");
+        target.extend(form_urlencoded::byte_serialize(asked.as_bytes()));
+    }
+    let method = if replace { Method::POST } else { Method::PUT };
+    send_parts(core, &method, &target, parts).await
+}
+
+async fn create_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<String>,
+) -> Result<Vec<NodeTask>, Outcome> {
+    if core.shared.snapshot().indexes.contains_key(uid) {
+        let message = format!("Index `{uid}` already exists.");
+        return Err(Outcome::Failed(ApiError::new(Code::IndexAlreadyExists, message)));
+    }
+    register_index(core, uid, primary_key.as_deref()).await.map(|(_, node_tasks)| node_tasks)
+}
+
+async fn delete_index<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Vec<NodeTask>, Outcome> {
+    let index = existing(core, uid)?;
+    check_up(core, &every_node(core))?;
+    let deleted = core.shared.store.delete_index(uid, index.record.revision).await;
+    deleted.map_err(|error| Outcome::Refused(error.into()))?;
+    publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
+    let target = format!("/indexes/{}", index.record.node_uid);
+    send_to_all(core, &Method::DELETE, &target, Bytes::new(), false).await
+}
+
+async fn change_settings<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    change: &SettingsChange,
+) -> Result<Vec<NodeTask>, Outcome> {
+    check_up(core, &every_node(core))?;
+    let index = ensure_index(core, uid, None).await?;
+    let owned = change.owned_after(&index.record.settings);
+    let request = change.for_nodes(&owned);
+    let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
+    let node_tasks = send_to_all(core, &request.method, &target, request.body.into(), true).await?;
+    let mut record = index.record.clone();
+    record.settings = owned;
+    record.settings_version += 1;
+    store_index(core, record, &index).await.map_err(Outcome::Refused)?;
+    Ok(node_tasks)
+}
+
+fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome> {
+    let found = core.shared.snapshot().indexes.get(uid).cloned();
+    found.ok_or_else(|| {
+        Outcome::Failed(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
+    })
+}
+
+/// The index, made when it is missing.
+async fn ensure_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<&str>,
+) -> Result<Arc<Index>, Outcome> {
+    let found = core.shared.snapshot().indexes.get(uid).cloned();
+    match found {
+        Some(index) => Ok(index),
+        None => register_index(core, uid, primary_key).await.map(|(index, _)| index),
+    }
+}
+
+/// Makes an index on every node, then registers it.
+///
+/// The node tasks returned are those of the settings that follow the creation: a creation that
+/// finds a leftover of an interrupted one fails on its node and is none the worse for it.
+async fn register_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<&str>,
+) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
+    let snapshot = core.shared.snapshot();
+    let shards = core.shared.config.shards;
+    let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
+        Outcome::Refused(ApiError::new(Code::Internal, "The topology has no placement for new indexes."))
+    })?;
+    check_up(core, &every_node(core))?;
+    let body = json!({"uid": uid, "primaryKey": primary_key}).to_string();
+    send_to_all(core, &Method::POST, "/indexes", body.into(), false).await?;
+    let target = format!("/indexes/{uid}/settings");
+    let body = settings::base_for_nodes().to_string();
+    let node_tasks = send_to_all(core, &Method::PATCH, &target, body.into(), false).await?;
+    let now = OffsetDateTime::now_utc();
+    let mut record = IndexRecord {
+        uid: uid.to_owned(),
+        node_uid: uid.to_owned(),
+        primary_key: primary_key.map(str::to_owned),
+        shards,
+        created_at: now,
+        updated_at: now,
+        settings: json!({}),
+        settings_version: 1,
+        revision: 0,
+    };
+    let stored = core.shared.store.put_index(record.clone(), None).await;
+    record.revision = stored.map_err(|error| Outcome::Refused(error.into()))?;
+    let index = Arc::new(Index::new(record, placement));
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    Ok((index, node_tasks))
+}
+
+async fn set_primary_key<R: Runtime>(
+    core: &Core<R>,
+    index: &Arc<Index>,
+    primary_key: Option<&str>,
+) -> Result<Arc<Index>, ApiError> {
+    let mut record = index.record.clone();
+    record.primary_key = primary_key.map(str::to_owned);
+    store_index(core, record, index).await
+}
+
+/// Makes a changed record durable, then visible.
+async fn store_index<R: Runtime>(
+    core: &Core<R>,
+    mut record: IndexRecord,
+    before: &Index,
+) -> Result<Arc<Index>, ApiError> {
+    record.updated_at = OffsetDateTime::now_utc();
+    record.revision = core.shared.store.put_index(record.clone(), Some(before.record.revision)).await?;
+    let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    Ok(index)
+}
+
+/// A primary key is changed where the nodes agreed to it: they refuse when there are documents.
+/// The lane waits, so that the next write hashes by the key that holds.
+async fn settle_primary_key<R: Runtime>(core: &Core<R>, uid: &str, mut task: TaskRecord) {
+    let deadline = R::now() + core.shared.config.request_timeout;
+    while !task.status.is_finished() && R::now() < deadline {
+        R::sleep(crate::config::limits::NODE_TASK_POLL_INTERVAL).await;
+        task = tasks::refresh(core, task).await;
+    }
+    let Some(index) = core.shared.snapshot().indexes.get(uid).cloned() else { return };
+    if task.status != TaskStatus::Succeeded {
+        return;
+    }
+    let primary_key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
+    if let Err(error) = set_primary_key(core, &index, primary_key).await {
+        log::error("primary_key_not_stored", &[("index", uid), ("reason", &format!("{error:?}"))]);
+    }
+}
+
+fn every_node<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
+    plan::every_node(&core.shared.snapshot().topology)
+}
+
+/// A change that needs a node known to be down is refused before anything is sent anywhere.
+fn check_up<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) -> Result<(), Outcome> {
+    let down = nodes.iter().find(|node| core.shared.health.state(**node) == NodeState::Down);
+    match down {
+        None => Ok(()),
+        Some(_) => Err(Outcome::Refused(no_quorum())),
+    }
+}
+
+fn no_quorum() -> ApiError {
+    ApiError::new(
+        Code::MiroirNoQuorum,
+        "A node that must take this write is not available; the write was not acknowledged.",
+    )
+}
+
+async fn send_parts<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    parts: Vec<NodePart>,
+) -> Result<Vec<NodeTask>, Outcome> {
+    check_up(core, &parts.iter().map(|part| part.node).collect::<Vec<_>>())?;
+    let sent = parts.into_iter().map(|part| async move {
+        send(core, part.node, method, target, part.body, true)
+            .await
+            .map(|uid| (part.node, uid, part.documents))
+    });
+    collect(core, join_all(sent).await)
+}
+
+/// Sends one request to every node. With `validated`, the first node alone is asked at first, so
+/// that a request the nodes refuse changes nothing anywhere.
+async fn send_to_all<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: Bytes,
+    validated: bool,
+) -> Result<Vec<NodeTask>, Outcome> {
+    let nodes = every_node(core);
+    check_up(core, &nodes)?;
+    let repeatable = *method != Method::POST;
+    let ask = |node: NodeIndex| {
+        let body = body.clone();
+        async move { send(core, node, method, target, body, repeatable).await.map(|uid| (node, uid, 0)) }
+    };
+    let (first, rest) = if validated { nodes.split_at(1) } else { (&[][..], &nodes[..]) };
+    let mut results = join_all(first.iter().map(|node| ask(*node))).await;
+    if results.iter().all(Result::is_ok) {
+        results.extend(join_all(rest.iter().map(|node| ask(*node))).await);
+    }
+    collect(core, results)
+}
+
+fn collect<R: Runtime>(
+    core: &Core<R>,
+    results: Vec<Result<(NodeIndex, u32, u64), ApiError>>,
+) -> Result<Vec<NodeTask>, Outcome> {
+    let mut node_tasks = Vec::with_capacity(results.len());
+    for result in results {
+        let (node, uid, documents) = result.map_err(Outcome::Refused)?;
+        let node = core.shared.nodes[usize::from(node.0)].id.clone();
+        let status = TaskStatus::Enqueued;
+        node_tasks.push(NodeTask { node, uid, documents, status, details: None, error: None });
+    }
+    Ok(node_tasks)
+}
+
+/// One request of a change to one node; answers the node's task uid.
+async fn send<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    method: &Method,
+    target: &str,
+    body: Bytes,
+    repeatable: bool,
+) -> Result<u32, ApiError> {
+    let content_type = (!body.is_empty()).then_some("application/json");
+    let request = NodeRequest { method: method.clone(), target, content_type, body, repeatable };
+    match core.pools.ask(node, request, core.shared.config.node_timeout).await {
+        Ok(answer) if answer.status.is_success() => task_uid(&answer).ok_or_else(no_quorum),
+        Ok(answer) if is_refusal(&answer) => Err(ApiError::from_node(answer.status, &answer.body)),
+        Ok(answer) => {
+            warn_failed(core, node, &format!("status {}", answer.status.as_u16()));
+            Err(no_quorum())
+        }
+        Err(error) => {
+            warn_failed(core, node, &error.to_string());
+            Err(no_quorum())
+        }
+    }
+}
+
+fn warn_failed<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
+    log::warn("write_failed", &[("node", &core.shared.nodes[usize::from(node.0)].id), ("reason", reason)]);
+}
+
+fn task_uid(answer: &NodeAnswer) -> Option<u32> {
+    let value: Value = serde_json::from_slice(&answer.body).ok()?;
+    u32::try_from(value["taskUid"].as_u64()?).ok()
+}

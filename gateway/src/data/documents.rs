@@ -1,0 +1,100 @@
+//! Reading documents: one at its owner, pages over all shards.
+//!
+//! Invariant: reserved fields are cut out of every document before it leaves.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use merge::MergeError;
+use router::Leg;
+
+use super::{
+    Core, ingress, plan,
+    pool::NodeRequest,
+    scatter::{Scatter, is_refusal},
+    search::{owners, refusal_of_a_node, respond},
+};
+use crate::{
+    api::{
+        documents::{DocumentsRequest, fetch_body},
+        error::{ApiError, Code},
+        query::Query,
+    },
+    config::limits,
+    h1::{Request, Response},
+    runtime::Runtime,
+    shared::NodeState,
+};
+
+/// `GET /indexes/{uid}/documents/{id}`.
+pub(super) async fn get<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    id: &str,
+) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let mut target = format!("/indexes/{}/documents/{id}", index.record.node_uid);
+    if let Some(query) = request.uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut nodes = owners(&snapshot, index, id);
+    let turn = core.turn() % nodes.len().max(1);
+    nodes.rotate_left(turn);
+    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    for node in nodes {
+        match core.pools.ask(node, NodeRequest::get(&target), core.shared.config.node_timeout).await {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                let mut body = Vec::with_capacity(answer.body.len());
+                if merge::strip_document(&answer.body, &mut body).is_ok() {
+                    return Ok(Response::json(StatusCode::OK, body));
+                }
+            }
+            Ok(answer) if is_refusal(&answer) => {
+                return Err(ApiError::from_node(answer.status, &answer.body));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let shard = router::shard_of(id, index.record.shards);
+    Err(ApiError::new(Code::MiroirShardUnavailable, format!("No node answers for the shards {shard}.")))
+}
+
+/// `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
+pub(super) async fn fetch<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let body = match request.method == Method::POST {
+        true => ingress::json_body(core, request)?,
+        false => Bytes::from(fetch_body(&Query::parse(request.uri.query()))?),
+    };
+    let Ok(asked) = DocumentsRequest::parse(&body) else {
+        return Err(refusal_of_a_node(core, request, index, "/documents/fetch").await);
+    };
+    if asked.sorted && plan::cover(core, &snapshot, index, None, &[]).legs.len() > 1 {
+        return Err(ApiError::new(
+            Code::FeatureNotEnabled,
+            "This gateway does not sort lists of documents yet.",
+        ));
+    }
+    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let mut scatter = Scatter::new(core, &snapshot, index, None, &target, |leg: &Leg| {
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        Bytes::from(asked.leg_body(filter.as_deref()))
+    });
+    let mut body = Vec::new();
+    for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
+        scatter.run().await?;
+        body.clear();
+        match merge::documents(&scatter.bodies(), asked.offset, asked.limit, &mut body) {
+            Ok(_) => return Ok(respond(body, scatter.degraded())),
+            Err(MergeError::Leg { leg, reason }) => scatter.reject(leg, &reason),
+        }
+    }
+    Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
+}

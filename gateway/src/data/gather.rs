@@ -1,0 +1,65 @@
+//! Small questions to nodes whose answers are read as values: indexes, stats, settings, version.
+//!
+//! Invariant: a question to "a group" is answered by every node of one group, or not at all, so
+//! that sums count each document once per copy.
+
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{Core, plan, pool::NodeRequest, scatter::is_refusal};
+use crate::{
+    api::error::{ApiError, Code},
+    runtime::Runtime,
+    shared::NodeState,
+};
+
+/// Asks nodes one after the other until one answers.
+pub(super) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
+    let mut nodes = plan::every_node(&core.shared.snapshot().topology);
+    let turn = core.turn() % nodes.len().max(1);
+    nodes.rotate_left(turn);
+    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    for node in nodes {
+        match core.pools.ask(node, NodeRequest::get(target), core.shared.config.node_timeout).await {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                if let Ok(value) = serde_json::from_slice(&answer.body) {
+                    return Ok(value);
+                }
+            }
+            Ok(answer) if is_refusal(&answer) => {
+                return Err(ApiError::from_node(answer.status, &answer.body));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
+}
+
+/// Asks every node of the first group that answers whole.
+pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let groups = snapshot.topology.groups();
+    let turn = core.turn();
+    for step in 0..groups.len() {
+        let nodes = &groups[(turn + step) % groups.len()];
+        let limit = core.shared.config.node_timeout;
+        let asked = nodes.iter().map(|node| core.pools.ask(*node, NodeRequest::get(target), limit));
+        let mut values = Vec::with_capacity(nodes.len());
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(answer) if answer.status == StatusCode::OK => {
+                    values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
+                }
+                Ok(answer) if is_refusal(&answer) => {
+                    return Err(ApiError::from_node(answer.status, &answer.body));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        if values.len() == nodes.len() {
+            return Ok(values);
+        }
+    }
+    Err(ApiError::new(Code::MiroirShardUnavailable, "No replica group answers whole."))
+}

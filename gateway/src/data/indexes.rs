@@ -1,0 +1,167 @@
+//! Indexes as a whole: list, get, create, change, delete; and the cluster's version.
+//!
+//! Invariant: the gateway's registry decides which indexes exist; nodes only add when each was
+//! last touched.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use store::{IndexRecord, NewTask, TaskKind};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Core, changes::Action, gather, ingress, lanes, tasks};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        query::Query,
+        task::{date, invalid_index_uid_reason, is_index_uid},
+    },
+    h1::{Request, Response},
+    runtime::Runtime,
+};
+
+/// `GET /version`: that of a node.
+pub(super) async fn version<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    Ok(Response::json(StatusCode::OK, gather::any(core, "/version").await?.to_string()))
+}
+
+/// `GET /indexes`.
+pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+    let query = Query::parse(request.uri.query());
+    query.only(&["offset", "limit"])?;
+    let offset = query.integer::<usize>("offset", Code::InvalidIndexOffset)?.unwrap_or(0);
+    let limit = query.integer::<usize>("limit", Code::InvalidIndexLimit)?.unwrap_or(20);
+    let of_nodes = gather::group(core, "/indexes?limit=1000000").await?;
+    let snapshot = core.shared.snapshot();
+    let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    records.sort_by(|one, other| one.uid.cmp(&other.uid));
+    let seen = |record: &IndexRecord| {
+        let all = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
+        all.filter(|index| index["uid"] == record.node_uid.as_str()).cloned().collect::<Vec<_>>()
+    };
+    let page = records.iter().skip(offset).take(limit).map(|record| view(record, &seen(record)));
+    let answer = json!({
+        "results": page.collect::<Vec<_>>(),
+        "offset": offset,
+        "limit": limit,
+        "total": records.len(),
+    });
+    Ok(Response::json(StatusCode::OK, answer.to_string()))
+}
+
+/// `GET /indexes/{uid}`.
+pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let of_nodes = gather::group(core, &format!("/indexes/{}", index.record.node_uid)).await?;
+    Ok(Response::json(StatusCode::OK, view(&index.record, &of_nodes).to_string()))
+}
+
+fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
+    let touched = of_nodes.iter().filter_map(|index| index["updatedAt"].as_str());
+    let touched = touched.filter_map(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    let updated_at = touched.fold(record.updated_at, OffsetDateTime::max);
+    json!({
+        "uid": record.uid,
+        "createdAt": date(record.created_at),
+        "updatedAt": date(updated_at),
+        "primaryKey": record.primary_key,
+    })
+}
+
+/// `POST /indexes`.
+pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+    let body = object(&ingress::json_body(core, request)?, &["uid", "primaryKey"])?;
+    let uid = match &body["uid"] {
+        Value::Null => return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`")),
+        Value::String(uid) if is_index_uid(uid) => uid.clone(),
+        Value::String(uid) => {
+            let reason = invalid_index_uid_reason(uid);
+            return Err(ApiError::new(Code::InvalidIndexUid, format!("Invalid value at `.uid`: {reason}")));
+        }
+        other => return Err(wrong_type(".uid", Code::InvalidIndexUid, other)),
+    };
+    let primary_key = primary_key(&body)?;
+    let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
+    let record = lanes::submit(&core.shared, &uid, task, Action::CreateIndex { primary_key }).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// `PATCH /indexes/{uid}`.
+pub(super) async fn update<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let body = object(&ingress::json_body(core, request)?, &["primaryKey"])?;
+    let primary_key = primary_key(&body)?;
+    let task = new_task(uid, TaskKind::IndexUpdate, json!({"primaryKey": primary_key}));
+    let record = lanes::submit(&core.shared, uid, task, Action::UpdateIndex { primary_key }).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// `DELETE /indexes/{uid}`.
+pub(super) async fn delete<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let task = new_task(uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
+    let record = lanes::submit(&core.shared, uid, task, Action::DeleteIndex).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// A task about one index, to be made durable before anything is asked of a node.
+pub(super) fn new_task(uid: &str, kind: TaskKind, details: Value) -> NewTask {
+    NewTask {
+        index_uid: Some(uid.to_owned()),
+        kind,
+        accepted: false,
+        details: Some(details),
+        custom_metadata: None,
+        enqueued_at: OffsetDateTime::now_utc(),
+        owners: Vec::new(),
+    }
+}
+
+fn primary_key(body: &Value) -> Result<Option<String>, ApiError> {
+    match &body["primaryKey"] {
+        Value::Null => Ok(None),
+        Value::String(name) if router::reserved::is_reserved(name) => Err(ApiError::new(
+            Code::MiroirReservedField,
+            format!("The field `{name}` is reserved: it cannot be a primary key."),
+        )),
+        Value::String(name) => Ok(Some(name.clone())),
+        other => Err(wrong_type(".primaryKey", Code::InvalidIndexPrimaryKey, other)),
+    }
+}
+
+/// A JSON object with no other members than `known`.
+pub(super) fn object(body: &[u8], known: &[&str]) -> Result<Value, ApiError> {
+    if body.is_empty() {
+        return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        let message = format!("The json payload provided is malformed. `{error}`.");
+        ApiError::new(Code::MalformedPayload, message)
+    })?;
+    let Value::Object(members) = &value else {
+        return Err(wrong_type("", Code::BadRequest, &value));
+    };
+    let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(value) };
+    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    Err(ApiError::new(Code::BadRequest, format!("Unknown field `{name}`: expected one of {list}")))
+}
+
+/// A value of the wrong JSON type, in Meilisearch's words.
+fn wrong_type(path: &str, code: Code, found: &Value) -> ApiError {
+    let kind = match found {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("a boolean: `{value}`"),
+        Value::Number(value) => format!("a number: `{value}`"),
+        Value::String(value) => format!("a string: `{value:?}`"),
+        Value::Array(_) => format!("an array: `{found}`"),
+        Value::Object(_) => format!("an object: `{found}`"),
+    };
+    let kind = if found.is_u64() { kind.replacen("a number", "a positive integer", 1) } else { kind };
+    let wanted = if path.is_empty() { "an object" } else { "a string" };
+    let place = if path.is_empty() { String::new() } else { format!(" at `{path}`") };
+    ApiError::new(code, format!("Invalid value type{place}: expected {wanted}, but found {kind}"))
+}

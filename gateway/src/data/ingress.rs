@@ -1,0 +1,133 @@
+//! What every handler needs of a request before it can do its own work.
+//!
+//! Invariants: bodies are decoded within the body limit, never beyond it; content types and index
+//! uids are judged here once, in Meilisearch's words.
+
+use std::{io::Read, sync::Arc};
+
+use bytes::Bytes;
+use flate2::read::{GzDecoder, ZlibDecoder};
+
+use super::Core;
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        task::{invalid_index_uid_reason, is_index_uid},
+    },
+    h1::Request,
+    runtime::Runtime,
+    snapshot::{Index, Snapshot},
+};
+
+/// The index a path names.
+///
+/// # Errors
+/// 400 `invalid_index_uid`, 404 `index_not_found`.
+pub(super) fn find_index<'a>(snapshot: &'a Snapshot, uid: &str) -> Result<&'a Arc<Index>, ApiError> {
+    if let Some(index) = snapshot.indexes.get(uid) {
+        return Ok(index);
+    }
+    check_index_uid(uid)?;
+    Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
+}
+
+/// # Errors
+/// 400 `invalid_index_uid`.
+pub(super) fn check_index_uid(uid: &str) -> Result<(), ApiError> {
+    match is_index_uid(uid) {
+        true => Ok(()),
+        false => Err(ApiError::new(Code::InvalidIndexUid, invalid_index_uid_reason(uid))),
+    }
+}
+
+/// A JSON body: its content type checked, its encoding undone.
+///
+/// # Errors
+/// 415 for the content type, 400 or 413 for the encoding.
+pub(super) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+    content_type(request, &["application/json"])?;
+    decoded_body(core, request)
+}
+
+/// The media type of the body, in lower case, one of `allowed`.
+///
+/// # Errors
+/// 415 `missing_content_type` or `invalid_content_type`.
+pub(super) fn content_type<'a>(request: &Request, allowed: &[&'a str]) -> Result<&'a str, ApiError> {
+    let accepted = || allowed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let Some(given) = request.header("content-type") else {
+        return Err(ApiError::new(
+            Code::MissingContentType,
+            format!(
+                "A Content-Type header is missing. Accepted values for the Content-Type header are: {}",
+                accepted()
+            ),
+        ));
+    };
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    match allowed.iter().find(|name| media_type.eq_ignore_ascii_case(name)) {
+        Some(name) => Ok(name),
+        None => Err(ApiError::new(
+            Code::InvalidContentType,
+            format!(
+                "The Content-Type `{media_type}` is invalid. Accepted values for the Content-Type header are: {}",
+                accepted()
+            ),
+        )),
+    }
+}
+
+/// The body with its `Content-Encoding` undone.
+///
+/// # Errors
+/// 413 over the limit, 415 for an unknown encoding, 400 for a broken one.
+pub(super) fn decoded_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+    let limit = usize::try_from(core.shared.config.body_bytes_max).unwrap_or(usize::MAX);
+    match request.header("content-encoding").map(str::trim).unwrap_or_default() {
+        "" | "identity" => Ok(request.body.clone()),
+        "gzip" | "x-gzip" => inflate(GzDecoder::new(&request.body[..]), limit),
+        "deflate" => inflate(ZlibDecoder::new(&request.body[..]), limit),
+        "br" => inflate(brotli_decompressor::Decompressor::new(&request.body[..], 4096), limit),
+        other => Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "The Content-Encoding `{other}` is invalid. Accepted values for the Content-Encoding header are: `gzip`, `deflate`, `br`"
+            ),
+        )),
+    }
+}
+
+fn inflate(decoder: impl Read, limit: usize) -> Result<Bytes, ApiError> {
+    let mut body = Vec::new();
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut body);
+    match read {
+        Ok(_) if body.len() > limit => Err(ApiError::new(
+            Code::PayloadTooLarge,
+            format!(
+                "The provided payload reached the size limit. The maximum accepted payload size is {limit} bytes."
+            ),
+        )),
+        Ok(_) => Ok(body.into()),
+        Err(error) => Err(ApiError::new(
+            Code::BadRequest,
+            format!("The body does not follow its Content-Encoding: {error}."),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn compressed_bodies_are_bounded() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&vec![b'a'; 100_000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert_eq!(inflate(GzDecoder::new(&packed[..]), 100_000).unwrap().len(), 100_000);
+        let code = |result: Result<Bytes, ApiError>| result.unwrap_err().code();
+        assert_eq!(code(inflate(GzDecoder::new(&packed[..]), 99_999)), Some(Code::PayloadTooLarge));
+        assert_eq!(code(inflate(GzDecoder::new(&packed[..50]), 100_000)), Some(Code::BadRequest));
+    }
+}

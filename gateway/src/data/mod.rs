@@ -1,0 +1,141 @@
+//! The data plane: what every core does with clients' requests.
+//!
+//! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
+//! file; what must be durable goes to the store over a channel and is awaited.
+
+mod admit;
+mod changes;
+mod connection;
+mod documents;
+mod gather;
+mod indexes;
+mod ingress;
+pub mod lanes;
+mod plan;
+pub mod pool;
+mod routes;
+mod scatter;
+mod search;
+mod serve;
+mod settings;
+mod stats;
+pub mod tasks;
+mod writes;
+
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+pub use plan::every_node;
+
+use self::pool::NodePools;
+use crate::{
+    config::limits,
+    h1::ServerLimits,
+    observe::{log, metrics::CoreMetrics},
+    runtime::{Runtime, StartError},
+    shared::Shared,
+};
+
+/// What one data core owns.
+pub struct Core<R: Runtime> {
+    pub shared: Arc<Shared>,
+    pub pools: NodePools<R>,
+    pub metrics: CoreMetrics,
+    /// Which slot of the process-wide counters is this core's.
+    number: usize,
+    /// Turns over groups and equal nodes, so that load spreads.
+    rotation: Cell<usize>,
+}
+
+impl<R: Runtime> Core<R> {
+    /// A core's state, made on its own thread.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, number: usize) -> Self {
+        Self {
+            pools: NodePools::new(&shared),
+            metrics: CoreMetrics::new(),
+            number,
+            rotation: Cell::new(0),
+            shared,
+        }
+    }
+
+    fn server_limits(&self) -> ServerLimits {
+        ServerLimits {
+            head_bytes_max: limits::HEAD_BYTES_MAX,
+            body_bytes_max: usize::try_from(self.shared.config.body_bytes_max).unwrap_or(usize::MAX),
+            idle_timeout: limits::IDLE_CLIENT_TIMEOUT,
+            receive_timeout: limits::HEAD_TIMEOUT,
+        }
+    }
+
+    /// Requests in flight on this core: written by it alone, read by whoever drains the process.
+    fn in_flight(&self) -> &AtomicUsize {
+        &self.shared.in_flight[self.number]
+    }
+
+    /// The next number of a turn; wraps.
+    fn turn(&self) -> usize {
+        let turn = self.rotation.get();
+        self.rotation.set(turn.wrapping_add(1));
+        turn
+    }
+}
+
+/// Starts data core `number` on its own thread.
+///
+/// # Errors
+/// When the executor cannot start here.
+pub fn start_core<R: Runtime>(
+    number: usize,
+    cpu: Option<usize>,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    lane_inbox: lanes::LaneInbox,
+) -> Result<JoinHandle<()>, StartError> {
+    R::start(format!("core-{number}"), cpu, move || async move {
+        let listener = match R::listen(address) {
+            Ok(listener) => listener,
+            Err(error) => {
+                log::error(
+                    "listen_failed",
+                    &[("address", &address.to_string()), ("reason", &error.to_string())],
+                );
+                std::process::exit(2);
+            }
+        };
+        let core = Rc::new(Core::<R>::new(shared, number));
+        R::spawn(lanes::run(Rc::clone(&core), lane_inbox));
+        accept_loop(core, listener).await;
+    })
+}
+
+async fn accept_loop<R: Runtime>(core: Rc<Core<R>>, listener: R::Listener) {
+    let open = Rc::new(Cell::new(0_usize));
+    loop {
+        match R::accept(&listener).await {
+            // Over the bound the socket is closed at once: the client sees a refusal, not a hang.
+            Ok(stream) if open.get() >= limits::CLIENT_CONNECTIONS_MAX => drop(stream),
+            Ok(stream) => {
+                let core = Rc::clone(&core);
+                let open = Rc::clone(&open);
+                open.set(open.get() + 1);
+                R::spawn(async move {
+                    connection::run(core, stream).await;
+                    open.set(open.get() - 1);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: accepting again at once would spin.
+                log::warn("accept_failed", &[("reason", &error.to_string())]);
+                R::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One core's keep-alive connections to the nodes, and single exchanges over them.
+//!
+//! Invariants: a connection goes back to the pool only after a whole, reusable answer; idle
+//! connections per node are bounded; a stale one is replaced once, for exchanges that may repeat.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::Method;
+use router::NodeIndex;
+
+use crate::{
+    config::{Secret, limits},
+    h1::{ClientConnection, ExchangeError, NodeAnswer},
+    runtime::{Runtime, timeout},
+    shared::{NodeAddress, Shared},
+};
+
+/// Connections of one core to every node.
+pub struct NodePools<R: Runtime> {
+    pools: Vec<NodePool<R>>,
+    shared: Arc<Shared>,
+}
+
+struct NodePool<R: Runtime> {
+    node: NodeAddress,
+    /// Host and authorization headers, ready to be copied into a request head.
+    headers: String,
+    /// Unused connections with the time of their last use, oldest first.
+    idle: RefCell<VecDeque<(ClientConnection<R>, Instant)>>,
+}
+
+/// One request to a node.
+#[derive(Debug, Clone)]
+pub struct NodeRequest<'a> {
+    pub method: Method,
+    /// Path and query.
+    pub target: &'a str,
+    pub content_type: Option<&'a str>,
+    pub body: Bytes,
+    /// Whether a repetition does no harm; if not, only a fresh connection is used.
+    pub repeatable: bool,
+}
+
+impl<'a> NodeRequest<'a> {
+    /// A repeatable `GET`.
+    #[must_use]
+    pub fn get(target: &'a str) -> Self {
+        Self { method: Method::GET, target, content_type: None, body: Bytes::new(), repeatable: true }
+    }
+
+    /// A repeatable `POST` with a JSON body.
+    #[must_use]
+    pub fn post_json(target: &'a str, body: impl Into<Bytes>) -> Self {
+        let content_type = Some("application/json");
+        Self { method: Method::POST, target, content_type, body: body.into(), repeatable: true }
+    }
+}
+
+/// Why a node could not be asked; the message is for logs, clients see only which shards.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("connecting failed: {0}")]
+    Connect(std::io::Error),
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("{0}")]
+    Exchange(#[from] ExchangeError),
+}
+
+impl<R: Runtime> NodePools<R> {
+    /// Empty pools towards every node of the cluster.
+    #[must_use]
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        let key = shared.config.node_master_key.as_ref().map(Secret::expose);
+        let pools = shared.nodes.iter().map(|node| NodePool::new(node.clone(), key)).collect();
+        Self { pools, shared: Arc::clone(shared) }
+    }
+
+    /// Asks a node and waits for its whole answer, at most `limit`. What happened is noted in the
+    /// cluster's health.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn ask(
+        &self,
+        node: NodeIndex,
+        request: NodeRequest<'_>,
+        limit: Duration,
+    ) -> Result<NodeAnswer, NodeError> {
+        let pool = &self.pools[usize::from(node.0)];
+        let result = match timeout::<R, _>(limit, pool.exchange(&request)).await {
+            Ok(result) => result,
+            Err(_) => Err(NodeError::TimedOut(limit)),
+        };
+        if matches!(result, Err(NodeError::Connect(_))) && self.shared.health.set(node, false) {
+            crate::observe::log::warn("node_down", &[("node", &pool.node.id)]);
+        }
+        result
+    }
+}
+
+impl<R: Runtime> NodePool<R> {
+    fn new(node: NodeAddress, key: Option<&str>) -> Self {
+        let mut headers = format!("host: {}\r\n", node.host);
+        if let Some(key) = key {
+            headers.push_str("authorization: Bearer ");
+            headers.push_str(key);
+            headers.push_str("\r\n");
+        }
+        Self { node, headers, idle: RefCell::default() }
+    }
+
+    async fn exchange(&self, request: &NodeRequest<'_>) -> Result<NodeAnswer, NodeError> {
+        if request.repeatable {
+            if let Some(mut connection) = self.reuse() {
+                match connection.exchange(self.encode_head(request), request.body.clone()).await {
+                    Ok((answer, reusable)) => return Ok(self.keep(connection, answer, reusable)),
+                    // The node closed a connection that had been idle: ask again over a fresh one.
+                    Err(ExchangeError::Closed | ExchangeError::Io(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        let mut connection = self.connect().await?;
+        let (answer, reusable) = connection.exchange(self.encode_head(request), request.body.clone()).await?;
+        Ok(self.keep(connection, answer, reusable))
+    }
+
+    async fn connect(&self) -> Result<ClientConnection<R>, NodeError> {
+        match timeout::<R, _>(limits::NODE_CONNECT_TIMEOUT, R::connect(self.node.address)).await {
+            Ok(Ok(stream)) => Ok(ClientConnection::new(stream)),
+            Ok(Err(error)) => Err(NodeError::Connect(error)),
+            Err(_) => Err(NodeError::Connect(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    fn keep(&self, connection: ClientConnection<R>, answer: NodeAnswer, reusable: bool) -> NodeAnswer {
+        let mut idle = self.idle.borrow_mut();
+        if reusable && idle.len() < limits::IDLE_NODE_CONNECTIONS_MAX {
+            idle.push_back((connection, R::now()));
+        }
+        answer
+    }
+
+    /// The connection used last, as long as a node would keep it too.
+    fn reuse(&self) -> Option<ClientConnection<R>> {
+        let mut idle = self.idle.borrow_mut();
+        let (connection, last_used) = idle.pop_back()?;
+        if R::now().saturating_duration_since(last_used) < limits::IDLE_NODE_TIMEOUT {
+            return Some(connection);
+        }
+        // The last used is too old, so all the others are.
+        idle.clear();
+        None
+    }
+
+    fn encode_head(&self, request: &NodeRequest<'_>) -> Vec<u8> {
+        let mut head = Vec::with_capacity(
+            96 + self.headers.len() + request.target.len() + request.body.len().min(64 << 10),
+        );
+        head.extend_from_slice(request.method.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(request.target.as_bytes());
+        head.extend_from_slice(b" HTTP/1.1\r\n");
+        head.extend_from_slice(self.headers.as_bytes());
+        if let Some(content_type) = request.content_type {
+            head.extend_from_slice(b"content-type: ");
+            head.extend_from_slice(content_type.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        if request.method != Method::GET {
+            head.extend_from_slice(b"content-length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(request.body.len()).as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}

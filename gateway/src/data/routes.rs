@@ -1,0 +1,266 @@
+//! Which route a method and a path name. One table, no state.
+//!
+//! Invariant: a path that exists with another method is told apart from one that does not exist,
+//! as Meilisearch answers 405 and 404. Source: the route list of Meilisearch 1.15 to 1.50.
+
+use http::Method;
+
+use crate::api::settings::SETTINGS;
+
+/// A route with the parts of its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    Health,
+    Version,
+    Stats,
+    IndexStats(&'a str),
+    Indexes,
+    CreateIndex,
+    Index(&'a str),
+    UpdateIndex(&'a str),
+    DeleteIndex(&'a str),
+    Document {
+        index: &'a str,
+        id: &'a str,
+    },
+    DeleteDocument {
+        index: &'a str,
+        id: &'a str,
+    },
+    Documents(&'a str),
+    FetchDocuments(&'a str),
+    AddDocuments {
+        index: &'a str,
+        replace: bool,
+    },
+    DeleteDocuments(&'a str),
+    DeleteDocumentsBatch(&'a str),
+    DeleteDocumentsByFilter(&'a str),
+    EditDocuments(&'a str),
+    Search {
+        index: &'a str,
+    },
+    FacetSearch(&'a str),
+    Settings(&'a str),
+    ChangeSettings(&'a str),
+    Setting {
+        index: &'a str,
+        name: &'a str,
+    },
+    ChangeSetting {
+        index: &'a str,
+        name: &'a str,
+    },
+    Tasks,
+    Task(&'a str),
+    Topology,
+    Shards,
+    Ready,
+    Metrics,
+    /// A route of Meilisearch's that this gateway does not serve.
+    Unserved,
+}
+
+/// Why no route was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    UnknownPath,
+    UnknownMethod,
+}
+
+/// Top-level routes of Meilisearch's that are known and not served here.
+const UNSERVED: &[&str] = &[
+    "batches",
+    "chats",
+    "dumps",
+    "dynamic-search-rules",
+    "experimental-features",
+    "export",
+    "keys",
+    "logs",
+    "metrics",
+    "multi-search",
+    "network",
+    "render-template",
+    "snapshots",
+    "swap-indexes",
+    "webhooks",
+];
+
+/// Finds the route of a request; `path` is the target without its query string.
+///
+/// # Errors
+/// [`NoRoute`].
+pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRoute> {
+    let mut parts = [""; 6];
+    let mut count = 0;
+    for part in path.strip_prefix('/').unwrap_or(path).split('/') {
+        if count == parts.len() {
+            return Err(NoRoute::UnknownPath);
+        }
+        parts[count] = part;
+        count += 1;
+    }
+    // One trailing slash names the same route, as Meilisearch's server normalises it.
+    if count > 1 && parts[count - 1].is_empty() {
+        count -= 1;
+    }
+    match &parts[..count] {
+        ["health"] => only(method, Method::GET, Route::Health),
+        ["version"] => only(method, Method::GET, Route::Version),
+        ["stats"] => only(method, Method::GET, Route::Stats),
+        ["tasks"] if *method == Method::DELETE => Ok(Route::Unserved),
+        ["tasks"] => only(method, Method::GET, Route::Tasks),
+        ["tasks", "cancel" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
+        ["tasks", uid] => only(method, Method::GET, Route::Task(uid)),
+        ["tasks", _, "documents"] if *method == Method::GET => Ok(Route::Unserved),
+        ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
+        ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
+        ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
+        ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
+        ["indexes", rest @ ..] => find_in_indexes(method, rest),
+        [first, ..] if UNSERVED.contains(first) => Ok(Route::Unserved),
+        _ => Err(NoRoute::UnknownPath),
+    }
+}
+
+fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, NoRoute> {
+    match *parts {
+        [] => match *method {
+            Method::GET => Ok(Route::Indexes),
+            Method::POST => Ok(Route::CreateIndex),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index] => match *method {
+            Method::GET => Ok(Route::Index(index)),
+            Method::PATCH => Ok(Route::UpdateIndex(index)),
+            Method::DELETE => Ok(Route::DeleteIndex(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "stats"] => only(method, Method::GET, Route::IndexStats(index)),
+        [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
+        [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
+        [_, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Unserved),
+        [_, "fields" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
+        [_, "search" | "similar" | "fields" | "compact"] => Err(NoRoute::UnknownMethod),
+        [index, "documents"] => match *method {
+            Method::GET => Ok(Route::Documents(index)),
+            Method::POST => Ok(Route::AddDocuments { index, replace: true }),
+            Method::PUT => Ok(Route::AddDocuments { index, replace: false }),
+            Method::DELETE => Ok(Route::DeleteDocuments(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "documents", "fetch"] if *method == Method::POST => Ok(Route::FetchDocuments(index)),
+        [index, "documents", "delete-batch"] if *method == Method::POST => {
+            Ok(Route::DeleteDocumentsBatch(index))
+        }
+        [index, "documents", "delete"] if *method == Method::POST => {
+            Ok(Route::DeleteDocumentsByFilter(index))
+        }
+        [index, "documents", "edit"] if *method == Method::POST => Ok(Route::EditDocuments(index)),
+        [index, "documents", id] => match *method {
+            Method::GET => Ok(Route::Document { index, id }),
+            Method::DELETE => Ok(Route::DeleteDocument { index, id }),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "settings"] => match *method {
+            Method::GET => Ok(Route::Settings(index)),
+            Method::PATCH | Method::DELETE => Ok(Route::ChangeSettings(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "settings", name] => find_setting(method, index, name),
+        _ => Err(NoRoute::UnknownPath),
+    }
+}
+
+fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
+    if name == "chat" || name == "foreign-keys" {
+        return Ok(Route::Unserved);
+    }
+    let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
+        return Err(NoRoute::UnknownPath);
+    };
+    match method.as_str() {
+        "GET" => Ok(Route::Setting { index, name }),
+        "DELETE" => Ok(Route::ChangeSetting { index, name }),
+        other if other == *change => Ok(Route::ChangeSetting { index, name }),
+        _ => Err(NoRoute::UnknownMethod),
+    }
+}
+
+fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<'a>, NoRoute> {
+    // HEAD is served wherever GET is: RFC 9110, section 9.3.2.
+    let head = *method == Method::HEAD && allowed == Method::GET;
+    if *method == allowed || head { Ok(route) } else { Err(NoRoute::UnknownMethod) }
+}
+
+impl Route<'_> {
+    /// The route's path with placeholders, for metrics.
+    #[must_use]
+    pub(super) fn template(&self) -> &'static str {
+        match self {
+            Self::Health => "/health",
+            Self::Version => "/version",
+            Self::Stats => "/stats",
+            Self::IndexStats(_) => "/indexes/{uid}/stats",
+            Self::Indexes | Self::CreateIndex => "/indexes",
+            Self::Index(_) | Self::UpdateIndex(_) | Self::DeleteIndex(_) => "/indexes/{uid}",
+            Self::Document { .. } | Self::DeleteDocument { .. } => "/indexes/{uid}/documents/{id}",
+            Self::Documents(_) | Self::AddDocuments { .. } | Self::DeleteDocuments(_) => {
+                "/indexes/{uid}/documents"
+            }
+            Self::FetchDocuments(_) => "/indexes/{uid}/documents/fetch",
+            Self::DeleteDocumentsBatch(_) => "/indexes/{uid}/documents/delete-batch",
+            Self::DeleteDocumentsByFilter(_) => "/indexes/{uid}/documents/delete",
+            Self::EditDocuments(_) => "/indexes/{uid}/documents/edit",
+            Self::Search { .. } => "/indexes/{uid}/search",
+            Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
+            Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
+            Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
+            Self::Tasks => "/tasks",
+            Self::Task(_) => "/tasks/{uid}",
+            Self::Topology => "/_miroir/topology",
+            Self::Shards => "/_miroir/shards",
+            Self::Ready => "/_miroir/ready",
+            Self::Metrics => "/_miroir/metrics",
+            Self::Unserved => "unserved",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_found_by_method_and_path() {
+        let check = |method: &str, path: &str, expected: Result<Route<'_>, NoRoute>| {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(find(&method, path), expected, "{method} {path}");
+        };
+        check("GET", "/health", Ok(Route::Health));
+        check("HEAD", "/health", Ok(Route::Health));
+        check("GET", "/health/", Ok(Route::Health));
+        check("POST", "/health", Err(NoRoute::UnknownMethod));
+        check("GET", "/", Err(NoRoute::UnknownPath));
+        check("GET", "/nope", Err(NoRoute::UnknownPath));
+        check("GET", "/indexes", Ok(Route::Indexes));
+        check("POST", "/indexes/movies/search", Ok(Route::Search { index: "movies" }));
+        check("PUT", "/indexes/movies/search", Err(NoRoute::UnknownMethod));
+        check("PUT", "/indexes/m/documents", Ok(Route::AddDocuments { index: "m", replace: false }));
+        check("GET", "/indexes/m/documents/fetch", Ok(Route::Document { index: "m", id: "fetch" }));
+        check("POST", "/indexes/m/documents/fetch", Ok(Route::FetchDocuments("m")));
+        check("POST", "/indexes/m/documents/7", Err(NoRoute::UnknownMethod));
+        check("PUT", "/indexes/m/settings/typo-tolerance", Err(NoRoute::UnknownMethod));
+        check(
+            "PATCH",
+            "/indexes/m/settings/typo-tolerance",
+            Ok(Route::ChangeSetting { index: "m", name: "typo-tolerance" }),
+        );
+        check("GET", "/indexes/m/settings/nope", Err(NoRoute::UnknownPath));
+        check("POST", "/multi-search", Ok(Route::Unserved));
+        check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
+        check("GET", "/tasks/12", Ok(Route::Task("12")));
+        check("GET", "/_miroir/ready", Ok(Route::Ready));
+    }
+}

@@ -1,0 +1,172 @@
+//! The fourth step of a read: ask the legs of a plan all at once and collect their answers.
+//!
+//! Invariants: a failed leg's shards are asked of other owners, then of other groups, within the
+//! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node, so
+//! that ties break the same way on every page.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::StatusCode;
+use router::{Leg, NodeIndex, ShardSet};
+
+use super::{Core, plan, pool::NodeRequest};
+use crate::{
+    api::error::{ApiError, Code},
+    config::{UnavailableShardPolicy, limits},
+    h1::NodeAnswer,
+    observe::log,
+    runtime::Runtime,
+    snapshot::{Index, Snapshot},
+};
+
+/// One scatter over an index; `Body` writes the request body for a leg.
+pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> {
+    core: &'a Core<R>,
+    snapshot: &'a Snapshot,
+    index: &'a Index,
+    target: &'a str,
+    body: Body,
+    deadline: Instant,
+    missing: Option<ShardSet>,
+    failed: Vec<NodeIndex>,
+    answers: Vec<(Leg, Bytes)>,
+    attempts: usize,
+}
+
+impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
+    /// Nothing is asked yet; `wanted` narrows to some shards.
+    pub(super) fn new(
+        core: &'a Core<R>,
+        snapshot: &'a Snapshot,
+        index: &'a Index,
+        wanted: Option<ShardSet>,
+        target: &'a str,
+        body: Body,
+    ) -> Self {
+        let deadline = R::now() + core.shared.config.request_timeout;
+        Self {
+            core,
+            snapshot,
+            index,
+            target,
+            body,
+            deadline,
+            missing: wanted,
+            failed: Vec::new(),
+            answers: Vec::new(),
+            attempts: 0,
+        }
+    }
+
+    /// Asks until every shard has answered or nobody is left to ask.
+    ///
+    /// # Errors
+    /// The refusal of a node, or 503 when shards are unavailable and the policy says `error`.
+    pub(super) async fn run(&mut self) -> Result<(), ApiError> {
+        while self.missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
+            let set = plan::cover(self.core, self.snapshot, self.index, self.missing.as_ref(), &self.failed);
+            let left = self.deadline.saturating_duration_since(R::now());
+            if set.legs.is_empty() || self.attempts >= limits::SCATTER_ATTEMPTS_MAX || left.is_zero() {
+                break;
+            }
+            if self.attempts > 0 {
+                self.core.metrics.scatter_retries.increment(1);
+            }
+            self.attempts += 1;
+            self.missing = Some(set.uncovered);
+            self.ask(set.legs, left.min(self.core.shared.config.node_timeout)).await?;
+        }
+        self.answers.sort_by_key(|(leg, _)| leg.node.0);
+        self.check_coverage()
+    }
+
+    /// The answers, in leg order.
+    pub(super) fn bodies(&self) -> Vec<&[u8]> {
+        self.answers.iter().map(|(_, body)| body.as_ref()).collect()
+    }
+
+    /// Declares the answer of one leg unusable; [`Scatter::run`] then asks somebody else.
+    pub(super) fn reject(&mut self, leg: usize, reason: &str) {
+        let (leg, _) = self.answers.remove(leg);
+        self.fail(&leg, reason);
+    }
+
+    /// Forgets the answers, so that [`Scatter::run`] asks for every shard again.
+    pub(super) fn restart(&mut self) {
+        self.answers.clear();
+        self.missing = None;
+    }
+
+    /// Value of `X-Miroir-Degraded` when shards are missing from the answer.
+    pub(super) fn degraded(&self) -> Option<String> {
+        let missing = self.missing.as_ref().filter(|missing| !missing.is_empty())?;
+        Some(format!("shards={}", list(missing)))
+    }
+
+    async fn ask(&mut self, legs: Vec<Leg>, limit: Duration) -> Result<(), ApiError> {
+        #[allow(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
+        self.core.metrics.fan_out.record(legs.len() as f64);
+        let asked = legs.iter().map(|leg| {
+            let request = NodeRequest::post_json(self.target, (self.body)(leg));
+            self.core.pools.ask(leg.node, request, limit)
+        });
+        let results = join_all(asked).await;
+        for (leg, result) in legs.into_iter().zip(results) {
+            match result {
+                Ok(answer) if answer.status.is_success() => self.answers.push((leg, answer.body)),
+                Ok(answer) if is_refusal(&answer) => {
+                    return Err(ApiError::from_node(answer.status, &answer.body));
+                }
+                Ok(answer) => self.fail(&leg, &format!("status {}", answer.status.as_u16())),
+                Err(error) => self.fail(&leg, &error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, leg: &Leg, reason: &str) {
+        let node = &self.core.shared.nodes[usize::from(leg.node.0)].id;
+        log::warn("leg_failed", &[("node", node), ("reason", reason)]);
+        metrics::counter!("miroir_node_errors_total", "node" => node.clone()).increment(1);
+        self.failed.push(leg.node);
+        match &mut self.missing {
+            Some(missing) => *missing = missing.union(&leg.shards),
+            None => self.missing = Some(leg.shards.clone()),
+        }
+    }
+
+    fn check_coverage(&self) -> Result<(), ApiError> {
+        let Some(missing) = self.missing.as_ref().filter(|missing| !missing.is_empty()) else {
+            return Ok(());
+        };
+        self.core.metrics.degraded_shards.increment(missing.len() as u64);
+        let policy = self.core.shared.config.unavailable_shard_policy;
+        if policy == UnavailableShardPolicy::Error || self.answers.is_empty() {
+            return Err(ApiError::new(
+                Code::MiroirShardUnavailable,
+                format!("No node answers for the shards {}.", list(missing)),
+            ));
+        }
+        self.core.metrics.partial_responses.increment(1);
+        Ok(())
+    }
+}
+
+/// Whether an answer refuses the client's request, rather than failing to serve it. What a node
+/// says about the gateway's own key is not the client's business.
+pub(super) fn is_refusal(answer: &NodeAnswer) -> bool {
+    let status = answer.status;
+    let gateway_at_fault = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !gateway_at_fault.contains(&status)
+}
+
+fn list(shards: &ShardSet) -> String {
+    shards.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,176 @@
+//! Search from end to end: plan, scatter, merge, answer.
+//!
+//! Invariants: one leg that covers everything is asked for no details it does not need; an answer
+//! that breaks the merge's invariants is a failed leg, never a wrong order in silence; a request
+//! nobody here understands is refused by a node in its own words.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use http::StatusCode;
+use merge::{MergeError, SearchSpec};
+use router::Leg;
+
+use super::{
+    Core, ingress, plan,
+    pool::NodeRequest,
+    scatter::{Scatter, is_refusal},
+};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        query::Query,
+        search::{self, NotUnderstood, SearchRequest},
+    },
+    config::limits,
+    h1::{Request, Response},
+    runtime::Runtime,
+    snapshot::{Index, Snapshot},
+};
+
+/// `POST` and `GET /indexes/{uid}/search`.
+pub(super) async fn search<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let started = R::now();
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let body = match request.method == http::Method::POST {
+        true => ingress::json_body(core, request)?,
+        false => match search::body_of_query(&Query::parse(request.uri.query())) {
+            Ok(body) => Bytes::from(body),
+            Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
+        },
+    };
+    let Ok(asked) = SearchRequest::parse(&body) else {
+        return Err(refusal_of_a_node(core, request, index, "/search").await);
+    };
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    // A single leg's order is the answer's order: nothing has to be compared.
+    let one_leg = plan::cover(core, &snapshot, index, None, &[]).legs.len() <= 1;
+    let details = Cell::new(!one_leg || asked.show_ranking_score_details);
+    let prefixes = [false, true].map(|details| asked.leg_prefix(&index.rules, details));
+    let mut scatter = Scatter::new(core, &snapshot, index, None, &target, |leg: &Leg| {
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        Bytes::from(asked.leg_body(&prefixes[usize::from(details.get())], filter.as_deref()))
+    });
+    let mut body = Vec::new();
+    for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
+        scatter.run().await?;
+        if scatter.bodies().len() > 1 && !details.get() {
+            // The one leg failed and its shards were spread over several: these need details.
+            details.set(true);
+            scatter.restart();
+            continue;
+        }
+        let bodies = scatter.bodies();
+        let spec = SearchSpec {
+            paging: asked.paging,
+            show_ranking_score: asked.show_ranking_score,
+            show_ranking_score_details: asked.show_ranking_score_details,
+            details_in_legs: details.get(),
+            facets: Some(&index.rules.facets),
+            processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
+            hits_total_max: index.rules.hits_total_max,
+        };
+        body.clear();
+        body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
+        match merge::search(&bodies, &spec, &mut body) {
+            Ok(_) => return Ok(respond(body, scatter.degraded())),
+            Err(MergeError::Leg { leg, reason }) => scatter.reject(leg, &reason),
+        }
+    }
+    Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
+}
+
+/// `POST /indexes/{uid}/facet-search`.
+pub(super) async fn facet_search<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let started = R::now();
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let body = ingress::json_body(core, request)?;
+    let Ok(asked) = search::FacetSearchRequest::parse(&body) else {
+        return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
+    };
+    let target = format!("/indexes/{}/facet-search", index.record.node_uid);
+    let mut scatter = Scatter::new(core, &snapshot, index, None, &target, |leg: &Leg| {
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        Bytes::from(asked.leg_body(filter.as_deref()))
+    });
+    let facets = &index.rules.facets;
+    let order = facets.order_by_name.get(asked.facet_name.as_str()).copied().unwrap_or(facets.default_order);
+    let mut body = Vec::new();
+    for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
+        scatter.run().await?;
+        let took = milliseconds(R::now().saturating_duration_since(started));
+        body.clear();
+        match merge::facet_search(&scatter.bodies(), order, facets.values_max, took, &mut body) {
+            Ok(()) => return Ok(respond(body, scatter.degraded())),
+            Err(MergeError::Leg { leg, reason }) => scatter.reject(leg, &reason),
+        }
+    }
+    Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
+}
+
+/// An answer with the header that says what is missing from it.
+pub(super) fn respond(body: Vec<u8>, degraded: Option<String>) -> Response {
+    let response = Response::json(StatusCode::OK, body);
+    match degraded {
+        Some(degraded) => response.with_header("x-miroir-degraded", degraded),
+        None => response,
+    }
+}
+
+/// Gives a request the gateway does not understand to a node, which says what is wrong with it.
+pub(super) async fn refusal_of_a_node<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    index: &Index,
+    suffix: &str,
+) -> ApiError {
+    let mut target = format!("/indexes/{}{suffix}", index.record.node_uid);
+    if let Some(query) = request.uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let body = match ingress::decoded_body(core, request) {
+        Ok(body) => body,
+        Err(error) => return error,
+    };
+    for node in plan::every_node(&core.shared.snapshot().topology) {
+        let content_type = (request.method != http::Method::GET).then_some("application/json");
+        let request = NodeRequest {
+            method: request.method.clone(),
+            target: &target,
+            content_type,
+            body: body.clone(),
+            repeatable: true,
+        };
+        match core.pools.ask(node, request, core.shared.config.node_timeout).await {
+            Ok(answer) if is_refusal(&answer) => return ApiError::from_node(answer.status, &answer.body),
+            // A request the gateway cannot read but a node can must not be answered by one node.
+            Ok(answer) if answer.status.is_success() => {
+                return ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    ApiError::new(Code::MiroirShardUnavailable, "No node is available.")
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The shards a document of an index lives on; used where one document is asked for.
+pub(super) fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<router::NodeIndex> {
+    let shard = router::shard_of(id, index.record.shards);
+    let groups = snapshot.topology.groups().len();
+    (0..groups).flat_map(|group| index.placement.owners(group, shard).iter().copied()).collect()
+}

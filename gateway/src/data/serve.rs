@@ -1,0 +1,82 @@
+//! One request from its first step to its last.
+//!
+//! Read (done by `connection`), admit, plan, scatter, merge, respond, emit: every route takes these
+//! steps in this order; what differs between routes lives in the module of the route.
+
+use std::rc::Rc;
+
+use http::StatusCode;
+
+use super::{
+    Core, admit, documents, indexes,
+    routes::{self, NoRoute, Route},
+    search, settings, stats, tasks, writes,
+};
+use crate::{
+    admin,
+    api::error::{ApiError, Code},
+    h1::{Request, Response},
+    runtime::Runtime,
+};
+
+/// Serves one request; every error becomes an answer.
+pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> Response {
+    let started = R::now();
+    let (template, answered) = match routes::find(&request.method, request.uri.path()) {
+        Ok(route) => (route.template(), answer(core, &request, &route).await),
+        Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
+        Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
+    };
+    let response = answered.unwrap_or_else(ApiError::into_response);
+    let took = R::now().saturating_duration_since(started);
+    core.metrics.request(&request.method, template, response.status.as_u16(), took);
+    response
+}
+
+async fn answer<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+) -> Result<Response, ApiError> {
+    let _permit = admit::admit(core, request, route)?;
+    if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
+        panic!("a panic was asked for by the test switch");
+    }
+    match *route {
+        Route::Search { index } => search::search(core, request, index).await,
+        Route::FacetSearch(index) => search::facet_search(core, request, index).await,
+        Route::Document { index, id } => documents::get(core, request, index, id).await,
+        Route::Documents(index) | Route::FetchDocuments(index) => {
+            documents::fetch(core, request, index).await
+        }
+        Route::AddDocuments { index, replace } => writes::add(core, request, index, replace).await,
+        Route::DeleteDocument { index, id } => writes::delete_one(core, index, id).await,
+        Route::DeleteDocumentsBatch(index) => writes::delete_batch(core, request, index).await,
+        Route::DeleteDocumentsByFilter(index) => writes::delete_by_filter(core, request, index).await,
+        Route::DeleteDocuments(index) => writes::delete_all(core, index).await,
+        Route::EditDocuments(index) => writes::edit(core, request, index).await,
+        Route::Indexes => indexes::list(core, request).await,
+        Route::Index(index) => indexes::get(core, index).await,
+        Route::CreateIndex => indexes::create(core, request).await,
+        Route::UpdateIndex(index) => indexes::update(core, request, index).await,
+        Route::DeleteIndex(index) => indexes::delete(core, index).await,
+        Route::Settings(index) => settings::get(core, index).await,
+        Route::Setting { index, name } => settings::get_one(core, index, name).await,
+        Route::ChangeSettings(index) => settings::change(core, request, index).await,
+        Route::ChangeSetting { index, name } => settings::change_one(core, request, index, name).await,
+        Route::Tasks => tasks::list(core, request).await,
+        Route::Task(uid) => tasks::get(core, uid).await,
+        Route::Stats => stats::all(core).await,
+        Route::IndexStats(index) => stats::one(core, index).await,
+        Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
+        Route::Version => indexes::version(core).await,
+        Route::Topology => Ok(admin::topology(&core.shared)),
+        Route::Shards => Ok(admin::shards(&core.shared)),
+        Route::Ready => Ok(admin::ready(&core.shared)),
+        Route::Metrics => Ok(admin::metrics(&core.shared)),
+        Route::Unserved => Err(ApiError::new(
+            Code::FeatureNotEnabled,
+            format!("This gateway does not serve `{} {}` yet.", request.method, request.uri.path()),
+        )),
+    }
+}

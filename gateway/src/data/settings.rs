@@ -1,0 +1,88 @@
+//! Settings routes: read from any node as the client set them, changed on every node at once.
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+use store::TaskKind;
+
+use super::{Core, changes::Action, gather, indexes, ingress, lanes, tasks};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        settings::{self, SETTINGS, SettingsChange},
+    },
+    h1::{Request, Response},
+    runtime::Runtime,
+};
+
+/// `GET /indexes/{uid}/settings`.
+pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let mut value = gather::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
+    if let Value::Object(members) = &mut value {
+        settings::from_node(members, &index.record.settings);
+    }
+    Ok(Response::json(StatusCode::OK, value.to_string()))
+}
+
+/// `GET /indexes/{uid}/settings/{name}`.
+pub(super) async fn get_one<R: Runtime>(core: &Core<R>, uid: &str, name: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let value = gather::any(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
+    let value = settings::setting_from_node(&settings::camel_case(name), value, &index.record.settings);
+    Ok(Response::json(StatusCode::OK, value.to_string()))
+}
+
+/// `PATCH` and `DELETE /indexes/{uid}/settings`.
+pub(super) async fn change<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let change = match request.method == Method::DELETE {
+        true => SettingsChange::ResetAll,
+        false => match parse(&ingress::json_body(core, request)?)? {
+            Value::Object(members) => SettingsChange::Whole(members),
+            other => {
+                let message = format!("Invalid value type: expected an object, but found: `{other}`");
+                return Err(ApiError::new(Code::BadRequest, message));
+            }
+        },
+    };
+    submit(core, uid, change).await
+}
+
+/// `PUT`, `PATCH` and `DELETE /indexes/{uid}/settings/{name}`.
+pub(super) async fn change_one<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    name: &str,
+) -> Result<Response, ApiError> {
+    let value = match request.method == Method::DELETE {
+        true => None,
+        false => Some(parse(&ingress::json_body(core, request)?)?),
+    };
+    let (name, _) =
+        SETTINGS.iter().find(|(known, _)| *known == name).expect("the route names a known setting");
+    submit(core, uid, SettingsChange::One { name, method: request.method.clone(), value }).await
+}
+
+async fn submit<R: Runtime>(core: &Core<R>, uid: &str, change: SettingsChange) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    change.check()?;
+    let task = indexes::new_task(uid, TaskKind::SettingsUpdate, change.details());
+    let record = lanes::submit(&core.shared, uid, task, Action::ChangeSettings(change)).await?;
+    Ok(tasks::accepted(&record))
+}
+
+fn parse(body: &[u8]) -> Result<Value, ApiError> {
+    if body.is_empty() {
+        return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message = format!("The json payload provided is malformed. `{error}`.");
+        ApiError::new(Code::MalformedPayload, message)
+    })
+}

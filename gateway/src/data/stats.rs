@@ -1,0 +1,112 @@
+//! Statistics: sums over the nodes of one group, each document counted once.
+//!
+//! Source of the members: Meilisearch's stats routes, 1.15 to 1.50.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::{Core, gather, ingress};
+use crate::{api::error::ApiError, h1::Response, runtime::Runtime};
+
+/// Members of an index's stats that count documents or their parts.
+const COUNTS: &[&str] =
+    &["numberOfDocuments", "numberOfEmbeddings", "numberOfEmbeddedDocuments", "rawDocumentDbSize"];
+
+/// `GET /stats`.
+pub(super) async fn all<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    let of_nodes = gather::group(core, "/stats").await?;
+    let snapshot = core.shared.snapshot();
+    let copies = u64::from(snapshot.topology.replication_factor);
+    let sum = |name: &str| of_nodes.iter().filter_map(|stats| stats[name].as_u64()).sum::<u64>();
+    let last_update = of_nodes.iter().filter_map(|stats| stats["lastUpdate"].as_str()).max();
+    let mut indexes = Map::new();
+    let mut uids = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    uids.sort_by(|one, other| one.uid.cmp(&other.uid));
+    for record in uids {
+        let of_index = of_nodes.iter().map(|stats| &stats["indexes"][&record.node_uid]);
+        let of_index = of_index.filter(|stats| stats.is_object()).collect::<Vec<_>>();
+        if !of_index.is_empty() {
+            indexes.insert(record.uid.clone(), merge_index_stats(&of_index, copies));
+        }
+    }
+    let mut merged = json!({"databaseSize": sum("databaseSize")});
+    if of_nodes.iter().any(|stats| !stats["usedDatabaseSize"].is_null()) {
+        merged["usedDatabaseSize"] = json!(sum("usedDatabaseSize"));
+    }
+    merged["lastUpdate"] = json!(last_update);
+    merged["indexes"] = Value::Object(indexes);
+    Ok(Response::json(StatusCode::OK, merged.to_string()))
+}
+
+/// `GET /indexes/{uid}/stats`.
+pub(super) async fn one<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let of_nodes = gather::group(core, &format!("/indexes/{}/stats", index.record.node_uid)).await?;
+    let copies = u64::from(snapshot.topology.replication_factor);
+    let merged = merge_index_stats(&of_nodes.iter().collect::<Vec<_>>(), copies);
+    Ok(Response::json(StatusCode::OK, merged.to_string()))
+}
+
+fn merge_index_stats(of_nodes: &[&Value], copies: u64) -> Value {
+    let mut merged = Map::new();
+    let sum = |values: &mut dyn Iterator<Item = Option<u64>>| values.flatten().sum::<u64>() / copies.max(1);
+    let first = of_nodes.first().and_then(|stats| stats.as_object());
+    for name in first.into_iter().flat_map(|members| members.keys()) {
+        let value = match name.as_str() {
+            counted if COUNTS.contains(&counted) => {
+                json!(sum(&mut of_nodes.iter().map(|stats| stats[counted].as_u64())))
+            }
+            "isIndexing" => json!(of_nodes.iter().any(|stats| stats[name] == true)),
+            "avgDocumentSize" => average_document_size(of_nodes),
+            "fieldDistribution" => field_distribution(of_nodes, copies),
+            _ => of_nodes[0][name].clone(),
+        };
+        merged.insert(name.clone(), value);
+    }
+    Value::Object(merged)
+}
+
+fn average_document_size(of_nodes: &[&Value]) -> Value {
+    let number = |stats: &Value, name: &str| stats[name].as_u64().unwrap_or(0);
+    let documents: u64 = of_nodes.iter().map(|stats| number(stats, "numberOfDocuments")).sum();
+    let bytes: u64 = of_nodes
+        .iter()
+        .map(|stats| number(stats, "numberOfDocuments") * number(stats, "avgDocumentSize"))
+        .sum();
+    json!(bytes.checked_div(documents).unwrap_or(0))
+}
+
+fn field_distribution(of_nodes: &[&Value], copies: u64) -> Value {
+    let mut fields = std::collections::BTreeMap::<&str, u64>::new();
+    for (name, count) in of_nodes.iter().filter_map(|stats| stats["fieldDistribution"].as_object()).flatten()
+    {
+        if !router::reserved::is_reserved(name) {
+            *fields.entry(name).or_default() += count.as_u64().unwrap_or(0);
+        }
+    }
+    let fields = fields.into_iter().map(|(name, count)| (name.to_owned(), json!(count / copies.max(1))));
+    Value::Object(fields.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stats_are_summed_once_per_copy_and_hide_reserved_fields() {
+        let of_node = |documents: u64| {
+            json!({
+                "numberOfDocuments": documents,
+                "isIndexing": documents > 3,
+                "avgDocumentSize": 10 * documents,
+                "fieldDistribution": {"id": documents, "_miroir_shard": documents},
+            })
+        };
+        let merged = merge_index_stats(&[&of_node(2), &of_node(4)], 2);
+        assert_eq!(
+            merged,
+            json!({"numberOfDocuments": 3, "isIndexing": true, "avgDocumentSize": 33, "fieldDistribution": {"id": 3}})
+        );
+    }
+}

@@ -1,0 +1,236 @@
+//! Writes of documents: checked whole, split by shard, handed to the index's lane.
+//!
+//! Invariants: nothing is sent anywhere before the whole payload has been checked; a payload whose
+//! ids are wrong becomes a task that has failed, as on one node; what cannot be read is refused.
+
+use bytes::Bytes;
+use http::Method;
+use router::{NodeIndex, ShardSet};
+use serde_json::{Value, json};
+use store::{NewTask, TaskKind, TaskOwner};
+
+use super::{
+    Core,
+    changes::{Action, NodePart},
+    every_node, indexes, ingress, lanes, tasks,
+};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        query::Query,
+    },
+    h1::{Request, Response},
+    ingest::{self, IngestError, ParseOptions, ParsedPayload, PayloadFormat},
+    runtime::Runtime,
+    snapshot::Snapshot,
+};
+
+/// `POST` (replace) and `PUT` (update) `/indexes/{uid}/documents`.
+pub(super) async fn add<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    replace: bool,
+) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let query = Query::parse(request.uri.query());
+    query.only(&["primaryKey", "csvDelimiter", "customMetadata"])?;
+    let format = payload_format(request, &query)?;
+    let asked = query.get("primaryKey").map(str::to_owned);
+    check_primary_key(asked.as_deref())?;
+    let body = ingress::decoded_body(core, request)?;
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(uid);
+    let known = index.and_then(|index| index.record.primary_key.as_deref());
+    let options = ParseOptions { primary_key: known.or(asked.as_deref()), expiry_allowed: false };
+    let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match ingest::parse(body, format, options) {
+        Ok(parsed) => (parsed.len(), Ok(parsed)),
+        Err(IngestError::Task { problem, received }) => {
+            let code = Code::by_name(problem.code()).unwrap_or(Code::Internal);
+            (received, Err(ApiError::new(code, problem.to_string())))
+        }
+        Err(error) => {
+            let code = Code::by_name(error.code()).unwrap_or(Code::BadRequest);
+            return Err(ApiError::new(code, error.to_string()));
+        }
+    };
+    let details = json!({"receivedDocuments": received, "indexedDocuments": null});
+    let mut task = indexes::new_task(uid, TaskKind::DocumentAdditionOrUpdate, details);
+    task.custom_metadata = query.get("customMetadata").map(str::to_owned);
+    let action = match parsed {
+        Ok(parsed) => {
+            let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
+            let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
+            let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
+            Action::AddDocuments { primary_key, replace, parts }
+        }
+        Err(error) => Action::Fail(error),
+    };
+    let record = lanes::submit(&core.shared, uid, task, action).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// One body per node that owns some of the documents, and the intent that names them.
+fn split<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    parsed: &ParsedPayload,
+    shards: u32,
+    task: &mut NewTask,
+) -> Result<Vec<NodePart>, ApiError> {
+    let placement = snapshot
+        .topology
+        .placement(shards)
+        .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."))?;
+    let of_documents = parsed.shards(shards);
+    let mut parts = Vec::new();
+    for node in every_node(&snapshot.topology) {
+        let held = placement.shards_of(node);
+        if let Some(body) = parsed.body(&of_documents, held, None) {
+            let documents = of_documents.iter().filter(|shard| held.contains(**shard)).count() as u64;
+            task.owners.push(owner(core, node, held, &of_documents));
+            parts.push(NodePart { node, body: body.into(), documents });
+        }
+    }
+    Ok(parts)
+}
+
+fn owner<R: Runtime>(core: &Core<R>, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> TaskOwner {
+    let mut shards = touched.iter().copied().filter(|shard| held.contains(*shard)).collect::<Vec<_>>();
+    shards.sort_unstable();
+    shards.dedup();
+    TaskOwner { node: core.shared.nodes[usize::from(node.0)].id.clone(), shards }
+}
+
+/// `DELETE /indexes/{uid}/documents/{id}`.
+pub(super) async fn delete_one<R: Runtime>(core: &Core<R>, uid: &str, id: &str) -> Result<Response, ApiError> {
+    delete_ids(core, uid, &serde_json::to_vec(&[id]).unwrap_or_default()).await
+}
+
+/// `POST /indexes/{uid}/documents/delete-batch`.
+pub(super) async fn delete_batch<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let body = ingress::json_body(core, request)?;
+    delete_ids(core, uid, &body).await
+}
+
+async fn delete_ids<R: Runtime>(core: &Core<R>, uid: &str, body: &[u8]) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let ids = ingest::split_ids(body).map_err(|error| {
+        ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
+    })?;
+    let details = json!({"providedIds": ids.ids().len(), "deletedDocuments": null, "originalFilter": null});
+    let mut task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
+    let snapshot = core.shared.snapshot();
+    let shards = snapshot.indexes.get(uid).map_or(core.shared.config.shards, |index| index.record.shards);
+    let mut parts = Vec::new();
+    if let Some(placement) = snapshot.topology.placement(shards) {
+        let of_ids = ids.shards(shards);
+        for node in every_node(&snapshot.topology) {
+            let held = placement.shards_of(node);
+            if let Some(body) = ids.body(&of_ids, held) {
+                task.owners.push(owner(core, node, held, &of_ids));
+                parts.push(NodePart { node, body: body.into(), documents: 0 });
+            }
+        }
+    }
+    let record = lanes::submit(&core.shared, uid, task, Action::DeleteDocuments { parts }).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// `POST /indexes/{uid}/documents/delete`.
+pub(super) async fn delete_by_filter<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let body = ingress::json_body(core, request)?;
+    let filter = member(&body, "filter");
+    let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
+    let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
+    on_every_node(core, uid, task, Method::POST, "/documents/delete", body).await
+}
+
+/// `DELETE /indexes/{uid}/documents`.
+pub(super) async fn delete_all<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": null});
+    let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
+    on_every_node(core, uid, task, Method::DELETE, "/documents", Bytes::new()).await
+}
+
+/// `POST /indexes/{uid}/documents/edit`.
+pub(super) async fn edit<R: Runtime>(core: &Core<R>, request: &Request, uid: &str) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let body = ingress::json_body(core, request)?;
+    let details = json!({
+        "deletedDocuments": null,
+        "editedDocuments": null,
+        "context": member(&body, "context"),
+        "function": member(&body, "function"),
+        "originalFilter": member(&body, "filter").map(|filter| filter.to_string()),
+    });
+    let task = indexes::new_task(uid, TaskKind::DocumentEdition, details);
+    on_every_node(core, uid, task, Method::POST, "/documents/edit", body).await
+}
+
+async fn on_every_node<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    task: NewTask,
+    method: Method,
+    suffix: &'static str,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let action = Action::OnEveryNode { method, suffix, body };
+    let record = lanes::submit(&core.shared, uid, task, action).await?;
+    Ok(tasks::accepted(&record))
+}
+
+fn payload_format(request: &Request, query: &Query<'_>) -> Result<PayloadFormat, ApiError> {
+    let allowed = ["application/json", "application/x-ndjson", "text/csv"];
+    let media_type = ingress::content_type(request, &allowed)?;
+    let delimiter = query.get("csvDelimiter");
+    match (media_type, delimiter) {
+        ("text/csv", None) => Ok(PayloadFormat::Csv { delimiter: b',' }),
+        ("text/csv", Some(text)) => match text.as_bytes() {
+            [delimiter] if delimiter.is_ascii() => Ok(PayloadFormat::Csv { delimiter: *delimiter }),
+            _ => Err(ApiError::new(Code::InvalidDocumentCsvDelimiter, wrong_delimiter(text))),
+        },
+        (_, Some(_)) => Err(ApiError::new(
+            Code::InvalidContentType,
+            format!("The Content-Type `{media_type}` does not support the use of a csv delimiter. The csv delimiter can only be used with the Content-Type `text/csv`."),
+        )),
+        ("application/x-ndjson", None) => Ok(PayloadFormat::Ndjson),
+        (_, None) => Ok(PayloadFormat::Json),
+    }
+}
+
+/// Why a text is no delimiter, in Meilisearch's words.
+fn wrong_delimiter(text: &str) -> String {
+    let reason = match text.chars().count() {
+        0 => "csv delimiter should be an ascii character. Found an empty string".to_owned(),
+        _ => format!("csv delimiter must be an ascii character. Found: `{text}`"),
+    };
+    format!("Invalid value in parameter `csvDelimiter`: {reason}")
+}
+
+fn check_primary_key(asked: Option<&str>) -> Result<(), ApiError> {
+    match asked.filter(|name| router::reserved::is_reserved(name)) {
+        None => Ok(()),
+        Some(name) => Err(ApiError::new(
+            Code::MiroirReservedField,
+            format!("The field `{name}` is reserved: it cannot be a primary key."),
+        )),
+    }
+}
+
+/// One member of a JSON object, when it is one and has it.
+fn member(body: &[u8], name: &str) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    value.get_mut(name).map(Value::take).filter(|value| !value.is_null())
+}

@@ -1,0 +1,95 @@
+//! Metrics with the prefix `miroir_`; every core keeps cached handles to its counters.
+//!
+//! Invariant: no label comes from a client's bytes; cardinality is bounded by routes and nodes.
+
+use std::{cell::RefCell, time::Duration};
+
+use ahash::AHashMap;
+use metrics::{Counter, Histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds of the latency buckets, seconds.
+const LATENCY_BUCKETS: &[f64] =
+    &[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+/// Installs the recorder of the process.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS)?
+        .install_recorder()
+}
+
+/// Cached handles of one core.
+pub struct CoreMetrics {
+    pub panics: Counter,
+    pub refusals: Counter,
+    pub degraded_shards: Counter,
+    pub scatter_retries: Counter,
+    pub partial_responses: Counter,
+    pub fan_out: Histogram,
+    /// By method, path template and status.
+    requests: RefCell<AHashMap<(&'static str, &'static str, u16), RequestMetrics>>,
+}
+
+#[derive(Clone)]
+struct RequestMetrics {
+    total: Counter,
+    duration: Histogram,
+}
+
+impl CoreMetrics {
+    /// Registers this core's handles.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            panics: metrics::counter!("miroir_request_panics_total"),
+            refusals: metrics::counter!("miroir_request_refusals_total"),
+            degraded_shards: metrics::counter!("miroir_degraded_shards_total"),
+            scatter_retries: metrics::counter!("miroir_scatter_retries_total"),
+            partial_responses: metrics::counter!("miroir_scatter_partial_responses_total"),
+            fan_out: metrics::histogram!("miroir_scatter_fan_out_size"),
+            requests: RefCell::default(),
+        }
+    }
+
+    /// Counts one answered request.
+    pub fn request(&self, method: &http::Method, template: &'static str, status: u16, took: Duration) {
+        let method = method_name(method);
+        let mut requests = self.requests.borrow_mut();
+        let handles = requests.entry((method, template, status)).or_insert_with(|| {
+            let labels = [
+                ("method", method.to_owned()),
+                ("path_template", template.to_owned()),
+                ("status", status.to_string()),
+            ];
+            RequestMetrics {
+                total: metrics::counter!("miroir_requests_total", &labels),
+                duration: metrics::histogram!("miroir_request_duration_seconds", &labels),
+            }
+        });
+        handles.total.increment(1);
+        handles.duration.record(took.as_secs_f64());
+    }
+}
+
+impl Default for CoreMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn method_name(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

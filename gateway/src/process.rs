@@ -1,0 +1,306 @@
+//! One gateway process from its arguments to its exit code.
+//!
+//! Invariants: everything that can be wrong is found before the first client is accepted, and said
+//! in one line with exit code 2; a data core that dies takes the process with it; SIGTERM and
+//! SIGINT drain what is in flight and leave the store closed.
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail};
+use arc_swap::ArcSwap;
+use crossbeam::utils::CachePadded;
+use router::{Node, Topology};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use store::{Reply, Store, StoreThread};
+
+use crate::{
+    config::{self, Config, RuntimeChoice, StoreConfig, limits},
+    control,
+    data::{self, lanes},
+    observe,
+    runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
+    shared::{Health, NodeAddress, Shared},
+    snapshot::{Index, Snapshot},
+};
+
+/// Runs a gateway; `arguments` start with the program's name.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let config = match config::parse(&rest, |name| std::env::var(name).ok()) {
+        Ok(config::Parsed::Run(config)) => *config,
+        Ok(config::Parsed::Print(text)) => {
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&format!("{error:#}")),
+    }
+}
+
+/// One clear line and exit code 2.
+fn refuse(reason: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "miroir: {reason}");
+    ExitCode::from(2)
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    // Taken first, so that no signal is lost while the gateway starts.
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be handled")?;
+    let nodes = resolve_nodes(&config)?;
+    let reserved = reserve("--listen", config.listen)?;
+    let metrics_socket = match config.metrics_listen {
+        Some(address) => Some(bind("--metrics-listen", address)?),
+        None => None,
+    };
+    let (store, store_thread) = open_store(&config)?;
+    let topology = Arc::new(load_topology(&config, &store)?);
+    let snapshot = load_snapshot(topology, &store)?;
+    let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
+    let (senders, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
+    let shared = Arc::new(Shared {
+        health: Health::new(nodes.len()),
+        nodes,
+        snapshot: ArcSwap::from_pointee(snapshot),
+        store,
+        lanes: senders,
+        prometheus,
+        draining: AtomicBool::new(false),
+        in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
+        config,
+    });
+    let address = reserved.1;
+    let threads = match shared.config.runtime {
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => start::<Monoio>(&shared, address, inboxes)?,
+        RuntimeChoice::Glommio => start::<Glommio>(&shared, address, inboxes)?,
+    };
+    let metrics_address = match metrics_socket {
+        Some(socket) => Some(observe::endpoint::start(socket, Arc::clone(&shared))?),
+        None => None,
+    };
+    announce(&shared, address, metrics_address);
+    watch(threads);
+    if let Some(signal) = signals.forever().next() {
+        observe::log::info("draining", &[("signal", &signal.to_string())]);
+    }
+    drain(&shared, store_thread)
+}
+
+/// Starts the control executor and every data core.
+fn start<R: Runtime>(
+    shared: &Arc<Shared>,
+    address: SocketAddr,
+    inboxes: Vec<lanes::LaneInbox>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = vec![control::start::<R>(Arc::clone(shared))?];
+    let cpus = runtime::allowed_cpus();
+    let pinned = cpus.len() >= inboxes.len();
+    for (number, inbox) in inboxes.into_iter().enumerate() {
+        // More cores than processors share them: pinning would only pile them up.
+        let cpu = pinned.then(|| cpus[number]);
+        threads.push(data::start_core::<R>(number, cpu, address, Arc::clone(shared), inbox)?);
+    }
+    Ok(threads)
+}
+
+/// Takes the process down when an executor ends: half a gateway is worse than none.
+fn watch(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        let name = thread.thread().name().unwrap_or("executor").to_owned();
+        std::thread::spawn(move || {
+            let _ = thread.join();
+            observe::log::error("executor_died", &[("thread", &name)]);
+            std::process::exit(70);
+        });
+    }
+}
+
+fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
+    let ready = serde_json::json!({
+        "listen": address.to_string(),
+        "metrics": metrics.map(|address| address.to_string()),
+        "pid": std::process::id(),
+    });
+    let _ = writeln!(std::io::stdout().lock(), "{ready}");
+    let driver = if runtime::uring_available() { "io_uring" } else { "epoll" };
+    let runtime = match shared.config.runtime {
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => Monoio::NAME,
+        RuntimeChoice::Glommio => Glommio::NAME,
+    };
+    observe::log::info(
+        "started",
+        &[
+            ("listen", &address.to_string()),
+            ("runtime", runtime),
+            ("driver", driver),
+            ("cores", &shared.config.cores.to_string()),
+            ("nodes", &shared.nodes.len().to_string()),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ],
+    );
+    metrics::gauge!("miroir_runtime_info", "runtime" => runtime, "driver" => driver).set(1.0);
+    if shared.config.master_key.is_none() {
+        observe::log::warn(
+            "no_master_key",
+            &[("consequence", "every client may do everything; set MIROIR_MASTER_KEY to require a key")],
+        );
+    }
+}
+
+/// Lets requests in flight end, closes the store and ends.
+fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
+    shared.draining.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
+    let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+    while in_flight() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    store_thread.join().map_err(|error| anyhow!("closing the store failed: {error}"))?;
+    observe::log::info("stopped", &[]);
+    // The executors never end by themselves; nothing of theirs is left to do.
+    std::process::exit(0);
+}
+
+fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
+    let resolve = |node: &config::NodeConfig| {
+        let host = node.url.authority();
+        let found = (node.url.host.as_str(), node.url.port).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        let Some(address) = found else {
+            bail!(
+                "--node {}={}: the host cannot be resolved; allowed: a host or address this machine knows",
+                node.id,
+                node.url
+            );
+        };
+        Ok(NodeAddress { id: node.id.clone(), address, host })
+    };
+    config.nodes.iter().map(resolve).collect()
+}
+
+/// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
+fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
+    // Whoever listens there without sharing, or as another gateway, makes this fail.
+    let probe = bind(option, address)?;
+    let address = probe.local_addr()?;
+    drop(probe);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_port(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into()).map_err(|error| cannot_listen(option, address, &error))?;
+    Ok((socket, address))
+}
+
+fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| cannot_listen(option, address, &error))
+}
+
+fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any")
+        }
+        _ => anyhow!("{option} {address}: {error}; allowed: an address of this machine"),
+    }
+}
+
+fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread)> {
+    match &config.store {
+        StoreConfig::Sled { path } => {
+            store::open_sled(path).map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))
+        }
+    }
+}
+
+/// Waits for the store on a thread without an executor.
+fn wait<T>(reply: Reply<T>) -> anyhow::Result<T> {
+    futures_lite::future::block_on(reply).map_err(|error| anyhow!("--store: {error}"))
+}
+
+/// The stored topology, checked against the nodes given; made from them the first time.
+fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topology> {
+    let nodes = config.nodes.iter().map(|node| Node {
+        id: node.id.clone(),
+        url: node.url.to_string(),
+        group: node.group,
+        capacity: node.capacity,
+    });
+    let nodes: Vec<Node> = nodes.collect();
+    let Some(stored) = wait(store.topology())? else {
+        let topology =
+            Topology::new(nodes, config.replication_factor).map_err(|error| anyhow!("--node: {error}"))?;
+        let topology = topology.with_placement_for(config.shards);
+        let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
+        wait(store.put_topology(None, topology.version, value))?;
+        return Ok(topology);
+    };
+    let mut topology: Topology =
+        serde_json::from_value(stored.value).context("--store: the stored topology cannot be read")?;
+    check_same_cluster(config, &topology, &nodes)?;
+    for (known, given) in topology.nodes.iter_mut().zip(&nodes) {
+        known.url.clone_from(&given.url);
+    }
+    if topology.placement(config.shards).is_none() {
+        topology = topology.with_placement_for(config.shards);
+        let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
+        wait(store.put_topology(Some(stored.version), topology.version, value))?;
+    }
+    Ok(topology)
+}
+
+fn check_same_cluster(config: &Config, topology: &Topology, nodes: &[Node]) -> anyhow::Result<()> {
+    let list = |nodes: &[Node]| {
+        nodes.iter().map(|node| format!("{} in group {}", node.id, node.group)).collect::<Vec<_>>().join(", ")
+    };
+    if topology.nodes.len() != nodes.len()
+        || topology
+            .nodes
+            .iter()
+            .zip(nodes)
+            .any(|(known, given)| known.id != given.id || known.group != given.group)
+    {
+        bail!(
+            "--node: this store belongs to the nodes {}; given: {}; allowed: the same ids and groups in the same order (their URLs may change)",
+            list(&topology.nodes),
+            list(nodes)
+        );
+    }
+    if topology.replication_factor != config.replication_factor {
+        bail!(
+            "--replication-factor {}: this store was made with {}; allowed: the same",
+            config.replication_factor,
+            topology.replication_factor
+        );
+    }
+    Ok(())
+}
+
+fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snapshot> {
+    let mut snapshot = Snapshot { topology: Arc::clone(&topology), indexes: ahash::AHashMap::new() };
+    for record in wait(store.indexes())? {
+        let Some(placement) = topology.placement(record.shards).cloned() else {
+            bail!(
+                "--store: the index `{}` has {} shards, which the topology does not place",
+                record.uid,
+                record.shards
+            );
+        };
+        snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
+    }
+    Ok(snapshot)
+}

@@ -1,0 +1,178 @@
+//! glommio behind the seam, with an adapter that gives its stream monoio's rent-style traits.
+//!
+//! Invariants: reads and writes poll with the buffer borrowed only inside one poll, since glommio
+//! receives without handing the buffer to the kernel; the preempt timer is short, so that wakes
+//! from other threads are seen within milliseconds.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use ::glommio::{
+    LocalExecutorBuilder, Placement,
+    net::{TcpListener, TcpStream},
+};
+use ::monoio::{
+    BufResult,
+    buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, IoVecWrapper, IoVecWrapperMut},
+    io::{AsyncReadRent, AsyncWriteRent},
+};
+use futures_lite::io::{AsyncRead, AsyncWrite};
+
+use super::{Runtime, StartError};
+
+/// Memory registered with the ring; the default exceeds an ordinary user's memlock limit.
+const IO_MEMORY_BYTES: usize = 64 << 10;
+/// How long a busy task may keep wakes from other threads waiting.
+const PREEMPT_TIMER: Duration = Duration::from_millis(2);
+
+/// glommio behind the seam.
+#[derive(Clone, Copy)]
+pub struct Glommio;
+
+/// A glommio stream that speaks monoio's traits.
+pub struct GlommioStream(TcpStream);
+
+impl Runtime for Glommio {
+    const NAME: &'static str = "glommio";
+    type Listener = TcpListener;
+    type Stream = GlommioStream;
+
+    fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+        Ok(TcpListener::bind(address)?)
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<GlommioStream> {
+        let stream = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(GlommioStream(stream))
+    }
+
+    async fn connect(address: SocketAddr) -> io::Result<GlommioStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(GlommioStream(stream))
+    }
+
+    fn spawn(future: impl Future<Output = ()> + 'static) {
+        ::glommio::spawn_local(future).detach();
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        ::glommio::timer::sleep(duration)
+    }
+
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn start<Main, Running>(
+        name: String,
+        cpu: Option<usize>,
+        main: Main,
+    ) -> Result<JoinHandle<()>, StartError>
+    where
+        Main: FnOnce() -> Running + Send + 'static,
+        Running: Future<Output = ()> + 'static,
+    {
+        if !super::uring_available() {
+            return Err(StartError::NoUring { runtime: Self::NAME });
+        }
+        let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let executor = LocalExecutorBuilder::new(placement)
+            .name(&name)
+            .io_memory(IO_MEMORY_BYTES)
+            .preempt_timer(PREEMPT_TIMER)
+            .spawn(move || async move { main().await })
+            .map_err(|error| {
+                let reason = error.to_string();
+                let low = reason.to_ascii_lowercase().contains("memlock");
+                match low {
+                    true => StartError::LockedMemory { runtime: Self::NAME, reason },
+                    false => StartError::Other { runtime: Self::NAME, name: name.clone(), reason },
+                }
+            })?;
+        // glommio hands out its own join handle: a thin thread turns it into the standard one, and
+        // into a panic of that thread when the executor died.
+        std::thread::Builder::new()
+            .name(format!("{name}-join"))
+            .spawn(move || {
+                if let Err(error) = executor.join() {
+                    std::panic::panic_any(error.to_string());
+                }
+            })
+            .map_err(|error| StartError::Other { runtime: Self::NAME, name, reason: error.to_string() })
+    }
+}
+
+impl AsyncReadRent for GlommioStream {
+    #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
+    async fn read<T: IoBufMut>(&mut self, mut buffer: T) -> BufResult<usize, T> {
+        let (pointer, length) = (buffer.write_ptr(), buffer.bytes_total());
+        let result = poll_fn(|context| {
+            // SAFETY: `buffer` is owned by this future and alive across the poll; `IoBufMut`
+            // promises `bytes_total` writable bytes at `write_ptr`, and glommio fills them within
+            // this poll (a non-blocking receive), keeping no pointer afterwards.
+            let target = unsafe { std::slice::from_raw_parts_mut(pointer, length) };
+            Pin::new(&mut self.0).poll_read(context, target)
+        })
+        .await;
+        if let Ok(count) = result {
+            // SAFETY: glommio initialised the first `count` bytes.
+            unsafe { buffer.set_init(count) };
+        }
+        (result, buffer)
+    }
+
+    #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
+    async fn readv<T: IoVecBufMut>(&mut self, buffer: T) -> BufResult<usize, T> {
+        let wrapper = match IoVecWrapperMut::new(buffer) {
+            Ok(wrapper) => wrapper,
+            Err(buffer) => return (Ok(0), buffer),
+        };
+        let (result, wrapper) = self.read(wrapper).await;
+        let mut buffer = wrapper.into_inner();
+        if let Ok(count) = result {
+            // SAFETY: the read above initialised `count` bytes of the first slice.
+            unsafe { buffer.set_init(count) };
+        }
+        (result, buffer)
+    }
+}
+
+impl AsyncWriteRent for GlommioStream {
+    #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
+    async fn write<T: IoBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
+        let (pointer, length) = (buffer.read_ptr(), buffer.bytes_init());
+        let result = poll_fn(|context| {
+            // SAFETY: `buffer` is owned by this future and alive across the poll; `IoBuf` promises
+            // `bytes_init` readable bytes at `read_ptr`.
+            let source = unsafe { std::slice::from_raw_parts(pointer, length) };
+            Pin::new(&mut self.0).poll_write(context, source)
+        })
+        .await;
+        (result, buffer)
+    }
+
+    async fn writev<T: IoVecBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
+        let wrapper = match IoVecWrapper::new(buffer) {
+            Ok(wrapper) => wrapper,
+            Err(buffer) => return (Ok(0), buffer),
+        };
+        let (result, wrapper) = self.write(wrapper).await;
+        (result, wrapper.into_inner())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        poll_fn(|context| Pin::new(&mut self.0).poll_close(context)).await
+    }
+}

@@ -1,0 +1,108 @@
+//! The seam between Miroir and its executors: everything above speaks `Runtime`.
+//!
+//! Invariants: an executor owns one thread and everything spawned on it stays there; streams
+//! speak monoio's rent-style traits, so one `h1` module serves every implementation; dropping a
+//! read or connect in flight is safe, but such a connection is closed, never reused.
+//! `unsafe` lives in this module only.
+
+pub mod glommio;
+pub mod monoio;
+mod pinning;
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use ::monoio::io::{AsyncReadRent, AsyncWriteRent};
+use futures_util::future::{Either, select};
+
+pub use pinning::allowed_cpus;
+
+/// One io_uring executor per thread, statically dispatched.
+pub trait Runtime: Copy + Send + 'static {
+    /// Name as given to `--runtime`.
+    const NAME: &'static str;
+    /// A listening socket of one executor.
+    type Listener: 'static;
+    /// A connected socket of one executor.
+    type Stream: AsyncReadRent + AsyncWriteRent + 'static;
+
+    /// Binds with `SO_REUSEPORT`, so that every core listens on the same address.
+    fn listen(address: SocketAddr) -> io::Result<Self::Listener>;
+    /// Waits for the next client; Nagle's algorithm is off on the stream returned.
+    fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Connects; the caller bounds the time. Nagle's algorithm is off on the stream returned.
+    fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Runs a future on this executor until it ends.
+    fn spawn(future: impl Future<Output = ()> + 'static);
+    /// Completes after `duration`.
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
+    /// The executor's clock.
+    fn now() -> Instant;
+    /// Starts a named thread with an executor, pinned to `cpu` when given, that runs `main`.
+    /// Returns once the executor is up, or the reason why it cannot be.
+    fn start<Main, Running>(
+        name: String,
+        cpu: Option<usize>,
+        main: Main,
+    ) -> Result<std::thread::JoinHandle<()>, StartError>
+    where
+        Main: FnOnce() -> Running + Send + 'static,
+        Running: Future<Output = ()> + 'static;
+}
+
+/// Why an executor cannot run here.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel or the container refuses io_uring.
+    #[error(
+        "--runtime {runtime}: io_uring is not available here; allowed: --runtime monoio, which falls back to epoll"
+    )]
+    NoUring {
+        /// Runtime asked for.
+        runtime: &'static str,
+    },
+    /// The limit on locked memory is too low for the rings.
+    #[error(
+        "--runtime {runtime}: the memlock limit is too low ({reason}); allow at least 512 KiB per core (ulimit -l, LimitMEMLOCK=)"
+    )]
+    LockedMemory {
+        /// Runtime asked for.
+        runtime: &'static str,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// Anything else the operating system said.
+    #[error("--runtime {runtime}: the executor `{name}` cannot start: {reason}")]
+    Other {
+        /// Runtime asked for.
+        runtime: &'static str,
+        /// Thread name.
+        name: String,
+        /// What was said.
+        reason: String,
+    },
+}
+
+/// The deadline passed before the future was ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// Runs `future` for at most `limit`; a future that loses is dropped.
+pub async fn timeout<R: Runtime, F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let future = std::pin::pin!(future);
+    let sleep = std::pin::pin!(R::sleep(limit));
+    match select(future, sleep).await {
+        Either::Left((output, _)) => Ok(output),
+        Either::Right(((), _)) => Err(Elapsed),
+    }
+}
+
+/// Whether this kernel lets the process use io_uring.
+#[must_use]
+pub fn uring_available() -> bool {
+    ::monoio::utils::detect_uring()
+}

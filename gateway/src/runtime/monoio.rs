@@ -1,0 +1,103 @@
+//! The default runtime: monoio on io_uring, on epoll where io_uring is refused.
+//!
+//! Invariants: the timer driver is on; the `sync` feature is on, since the store and the control
+//! executor wake tasks from other threads.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use ::monoio::{
+    FusionDriver, RuntimeBuilder,
+    net::{ListenerOpts, TcpListener, TcpStream},
+};
+
+use super::{Runtime, StartError};
+
+/// Entries of each core's submission ring.
+const RING_ENTRIES: u32 = 4096;
+
+/// monoio behind the seam.
+#[derive(Clone, Copy)]
+pub struct Monoio;
+
+impl Runtime for Monoio {
+    const NAME: &'static str = "monoio";
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind_with_config(address, &ListenerOpts::new().reuse_port(true).reuse_addr(true))
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect_addr(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn spawn(future: impl Future<Output = ()> + 'static) {
+        drop(::monoio::spawn(future)); // A dropped handle leaves the task running.
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        ::monoio::time::sleep(duration)
+    }
+
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn start<Main, Running>(
+        name: String,
+        cpu: Option<usize>,
+        main: Main,
+    ) -> Result<JoinHandle<()>, StartError>
+    where
+        Main: FnOnce() -> Running + Send + 'static,
+        Running: Future<Output = ()> + 'static,
+    {
+        let (ready, started) = mpsc::channel::<Result<(), String>>();
+        let failed = |reason: String| {
+            let low = reason.contains("memlock") || reason.contains("os error 12");
+            match low {
+                true => StartError::LockedMemory { runtime: Self::NAME, reason },
+                false => StartError::Other { runtime: Self::NAME, name: name.clone(), reason },
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            if let Some(cpu) = cpu {
+                // A processor taken away since the start only costs the pinning.
+                let _ = ::monoio::utils::bind_to_cpu_set([cpu]);
+            }
+            let built =
+                RuntimeBuilder::<FusionDriver>::new().with_entries(RING_ENTRIES).enable_timer().build();
+            match built {
+                Ok(mut runtime) => {
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(main());
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error.to_string()));
+                }
+            }
+        });
+        let thread = thread.map_err(|error| failed(error.to_string()))?;
+        match started.recv() {
+            Ok(Ok(())) => Ok(thread),
+            Ok(Err(reason)) => Err(failed(reason)),
+            Err(_) => Err(failed("its thread ended at once".to_owned())),
+        }
+    }
+}

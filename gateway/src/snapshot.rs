@@ -1,0 +1,128 @@
+//! What every core needs to know of the cluster: one immutable value behind a swapped pointer.
+//!
+//! Invariants: a snapshot never changes; a reader takes one at the start of a request and keeps
+//! it to the end; writers replace it whole (`publish`), after what changed is durable.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use arc_swap::ArcSwap;
+use merge::{FacetOrder, FacetRules};
+use router::{Placement, Topology};
+use serde_json::Value;
+use store::IndexRecord;
+
+/// Meilisearch's default of `pagination.maxTotalHits`.
+pub const HITS_TOTAL_MAX_DEFAULT: usize = 1000;
+/// Meilisearch's default of `faceting.maxValuesPerFacet`.
+pub const FACET_VALUES_MAX_DEFAULT: usize = 100;
+
+/// The cluster at one moment.
+pub struct Snapshot {
+    pub topology: Arc<Topology>,
+    pub indexes: AHashMap<String, Arc<Index>>,
+}
+
+/// One index as clients know it.
+pub struct Index {
+    pub record: IndexRecord,
+    pub placement: Arc<Placement>,
+    pub rules: IndexRules,
+}
+
+/// What the user's settings mean for merging; derived from the record, never stored.
+pub struct IndexRules {
+    pub facets: FacetRules,
+    pub hits_total_max: usize,
+    /// `None` when every attribute is displayed.
+    pub displayed: Option<Vec<String>>,
+}
+
+impl Index {
+    /// Derives an index from its record.
+    #[must_use]
+    pub fn new(record: IndexRecord, placement: Arc<Placement>) -> Self {
+        let rules = IndexRules::from_settings(&record.settings);
+        Self { record, placement, rules }
+    }
+}
+
+impl IndexRules {
+    pub(crate) fn from_settings(settings: &Value) -> Self {
+        let number = |group: &str, name: &str| {
+            settings[group][name].as_u64().and_then(|value| usize::try_from(value).ok())
+        };
+        let order = |value: &Value| match value.as_str() {
+            Some("count") => FacetOrder::Count,
+            _ => FacetOrder::Alpha,
+        };
+        let mut default_order = FacetOrder::Alpha;
+        let mut order_by_name = AHashMap::new();
+        if let Some(orders) = settings["faceting"]["sortFacetValuesBy"].as_object() {
+            for (name, value) in orders {
+                match name.as_str() {
+                    "*" => default_order = order(value),
+                    _ => drop(order_by_name.insert(name.clone(), order(value))),
+                }
+            }
+        }
+        let displayed = settings["displayedAttributes"].as_array().map(|names| {
+            names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()
+        });
+        Self {
+            facets: FacetRules {
+                values_max: number("faceting", "maxValuesPerFacet").unwrap_or(FACET_VALUES_MAX_DEFAULT),
+                default_order,
+                order_by_name,
+            },
+            hits_total_max: number("pagination", "maxTotalHits").unwrap_or(HITS_TOTAL_MAX_DEFAULT),
+            displayed: displayed.filter(|names| !names.iter().any(|name| name == "*")),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The same cluster with one index added or replaced.
+    #[must_use]
+    pub fn with_index(&self, index: Arc<Index>) -> Self {
+        let mut indexes = self.indexes.clone();
+        indexes.insert(index.record.uid.clone(), index);
+        Self { topology: Arc::clone(&self.topology), indexes }
+    }
+
+    /// The same cluster without one index.
+    #[must_use]
+    pub fn without_index(&self, uid: &str) -> Self {
+        let mut indexes = self.indexes.clone();
+        indexes.remove(uid);
+        Self { topology: Arc::clone(&self.topology), indexes }
+    }
+}
+
+/// Replaces the snapshot by a change of itself; concurrent changes of other cores are kept.
+pub fn publish(current: &ArcSwap<Snapshot>, change: impl Fn(&Snapshot) -> Snapshot) {
+    current.rcu(|snapshot| change(snapshot));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rules_follow_settings() {
+        let rules = IndexRules::from_settings(&Value::Null);
+        assert_eq!((rules.facets.values_max, rules.hits_total_max), (100, 1000));
+        assert!(rules.displayed.is_none());
+        let rules = IndexRules::from_settings(&json!({
+            "displayedAttributes": ["a", "b"],
+            "faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"*": "count", "genre": "alpha"}},
+            "pagination": {"maxTotalHits": 50},
+        }));
+        assert_eq!((rules.facets.values_max, rules.hits_total_max), (7, 50));
+        assert!(matches!(rules.facets.default_order, FacetOrder::Count));
+        assert!(matches!(rules.facets.order_by_name["genre"], FacetOrder::Alpha));
+        assert_eq!(rules.displayed, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert!(IndexRules::from_settings(&json!({"displayedAttributes": ["a", "*"]})).displayed.is_none());
+    }
+}

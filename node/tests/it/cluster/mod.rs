@@ -1,0 +1,101 @@
+//! Whole clusters: nodes and the gateway as child processes, driven as clients drive them.
+//! Invariants: every test has a cluster of its own on free ports; with `MIROIR_NODE_BIN` the nodes (and
+//! the single node that answers are compared with) are that Meilisearch binary, else embedded ones.
+
+mod bad_input;
+mod crash;
+mod differential;
+mod panics;
+mod replicas;
+mod reserved;
+mod sdk;
+mod startup;
+
+use std::path::{Path, PathBuf};
+
+use node::cluster::{Cluster, ClusterOptions};
+use node::process::{NodeKind, NodeProcess, SpawnOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// The binary that plays node and gateway.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_miroir-dev");
+/// The sample of `miroir-dev`.
+const CITIES: &str = include_str!("../../../samples/cities.ndjson");
+
+/// A cluster with a client of its gateway.
+struct TestCluster {
+    cluster: Cluster,
+    client: Client,
+    _data: TempDir,
+}
+
+impl TestCluster {
+    fn start(change: impl FnOnce(&mut ClusterOptions)) -> Self {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut options = ClusterOptions::new(PathBuf::from(PROGRAM), data.path().to_owned());
+        options.node_binary = real_node();
+        options.node_master_key = Some("the key of the nodes".to_owned());
+        options.gateway_arguments = vec!["--cores".to_owned(), "2".to_owned()];
+        change(&mut options);
+        let cluster = Cluster::start(options).unwrap();
+        let client = Client::new(cluster.url());
+        Self { cluster, client, _data: data }
+    }
+
+    fn on_runtime(runtime: &str) -> Self {
+        Self::start(|options| options.gateway_arguments.extend(["--runtime".to_owned(), runtime.to_owned()]))
+    }
+}
+
+/// One node with a client of it: what a cluster's answers are compared with.
+struct SingleNode {
+    client: Client,
+    _process: NodeProcess,
+    _data: TempDir,
+}
+
+impl SingleNode {
+    fn start() -> Self {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let options = SpawnOptions { no_sync: real_node().is_none(), ..SpawnOptions::default() };
+        let process = match real_node() {
+            Some(binary) => NodeProcess::spawn(NodeKind::Meilisearch, &binary, data.path(), &options),
+            None => NodeProcess::spawn(NodeKind::Embedded, Path::new(PROGRAM), data.path(), &options),
+        };
+        let process = process.unwrap();
+        Self { client: Client::new(process.url()), _process: process, _data: data }
+    }
+}
+
+/// A Meilisearch binary to test with, when one is named.
+fn real_node() -> Option<PathBuf> {
+    std::env::var_os("MIROIR_NODE_BIN").map(PathBuf::from)
+}
+
+fn city_settings() -> Value {
+    json!({
+        "searchableAttributes": ["name", "alternateNames", "country"],
+        "filterableAttributes": ["id", "country", "countryCode", "population", "timezone", "_geo"],
+        "sortableAttributes": ["name", "population", "_geo"],
+    })
+}
+
+fn cities() -> Vec<Value> {
+    CITIES.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Loads the cities as any client would.
+fn load_cities(client: &Client) {
+    client.done("POST", "/indexes", &json!({"uid": "cities", "primaryKey": "id"}));
+    client.done("PATCH", "/indexes/cities/settings", &city_settings());
+    let headers = [("Content-Type", "application/x-ndjson")];
+    let (status, summary) =
+        client.raw("POST", "/indexes/cities/documents", &headers, CITIES.as_bytes()).unwrap();
+    assert_eq!(status, 202);
+    let task = client.finished(&serde_json::from_slice(&summary).unwrap());
+    assert_eq!(task["status"], "succeeded", "{task}");
+    assert_eq!(task["details"]["indexedDocuments"], cities().len(), "{task}");
+}

@@ -1,0 +1,69 @@
+//! Copies and groups: each document answers once, and a node less changes no answer.
+
+use serde_json::{Value, json};
+
+use super::{TestCluster, load_cities};
+use crate::client::{Client, ids};
+
+#[test]
+fn with_two_copies_one_node_may_be_gone() {
+    let mut cluster = TestCluster::start(|options| options.replication_factor = 2);
+    one_node_less(&mut cluster);
+}
+
+#[test]
+fn with_two_groups_one_node_may_be_gone() {
+    let mut cluster = TestCluster::start(|options| {
+        options.nodes = 4;
+        options.groups = 2;
+    });
+    one_node_less(&mut cluster);
+}
+
+fn one_node_less(cluster: &mut TestCluster) {
+    load_cities(&cluster.client);
+    let before = answers(&cluster.client);
+    assert_eq!(before[0]["estimatedTotalHits"], 4449);
+    // Every choice of nodes gives the same answer.
+    for _ in 0..6 {
+        assert_eq!(answers(&cluster.client), before);
+    }
+    cluster.cluster.kill_node(1).unwrap();
+    for _ in 0..6 {
+        assert_eq!(answers(&cluster.client), before);
+    }
+    let (status, answer) = cluster.client.call("POST", "/indexes/cities/documents", &json!([{"id": 1}]));
+    assert_eq!((status, &answer["code"]), (503, &json!("miroir_no_quorum")), "{answer}");
+    cluster.cluster.start_node(1).unwrap();
+    cluster.cluster.wait_until_ready().unwrap();
+    assert_eq!(answers(&cluster.client), before);
+}
+
+#[test]
+fn without_copies_a_missing_node_shows_in_the_header() {
+    let mut cluster = TestCluster::start(|_| {});
+    load_cities(&cluster.client);
+    cluster.cluster.kill_node(2).unwrap();
+    let headers = [("Content-Type", "application/json")];
+    let (status, body) = cluster.client.raw("POST", "/indexes/cities/search", &headers, b"{}").unwrap();
+    assert_eq!(status, 200);
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let total = answer["estimatedTotalHits"].as_u64().unwrap();
+    assert!((1..4449).contains(&total), "{total} of 4449 cities are left");
+}
+
+/// Searches whose order has no ties: sorted by population and then by id.
+fn answers(client: &Client) -> Vec<Value> {
+    let queries = [
+        json!({"sort": ["population:desc", "name:asc"], "limit": 100}),
+        json!({"q": "san", "sort": ["population:desc"], "limit": 10, "facets": ["country"]}),
+        json!({"filter": "population > 5000000", "sort": ["population:asc"], "page": 2, "hitsPerPage": 7}),
+    ];
+    let answers = queries.iter().map(|query| {
+        let mut answer = client.search("cities", query);
+        assert!(!ids(&answer).is_empty());
+        answer.as_object_mut().unwrap().remove("processingTimeMs");
+        answer
+    });
+    answers.collect()
+}

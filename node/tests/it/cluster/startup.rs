@@ -1,0 +1,41 @@
+//! What a gateway refuses to start with: one clear line, exit code 2.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use super::PROGRAM;
+
+#[test]
+fn bad_options_are_refused_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port_in_use = taken.local_addr().unwrap().to_string();
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let not_a_directory = data.path().join("file");
+    std::fs::write(&not_a_directory, "x").unwrap();
+    let store = format!("sled:{}", data.path().join("store").display());
+    let bad_store = format!("sled:{}", not_a_directory.display());
+    let node = "a=http://127.0.0.1:1";
+    let check = |arguments: &[&str], expected: &[&str]| {
+        let output = Command::new(PROGRAM).arg("role-gateway").args(arguments).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{arguments:?}: {error}");
+        for part in expected {
+            assert!(error.contains(part), "{arguments:?} should name {part}: {error}");
+        }
+    };
+    check(&["--nope"], &["--nope"]);
+    check(&[], &["--node"]);
+    check(&["--node", "a=ftp://x"], &["--node", "ftp://x"]);
+    check(&["--node", node, "--node", "a=http://127.0.0.1:2"], &["--node", "`a`"]);
+    check(&["--node", node, "--replication-factor", "2"], &["--replication-factor", "2", "1"]);
+    check(&["--node", node, "--shards", "0"], &["--shards", "0"]);
+    check(&["--node", node, "--runtime", "tokio"], &["--runtime", "tokio", "monoio"]);
+    check(&["--node", node, "--listen", "nowhere"], &["--listen", "nowhere"]);
+    check(&["--node", node, "--store", &store, "--listen", &port_in_use], &["--listen", &port_in_use, "in use"]);
+    check(
+        &["--node", node, "--listen", "127.0.0.1:0", "--metrics-listen", "off", "--store", &bad_store],
+        &["--store", "file"],
+    );
+    check(&["--node", node, "--config", "/nowhere/miroir.toml"], &["--config", "/nowhere/miroir.toml"]);
+}
