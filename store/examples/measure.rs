@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use store::{NewTask, Store, TaskChange, TaskKind, TaskOwner, TaskQuery, TaskStatus, open_sled};
+use store::{NewTask, Reply, Store, TaskChange, TaskKind, TaskOwner, TaskQuery, TaskStatus, open_sled};
 use time::OffsetDateTime;
 
 const TIME_PER_STEP: Duration = Duration::from_secs(3);
@@ -34,7 +34,7 @@ fn main() {
 
 /// Creates tasks with so many in flight while `more` says so; answers how many.
 fn create(store: &Store, in_flight: usize, more: impl Fn(u32) -> bool) -> u32 {
-    let mut waiting = VecDeque::new();
+    let mut waiting: VecDeque<Reply<_>> = VecDeque::new();
     let mut count = 0;
     while more(count) {
         if waiting.len() == in_flight {
@@ -88,11 +88,10 @@ fn fill(store: &Store, count: u32) {
     let first = block_on(store.create_task(new_task(0))).unwrap().uid + 1;
     let start = Instant::now();
     create(store, FILL_IN_FLIGHT, |created| created < count);
-    let mut waiting = VecDeque::new();
+    let mut waiting: VecDeque<Reply<_>> = VecDeque::new();
     for number in 0..count - 100 {
         if waiting.len() == FILL_IN_FLIGHT {
-            let reply: store::Reply<_> = waiting.pop_front().unwrap();
-            block_on(reply).unwrap();
+            block_on(waiting.pop_front().unwrap()).unwrap();
         }
         let change = TaskChange {
             status: Some(if number % 7 == 0 { TaskStatus::Failed } else { TaskStatus::Succeeded }),
