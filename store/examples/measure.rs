@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
@@ -16,6 +17,12 @@ const IN_FLIGHT: [usize; 3] = [1, 16, 128];
 const FILL_IN_FLIGHT: usize = 2048;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, path] = &arguments[..]
+        && flag == "--filled"
+    {
+        return measure_filled(Path::new(path));
+    }
     let directory = tempfile::tempdir().unwrap();
     let (store, thread) = open_sled(directory.path()).unwrap();
     for in_flight in IN_FLIGHT {
@@ -25,10 +32,12 @@ fn main() {
         println!("{in_flight} in flight: {rate:.0} durable writes/s");
     }
     reads_beside_writes(&store);
-    if let Some(count) = std::env::args().nth(1) {
+    if let Some(count) = arguments.get(1) {
         fill(&store, count.parse().unwrap());
         thread.join().unwrap();
-        measure_filled(directory.path());
+        // In a process of its own, so that its memory is only what the filled store takes.
+        let mut measuring = Command::new(std::env::current_exe().unwrap());
+        measuring.arg("--filled").arg(directory.path()).status().unwrap();
     }
 }
 

@@ -254,6 +254,7 @@ fn errors_show_no_secret() {
 fn misuse_of_flags_is_one_line() {
     let cases: &[(&[&str], &str)] = &[
         (&["--bogus"], "Unrecognized argument: --bogus; --help lists the options"),
+        (&["--shard", "1"], "Unrecognized argument: --shard; --help lists the options"),
         (&["start"], "Unrecognized argument: start; --help lists the options"),
         (&["--listen"], "No value provided for option '--listen'; --help lists the options"),
         (&["--shards", "1", "--shards=2"], "option shards is given twice; --help lists the options"),
@@ -261,8 +262,6 @@ fn misuse_of_flags_is_one_line() {
     for (args, expected) in cases {
         assert_eq!(error(args), *expected);
     }
-    let line = error(&["--shard", "1"]);
-    assert!(line.starts_with("Unrecognized argument: \"--shard\"") && !line.contains('\n'), "{line}");
 }
 
 #[test]
