@@ -6,7 +6,7 @@
 //! - A read never waits for a sync. It sees every write that was answered before the read was
 //!   sent, and may see one that is applied and about to be answered.
 //! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
-//! - The crate knows no HTTP and reads no clock; callers bring the times.
+//! - The crate knows no HTTP and reads no calendar; callers bring the dates.
 
 mod command;
 mod error;

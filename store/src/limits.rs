@@ -1,10 +1,15 @@
 //! The bounds of the store's queues, batches and records. Nothing in this crate grows past them.
 
+use std::time::Duration;
+
 /// Commands that may wait in each of the two queues (reads, writes); one more is `Overloaded`.
 pub const QUEUE_LENGTH_MAX: usize = 4096;
 
 /// Writes that share one sync. Bounds how long the thread is away from reads while it applies them.
 pub const WRITE_BATCH_MAX: usize = 1024;
+
+/// The longest that a group of writes waits for the callers of the group before to come back.
+pub(crate) const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 
 /// Bytes of one encoded record; a larger one is refused with `Full`.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;

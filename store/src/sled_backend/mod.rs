@@ -127,7 +127,10 @@ impl Site<'_> {
             .path(self.path.join(SLED_DIRECTORY))
             .flush_every_ms(None)
             .cache_capacity_bytes(SLED_CACHE_BYTES);
-        self.read(|| config.open().map_err(Refusal::from))
+        self.read(|| {
+            verify(&config)?;
+            Ok(config.open()?)
+        })
     }
 
     /// sled answers some kinds of damage with a panic; here that is one more way to be corrupt.
@@ -167,6 +170,20 @@ impl Site<'_> {
     fn owned(&self) -> PathBuf {
         self.path.to_owned()
     }
+}
+
+/// Reads every stored object once, which checks its checksum. Opening a damaged database would
+/// otherwise not fail but hang: sled panics half-way and then waits for a thread it never started.
+fn verify(config: &sled::Config) -> Result<(), Refusal> {
+    let recovery = sled::Heap::recover(LEAF_FANOUT, config)?;
+    for object in &recovery.recovered_nodes {
+        match recovery.heap.read(object.object_id) {
+            Some(Ok(_bytes)) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(Refusal::Corrupt("an object has no place on disk".to_owned())),
+        }
+    }
+    Ok(())
 }
 
 fn first_line(text: &str) -> String {

@@ -13,7 +13,9 @@ use crate::support::{Subject, at, finish, index_record, new_task, wait};
 const NOTES: Table = Table::named("notes");
 const NOTES_OLD: Table = Table::named("notes_old");
 
-const CASES: &[(&str, fn(&mut Subject))] = &[
+type Case = (&'static str, fn(&mut Subject));
+
+const CASES: &[Case] = &[
     ("a topology changes only from the version it was read at", topology),
     ("an index changes only from the revision it was read at", indexes),
     ("an index that was made again is not the old one", index_made_again),

@@ -62,7 +62,7 @@ fn write_forever(store: &Store, name: &str) {
         println!("{}", json!(["created", uid, name, count]));
         wait(store.update_task(uid, finish(TaskStatus::Succeeded, at(1)))).unwrap();
         println!("{}", json!(["finished", uid]));
-        if uid % 3 == 0 {
+        if uid.is_multiple_of(3) {
             wait(store.delete_tasks(vec![uid])).unwrap();
             println!("{}", json!(["deleted", uid]));
         }
@@ -148,7 +148,7 @@ impl Answered {
         for (&uid, expected) in &self.tasks {
             match wait(store.task(uid)).unwrap() {
                 Some(task) => expected.check(&task),
-                None if uid % 3 == 0 && expected.finished => vanished.push(uid),
+                None if uid.is_multiple_of(3) && expected.finished => vanished.push(uid),
                 None => panic!("round {round}: task {uid} is lost"),
             }
         }

@@ -1,6 +1,12 @@
 //! The store's tests: one behaviour table for every backend, task queries against a naive model,
 //! opening, and what is left after `kill -9`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "the lint's own exemption misses helpers of tests"
+)]
+
 mod conformance;
 mod kill;
 mod opening;

@@ -106,7 +106,8 @@ fn a_newer_format_is_refused() {
 
 #[test]
 fn damage_is_refused() {
-    let cases: &[(&str, fn(&Path))] = &[
+    type Case = (&'static str, fn(&Path));
+    let cases: &[Case] = &[
         ("the file `format` is not readable", |path| fs::write(path.join("format"), "miroir").unwrap()),
         ("the directory `sled` is missing", |path| fs::remove_dir_all(path.join("sled")).unwrap()),
         ("damaged or not a store", |path| damage(&path.join("sled"), "durability_cookie")),

@@ -11,7 +11,7 @@ use crate::support::{Subject, at, finish, new_task, wait};
 
 const SEEDS: std::ops::Range<u64> = 0..3;
 /// Enough for several date zones.
-const TASK_COUNT: usize = 3000;
+const TASK_COUNT: u32 = 3000;
 const QUERY_COUNT: usize = 300;
 const INDEXES: [&str; 4] = ["movies", "books", "films", "none"];
 
@@ -22,16 +22,20 @@ fn queries_answer_what_a_scan_would() {
         let mut subject = Subject::sled();
         let tasks = populate(&subject, &mut random);
         for round in 0..2 {
+            let mut found = 0;
             for number in 0..QUERY_COUNT {
                 let query = random_query(&mut random);
-                check(&subject, &tasks, &query, &format!("seed {seed}, round {round}, query {number}"));
+                let name = format!("seed {seed}, round {round}, query {number}");
+                found += usize::from(check(&subject, &tasks, &query, &name) > 0);
             }
+            assert!(found > QUERY_COUNT / 4, "too many queries find nothing: {found} found something");
             subject.reopen();
         }
     }
 }
 
-fn check(subject: &Subject, tasks: &BTreeMap<u32, TaskRecord>, query: &TaskQuery, name: &str) {
+/// Compares the answers and says how many tasks matched.
+fn check(subject: &Subject, tasks: &BTreeMap<u32, TaskRecord>, query: &TaskQuery, name: &str) -> u64 {
     let page = wait(subject.store().tasks(query.clone())).unwrap();
     let mut matching: Vec<&TaskRecord> = tasks.values().filter(|task| matches(task, query)).collect();
     let uids = wait(subject.store().task_uids(query.clone())).unwrap();
@@ -49,6 +53,7 @@ fn check(subject: &Subject, tasks: &BTreeMap<u32, TaskRecord>, query: &TaskQuery
     assert!(page.tasks.iter().eq(matching.iter().take(limit).copied()), "{name}: {query:?}");
     assert_eq!(page.next, matching.get(limit).map(|task| task.uid), "{name}: {query:?}");
     assert_eq!(page.from, page.tasks.first().map(|task| task.uid), "{name}: {query:?}");
+    page.total
 }
 
 fn matches(task: &TaskRecord, query: &TaskQuery) -> bool {
@@ -85,9 +90,9 @@ fn matches(task: &TaskRecord, query: &TaskQuery) -> bool {
 /// Creates, changes and deletes tasks in the store, a whole group of writes in flight at once.
 fn populate(subject: &Subject, random: &mut Rng) -> BTreeMap<u32, TaskRecord> {
     let store = subject.store();
-    let new = |number: usize, random: &mut Rng| {
+    let new = |number: u32, random: &mut Rng| {
         // Enqueued roughly in order, with neighbours swapped now and then.
-        let mut new = new_task(random.choice(INDEXES).unwrap(), at(number as i64 + random.i64(-5..5)));
+        let mut new = new_task(random.choice(INDEXES).unwrap(), at(i64::from(number) + random.i64(-5..5)));
         new.kind = random.choice(TaskKind::ALL).unwrap();
         if new.kind == TaskKind::IndexSwap {
             new.index_uid = None;
@@ -136,11 +141,10 @@ fn random_change(task: &TaskRecord, random: &mut Rng) -> Option<TaskChange> {
 }
 
 fn random_query(random: &mut Rng) -> TaskQuery {
-    let count = TASK_COUNT as u32;
     let mut query = TaskQuery {
         reverse: random.bool(),
         limit: random.choice([0, 1, 20, 500, u32::MAX]).unwrap(),
-        from: sometimes(random, |random| random.u32(0..count + 10)),
+        from: sometimes(random, |random| random.u32(0..TASK_COUNT + 10)),
         statuses: sometimes(random, |random| some_of(TaskStatus::ALL, 4, random)),
         kinds: sometimes(random, |random| some_of(TaskKind::ALL, 9, random)),
         uids: None,
@@ -156,7 +160,7 @@ fn random_query(random: &mut Rng) -> TaskQuery {
         after_finished_at: sometimes(random, random_date),
     };
     if random.u8(0..8) == 0 {
-        query.uids = Some((0..200).map(|_| random.u32(0..count + 10)).collect());
+        query.uids = Some((0..200).map(|_| random.u32(0..TASK_COUNT + 10)).collect());
     }
     if random.u8(0..8) == 0 {
         query.canceled_by = Some((0..2).map(|_| random.u32(0..7)).collect());
@@ -175,5 +179,5 @@ fn some_of<T, const LENGTH: usize>(names: [T; LENGTH], count: usize, random: &mu
 }
 
 fn random_date(random: &mut Rng) -> OffsetDateTime {
-    at(random.i64(-100..TASK_COUNT as i64 + 100))
+    at(random.i64(-100..i64::from(TASK_COUNT) + 100))
 }

@@ -1,0 +1,84 @@
+//! Every queue, pool and timeout of the gateway has its bound here, and nowhere else.
+//! - What one bound presumes of another is asserted at compile time.
+//! - Defaults that an option can change are named `..._DEFAULT`, with the option's range beside them.
+
+use std::time::Duration;
+
+// What a client may send.
+
+/// Bytes of a request's or a response's start line and headers together.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request body, Meilisearch's own default (`--http-payload-size-limit`).
+pub const BODY_BYTES_DEFAULT: u64 = 100_000_000;
+pub const BODY_BYTES_LEAST: u64 = 1024;
+pub const BODY_BYTES_MOST: u64 = 4 << 30;
+
+// What a core holds at once.
+
+/// Data cores of one process.
+pub const CORES_MOST: usize = 1024;
+/// Requests one core works on; the next one is answered 503 `miroir_overloaded`.
+pub const IN_FLIGHT_DEFAULT: usize = 1024;
+pub const IN_FLIGHT_MOST: usize = 65_536;
+/// Connections one core keeps open to clients.
+pub const CLIENT_CONNECTIONS_MAX: usize = 16_384;
+/// Unused connections one core keeps to one node.
+pub const IDLE_NODE_CONNECTIONS_MAX: usize = 128;
+/// Writes waiting in one lane, the ordered stream to one index of one node.
+pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
+/// Commands waiting for the store.
+pub const STORE_QUEUE_LENGTH_MAX: usize = store::QUEUE_LENGTH_MAX;
+
+// How long anything may take.
+
+/// From a connection's first byte of a request to the end of its headers.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client connection without a request is closed after this.
+pub const IDLE_CLIENT_TIMEOUT: Duration = Duration::from_secs(75);
+/// A pooled node connection is not used again after this; shorter than what nodes allow theirs.
+pub const IDLE_NODE_TIMEOUT: Duration = Duration::from_secs(4);
+pub const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// One request to one node, connecting included.
+pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// One client request, all its legs and retries included.
+pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// The range of both options.
+pub const TIMEOUT_LEAST: Duration = Duration::from_millis(10);
+pub const TIMEOUT_MOST: Duration = Duration::from_secs(3600);
+
+// What a cluster is made of.
+
+pub const NODES_MOST: usize = 4096;
+/// Bytes of a node's id.
+pub const NODE_ID_BYTES_MOST: usize = 64;
+/// Group numbers are below this.
+pub const GROUPS_MOST: u16 = 64;
+pub const CAPACITY_DEFAULT: f64 = 1.0;
+pub const CAPACITY_LEAST: f64 = 0.001;
+pub const CAPACITY_MOST: f64 = 1000.0;
+pub const SHARDS_DEFAULT: u32 = 64;
+pub const SHARDS_MOST: u32 = 65_536;
+pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
+
+const _: () = {
+    assert!((HEAD_BYTES_MAX as u64) < BODY_BYTES_DEFAULT);
+    assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);
+    assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MOST);
+    // Every request in flight may come on a connection of its own.
+    assert!(IN_FLIGHT_DEFAULT <= CLIENT_CONNECTIONS_MAX);
+    // A pool never holds more than could have been in use at once.
+    assert!(IDLE_NODE_CONNECTIONS_MAX <= IN_FLIGHT_DEFAULT);
+    // One core's requests alone overflow neither a lane nor the store.
+    assert!(IN_FLIGHT_DEFAULT <= LANE_QUEUE_LENGTH_MAX);
+    assert!(IN_FLIGHT_DEFAULT <= STORE_QUEUE_LENGTH_MAX);
+    // A leg ends, and another owner can be asked, before the request's time is over.
+    assert!(NODE_CONNECT_TIMEOUT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
+    assert!(NODE_TIMEOUT_DEFAULT.as_millis() < REQUEST_TIMEOUT_DEFAULT.as_millis());
+    assert!(TIMEOUT_LEAST.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
+    assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() <= TIMEOUT_MOST.as_millis());
+    // A connection does not time out as idle while its request is still being worked on.
+    assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    assert!(NODES_MOST < u16::MAX as usize);
+    assert!(SHARDS_DEFAULT <= SHARDS_MOST);
+};

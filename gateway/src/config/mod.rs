@@ -1,0 +1,354 @@
+//! Configuration: flags over environment over file over defaults, checked once into one `Config`.
+//! - Nothing else in the gateway reads the environment or the file.
+//! - Every error is one line with the option, the value and what is allowed.
+//! - Keys are never printed, neither by `Debug` nor in errors.
+
+pub mod limits;
+mod options;
+mod print;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use limits::{
+    BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
+    NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT,
+    SHARDS_MOST,
+};
+use options::{Flags, RawOptions};
+use value::Allowed;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Parsed {
+    Run(Box<Config>),
+    /// Print this text to standard output and exit with 0: help, version or configuration.
+    Print(String),
+}
+
+/// The configuration in force; every value is within its bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// `None`: metrics are not served.
+    pub metrics_listen: Option<SocketAddr>,
+    pub cores: usize,
+    pub runtime: RuntimeChoice,
+    /// At least one; ids and URLs differ; every group has at least `replication_factor` of them.
+    pub nodes: Vec<NodeConfig>,
+    /// Of a new index.
+    pub shards: u32,
+    pub replication_factor: u16,
+    pub store: StoreConfig,
+    pub master_key: Option<Secret>,
+    pub node_master_key: Option<Secret>,
+    pub admin_key: Option<Secret>,
+    pub unavailable_shard_policy: UnavailableShardPolicy,
+    pub body_bytes_max: u64,
+    pub request_timeout: Duration,
+    /// At most `request_timeout`.
+    pub node_timeout: Duration,
+    /// Per core.
+    pub in_flight_max: usize,
+    /// Tests may make a request panic.
+    pub test_faults: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeConfig {
+    /// 1 to 64 of `A-Z a-z 0-9 _ . -`.
+    pub id: String,
+    pub url: NodeUrl,
+    /// Number of its replica group.
+    pub group: u16,
+    /// Weight of its share of the group's shards.
+    pub capacity: f64,
+}
+
+/// Where a node listens, over plain HTTP. Prints as `http://HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeUrl {
+    /// A name or an IP address in lower case, IPv6 without brackets: `(host, port)` resolves as
+    /// `std::net::ToSocketAddrs` has it.
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuntimeChoice {
+    Auto,
+    Monoio,
+    Glommio,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    Sled { path: PathBuf },
+}
+
+/// What a search answers when a shard cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnavailableShardPolicy {
+    Partial,
+    Error,
+}
+
+/// A key. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// Why there is no configuration; one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}; --help lists the options")]
+    Usage(String),
+    #[error("option {option}: {value} is not allowed; {allowed}")]
+    Value { option: &'static str, value: String, allowed: String },
+    #[error("config file {path}: {reason}")]
+    File { path: String, reason: String },
+}
+
+/// Reads the arguments (without the program's name), the three keys of the environment and the
+/// file that `--config` names, which is all the file access there is.
+pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Result<Parsed, ConfigError> {
+    let flags = match parse_flags(args)? {
+        Ok(flags) => flags,
+        Err(help) => return Ok(Parsed::Print(help)),
+    };
+    if flags.version {
+        return Ok(Parsed::Print(format!("miroir {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    let (print_config, test_faults) = (flags.print_config, flags.test_faults);
+    let raw = RawOptions::from_flags(flags).or(RawOptions::from_environment(environment)).or(file);
+    let config = validate(&raw, test_faults)?;
+    Ok(if print_config { Parsed::Print(print::to_toml(&config)) } else { Parsed::Run(Box::new(config)) })
+}
+
+impl NodeUrl {
+    /// `HOST:PORT` as in a `Host` header.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            return format!("[{}]:{}", self.host, self.port);
+        }
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "http://{}", self.authority())
+    }
+}
+
+impl Secret {
+    /// The key itself, for comparing and sending.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(value::SECRET_SHOWN)
+    }
+}
+
+/// The flags, or the help text.
+fn parse_flags(args: &[&str]) -> Result<Result<Flags, String>, ConfigError> {
+    // argh knows `--name value` only; `--name=value` is as usual.
+    let split = |argument: &'_ &str| match argument.split_once('=') {
+        Some((name, value)) if name.starts_with("--") => vec![name.to_owned(), value.to_owned()],
+        _ => vec![(*argument).to_owned()],
+    };
+    let args: Vec<String> = args.iter().flat_map(split).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match Flags::from_args(&["miroir"], &args) {
+        Ok(flags) => Ok(Ok(flags)),
+        Err(exit) if exit.status.is_ok() => Ok(Err(exit.output)),
+        Err(exit) => Err(ConfigError::Usage(usage_line(&exit.output))),
+    }
+}
+
+/// argh's text on one line, without the value it quotes: that may be a key.
+fn usage_line(output: &str) -> String {
+    let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.strip_suffix('.').unwrap_or(&line);
+    match line.strip_prefix("Error parsing option '").and_then(|rest| rest.split_once('\'')) {
+        Some((option, rest)) if rest.ends_with("duplicate values provided") => {
+            format!("option {} is given twice", option.trim_start_matches('-'))
+        }
+        Some((option, _)) => format!("option {} is wrong", option.trim_start_matches('-')),
+        None => line.to_owned(),
+    }
+}
+
+fn read_file(path: &str) -> Result<RawOptions, ConfigError> {
+    let failed = |reason: String| ConfigError::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| {
+        let message = error.message().lines().collect::<Vec<_>>().join(" ");
+        match error.span() {
+            Some(span) => failed(format!("line {}: {message}", text[..span.start].matches('\n').count() + 1)),
+            None => failed(message),
+        }
+    })
+}
+
+fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(CORES_MOST);
+    let request_timeout =
+        option("request-timeout", &raw.request_timeout, REQUEST_TIMEOUT_DEFAULT, value::duration)?;
+    let config = Config {
+        listen: option("listen", &raw.listen, SocketAddr::from(([127, 0, 0, 1], 7700)), value::address)?,
+        metrics_listen: option(
+            "metrics-listen",
+            &raw.metrics_listen,
+            Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            value::address_or_off,
+        )?,
+        cores: option("cores", &raw.cores, cores, |text| value::whole(text, 1..=CORES_MOST))?,
+        runtime: option("runtime", &raw.runtime, RuntimeChoice::Auto, |text| {
+            value::one_of(text, &RuntimeChoice::NAMES)
+        })?,
+        nodes: nodes(raw.node.as_deref().unwrap_or_default())?,
+        shards: option("shards", &raw.shards, SHARDS_DEFAULT, |text| value::whole(text, 1..=SHARDS_MOST))?,
+        replication_factor: option(
+            "replication-factor",
+            &raw.replication_factor,
+            REPLICATION_FACTOR_DEFAULT,
+            |text| value::whole(text, 1..=u16::try_from(NODES_MOST).unwrap_or(u16::MAX)),
+        )?,
+        store: store(raw.store.as_deref())?,
+        master_key: key("master-key", raw.master_key.as_deref())?,
+        node_master_key: key("node-master-key", raw.node_master_key.as_deref())?,
+        admin_key: key("admin-key", raw.admin_key.as_deref())?,
+        unavailable_shard_policy: option(
+            "unavailable-shard-policy",
+            &raw.unavailable_shard_policy,
+            UnavailableShardPolicy::Partial,
+            |text| value::one_of(text, &UnavailableShardPolicy::NAMES),
+        )?,
+        body_bytes_max: option("body-limit", &raw.body_limit, BODY_BYTES_DEFAULT, |text| {
+            value::bytes(text, BODY_BYTES_LEAST..=BODY_BYTES_MOST)
+        })?,
+        request_timeout,
+        node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
+        in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
+            value::whole(text, 1..=IN_FLIGHT_MOST)
+        })?,
+        test_faults,
+    };
+    check_groups(&config)?;
+    Ok(config)
+}
+
+fn option<T>(
+    name: &'static str,
+    text: &Option<String>,
+    default: T,
+    parse: impl FnOnce(&str) -> Result<T, Allowed>,
+) -> Result<T, ConfigError> {
+    match text {
+        Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
+        None => Ok(default),
+    }
+}
+
+fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
+    ConfigError::Value { option, value: format!("{text:?}"), allowed }
+}
+
+/// The error names neither the key nor its length.
+fn key(name: &'static str, text: Option<&str>) -> Result<Option<Secret>, ConfigError> {
+    let hidden = |allowed| ConfigError::Value { option: name, value: "this key".to_owned(), allowed };
+    text.map(value::secret).transpose().map_err(hidden)
+}
+
+/// A store's URL may hold a password, so the error shows its scheme only.
+fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
+    let text = text.unwrap_or("sled:./miroir-data");
+    let shown = match text.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://..."),
+        None => text.to_owned(),
+    };
+    value::store(text).map_err(|allowed| refused("store", &shown, allowed))
+}
+
+/// A URL's user part may hold a password.
+fn without_user(text: &str) -> String {
+    match (text.find("//"), text.rfind('@')) {
+        (Some(start), Some(end)) if start < end => format!("{}...{}", &text[..start + 2], &text[end..]),
+        _ => text.to_owned(),
+    }
+}
+
+fn node_timeout(text: Option<&str>, request_timeout: Duration) -> Result<Duration, ConfigError> {
+    let Some(text) = text else { return Ok(NODE_TIMEOUT_DEFAULT.min(request_timeout)) };
+    let node_timeout = value::duration(text).map_err(|allowed| refused("node-timeout", text, allowed))?;
+    if node_timeout > request_timeout {
+        let allowed = format!("give at most the request-timeout, {}", print::duration(request_timeout));
+        return Err(refused("node-timeout", text, allowed));
+    }
+    Ok(node_timeout)
+}
+
+fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
+    if texts.is_empty() || texts.len() > NODES_MOST {
+        let value = if texts.is_empty() { "none".to_owned() } else { texts.len().to_string() };
+        let allowed = format!("give 1 to {NODES_MOST} nodes, for example --node n1=http://10.0.0.1:7700");
+        return Err(ConfigError::Value { option: "node", value, allowed });
+    }
+    let (mut ids, mut urls) = (BTreeSet::new(), BTreeSet::new());
+    let mut nodes = Vec::with_capacity(texts.len());
+    for text in texts {
+        let node = value::node(text)
+            .and_then(|node| match (ids.insert(node.id.clone()), urls.insert(node.url.clone())) {
+                (true, true) => Ok(node),
+                (false, _) => Err(format!("another node already has the ID {}", node.id)),
+                (true, false) => Err(format!("another node already has the URL {}", node.url)),
+            })
+            .map_err(|allowed| refused("node", &without_user(text), allowed))?;
+        nodes.push(node);
+    }
+    Ok(nodes)
+}
+
+fn check_groups(config: &Config) -> Result<(), ConfigError> {
+    let mut sizes: BTreeMap<u16, usize> = BTreeMap::new();
+    for node in &config.nodes {
+        *sizes.entry(node.group).or_default() += 1;
+    }
+    for (group, size) in sizes {
+        if size < usize::from(config.replication_factor) {
+            return Err(ConfigError::Value {
+                option: "replication-factor",
+                value: config.replication_factor.to_string(),
+                allowed: format!("group {group} has {size} of the nodes, so give at most {size}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl RuntimeChoice {
+    const NAMES: [(&'static str, RuntimeChoice); 3] = [
+        ("auto", RuntimeChoice::Auto),
+        ("monoio", RuntimeChoice::Monoio),
+        ("glommio", RuntimeChoice::Glommio),
+    ];
+}
+
+impl UnavailableShardPolicy {
+    const NAMES: [(&'static str, UnavailableShardPolicy); 2] =
+        [("partial", UnavailableShardPolicy::Partial), ("error", UnavailableShardPolicy::Error)];
+}

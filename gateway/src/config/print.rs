@@ -1,0 +1,71 @@
+//! The configuration in force as TOML that `--config` reads again, except for the keys: they show
+//! as `(set)`, which is refused as a key.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::value::SECRET_SHOWN;
+use super::{Config, NodeConfig, RuntimeChoice, Secret, StoreConfig, UnavailableShardPolicy};
+
+pub(super) fn to_toml(config: &Config) -> String {
+    let shown = |secret: &Option<Secret>| secret.as_ref().map(|_| SECRET_SHOWN);
+    let effective = Effective {
+        listen: config.listen.to_string(),
+        metrics_listen: config.metrics_listen.map_or("off".to_owned(), |address| address.to_string()),
+        cores: config.cores,
+        runtime: name_of(&RuntimeChoice::NAMES, config.runtime),
+        node: config.nodes.iter().map(node).collect(),
+        shards: config.shards,
+        replication_factor: config.replication_factor,
+        store: match &config.store {
+            StoreConfig::Sled { path } => format!("sled:{}", path.display()),
+        },
+        master_key: shown(&config.master_key),
+        node_master_key: shown(&config.node_master_key),
+        admin_key: shown(&config.admin_key),
+        unavailable_shard_policy: name_of(&UnavailableShardPolicy::NAMES, config.unavailable_shard_policy),
+        body_limit: config.body_bytes_max,
+        request_timeout: duration(config.request_timeout),
+        node_timeout: duration(config.node_timeout),
+        in_flight_max: config.in_flight_max,
+    };
+    toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
+}
+
+pub(super) fn duration(time: Duration) -> String {
+    if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Effective {
+    listen: String,
+    metrics_listen: String,
+    cores: usize,
+    runtime: &'static str,
+    node: Vec<String>,
+    shards: u32,
+    replication_factor: u16,
+    store: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master_key: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_master_key: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_key: Option<&'static str>,
+    unavailable_shard_policy: &'static str,
+    body_limit: u64,
+    request_timeout: String,
+    node_timeout: String,
+    in_flight_max: usize,
+}
+
+fn node(node: &NodeConfig) -> String {
+    format!("{}={},group={},capacity={}", node.id, node.url, node.group, node.capacity)
+}
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    let found = names.iter().find(|(_, named)| *named == value);
+    found.map(|(name, _)| *name).expect("every choice has a name")
+}

@@ -1,0 +1,184 @@
+//! From an option's text to its typed value. Each function says in its error only what is allowed;
+//! the caller adds the option's name and the value.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::limits::{
+    CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, NODE_ID_BYTES_MOST, TIMEOUT_LEAST,
+    TIMEOUT_MOST,
+};
+use super::{NodeConfig, NodeUrl, Secret, StoreConfig};
+
+/// What is allowed, as the end of a sentence.
+pub(super) type Allowed = String;
+
+const HTTP_PORT_DEFAULT: u16 = 80;
+
+/// What `--print-config` shows for a key, so it cannot be one.
+pub(super) const SECRET_SHOWN: &str = "(set)";
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, Allowed> {
+    text.parse().map_err(|_| "give IP:PORT, for example 127.0.0.1:7700".to_owned())
+}
+
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Allowed> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address = text.parse().map_err(|_| "give IP:PORT, for example 127.0.0.1:9090, or off".to_owned())?;
+    Ok(Some(address))
+}
+
+pub(super) fn whole<T>(text: &str, range: RangeInclusive<T>) -> Result<T, Allowed>
+where
+    T: FromStr + PartialOrd + fmt::Display,
+{
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("give a whole number from {} to {}", range.start(), range.end()))
+}
+
+pub(super) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
+    let chosen = choices.iter().find(|(name, _)| *name == text);
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        format!("give one of {}", names.join(", "))
+    })
+}
+
+/// A count of bytes, plain or with one of the units kB, MB, GB (powers of 1000) and KiB, MiB, GiB.
+pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allowed> {
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("B", 1),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    let count = split_unit(text).and_then(|(number, unit)| {
+        let (_, factor) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+        number.checked_mul(*factor)
+    });
+    count
+        .filter(|count| range.contains(count))
+        .ok_or_else(|| format!("give {} to {} bytes, for example 100MB or 64MiB", range.start(), range.end()))
+}
+
+/// A time with the unit ms, s or m.
+pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
+    let time = split_unit(text).and_then(|(number, unit)| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        _ => None,
+    });
+    time.filter(|time| (TIMEOUT_LEAST..=TIMEOUT_MOST).contains(time))
+        .ok_or_else(|| "give a time from 10ms to 60m, for example 500ms or 30s".to_owned())
+}
+
+/// Keys travel in a header, so they are visible ASCII without spaces.
+pub(super) fn secret(text: &str) -> Result<Secret, Allowed> {
+    if text == SECRET_SHOWN {
+        return Err(format!("{SECRET_SHOWN} only stands for a key in printed configurations"));
+    }
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("give at least one character, all of them visible ASCII without spaces".to_owned());
+    }
+    Ok(Secret(text.to_owned()))
+}
+
+pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {
+    if text.starts_with("redis:") || text.starts_with("rediss:") {
+        return Err("Redis is not built into this version yet; give sled:PATH".to_owned());
+    }
+    match text.strip_prefix("sled:") {
+        Some(path) if !path.is_empty() => Ok(StoreConfig::Sled { path: path.into() }),
+        _ => Err("give sled:PATH, for example sled:./miroir-data".to_owned()),
+    }
+}
+
+/// `ID=URL[,group=N][,capacity=W]`.
+pub(super) fn node(text: &str) -> Result<NodeConfig, Allowed> {
+    let mut parts = text.split(',');
+    let (id, url) = parts
+        .next()
+        .and_then(|first| first.split_once('='))
+        .ok_or("give ID=URL[,group=N][,capacity=W], for example n1=http://10.0.0.1:7700")?;
+    let mut node = NodeConfig { id: node_id(id)?, url: node_url(url)?, group: 0, capacity: CAPACITY_DEFAULT };
+    let mut seen = Vec::new();
+    for part in parts {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        if seen.contains(&name) {
+            return Err(format!("give {name} once"));
+        }
+        seen.push(name);
+        match name {
+            "group" => {
+                node.group =
+                    whole(value, 0..=GROUPS_MOST - 1).map_err(|allowed| format!("for group {allowed}"))?
+            }
+            "capacity" => node.capacity = capacity(value)?,
+            _ => return Err("after the URL only group=N and capacity=W may follow".to_owned()),
+        }
+    }
+    Ok(node)
+}
+
+fn node_id(text: &str) -> Result<String, Allowed> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if text.is_empty() || text.len() > NODE_ID_BYTES_MOST || !text.bytes().all(allowed) {
+        return Err(format!("a node's ID has 1 to {NODE_ID_BYTES_MOST} of the characters A-Z a-z 0-9 _ . -"));
+    }
+    Ok(text.to_owned())
+}
+
+fn capacity(text: &str) -> Result<f64, Allowed> {
+    let weight = text.parse().ok().filter(|weight| (CAPACITY_LEAST..=CAPACITY_MOST).contains(weight));
+    weight.ok_or_else(|| format!("for capacity give a number from {CAPACITY_LEAST} to {CAPACITY_MOST}"))
+}
+
+fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
+    const FORM: &str = "a node's URL is http://HOST[:PORT]";
+    let uri: Uri = text.parse().map_err(|_| FORM.to_owned())?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(format!("https to nodes is not supported yet; {FORM}")),
+        _ => return Err(FORM.to_owned()),
+    }
+    let authority = uri.authority().ok_or(FORM)?;
+    if authority.as_str().contains('@') {
+        return Err(format!("{FORM} without a user"));
+    }
+    if !matches!(uri.path(), "" | "/") || text.contains(['?', '#']) {
+        return Err(format!("{FORM} without a path"));
+    }
+    let host = authority.host().to_owned();
+    let port = match authority.as_str().strip_prefix(&host) {
+        Some("") => HTTP_PORT_DEFAULT,
+        Some(rest) => rest
+            .strip_prefix(':')
+            .and_then(|port| whole(port, 1..=u16::MAX).ok())
+            .ok_or_else(|| format!("{FORM}, the port from 1 to 65535"))?,
+        None => return Err(FORM.to_owned()),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare {
+        Some(bare) if !matches!(bare.parse(), Ok(IpAddr::V6(_))) => Err(FORM.to_owned()),
+        None if host.is_empty() || host.contains('[') => Err(FORM.to_owned()),
+        _ => Ok(NodeUrl { host: bare.unwrap_or(&host).to_ascii_lowercase(), port }),
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start()))
+}

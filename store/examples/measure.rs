@@ -1,0 +1,172 @@
+//! Measures a store on this machine's disk: durable writes per second by how many are in flight,
+//! and, with a task count as the argument, filtered pages, opening time and memory at that size.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring tool for engineers")]
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::block_on;
+use store::{NewTask, Reply, Store, TaskChange, TaskKind, TaskOwner, TaskQuery, TaskStatus, open_sled};
+use time::OffsetDateTime;
+
+const TIME_PER_STEP: Duration = Duration::from_secs(3);
+const IN_FLIGHT: [usize; 3] = [1, 16, 128];
+const FILL_IN_FLIGHT: usize = 2048;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, path] = &arguments[..]
+        && flag == "--filled"
+    {
+        return measure_filled(Path::new(path));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (store, thread) = open_sled(directory.path()).unwrap();
+    for in_flight in IN_FLIGHT {
+        let start = Instant::now();
+        let count = create(&store, in_flight, |_| start.elapsed() < TIME_PER_STEP);
+        let rate = f64::from(count) / start.elapsed().as_secs_f64();
+        println!("{in_flight} in flight: {rate:.0} durable writes/s");
+    }
+    reads_beside_writes(&store);
+    if let Some(count) = arguments.get(1) {
+        fill(&store, count.parse().unwrap());
+        thread.join().unwrap();
+        // In a process of its own, so that its memory is only what the filled store takes.
+        let mut measuring = Command::new(std::env::current_exe().unwrap());
+        measuring.arg("--filled").arg(directory.path()).status().unwrap();
+    }
+}
+
+/// Creates tasks with so many in flight while `more` says so; answers how many.
+fn create(store: &Store, in_flight: usize, more: impl Fn(u32) -> bool) -> u32 {
+    let mut waiting: VecDeque<Reply<_>> = VecDeque::new();
+    let mut count = 0;
+    while more(count) {
+        if waiting.len() == in_flight {
+            block_on(waiting.pop_front().unwrap()).unwrap();
+        }
+        waiting.push_back(store.create_task(new_task(count)));
+        count += 1;
+    }
+    for reply in waiting {
+        block_on(reply).unwrap();
+    }
+    count
+}
+
+fn new_task(number: u32) -> NewTask {
+    NewTask {
+        index_uid: Some(format!("index-{}", number % 10)),
+        kind: TaskKind::ALL[number as usize % TaskKind::ALL.len()],
+        accepted: true,
+        details: Some(serde_json::json!({"receivedDocuments": number, "indexedDocuments": null})),
+        custom_metadata: None,
+        enqueued_at: date(number),
+        owners: (0..3)
+            .map(|node| TaskOwner { node: format!("node-{node}"), shards: vec![node, 9] })
+            .collect(),
+    }
+}
+
+fn date(number: u32) -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + u64::from(number))
+}
+
+/// How long one read takes while 128 writes are always in flight.
+fn reads_beside_writes(store: &Store) {
+    let start = Instant::now();
+    let writer = store.clone();
+    let writing = std::thread::spawn(move || create(&writer, 128, |_| start.elapsed() < TIME_PER_STEP));
+    let mut times = Vec::new();
+    while start.elapsed() < TIME_PER_STEP {
+        let before = Instant::now();
+        block_on(store.task(7)).unwrap();
+        times.push(before.elapsed());
+    }
+    writing.join().unwrap();
+    times.sort();
+    let at = |per_mille: usize| times[(times.len() - 1) * per_mille / 1000];
+    println!("a read beside 128 writers: p50 {:?}, p99 {:?}, p99.9 {:?}", at(500), at(990), at(999));
+}
+
+fn fill(store: &Store, count: u32) {
+    let first = block_on(store.create_task(new_task(0))).unwrap().uid + 1;
+    let start = Instant::now();
+    create(store, FILL_IN_FLIGHT, |created| created < count);
+    let mut waiting: VecDeque<Reply<_>> = VecDeque::new();
+    for number in 0..count - 100 {
+        if waiting.len() == FILL_IN_FLIGHT {
+            block_on(waiting.pop_front().unwrap()).unwrap();
+        }
+        let change = TaskChange {
+            status: Some(if number % 7 == 0 { TaskStatus::Failed } else { TaskStatus::Succeeded }),
+            started_at: Some(date(number)),
+            finished_at: Some(date(number + 5)),
+            ..TaskChange::default()
+        };
+        waiting.push_back(store.update_task(first + number, change));
+    }
+    for reply in waiting {
+        block_on(reply).unwrap();
+    }
+    println!("filled with {count} tasks in {:?}", start.elapsed());
+}
+
+fn measure_filled(path: &Path) {
+    let start = Instant::now();
+    let (store, _thread) = open_sled(path).unwrap();
+    println!("opened in {:?}, {} MB resident", start.elapsed(), resident_bytes() >> 20);
+    let total = block_on(store.tasks(TaskQuery::default())).unwrap().total;
+    let middle = date(u32::try_from(total / 2).unwrap());
+    let queries = [
+        ("newest", TaskQuery::default()),
+        (
+            "failed of two indexes",
+            TaskQuery {
+                statuses: Some(vec![TaskStatus::Failed]),
+                index_uids: Some(vec!["index-1".to_owned(), "index-4".to_owned()]),
+                ..TaskQuery::default()
+            },
+        ),
+        (
+            "from the middle, reversed, one kind",
+            TaskQuery {
+                from: Some(u32::try_from(total / 2).unwrap()),
+                kinds: Some(vec![TaskKind::DocumentDeletion]),
+                reverse: true,
+                ..TaskQuery::default()
+            },
+        ),
+        (
+            "finished in one half",
+            TaskQuery {
+                after_finished_at: Some(middle),
+                before_started_at: Some(middle + Duration::from_secs(200_000)),
+                ..TaskQuery::default()
+            },
+        ),
+    ];
+    for (name, query) in queries {
+        let mut times: Vec<Duration> = (0..50)
+            .map(|_| {
+                let before = Instant::now();
+                block_on(store.tasks(query.clone())).unwrap();
+                before.elapsed()
+            })
+            .collect();
+        let first = times[0];
+        times.sort();
+        println!("page of 20, {name}: first {first:?}, p50 {:?}, worst {:?}", times[25], times[49]);
+    }
+    println!("{} MB resident", resident_bytes() >> 20);
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
