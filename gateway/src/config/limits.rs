@@ -60,6 +60,28 @@ pub const SHARDS_DEFAULT: u32 = 64;
 pub const SHARDS_MOST: u32 = 65_536;
 pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
+// How often the gateway does what nobody waits for, and how much of it at once.
+
+/// Times a read asks for the shards that are still missing.
+pub const SCATTER_ATTEMPTS_MAX: usize = 4;
+/// Between two questions to nodes about a task that a lane waits for.
+pub const NODE_TASK_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Unfinished tasks one list or sweep asks nodes about.
+pub const TASKS_REFRESHED_MAX: usize = 1000;
+/// Task uids in one question to a node: keeps its request line short.
+pub const TASKS_PER_NODE_QUESTION: usize = 200;
+pub const TASK_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Tasks are forgotten so long after they ended.
+pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Tasks forgotten in one sweep.
+pub const TASKS_PRUNED_MAX: usize = 10_000;
+pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two clean-ups of recorded histograms; without them samples pile up.
+pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Requests in flight may take so long to end once the process is asked to.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
 const _: () = {
     assert!((HEAD_BYTES_MAX as u64) < BODY_BYTES_DEFAULT);
     assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);

@@ -1,0 +1,69 @@
+//! Messages for payloads that cannot be read.
+//!
+//! Invariants: runs only after a payload was found malformed, and reads it once more in the order in which
+//! Meilisearch reads it, so that message, line and column are Meilisearch's (`DocumentFormatError` in
+//! meilisearch-types). Long messages are cut in the middle, as there.
+
+use super::error::IngestError;
+use super::payload::PayloadFormat;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+const MESSAGE_START_LENGTH: usize = 50;
+const MESSAGE_END_LENGTH: usize = 85;
+const ELLIPSIS: &str = "...";
+const NOT_OBJECTS: &str = "data are neither an object nor a list of objects";
+
+/// The error for a JSON or NDJSON body; `fallback` is what the first reading said.
+pub(super) fn malformed_json(
+    body: &[u8],
+    format: PayloadFormat,
+    fallback: &serde_json::Error,
+) -> IngestError {
+    let error = match format {
+        PayloadFormat::Ndjson => {
+            serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>().find_map(Result::err)
+        }
+        PayloadFormat::Json | PayloadFormat::Csv { .. } => json_error(body),
+    };
+    let message = match error {
+        Some(error) if !error.is_data() => error.to_string(),
+        // Every value can be read, so one of them is not an object; or the first reading knows better.
+        Some(_) => NOT_OBJECTS.to_owned(),
+        None if fallback.is_data() => NOT_OBJECTS.to_owned(),
+        None => fallback.to_string(),
+    };
+    IngestError::MalformedPayload {
+        message: format!(
+            "The `{format}` payload provided is malformed. `Couldn't serialize document value: {}`.",
+            shortened(&message)
+        ),
+    }
+}
+
+/// The error for a CSV body.
+pub(super) fn malformed_csv(problem: &dyn fmt::Display) -> IngestError {
+    IngestError::MalformedPayload {
+        message: format!("The `csv` payload provided is malformed: `{problem}`."),
+    }
+}
+
+fn json_error(body: &[u8]) -> Option<serde_json::Error> {
+    // Not `from_slice`: what follows the array does not matter.
+    let error = Vec::<&RawValue>::deserialize(&mut serde_json::Deserializer::from_slice(body)).err()?;
+    if error.is_data() {
+        return serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).err();
+    }
+    Some(error)
+}
+
+fn shortened(message: &str) -> Cow<'_, str> {
+    if message.len() <= MESSAGE_START_LENGTH + ELLIPSIS.len() + MESSAGE_END_LENGTH {
+        return Cow::Borrowed(message);
+    }
+    let start = &message[..message.floor_char_boundary(MESSAGE_START_LENGTH)];
+    let end = &message[message.ceil_char_boundary(message.len() - MESSAGE_END_LENGTH)..];
+    Cow::Owned(format!("{start}{ELLIPSIS}{end}"))
+}

@@ -1,0 +1,23 @@
+//! Ingest: from a client's documents payload to one body per node.
+//!
+//! Invariants: the whole payload is checked before anything can be sent; a document's bytes are copied as the client
+//! wrote them and never re-serialised (CSV rows are turned into JSON first); no IO, no clock. Which payloads are
+//! accepted, and the errors' codes and messages, follow Meilisearch v1.50: `document_formats.rs` of meilisearch-types,
+//! `documents/primary_key.rs` and `update/new/indexer` of milli.
+//!
+//! JSON is read with serde_json although sonic-rs is at hand: its lazy iterator recurses without limit, so a client
+//! could end the process with brackets, and it lets malformed `\u` escapes pass, which nodes refuse.
+
+mod csv_rows;
+mod deletion;
+mod error;
+mod identifier;
+mod malformed;
+mod payload;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use deletion::{SplitIds, split_ids};
+pub use error::{DocumentProblem, IngestError};
+pub use payload::{Document, ParseOptions, ParsedPayload, PayloadFormat, parse};

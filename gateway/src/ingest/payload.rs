@@ -1,0 +1,233 @@
+//! A parsed payload, and the bodies cut from it.
+//!
+//! Invariants: every document has a valid id and no reserved top-level field; reserved fields are stamped in front of
+//! the other fields, so that they come back as one slice near the start of each hit; documents keep their order.
+
+use super::csv_rows::rows_to_json;
+use super::error::{DocumentProblem, IngestError};
+use super::identifier::Identifier;
+use super::malformed::malformed_json;
+use super::scan::{EqualKeys, Expiry, Found, Scan};
+use bytes::Bytes;
+use router::reserved::{
+    EXPIRES_AT_FIELD, SHARD_FIELD, SHARD_MARKER_LENGTH, TIMESTAMP_LENGTH, UPDATED_AT_FIELD, encode_timestamp,
+    shard_marker,
+};
+use router::{ShardSet, shard_of};
+use serde::de::Error;
+use std::fmt;
+use std::ops::Range;
+
+/// What the client's content type says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadFormat {
+    Json,
+    Ndjson,
+    Csv { delimiter: u8 },
+}
+
+impl fmt::Display for PayloadFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            PayloadFormat::Json => "json",
+            PayloadFormat::Ndjson => "ndjson",
+            PayloadFormat::Csv { .. } => "csv",
+        })
+    }
+}
+
+/// What a payload is checked against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParseOptions<'a> {
+    /// The index's primary key, or the request's when the index has none; `None` infers it from the first document.
+    pub primary_key: Option<&'a str>,
+    /// Documents may set `_miroir_expires_at`: TTL is on.
+    pub expiry_allowed: bool,
+}
+
+/// A payload that can be sent. It holds the text that documents are slices of.
+#[derive(Debug)]
+pub struct ParsedPayload {
+    text: String,
+    primary_key: Option<String>,
+    found: Vec<Found>,
+    /// By ascending document.
+    expiries: Vec<Expiry>,
+}
+
+/// One document of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Document<'a> {
+    /// The string form of its primary key's value.
+    pub id: &'a str,
+    /// The JSON object as the client wrote it.
+    pub raw: &'a str,
+}
+
+/// Reads and checks a decoded body.
+///
+/// # Errors
+/// See [`IngestError`]. A body that cannot be read comes before reserved fields, and these before problems with ids.
+pub fn parse(
+    body: Bytes,
+    format: PayloadFormat,
+    options: ParseOptions<'_>,
+) -> Result<ParsedPayload, IngestError> {
+    if body.is_empty() {
+        return Err(IngestError::MissingPayload { format });
+    }
+    let text = match format {
+        PayloadFormat::Csv { delimiter } => rows_to_json(&body, delimiter)?,
+        // A body that nobody else holds is taken over without a copy.
+        PayloadFormat::Json | PayloadFormat::Ndjson => String::from_utf8(body.into()).map_err(|error| {
+            let fallback = serde_json::Error::custom("invalid unicode code point");
+            malformed_json(error.as_bytes(), format, &fallback)
+        })?,
+    };
+    let equal_keys = match format {
+        PayloadFormat::Ndjson => EqualKeys::AllCount,
+        PayloadFormat::Json | PayloadFormat::Csv { .. } => EqualKeys::LastWins,
+    };
+    let mut scan = Scan::new(&text, options.primary_key, equal_keys, options.expiry_allowed);
+    let read = match format {
+        PayloadFormat::Json => scan.read_json(),
+        PayloadFormat::Ndjson | PayloadFormat::Csv { .. } => scan.read_ndjson(),
+    };
+    read.map_err(|error| malformed_json(text.as_bytes(), format, &error))?;
+    let Scan { primary_key, found, expiries, received, refused, problem, .. } = scan;
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    let nothing_to_infer_from = primary_key.is_none() && received == 0;
+    let no_candidate = nothing_to_infer_from.then_some(DocumentProblem::NoPrimaryKeyCandidate);
+    if let Some(problem) = problem.or(no_candidate) {
+        return Err(IngestError::Task { problem, received });
+    }
+    Ok(ParsedPayload { text, primary_key, found, expiries })
+}
+
+impl ParsedPayload {
+    /// How many documents the client sent; equal ids count each time.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The primary key: the one given, or the one inferred.
+    #[must_use]
+    pub fn primary_key(&self) -> Option<&str> {
+        self.primary_key.as_deref()
+    }
+
+    /// The documents in the client's order.
+    pub fn documents(&self) -> impl ExactSizeIterator<Item = Document<'_>> {
+        self.found.iter().map(|found| Document { id: self.id(found), raw: self.raw(found) })
+    }
+
+    /// The shard of each document in an index of `shards` shards.
+    ///
+    /// # Panics
+    /// When `shards` is 0.
+    #[must_use]
+    pub fn shards(&self, shards: u32) -> Vec<u32> {
+        self.found.iter().map(|found| shard_of(self.id(found), shards)).collect()
+    }
+
+    /// The JSON array of the documents whose shard is `wanted`, with reserved fields stamped; `None` when there are
+    /// none. `shards` is what [`ParsedPayload::shards`] gave; `updated_at` is the write's hybrid logical clock while
+    /// anti-entropy is on.
+    #[must_use]
+    pub fn body(&self, shards: &[u32], wanted: &ShardSet, updated_at: Option<u64>) -> Option<Vec<u8>> {
+        debug_assert_eq!(shards.len(), self.found.len());
+        let picked =
+            || self.found.iter().zip(shards).enumerate().filter(|(_, (_, shard))| wanted.contains(**shard));
+        let stamps = Stamps::new(updated_at);
+        let length: usize = picked().map(|(_, (found, _))| found.range.len() + stamps.opening.len()).sum();
+        if length == 0 {
+            return None;
+        }
+        let mut expiries = self.expiries.iter().peekable();
+        let mut body = Vec::with_capacity(length + self.expiries.len() * EXPIRY_STAMP_LENGTH + 2);
+        for (position, (found, &shard)) in picked() {
+            while expiries.next_if(|expiry| expiry.document < position).is_some() {}
+            let expiry = expiries.peek().copied().filter(|expiry| expiry.document == position);
+            stamps.write(&mut body, shard);
+            if let Some(expiry) = expiry {
+                body.push(b',');
+                write_stamp(&mut body, EXPIRES_AT_FIELD, &encode_timestamp(expiry.expires_at));
+            }
+            self.write_members(&mut body, found, expiry);
+        }
+        // Every document is written with a comma before it; the first one's is the array's bracket.
+        body[0] = b'[';
+        body.push(b']');
+        Some(body)
+    }
+
+    /// The object's members and its closing brace, without the expiry that the client wrote.
+    fn write_members(&self, body: &mut Vec<u8>, found: &Found, expiry: Option<&Expiry>) {
+        let text = self.text.as_bytes();
+        let (start, end) = (found.range.start + 1, found.range.end);
+        let cut = expiry.map_or(start..start, |expiry| expiry.member.clone());
+        let (before, after) = (&text[start..cut.start], &text[cut.end..end]);
+        let is_member = |bytes: &[u8]| bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'}');
+        if !before.is_empty() || is_member(after) {
+            body.push(b',');
+        }
+        body.extend_from_slice(before);
+        body.extend_from_slice(after);
+    }
+
+    fn raw(&self, found: &Found) -> &str {
+        &self.text[found.range.clone()]
+    }
+
+    fn id<'a>(&'a self, found: &'a Found) -> &'a str {
+        match &found.identifier {
+            Identifier::Slice(range) => &self.text[range.clone()],
+            Identifier::Decoded(identifier) => identifier,
+        }
+    }
+}
+
+/// The comma, quotes and colon included.
+const EXPIRY_STAMP_LENGTH: usize = EXPIRES_AT_FIELD.len() + TIMESTAMP_LENGTH + 6;
+
+/// How the documents of one body begin: a comma, the brace and the stamps, alike but for the shard.
+struct Stamps {
+    opening: Vec<u8>,
+    marker: Range<usize>,
+}
+
+impl Stamps {
+    fn new(updated_at: Option<u64>) -> Stamps {
+        let mut opening = b",{".to_vec();
+        write_stamp(&mut opening, SHARD_FIELD, &shard_marker(0));
+        let end = opening.len() - 1;
+        let marker = end - SHARD_MARKER_LENGTH..end;
+        if let Some(clock) = updated_at {
+            opening.push(b',');
+            write_stamp(&mut opening, UPDATED_AT_FIELD, &encode_timestamp(clock));
+        }
+        Stamps { opening, marker }
+    }
+
+    fn write(&self, body: &mut Vec<u8>, shard: u32) {
+        let start = body.len();
+        body.extend_from_slice(&self.opening);
+        body[start..][self.marker.clone()].copy_from_slice(&shard_marker(shard));
+    }
+}
+
+fn write_stamp(body: &mut Vec<u8>, field: &str, value: &[u8]) {
+    body.push(b'"');
+    body.extend_from_slice(field.as_bytes());
+    body.extend_from_slice(b"\":\"");
+    body.extend_from_slice(value);
+    body.push(b'"');
+}
