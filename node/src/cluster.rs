@@ -126,6 +126,7 @@ impl Cluster {
             master_key: self.options.node_master_key.clone(),
             control: self.options.control,
             no_sync: false,
+            leading_arguments: leading_arguments(&self.options),
             port: self.ports[number],
         };
         let data = self.options.data.join(format!("node-{number}"));
@@ -212,6 +213,11 @@ impl Drop for GatewayProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A binary that plays several parts is told which; a real Meilisearch plays one.
+fn leading_arguments(options: &ClusterOptions) -> Vec<String> {
+    if options.node_binary.is_some() { Vec::new() } else { vec!["role-node".to_owned()] }
 }
 
 /// A blocking HTTP client that gives every status as an answer.

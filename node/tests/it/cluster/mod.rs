@@ -60,10 +60,10 @@ struct SingleNode {
 impl SingleNode {
     fn start() -> Self {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let options = SpawnOptions { no_sync: real_node().is_none(), ..SpawnOptions::default() };
+        let options = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
         let process = match real_node() {
             Some(binary) => NodeProcess::spawn(NodeKind::Meilisearch, &binary, data.path(), &options),
-            None => NodeProcess::spawn(NodeKind::Embedded, Path::new(PROGRAM), data.path(), &options),
+            None => NodeProcess::spawn(NodeKind::Embedded, Path::new(env!("CARGO_BIN_EXE_miroir-node")), data.path(), &options),
         };
         let process = process.unwrap();
         Self { client: Client::new(process.url()), _process: process, _data: data }

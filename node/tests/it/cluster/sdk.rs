@@ -57,8 +57,8 @@ async fn fill(sdk: &Sdk) {
 
 async fn search(sdk: &Sdk) {
     let index = sdk.index("cities");
-    let found: SearchResults<Value> = index.search().with_query("tokoy").with_limit(3).execute().await.unwrap();
-    assert_eq!(found.hits[0].result["name"], "Tokyo", "a typo is forgiven");
+    let found: SearchResults<Value> = index.search().with_query("berln").with_limit(3).execute().await.unwrap();
+    assert_eq!(found.hits[0].result["name"], "Berlin", "a typo is forgiven");
 
     let mut query = index.search();
     query.with_filter("country = Japan AND population > 1000000");

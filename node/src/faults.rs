@@ -1,0 +1,106 @@
+//! Fault switches: how a test makes a node misbehave.
+//! Invariants: they are set over the control port only; with none set, a request pays for one relaxed load.
+//! `POST /faults` replaces the whole set, `DELETE /faults` clears it and lets hanging requests go.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+const POISON: &str = "a holder of the lock panicked, so the switches cannot be trusted";
+
+/// One set of faults; the JSON body of `POST /faults`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Only requests whose path starts so are delayed, hung, reset, cut or failed; empty is all of them.
+    pub path_prefix: String,
+    /// Milliseconds before a request is looked at.
+    pub delay_ms: u64,
+    /// Requests are read and never answered, until the switches change.
+    pub hang: bool,
+    /// New connections are closed as soon as they are accepted.
+    pub refuse: bool,
+    /// Connections are reset when a request arrives on them.
+    pub reset: bool,
+    /// Bytes of a body after which the connection breaks off.
+    pub cut_body_bytes: Option<u64>,
+    /// Status answered instead of doing anything, e.g. 503.
+    pub status: Option<u16>,
+    /// Requests `status` applies to.
+    pub status_requests: u64,
+    /// The scheduler begins no further batch.
+    pub stall_tasks: bool,
+    /// Writes that are acknowledged, reported as succeeded, and lost.
+    pub drop_next_writes: u64,
+    /// Milliseconds added to the node's clock; may be negative.
+    pub clock_skew_ms: i64,
+}
+
+/// The switches as the server looks at them.
+#[derive(Debug)]
+pub(crate) struct FaultSwitches {
+    armed: AtomicBool,
+    current: RwLock<Arc<Faults>>,
+    status_left: AtomicU64,
+    drops_left: AtomicU64,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for FaultSwitches {
+    fn default() -> Self {
+        Self {
+            armed: AtomicBool::new(false),
+            current: RwLock::default(),
+            status_left: AtomicU64::new(0),
+            drops_left: AtomicU64::new(0),
+            changes: watch::Sender::new(0),
+        }
+    }
+}
+
+impl FaultSwitches {
+    /// Puts a set in force.
+    pub(crate) fn set(&self, faults: Faults) {
+        self.status_left.store(faults.status_requests, Ordering::SeqCst);
+        self.drops_left.store(faults.drop_next_writes, Ordering::SeqCst);
+        let armed = faults != Faults::default();
+        *self.current.write().expect(POISON) = Arc::new(faults);
+        self.armed.store(armed, Ordering::SeqCst);
+        self.changes.send_modify(|change| *change += 1);
+    }
+
+    /// The set in force, if any; the only thing a healthy request asks.
+    pub(crate) fn armed(&self) -> Option<Arc<Faults>> {
+        self.armed.load(Ordering::Relaxed).then(|| self.current())
+    }
+
+    /// The set in force.
+    pub(crate) fn current(&self) -> Arc<Faults> {
+        Arc::clone(&self.current.read().expect(POISON))
+    }
+
+    /// Returns once requests are not to hang, which is at once when they are not.
+    pub(crate) async fn hang(&self) {
+        let mut changes = self.changes.subscribe();
+        while self.current().hang {
+            // An error would mean that the sender is gone, which `self` holds.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Uses up one request of `status`.
+    pub(crate) fn takes_a_status(&self) -> bool {
+        take(&self.status_left)
+    }
+
+    /// Uses up one write to be lost.
+    pub(crate) fn takes_a_drop(&self) -> bool {
+        self.armed.load(Ordering::Relaxed) && take(&self.drops_left)
+    }
+}
+
+fn take(left: &AtomicU64) -> bool {
+    left.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}

@@ -1,0 +1,311 @@
+//! Applies tasks, in order, on one thread.
+//! Invariants: cancelations come first, then deletions of tasks, then everything in the order of uids;
+//! consecutive document changes of one index form one batch and one transaction; a task that panics the
+//! engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::catalog::Catalog;
+use crate::engine::{NewSettings, Operation};
+use crate::errors::ApiError;
+use crate::tasks::{Registry, Status, Task, TaskFilters, Work};
+
+/// Tasks in one batch; bounds how long a client waits for the first of them.
+const BATCH_TASKS_MAX: usize = 4096;
+/// Documents in one batch of additions, beyond its first task.
+const BATCH_DOCUMENTS_MAX: u64 = 100_000;
+
+pub(crate) struct Scheduler {
+    registry: Arc<Registry>,
+    catalog: Arc<Catalog>,
+}
+
+/// What a batch did.
+#[derive(Default)]
+struct Outcome {
+    tasks: Vec<Task>,
+    others: Vec<Task>,
+    deleted: Vec<u32>,
+    /// Directories without a name, to be removed.
+    leftovers: Vec<PathBuf>,
+}
+
+impl Scheduler {
+    pub(crate) fn new(registry: Arc<Registry>, catalog: Arc<Catalog>) -> Self {
+        Self { registry, catalog }
+    }
+
+    /// Works until the registry stops; an error means that the disk failed.
+    pub(crate) fn run(&self) -> std::io::Result<()> {
+        let mut durable_table = self.catalog.table();
+        while let Some(batch) = self.registry.next_batch(choose) {
+            let tasks: Vec<Task> = batch.iter().map(|task| Task::clone(task)).collect();
+            let attempt = catch_unwind(AssertUnwindSafe(|| self.process(tasks.clone())));
+            let outcome = match attempt {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) if self.registry.must_abort() => {
+                    self.registry.give_back();
+                    continue;
+                }
+                Ok(Err(error)) => fail_all(tasks, &error),
+                Err(panic) => fail_all(tasks, &crash(panic.as_ref())),
+            };
+            let table = self.catalog.table();
+            let changed = (table != durable_table).then(|| table.clone());
+            self.registry.finish(outcome.tasks, outcome.others, outcome.deleted, changed)?;
+            for directory in outcome.leftovers {
+                std::fs::remove_dir_all(directory)?;
+            }
+            self.registry.tidy(&table)?;
+            durable_table = table;
+        }
+        Ok(())
+    }
+
+    /// `Err` fails every task of the batch alike.
+    fn process(&self, mut tasks: Vec<Task>) -> Result<Outcome, ApiError> {
+        if tasks.iter().all(|task| task.dropped) {
+            for task in &mut tasks {
+                let documents = match &task.work {
+                    Work::DocumentAddition { documents, .. } => json!({ "indexedDocuments": documents }),
+                    Work::DocumentDeletion { ids } => json!({ "deletedDocuments": ids.len() }),
+                    _ => json!({}),
+                };
+                task.succeed(documents);
+            }
+            return Ok(Outcome { tasks, ..Outcome::default() });
+        }
+        let first = tasks.first().expect("a batch is never empty");
+        let uid = first.index_uid.clone().unwrap_or_default();
+        match first.work.clone() {
+            Work::DocumentAddition { .. } | Work::DocumentDeletion { .. } => {
+                self.change_documents(&uid, tasks)
+            }
+            Work::DocumentDeletionByFilter { filter } => {
+                let index = self.catalog.get(&uid)?;
+                let deleted = index.delete_by_filter(&uid, &filter, &|| self.registry.must_abort())?;
+                Ok(succeed(tasks, &json!({ "deletedDocuments": deleted })))
+            }
+            Work::DocumentClear => {
+                let deleted = self.catalog.get(&uid)?.clear(&uid)?;
+                Ok(succeed(tasks, &json!({ "deletedDocuments": deleted })))
+            }
+            Work::Settings { new, reset } => self.change_settings(&uid, tasks, new, reset),
+            Work::IndexCreation { primary_key } => {
+                if self.catalog.find(&uid).is_some() {
+                    let text = format!("Index `{uid}` already exists.");
+                    return Err(ApiError::new("index_already_exists", text));
+                }
+                let index = self.catalog.get_or_create(&uid)?;
+                if let Some(key) = primary_key {
+                    index.change_primary_key(&uid, &key)?;
+                }
+                Ok(succeed(tasks, &json!({})))
+            }
+            Work::IndexUpdate { primary_key } => {
+                let index = self.catalog.get(&uid)?;
+                if let Some(key) = primary_key {
+                    index.change_primary_key(&uid, &key)?;
+                }
+                Ok(succeed(tasks, &json!({})))
+            }
+            Work::IndexDeletion => self.delete_index(&uid, tasks),
+            Work::Swap { swaps } => self.swap(tasks, &swaps),
+            Work::TaskCancelation { uids, .. } => Ok(self.cancel(tasks, &uids)),
+            Work::TaskDeletion { uids, .. } => Ok(self.forget(tasks, &uids)),
+        }
+    }
+
+    fn change_documents(&self, uid: &str, mut tasks: Vec<Task>) -> Result<Outcome, ApiError> {
+        let adds = tasks.iter().any(|task| matches!(task.work, Work::DocumentAddition { .. }));
+        let index = if adds { self.catalog.get_or_create(uid)? } else { self.catalog.get(uid)? };
+        let mut primary_key = None;
+        let mut operations = Vec::with_capacity(tasks.len());
+        for task in &tasks {
+            operations.push(match &task.work {
+                Work::DocumentAddition { update, primary_key: key, .. } => {
+                    primary_key = primary_key.or_else(|| key.clone());
+                    let payload = self.registry.payload(task.uid)?;
+                    if *update { Operation::Update(payload) } else { Operation::Replace(payload) }
+                }
+                Work::DocumentDeletion { ids } => Operation::Delete(ids.clone()),
+                _ => {
+                    return Err(ApiError::new(
+                        "internal",
+                        "a task in a batch of documents is not about documents",
+                    ));
+                }
+            });
+        }
+        let outcomes =
+            index.apply(uid, &operations, primary_key.as_deref(), &|| self.registry.must_abort())?;
+        for (task, outcome) in tasks.iter_mut().zip(outcomes) {
+            match outcome {
+                Err(error) => task.fail(&error),
+                Ok(count) if matches!(task.work, Work::DocumentDeletion { .. }) => {
+                    task.succeed(json!({ "deletedDocuments": count }));
+                }
+                Ok(count) => task.succeed(json!({ "indexedDocuments": count })),
+            }
+        }
+        Ok(Outcome { tasks, ..Outcome::default() })
+    }
+
+    fn change_settings(
+        &self,
+        uid: &str,
+        tasks: Vec<Task>,
+        new: Value,
+        reset: bool,
+    ) -> Result<Outcome, ApiError> {
+        let must_abort = || self.registry.must_abort();
+        if reset && new.as_object().is_none_or(serde_json::Map::is_empty) {
+            self.catalog.get(uid)?.reset_settings(uid, &must_abort)?;
+            return Ok(succeed(tasks, &json!({})));
+        }
+        let index = if reset { self.catalog.get(uid)? } else { self.catalog.get_or_create(uid)? };
+        index.change_settings(uid, NewSettings::read(new)?, &must_abort)?;
+        Ok(succeed(tasks, &json!({})))
+    }
+
+    fn delete_index(&self, uid: &str, tasks: Vec<Task>) -> Result<Outcome, ApiError> {
+        let deleted = self.catalog.get(uid)?.stats(false)?["numberOfDocuments"].clone();
+        let leftovers = self.catalog.remove(uid).into_iter().collect();
+        let outcome = succeed(tasks, &json!({ "deletedDocuments": deleted }));
+        Ok(Outcome { leftovers, ..outcome })
+    }
+
+    fn swap(&self, tasks: Vec<Task>, swaps: &[(String, String)]) -> Result<Outcome, ApiError> {
+        let missing: BTreeSet<&String> = swaps
+            .iter()
+            .flat_map(|(left, right)| [left, right])
+            .filter(|uid| self.catalog.find(uid).is_none())
+            .collect();
+        let mut missing = missing.into_iter();
+        match (missing.next(), missing.next()) {
+            (None, _) => {}
+            (Some(uid), None) => return Err(ApiError::index_not_found(uid)),
+            (Some(first), Some(second)) => {
+                let names: Vec<String> =
+                    [first, second].into_iter().chain(missing).map(|uid| format!("`{uid}`")).collect();
+                let text = format!("Indexes {} not found.", names.join(", "));
+                return Err(ApiError::new("index_not_found", text));
+            }
+        }
+        for (left, right) in swaps {
+            self.catalog.swap(left, right);
+        }
+        Ok(succeed(tasks, &json!({})))
+    }
+
+    fn cancel(&self, tasks: Vec<Task>, uids: &[u32]) -> Outcome {
+        let by = tasks[0].uid;
+        let mut others: Vec<Task> = uids
+            .iter()
+            .filter_map(|uid| self.registry.task(*uid))
+            .filter(|task| task.uid != by && task.finished_at.is_none())
+            .collect();
+        for task in &mut others {
+            task.cancel(by);
+        }
+        let outcome = succeed(tasks, &json!({ "canceledTasks": others.len() }));
+        Outcome { others, ..outcome }
+    }
+
+    fn forget(&self, tasks: Vec<Task>, uids: &[u32]) -> Outcome {
+        let named = TaskFilters::of_uids(uids);
+        let deleted: Vec<u32> = self
+            .registry
+            .matching(&named)
+            .into_iter()
+            .filter(|task| !matches!(task.status, Status::Enqueued | Status::Processing))
+            .map(|task| task.uid)
+            .collect();
+        let outcome = succeed(tasks, &json!({ "deletedTasks": deleted.len() }));
+        Outcome { deleted, ..outcome }
+    }
+}
+
+/// Picks the next batch from the enqueued tasks, oldest first.
+fn choose(enqueued: &mut dyn Iterator<Item = &Task>) -> Vec<u32> {
+    let enqueued: Vec<&Task> = enqueued.collect();
+    let urgent = |wanted: fn(&Work) -> bool| enqueued.iter().find(|task| wanted(&task.work));
+    if let Some(task) = urgent(|work| matches!(work, Work::TaskCancelation { .. }))
+        .or_else(|| urgent(|work| matches!(work, Work::TaskDeletion { .. })))
+    {
+        return vec![task.uid];
+    }
+    let Some(first) = enqueued.first() else { return Vec::new() };
+    let mut batch = vec![first.uid];
+    let mut key = match DocumentChange::of(first) {
+        DocumentChange::Other => return batch,
+        DocumentChange::Deletion => None,
+        DocumentChange::Addition(key) => Some(key),
+    };
+    let mut documents = 0;
+    for task in enqueued[1..].iter().take(BATCH_TASKS_MAX - 1) {
+        let Some(index) = &task.index_uid else { break };
+        if Some(index) != first.index_uid.as_ref() {
+            continue;
+        }
+        match DocumentChange::of(task) {
+            DocumentChange::Other => break,
+            DocumentChange::Addition(other) if key.is_some_and(|key| key != other) => break,
+            DocumentChange::Addition(other) => key = Some(other),
+            DocumentChange::Deletion => {}
+        }
+        if let Work::DocumentAddition { documents: more, .. } = &task.work {
+            documents += more;
+        }
+        if documents > BATCH_DOCUMENTS_MAX || task.dropped != first.dropped {
+            break;
+        }
+        batch.push(task.uid);
+    }
+    batch
+}
+
+/// Whether a task may share a transaction with its neighbours; additions only with the same primary key.
+enum DocumentChange<'a> {
+    Addition(Option<&'a String>),
+    Deletion,
+    Other,
+}
+
+impl<'a> DocumentChange<'a> {
+    fn of(task: &'a Task) -> Self {
+        match &task.work {
+            Work::DocumentAddition { primary_key, .. } => Self::Addition(primary_key.as_ref()),
+            Work::DocumentDeletion { .. } => Self::Deletion,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn succeed(mut tasks: Vec<Task>, details: &Value) -> Outcome {
+    for task in &mut tasks {
+        task.succeed(details.clone());
+    }
+    Outcome { tasks, ..Outcome::default() }
+}
+
+fn fail_all(mut tasks: Vec<Task>, error: &ApiError) -> Outcome {
+    for task in &mut tasks {
+        task.fail(error);
+    }
+    Outcome { tasks, ..Outcome::default() }
+}
+
+fn crash(panic: &(dyn std::any::Any + Send)) -> ApiError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no reason given".to_owned());
+    ApiError::new("internal", format!("An unexpected crash occurred when processing the task: {text}"))
+}

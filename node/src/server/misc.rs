@@ -1,0 +1,86 @@
+//! Routes about the node itself: health, version, experimental features.
+//! Invariant: features are stored and shown; the ones the engine knows change nothing else here except
+//! `containsFilter`, which the search routes ask for.
+
+use deserr::Deserr;
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply};
+use crate::errors::ApiError;
+use crate::wire::{self, WireError};
+
+/// The version of Meilisearch whose engine this is.
+const ENGINE_VERSION: &str = "1.15.1";
+
+/// The experimental features of v1.15.
+const FEATURES: [&str; 7] = [
+    "metrics",
+    "logsRoute",
+    "editDocumentsByFunction",
+    "containsFilter",
+    "network",
+    "getTaskDocumentsRoute",
+    "compositeEmbedders",
+];
+
+#[derive(Debug, Deserr)]
+#[deserr(error = WireError, rename_all = camelCase, deny_unknown_fields)]
+struct NewFeatures {
+    #[deserr(default)]
+    metrics: Option<bool>,
+    #[deserr(default)]
+    logs_route: Option<bool>,
+    #[deserr(default)]
+    edit_documents_by_function: Option<bool>,
+    #[deserr(default)]
+    contains_filter: Option<bool>,
+    #[deserr(default)]
+    network: Option<bool>,
+    #[deserr(default)]
+    get_task_documents_route: Option<bool>,
+    #[deserr(default)]
+    composite_embedders: Option<bool>,
+}
+
+pub(super) fn health(_call: &Call) -> Result<Reply, ApiError> {
+    Reply::ok(&json!({ "status": "available" }))
+}
+
+pub(super) fn version(_call: &Call) -> Result<Reply, ApiError> {
+    Reply::ok(&json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": ENGINE_VERSION }))
+}
+
+pub(super) fn features(call: &Call) -> Result<Reply, ApiError> {
+    Reply::ok(&stored(call))
+}
+
+pub(super) fn change_features(call: &Call) -> Result<Reply, ApiError> {
+    let new: NewFeatures = wire::read(call.json()?, wire::FEATURES)?;
+    let values = [
+        new.metrics,
+        new.logs_route,
+        new.edit_documents_by_function,
+        new.contains_filter,
+        new.network,
+        new.get_task_documents_route,
+        new.composite_embedders,
+    ];
+    let mut features = stored(call);
+    for (name, value) in FEATURES.iter().zip(values) {
+        if let Some(value) = value {
+            features[*name] = value.into();
+        }
+    }
+    call.node.registry.put_features(features.clone())?;
+    call.node.workers.allow_contains_filter(features["containsFilter"] == true);
+    Reply::ok(&features)
+}
+
+/// Every feature with its state; off unless stored.
+fn stored(call: &Call) -> Value {
+    let stored = call.node.registry.features();
+    FEATURES
+        .iter()
+        .map(|name| ((*name).to_owned(), Value::Bool(stored[*name].as_bool().unwrap_or(false))))
+        .collect()
+}

@@ -1,0 +1,193 @@
+//! Several searches in one request, apart or as one ranked list.
+//! Invariants: without federation the answers come in the order of the queries; with it, all queries of an
+//! index see the same snapshot. The first error ends it all, named by the query's position.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use deserr::Deserr;
+use serde_json::{Map, Value, json};
+
+use super::call::{Call, Reply};
+use crate::engine::{FederatedQuery, SearchQuery, merge};
+use crate::errors::ApiError;
+use crate::names;
+use crate::wire::{self, WireError};
+
+#[derive(Debug, Deserr)]
+#[deserr(error = WireError, rename_all = camelCase, deny_unknown_fields)]
+struct MultiSearch {
+    queries: Vec<Value>,
+    #[deserr(default)]
+    federation: Option<Federation>,
+}
+
+#[derive(Debug, Deserr)]
+#[deserr(error = WireError, rename_all = camelCase, deny_unknown_fields)]
+struct Federation {
+    #[deserr(default = 20)]
+    limit: usize,
+    #[deserr(default = 0)]
+    offset: usize,
+    #[deserr(default)]
+    facets_by_index: BTreeMap<String, Option<Vec<String>>>,
+    #[deserr(default)]
+    merge_facets: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserr)]
+#[deserr(error = WireError, rename_all = camelCase, deny_unknown_fields)]
+struct FederationOptions {
+    #[deserr(default = 1.0)]
+    weight: f64,
+}
+
+/// A query as sent, its index and options taken off.
+struct Query {
+    uid: String,
+    query: SearchQuery,
+    options: Option<FederationOptions>,
+    /// The first of the parameters that a federation does not allow.
+    pagination: Option<&'static str>,
+}
+
+pub(super) fn post(call: &Call) -> Result<Reply, ApiError> {
+    let request: MultiSearch = wire::read(call.json()?, wire::FEDERATION)?;
+    let queries: Vec<Query> = request
+        .queries
+        .into_iter()
+        .enumerate()
+        .map(|(position, query)| read(position, query))
+        .collect::<Result<_, _>>()?;
+    match request.federation {
+        Some(federation) => federated(call, queries, &federation),
+        None => apart(call, &queries),
+    }
+}
+
+fn apart(call: &Call, queries: &[Query]) -> Result<Reply, ApiError> {
+    let mut results = Vec::with_capacity(queries.len());
+    for (position, Query { uid, query, options, .. }) in queries.iter().enumerate() {
+        let named = |error: ApiError| error.inside(&format!(".queries[{position}]"));
+        if options.is_some() {
+            let text = "Using `federationOptions` is not allowed in a non-federated search.\n - Hint: remove \
+                        `federationOptions` from the query or add `federation` to the request.";
+            return Err(named(ApiError::new("invalid_multi_search_federation_options", text)));
+        }
+        let index = call.node.catalog.get(uid).map_err(named)?;
+        let answer = index.search(uid, query).map_err(named)?;
+        let mut result = Map::new();
+        result.insert("indexUid".into(), uid.clone().into());
+        if let Value::Object(answer) = answer {
+            result.extend(answer);
+        }
+        results.push(result);
+    }
+    Reply::ok(&json!({ "results": results }))
+}
+
+fn federated(call: &Call, queries: Vec<Query>, federation: &Federation) -> Result<Reply, ApiError> {
+    let started = Instant::now();
+    if federation.merge_facets.is_some() {
+        let text = "`federation.mergeFacets` is not implemented by the embedded node.";
+        return Err(ApiError::new("not_implemented", text));
+    }
+    let by_index = by_index(queries, federation)?;
+    let limit = federation.limit.saturating_add(federation.offset);
+    let (mut lists, mut total, mut semantic) = (Vec::new(), 0, false);
+    let mut facets = Map::new();
+    for (uid, queries) in &by_index {
+        let named = |(error, position): (ApiError, usize)| error.inside(&format!(".queries[{position}]"));
+        let index = call.node.catalog.get(uid).map_err(|error| named((error, queries[0].position)))?;
+        let asked = federation.facets_by_index.get(uid).and_then(Option::as_deref);
+        let hits = index.federated(uid, queries, limit, asked).map_err(named)?;
+        total += hits.total;
+        semantic |= hits.semantic;
+        if let Some(counts) = hits.facets {
+            facets.insert(uid.clone(), counts);
+        }
+        lists.push(hits.ranked);
+    }
+    let page: Vec<_> = merge(lists).into_iter().skip(federation.offset).take(federation.limit).collect();
+    let semantic_hits = page.iter().filter(|hit| hit.is_semantic()).count();
+    let mut answer = Map::new();
+    answer.insert("hits".into(), page.into_iter().map(|hit| hit.hit).collect());
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    answer.insert("processingTimeMs".into(), milliseconds.into());
+    answer.insert("limit".into(), federation.limit.into());
+    answer.insert("offset".into(), federation.offset.into());
+    answer.insert("estimatedTotalHits".into(), total.into());
+    if semantic {
+        answer.insert("semanticHitCount".into(), semantic_hits.into());
+    }
+    if !facets.is_empty() {
+        answer.insert("facetsByIndex".into(), facets.into());
+    }
+    Reply::ok(&answer)
+}
+
+/// Queries by their index, after what a federation forbids was refused.
+fn by_index(
+    queries: Vec<Query>,
+    federation: &Federation,
+) -> Result<BTreeMap<String, Vec<FederatedQuery>>, ApiError> {
+    let mut by_index: BTreeMap<String, Vec<FederatedQuery>> = BTreeMap::new();
+    for (position, Query { uid, query, options, pagination }) in queries.into_iter().enumerate() {
+        let named = |error: ApiError| error.inside(&format!(".queries[{position}]"));
+        if let Some(parameter) = pagination {
+            let text = format!(
+                "Using pagination options is not allowed in federated queries.\n - Hint: remove `{parameter}` \
+                 from the query or remove `federation` from the request\n - Hint: pass `federation.limit` and \
+                 `federation.offset` for pagination in federated search"
+            );
+            return Err(named(ApiError::new("invalid_multi_search_query_pagination", text)));
+        }
+        if let Some(facets) = &query.facets {
+            let text = format!(
+                "Using facet options is not allowed in federated queries.\n - Hint: remove `facets` from the \
+                 query or remove `federation` from the request\n - Hint: pass \
+                 `federation.facetsByIndex.{uid}: {facets:?}` for facets in federated search"
+            );
+            return Err(named(ApiError::new("invalid_multi_search_query_facets", text)));
+        }
+        let weight = options.map_or(1.0, |options| options.weight);
+        by_index.entry(uid).or_default().push(FederatedQuery { position, weight, query });
+    }
+    for uid in federation.facets_by_index.keys() {
+        names::index_uid(uid)?;
+    }
+    Ok(by_index)
+}
+
+/// Takes index and options off a query; what is left is a search.
+fn read(position: usize, mut query: Value) -> Result<Query, ApiError> {
+    let place = format!(".queries[{position}]");
+    let here = |error: ApiError| {
+        let message = error
+            .message
+            .replace(" at `.", &format!(" at `{place}."))
+            .replace(" inside `.", &format!(" inside `{place}."));
+        ApiError::new(error.code, message)
+    };
+    let missing = || ApiError::new("missing_index_uid", format!("Missing field `indexUid` inside `{place}`"));
+    let object = query.as_object_mut().ok_or_else(missing)?;
+    let uid = object.shift_remove("indexUid").ok_or_else(missing)?;
+    let uid = names::index_uid(uid.as_str().unwrap_or_default()).map_err(|error| {
+        ApiError::new(error.code, format!("Invalid value at `{place}.indexUid`: {}", error.message))
+    })?;
+    let options: Option<FederationOptions> = match object.shift_remove("federationOptions") {
+        None | Some(Value::Null) => None,
+        Some(options) => Some(wire::read(options, wire::FEDERATION_OPTIONS).map_err(here)?),
+    };
+    if options.as_ref().is_some_and(|options| options.weight < 0.0) {
+        let text = format!(
+            "Invalid value at `{place}.federationOptions.weight`: the value of `weight` is invalid, expected a \
+             positive float (>= 0.0)."
+        );
+        return Err(ApiError::new("invalid_multi_search_weight", text));
+    }
+    let pagination = ["limit", "offset", "page", "hitsPerPage"]
+        .into_iter()
+        .find(|parameter| object.get(*parameter).is_some_and(|value| !value.is_null()));
+    Ok(Query { uid, query: wire::read(query, wire::SEARCH).map_err(here)?, options, pagination })
+}

@@ -1,0 +1,15 @@
+//! The node over HTTP, as a client sees it.
+//! Invariants: every test has a node of its own on a free port and a directory of its own; waiting means
+//! polling a task until it is finished, never sleeping a guessed time.
+
+mod client;
+mod cluster;
+mod documents;
+mod errors;
+mod faults;
+mod indexes;
+mod restart;
+mod search;
+mod settings;
+mod tasks;
+mod vectors;

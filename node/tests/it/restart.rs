@@ -1,0 +1,67 @@
+//! What a killed or stopped process leaves behind, and that its next life goes on with it.
+
+use std::path::Path;
+
+use node::process::{NodeKind, NodeProcess, SpawnOptions};
+use serde_json::{Value, json};
+
+use crate::client::{Client, films, ids};
+
+fn spawn(data: &Path, options: &SpawnOptions) -> (NodeProcess, Client) {
+    let binary = Path::new(env!("CARGO_BIN_EXE_miroir-node"));
+    let node = NodeProcess::spawn(NodeKind::Embedded, binary, data, options).unwrap();
+    let client = Client::new(node.url());
+    (node, client)
+}
+
+#[test]
+fn an_acknowledged_write_survives_sigkill() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (node, client) = spawn(data.path(), &SpawnOptions::default());
+    client.done("POST", "/indexes/films/documents", &films());
+    let mut summaries = Vec::new();
+    for id in 100..120 {
+        let (status, summary) = client.call("POST", "/indexes/films/documents", &json!([{ "id": id }]));
+        assert_eq!(status, 202);
+        summaries.push(summary);
+    }
+    node.kill().unwrap();
+    let (node, client) = spawn(data.path(), &SpawnOptions::default());
+    for summary in &summaries {
+        assert_eq!(client.finished(summary)["status"], "succeeded");
+    }
+    assert_eq!(client.read("/indexes/films/stats")["numberOfDocuments"], 25);
+    assert_eq!(ids(&client.search("films", &json!({ "q": "alien" }))), [4]);
+    let next = client.done("POST", "/indexes/films/documents", &json!([{ "id": 7 }]));
+    assert_eq!(next["uid"], 21);
+    node.stop().unwrap();
+}
+
+#[test]
+fn stalled_tasks_settings_and_features_survive_sigkill() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = SpawnOptions { control: true, no_sync: true, ..SpawnOptions::default() };
+    let (node, client) = spawn(data.path(), &options);
+    client.done("PATCH", "/indexes/a/settings", &json!({ "stopWords": ["the"] }));
+    client.call("PATCH", "/experimental-features", &json!({ "metrics": true }));
+    Client::new(node.control().unwrap()).post("/faults", &json!({ "stall_tasks": true }));
+    let large: Vec<Value> = (0..2000).map(|id| json!({ "id": id, "text": "x".repeat(100) })).collect();
+    let (_, addition) = client.call("POST", "/indexes/a/documents", &json!(large));
+    let (_, deletion) = client.call("DELETE", "/indexes/b", &json!(null));
+    node.kill().unwrap();
+    let (_node, client) = spawn(data.path(), &options);
+    assert_eq!(client.finished(&addition)["details"]["indexedDocuments"], 2000);
+    assert_eq!(client.finished(&deletion)["error"]["code"], "index_not_found");
+    assert_eq!(client.read("/indexes/a/settings/stop-words"), json!(["the"]));
+    assert_eq!(client.read("/experimental-features")["metrics"], true);
+}
+
+#[test]
+fn a_node_ends_when_its_parent_is_gone() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (node, client) = spawn(data.path(), &SpawnOptions::default());
+    assert_eq!(client.get("/health").0, 200);
+    // `stop` only closes the child's stdin, which is what a killed parent does too.
+    node.stop().unwrap();
+    assert!(client.raw("GET", "/health", &[], b"").is_err());
+}
