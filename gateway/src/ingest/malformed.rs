@@ -2,18 +2,14 @@
 //!
 //! Invariants: runs only after a payload was found malformed, and reads it once more in the order in which
 //! Meilisearch reads it, so that message, line and column are Meilisearch's (`DocumentFormatError` in
-//! meilisearch-types). Long messages are cut in the middle, as there.
+//! meilisearch-types).
 
 use super::error::IngestError;
 use super::payload::PayloadFormat;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::fmt;
 
-const MESSAGE_START_LENGTH: usize = 50;
-const MESSAGE_END_LENGTH: usize = 85;
-const ELLIPSIS: &str = "...";
 const NOT_OBJECTS: &str = "data are neither an object nor a list of objects";
 
 /// The error for a JSON or NDJSON body; `fallback` is what the first reading said.
@@ -38,7 +34,7 @@ pub(super) fn malformed_json(
     IngestError::MalformedPayload {
         message: format!(
             "The `{format}` payload provided is malformed. `Couldn't serialize document value: {}`.",
-            shortened(&message)
+            message
         ),
     }
 }
@@ -57,13 +53,4 @@ fn json_error(body: &[u8]) -> Option<serde_json::Error> {
         return serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).err();
     }
     Some(error)
-}
-
-fn shortened(message: &str) -> Cow<'_, str> {
-    if message.len() <= MESSAGE_START_LENGTH + ELLIPSIS.len() + MESSAGE_END_LENGTH {
-        return Cow::Borrowed(message);
-    }
-    let start = &message[..message.floor_char_boundary(MESSAGE_START_LENGTH)];
-    let end = &message[message.ceil_char_boundary(message.len() - MESSAGE_END_LENGTH)..];
-    Cow::Owned(format!("{start}{ELLIPSIS}{end}"))
 }

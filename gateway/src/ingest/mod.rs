@@ -5,8 +5,8 @@
 //! accepted, and the errors' codes and messages, follow Meilisearch v1.50: `document_formats.rs` of meilisearch-types,
 //! `documents/primary_key.rs` and `update/new/indexer` of milli.
 //!
-//! JSON is read with serde_json although sonic-rs is at hand: its lazy iterator recurses without limit, so a client
-//! could end the process with brackets, and it lets malformed `\u` escapes pass, which nodes refuse.
+//! JSON is read with serde_json: sonic-rs' lazy iterator recurses without limit, so that a body of brackets would end
+//! the process, and lets malformed `\u` escapes pass, which nodes refuse.
 
 mod csv_rows;
 mod deletion;

@@ -144,16 +144,19 @@ impl ParsedPayload {
     #[must_use]
     pub fn body(&self, shards: &[u32], wanted: &ShardSet, updated_at: Option<u64>) -> Option<Vec<u8>> {
         debug_assert_eq!(shards.len(), self.found.len());
-        let picked =
-            || self.found.iter().zip(shards).enumerate().filter(|(_, (_, shard))| wanted.contains(**shard));
-        let stamps = Stamps::new(updated_at);
-        let length: usize = picked().map(|(_, (found, _))| found.range.len() + stamps.opening.len()).sum();
-        if length == 0 {
+        let documents = self.found.iter().zip(shards).enumerate();
+        let picked: Vec<(usize, &Found, u32)> = documents
+            .filter(|(_, (_, shard))| wanted.contains(**shard))
+            .map(|(position, (found, &shard))| (position, found, shard))
+            .collect();
+        if picked.is_empty() {
             return None;
         }
+        let stamps = Stamps::new(updated_at);
+        let length: usize = picked.iter().map(|(_, found, _)| found.range.len() + stamps.opening.len()).sum();
         let mut expiries = self.expiries.iter().peekable();
         let mut body = Vec::with_capacity(length + self.expiries.len() * EXPIRY_STAMP_LENGTH + 2);
-        for (position, (found, &shard)) in picked() {
+        for (position, found, shard) in picked {
             while expiries.next_if(|expiry| expiry.document < position).is_some() {}
             let expiry = expiries.peek().copied().filter(|expiry| expiry.document == position);
             stamps.write(&mut body, shard);
