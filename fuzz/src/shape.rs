@@ -50,6 +50,22 @@ pub(crate) fn answer(bytes: &[u8]) -> &str {
     text
 }
 
+/// Whether a backslash stands before what no JSON string may hold there. The reader under attack does not look at
+/// the digits of an escape and passes such text on as it came, so of it only a panic would be a finding.
+pub(crate) fn has_broken_escape(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        rest = &rest[at + 1..];
+        let length = match rest.first() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 1,
+            Some(b'u') if rest.len() > 4 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 5,
+            _ => return true,
+        };
+        rest = &rest[length..];
+    }
+    false
+}
+
 /// A document as a client sees it has no reserved member at its top.
 pub(crate) fn check_document(text: &str) {
     let document = Object::read(text).unwrap_or_else(|| panic!("not an object: {text}"));
@@ -134,6 +150,16 @@ mod tests {
         ];
         for (hit, sound) in table {
             assert_eq!(catch_unwind(|| check_hit(hit)).is_ok(), sound, "{hit}");
+        }
+    }
+
+    #[test]
+    fn broken_escapes_are_seen() {
+        for broken in [r"\x", r"\", r"a\u12", r"\u123g", r"\\\u\"] {
+            assert!(has_broken_escape(broken.as_bytes()), "{broken}");
+        }
+        for sound in ["", r"\\u", r#"\"\/\b\f\n\r\t"#, r"\ud83dx\u00e9"] {
+            assert!(!has_broken_escape(sound.as_bytes()), "{sound}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{mutate_one, raw_legs, written};
+use super::{must_be_sound, mutate_one, raw_legs, written};
 use crate::shape::{Object, answer, check_document};
 use crate::world::World;
 
@@ -54,6 +54,9 @@ fn check(legs: &[Vec<u8>], page_size: usize, pages: usize) -> Option<Vec<String>
 fn page(legs: &[Vec<u8>], offset: usize, limit: usize) -> Option<Vec<String>> {
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let (merged, out) = written(|out| merge::documents(&slices, offset, limit, out))?;
+    if !must_be_sound(&slices) {
+        return None;
+    }
     let text = answer(&out);
     let documents = Object::read(text).expect("an answer is an object").elements("results");
     assert_eq!(documents.len(), merged.hits, "another number of documents than reported: {text}");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use arbitrary::{Result, Unstructured};
 use merge::FacetOrder;
 
-use super::{mutate_one, raw_legs, written};
+use super::{must_be_sound, mutate_one, raw_legs, written};
 use crate::shape::{Object, answer};
 
 /// None of them has the same normal form as another.
@@ -68,6 +68,9 @@ fn check(legs: &[Vec<u8>], order: FacetOrder, fewer: usize) -> Option<Vec<(Strin
 fn values(legs: &[Vec<u8>], order: FacetOrder, values_max: usize) -> Option<Vec<(String, u64)>> {
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let ((), out) = written(|out| merge::facet_search(&slices, order, values_max, 7, out))?;
+    if !must_be_sound(&slices) {
+        return None;
+    }
     let hits = Object::read(answer(&out)).expect("an answer is an object").elements("facetHits");
     let value = |hit: &str| {
         let hit = Object::read(hit).expect("a facet hit is an object");

@@ -9,6 +9,7 @@ pub(crate) mod stripping;
 use arbitrary::{Result, Unstructured};
 
 use crate::mutate::mutate;
+use crate::shape::has_broken_escape;
 
 /// What the caller's buffer holds before a merge, which must stay.
 const BEFORE: &[u8] = b"before";
@@ -16,6 +17,11 @@ const BEFORE: &[u8] = b"before";
 /// Raw bytes as up to three legs: they are split at null bytes, which no JSON text holds.
 fn raw_legs(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes.splitn(3, |byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// Whether an answer made of these legs must be sound JSON.
+fn must_be_sound(legs: &[&[u8]]) -> bool {
+    !legs.iter().any(|leg| has_broken_escape(leg))
 }
 
 /// Damages at most one leg. Gives whether all are sound still.

@@ -6,7 +6,7 @@
 use arbitrary::{Result, Unstructured};
 use merge::{FacetOrder, FacetRules, Merged, Paging, SearchSpec};
 
-use super::{mutate_one, raw_legs, written};
+use super::{must_be_sound, mutate_one, raw_legs, written};
 use crate::shape::{Object, answer, check_hit};
 use crate::world::World;
 
@@ -81,6 +81,9 @@ fn page(legs: &[Vec<u8>], asked: &Asked, paging: Paging) -> Option<(Merged, Stri
         hits_total_max: asked.hits_total_max,
     };
     let (merged, out) = written(|out| merge::search(&slices, &spec, out))?;
+    if !must_be_sound(&slices) {
+        return None;
+    }
     let text = answer(&out);
     let hits = Object::read(text).expect("an answer is an object").elements("hits");
     assert_eq!(hits.len(), merged.hits, "another number of hits than reported: {text}");
