@@ -78,11 +78,12 @@ fn walk(root: &Path, folder: &Path, paths: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let path = entry.path();
+        let name = entry.file_name();
+        if name == "target" || name == ".git" {
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
-            let name = entry.file_name();
-            if name != "target" && name != ".git" {
-                walk(root, &path, paths);
-            }
+            walk(root, &path, paths);
         } else {
             paths.push(path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/"));
         }
