@@ -1,1 +1,70 @@
 //! Fuzz targets as plain functions and their seeded runner.
+//!
+//! - A target takes any bytes. It panics when the code under attack breaks a promise, and only then.
+//! - Half of a target's inputs are taken as they are; the other half steers a generator of sound input, which is
+//!   then damaged, so that both the first checks and the code behind them are reached.
+//! - The same seed gives the same inputs in every process.
+
+mod mutate;
+mod runner;
+mod shape;
+mod targets;
+mod world;
+
+pub use runner::{EXECUTION_TIME_MAX, Finding, INPUT_BYTES_MAX, Limit, Outcome, replay, run};
+
+/// One thing to attack.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Names it on the command line and in reports.
+    pub name: &'static str,
+    /// What it attacks and which promises it checks.
+    pub attacks: &'static str,
+    /// Returns if every promise held, panics with the broken one otherwise.
+    pub run: fn(&[u8]),
+}
+
+/// All targets. A new one is a function in `targets` and a line here.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "search",
+        attacks: "merge::search: order, pages, totals, no reserved member, sound JSON, nothing written on an error",
+        run: targets::search::run,
+    },
+    Target {
+        name: "documents",
+        attacks: "merge::documents: order, pages, no reserved member, sound JSON, nothing written on an error",
+        run: targets::documents::run,
+    },
+    Target {
+        name: "facet_search",
+        attacks: "merge::facet_search: sums, a shorter answer begins a longer one, sound JSON",
+        run: targets::facets::run,
+    },
+    Target {
+        name: "strip_document",
+        attacks: "merge::strip_document: idempotent, loses reserved members and no others",
+        run: targets::stripping::run_document,
+    },
+    Target {
+        name: "strip_message",
+        attacks: "merge::strip_message: idempotent, lists lose reserved names and no others",
+        run: targets::stripping::run_message,
+    },
+    Target {
+        name: "reserved",
+        attacks: "router::reserved and shards: encodings read back, keep their order and are the only ones read",
+        run: targets::routing::run_reserved,
+    },
+    Target {
+        name: "topology",
+        attacks: "router::Topology from JSON: hostile records are refused, accepted ones cover every shard",
+        run: targets::routing::run_topology,
+    },
+];
+
+/// The target with this name.
+#[must_use]
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}

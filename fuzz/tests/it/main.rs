@@ -1,0 +1,5 @@
+//! Tests of the targets and the tidy checks over the whole repository.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod smoke;
+mod tidy;
