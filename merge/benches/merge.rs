@@ -76,6 +76,7 @@ fn merging(criterion: &mut Criterion) {
             facets: facets.then_some(&rules),
             processing_time_ms: 1,
             hits_total_max: 1000,
+            total_clipped: true,
         };
         let mut out = Vec::new();
         let mut group = criterion.benchmark_group("search");

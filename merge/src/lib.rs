@@ -73,8 +73,10 @@ pub struct SearchSpec<'a> {
     pub facets: Option<&'a FacetRules>,
     /// What the answer gives as its `processingTimeMs`.
     pub processing_time_ms: u64,
-    /// `maxTotalHits` of the index: no hit beyond it is given and no greater total is named.
+    /// `maxTotalHits` of the index: no hit beyond it is given.
     pub hits_total_max: usize,
+    /// Whether no greater total than `hits_total_max` is named either, as Meilisearch does before v1.47.
+    pub total_clipped: bool,
 }
 
 /// What was merged.
@@ -84,4 +86,11 @@ pub struct Merged {
     pub hits: usize,
     /// The total that the answer names.
     pub total: u64,
+}
+
+impl SearchSpec<'_> {
+    /// The total to name when `matched` hits match on all legs together.
+    fn total(&self, matched: u64) -> u64 {
+        if self.total_clipped { matched.min(self.hits_total_max as u64) } else { matched }
+    }
 }

@@ -36,7 +36,8 @@ const MADE_HERE: [&str; 13] = [
 /// `legs`: the raw answers in covering-set order, each asked for everything from the start to the end of the
 /// client's page (offset 0 and limit offset + limit, or page 1 and hitsPerPage page x hitsPerPage).
 ///
-/// Totals are clipped by `hits_total_max` as on one node (meilisearch/src/search/mod.rs, `perform_search`).
+/// Hits, and totals where `total_clipped` says so, are clipped by `hits_total_max` as on one node (Meilisearch's
+/// search routes, before and since v1.47).
 ///
 /// # Errors
 /// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
@@ -62,7 +63,7 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     }
     let window = Window::of(spec);
     let matched = matched(&runs, spec)?;
-    let total = matched.min(spec.hits_total_max as u64);
+    let total = spec.total(matched);
     out.extend_from_slice(b"{\"hits\":[");
     let hits = if runs.len() == 1 {
         copy_one(&mut runs[0], &window, spec, out)?
@@ -290,7 +291,7 @@ fn write_rest(
     spec: &SearchSpec<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), MergeError> {
-    let total = matched.min(spec.hits_total_max as u64);
+    let total = spec.total(matched);
     let first = &runs[0].answer;
     write_member("query", first.member("query").unwrap_or("\"\""), out);
     if let Some(vector) = runs.iter().find_map(|run| run.answer.member("queryVector")) {

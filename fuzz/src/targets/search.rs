@@ -79,6 +79,7 @@ fn page(legs: &[Vec<u8>], asked: &Asked, paging: Paging) -> Option<(Merged, Stri
         facets: Some(&rules),
         processing_time_ms: 7,
         hits_total_max: asked.hits_total_max,
+        total_clipped: true,
     };
     let (merged, out) = written(|out| merge::search(&slices, &spec, out))?;
     if !must_be_sound(&slices) {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use sonic_rs::JsonValueTrait;
 
 use super::{
+    depth::is_bounded,
     error::{ApiError, Code},
     query::Query,
     search::{NotUnderstood, combine_filters},
@@ -34,6 +35,9 @@ impl DocumentsRequest {
     /// # Errors
     /// [`NotUnderstood`].
     pub fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
+        if !is_bounded(body) {
+            return Err(NotUnderstood);
+        }
         let mut request =
             Self { offset: 0, limit: DOCUMENTS_DEFAULT, sorted: false, filter: None, copied: String::new() };
         for member in sonic_rs::to_object_iter(body) {

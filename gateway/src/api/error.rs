@@ -172,15 +172,6 @@ impl ApiError {
         Self { status, body, retry_after_seconds: None }
     }
 
-    /// The same error of the gateway's own, naming the index it is about as tasks do.
-    #[must_use]
-    pub fn of_index(mut self, uid: &str) -> Self {
-        if let ErrorBody::Own { message, .. } = &mut self.body {
-            *message = format!("Index `{uid}`: {message}").into();
-        }
-        self
-    }
-
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status

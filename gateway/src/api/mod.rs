@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here does IO; the data plane calls it with what it has.
 
+pub mod depth;
 pub mod documents;
 pub mod error;
 pub mod query;

@@ -10,7 +10,7 @@ use merge::Paging;
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
-use super::query::Query;
+use super::{depth::is_bounded, query::Query};
 use crate::snapshot::IndexRules;
 
 /// The request is not one the gateway understands: a node shall say what is wrong with it.
@@ -39,6 +39,9 @@ impl<'a> SearchRequest<'a> {
     /// # Errors
     /// [`NotUnderstood`].
     pub fn parse(body: &'a [u8]) -> Result<Self, NotUnderstood> {
+        if !is_bounded(body) {
+            return Err(NotUnderstood);
+        }
         let mut request = Self {
             paging: Paging::Offset { offset: 0, limit: HITS_DEFAULT },
             show_ranking_score: false,
@@ -160,6 +163,9 @@ impl FacetSearchRequest {
     /// # Errors
     /// [`NotUnderstood`].
     pub fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
+        if !is_bounded(body) {
+            return Err(NotUnderstood);
+        }
         let (mut facet_name, mut own_filter, mut copied) = (None, None, String::new());
         for member in sonic_rs::to_object_iter(body) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;

@@ -201,11 +201,11 @@ pub fn is_index_uid(text: &str) -> bool {
     (1..=400).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Why a text is no index uid, in Meilisearch's words.
+/// Why a text is no index uid, in Meilisearch's words (which give another bound than it has).
 #[must_use]
 pub fn invalid_index_uid_reason(text: &str) -> String {
     format!(
-        "`{text}` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric characters, hyphens (-) and underscores (_), and can not be more than 400 bytes."
+        "`{text}` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric characters, hyphens (-) and underscores (_), and can not be more than 512 bytes."
     )
 }
 

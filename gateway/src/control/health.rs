@@ -2,12 +2,15 @@
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use router::NodeIndex;
+use serde_json::Value;
 
 use crate::{
     config::limits,
     data::{Core, every_node, pool::NodeRequest},
     observe::log,
     runtime::Runtime,
+    shared::{NodeState, NodeVersion},
 };
 
 /// Probes every node once, all at the same time.
@@ -18,6 +21,11 @@ pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
         let answer = core.pools.ask(node, NodeRequest::get("/health"), limits::HEALTH_PROBE_TIMEOUT).await;
         let healthy = matches!(&answer, Ok(answer) if answer.status == StatusCode::OK);
         let id = &core.shared.nodes[usize::from(node.0)].id;
+        let was_down = core.shared.health.state(node) != NodeState::Healthy;
+        // A node that comes back may be another version.
+        if healthy && (was_down || !core.shared.health.knows_version(node)) {
+            learn_version(core, node).await;
+        }
         if core.shared.health.set(node, healthy) {
             match healthy {
                 true => log::info("node_healthy", &[("node", id)]),
@@ -32,4 +40,14 @@ pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
         }
     }))
     .await;
+}
+
+async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::HEALTH_PROBE_TIMEOUT).await;
+    let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
+    let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
+    match version {
+        Some(version) => core.shared.health.set_version(node, version),
+        None => log::warn("node_version_unknown", &[("node", &core.shared.nodes[usize::from(node.0)].id)]),
+    }
 }

@@ -185,7 +185,11 @@ async fn perform<R: Runtime>(core: &Core<R>, uid: &str, action: Action) -> Resul
         }
         Action::DeleteIndex => delete_index(core, uid).await,
         Action::ChangeSettings(change) => change_settings(core, uid, &change).await,
-        Action::Fail(error) => Err(Outcome::Failed(error.of_index(uid))),
+        Action::Fail(error) => {
+            // On one node, too, a first write makes the index even when its documents are wrong.
+            ensure_index(core, uid, None).await?;
+            Err(Outcome::Failed(error))
+        }
     }
 }
 
@@ -206,7 +210,7 @@ async fn add_documents<R: Runtime>(
             None => drop(set_primary_key(core, &index, Some(asked)).await.map_err(Outcome::Refused)?),
             Some(known) if known == asked => {}
             Some(known) => {
-                let message = format!("Index `{uid}`: Index already has a primary key: `{known}`.");
+                let message = format!("Index already has a primary key: `{known}`.");
                 return Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)));
             }
         }

@@ -25,8 +25,13 @@ use crate::{
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
+    shared::NodeVersion,
     snapshot::{Index, Snapshot},
 };
+
+/// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
+/// was rewritten in it).
+const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 
 /// `POST` and `GET /indexes/{uid}/search`.
 pub(super) async fn search<R: Runtime>(
@@ -74,6 +79,7 @@ pub(super) async fn search<R: Runtime>(
             facets: Some(&index.rules.facets),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
             hits_total_max: index.rules.hits_total_max,
+            total_clipped: core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE),
         };
         body.clear();
         body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));

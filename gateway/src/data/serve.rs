@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use http::StatusCode;
+use percent_encoding::percent_decode_str;
 
 use super::{
     Core, admit, documents, indexes,
@@ -22,7 +23,8 @@ use crate::{
 /// Serves one request; every error becomes an answer.
 pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> Response {
     let started = R::now();
-    let (template, answered) = match routes::find(&request.method, request.uri.path()) {
+    let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
+    let (template, answered) = match routes::find(&request.method, &path) {
         Ok(route) => (route.template(), answer(core, &request, &route).await),
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),

@@ -16,6 +16,7 @@ fn merge_facets(legs: [(&str, &str); 2], matched: u64, rules: &FacetRules) -> St
     let spec = SearchSpec {
         facets: Some(rules),
         hits_total_max: 9000,
+        total_clipped: true,
         ..spec(Paging::Offset { offset: 0, limit: 0 })
     };
     let answer = merged(&legs, &spec).unwrap();

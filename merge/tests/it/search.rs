@@ -16,6 +16,7 @@ pub(crate) fn spec(paging: Paging) -> SearchSpec<'static> {
         facets: None,
         processing_time_ms: 7,
         hits_total_max: 1000,
+        total_clipped: true,
     }
 }
 
@@ -56,6 +57,7 @@ fn random_legs_merge_as_the_model_says() {
             show_ranking_score_details: random.bool(),
             facets: order.map(|_| &rules),
             hits_total_max: if random.bool() { 1000 } else { random.usize(0..40) },
+            total_clipped: true,
             ..spec(paging)
         };
         let facets = order.map(|order| model::facets(&world.documents(), order, rules.values_max));
@@ -63,6 +65,26 @@ fn random_legs_merge_as_the_model_says() {
         let expected = model::search(&world.legs, paging, spec.hits_total_max, shown, facets);
         let answer = merged(&world.answers(paging, order), &spec);
         assert_eq!(answer.unwrap(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn totals_are_clipped_where_nodes_clip_them() {
+    let mut random = Rng::with_seed(7);
+    let world = World::new(&mut random);
+    let matched = world.documents().len();
+    assert!(matched > 2);
+    for (total_clipped, expected) in [(true, 2), (false, matched)] {
+        for (paging, member) in [
+            (Paging::Offset { offset: 0, limit: 100 }, "estimatedTotalHits"),
+            (Paging::Page { page: 1, hits_per_page: 100 }, "totalHits"),
+        ] {
+            let spec = SearchSpec { hits_total_max: 2, total_clipped, ..spec(paging) };
+            let answer = merged(&world.answers(paging, None), &spec).unwrap();
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            assert_eq!(answer[member], expected);
+            assert_eq!(answer["hits"].as_array().unwrap().len(), 2, "hits are clipped either way");
+        }
     }
 }
 

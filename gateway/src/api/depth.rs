@@ -1,0 +1,45 @@
+//! A bound on nesting, checked before a body is read lazily: the lazy reader skips values by
+//! recursion, so that a client could otherwise end the process with brackets alone.
+
+/// Levels of arrays and objects a request body may have; Meilisearch's own reader stops at 128.
+pub const DEPTH_MAX: usize = 128;
+
+/// Whether no part of `body` is nested deeper than [`DEPTH_MAX`]. Brackets in strings do not count;
+/// whether the body is JSON at all is not judged.
+#[must_use]
+pub fn is_bounded(body: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return false;
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        let check = |body: String, expected| assert_eq!(is_bounded(body.as_bytes()), expected, "{body}");
+        check("[".repeat(DEPTH_MAX), true);
+        check("[".repeat(DEPTH_MAX + 1), false);
+        check("[{".repeat(DEPTH_MAX), false);
+        check("[]".repeat(1000), true);
+        check(format!("\"{}\"", "[".repeat(1000)), true);
+        check(format!("\"\\\"{}\"", "[".repeat(1000)), true);
+        check(format!("\"\\\\\"{}", "[".repeat(1000)), false);
+    }
+}
