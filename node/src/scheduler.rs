@@ -71,12 +71,8 @@ impl Scheduler {
     fn process(&self, mut tasks: Vec<Task>) -> Result<Outcome, ApiError> {
         if tasks.iter().all(|task| task.dropped) {
             for task in &mut tasks {
-                let documents = match &task.work {
-                    Work::DocumentAddition { documents, .. } => json!({ "indexedDocuments": documents }),
-                    Work::DocumentDeletion { ids } => json!({ "deletedDocuments": ids.len() }),
-                    _ => json!({}),
-                };
-                task.succeed(documents);
+                let details = task.work.details_if_done();
+                task.succeed(details);
             }
             return Ok(Outcome { tasks, ..Outcome::default() });
         }
@@ -134,11 +130,17 @@ impl Scheduler {
                     if *update { Operation::Update(payload) } else { Operation::Replace(payload) }
                 }
                 Work::DocumentDeletion { ids } => Operation::Delete(ids.clone()),
-                _ => {
-                    return Err(ApiError::new(
-                        "internal",
-                        "a task in a batch of documents is not about documents",
-                    ));
+                Work::DocumentDeletionByFilter { .. }
+                | Work::DocumentClear
+                | Work::Settings { .. }
+                | Work::IndexCreation { .. }
+                | Work::IndexUpdate { .. }
+                | Work::IndexDeletion
+                | Work::Swap { .. }
+                | Work::TaskCancelation { .. }
+                | Work::TaskDeletion { .. } => {
+                    let text = "a batch of document changes holds another task";
+                    return Err(ApiError::new("internal", text));
                 }
             });
         }
@@ -282,7 +284,15 @@ impl<'a> DocumentChange<'a> {
         match &task.work {
             Work::DocumentAddition { primary_key, .. } => Self::Addition(primary_key.as_ref()),
             Work::DocumentDeletion { .. } => Self::Deletion,
-            _ => Self::Other,
+            Work::DocumentDeletionByFilter { .. }
+            | Work::DocumentClear
+            | Work::Settings { .. }
+            | Work::IndexCreation { .. }
+            | Work::IndexUpdate { .. }
+            | Work::IndexDeletion
+            | Work::Swap { .. }
+            | Work::TaskCancelation { .. }
+            | Work::TaskDeletion { .. } => Self::Other,
         }
     }
 }

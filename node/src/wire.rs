@@ -8,8 +8,7 @@ use std::ops::ControlFlow;
 
 use deserr::errors::{JsonError, QueryParamError};
 use deserr::{
-    DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValuePointerRef,
-    take_cf_content,
+    DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValuePointerRef, take_cf_content,
 };
 use serde_json::{Map, Value};
 
@@ -248,7 +247,8 @@ pub(crate) fn query(
         let Some((name, kind)) = known.iter().find(|(known, _)| *known == name.as_ref()) else {
             let accepted: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
             let kind = ErrorKind::UnknownKey { key: &name, accepted: &accepted };
-            let error = take_cf_content(QueryParamError::error::<Infallible>(None, kind, ValuePointerRef::Origin));
+            let error =
+                take_cf_content(QueryParamError::error::<Infallible>(None, kind, ValuePointerRef::Origin));
             return Err(ApiError::new("bad_request", error.to_string()));
         };
         let value = parameter(&text, *kind).map_err(|reason| {

@@ -126,13 +126,13 @@ impl Engine {
         let wrong_filter = |error| ApiError::engine_filter(uid, error, "invalid_document_filter");
         let Some(filter) = Filter::from_json(filter).map_err(wrong_filter)? else { return Ok(0) };
         let snapshot = self.index.read_txn()?;
-        let matching = filter.evaluate(&snapshot, &self.index).map_err(|error| match error {
-            milli::Error::UserError(milli::UserError::InvalidFilter(_)) => {
-                let mut error = ApiError::engine(uid, error);
+        let matching = filter.evaluate(&snapshot, &self.index).map_err(|error| {
+            let is_filter = matches!(error, milli::Error::UserError(milli::UserError::InvalidFilter(_)));
+            let mut error = ApiError::engine(uid, error);
+            if is_filter {
                 error.code = "invalid_document_filter".into();
-                error
             }
-            other => ApiError::engine(uid, other),
+            error
         })?;
         self.delete_internal(&snapshot, matching, must_abort).map_err(|error| ApiError::engine(uid, error))
     }

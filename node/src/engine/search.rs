@@ -166,15 +166,14 @@ pub(crate) fn parse_filter<'f>(
     code: &'static str,
     contains: bool,
 ) -> Result<Option<Filter<'f>>, ApiError> {
-    let parsed = Filter::from_json(filter).map_err(|error| match error {
-        milli::Error::UserError(milli::UserError::InvalidFilterExpression(expected, found)) => ApiError::new(
-            code,
-            format!(
-                "Invalid syntax for the filter parameter: `expected {}, found: {found}`.",
-                expected.join(", ")
-            ),
-        ),
-        other => ApiError::new(code, other.to_string()),
+    let parsed = Filter::from_json(filter).map_err(|error| {
+        if let milli::Error::UserError(milli::UserError::InvalidFilterExpression(expected, found)) = error {
+            let expected = expected.join(", ");
+            let text =
+                format!("Invalid syntax for the filter parameter: `expected {expected}, found: {found}`.");
+            return ApiError::new(code, text);
+        }
+        ApiError::new(code, error.to_string())
     })?;
     if let Some(token) = parsed.as_ref().and_then(Filter::use_contains_operator)
         && !contains
@@ -231,7 +230,8 @@ impl Engine {
             ScoringStrategy::Skip
         };
         let mut found = self.find(uid, &snapshot, query, strategy)?;
-        let hits = self.hits(&snapshot, query, &mut found, None).map_err(|error| ApiError::engine(uid, error))?;
+        let hits =
+            self.hits(&snapshot, query, &mut found, None).map_err(|error| ApiError::engine(uid, error))?;
         let total = usize::try_from(found.candidates.len()).unwrap_or(usize::MAX).min(max_total_hits);
         let mut answer = Map::new();
         answer.insert("hits".into(), hits.into());

@@ -247,9 +247,9 @@ macro_rules! apply {
 
 /// `*` in a list of attributes is the same as no list.
 fn without_wildcard(setting: Setting<Vec<String>>) -> Setting<Vec<String>> {
-    match setting {
+    match &setting {
         Setting::Set(names) if names.iter().any(|name| name == "*") => Setting::Reset,
-        other => other,
+        Setting::Set(_) | Setting::Reset | Setting::NotSet => setting,
     }
 }
 

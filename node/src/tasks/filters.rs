@@ -108,9 +108,11 @@ impl TaskFilters {
 
     /// Whether the task, as shown now, passes every filter.
     pub(crate) fn matches(&self, task: &Task) -> bool {
-        let indexes = || match &task.work {
-            super::Work::Swap { swaps } => swaps.iter().flat_map(|(left, right)| [left, right]).collect(),
-            _ => task.index_uid.iter().collect::<Vec<_>>(),
+        let indexes = || {
+            if let super::Work::Swap { swaps } = &task.work {
+                return swaps.iter().flat_map(|(left, right)| [left, right]).collect();
+            }
+            task.index_uid.iter().collect::<Vec<_>>()
         };
         listed(self.uids.as_ref(), &task.uid)
             && self
