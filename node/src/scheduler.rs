@@ -1,6 +1,6 @@
 //! Applies tasks, in order, on one thread.
 //! Invariants: cancelations come first, then deletions of tasks, then everything in the order of uids;
-//! consecutive document changes of one index form one batch and one transaction; a task that panics the
+//! consecutive additions, or deletions, of one index form one batch and one transaction; a task that panics the
 //! engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
 
 use std::collections::BTreeSet;
@@ -244,22 +244,18 @@ fn choose(enqueued: &mut dyn Iterator<Item = &Task>) -> Vec<u32> {
     }
     let Some(first) = enqueued.first() else { return Vec::new() };
     let mut batch = vec![first.uid];
-    let mut key = match DocumentChange::of(first) {
-        DocumentChange::Other => return batch,
-        DocumentChange::Deletion => None,
-        DocumentChange::Addition(key) => Some(key),
-    };
+    let change = DocumentChange::of(first);
+    if change == DocumentChange::Other {
+        return batch;
+    }
     let mut documents = 0;
     for task in enqueued[1..].iter().take(BATCH_TASKS_MAX - 1) {
         let Some(index) = &task.index_uid else { break };
         if Some(index) != first.index_uid.as_ref() {
             continue;
         }
-        match DocumentChange::of(task) {
-            DocumentChange::Other => break,
-            DocumentChange::Addition(other) if key.is_some_and(|key| key != other) => break,
-            DocumentChange::Addition(other) => key = Some(other),
-            DocumentChange::Deletion => {}
+        if DocumentChange::of(task) != change {
+            break;
         }
         if let Work::DocumentAddition { documents: more, .. } = &task.work {
             documents += more;
@@ -272,7 +268,9 @@ fn choose(enqueued: &mut dyn Iterator<Item = &Task>) -> Vec<u32> {
     batch
 }
 
-/// Whether a task may share a transaction with its neighbours; additions only with the same primary key.
+/// What a task may share a transaction with: deletions with deletions, additions with additions that name
+/// the same primary key.
+#[derive(PartialEq, Eq)]
 enum DocumentChange<'a> {
     Addition(Option<&'a String>),
     Deletion,
