@@ -1,7 +1,7 @@
 //! Applies tasks, in order, on one thread.
 //! Invariants: cancelations come first, then deletions of tasks, then everything in the order of uids;
-//! consecutive additions, or deletions, of one index form one batch and one transaction; a task that panics the
-//! engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
+//! consecutive additions, or deletions, of one index form one batch and one transaction; a task that panics
+//! the engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -211,6 +211,7 @@ impl Scheduler {
             .iter()
             .filter_map(|uid| self.registry.task(*uid))
             .filter(|task| task.uid != by && task.finished_at.is_none())
+            .map(|task| Task::clone(&task))
             .collect();
         for task in &mut others {
             task.cancel(by);

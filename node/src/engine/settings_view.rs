@@ -8,6 +8,8 @@ use milli::proximity::ProximityPrecision;
 use milli::update::Setting;
 use milli::vector::settings::EmbeddingSettings;
 use milli::{DEFAULT_VALUES_PER_FACET, FilterableAttributesRule, LocalizedAttributesRule, OrderBy};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::Engine;
@@ -20,25 +22,28 @@ pub(crate) fn setting_details(sent: &Value) -> Value {
     for (_, field, _) in SETTING_NAMES {
         let Some(value) = sent.get(field) else { continue };
         let shown = match field {
-            "displayedAttributes" | "searchableAttributes" if value.is_null() => json!(["*"]),
+            "displayedAttributes" | "searchableAttributes" if value.is_null() => Some(json!(["*"])),
             "sortableAttributes" | "stopWords" | "nonSeparatorTokens" | "separatorTokens" | "dictionary" => {
-                serde_json::from_value::<BTreeSet<String>>(value.clone()).map_or_else(|_| value.clone(), |set| json!(set))
+                normal::<BTreeSet<String>>(value)
             }
-            "filterableAttributes" => serde_json::from_value::<Vec<FilterableAttributesRule>>(value.clone())
-                .map_or_else(|_| value.clone(), |rules| json!(rules)),
-            "synonyms" | "embedders" => serde_json::from_value::<BTreeMap<String, Value>>(value.clone())
-                .map_or_else(|_| value.clone(), |map| json!(map)),
-            "localizedAttributes" => value.as_array().map_or_else(|| value.clone(), |rules| {
-                let shown = |rule: &Value| {
-                    json!({ "attributePatterns": rule["attributePatterns"], "locales": rule["locales"] })
-                };
-                rules.iter().map(shown).collect()
-            }),
-            _ => value.clone(),
+            "filterableAttributes" => normal::<Vec<FilterableAttributesRule>>(value),
+            "synonyms" | "embedders" => normal::<BTreeMap<String, Value>>(value),
+            "localizedAttributes" => value.as_array().map(|rules| rules.iter().map(localized_rule).collect()),
+            _ => None,
         };
+        let shown = shown.unwrap_or_else(|| value.clone());
         details.insert(field.to_owned(), shown);
     }
     Value::Object(details)
+}
+
+/// A value as its type writes it; `None` when it is not of that type, such as a `null` that resets.
+fn normal<T: DeserializeOwned + Serialize>(value: &Value) -> Option<Value> {
+    serde_json::from_value::<T>(value.clone()).ok().map(|typed| json!(typed))
+}
+
+fn localized_rule(rule: &Value) -> Value {
+    json!({ "attributePatterns": rule["attributePatterns"], "locales": rule["locales"] })
 }
 
 impl Engine {
