@@ -68,10 +68,10 @@ impl ApiError {
 
     /// An engine error without the index in front, under the given code when it is about a filter.
     pub fn engine_filter(index: &str, error: EngineError, code: &'static str) -> Self {
-        match error {
-            EngineError::UserError(UserError::InvalidFilter(_)) => Self::new(code, error.to_string()),
-            other => Self::engine(index, other),
+        if matches!(error, EngineError::UserError(UserError::InvalidFilter(_))) {
+            return Self::new(code, error.to_string());
         }
+        Self::engine(index, error)
     }
 
     /// The same error met inside something, which is put in front of its text; never a 404.
@@ -150,9 +150,7 @@ fn code_of_user_error(error: &UserError) -> &'static str {
         reason = "all remaining user errors are about embedder settings"
     )]
     match error {
-        E::SerdeJson(_)
-        | E::DocumentLimitReached
-        | E::UnknownInternalDocumentId { .. } => "internal",
+        E::SerdeJson(_) | E::DocumentLimitReached | E::UnknownInternalDocumentId { .. } => "internal",
         E::InvalidStoreFile => "invalid_store_file",
         E::NoSpaceLeftOnDevice => "no_space_left_on_device",
         E::MaxDatabaseSizeReached => "database_size_limit_reached",

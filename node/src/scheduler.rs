@@ -1,7 +1,7 @@
 //! Applies tasks, in order, on one thread.
 //! Invariants: cancelations come first, then deletions of tasks, then everything in the order of uids;
-//! consecutive document changes of one index form one batch and one transaction; a task that panics the
-//! engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
+//! consecutive additions, or deletions, of one index form one batch and one transaction; a task that panics
+//! the engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,12 +71,8 @@ impl Scheduler {
     fn process(&self, mut tasks: Vec<Task>) -> Result<Outcome, ApiError> {
         if tasks.iter().all(|task| task.dropped) {
             for task in &mut tasks {
-                let documents = match &task.work {
-                    Work::DocumentAddition { documents, .. } => json!({ "indexedDocuments": documents }),
-                    Work::DocumentDeletion { ids } => json!({ "deletedDocuments": ids.len() }),
-                    _ => json!({}),
-                };
-                task.succeed(documents);
+                let details = task.work.details_if_done();
+                task.succeed(details);
             }
             return Ok(Outcome { tasks, ..Outcome::default() });
         }
@@ -134,11 +130,17 @@ impl Scheduler {
                     if *update { Operation::Update(payload) } else { Operation::Replace(payload) }
                 }
                 Work::DocumentDeletion { ids } => Operation::Delete(ids.clone()),
-                _ => {
-                    return Err(ApiError::new(
-                        "internal",
-                        "a task in a batch of documents is not about documents",
-                    ));
+                Work::DocumentDeletionByFilter { .. }
+                | Work::DocumentClear
+                | Work::Settings { .. }
+                | Work::IndexCreation { .. }
+                | Work::IndexUpdate { .. }
+                | Work::IndexDeletion
+                | Work::Swap { .. }
+                | Work::TaskCancelation { .. }
+                | Work::TaskDeletion { .. } => {
+                    let text = "a batch of document changes holds another task";
+                    return Err(ApiError::new("internal", text));
                 }
             });
         }
@@ -209,6 +211,7 @@ impl Scheduler {
             .iter()
             .filter_map(|uid| self.registry.task(*uid))
             .filter(|task| task.uid != by && task.finished_at.is_none())
+            .map(|task| Task::clone(&task))
             .collect();
         for task in &mut others {
             task.cancel(by);
@@ -242,22 +245,18 @@ fn choose(enqueued: &mut dyn Iterator<Item = &Task>) -> Vec<u32> {
     }
     let Some(first) = enqueued.first() else { return Vec::new() };
     let mut batch = vec![first.uid];
-    let mut key = match DocumentChange::of(first) {
-        DocumentChange::Other => return batch,
-        DocumentChange::Deletion => None,
-        DocumentChange::Addition(key) => Some(key),
-    };
+    let change = DocumentChange::of(first);
+    if change == DocumentChange::Other {
+        return batch;
+    }
     let mut documents = 0;
     for task in enqueued[1..].iter().take(BATCH_TASKS_MAX - 1) {
         let Some(index) = &task.index_uid else { break };
         if Some(index) != first.index_uid.as_ref() {
             continue;
         }
-        match DocumentChange::of(task) {
-            DocumentChange::Other => break,
-            DocumentChange::Addition(other) if key.is_some_and(|key| key != other) => break,
-            DocumentChange::Addition(other) => key = Some(other),
-            DocumentChange::Deletion => {}
+        if DocumentChange::of(task) != change {
+            break;
         }
         if let Work::DocumentAddition { documents: more, .. } = &task.work {
             documents += more;
@@ -270,7 +269,9 @@ fn choose(enqueued: &mut dyn Iterator<Item = &Task>) -> Vec<u32> {
     batch
 }
 
-/// Whether a task may share a transaction with its neighbours; additions only with the same primary key.
+/// What a task may share a transaction with: deletions with deletions, additions with additions that name
+/// the same primary key.
+#[derive(PartialEq, Eq)]
 enum DocumentChange<'a> {
     Addition(Option<&'a String>),
     Deletion,
@@ -282,7 +283,15 @@ impl<'a> DocumentChange<'a> {
         match &task.work {
             Work::DocumentAddition { primary_key, .. } => Self::Addition(primary_key.as_ref()),
             Work::DocumentDeletion { .. } => Self::Deletion,
-            _ => Self::Other,
+            Work::DocumentDeletionByFilter { .. }
+            | Work::DocumentClear
+            | Work::Settings { .. }
+            | Work::IndexCreation { .. }
+            | Work::IndexUpdate { .. }
+            | Work::IndexDeletion
+            | Work::Swap { .. }
+            | Work::TaskCancelation { .. }
+            | Work::TaskDeletion { .. } => Self::Other,
         }
     }
 }

@@ -8,8 +8,7 @@ use std::ops::ControlFlow;
 
 use deserr::errors::{JsonError, QueryParamError};
 use deserr::{
-    DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValuePointerRef,
-    take_cf_content,
+    DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValuePointerRef, take_cf_content,
 };
 use serde_json::{Map, Value};
 
@@ -68,17 +67,12 @@ macro_rules! merge_text {
     };
 }
 
-merge_text!(milli::CriterionError, OutOfRange, UnsupportedLocale);
+merge_text!(milli::CriterionError, OutOfRange);
 
 /// A number that had to lie between 0 and 1.
 #[derive(Debug, thiserror::Error)]
 #[error("the value of `{0}` is invalid, expected a float between `0.0` and `1.0`.")]
 pub(crate) struct OutOfRange(pub(crate) &'static str);
-
-/// A language the engine does not know; the text lists those it does.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UnsupportedLocale(pub(crate) String);
 
 /// The field names on the way to a place.
 fn fields(location: ValuePointerRef) -> Vec<String> {
@@ -118,6 +112,7 @@ pub(crate) const SEARCH: Family = Family {
 pub(crate) const FEDERATION: Family = Family {
     prefix: "invalid_multi_search_",
     exceptions: &[
+        ("queries", "bad_request"),
         ("federation", "invalid_multi_search_federated"),
         ("federation.limit", "invalid_search_limit"),
         ("federation.offset", "invalid_search_offset"),
@@ -222,12 +217,24 @@ pub(crate) fn media_type(header: &str) -> String {
     header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// The same error, speaking of a parameter instead of a field.
+pub(crate) fn of_parameter(error: ApiError) -> ApiError {
+    let (from, to) = match error.message.split_once(' ') {
+        Some(("Unknown", _)) => (" at `.", " for parameter `"),
+        Some(("Missing", _)) => ("Missing field", "Missing parameter"),
+        _ => (" at `.", " in parameter `"),
+    };
+    let message = error.message.replacen(from, to, 1);
+    ApiError::new(error.code, message)
+}
+
 /// How a query parameter's text becomes JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parameter {
     Text,
     Integer,
-    Number,
+    /// A number from 0 to 1; the name the error calls it by.
+    Fraction(&'static str),
     Flag,
     /// Comma separated texts.
     List,
@@ -248,7 +255,8 @@ pub(crate) fn query(
         let Some((name, kind)) = known.iter().find(|(known, _)| *known == name.as_ref()) else {
             let accepted: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
             let kind = ErrorKind::UnknownKey { key: &name, accepted: &accepted };
-            let error = take_cf_content(QueryParamError::error::<Infallible>(None, kind, ValuePointerRef::Origin));
+            let error =
+                take_cf_content(QueryParamError::error::<Infallible>(None, kind, ValuePointerRef::Origin));
             return Err(ApiError::new("bad_request", error.to_string()));
         };
         let value = parameter(&text, *kind).map_err(|reason| {
@@ -263,19 +271,17 @@ pub(crate) fn query(
 }
 
 fn parameter(text: &str, kind: Parameter) -> Result<Value, String> {
-    let number = |text: &str| {
-        text.trim()
-            .parse::<f64>()
-            .map(Value::from)
-            .map_err(|_| format!("could not parse `{text}` as a floating point number"))
-    };
+    let number = |text: &str| text.trim().parse::<f64>().map(Value::from).map_err(|error| error.to_string());
     Ok(match kind {
         Parameter::Text => Value::from(text),
         Parameter::Integer => {
             let parsed: Result<u64, _> = text.parse();
             Value::from(parsed.map_err(|_| format!("could not parse `{text}` as a positive integer"))?)
         }
-        Parameter::Number => number(text)?,
+        Parameter::Fraction(name) => match text.trim().parse::<f64>() {
+            Ok(fraction) if (0.0..=1.0).contains(&fraction) => Value::from(fraction),
+            _ => return Err(OutOfRange(name).to_string()),
+        },
         Parameter::Flag => {
             let parsed: Result<bool, _> = text.parse();
             Value::from(parsed.map_err(|_| {

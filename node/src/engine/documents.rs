@@ -30,7 +30,7 @@ pub(crate) enum Operation {
     Delete(Vec<String>),
 }
 
-/// How an operation ended: the distinct documents it named, whether they existed or not.
+/// How an operation ended: the distinct documents it wrote, or those it found and deleted.
 pub(crate) type Applied = Result<u64, ApiError>;
 
 /// Which documents to read, and what of them.
@@ -46,6 +46,7 @@ pub(crate) struct Fetch {
 
 impl Engine {
     /// Applies operations in order in one transaction; one outcome each. `Err` means that nothing happened.
+    /// Deletions are not mixed with others, or they would count what is not there yet.
     pub(crate) fn apply(
         &self,
         uid: &str,
@@ -53,13 +54,12 @@ impl Engine {
         primary_key: Option<&str>,
         must_abort: &(impl Fn() -> bool + Sync),
     ) -> Result<Vec<Applied>, ApiError> {
-        self.apply_in_engine(uid, operations, primary_key, must_abort)
+        self.apply_in_engine(operations, primary_key, must_abort)
             .map_err(|error| ApiError::engine(uid, error))
     }
 
     fn apply_in_engine(
         &self,
-        uid: &str,
         operations: &[Operation],
         primary_key: Option<&str>,
         must_abort: &(impl Fn() -> bool + Sync),
@@ -71,6 +71,7 @@ impl Engine {
         let mut new_fields = fields.clone();
         let payloads = map_payloads(operations)?;
         let deletions = deletions(operations);
+        let mut existing = self.count_existing(&snapshot, &deletions)?.into_iter();
         let (mut next_payload, mut next_deletion) = (payloads.iter(), deletions.iter());
         let mut batch = indexer::DocumentOperation::new();
         for operation in operations {
@@ -90,11 +91,13 @@ impl Engine {
             must_abort,
             Progress::default(),
         )?;
-        let outcomes: Vec<Applied> = outcomes
-            .into_iter()
-            .map(|outcome| match outcome.error {
-                Some(error) => Err(ApiError::engine(uid, milli::Error::UserError(error))),
-                None => Ok(outcome.document_count),
+        let outcomes: Vec<Applied> = operations
+            .iter()
+            .zip(outcomes)
+            .map(|(operation, outcome)| match (operation, outcome.error) {
+                (_, Some(error)) => Err(ApiError::from(milli::Error::UserError(error))),
+                (Operation::Delete(_), None) => Ok(existing.next().unwrap_or_default()),
+                (Operation::Replace(_) | Operation::Update(_), None) => Ok(outcome.document_count),
             })
             .collect();
         if outcomes.iter().any(Result::is_ok) {
@@ -126,13 +129,13 @@ impl Engine {
         let wrong_filter = |error| ApiError::engine_filter(uid, error, "invalid_document_filter");
         let Some(filter) = Filter::from_json(filter).map_err(wrong_filter)? else { return Ok(0) };
         let snapshot = self.index.read_txn()?;
-        let matching = filter.evaluate(&snapshot, &self.index).map_err(|error| match error {
-            milli::Error::UserError(milli::UserError::InvalidFilter(_)) => {
-                let mut error = ApiError::engine(uid, error);
+        let matching = filter.evaluate(&snapshot, &self.index).map_err(|error| {
+            let is_filter = matches!(error, milli::Error::UserError(milli::UserError::InvalidFilter(_)));
+            let mut error = ApiError::engine(uid, error);
+            if is_filter {
                 error.code = "invalid_document_filter".into();
-                error
             }
-            other => ApiError::engine(uid, other),
+            error
         })?;
         self.delete_internal(&snapshot, matching, must_abort).map_err(|error| ApiError::engine(uid, error))
     }
@@ -276,6 +279,21 @@ impl Engine {
             vectors.insert(name, json!({ "embeddings": embeddings, "regenerate": !user_provided }));
         }
         Ok(Value::Object(vectors))
+    }
+
+    /// How many documents each deletion takes away, when they are applied one after the other.
+    fn count_existing(&self, snapshot: &RoTxn<'_>, deletions: &[Vec<&str>]) -> milli::Result<Vec<u64>> {
+        let external = self.index.external_documents_ids();
+        let mut gone = RoaringBitmap::new();
+        let mut counts = Vec::with_capacity(deletions.len());
+        for ids in deletions {
+            let before = gone.len();
+            for id in ids {
+                gone.extend(external.get(snapshot, id)?);
+            }
+            counts.push(gone.len() - before);
+        }
+        Ok(counts)
     }
 }
 

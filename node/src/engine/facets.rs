@@ -11,7 +11,8 @@ use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
 use super::Engine;
-use super::search::{HybridQuery, Kind, MatchingStrategy, SearchLocale, SearchQuery, Threshold, facet_range};
+use super::locales::Locale;
+use super::search::{HybridQuery, Kind, MatchingStrategy, SearchQuery, Threshold, facet_range};
 use crate::errors::ApiError;
 use crate::wire::{self, WireError};
 
@@ -37,7 +38,7 @@ pub(crate) struct FacetSearchQuery {
     #[deserr(default)]
     ranking_score_threshold: Option<Threshold>,
     #[deserr(default)]
-    locales: Option<Vec<SearchLocale>>,
+    locales: Option<Vec<Locale>>,
     #[deserr(default)]
     exhaustive_facet_count: Option<bool>,
 }
@@ -64,9 +65,8 @@ impl FacetSearchQuery {
 
 impl Engine {
     /// The whole answer of a facet search.
-    pub(crate) fn facet_search(&self, uid: &str, query: &FacetSearchQuery) -> Result<Value, ApiError> {
+    pub(crate) fn facet_search(&self, query: &FacetSearchQuery) -> Result<Value, ApiError> {
         let started = Instant::now();
-        let failed = |error| ApiError::engine(uid, error);
         let snapshot = self.index.read_txn()?;
         if !self.index.facet_search(&snapshot)? {
             return Err(ApiError::new(
@@ -77,7 +77,7 @@ impl Engine {
         let request = query.as_search()?;
         let kind = self.kind(&snapshot, &request)?;
         let mut search = self.index.search(&snapshot);
-        self.describe(uid, &snapshot, &request, &kind, &mut search)?;
+        self.describe(&snapshot, &request, &kind, &mut search)?;
         let is_hybrid = matches!(kind, Kind::Hybrid(..));
         let mut values = SearchForFacetValues::new(query.facet_name.clone(), search, is_hybrid);
         if let Some(text) = &query.facet_query {
@@ -96,7 +96,7 @@ impl Engine {
             };
             values.locales(rule.locales.into_iter().filter(|language| asked(*language)).collect());
         }
-        let hits = values.execute().map_err(failed)?;
+        let hits = values.execute()?;
         Ok(json!({
             "facetHits": hits,
             "facetQuery": query.facet_query,
@@ -107,12 +107,10 @@ impl Engine {
     /// `facetDistribution` and `facetStats` over the candidates.
     pub(super) fn facet_counts(
         &self,
-        uid: &str,
         snapshot: &RoTxn<'_>,
         facets: &[String],
         candidates: RoaringBitmap,
     ) -> Result<(Value, Value), ApiError> {
-        let failed = |error| ApiError::engine(uid, error);
         let orders = self.index.sort_facet_values_by(snapshot)?;
         let max = self.index.max_values_per_facet(snapshot)?;
         let mut counts = self.index.facets_distribution(snapshot);
@@ -123,13 +121,9 @@ impl Engine {
             counts.facets(facets.iter().map(|facet| (facet, orders.get(facet))));
         }
         counts.candidates(candidates).default_order_by(orders.get("*"));
-        let distribution = counts.execute().map_err(failed)?;
-        let ranges: BTreeMap<String, Value> = counts
-            .compute_stats()
-            .map_err(failed)?
-            .into_iter()
-            .map(|(facet, range)| (facet, facet_range(range)))
-            .collect();
+        let distribution = counts.execute()?;
+        let ranges: BTreeMap<String, Value> =
+            counts.compute_stats()?.into_iter().map(|(facet, range)| (facet, facet_range(range))).collect();
         let json_failed = |error: serde_json::Error| ApiError::new("internal", error.to_string());
         Ok((
             serde_json::to_value(distribution).map_err(json_failed)?,

@@ -105,7 +105,7 @@ impl Engine {
         ranked.truncate(limit);
         let total = candidates.len();
         let facets = facets
-            .map(|facets| self.facet_counts(uid, &snapshot, facets, candidates))
+            .map(|facets| self.facet_counts(&snapshot, facets, candidates))
             .transpose()
             .map_err(|error| here(error.inside(&format!(".federation.facetsByIndex.{uid}"))))?
             .map(|(distribution, stats)| json!({ "distribution": distribution, "stats": stats }));

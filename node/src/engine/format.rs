@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 use super::paths;
 use super::search::SearchQuery;
 
+/// Where the words of a query matched, by dotted path.
+pub(super) type Places = BTreeMap<String, Vec<MatchBounds>>;
+
 /// Which fields are formatted, and how.
 pub(super) type Formats = BTreeMap<FieldId, FormatOptions>;
 
@@ -63,10 +66,7 @@ impl Formatter<'_> {
     }
 
     /// The formatted document and, when asked for, where its words matched.
-    pub(super) fn format(
-        &self,
-        mut document: Map<String, Value>,
-    ) -> (Map<String, Value>, Option<BTreeMap<String, Vec<MatchBounds>>>) {
+    pub(super) fn format(&self, mut document: Map<String, Value>) -> (Map<String, Value>, Option<Places>) {
         let mut matches = self.positions.then(BTreeMap::new);
         let marked: Vec<(&str, FormatOptions)> = self
             .formats

@@ -16,6 +16,9 @@ use super::{Engine, paths};
 
 const VECTORS: &str = "_vectors";
 
+/// Makes the `_federation` of a hit from its scores.
+pub(super) type Federation<'a> = &'a dyn Fn(&[ScoreDetails]) -> Value;
+
 /// What the hits of one page share.
 struct HitMaker<'a> {
     engine: &'a Engine,
@@ -26,7 +29,7 @@ struct HitMaker<'a> {
     retrieved: Vec<&'a str>,
     show_vectors: bool,
     formatter: Formatter<'a>,
-    federation: Option<&'a dyn Fn(&[ScoreDetails]) -> Value>,
+    federation: Option<Federation<'a>>,
 }
 
 impl Engine {
@@ -36,7 +39,7 @@ impl Engine {
         snapshot: &RoTxn<'_>,
         query: &SearchQuery,
         found: &mut Found,
-        federation: Option<&dyn Fn(&[ScoreDetails]) -> Value>,
+        federation: Option<Federation<'_>>,
     ) -> milli::Result<Vec<Value>> {
         let fields = self.index.fields_ids_map(snapshot)?;
         let listed = self.index.displayed_fields_ids(snapshot)?;
@@ -64,7 +67,8 @@ impl Engine {
         if !dictionary.is_empty() {
             tokenizer.words_dict(&dictionary);
         }
-        let mut builder = MatcherBuilder::new(std::mem::take(&mut found.matching_words), tokenizer.into_tokenizer());
+        let mut builder =
+            MatcherBuilder::new(std::mem::take(&mut found.matching_words), tokenizer.into_tokenizer());
         builder.crop_marker(query.crop_marker.clone());
         builder.highlight_prefix(query.highlight_pre_tag.clone());
         builder.highlight_suffix(query.highlight_post_tag.clone());

@@ -11,6 +11,7 @@ mod locales;
 mod paths;
 mod search;
 mod settings;
+mod settings_view;
 mod similar;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ pub(crate) use facets::FacetSearchQuery;
 pub(crate) use federation::{FederatedQuery, merge};
 pub(crate) use search::{SearchQuery, parse_filter};
 pub(crate) use settings::{NewSettings, SETTING_NAMES};
+pub(crate) use settings_view::setting_details;
 pub(crate) use similar::SimilarQuery;
 
 /// Bytes of address space per index, which bounds its size on disk. 64 TiB of addresses hold 4096 of them.

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use deserr::Deserr;
 use milli::heed::RoTxn;
 use milli::score_details::{ScoreDetails, ScoringStrategy};
-use milli::tokenizer::Language;
 use milli::vector::Embedder;
 use milli::{
     AscDesc, Filter, MatchingWords, Search, SearchResult, SortError, TermsMatchingStrategy, TimeBudget,
@@ -18,9 +17,11 @@ use milli::{
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value, json};
 
-use super::{Engine, locales, settings::MAX_TOTAL_HITS};
+use super::Engine;
+use super::locales::Locale;
+use super::settings::MAX_TOTAL_HITS;
 use crate::errors::ApiError;
-use crate::wire::{OutOfRange, UnsupportedLocale, WireError};
+use crate::wire::{OutOfRange, WireError};
 
 /// `POST /indexes/{uid}/search` of v1.15.
 #[derive(Debug, Clone, Deserr)]
@@ -77,7 +78,7 @@ pub(crate) struct SearchQuery {
     #[deserr(default)]
     pub(crate) ranking_score_threshold: Option<Threshold>,
     #[deserr(default)]
-    pub(crate) locales: Option<Vec<SearchLocale>>,
+    pub(crate) locales: Option<Vec<Locale>>,
 }
 
 /// Hits of a page when nothing else is asked.
@@ -119,14 +120,6 @@ fn threshold(threshold: f64) -> Result<Threshold, OutOfRange> {
     }
 }
 
-#[derive(Debug, Clone, Copy, Deserr)]
-#[deserr(error = WireError, try_from(String) = search_locale -> UnsupportedLocale)]
-pub(crate) struct SearchLocale(pub(crate) Language);
-
-fn search_locale(code: String) -> Result<SearchLocale, UnsupportedLocale> {
-    locales::parse(&code).map(SearchLocale).map_err(UnsupportedLocale)
-}
-
 #[derive(Debug, Clone, Copy, Default, Deserr)]
 #[deserr(error = WireError, rename_all = camelCase)]
 pub(crate) enum MatchingStrategy {
@@ -166,15 +159,14 @@ pub(crate) fn parse_filter<'f>(
     code: &'static str,
     contains: bool,
 ) -> Result<Option<Filter<'f>>, ApiError> {
-    let parsed = Filter::from_json(filter).map_err(|error| match error {
-        milli::Error::UserError(milli::UserError::InvalidFilterExpression(expected, found)) => ApiError::new(
-            code,
-            format!(
-                "Invalid syntax for the filter parameter: `expected {}, found: {found}`.",
-                expected.join(", ")
-            ),
-        ),
-        other => ApiError::new(code, other.to_string()),
+    let parsed = Filter::from_json(filter).map_err(|error| {
+        if let milli::Error::UserError(milli::UserError::InvalidFilterExpression(expected, found)) = error {
+            let expected = expected.join(", ");
+            let text =
+                format!("Invalid syntax for the filter parameter: `expected {expected}, found: {found}`.");
+            return ApiError::new(code, text);
+        }
+        ApiError::new(code, error.to_string())
     })?;
     if let Some(token) = parsed.as_ref().and_then(Filter::use_contains_operator)
         && !contains
@@ -231,7 +223,8 @@ impl Engine {
             ScoringStrategy::Skip
         };
         let mut found = self.find(uid, &snapshot, query, strategy)?;
-        let hits = self.hits(&snapshot, query, &mut found, None).map_err(|error| ApiError::engine(uid, error))?;
+        let hits =
+            self.hits(&snapshot, query, &mut found, None).map_err(|error| ApiError::engine(uid, error))?;
         let total = usize::try_from(found.candidates.len()).unwrap_or(usize::MAX).min(max_total_hits);
         let mut answer = Map::new();
         answer.insert("hits".into(), hits.into());
@@ -252,7 +245,7 @@ impl Engine {
             answer.insert("estimatedTotalHits".into(), total.into());
         }
         if let Some(facets) = &query.facets {
-            let (distribution, statistics) = self.facet_counts(uid, &snapshot, facets, found.candidates)?;
+            let (distribution, statistics) = self.facet_counts(&snapshot, facets, found.candidates)?;
             answer.insert("facetDistribution".into(), distribution);
             answer.insert("facetStats".into(), statistics);
         }
@@ -273,7 +266,7 @@ impl Engine {
         let failed = |error| ApiError::engine(uid, error);
         let kind = self.kind(snapshot, query)?;
         let mut search = self.index.search(snapshot);
-        self.describe(uid, snapshot, query, &kind, &mut search)?;
+        self.describe(snapshot, query, &kind, &mut search)?;
         search.scoring_strategy(strategy);
         let (result, semantic_hits) = match kind {
             Kind::Keyword => (search.execute().map_err(failed)?, None),
@@ -336,7 +329,6 @@ impl Engine {
     /// Puts everything but the scoring into the engine's search.
     pub(super) fn describe<'s>(
         &self,
-        uid: &str,
         snapshot: &RoTxn<'_>,
         query: &'s SearchQuery,
         kind: &Kind,
@@ -377,16 +369,10 @@ impl Engine {
         if let Some(locales) = &query.locales {
             search.locales(locales.iter().map(|locale| locale.0).collect());
         }
-        self.describe_kind(uid, query, kind, search)
+        Self::describe_kind(query, kind, search)
     }
 
-    fn describe_kind(
-        &self,
-        uid: &str,
-        query: &SearchQuery,
-        kind: &Kind,
-        search: &mut Search<'_>,
-    ) -> Result<(), ApiError> {
+    fn describe_kind(query: &SearchQuery, kind: &Kind, search: &mut Search<'_>) -> Result<(), ApiError> {
         if let (Kind::Keyword | Kind::Hybrid(..), Some(q)) = (kind, &query.q) {
             search.query(q);
         }
@@ -400,7 +386,7 @@ impl Engine {
                         .embedder
                         .embed_search(query.q.as_deref().unwrap_or_default(), None)
                         .map_err(milli::vector::Error::from)
-                        .map_err(|error| ApiError::engine(uid, error.into()))?,
+                        .map_err(|error| ApiError::from(milli::Error::from(error)))?,
                 };
                 (semantic, Some(vector))
             }

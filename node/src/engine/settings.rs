@@ -7,20 +7,21 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use deserr::Deserr;
+use milli::heed::RoTxn;
 use milli::index::PrefixSearch;
 use milli::proximity::ProximityPrecision;
-use milli::tokenizer::Language;
 use milli::update::{Setting, validate_embedding_settings};
 use milli::vector::settings::EmbeddingSettings;
 use milli::{
-    AttributePatterns, Criterion, CriterionError, DEFAULT_VALUES_PER_FACET, FilterableAttributesRule,
-    LocalizedAttributesRule, OrderBy,
+    AttributePatterns, Criterion, CriterionError, FilterableAttributesRule, Index, LocalizedAttributesRule,
+    OrderBy,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Engine, locales};
+use super::Engine;
+use super::locales::Locale;
 use crate::errors::ApiError;
-use crate::wire::{self, UnsupportedLocale, WireError};
+use crate::wire::{self, WireError};
 
 /// Hits a search can reach when the setting is unset.
 pub(super) const MAX_TOTAL_HITS: usize = 1000;
@@ -117,6 +118,15 @@ enum Prefixes {
     Disabled,
 }
 
+impl Prefixes {
+    fn engine(self) -> PrefixSearch {
+        match self {
+            Self::IndexingTime => PrefixSearch::IndexingTime,
+            Self::Disabled => PrefixSearch::Disabled,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Deserr)]
 #[deserr(error = WireError, rename_all = camelCase)]
 enum FacetOrder {
@@ -169,14 +179,6 @@ struct Pagination {
 struct LocalizedRule {
     attribute_patterns: Vec<String>,
     locales: Vec<Locale>,
-}
-
-#[derive(Debug, Deserr)]
-#[deserr(error = WireError, try_from(String) = locale -> UnsupportedLocale)]
-struct Locale(Language);
-
-fn locale(code: String) -> Result<Locale, UnsupportedLocale> {
-    locales::parse(&code).map(Locale).map_err(UnsupportedLocale)
 }
 
 impl NewSettings {
@@ -247,9 +249,9 @@ macro_rules! apply {
 
 /// `*` in a list of attributes is the same as no list.
 fn without_wildcard(setting: Setting<Vec<String>>) -> Setting<Vec<String>> {
-    match setting {
+    match &setting {
         Setting::Set(names) if names.iter().any(|name| name == "*") => Setting::Reset,
-        other => other,
+        Setting::Set(_) | Setting::Reset | Setting::NotSet => setting,
     }
 }
 
@@ -344,11 +346,9 @@ impl NewSettings {
             |rules: Vec<LocalizedRule>| rules.into_iter().map(LocalizedRule::into_engine).collect()
         );
         apply!(engine, self.facet_search, set_facet_search, reset_facet_search);
-        let prefixes = |prefixes: Prefixes| match prefixes {
-            Prefixes::IndexingTime => PrefixSearch::IndexingTime,
-            Prefixes::Disabled => PrefixSearch::Disabled,
-        };
-        apply!(engine, self.prefix_search, set_prefix_search, reset_prefix_search, prefixes);
+        apply!(engine, self.prefix_search, set_prefix_search, reset_prefix_search, |prefixes: Prefixes| {
+            prefixes.engine()
+        });
         Ok(())
     }
 }
@@ -417,6 +417,54 @@ impl LocalizedRule {
     }
 }
 
+impl NewSettings {
+    /// Whether a field that has facets now may have none afterwards.
+    fn narrows_facets(&self, index: &Index, snapshot: &RoTxn<'_>) -> milli::Result<bool> {
+        let rules = index.filterable_attributes_rules(snapshot)?;
+        let filterable = match &self.filterable_attributes {
+            Setting::Set(new) => rules.iter().any(|rule| !new.contains(rule)),
+            Setting::Reset => !rules.is_empty(),
+            Setting::NotSet => false,
+        };
+        let names = index.sortable_fields(snapshot)?;
+        let sortable = match &self.sortable_attributes {
+            Setting::Set(new) => names.iter().any(|name| !new.contains(name)),
+            Setting::Reset => !names.is_empty(),
+            Setting::NotSet => false,
+        };
+        let field = index.distinct_field(snapshot)?;
+        let distinct = match &self.distinct_attribute {
+            Setting::Set(new) => field.is_some_and(|field| field != new),
+            Setting::Reset => field.is_some(),
+            Setting::NotSet => false,
+        };
+        let criteria = index.criteria(snapshot)?;
+        let mut sorted = criteria.iter().filter_map(sorted_field);
+        let ranked = match &self.ranking_rules {
+            Setting::Set(new) => {
+                let new: BTreeSet<&str> = new.iter().filter_map(|rule| sorted_field(&rule.0)).collect();
+                sorted.any(|field| !new.contains(field))
+            }
+            Setting::Reset => sorted.next().is_some(),
+            Setting::NotSet => false,
+        };
+        Ok(filterable || sortable || distinct || ranked)
+    }
+}
+
+/// The field of a ranking rule like `price:asc`.
+fn sorted_field(rule: &Criterion) -> Option<&str> {
+    match rule {
+        Criterion::Asc(field) | Criterion::Desc(field) => Some(field),
+        Criterion::Words
+        | Criterion::Typo
+        | Criterion::Proximity
+        | Criterion::Attribute
+        | Criterion::Sort
+        | Criterion::Exactness => None,
+    }
+}
+
 impl Engine {
     /// Applies settings in one transaction; reindexes where they ask for it.
     pub(crate) fn change_settings(
@@ -425,7 +473,36 @@ impl Engine {
         new: NewSettings,
         must_abort: &(impl Fn() -> bool + Sync),
     ) -> Result<(), ApiError> {
-        self.with_settings(uid, must_abort, |settings| new.apply(settings))
+        let apply = || {
+            let mut writer = self.index.write_txn()?;
+            let config = &self.workers.config;
+            // The engine of v1.15.1 forgets the words of a field that loses its facets (Meilisearch's issue
+            // 5650, mended in v1.15.2) unless the words are indexed again anyway. Another prefix setting
+            // makes it do so; a second pass puts the right one back.
+            let narrows = new.narrows_facets(&self.index, &writer)?;
+            let prefixes = match &new.prefix_search {
+                Setting::Set(prefixes) => prefixes.engine(),
+                Setting::Reset => PrefixSearch::default(),
+                Setting::NotSet => self.index.prefix_search(&writer)?.unwrap_or_default(),
+            };
+            let mut settings = milli::update::Settings::new(&mut writer, &self.index, config);
+            new.apply(&mut settings)?;
+            if narrows {
+                settings.set_prefix_search(match prefixes {
+                    PrefixSearch::IndexingTime => PrefixSearch::Disabled,
+                    PrefixSearch::Disabled => PrefixSearch::IndexingTime,
+                });
+            }
+            settings.execute(|_| (), must_abort)?;
+            if narrows {
+                let mut settings = milli::update::Settings::new(&mut writer, &self.index, config);
+                settings.set_prefix_search(prefixes);
+                settings.execute(|_| (), must_abort)?;
+            }
+            writer.commit()?;
+            Ok(())
+        };
+        apply().map_err(|error| ApiError::engine(uid, error))
     }
 
     /// Resets every setting to its default; the primary key stays.
@@ -435,146 +512,19 @@ impl Engine {
         must_abort: &(impl Fn() -> bool + Sync),
     ) -> Result<(), ApiError> {
         let fields = SETTING_NAMES.iter().map(|(_, field, _)| ((*field).to_owned(), Value::Null));
-        let resets = NewSettings::read(Value::Object(fields.collect()))?;
-        self.with_settings(uid, must_abort, |settings| resets.apply(settings))
+        self.change_settings(uid, NewSettings::read(Value::Object(fields.collect()))?, must_abort)
     }
 
     /// Sets the primary key, which only works while the index is empty.
     pub(crate) fn change_primary_key(&self, uid: &str, primary_key: &str) -> Result<(), ApiError> {
-        self.with_settings(uid, &|| false, |settings| {
-            settings.set_primary_key(primary_key.to_owned());
-            Ok(())
-        })
-    }
-
-    fn with_settings(
-        &self,
-        uid: &str,
-        must_abort: &(impl Fn() -> bool + Sync),
-        change: impl FnOnce(&mut milli::update::Settings<'_, '_, '_>) -> milli::Result<()>,
-    ) -> Result<(), ApiError> {
         let apply = || {
             let mut writer = self.index.write_txn()?;
             let mut settings = milli::update::Settings::new(&mut writer, &self.index, &self.workers.config);
-            change(&mut settings)?;
-            settings.execute(|_| (), must_abort)?;
+            settings.set_primary_key(primary_key.to_owned());
+            settings.execute(|_| (), || false)?;
             writer.commit()?;
             Ok(())
         };
         apply().map_err(|error| ApiError::engine(uid, error))
     }
-
-    /// `GET /indexes/{uid}/settings`.
-    pub(crate) fn settings(&self) -> Result<Value, ApiError> {
-        let snapshot = self.index.read_txn()?;
-        let index = &self.index;
-        let wildcard = || vec!["*"];
-        let words = |set: Option<BTreeSet<String>>| set.unwrap_or_default();
-        let stop_words = match index.stop_words(&snapshot)? {
-            Some(set) => set.stream().into_strs().map_err(milli::Error::from)?,
-            None => Vec::new(),
-        };
-        let sortable: BTreeSet<String> = index.sortable_fields(&snapshot)?.into_iter().collect();
-        let rules: Vec<String> = index.criteria(&snapshot)?.iter().map(ToString::to_string).collect();
-        let precision = match index.proximity_precision(&snapshot)?.unwrap_or_default() {
-            ProximityPrecision::ByWord => "byWord",
-            ProximityPrecision::ByAttribute => "byAttribute",
-        };
-        let prefixes = match index.prefix_search(&snapshot)?.unwrap_or_default() {
-            PrefixSearch::IndexingTime => "indexingTime",
-            PrefixSearch::Disabled => "disabled",
-        };
-        let localized = index.localized_attributes_rules(&snapshot)?.map(|rules| {
-            let view = |rule: LocalizedAttributesRule| {
-                let codes: Vec<&str> = rule.locales.iter().map(|language| language.code()).collect();
-                json!({ "attributePatterns": rule.attribute_patterns, "locales": codes })
-            };
-            rules.into_iter().map(view).collect::<Vec<_>>()
-        });
-        Ok(json!({
-            "displayedAttributes": index.displayed_fields(&snapshot)?.unwrap_or_else(wildcard),
-            "searchableAttributes":
-                index.user_defined_searchable_fields(&snapshot)?.unwrap_or_else(wildcard),
-            "filterableAttributes": index.filterable_attributes_rules(&snapshot)?,
-            "sortableAttributes": sortable,
-            "rankingRules": rules,
-            "stopWords": stop_words,
-            "nonSeparatorTokens": words(index.non_separator_tokens(&snapshot)?),
-            "separatorTokens": words(index.separator_tokens(&snapshot)?),
-            "dictionary": words(index.dictionary(&snapshot)?),
-            "synonyms": index.user_defined_synonyms(&snapshot)?,
-            "distinctAttribute": index.distinct_field(&snapshot)?,
-            "proximityPrecision": precision,
-            "typoTolerance": self.typo_tolerance(&snapshot)?,
-            "faceting": self.faceting(&snapshot)?,
-            "pagination": {
-                "maxTotalHits": index.pagination_max_total_hits(&snapshot)?.unwrap_or(MAX_TOTAL_HITS as u64),
-            },
-            "embedders": self.embedder_settings(&snapshot)?,
-            "searchCutoffMs": index.search_cutoff(&snapshot)?,
-            "localizedAttributes": localized,
-            "facetSearch": index.facet_search(&snapshot)?,
-            "prefixSearch": prefixes,
-        }))
-    }
-
-    fn typo_tolerance(&self, snapshot: &milli::heed::RoTxn<'_>) -> Result<Value, ApiError> {
-        let index = &self.index;
-        let words = match index.exact_words(snapshot)? {
-            Some(set) => set.stream().into_strs().map_err(milli::Error::from)?,
-            None => Vec::new(),
-        };
-        let attributes: BTreeSet<&str> = index.exact_attributes(snapshot)?.into_iter().collect();
-        Ok(json!({
-            "enabled": index.authorize_typos(snapshot)?,
-            "minWordSizeForTypos": {
-                "oneTypo": index.min_word_len_one_typo(snapshot)?,
-                "twoTypos": index.min_word_len_two_typos(snapshot)?,
-            },
-            "disableOnWords": words,
-            "disableOnAttributes": attributes,
-            "disableOnNumbers": index.disabled_typos_terms(snapshot)?.disable_on_numbers,
-        }))
-    }
-
-    fn faceting(&self, snapshot: &milli::heed::RoTxn<'_>) -> Result<Value, ApiError> {
-        let orders: BTreeMap<String, &str> = self
-            .index
-            .sort_facet_values_by(snapshot)?
-            .into_iter()
-            .map(|(name, order)| match order {
-                OrderBy::Lexicographic => (name, "alpha"),
-                OrderBy::Count => (name, "count"),
-            })
-            .collect();
-        let values = self.index.max_values_per_facet(snapshot)?.unwrap_or(DEFAULT_VALUES_PER_FACET as u64);
-        Ok(json!({ "maxValuesPerFacet": values, "sortFacetValuesBy": orders }))
-    }
-
-    fn embedder_settings(
-        &self,
-        snapshot: &milli::heed::RoTxn<'_>,
-    ) -> Result<BTreeMap<String, EmbeddingSettings>, ApiError> {
-        let mut shown = BTreeMap::new();
-        for named in self.index.embedding_configs(snapshot)? {
-            let mut settings = EmbeddingSettings::from(named.config);
-            if let Setting::Set(secret) = &mut settings.api_key {
-                hide_secret(secret);
-            }
-            shown.insert(named.name, settings);
-        }
-        Ok(shown)
-    }
-}
-
-/// Shows at most the first characters of a secret; the longer it is, the more (Meilisearch's steps).
-pub(crate) fn hide_secret(secret: &mut String) {
-    let (shown, mask) = match secret.len() {
-        0..10 => (0, "XXX..."),
-        10..20 => (2, "XXXX..."),
-        20..30 => (3, "XXXXX..."),
-        _ => (5, "XXXXXX..."),
-    };
-    let shown = (shown..=secret.len()).find(|end| secret.is_char_boundary(*end)).unwrap_or(secret.len());
-    secret.replace_range(shown.., mask);
 }

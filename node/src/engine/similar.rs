@@ -44,7 +44,7 @@ impl SimilarQuery {
         let id = match &self.id {
             Value::String(id) => Some(id.clone()),
             Value::Number(id) if !id.is_f64() => Some(id.to_string()),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
         };
         id.filter(|id| names::is_document_id(id)).ok_or_else(|| {
             ApiError::new(

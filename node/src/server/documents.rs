@@ -46,7 +46,12 @@ struct DeletionQuery {
 }
 
 pub(super) fn list(call: &Call) -> Result<Reply, ApiError> {
-    fetch_page(call, wire::query(&call.query, &FETCH, wire::DOCUMENTS)?)
+    let mut query = wire::query(&call.query, &FETCH, wire::DOCUMENTS)?;
+    // Only in a query string does `*` among the fields stand for all of them.
+    if query["fields"].as_array().is_some_and(|fields| fields.iter().any(|field| field == "*")) {
+        query["fields"] = Value::Null;
+    }
+    fetch_page(call, query)
 }
 
 pub(super) fn fetch(call: &Call) -> Result<Reply, ApiError> {
@@ -63,7 +68,7 @@ fn fetch_page(call: &Call, query: Value) -> Result<Reply, ApiError> {
     let fetch = Fetch {
         offset: query.offset,
         limit: query.limit,
-        fields: listed(query.fields),
+        fields: query.fields,
         filter: query.filter,
         ids,
         retrieve_vectors: query.retrieve_vectors,
@@ -131,7 +136,8 @@ pub(super) fn delete(call: &Call) -> Result<Reply, ApiError> {
 
 pub(super) fn delete_batch(call: &Call) -> Result<Reply, ApiError> {
     let uid = call.index_uid()?;
-    let ids: Vec<Value> = serde_json::from_value(call.json()?)
+    call.json()?;
+    let ids: Vec<Value> = serde_json::from_slice(&call.body)
         .map_err(|error| ApiError::new("bad_request", format!("Json deserialize error: {error}")))?;
     let ids = ids.iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect();
     Reply::accepted(&call.node.enqueue(Some(&uid), Work::DocumentDeletion { ids })?)

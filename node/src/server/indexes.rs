@@ -113,7 +113,7 @@ pub(super) fn swap(call: &Call) -> Result<Reply, ApiError> {
         for (place, uid) in swap.indexes.iter().enumerate() {
             names::index_uid(uid).map_err(|error| {
                 let text = format!("Invalid value at `[{position}].indexes[{place}]`: {}", error.message);
-                ApiError::new("invalid_index_uid", text)
+                ApiError::new("invalid_swap_indexes", text)
             })?;
             if !seen.insert(uid.clone()) {
                 twice.insert(format!("`{uid}`"));

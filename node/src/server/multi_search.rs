@@ -167,6 +167,14 @@ fn read(position: usize, mut query: Value) -> Result<Query, ApiError> {
             .message
             .replace(" at `.", &format!(" at `{place}."))
             .replace(" inside `.", &format!(" inside `{place}."));
+        let message = match message.split_once("`: ") {
+            // An unknown field of the query itself is said to be inside the query.
+            Some((field, rest)) if field.starts_with("Unknown field") && !field.contains(" inside ") => {
+                let rest = rest.replacen("one of ", "one of `indexUid`, ", 1);
+                format!("{field}` inside `{place}`: {rest}, `federationOptions`")
+            }
+            _ => message,
+        };
         ApiError::new(error.code, message)
     };
     let missing = || ApiError::new("missing_index_uid", format!("Missing field `indexUid` inside `{place}`"));

@@ -117,10 +117,7 @@ fn read_csv(body: &Bytes, delimiter: Option<&str>) -> Result<(Bytes, u64), ApiEr
     let delimiter = match delimiter.map(str::as_bytes) {
         None => b',',
         Some([byte]) if byte.is_ascii() => *byte,
-        Some(_) => {
-            let text = "Invalid value in parameter `csvDelimiter`: expected a string of one ASCII character";
-            return Err(ApiError::new("invalid_document_csv_delimiter", text));
-        }
+        Some(_) => return Err(wrong_delimiter(delimiter.unwrap_or_default())),
     };
     let malformed = |reason: String| {
         ApiError::new("malformed_payload", format!("The `csv` payload provided is malformed: `{reason}`."))
@@ -135,7 +132,7 @@ fn read_csv(body: &Bytes, delimiter: Option<&str>) -> Result<(Bytes, u64), ApiEr
         let mut document = Map::new();
         for ((name, column), text) in columns.iter().zip(record.iter()) {
             let value = cell(*column, text).map_err(|reason| {
-                malformed(format!("Error parsing {reason} `{text}` at line {documents}"))
+                malformed(format!("Error parsing {} {text:?} at line {documents}: {reason}", column.name()))
             })?;
             document.insert((*name).to_owned(), value);
         }
@@ -143,6 +140,21 @@ fn read_csv(body: &Bytes, delimiter: Option<&str>) -> Result<(Bytes, u64), ApiEr
         lines.push(b'\n');
     }
     Ok((lines.into(), documents))
+}
+
+fn wrong_delimiter(delimiter: &str) -> ApiError {
+    let reason = match delimiter.chars().count() {
+        0 => "expected a string of one character, but found an empty string".to_owned(),
+        1 => format!("csv delimiter must be an ascii character. Found: `{delimiter}`"),
+        count => format!(
+            "expected a string of one character, but found the following string of {count} characters: \
+             `{delimiter}`"
+        ),
+    };
+    ApiError::new(
+        "invalid_document_csv_delimiter",
+        format!("Invalid value in parameter `csvDelimiter`: {reason}"),
+    )
 }
 
 /// A header may end in `:number`, `:boolean` or `:string`.
@@ -155,7 +167,18 @@ fn column(header: &str) -> (&str, Column) {
     }
 }
 
-fn cell(column: Column, text: &str) -> Result<Value, &'static str> {
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+        }
+    }
+}
+
+/// An error is the standard library's text, as in Meilisearch.
+fn cell(column: Column, text: &str) -> Result<Value, String> {
     let trimmed = text.trim();
     Ok(match column {
         Column::Text if text.is_empty() => Value::Null,
@@ -163,9 +186,9 @@ fn cell(column: Column, text: &str) -> Result<Value, &'static str> {
         Column::Number | Column::Boolean if trimmed.is_empty() => Value::Null,
         Column::Number => match trimmed.parse::<i64>() {
             Ok(integer) => Value::from(integer),
-            Err(_) => Value::from(trimmed.parse::<f64>().map_err(|_| "number")?),
+            Err(_) => Value::from(trimmed.parse::<f64>().map_err(|error| error.to_string())?),
         },
-        Column::Boolean => Value::from(trimmed.parse::<bool>().map_err(|_| "boolean")?),
+        Column::Boolean => Value::from(trimmed.parse::<bool>().map_err(|error| error.to_string())?),
     })
 }
 

@@ -128,7 +128,8 @@ pub(super) fn router(node: Arc<Node>) -> Router {
     }
     for (method, path) in ABSENT {
         let name: &'static str = path;
-        router = router.route(name, on(*method, move |request: Request| absent(request, name)));
+        router =
+            router.route(name, on(*method, move |request: Request| async move { absent(&request, name) }));
     }
     router.fallback(|| async { StatusCode::NOT_FOUND })
 }
@@ -142,7 +143,7 @@ fn route(router: Router, node: &Arc<Node>, method: MethodFilter, path: &str, han
     router.route(path, on(method, serve))
 }
 
-async fn absent(request: Request, name: &'static str) -> Response {
+fn absent(request: &Request, name: &'static str) -> Response {
     let text = format!("`{} {name}` is not implemented by the embedded node.", request.method());
     response(Err(ApiError::new("not_implemented", text)))
 }

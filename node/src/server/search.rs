@@ -33,8 +33,8 @@ const SEARCH: [(&str, Parameter); 27] = [
     ("matchingStrategy", Parameter::Text),
     ("attributesToSearchOn", Parameter::List),
     ("hybridEmbedder", Parameter::Text),
-    ("hybridSemanticRatio", Parameter::Number),
-    ("rankingScoreThreshold", Parameter::Number),
+    ("hybridSemanticRatio", Parameter::Fraction("semanticRatio")),
+    ("rankingScoreThreshold", Parameter::Fraction("rankingScoreThreshold")),
     ("locales", Parameter::List),
 ];
 
@@ -47,7 +47,7 @@ const SIMILAR: [(&str, Parameter); 10] = [
     ("filter", Parameter::Loose),
     ("showRankingScore", Parameter::Flag),
     ("showRankingScoreDetails", Parameter::Flag),
-    ("rankingScoreThreshold", Parameter::Number),
+    ("rankingScoreThreshold", Parameter::Fraction("rankingScoreThreshold")),
     ("embedder", Parameter::Text),
 ];
 
@@ -65,13 +65,17 @@ pub(super) fn get(call: &Call) -> Result<Reply, ApiError> {
         }
         (None, Some(_)) => {
             return Err(ApiError::new(
-                "invalid_search_embedder",
+                "invalid_search_hybrid_query",
                 "`hybridEmbedder` is mandatory when `hybridSemanticRatio` is present",
             ));
         }
+        (None, None) if object.contains_key("vector") => {
+            let text = "`hybridEmbedder` is mandatory when `vector` is present";
+            return Err(ApiError::new("missing_search_hybrid", text));
+        }
         (None, None) => {}
     }
-    run(call, query)
+    run(call, query).map_err(wire::of_parameter)
 }
 
 pub(super) fn post(call: &Call) -> Result<Reply, ApiError> {
@@ -87,11 +91,11 @@ fn run(call: &Call, query: Value) -> Result<Reply, ApiError> {
 pub(super) fn facets(call: &Call) -> Result<Reply, ApiError> {
     let uid = call.index_uid()?;
     let query: FacetSearchQuery = wire::read(call.json()?, wire::FACET_SEARCH)?;
-    Reply::ok(&call.node.catalog.get(&uid)?.facet_search(&uid, &query)?)
+    Reply::ok(&call.node.catalog.get(&uid)?.facet_search(&query)?)
 }
 
 pub(super) fn similar_get(call: &Call) -> Result<Reply, ApiError> {
-    run_similar(call, wire::query(&call.query, &SIMILAR, wire::SIMILAR)?)
+    run_similar(call, wire::query(&call.query, &SIMILAR, wire::SIMILAR)?).map_err(wire::of_parameter)
 }
 
 pub(super) fn similar_post(call: &Call) -> Result<Reply, ApiError> {

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::call::{Call, Handler, Reply};
-use crate::engine::{NewSettings, SETTING_NAMES};
+use crate::engine::{NewSettings, SETTING_NAMES, setting_details};
 use crate::errors::ApiError;
 use crate::tasks::Work;
 
@@ -24,7 +24,8 @@ pub(super) fn reset(call: &Call) -> Result<Reply, ApiError> {
     let uid = call.index_uid()?;
     let fields = SETTING_NAMES.iter().map(|(_, field, _)| ((*field).to_owned(), Value::Null)).collect();
     let work = Work::Settings { new: Value::Object(Map::new()), reset: true };
-    Reply::accepted(&call.node.enqueue_with_details(&uid, work, Value::Object(fields))?)
+    let details = setting_details(&Value::Object(fields));
+    Reply::accepted(&call.node.enqueue_with_details(&uid, work, details)?)
 }
 
 /// The field a view shows.
@@ -77,5 +78,6 @@ fn single(position: usize, value: Value) -> Value {
 }
 
 fn enqueue(call: &Call, uid: &str, new: Value, reset: bool) -> Result<Reply, ApiError> {
-    Reply::accepted(&call.node.enqueue(Some(uid), Work::Settings { new, reset })?)
+    let details = setting_details(&new);
+    Reply::accepted(&call.node.enqueue_with_details(uid, Work::Settings { new, reset }, details)?)
 }

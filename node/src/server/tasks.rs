@@ -2,6 +2,7 @@
 //! Invariant: a cancelation or deletion is about the tasks that matched when it was asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -83,8 +84,8 @@ pub(super) fn batch(call: &Call) -> Result<Reply, ApiError> {
 }
 
 /// Batches with a matching task, each with all of its tasks.
-fn by_batch(call: &Call, filters: &TaskFilters) -> BTreeMap<u32, Vec<Task>> {
-    let mut batches: BTreeMap<u32, Vec<Task>> = BTreeMap::new();
+fn by_batch(call: &Call, filters: &TaskFilters) -> BTreeMap<u32, Vec<Arc<Task>>> {
+    let mut batches: BTreeMap<u32, Vec<Arc<Task>>> = BTreeMap::new();
     for task in call.node.registry.matching(&TaskFilters::default()) {
         if let Some(uid) = task.batch_uid {
             batches.entry(uid).or_default().push(task);
@@ -94,7 +95,7 @@ fn by_batch(call: &Call, filters: &TaskFilters) -> BTreeMap<u32, Vec<Task>> {
     batches
 }
 
-fn batch_view(uid: u32, tasks: &[Task]) -> Value {
+fn batch_view(uid: u32, tasks: &[Arc<Task>]) -> Value {
     let mut counts = [Map::new(), Map::new(), Map::new()];
     let mut details = Map::new();
     for task in tasks {

@@ -108,9 +108,11 @@ impl TaskFilters {
 
     /// Whether the task, as shown now, passes every filter.
     pub(crate) fn matches(&self, task: &Task) -> bool {
-        let indexes = || match &task.work {
-            super::Work::Swap { swaps } => swaps.iter().flat_map(|(left, right)| [left, right]).collect(),
-            _ => task.index_uid.iter().collect::<Vec<_>>(),
+        let indexes = || {
+            if let super::Work::Swap { swaps } = &task.work {
+                return swaps.iter().flat_map(|(left, right)| [left, right]).collect();
+            }
+            task.index_uid.iter().collect::<Vec<_>>()
         };
         listed(self.uids.as_ref(), &task.uid)
             && self
@@ -152,9 +154,11 @@ fn list<T: Ord>(
     let mut values = BTreeSet::new();
     for (position, element) in text.split(',').enumerate() {
         let value = parse(element).map_err(|reason| {
+            // The place is only named where there is more than one.
+            let place = if text.contains(',') { format!("{name}[{position}]") } else { name.to_owned() };
             ApiError::new(
                 wire::TASKS.code(&[name.to_owned()]),
-                format!("Invalid value in parameter `{name}[{position}]`: {reason}"),
+                format!("Invalid value in parameter `{place}`: {reason}"),
             )
         })?;
         values.insert(value);
@@ -207,7 +211,7 @@ mod tests {
             (
                 "statuses=done",
                 "invalid_task_statuses",
-                "Invalid value in parameter `statuses[0]`: `done` is not a valid task status. Available \
+                "Invalid value in parameter `statuses`: `done` is not a valid task status. Available \
                  statuses are `enqueued`, `processing`, `succeeded`, `failed`, `canceled`.",
             ),
             (

@@ -53,6 +53,9 @@ pub(crate) struct Record {
     pub(super) payload_bytes: Option<u64>,
 }
 
+/// Where the payloads of unfinished tasks begin in the file, and their lengths.
+type Inline = BTreeMap<u32, (u64, u64)>;
+
 #[derive(Debug)]
 pub(crate) struct Journal {
     directory: PathBuf,
@@ -60,8 +63,7 @@ pub(crate) struct Journal {
     length: u64,
     rewritten_length: u64,
     sync: bool,
-    /// Where the payloads of unfinished tasks begin, and their lengths.
-    inline: BTreeMap<u32, (u64, u64)>,
+    inline: Inline,
 }
 
 impl Journal {
@@ -130,7 +132,7 @@ impl Journal {
             length: 0,
             rewritten_length: 0,
             sync: false,
-            inline: BTreeMap::new(),
+            inline: Inline::new(),
         };
         let head = Record {
             indexes: Some(durable.indexes.clone()),
@@ -209,9 +211,9 @@ impl Journal {
 }
 
 /// Adds up the records; also tells where unfinished inline payloads lie and where the good part ends.
-fn replay(file: &File) -> std::io::Result<(Durable, BTreeMap<u32, (u64, u64)>, u64)> {
+fn replay(file: &File) -> std::io::Result<(Durable, Inline, u64)> {
     let mut reader = BufReader::new(file);
-    let (mut durable, mut inline, mut good) = (Durable::default(), BTreeMap::new(), 0_u64);
+    let (mut durable, mut inline, mut good) = (Durable::default(), Inline::new(), 0_u64);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -237,7 +239,7 @@ fn replay(file: &File) -> std::io::Result<(Durable, BTreeMap<u32, (u64, u64)>, u
 }
 
 impl Durable {
-    fn apply(&mut self, record: Record, inline: &mut BTreeMap<u32, (u64, u64)>) {
+    fn apply(&mut self, record: Record, inline: &mut Inline) {
         if let Some((uid, batch)) = record.last {
             self.last_uid = self.last_uid.max(uid);
             self.last_batch = self.last_batch.max(batch);

@@ -142,6 +142,17 @@ impl Work {
         }
     }
 
+    /// The completed details of a change that was acknowledged and lost.
+    pub(crate) fn details_if_done(&self) -> Value {
+        if let Self::DocumentAddition { documents, .. } = self {
+            return json!({ "indexedDocuments": documents });
+        }
+        if let Self::DocumentDeletion { ids } = self {
+            return json!({ "deletedDocuments": ids.len() });
+        }
+        json!({})
+    }
+
     /// Forgets bulk that only the application needed, so that finished tasks stay small.
     pub(crate) fn shrink(&mut self) {
         match self {

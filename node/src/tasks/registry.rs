@@ -282,7 +282,7 @@ impl Registry {
     }
 
     /// One task as it is now.
-    pub(crate) fn task(&self, uid: u32) -> Option<Task> {
+    pub(crate) fn task(&self, uid: u32) -> Option<Arc<Task>> {
         let state = self.state.lock().expect(POISON);
         state.tasks.get(&uid).map(|task| state.shown(task))
     }
@@ -290,16 +290,16 @@ impl Registry {
     /// One page of the matching tasks, as `GET /tasks` answers.
     pub(crate) fn list(&self, filters: &TaskFilters, page: &TaskPage) -> Value {
         let state = self.state.lock().expect(POISON);
-        let matching: Vec<Task> =
+        let matching: Vec<Arc<Task>> =
             state.tasks.values().map(|task| state.shown(task)).filter(|task| filters.matches(task)).collect();
         drop(state);
         let total = matching.len();
         let in_page = |task: &Task| {
             page.from.is_none_or(|from| if page.reverse { task.uid >= from } else { task.uid <= from })
         };
-        let ordered: Box<dyn Iterator<Item = &Task>> =
+        let ordered: Box<dyn Iterator<Item = &Arc<Task>>> =
             if page.reverse { Box::new(matching.iter()) } else { Box::new(matching.iter().rev()) };
-        let mut shown: Vec<&Task> = ordered.filter(|task| in_page(task)).take(page.limit + 1).collect();
+        let mut shown: Vec<&Arc<Task>> = ordered.filter(|task| in_page(task)).take(page.limit + 1).collect();
         let next = if shown.len() > page.limit { shown.pop().map(|task| task.uid) } else { None };
         json!({
             "results": shown.iter().map(|task| task.view()).collect::<Vec<_>>(),
@@ -311,7 +311,7 @@ impl Registry {
     }
 
     /// All matching tasks, oldest first.
-    pub(crate) fn matching(&self, filters: &TaskFilters) -> Vec<Task> {
+    pub(crate) fn matching(&self, filters: &TaskFilters) -> Vec<Arc<Task>> {
         let state = self.state.lock().expect(POISON);
         state.tasks.values().map(|task| state.shown(task)).filter(|task| filters.matches(task)).collect()
     }
@@ -340,15 +340,13 @@ impl Registry {
 
 impl State {
     /// The task with what only memory knows: that it is being processed.
-    fn shown(&self, task: &Task) -> Task {
-        let mut shown = task.clone();
-        if let Some(processing) = &self.processing
-            && processing.uids.contains(&task.uid)
-        {
-            shown.status = Status::Processing;
-            shown.batch_uid = Some(processing.batch_uid);
-            shown.started_at = Some(processing.started_at);
-        }
-        shown
+    fn shown(&self, task: &Arc<Task>) -> Arc<Task> {
+        let processing = self.processing.as_ref().filter(|processing| processing.uids.contains(&task.uid));
+        let Some(processing) = processing else { return Arc::clone(task) };
+        let mut shown = Task::clone(task);
+        shown.status = Status::Processing;
+        shown.batch_uid = Some(processing.batch_uid);
+        shown.started_at = Some(processing.started_at);
+        Arc::new(shown)
     }
 }

@@ -172,7 +172,7 @@ pub(crate) fn films() -> Value {
           "director": { "name": "Scott" } },
         { "id": 4, "title": "Alien", "year": 1979, "genres": ["horror", "scifi"], "rating": 8.5,
           "director": { "name": "Scott" }, "_geo": { "lat": 51.5, "lng": -0.12 } },
-        { "id": 5, "title": "Matrices for Beginners", "year": 2011, "genres": [], "rating": 3.0,
+        { "id": 5, "title": "Gardening for Beginners", "year": 2011, "genres": [], "rating": 3.0,
           "director": { "name": "Nobody" } }
     ])
 }

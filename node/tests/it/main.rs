@@ -2,6 +2,8 @@
 //! Invariants: every test has a node of its own on a free port and a directory of its own; waiting means
 //! polling a task until it is finished, never sleeping a guessed time.
 
+#![allow(clippy::unwrap_used, reason = "the whole binary is a test, helpers included")]
+
 mod client;
 mod cluster;
 mod documents;

@@ -1,6 +1,8 @@
 //! What a killed or stopped process leaves behind, and that its next life goes on with it.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use node::process::{NodeKind, NodeProcess, SpawnOptions};
 use serde_json::{Value, json};
@@ -54,6 +56,25 @@ fn stalled_tasks_settings_and_features_survive_sigkill() {
     assert_eq!(client.finished(&deletion)["error"]["code"], "index_not_found");
     assert_eq!(client.read("/indexes/a/settings/stop-words"), json!(["the"]));
     assert_eq!(client.read("/experimental-features")["metrics"], true);
+}
+
+#[test]
+fn a_node_ends_well_on_sigterm() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_miroir-node"))
+        .args(["--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["control"], Value::Null);
+    let client = Client::new(format!("http://{}", ready["address"].as_str().unwrap()));
+    client.done("POST", "/indexes", &json!({ "uid": "a" }));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

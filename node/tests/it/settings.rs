@@ -78,7 +78,8 @@ fn each_view_reads_changes_and_resets_its_field() {
         client.done(method, &path, value);
         assert_eq!(&client.read(&path), value, "{field}");
         let task = client.done("DELETE", &path, &json!(null));
-        assert_eq!(task["details"], json!({ field.as_str(): null }));
+        let attributes = ["displayedAttributes", "searchableAttributes"].contains(&field.as_str());
+        assert_eq!(task["details"][field], if attributes { json!(["*"]) } else { Value::Null });
         assert_eq!(client.read(&path), defaults()[field], "{field}");
     }
 }
@@ -124,4 +125,22 @@ fn wrong_settings_are_refused_with_their_code() {
     assert_eq!(node.client.get("/indexes/nope/settings").1["code"], "index_not_found");
     let task = node.client.write("DELETE", "/indexes/nope/settings/stop-words", &json!(null));
     assert_eq!(task["error"]["code"], "index_not_found");
+}
+
+#[test]
+fn fields_stay_searchable_when_they_lose_their_facets() {
+    let node = film_node();
+    let client = &node.client;
+    for (setting, value) in [
+        ("filterableAttributes", json!(["title"])),
+        ("sortableAttributes", json!(["title"])),
+        ("distinctAttribute", json!("title")),
+        ("rankingRules", json!(["words", "title:asc"])),
+    ] {
+        client.done("PATCH", "/indexes/films/settings", &json!({ setting: value }));
+        client.done("PATCH", "/indexes/films/settings", &json!({ setting: null }));
+        let found = crate::client::ids(&client.search("films", &json!({ "q": "matr" })));
+        assert_eq!(found, [1, 2], "after {setting}");
+    }
+    assert_eq!(client.read("/indexes/films/settings/prefix-search"), "indexingTime");
 }
