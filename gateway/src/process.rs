@@ -180,7 +180,10 @@ fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
 fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
     let resolve = |node: &config::NodeConfig| {
         let host = node.url.authority();
-        let found = (node.url.host.as_str(), node.url.port).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        let found = (node.url.host.as_str(), node.url.port)
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next());
         let Some(address) = found else {
             bail!(
                 "--node {}={}: the host cannot be resolved; allowed: a host or address this machine knows",

@@ -275,11 +275,8 @@ fn derive_faceting(value: &Value, owned: &Value) -> Value {
         .as_object()
         .is_some_and(|orders| orders.values().any(|order| order == "count"));
     let own = owned["faceting"]["maxValuesPerFacet"].as_u64().unwrap_or(FACET_VALUES_MAX_DEFAULT as u64);
-    derived["maxValuesPerFacet"] = json!(own.max(if by_count {
-        FACET_VALUES_ON_NODES_BY_COUNT
-    } else {
-        FACET_VALUES_ON_NODES
-    }));
+    derived["maxValuesPerFacet"] =
+        json!(own.max(if by_count { FACET_VALUES_ON_NODES_BY_COUNT } else { FACET_VALUES_ON_NODES }));
     derived
 }
 

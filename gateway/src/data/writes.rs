@@ -43,7 +43,8 @@ pub(super) async fn add<R: Runtime>(
     let index = snapshot.indexes.get(uid);
     let known = index.and_then(|index| index.record.primary_key.as_deref());
     let options = ParseOptions { primary_key: known.or(asked.as_deref()), expiry_allowed: false };
-    let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match ingest::parse(body, format, options) {
+    let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match ingest::parse(body, format, options)
+    {
         Ok(parsed) => (parsed.len(), Ok(parsed)),
         Err(IngestError::Task { problem, received }) => {
             let code = Code::by_name(problem.code()).unwrap_or(Code::Internal);
@@ -103,7 +104,11 @@ fn owner<R: Runtime>(core: &Core<R>, node: NodeIndex, held: &ShardSet, touched: 
 }
 
 /// `DELETE /indexes/{uid}/documents/{id}`.
-pub(super) async fn delete_one<R: Runtime>(core: &Core<R>, uid: &str, id: &str) -> Result<Response, ApiError> {
+pub(super) async fn delete_one<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    id: &str,
+) -> Result<Response, ApiError> {
     delete_ids(core, uid, &serde_json::to_vec(&[id]).unwrap_or_default()).await
 }
 
@@ -164,7 +169,11 @@ pub(super) async fn delete_all<R: Runtime>(core: &Core<R>, uid: &str) -> Result<
 }
 
 /// `POST /indexes/{uid}/documents/edit`.
-pub(super) async fn edit<R: Runtime>(core: &Core<R>, request: &Request, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn edit<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let body = ingress::json_body(core, request)?;
     let details = json!({
@@ -203,7 +212,9 @@ fn payload_format(request: &Request, query: &Query<'_>) -> Result<PayloadFormat,
         },
         (_, Some(_)) => Err(ApiError::new(
             Code::InvalidContentType,
-            format!("The Content-Type `{media_type}` does not support the use of a csv delimiter. The csv delimiter can only be used with the Content-Type `text/csv`."),
+            format!(
+                "The Content-Type `{media_type}` does not support the use of a csv delimiter. The csv delimiter can only be used with the Content-Type `text/csv`."
+            ),
         )),
         ("application/x-ndjson", None) => Ok(PayloadFormat::Ndjson),
         (_, None) => Ok(PayloadFormat::Json),

@@ -98,10 +98,8 @@ fn exit_with_parent() {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-    ])?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
     let started = Instant::now();
     let temporary = match &arguments.data {
         Some(_) => None,
@@ -138,7 +136,8 @@ fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
         "filterableAttributes": ["id", "country", "countryCode", "population", "timezone", "_geo"],
         "sortableAttributes": ["name", "population", "_geo"],
     });
-    let mut answer = agent().post(format!("{url}/indexes")).send_json(json!({"uid": "cities", "primaryKey": "id"}))?;
+    let mut answer =
+        agent().post(format!("{url}/indexes")).send_json(json!({"uid": "cities", "primaryKey": "id"}))?;
     wait_for(&url, &answer.body_mut().read_json()?, "creating the index", true)?;
     let mut answer = agent().patch(format!("{url}/indexes/cities/settings")).send_json(settings)?;
     wait_for(&url, &answer.body_mut().read_json()?, "applying the settings", false)?;

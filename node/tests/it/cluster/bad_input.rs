@@ -92,7 +92,8 @@ fn bad_requests_are_refused_as_one_node_refuses_them() {
         assert!((400..500).contains(&found.0), "{method} {path} {body}: {found:?}");
         let facts = |answer: &(u16, Value)| (answer.0, answer.1["code"].clone(), answer.1["type"].clone());
         if facts(&expected) != facts(&found) || said(&expected.1) != said(&found.1) {
-            differences.push(format!("{method} {path} {body}\n  one node {expected:?}\n  cluster  {found:?}"));
+            differences
+                .push(format!("{method} {path} {body}\n  one node {expected:?}\n  cluster  {found:?}"));
         }
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
@@ -130,7 +131,12 @@ fn bad_documents_fail_as_on_one_node_and_none_is_written() {
         let fail = |client: &Client| client.write("POST", path, &serde_json::from_str(body).unwrap());
         let (expected, found) = (fail(&single.client), fail(&cluster.client));
         let facts = |task: &Value| {
-            (task["status"].clone(), task["error"]["code"].clone(), task["error"]["message"].clone(), task["details"].clone())
+            (
+                task["status"].clone(),
+                task["error"]["code"].clone(),
+                task["error"]["message"].clone(),
+                task["details"].clone(),
+            )
         };
         if facts(&expected) != facts(&found) {
             differences.push(format!("{path} {body}\n  one node {expected}\n  cluster  {found}"));
@@ -147,7 +153,8 @@ fn reserved_fields_and_large_bodies_are_refused() {
     });
     let client = &cluster.client;
     client.done("POST", "/indexes/things/documents", &json!([{"id": 1, "name": "one"}]));
-    for document in [json!([{"id": 2, "_miroir_shard": 1}]), json!([{"id": 2}, {"id": 3, "_miroir_x": null}])] {
+    for document in [json!([{"id": 2, "_miroir_shard": 1}]), json!([{"id": 2}, {"id": 3, "_miroir_x": null}])]
+    {
         let (status, answer) = client.call("POST", "/indexes/things/documents", &document);
         assert_eq!((status, &answer["code"]), (400, &json!("miroir_reserved_field")), "{answer}");
     }

@@ -53,7 +53,15 @@ fn compare_one(single: &Client, cluster: &Client, query: &Value) -> Result<(), S
     detailed["showRankingScoreDetails"] = json!(true);
     let expected = single.search("cities", &detailed);
     let found = cluster.search("cities", &detailed);
-    for member in ["estimatedTotalHits", "totalHits", "totalPages", "page", "hitsPerPage", "facetDistribution", "facetStats"] {
+    for member in [
+        "estimatedTotalHits",
+        "totalHits",
+        "totalPages",
+        "page",
+        "hitsPerPage",
+        "facetDistribution",
+        "facetStats",
+    ] {
         if expected[member] != found[member] {
             return Err(format!("{member}: one node {}, cluster {}", expected[member], found[member]));
         }
@@ -117,7 +125,9 @@ fn ids(hits: &Value) -> Vec<u64> {
 fn vocabulary() -> Vec<String> {
     let mut words = BTreeSet::new();
     for city in cities() {
-        for word in city["name"].as_str().unwrap().split_whitespace().chain([city["country"].as_str().unwrap()]) {
+        for word in
+            city["name"].as_str().unwrap().split_whitespace().chain([city["country"].as_str().unwrap()])
+        {
             words.insert(word.to_lowercase());
         }
     }
@@ -136,7 +146,8 @@ fn generate(random: &mut fastrand::Rng, words: &[String]) -> Value {
         query.insert("sort".to_owned(), sort(random));
     }
     if random.u8(..3) == 0 {
-        query.insert("facets".to_owned(), json!(["country", "timezone", "population"][..random.usize(1..=3)]));
+        query
+            .insert("facets".to_owned(), json!(["country", "timezone", "population"][..random.usize(1..=3)]));
     }
     match random.u8(..4) {
         0 => {
@@ -188,7 +199,10 @@ fn filter(random: &mut fastrand::Rng) -> Value {
     match random.u8(..6) {
         0 => json!(format!("country = \"{country}\"")),
         1 => json!(format!("population > {population}")),
-        2 => json!([[format!("country = \"{country}\""), format!("population < {population}")], "timezone EXISTS"]),
+        2 => json!([
+            [format!("country = \"{country}\""), format!("population < {population}")],
+            "timezone EXISTS"
+        ]),
         3 => json!(format!("population {population} TO {} AND NOT country = \"{country}\"", population * 3)),
         4 => json!(format!("country IN [\"{country}\", Kenya, Peru] OR countryCode = \"DE\"")),
         _ => json!(format!("_geoRadius({}, {}, 2000000)", random.i32(-40..60), random.i32(-120..140))),

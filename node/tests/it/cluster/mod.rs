@@ -63,7 +63,12 @@ impl SingleNode {
         let options = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
         let process = match real_node() {
             Some(binary) => NodeProcess::spawn(NodeKind::Meilisearch, &binary, data.path(), &options),
-            None => NodeProcess::spawn(NodeKind::Embedded, Path::new(env!("CARGO_BIN_EXE_miroir-node")), data.path(), &options),
+            None => NodeProcess::spawn(
+                NodeKind::Embedded,
+                Path::new(env!("CARGO_BIN_EXE_miroir-node")),
+                data.path(),
+                &options,
+            ),
         };
         let process = process.unwrap();
         Self { client: Client::new(process.url()), _process: process, _data: data }

@@ -18,7 +18,8 @@ fn a_panic_costs_one_connection_on_glommio() {
 fn survive(runtime: &str) {
     let cluster = TestCluster::start(|options| {
         // One core: the panic happens where the other connections live.
-        options.gateway_arguments = ["--runtime", runtime, "--cores", "1", "--test-faults"].map(str::to_owned).into();
+        options.gateway_arguments =
+            ["--runtime", runtime, "--cores", "1", "--test-faults"].map(str::to_owned).into();
         options.nodes = 1;
     });
     let address = cluster.cluster.url().replace("http://", "");

@@ -29,8 +29,12 @@ fn match_nothing(client: &Client) {
     }
     for shard in 0..64 {
         let found = client.search("things", &json!({"q": format!("{shard}"), "limit": 1000}));
-        let ids = found["hits"].as_array().unwrap().iter().map(|hit| hit["id"].to_string()).collect::<Vec<_>>();
-        let own = (0..200).map(|id: i32| id.to_string()).filter(|id| id.starts_with(&shard.to_string())).collect::<Vec<_>>();
+        let ids =
+            found["hits"].as_array().unwrap().iter().map(|hit| hit["id"].to_string()).collect::<Vec<_>>();
+        let own = (0..200)
+            .map(|id: i32| id.to_string())
+            .filter(|id| id.starts_with(&shard.to_string()))
+            .collect::<Vec<_>>();
         assert!(ids.iter().all(|id| own.contains(id)), "q {shard} found {ids:?}");
     }
 }

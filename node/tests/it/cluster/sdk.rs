@@ -57,7 +57,8 @@ async fn fill(sdk: &Sdk) {
 
 async fn search(sdk: &Sdk) {
     let index = sdk.index("cities");
-    let found: SearchResults<Value> = index.search().with_query("berln").with_limit(3).execute().await.unwrap();
+    let found: SearchResults<Value> =
+        index.search().with_query("berln").with_limit(3).execute().await.unwrap();
     assert_eq!(found.hits[0].result["name"], "Berlin", "a typo is forgiven");
 
     let mut query = index.search();
@@ -65,7 +66,8 @@ async fn search(sdk: &Sdk) {
     query.with_facets(Selectors::Some(&["timezone", "country"])).with_limit(100);
     let found: SearchResults<Value> = query.execute().await.unwrap();
     let expected = cities();
-    let large_in_japan = |city: &&Value| city["country"] == "Japan" && city["population"].as_u64() > Some(1_000_000);
+    let large_in_japan =
+        |city: &&Value| city["country"] == "Japan" && city["population"].as_u64() > Some(1_000_000);
     let expected_count = expected.iter().filter(large_in_japan).count();
     assert_eq!(found.estimated_total_hits, Some(expected_count));
     let facets = found.facet_distribution.unwrap();

@@ -32,7 +32,10 @@ fn bad_options_are_refused_in_one_line() {
     check(&["--node", node, "--shards", "0"], &["--shards", "0"]);
     check(&["--node", node, "--runtime", "tokio"], &["--runtime", "tokio", "monoio"]);
     check(&["--node", node, "--listen", "nowhere"], &["--listen", "nowhere"]);
-    check(&["--node", node, "--store", &store, "--listen", &port_in_use], &["--listen", &port_in_use, "in use"]);
+    check(
+        &["--node", node, "--store", &store, "--listen", &port_in_use],
+        &["--listen", &port_in_use, "in use"],
+    );
     check(
         &["--node", node, "--listen", "127.0.0.1:0", "--metrics-listen", "off", "--store", &bad_store],
         &["--store", "file"],
