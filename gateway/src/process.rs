@@ -25,7 +25,7 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread};
+use store::{Reply, Store, StoreThread, TaskRecord};
 
 use crate::{
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
@@ -72,6 +72,9 @@ fn run(config: Config) -> anyhow::Result<()> {
     let (store, store_thread) = open_store(&config)?;
     let topology = Arc::new(load_topology(&config, &store)?);
     let snapshot = load_snapshot(topology, &store)?;
+    // Read before the first client can add to them.
+    let mut interrupted = wait(store.unfinished_tasks())?;
+    interrupted.retain(|task| !task.accepted);
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (senders, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
@@ -87,8 +90,10 @@ fn run(config: Config) -> anyhow::Result<()> {
     });
     let address = reserved.1;
     let threads = match shared.config.runtime {
-        RuntimeChoice::Auto | RuntimeChoice::Monoio => start::<Monoio>(&shared, address, inboxes)?,
-        RuntimeChoice::Glommio => start::<Glommio>(&shared, address, inboxes)?,
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => {
+            start::<Monoio>(&shared, address, inboxes, interrupted)?
+        }
+        RuntimeChoice::Glommio => start::<Glommio>(&shared, address, inboxes, interrupted)?,
     };
     let metrics_address = match metrics_socket {
         Some(socket) => Some(observe::endpoint::start(socket, Arc::clone(&shared))?),
@@ -107,8 +112,9 @@ fn start<R: Runtime>(
     shared: &Arc<Shared>,
     address: SocketAddr,
     inboxes: Vec<lanes::LaneInbox>,
+    interrupted: Vec<TaskRecord>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut threads = vec![control::start::<R>(Arc::clone(shared))?];
+    let mut threads = vec![control::start::<R>(Arc::clone(shared), interrupted)?];
     let cpus = runtime::allowed_cpus();
     let pinned = cpus.len() >= inboxes.len();
     for (number, inbox) in inboxes.into_iter().enumerate() {
@@ -214,12 +220,10 @@ fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any")
-        }
-        _ => anyhow!("{option} {address}: {error}; allowed: an address of this machine"),
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
     }
+    anyhow!("{option} {address}: {error}; allowed: an address of this machine")
 }
 
 fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread)> {

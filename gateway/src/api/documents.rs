@@ -12,7 +12,7 @@ use super::{
     depth::is_bounded,
     error::{ApiError, Code},
     query::Query,
-    search::{NotUnderstood, combine_filters},
+    search::{NotUnderstood, combine_filters, turn_of},
 };
 
 /// Documents per page when the client does not say.
@@ -59,6 +59,12 @@ impl DocumentsRequest {
             }
         }
         Ok(request)
+    }
+
+    /// The same number for every page of one list.
+    #[must_use]
+    pub fn turn(&self) -> usize {
+        turn_of((&self.filter, &self.copied))
     }
 
     /// The same request for a leg.

@@ -4,8 +4,9 @@
 //! request the gateway cannot read is not judged here but given to a node, which refuses it in
 //! Meilisearch's own words. Source: Meilisearch's search route, 1.15 to 1.50.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, hash::Hash};
 
+use ahash::RandomState;
 use merge::Paging;
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
@@ -86,6 +87,12 @@ impl<'a> SearchRequest<'a> {
         Ok(request)
     }
 
+    /// The same number for every page of one query.
+    #[must_use]
+    pub fn turn(&self) -> usize {
+        turn_of((&self.filter, &self.copied))
+    }
+
     fn copy(&mut self, name: &str, value: &LazyValue<'a>) {
         self.copied.push((sonic_rs::to_string(name).unwrap_or_default(), raw(value)));
     }
@@ -147,6 +154,12 @@ impl<'a> SearchRequest<'a> {
             }
         }
     }
+}
+
+/// A number that depends on nothing but `query`, also over restarts of one build.
+pub(super) fn turn_of(query: impl Hash) -> usize {
+    let hash = RandomState::with_seeds(1, 2, 3, 4).hash_one(query);
+    usize::try_from(hash >> 1).unwrap_or(0)
 }
 
 /// What the gateway needs of a facet search.

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
-use crate::snapshot::FACET_VALUES_MAX_DEFAULT;
+use crate::snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT};
 
 /// Settings sub-routes and the method that changes them (`PUT` replaces, `PATCH` merges).
 pub const SETTINGS: &[(&str, &str)] = &[
@@ -126,12 +126,17 @@ impl SettingsChange {
     }
 }
 
+/// `maxTotalHits` of the nodes. The gateway asks for no more than the user's own and names no greater
+/// total where one node would not; from the nodes it needs the true counts.
+const HITS_TOTAL_ON_NODES: u64 = 1_000_000_000;
+
 /// What a new index gets on every node.
 #[must_use]
 pub fn base_for_nodes() -> Value {
     json!({
         "filterableAttributes": [router::reserved::SHARD_FIELD],
         "faceting": {"maxValuesPerFacet": FACET_VALUES_ON_NODES},
+        "pagination": {"maxTotalHits": HITS_TOTAL_ON_NODES},
     })
 }
 
@@ -152,10 +157,7 @@ pub fn setting_from_node(name: &str, mut value: Value, owned: &Value) -> Value {
             }
             value
         }
-        "displayedAttributes" => match &owned["displayedAttributes"] {
-            Value::Null => json!(["*"]),
-            own => own.clone(),
-        },
+        "displayedAttributes" => owned.get("displayedAttributes").cloned().unwrap_or_else(|| json!(["*"])),
         "faceting" => {
             if let Value::Object(faceting) = &mut value {
                 let own = owned["faceting"]["maxValuesPerFacet"].as_u64();
@@ -163,6 +165,14 @@ pub fn setting_from_node(name: &str, mut value: Value, owned: &Value) -> Value {
                     "maxValuesPerFacet".to_owned(),
                     json!(own.unwrap_or(FACET_VALUES_MAX_DEFAULT as u64)),
                 );
+            }
+            value
+        }
+        "pagination" => {
+            if let Value::Object(pagination) = &mut value {
+                let own = owned["pagination"]["maxTotalHits"].as_u64();
+                pagination
+                    .insert("maxTotalHits".to_owned(), json!(own.unwrap_or(HITS_TOTAL_MAX_DEFAULT as u64)));
             }
             value
         }
@@ -190,24 +200,21 @@ pub fn camel_case(name: &str) -> String {
 
 fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
     match name {
-        "displayedAttributes" => match value {
-            Value::Null => drop(owned.remove(name)),
-            value => drop(owned.insert(name.to_owned(), value.clone())),
-        },
+        "displayedAttributes" if value.is_null() => drop(owned.remove(name)),
+        "displayedAttributes" => drop(owned.insert(name.to_owned(), value.clone())),
         // These two merge member by member, and a null resets.
-        "faceting" | "pagination" => match value {
-            Value::Object(members) => {
-                let group = owned.entry(name.to_owned()).or_insert_with(|| json!({}));
-                for (member, value) in members {
-                    match (value, group.as_object_mut()) {
-                        (Value::Null, Some(group)) => drop(group.remove(member)),
-                        (value, Some(group)) => drop(group.insert(member.clone(), value.clone())),
-                        (_, None) => {}
-                    }
+        "faceting" | "pagination" => {
+            let Some(members) = value.as_object() else { return drop(owned.remove(name)) };
+            let group = owned.entry(name.to_owned()).or_insert_with(|| json!({}));
+            let Some(group) = group.as_object_mut() else { return };
+            for (member, value) in members {
+                if value.is_null() {
+                    group.remove(member);
+                } else {
+                    group.insert(member.clone(), value.clone());
                 }
             }
-            _ => drop(owned.remove(name)),
-        },
+        }
         _ => {}
     }
 }
@@ -227,14 +234,14 @@ fn whole(settings: &Map<String, Value>, owned: &Value) -> NodeSettingsRequest {
 fn one(name: &str, method: &Method, value: Option<&Value>, owned: &Value) -> NodeSettingsRequest {
     let member = camel_case(name);
     let suffix = format!("/settings/{name}");
-    let owns = matches!(member.as_str(), "filterableAttributes" | "displayedAttributes" | "faceting");
     let (method, body) = match value {
-        None if !owns => (Method::DELETE, String::new()),
-        None => {
-            let method = if member == "faceting" { Method::PATCH } else { Method::PUT };
-            let reset = if member == "faceting" { reset_faceting() } else { Value::Null };
-            (method, derive(&member, &reset, owned).to_string())
-        }
+        None => match member.as_str() {
+            "filterableAttributes" | "displayedAttributes" => {
+                (Method::PUT, derive(&member, &Value::Null, owned).to_string())
+            }
+            "faceting" | "pagination" => (Method::PATCH, derive(&member, &Value::Null, owned).to_string()),
+            _ => (Method::DELETE, String::new()),
+        },
         Some(value) => (method.clone(), derive(&member, value, owned).to_string()),
     };
     NodeSettingsRequest { method, suffix, body }
@@ -253,8 +260,14 @@ fn derive(name: &str, value: &Value, owned: &Value) -> Value {
         ("displayedAttributes", Value::Null) => json!(["*"]),
         ("displayedAttributes", Value::Array(names)) if names.iter().all(Value::is_string) => json!(["*"]),
         ("faceting", Value::Null) => derive_faceting(&reset_faceting(), owned),
-        ("faceting", value @ Value::Object(_)) if faceting_is_plausible(value) => {
+        ("faceting", value @ Value::Object(_)) if is_count(&value["maxValuesPerFacet"]) => {
             derive_faceting(value, owned)
+        }
+        ("pagination", Value::Null) => json!({"maxTotalHits": HITS_TOTAL_ON_NODES}),
+        ("pagination", value @ Value::Object(_)) if is_count(&value["maxTotalHits"]) => {
+            let mut derived = value.clone();
+            derived["maxTotalHits"] = json!(HITS_TOTAL_ON_NODES);
+            derived
         }
         (_, value) => value.clone(),
     }
@@ -264,9 +277,9 @@ fn reset_faceting() -> Value {
     json!({"maxValuesPerFacet": null, "sortFacetValuesBy": null})
 }
 
-/// A value the nodes would refuse must reach them as it is.
-fn faceting_is_plausible(value: &Value) -> bool {
-    matches!(&value["maxValuesPerFacet"], Value::Null) || value["maxValuesPerFacet"].is_u64()
+/// Whether a count is one, or is not there. What the nodes would refuse must reach them as it is.
+fn is_count(value: &Value) -> bool {
+    value.is_null() || value.is_u64()
 }
 
 fn derive_faceting(value: &Value, owned: &Value) -> Value {

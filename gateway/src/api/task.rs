@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use store::{TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::{
     Date, Duration, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description,
@@ -94,7 +94,18 @@ pub fn counted(kind: TaskKind) -> Option<&'static str> {
         TaskKind::DocumentAdditionOrUpdate => Some("indexedDocuments"),
         TaskKind::DocumentDeletion | TaskKind::IndexDeletion => Some("deletedDocuments"),
         TaskKind::DocumentEdition => Some("editedDocuments"),
-        _ => None,
+        TaskKind::SettingsUpdate
+        | TaskKind::IndexCreation
+        | TaskKind::IndexUpdate
+        | TaskKind::IndexSwap
+        | TaskKind::IndexCompaction
+        | TaskKind::TaskCancelation
+        | TaskKind::TaskDeletion
+        | TaskKind::DumpCreation
+        | TaskKind::SnapshotCreation
+        | TaskKind::Export
+        | TaskKind::UpgradeDatabase
+        | TaskKind::NetworkTopologyChange => None,
     }
 }
 
@@ -106,7 +117,7 @@ pub fn sum_details(
     of_nodes: &[&Value],
     copies: u64,
 ) -> Option<Value> {
-    let mut members = details.and_then(|details| details.as_object().cloned()).unwrap_or_else(Map::new);
+    let mut members = details.and_then(|details| details.as_object().cloned()).unwrap_or_default();
     let mut names = counted(kind).into_iter().collect::<Vec<_>>();
     if kind == TaskKind::DocumentEdition {
         names.push("deletedDocuments");

@@ -9,6 +9,7 @@ mod recover;
 use std::{future::Future, panic::AssertUnwindSafe, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
 
 use futures_util::FutureExt;
+use store::TaskRecord;
 use time::OffsetDateTime;
 
 use crate::{
@@ -19,17 +20,20 @@ use crate::{
     shared::Shared,
 };
 
-/// Starts the control executor.
+/// Starts the control executor; `interrupted` are the intents that the last process left behind.
 ///
 /// # Errors
 /// When the executor cannot start here.
-pub fn start<R: Runtime>(shared: Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
+pub fn start<R: Runtime>(
+    shared: Arc<Shared>,
+    interrupted: Vec<TaskRecord>,
+) -> Result<JoinHandle<()>, StartError> {
     R::start("control".to_owned(), None, move || async move {
         // The slot after those of the data cores.
         let number = shared.config.cores;
         let core = Rc::new(Core::<R>::new(shared, number));
         health::probe_all(&core).await;
-        recover::interrupted_changes(&core).await;
+        recover::interrupted_changes(&core, interrupted).await;
         let probing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;

@@ -17,15 +17,9 @@ use crate::{
     runtime::Runtime,
 };
 
-/// Finishes or drops every unconfirmed intent.
-pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>) {
-    let started = OffsetDateTime::now_utc();
-    let records = match core.shared.store.unfinished_tasks().await {
-        Ok(records) => records,
-        Err(error) => return log::error("recovery_failed", &[("reason", &error.to_string())]),
-    };
-    // What clients of this process have asked meanwhile is newer and none of recovery's business.
-    for record in records.into_iter().filter(|record| !record.accepted && record.enqueued_at < started) {
+/// Finishes or drops every unconfirmed intent of the last process.
+pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>, interrupted: Vec<TaskRecord>) {
+    for record in interrupted {
         redo(core, &record).await;
         forget(core, &record).await;
     }

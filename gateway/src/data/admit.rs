@@ -46,13 +46,15 @@ pub(super) fn admit<R: Runtime>(
 }
 
 fn check_key(config: &Config, request: &Request, route: &Route<'_>) -> Result<(), ApiError> {
-    match route {
-        Route::Health | Route::Ready => Ok(()),
-        Route::Topology | Route::Shards | Route::Metrics => check_admin_key(config, request),
-        _ => match &config.master_key {
-            None => Ok(()),
-            Some(master_key) => check_master_key(master_key.expose(), request),
-        },
+    if matches!(route, Route::Health | Route::Ready) {
+        return Ok(());
+    }
+    if matches!(route, Route::Topology | Route::Shards | Route::Metrics) {
+        return check_admin_key(config, request);
+    }
+    match &config.master_key {
+        None => Ok(()),
+        Some(master_key) => check_master_key(master_key.expose(), request),
     }
 }
 

@@ -76,14 +76,14 @@ pub(super) async fn fetch<R: Runtime>(
     let Ok(asked) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/documents/fetch").await);
     };
-    if asked.sorted && plan::cover(core, &snapshot, index, None, &[]).legs.len() > 1 {
+    if asked.sorted && plan::cover(core, &snapshot, index, None, &[], 0).legs.len() > 1 {
         return Err(ApiError::new(
             Code::FeatureNotEnabled,
             "This gateway does not sort lists of documents yet.",
         ));
     }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let mut scatter = Scatter::new(core, &snapshot, index, None, &target, |leg: &Leg| {
+    let mut scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });

@@ -71,15 +71,16 @@ fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
 /// `POST /indexes`.
 pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
     let body = object(&ingress::json_body(core, request)?, &["uid", "primaryKey"])?;
-    let uid = match &body["uid"] {
-        Value::Null => return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`")),
-        Value::String(uid) if is_index_uid(uid) => uid.clone(),
-        Value::String(uid) => {
-            let reason = invalid_index_uid_reason(uid);
-            return Err(ApiError::new(Code::InvalidIndexUid, format!("Invalid value at `.uid`: {reason}")));
-        }
-        other => return Err(wrong_type(".uid", Code::InvalidIndexUid, other)),
+    if body["uid"].is_null() {
+        return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`"));
+    }
+    let Some(uid) = body["uid"].as_str().map(str::to_owned) else {
+        return Err(wrong_type(".uid", Code::InvalidIndexUid, &body["uid"]));
     };
+    if !is_index_uid(&uid) {
+        let reason = invalid_index_uid_reason(&uid);
+        return Err(ApiError::new(Code::InvalidIndexUid, format!("Invalid value at `.uid`: {reason}")));
+    }
     let primary_key = primary_key(&body)?;
     let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
     let record = lanes::submit(&core.shared, &uid, task, Action::CreateIndex { primary_key }).await?;
@@ -122,14 +123,18 @@ pub(super) fn new_task(uid: &str, kind: TaskKind, details: Value) -> NewTask {
 }
 
 fn primary_key(body: &Value) -> Result<Option<String>, ApiError> {
-    match &body["primaryKey"] {
-        Value::Null => Ok(None),
-        Value::String(name) if router::reserved::is_reserved(name) => Err(ApiError::new(
+    if body["primaryKey"].is_null() {
+        return Ok(None);
+    }
+    let Some(name) = body["primaryKey"].as_str() else {
+        return Err(wrong_type(".primaryKey", Code::InvalidIndexPrimaryKey, &body["primaryKey"]));
+    };
+    match router::reserved::is_reserved(name) {
+        false => Ok(Some(name.to_owned())),
+        true => Err(ApiError::new(
             Code::MiroirReservedField,
             format!("The field `{name}` is reserved: it cannot be a primary key."),
         )),
-        Value::String(name) => Ok(Some(name.clone())),
-        other => Err(wrong_type(".primaryKey", Code::InvalidIndexPrimaryKey, other)),
     }
 }
 

@@ -117,14 +117,13 @@ impl<R: Runtime> NodePool<R> {
     }
 
     async fn exchange(&self, request: &NodeRequest<'_>) -> Result<NodeAnswer, NodeError> {
-        if request.repeatable {
-            if let Some(mut connection) = self.reuse() {
-                match connection.exchange(self.encode_head(request), request.body.clone()).await {
-                    Ok((answer, reusable)) => return Ok(self.keep(connection, answer, reusable)),
-                    // The node closed a connection that had been idle: ask again over a fresh one.
-                    Err(ExchangeError::Closed | ExchangeError::Io(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
+        let pooled = if request.repeatable { self.reuse() } else { None };
+        if let Some(mut connection) = pooled {
+            match connection.exchange(self.encode_head(request), request.body.clone()).await {
+                Ok((answer, reusable)) => return Ok(self.keep(connection, answer, reusable)),
+                // The node closed a connection that had been idle: ask again over a fresh one.
+                Err(ExchangeError::Closed | ExchangeError::Io(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         let mut connection = self.connect().await?;

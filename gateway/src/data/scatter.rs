@@ -33,15 +33,17 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> {
     failed: Vec<NodeIndex>,
     answers: Vec<(Leg, Bytes)>,
     attempts: usize,
+    turn: usize,
 }
 
 impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
-    /// Nothing is asked yet; `wanted` narrows to some shards.
+    /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
+    /// so that the pages of one query break ties alike.
     pub(super) fn new(
         core: &'a Core<R>,
         snapshot: &'a Snapshot,
         index: &'a Index,
-        wanted: Option<ShardSet>,
+        turn: usize,
         target: &'a str,
         body: Body,
     ) -> Self {
@@ -53,10 +55,11 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
             target,
             body,
             deadline,
-            missing: wanted,
+            missing: None,
             failed: Vec::new(),
             answers: Vec::new(),
             attempts: 0,
+            turn,
         }
     }
 
@@ -66,7 +69,14 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
     /// The refusal of a node, or 503 when shards are unavailable and the policy says `error`.
     pub(super) async fn run(&mut self) -> Result<(), ApiError> {
         while self.missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
-            let set = plan::cover(self.core, self.snapshot, self.index, self.missing.as_ref(), &self.failed);
+            let set = plan::cover(
+                self.core,
+                self.snapshot,
+                self.index,
+                self.missing.as_ref(),
+                &self.failed,
+                self.turn,
+            );
             let left = self.deadline.saturating_duration_since(R::now());
             if set.legs.is_empty() || self.attempts >= limits::SCATTER_ATTEMPTS_MAX || left.is_zero() {
                 break;

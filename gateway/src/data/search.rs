@@ -54,10 +54,10 @@ pub(super) async fn search<R: Runtime>(
     };
     let target = format!("/indexes/{}/search", index.record.node_uid);
     // A single leg's order is the answer's order: nothing has to be compared.
-    let one_leg = plan::cover(core, &snapshot, index, None, &[]).legs.len() <= 1;
+    let one_leg = plan::cover(core, &snapshot, index, None, &[], asked.turn()).legs.len() <= 1;
     let details = Cell::new(!one_leg || asked.show_ranking_score_details);
     let prefixes = [false, true].map(|details| asked.leg_prefix(&index.rules, details));
-    let mut scatter = Scatter::new(core, &snapshot, index, None, &target, |leg: &Leg| {
+    let mut scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(&prefixes[usize::from(details.get())], filter.as_deref()))
     });
@@ -105,7 +105,7 @@ pub(super) async fn facet_search<R: Runtime>(
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
-    let mut scatter = Scatter::new(core, &snapshot, index, None, &target, |leg: &Leg| {
+    let mut scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });

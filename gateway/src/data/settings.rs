@@ -42,13 +42,14 @@ pub(super) async fn change<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let change = match request.method == Method::DELETE {
         true => SettingsChange::ResetAll,
-        false => match parse(&ingress::json_body(core, request)?)? {
-            Value::Object(members) => SettingsChange::Whole(members),
-            other => {
-                let message = format!("Invalid value type: expected an object, but found: `{other}`");
+        false => {
+            let value = parse(&ingress::json_body(core, request)?)?;
+            let Some(members) = value.as_object() else {
+                let message = format!("Invalid value type: expected an object, but found: `{value}`");
                 return Err(ApiError::new(Code::BadRequest, message));
-            }
-        },
+            };
+            SettingsChange::Whole(members.clone())
+        }
     };
     submit(core, uid, change).await
 }

@@ -37,7 +37,7 @@ impl TestCluster {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut options = ClusterOptions::new(PathBuf::from(PROGRAM), data.path().to_owned());
         options.node_binary = real_node();
-        options.node_master_key = Some("the key of the nodes".to_owned());
+        options.node_master_key = Some("the-key-of-the-nodes".to_owned());
         options.gateway_arguments = vec!["--cores".to_owned(), "2".to_owned()];
         change(&mut options);
         let cluster = Cluster::start(options).unwrap();

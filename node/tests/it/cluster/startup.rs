@@ -1,7 +1,7 @@
 //! What a gateway refuses to start with: one clear line, exit code 2.
 
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::PROGRAM;
 
@@ -16,7 +16,16 @@ fn bad_options_are_refused_in_one_line() {
     let bad_store = format!("sled:{}", not_a_directory.display());
     let node = "a=http://127.0.0.1:1";
     let check = |arguments: &[&str], expected: &[&str]| {
-        let output = Command::new(PROGRAM).arg("role-gateway").args(arguments).output().unwrap();
+        let mut child = Command::new(PROGRAM)
+            .arg("role-gateway")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Open until the end: the child ends with its parent.
+        let _parent = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert_eq!(error.trim_end().lines().count(), 1, "{arguments:?}: {error}");
