@@ -33,7 +33,8 @@ fn one_node_less(cluster: &mut TestCluster) {
     for _ in 0..6 {
         assert_eq!(answers(&cluster.client), before);
     }
-    let (status, answer) = cluster.client.call("POST", "/indexes/cities/documents", &json!([{"id": 1}]));
+    let everywhere = (1..300).map(|id| json!({"id": id})).collect();
+    let (status, answer) = cluster.client.call("POST", "/indexes/cities/documents", &everywhere);
     assert_eq!((status, &answer["code"]), (503, &json!("miroir_no_quorum")), "{answer}");
     cluster.cluster.start_node(1).unwrap();
     cluster.cluster.wait_until_ready().unwrap();

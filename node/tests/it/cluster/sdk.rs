@@ -59,7 +59,8 @@ async fn search(sdk: &Sdk) {
     let index = sdk.index("cities");
     let found: SearchResults<Value> =
         index.search().with_query("budapst").with_limit(3).execute().await.unwrap();
-    assert_eq!(found.hits[0].result["name"], "Budapest", "a typo is forgiven");
+    let name = found.hits[0].result["name"].as_str().unwrap();
+    assert!(name.starts_with("Budapest"), "a typo is forgiven: {name}");
 
     let mut query = index.search();
     query.with_filter("country = Japan AND population > 1000000");
