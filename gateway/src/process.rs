@@ -76,13 +76,12 @@ fn run(config: Config) -> anyhow::Result<()> {
     let mut interrupted = wait(store.unfinished_tasks())?;
     interrupted.retain(|task| !task.accepted);
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
-    let (senders, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
+    let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
         health: Health::new(nodes.len()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         store,
-        lanes: senders,
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
@@ -91,9 +90,9 @@ fn run(config: Config) -> anyhow::Result<()> {
     let address = reserved.1;
     let threads = match shared.config.runtime {
         RuntimeChoice::Auto | RuntimeChoice::Monoio => {
-            start::<Monoio>(&shared, address, inboxes, interrupted)?
+            start::<Monoio>(&shared, address, lanes.into(), inboxes, interrupted)?
         }
-        RuntimeChoice::Glommio => start::<Glommio>(&shared, address, inboxes, interrupted)?,
+        RuntimeChoice::Glommio => start::<Glommio>(&shared, address, lanes.into(), inboxes, interrupted)?,
     };
     let metrics_address = match metrics_socket {
         Some(socket) => Some(observe::endpoint::start(socket, Arc::clone(&shared))?),
@@ -111,16 +110,24 @@ fn run(config: Config) -> anyhow::Result<()> {
 fn start<R: Runtime>(
     shared: &Arc<Shared>,
     address: SocketAddr,
+    lanes: Arc<[lanes::LaneSender]>,
     inboxes: Vec<lanes::LaneInbox>,
     interrupted: Vec<TaskRecord>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut threads = vec![control::start::<R>(Arc::clone(shared), interrupted)?];
+    let mut threads = vec![control::start::<R>(Arc::clone(shared), Arc::clone(&lanes), interrupted)?];
     let cpus = runtime::allowed_cpus();
     let pinned = cpus.len() >= inboxes.len();
     for (number, inbox) in inboxes.into_iter().enumerate() {
         // More cores than processors share them: pinning would only pile them up.
         let cpu = pinned.then(|| cpus[number]);
-        threads.push(data::start_core::<R>(number, cpu, address, Arc::clone(shared), inbox)?);
+        threads.push(data::start_core::<R>(
+            number,
+            cpu,
+            address,
+            Arc::clone(shared),
+            Arc::clone(&lanes),
+            inbox,
+        )?);
     }
     Ok(threads)
 }

@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use router::NodeIndex;
 use store::Store;
 
-use crate::{config::Config, data::lanes::LaneSender, snapshot::Snapshot};
+use crate::{config::Config, snapshot::Snapshot};
 
 /// One per process, behind an `Arc`.
 pub struct Shared {
@@ -25,8 +25,6 @@ pub struct Shared {
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
-    /// The lanes of every data core, by core number.
-    pub lanes: Vec<LaneSender>,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -4,9 +4,10 @@
 //! empty; legs are in node order. The number of legs is the least possible while the search below ends within its
 //! limits, as it does for small groups, and otherwise what the greedy choice gives. Work is bounded either way.
 
+use crate::node::NodeIndex;
 use crate::placement::Placement;
 use crate::shard::ShardSet;
-use crate::topology::{NodeIndex, Topology};
+use crate::topology::Topology;
 
 /// Search steps after which the best covering set found so far is taken.
 const SEARCH_STEPS_MAX: u32 = 1_000;

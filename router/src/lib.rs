@@ -8,14 +8,14 @@ pub mod reserved;
 
 mod assign;
 mod covering;
+mod node;
 mod placement;
 mod record;
 mod shard;
 mod topology;
 
 pub use covering::{CoveringSet, Leg, covering_set};
+pub use node::{CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex};
 pub use placement::Placement;
 pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardSet, ShardSetError, shard_filter, shard_of};
-pub use topology::{
-    CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex, Topology, TopologyError,
-};
+pub use topology::{Topology, TopologyError};

@@ -4,8 +4,8 @@
 //! group; no node is over the load bound; one group's placement depends on that group's nodes only.
 
 use crate::assign::{Member, assign};
+use crate::node::{Node, NodeIndex, node_index};
 use crate::shard::{SHARDS_MAX, ShardSet};
-use crate::topology::{Node, NodeIndex, node_index};
 
 /// The owners of every shard in every group.
 ///

@@ -4,39 +4,12 @@
 //! one placement per shard count; a change makes a new `Topology` with the next version and leaves this one as it is.
 
 use crate::SHARDS_MAX;
+use crate::node::{CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex, node_index};
 use crate::placement::Placement;
-use crate::record::TopologyRecord;
+use crate::record::{PlacementRecord, TopologyRecord};
 use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// The most nodes in one topology.
-pub const NODES_MAX: usize = 4_096;
-/// The most replica groups; group numbers are below it.
-pub const GROUPS_MAX: u16 = 64;
-/// The least capacity weight of a node.
-pub const CAPACITY_MIN: f64 = 0.001;
-/// The greatest capacity weight of a node.
-pub const CAPACITY_MAX: f64 = 1_000.0;
-
-/// The position of a node in [`Topology::nodes`]; stable inside one topology version only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct NodeIndex(pub u16);
-
-const _: () = assert!(NODES_MAX <= u16::MAX as usize);
-
-/// One Meilisearch server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// Stable for the node's life; placement hashes it, so another id is another node.
-    pub id: String,
-    pub url: String,
-    /// Number of its replica group, below [`GROUPS_MAX`].
-    pub group: u16,
-    /// Weight of its share of the group's shards, [`CAPACITY_MIN`] to [`CAPACITY_MAX`].
-    #[serde(default = "capacity_default")]
-    pub capacity: f64,
-}
 
 /// An immutable snapshot. Its serialised form carries the stored placements and is checked when read back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +26,8 @@ pub struct Topology {
 /// Why a set of nodes is no topology.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TopologyError {
+    #[error("the topology has the last version there is, so that it could not change any more")]
+    LastVersion,
     #[error("a topology needs at least one node")]
     NoNodes,
     #[error("{count} nodes are too many: at most {NODES_MAX} are allowed")]
@@ -194,18 +169,52 @@ impl Topology {
     }
 }
 
-pub(crate) fn node_index(position: usize) -> NodeIndex {
-    NodeIndex(u16::try_from(position).expect("a topology has at most NODES_MAX nodes"))
+impl From<Topology> for TopologyRecord {
+    fn from(topology: Topology) -> TopologyRecord {
+        let placements = topology
+            .placements()
+            .iter()
+            .map(|placement| PlacementRecord {
+                shards: placement.shards(),
+                owners: placement.owner_lists().to_vec(),
+            })
+            .collect();
+        TopologyRecord {
+            version: topology.version,
+            replication_factor: topology.replication_factor,
+            nodes: topology.nodes,
+            placements,
+        }
+    }
 }
 
-fn capacity_default() -> f64 {
-    1.0
+/// What is read back is checked like a new topology, and a placement that names a node outside its group, names one
+/// twice or has the wrong length is refused, so a damaged store cannot route documents astray.
+impl TryFrom<TopologyRecord> for Topology {
+    type Error = TopologyError;
+
+    fn try_from(record: TopologyRecord) -> Result<Topology, TopologyError> {
+        let TopologyRecord { version, replication_factor, nodes, placements } = record;
+        if version == u64::MAX {
+            return Err(TopologyError::LastVersion);
+        }
+        let groups = validated_groups(&nodes, replication_factor)?;
+        let mut checked = Vec::with_capacity(placements.len());
+        for PlacementRecord { shards, owners } in placements {
+            let placement = Placement::checked(&nodes, &groups, replication_factor, shards, owners)
+                .map_err(|reason| TopologyError::DamagedPlacement { shards, reason })?;
+            checked.push(Arc::new(placement));
+        }
+        checked.sort_by_key(|placement: &Arc<Placement>| placement.shards());
+        if let Some(twice) = checked.windows(2).find(|pair| pair[0].shards() == pair[1].shards()) {
+            let shards = twice[0].shards();
+            return Err(TopologyError::DamagedPlacement { shards, reason: "it is stored twice" });
+        }
+        Topology::from_parts(version, replication_factor, nodes, checked)
+    }
 }
 
-pub(crate) fn validated_groups(
-    nodes: &[Node],
-    replication_factor: u16,
-) -> Result<Vec<Vec<NodeIndex>>, TopologyError> {
+fn validated_groups(nodes: &[Node], replication_factor: u16) -> Result<Vec<Vec<NodeIndex>>, TopologyError> {
     if nodes.is_empty() {
         return Err(TopologyError::NoNodes);
     }

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, tasks},
+    data::{Core, lanes::LaneSender, tasks},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
@@ -26,12 +26,13 @@ use crate::{
 /// When the executor cannot start here.
 pub fn start<R: Runtime>(
     shared: Arc<Shared>,
+    lanes: Arc<[LaneSender]>,
     interrupted: Vec<TaskRecord>,
 ) -> Result<JoinHandle<()>, StartError> {
     R::start("control".to_owned(), None, move || async move {
         // The slot after those of the data cores.
         let number = shared.config.cores;
-        let core = Rc::new(Core::<R>::new(shared, number));
+        let core = Rc::new(Core::<R>::new(shared, lanes, number));
         health::probe_all(&core).await;
         recover::interrupted_changes(&core, interrupted).await;
         let probing = Rc::clone(&core);

@@ -83,7 +83,7 @@ pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
     }
     let primary_key = primary_key(&body)?;
     let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
-    let record = lanes::submit(&core.shared, &uid, task, Action::CreateIndex { primary_key }).await?;
+    let record = lanes::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
     Ok(tasks::accepted(&record))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn update<R: Runtime>(
     let body = object(&ingress::json_body(core, request)?, &["primaryKey"])?;
     let primary_key = primary_key(&body)?;
     let task = new_task(uid, TaskKind::IndexUpdate, json!({"primaryKey": primary_key}));
-    let record = lanes::submit(&core.shared, uid, task, Action::UpdateIndex { primary_key }).await?;
+    let record = lanes::submit(core, uid, task, Action::UpdateIndex { primary_key }).await?;
     Ok(tasks::accepted(&record))
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn update<R: Runtime>(
 pub(super) async fn delete<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let task = new_task(uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
-    let record = lanes::submit(&core.shared, uid, task, Action::DeleteIndex).await?;
+    let record = lanes::submit(core, uid, task, Action::DeleteIndex).await?;
     Ok(tasks::accepted(&record))
 }
 

@@ -18,7 +18,6 @@ use crate::{
     config::limits,
     observe::log,
     runtime::Runtime,
-    shared::Shared,
 };
 
 /// Sends changes to the lanes of one core, from any thread.
@@ -44,16 +43,16 @@ pub fn channel() -> (LaneSender, LaneInbox) {
 ///
 /// # Errors
 /// The refusal, or 503 when the lane is full.
-pub(super) async fn submit(
-    shared: &Shared,
+pub(super) async fn submit<R: Runtime>(
+    core: &Core<R>,
     index_uid: &str,
     task: NewTask,
     action: changes::Action,
 ) -> Result<TaskRecord, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let owner = router::shard_of(index_uid, u32::try_from(shared.lanes.len()).unwrap_or(1)) as usize;
+    let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
     let job = Job { index_uid: index_uid.to_owned(), task, action, reply };
-    if shared.lanes[owner].try_send(job).is_err() {
+    if core.lanes[owner].try_send(job).is_err() {
         return Err(ApiError::overloaded("Too many writes are waiting; try again shortly."));
     }
     answer.await.unwrap_or_else(|_| Err(ApiError::new(Code::Internal, "An internal error has occurred.")))

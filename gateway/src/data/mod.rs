@@ -47,6 +47,8 @@ pub struct Core<R: Runtime> {
     pub shared: Arc<Shared>,
     pub pools: NodePools<R>,
     pub metrics: CoreMetrics,
+    /// The lanes of every data core, by core number.
+    lanes: Arc<[lanes::LaneSender]>,
     /// Which slot of the process-wide counters is this core's.
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
@@ -56,10 +58,11 @@ pub struct Core<R: Runtime> {
 impl<R: Runtime> Core<R> {
     /// A core's state, made on its own thread.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, number: usize) -> Self {
+    pub fn new(shared: Arc<Shared>, lanes: Arc<[lanes::LaneSender]>, number: usize) -> Self {
         Self {
             pools: NodePools::new(&shared),
             metrics: CoreMetrics::new(),
+            lanes,
             number,
             rotation: Cell::new(0),
             shared,
@@ -97,6 +100,7 @@ pub fn start_core<R: Runtime>(
     cpu: Option<usize>,
     address: SocketAddr,
     shared: Arc<Shared>,
+    lanes: Arc<[lanes::LaneSender]>,
     lane_inbox: lanes::LaneInbox,
 ) -> Result<JoinHandle<()>, StartError> {
     R::start(format!("core-{number}"), cpu, move || async move {
@@ -110,7 +114,7 @@ pub fn start_core<R: Runtime>(
                 std::process::exit(2);
             }
         };
-        let core = Rc::new(Core::<R>::new(shared, number));
+        let core = Rc::new(Core::<R>::new(shared, lanes, number));
         R::spawn(lanes::run(Rc::clone(&core), lane_inbox));
         accept_loop(core, listener).await;
     })

@@ -74,7 +74,7 @@ async fn submit<R: Runtime>(core: &Core<R>, uid: &str, change: SettingsChange) -
     ingress::check_index_uid(uid)?;
     change.check()?;
     let task = indexes::new_task(uid, TaskKind::SettingsUpdate, change.details());
-    let record = lanes::submit(&core.shared, uid, task, Action::ChangeSettings(change)).await?;
+    let record = lanes::submit(core, uid, task, Action::ChangeSettings(change)).await?;
     Ok(tasks::accepted(&record))
 }
 

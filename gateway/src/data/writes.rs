@@ -67,7 +67,7 @@ pub(super) async fn add<R: Runtime>(
         }
         Err(error) => Action::Fail(error),
     };
-    let record = lanes::submit(&core.shared, uid, task, action).await?;
+    let record = lanes::submit(core, uid, task, action).await?;
     Ok(tasks::accepted(&record))
 }
 
@@ -142,7 +142,7 @@ async fn delete_ids<R: Runtime>(core: &Core<R>, uid: &str, body: &[u8]) -> Resul
             }
         }
     }
-    let record = lanes::submit(&core.shared, uid, task, Action::DeleteDocuments { parts }).await?;
+    let record = lanes::submit(core, uid, task, Action::DeleteDocuments { parts }).await?;
     Ok(tasks::accepted(&record))
 }
 
@@ -196,7 +196,7 @@ async fn on_every_node<R: Runtime>(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let action = Action::OnEveryNode { method, suffix, body };
-    let record = lanes::submit(&core.shared, uid, task, action).await?;
+    let record = lanes::submit(core, uid, task, action).await?;
     Ok(tasks::accepted(&record))
 }
 

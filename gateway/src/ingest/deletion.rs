@@ -4,8 +4,8 @@
 //! (`delete_documents_batch`); an id that no document can have is passed on and deletes nothing.
 
 use super::error::IngestError;
+use super::format::PayloadFormat;
 use super::identifier::compact;
-use super::payload::PayloadFormat;
 use router::{ShardSet, shard_of};
 use serde_json::value::RawValue;
 

@@ -3,7 +3,7 @@
 //! Invariants: everything but `IngestError::Task` is answered at once with status 400; `Task` is answered 202 and
 //! becomes a failed task that indexed nothing.
 
-use super::payload::PayloadFormat;
+use super::format::PayloadFormat;
 
 /// Why a payload is not ingested.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! meilisearch-types).
 
 use super::error::IngestError;
-use super::payload::PayloadFormat;
+use super::format::PayloadFormat;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt;

@@ -11,6 +11,7 @@
 mod csv_rows;
 mod deletion;
 mod error;
+mod format;
 mod identifier;
 mod malformed;
 mod payload;
@@ -20,4 +21,5 @@ mod tests;
 
 pub use deletion::{SplitIds, split_ids};
 pub use error::{DocumentProblem, IngestError};
-pub use payload::{Document, ParseOptions, ParsedPayload, PayloadFormat, parse};
+pub use format::PayloadFormat;
+pub use payload::{Document, ParseOptions, ParsedPayload, parse};

@@ -5,6 +5,7 @@
 
 use super::csv_rows::rows_to_json;
 use super::error::{DocumentProblem, IngestError};
+use super::format::PayloadFormat;
 use super::identifier::Identifier;
 use super::malformed::malformed_json;
 use super::scan::{EqualKeys, Expiry, Found, Scan};
@@ -15,26 +16,7 @@ use router::reserved::{
 };
 use router::{ShardSet, shard_of};
 use serde::de::Error;
-use std::fmt;
 use std::ops::Range;
-
-/// What the client's content type says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PayloadFormat {
-    Json,
-    Ndjson,
-    Csv { delimiter: u8 },
-}
-
-impl fmt::Display for PayloadFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            PayloadFormat::Json => "json",
-            PayloadFormat::Ndjson => "ndjson",
-            PayloadFormat::Csv { .. } => "csv",
-        })
-    }
-}
 
 /// What a payload is checked against.
 #[derive(Clone, Copy, Debug, Default)]
