@@ -298,3 +298,12 @@ fn values_from_a_file_are_checked_as_flags_are() {
     let line = error(&["--config", file.path().to_str().unwrap()]);
     assert_eq!(line, "option shards: \"0\" is not allowed; give a whole number from 1 to 65536");
 }
+
+#[test]
+fn the_shipped_example_is_a_configuration() {
+    let path = format!("{}/../deploy/miroir.toml", env!("CARGO_MANIFEST_DIR"));
+    let Ok(Parsed::Run(config)) = parse(&["--config", &path], |_| None) else {
+        panic!("{path} is refused");
+    };
+    assert_eq!(config.nodes.len(), 3);
+}

@@ -6,7 +6,14 @@
 mod health;
 mod recover;
 
-use std::{future::Future, panic::AssertUnwindSafe, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use store::TaskRecord;
@@ -79,6 +86,9 @@ async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
     let uncovered = crate::admin::uncovered_shards(&core.shared, &snapshot);
     #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
     metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
+    let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+    #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
+    metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);
     if let Ok(tasks) = core.shared.store.unfinished_tasks().await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded registry")]
         metrics::gauge!("miroir_task_registry_unfinished").set(tasks.len() as f64);

@@ -9,6 +9,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::mpsc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -25,6 +26,7 @@ use ::monoio::{
 use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use super::{Runtime, StartError};
+use crate::observe::log;
 
 /// Memory registered with the ring; the default exceeds an ordinary user's memlock limit.
 const IO_MEMORY_BYTES: usize = 64 << 10;
@@ -83,30 +85,34 @@ impl Runtime for Glommio {
         if !super::uring_available() {
             return Err(StartError::NoUring { runtime: Self::NAME });
         }
-        let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(placement)
+        let failed = |reason: String| match reason.contains("MemLockLimit") {
+            true => StartError::LockedMemory { runtime: Self::NAME, reason },
+            false => StartError::Other { runtime: Self::NAME, name: name.clone(), reason },
+        };
+        let (ready, started) = mpsc::channel::<()>();
+        let executor = LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
             .name(&name)
             .io_memory(IO_MEMORY_BYTES)
             .preempt_timer(PREEMPT_TIMER)
-            .spawn(move || async move { main().await })
-            .map_err(|error| {
-                let reason = error.to_string();
-                let low = reason.to_ascii_lowercase().contains("memlock");
-                match low {
-                    true => StartError::LockedMemory { runtime: Self::NAME, reason },
-                    false => StartError::Other { runtime: Self::NAME, name: name.clone(), reason },
-                }
-            })?;
-        // glommio hands out its own join handle: a thin thread turns it into the standard one, and
-        // into a panic of that thread when the executor died.
+            .spawn(move || async move {
+                let _ = ready.send(());
+                main().await;
+            })
+            .map_err(|error| failed(error.to_string()))?;
+        if started.recv().is_err() {
+            // The executor could not be made on its thread; its handle knows why.
+            let reason = executor.join().err().map_or_else(String::new, |error| error.to_string());
+            return Err(failed(reason));
+        }
+        // glommio hands out its own join handle: a thin thread turns it into the standard one.
         std::thread::Builder::new()
             .name(format!("{name}-join"))
             .spawn(move || {
                 if let Err(error) = executor.join() {
-                    std::panic::panic_any(error.to_string());
+                    log::error("executor_failed", &[("reason", &error.to_string())]);
                 }
             })
-            .map_err(|error| StartError::Other { runtime: Self::NAME, name, reason: error.to_string() })
+            .map_err(|error| failed(error.to_string()))
     }
 }
 
