@@ -4,14 +4,13 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use merge::MergeError;
-use router::Leg;
+use router::{Leg, NodeIndex};
 
 use super::{
     Core, ingress, plan,
     pool::NodeRequest,
     scatter::{Scatter, is_refusal},
-    search::{owners, refusal_of_a_node, respond},
+    search::refusal_of_a_node,
 };
 use crate::{
     api::{
@@ -19,10 +18,10 @@ use crate::{
         error::{ApiError, Code},
         query::Query,
     },
-    config::limits,
     h1::{Request, Response},
     runtime::Runtime,
     shared::NodeState,
+    snapshot::{Index, Snapshot},
 };
 
 /// `GET /indexes/{uid}/documents/{id}`.
@@ -83,18 +82,19 @@ pub(super) async fn fetch<R: Runtime>(
         ));
     }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let mut scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
-    let mut body = Vec::new();
-    for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
-        scatter.run().await?;
-        body.clear();
-        match merge::documents(&scatter.bodies(), asked.offset, asked.limit, &mut body) {
-            Ok(_) => return Ok(respond(body, scatter.degraded())),
-            Err(MergeError::Leg { leg, reason }) => scatter.reject(leg, &reason),
-        }
-    }
-    Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
+    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
+        merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ())
+    };
+    scatter.answer(merge).await
+}
+
+/// The nodes that hold the document with this id, in every group.
+fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<NodeIndex> {
+    let shard = router::shard_of(id, index.record.shards);
+    let groups = snapshot.topology.groups().len();
+    (0..groups).flat_map(|group| index.placement.owners(group, shard).iter().copied()).collect()
 }

@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::StatusCode;
+use merge::MergeError;
 use router::{Leg, NodeIndex, ShardSet};
 
 use super::{Core, plan, pool::NodeRequest};
 use crate::{
     api::error::{ApiError, Code},
     config::{UnavailableShardPolicy, limits},
-    h1::NodeAnswer,
+    h1::{NodeAnswer, Response},
     observe::log,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
 
-/// One scatter over an index; `Body` writes the request body for a leg.
+/// One scatter over an index; `Body` writes the request body of a leg.
 pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> {
     core: &'a Core<R>,
     snapshot: &'a Snapshot,
@@ -67,7 +68,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
     ///
     /// # Errors
     /// The refusal of a node, or 503 when shards are unavailable and the policy says `error`.
-    pub(super) async fn run(&mut self) -> Result<(), ApiError> {
+    async fn run(&mut self) -> Result<(), ApiError> {
         while self.missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
             let set = plan::cover(
                 self.core,
@@ -92,27 +93,44 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
         self.check_coverage()
     }
 
-    /// The answers, in leg order.
-    pub(super) fn bodies(&self) -> Vec<&[u8]> {
-        self.answers.iter().map(|(_, body)| body.as_ref()).collect()
+    /// Asks and merges: `merge` gets the answers in leg order, and whether a single one of them covers
+    /// every shard. An answer that cannot be merged is a failed leg: somebody else is asked.
+    ///
+    /// # Errors
+    /// Those of [`Scatter::run`], or 503 when no answers that can be merged are to be had.
+    pub(super) async fn answer(
+        mut self,
+        mut merge: impl FnMut(&[&[u8]], bool, &mut Vec<u8>) -> Result<(), MergeError>,
+    ) -> Result<Response, ApiError> {
+        let mut body = Vec::new();
+        for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
+            self.run().await?;
+            let whole = self.answers.iter().any(|(leg, _)| self.covers_all(leg));
+            let bodies = self.answers.iter().map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
+            body.clear();
+            body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
+            match merge(&bodies, whole, &mut body) {
+                Ok(()) => return Ok(self.respond(body)),
+                Err(MergeError::Leg { leg, reason }) => {
+                    let (leg, _) = self.answers.remove(leg);
+                    self.fail(&leg, &reason);
+                }
+            }
+        }
+        Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
     }
 
-    /// Declares the answer of one leg unusable; [`Scatter::run`] then asks somebody else.
-    pub(super) fn reject(&mut self, leg: usize, reason: &str) {
-        let (leg, _) = self.answers.remove(leg);
-        self.fail(&leg, reason);
+    fn covers_all(&self, leg: &Leg) -> bool {
+        leg.shards.len() == self.index.record.shards
     }
 
-    /// Forgets the answers, so that [`Scatter::run`] asks for every shard again.
-    pub(super) fn restart(&mut self) {
-        self.answers.clear();
-        self.missing = None;
-    }
-
-    /// Value of `X-Miroir-Degraded` when shards are missing from the answer.
-    pub(super) fn degraded(&self) -> Option<String> {
-        let missing = self.missing.as_ref().filter(|missing| !missing.is_empty())?;
-        Some(format!("shards={}", list(missing)))
+    /// An answer with the header that says which shards are missing from it.
+    fn respond(&self, body: Vec<u8>) -> Response {
+        let response = Response::json(StatusCode::OK, body);
+        match self.missing.as_ref().filter(|missing| !missing.is_empty()) {
+            Some(missing) => response.with_header("x-miroir-degraded", format!("shards={}", list(missing))),
+            None => response,
+        }
     }
 
     async fn ask(&mut self, legs: Vec<Leg>, limit: Duration) -> Result<(), ApiError> {

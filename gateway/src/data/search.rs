@@ -4,11 +4,8 @@
 //! that breaks the merge's invariants is a failed leg, never a wrong order in silence; a request
 //! nobody here understands is refused by a node in its own words.
 
-use std::cell::Cell;
-
 use bytes::Bytes;
-use http::StatusCode;
-use merge::{MergeError, SearchSpec};
+use merge::SearchSpec;
 use router::Leg;
 
 use super::{
@@ -22,11 +19,10 @@ use crate::{
         query::Query,
         search::{self, NotUnderstood, SearchRequest},
     },
-    config::limits,
     h1::{Request, Response},
     runtime::Runtime,
     shared::NodeVersion,
-    snapshot::{Index, Snapshot},
+    snapshot::Index,
 };
 
 /// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
@@ -53,42 +49,27 @@ pub(super) async fn search<R: Runtime>(
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
     let target = format!("/indexes/{}/search", index.record.node_uid);
-    // A single leg's order is the answer's order: nothing has to be compared.
-    let one_leg = plan::cover(core, &snapshot, index, None, &[], asked.turn()).legs.len() <= 1;
-    let details = Cell::new(!one_leg || asked.show_ranking_score_details);
+    // A leg that covers everything gives the answer's order: nothing has to be compared.
     let prefixes = [false, true].map(|details| asked.leg_prefix(&index.rules, details));
-    let mut scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
+        let details = leg.shards.len() < index.record.shards;
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(&prefixes[usize::from(details.get())], filter.as_deref()))
+        Bytes::from(asked.leg_body(&prefixes[usize::from(details)], filter.as_deref()))
     });
-    let mut body = Vec::new();
-    for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
-        scatter.run().await?;
-        if scatter.bodies().len() > 1 && !details.get() {
-            // The one leg failed and its shards were spread over several: these need details.
-            details.set(true);
-            scatter.restart();
-            continue;
-        }
-        let bodies = scatter.bodies();
+    let merge = |bodies: &[&[u8]], whole: bool, body: &mut Vec<u8>| {
         let spec = SearchSpec {
             paging: asked.paging,
             show_ranking_score: asked.show_ranking_score,
             show_ranking_score_details: asked.show_ranking_score_details,
-            details_in_legs: details.get(),
+            details_in_legs: !whole || asked.show_ranking_score_details,
             facets: Some(&index.rules.facets),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
             hits_total_max: index.rules.hits_total_max,
             total_clipped: core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE),
         };
-        body.clear();
-        body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
-        match merge::search(&bodies, &spec, &mut body) {
-            Ok(_) => return Ok(respond(body, scatter.degraded())),
-            Err(MergeError::Leg { leg, reason }) => scatter.reject(leg, &reason),
-        }
-    }
-    Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
+        merge::search(bodies, &spec, body).map(|_| ())
+    };
+    scatter.answer(merge).await
 }
 
 /// `POST /indexes/{uid}/facet-search`.
@@ -105,32 +86,16 @@ pub(super) async fn facet_search<R: Runtime>(
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
-    let mut scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
     let facets = &index.rules.facets;
-    let order = facets.order_by_name.get(asked.facet_name.as_str()).copied().unwrap_or(facets.default_order);
-    let mut body = Vec::new();
-    for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
-        scatter.run().await?;
+    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
         let took = milliseconds(R::now().saturating_duration_since(started));
-        body.clear();
-        match merge::facet_search(&scatter.bodies(), order, facets.values_max, took, &mut body) {
-            Ok(()) => return Ok(respond(body, scatter.degraded())),
-            Err(MergeError::Leg { leg, reason }) => scatter.reject(leg, &reason),
-        }
-    }
-    Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
-}
-
-/// An answer with the header that says what is missing from it.
-pub(super) fn respond(body: Vec<u8>, degraded: Option<String>) -> Response {
-    let response = Response::json(StatusCode::OK, body);
-    match degraded {
-        Some(degraded) => response.with_header("x-miroir-degraded", degraded),
-        None => response,
-    }
+        merge::facet_search(bodies, facets.order(&asked.facet_name), facets.values_max, took, body)
+    };
+    scatter.answer(merge).await
 }
 
 /// Gives a request the gateway does not understand to a node, which says what is wrong with it.
@@ -172,11 +137,4 @@ pub(super) async fn refusal_of_a_node<R: Runtime>(
 
 fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The shards a document of an index lives on; used where one document is asked for.
-pub(super) fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<router::NodeIndex> {
-    let shard = router::shard_of(id, index.record.shards);
-    let groups = snapshot.topology.groups().len();
-    (0..groups).flat_map(|group| index.placement.owners(group, shard).iter().copied()).collect()
 }
