@@ -26,6 +26,7 @@ pub struct SearchRequest<'a> {
     pub paging: Paging,
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
+    show_matches_position: bool,
     filter: Option<Cow<'a, str>>,
     attributes_to_retrieve: Option<Vec<String>>,
     attributes_to_highlight: Option<Vec<String>>,
@@ -47,6 +48,7 @@ impl<'a> SearchRequest<'a> {
             paging: Paging::Offset { offset: 0, limit: HITS_DEFAULT },
             show_ranking_score: false,
             show_ranking_score_details: false,
+            show_matches_position: false,
             filter: None,
             attributes_to_retrieve: None,
             attributes_to_highlight: None,
@@ -69,6 +71,10 @@ impl<'a> SearchRequest<'a> {
                     request.copy(&name, &value);
                 }
                 "showRankingScoreDetails" => request.show_ranking_score_details = flag(&value)?,
+                "showMatchesPosition" => {
+                    request.show_matches_position = flag(&value)?;
+                    request.copy(&name, &value);
+                }
                 "filter" => request.filter = Some(filter(raw(&value))?),
                 "attributesToRetrieve" => request.attributes_to_retrieve = Some(names(&value)?),
                 "attributesToHighlight" => request.attributes_to_highlight = Some(names(&value)?),
@@ -134,6 +140,18 @@ impl<'a> SearchRequest<'a> {
         }
         body.push(b'}');
         body
+    }
+
+    /// Takes matches in attributes that are not displayed out of an answer: the nodes display all.
+    pub fn hide_positions(&self, rules: &IndexRules, answer: &mut Vec<u8>) {
+        let (true, Some(displayed)) = (self.show_matches_position, &rules.displayed) else { return };
+        let Ok(mut value) = serde_json::from_slice::<Value>(answer) else { return };
+        for hit in value["hits"].as_array_mut().into_iter().flatten() {
+            if let Some(positions) = hit.get_mut("_matchesPosition").and_then(Value::as_object_mut) {
+                positions.retain(|name, _| displayed.iter().any(|shown| is_below(name, shown)));
+            }
+        }
+        *answer = value.to_string().into_bytes();
     }
 
     /// Nodes display every attribute; what the user's `displayedAttributes` hide is cut here.
@@ -308,16 +326,18 @@ fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
             list.extend(displayed.iter().map(|shown| entry.replacen('*', shown, 1)));
             continue;
         }
-        let below = |child: &str, parent: &str| {
-            child.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        if displayed.iter().any(|shown| below(name, shown)) {
+        if displayed.iter().any(|shown| is_below(name, shown)) {
             list.push(entry.clone());
         } else {
-            list.extend(displayed.iter().filter(|shown| below(shown, name)).cloned());
+            list.extend(displayed.iter().filter(|shown| is_below(shown, name)).cloned());
         }
     }
     list
+}
+
+/// Whether an attribute is another one or a part of it.
+fn is_below(child: &str, parent: &str) -> bool {
+    child.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn member(body: &mut Vec<u8>, quoted_name: &str, value: &str) {
@@ -403,6 +423,23 @@ mod tests {
         check(
             r#"{"attributesToCrop":["*:5"],"attributesToHighlight":["secret"]}"#,
             r#""attributesToRetrieve":["title","a.b"],"attributesToHighlight":[],"attributesToCrop":["title:5","a.b:5"]"#,
+        );
+    }
+
+    #[test]
+    fn matches_in_hidden_attributes_are_taken_out() {
+        let rules = rules(serde_json::json!({"displayedAttributes": ["title", "a.b"]}));
+        let answer =
+            r#"{"hits":[{"title":"x","_matchesPosition":{"title":[],"secret":[],"a.b":[],"a.c":[]}}]}"#;
+        let check = |body: &str, expected: &str| {
+            let mut found = answer.as_bytes().to_vec();
+            SearchRequest::parse(body.as_bytes()).ok().unwrap().hide_positions(&rules, &mut found);
+            assert_eq!(String::from_utf8(found).unwrap(), expected);
+        };
+        check("{}", answer);
+        check(
+            r#"{"showMatchesPosition":true}"#,
+            r#"{"hits":[{"title":"x","_matchesPosition":{"title":[],"a.b":[]}}]}"#,
         );
     }
 

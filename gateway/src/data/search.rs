@@ -67,7 +67,9 @@ pub(super) async fn search<R: Runtime>(
             hits_total_max: index.rules.hits_total_max,
             total_clipped: core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE),
         };
-        merge::search(bodies, &spec, body).map(|_| ())
+        merge::search(bodies, &spec, body)?;
+        asked.hide_positions(&index.rules, body);
+        Ok(())
     };
     scatter.answer(merge).await
 }

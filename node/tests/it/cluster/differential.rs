@@ -27,6 +27,36 @@ fn four_nodes_with_two_copies_answer_as_one() {
     }));
 }
 
+#[test]
+fn what_one_node_hides_a_cluster_hides() {
+    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    for client in [&cluster.client, &single.client] {
+        load_cities(client);
+        let hidden = json!({"displayedAttributes": ["id", "name", "country"]});
+        client.done("PATCH", "/indexes/cities/settings", &hidden);
+        let settings = client.read("/indexes/cities/settings");
+        assert_eq!(settings["displayedAttributes"], json!(["id", "name", "country"]));
+    }
+    // Sorted by a field that is hidden, without ties: the hits must be equal byte for byte.
+    let sort = json!(["population:desc", "name:asc"]);
+    let asked = [
+        json!({"q": "san"}),
+        json!({"q": "new york", "attributesToRetrieve": ["*"]}),
+        json!({"q": "new york", "attributesToRetrieve": ["name", "population"]}),
+        json!({"q": "london", "attributesToRetrieve": ["population"]}),
+        json!({"q": "paris", "attributesToHighlight": ["*"], "showMatchesPosition": true}),
+        json!({"q": "byzance", "attributesToHighlight": ["alternateNames", "name"], "showMatchesPosition": true}),
+        json!({"q": "byzance", "attributesToCrop": ["*:3"], "attributesToRetrieve": ["id"]}),
+        json!({"q": "a", "page": 2, "hitsPerPage": 7}),
+    ];
+    for mut query in asked {
+        query["sort"] = sort.clone();
+        let (expected, found) =
+            (single.client.search("cities", &query), cluster.client.search("cities", &query));
+        assert_eq!(found["hits"], expected["hits"], "{query}");
+    }
+}
+
 fn compare(cluster: &TestCluster) {
     let single = SingleNode::start();
     load_cities(&cluster.client);
