@@ -85,10 +85,7 @@ impl Runtime for Glommio {
         if !super::uring_available() {
             return Err(StartError::NoUring { runtime: Self::NAME });
         }
-        let failed = |reason: String| match reason.contains("MemLockLimit") {
-            true => StartError::LockedMemory { runtime: Self::NAME, reason },
-            false => StartError::Other { runtime: Self::NAME, name: name.clone(), reason },
-        };
+        let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
         let (ready, started) = mpsc::channel::<()>();
         let executor = LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
             .name(&name)

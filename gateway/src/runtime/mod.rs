@@ -87,6 +87,17 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Reads from what was said whether locked memory is what is missing.
+    fn from_reason(runtime: &'static str, name: &str, reason: String) -> Self {
+        // glommio names the limit; from the kernel the rings' own refusal is ENOMEM.
+        match ["MemLockLimit", "os error 12"].iter().any(|mark| reason.contains(mark)) {
+            true => Self::LockedMemory { runtime, reason },
+            false => Self::Other { runtime, name: name.to_owned(), reason },
+        }
+    }
+}
+
 /// The deadline passed before the future was ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;

@@ -69,13 +69,7 @@ impl Runtime for Monoio {
         Running: Future<Output = ()> + 'static,
     {
         let (ready, started) = mpsc::channel::<Result<(), String>>();
-        let failed = |reason: String| {
-            let low = reason.contains("memlock") || reason.contains("os error 12");
-            match low {
-                true => StartError::LockedMemory { runtime: Self::NAME, reason },
-                false => StartError::Other { runtime: Self::NAME, name: name.clone(), reason },
-            }
-        };
+        let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
             if let Some(cpu) = cpu {
                 // A processor taken away since the start only costs the pinning.
