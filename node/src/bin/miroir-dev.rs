@@ -1,6 +1,6 @@
 //! `miroir-dev`: one command, a real cluster on this machine, with something to search in it.
-//! Invariants: it plays every part itself (node, gateway) in child processes; on Ctrl-C, or when it
-//! is killed, nothing is left running, and nothing on disk unless `--data` was given.
+//! Invariants: it plays every part itself (node, gateway) in child processes; however it ends, none
+//! of them is left running; on Ctrl-C and SIGTERM nothing is left on disk unless `--data` was given.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
