@@ -60,7 +60,6 @@ macro_rules! codes {
 
 codes! {
     BadRequest = "bad_request", InvalidRequest, 400;
-    DocumentNotFound = "document_not_found", InvalidRequest, 404;
     FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
     IndexNotFound = "index_not_found", InvalidRequest, 404;
@@ -71,7 +70,6 @@ codes! {
     InvalidApiKey = "invalid_api_key", Auth, 403;
     InvalidContentType = "invalid_content_type", InvalidRequest, 415;
     InvalidDocumentCsvDelimiter = "invalid_document_csv_delimiter", InvalidRequest, 400;
-    InvalidDocumentFields = "invalid_document_fields", InvalidRequest, 400;
     InvalidDocumentId = "invalid_document_id", InvalidRequest, 400;
     InvalidDocumentLimit = "invalid_document_limit", InvalidRequest, 400;
     InvalidDocumentOffset = "invalid_document_offset", InvalidRequest, 400;
@@ -80,9 +78,6 @@ codes! {
     InvalidIndexOffset = "invalid_index_offset", InvalidRequest, 400;
     InvalidIndexPrimaryKey = "invalid_index_primary_key", InvalidRequest, 400;
     InvalidIndexUid = "invalid_index_uid", InvalidRequest, 400;
-    InvalidSettingsDisplayedAttributes = "invalid_settings_displayed_attributes", InvalidRequest, 400;
-    InvalidSettingsFaceting = "invalid_settings_faceting", InvalidRequest, 400;
-    InvalidSettingsFilterableAttributes = "invalid_settings_filterable_attributes", InvalidRequest, 400;
     InvalidTaskAfterEnqueuedAt = "invalid_task_after_enqueued_at", InvalidRequest, 400;
     InvalidTaskAfterFinishedAt = "invalid_task_after_finished_at", InvalidRequest, 400;
     InvalidTaskAfterStartedAt = "invalid_task_after_started_at", InvalidRequest, 400;
@@ -99,7 +94,6 @@ codes! {
     MalformedPayload = "malformed_payload", InvalidRequest, 400;
     MissingAuthorizationHeader = "missing_authorization_header", Auth, 401;
     MissingContentType = "missing_content_type", InvalidRequest, 415;
-    MissingDocumentFilter = "missing_document_filter", InvalidRequest, 400;
     MissingDocumentId = "missing_document_id", InvalidRequest, 400;
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
     MissingPayload = "missing_payload", InvalidRequest, 400;
