@@ -8,20 +8,27 @@
 mod documents;
 mod error;
 mod facets;
+mod federation;
+mod hit;
 mod json;
 mod key;
 mod message;
 mod normalize;
 mod search;
+mod similar;
 mod strip;
+mod weighted;
 
 use ahash::AHashMap;
 
 pub use documents::{documents, strip_document};
 pub use error::MergeError;
 pub use facets::facet_search;
+pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
+pub use hit::ExtraAttribute;
 pub use message::strip_message;
 pub use search::search;
+pub use similar::{SimilarSpec, similar};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

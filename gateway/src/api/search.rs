@@ -7,7 +7,7 @@
 use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
-use merge::Paging;
+use merge::{ExtraAttribute, Paging};
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
@@ -19,7 +19,7 @@ use crate::snapshot::IndexRules;
 pub struct NotUnderstood;
 
 /// Hits per page when the client does not say.
-const HITS_DEFAULT: usize = 20;
+pub(super) const HITS_DEFAULT: usize = 20;
 
 /// What the gateway needs of a search; the rest stays raw.
 pub struct SearchRequest<'a> {
@@ -31,6 +31,8 @@ pub struct SearchRequest<'a> {
     attributes_to_retrieve: Option<Vec<String>>,
     attributes_to_highlight: Option<Vec<String>>,
     attributes_to_crop: Option<Vec<String>>,
+    /// Attributes that only the gateway asks for.
+    extra: Vec<String>,
     /// Members copied to the legs unchanged: quoted names and raw values.
     copied: Vec<(String, Cow<'a, str>)>,
 }
@@ -53,6 +55,7 @@ impl<'a> SearchRequest<'a> {
             attributes_to_retrieve: None,
             attributes_to_highlight: None,
             attributes_to_crop: None,
+            extra: Vec::new(),
             copied: Vec::with_capacity(8),
         };
         let (mut offset, mut limit, mut page, mut hits_per_page) = (None, None, None, None);
@@ -154,6 +157,28 @@ impl<'a> SearchRequest<'a> {
         *answer = value.to_string().into_bytes();
     }
 
+    /// Asks for an attribute whatever the client asked for and the settings hide; gives what is then to
+    /// be cut out of the hits again, if anything.
+    pub fn also_retrieve(&mut self, name: &str, rules: &IndexRules) -> Option<ExtraAttribute> {
+        let named = |asked: &Option<Vec<String>>| match (&rules.displayed, asked) {
+            (None, asked) => asked.clone(),
+            (Some(displayed), None) => Some(displayed.clone()),
+            (Some(displayed), Some(asked)) => Some(shown(asked, displayed)),
+        };
+        let covers = |entry: &String| {
+            let attribute = entry.split_once(':').map_or(entry.as_str(), |(attribute, _)| attribute);
+            attribute == "*" || is_below(name, attribute)
+        };
+        if named(&self.attributes_to_retrieve).is_none_or(|list| list.iter().any(covers)) {
+            return None;
+        }
+        let formatted = [&self.attributes_to_highlight, &self.attributes_to_crop];
+        let in_formatted = formatted.into_iter().filter(|asked| asked.is_some()).filter_map(named);
+        let in_formatted = in_formatted.flatten().any(|entry| covers(&entry));
+        self.extra.push(name.to_owned());
+        Some(ExtraAttribute { name: name.to_owned(), in_formatted })
+    }
+
     /// Nodes display every attribute; what the user's `displayedAttributes` hide is cut here.
     fn push_attributes(&self, body: &mut Vec<u8>, rules: &IndexRules) {
         let lists = [
@@ -167,7 +192,10 @@ impl<'a> SearchRequest<'a> {
                 (Some(displayed), None) => all_by_default.then(|| displayed.clone()),
                 (Some(displayed), Some(asked)) => Some(shown(asked, displayed)),
             };
-            if let Some(list) = list {
+            if let Some(mut list) = list {
+                if all_by_default {
+                    list.extend_from_slice(&self.extra);
+                }
                 member(body, name, &sonic_rs::to_string(&list).unwrap_or_default());
             }
         }
@@ -424,6 +452,34 @@ mod tests {
             r#"{"attributesToCrop":["*:5"],"attributesToHighlight":["secret"]}"#,
             r#""attributesToRetrieve":["title","a.b"],"attributesToHighlight":[],"attributesToCrop":["title:5","a.b:5"]"#,
         );
+    }
+
+    #[test]
+    fn what_only_the_gateway_asks_for_is_named() {
+        let check = |displayed: Value, body: &str, expected: Option<(bool, &str)>| {
+            let rules = rules(serde_json::json!({"displayedAttributes": displayed}));
+            let mut request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
+            let extra = request.also_retrieve("id", &rules);
+            assert_eq!(
+                extra.map(|extra| extra.in_formatted),
+                expected.map(|(formatted, _)| formatted),
+                "{body}"
+            );
+            if let Some((_, asked)) = expected {
+                let prefix = String::from_utf8(request.leg_prefix(&rules, false)).unwrap();
+                assert!(prefix.contains(asked), "{prefix}");
+            }
+        };
+        let all = || serde_json::json!(["*"]);
+        check(all(), "{}", None);
+        check(all(), r#"{"attributesToRetrieve":["a","*"]}"#, None);
+        check(all(), r#"{"attributesToRetrieve":["id"]}"#, None);
+        check(all(), r#"{"attributesToRetrieve":["a"]}"#, Some((false, r#"["a","id"]"#)));
+        let highlighted = r#"{"attributesToRetrieve":["a"],"attributesToHighlight":["*"]}"#;
+        check(all(), highlighted, Some((true, r#"["a","id"]"#)));
+        check(serde_json::json!(["a"]), highlighted, Some((false, r#"["a","id"]"#)));
+        check(serde_json::json!(["a", "id"]), "{}", None);
+        check(serde_json::json!(["a"]), "{}", Some((false, r#"["a","id"]"#)));
     }
 
     #[test]

@@ -38,11 +38,7 @@ pub(super) async fn get<R: Runtime>(
         target.push('?');
         target.push_str(query);
     }
-    let mut nodes = owners(&snapshot, index, id);
-    let turn = core.turn() % nodes.len().max(1);
-    nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
-    for node in nodes {
+    for node in owners_in_turn(core, &snapshot, index, id) {
         match core.pools.ask(node, NodeRequest::get(&target), core.shared.config.node_timeout).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 let mut body = Vec::with_capacity(answer.body.len());
@@ -90,6 +86,20 @@ pub(super) async fn fetch<R: Runtime>(
         merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ())
     };
     scatter.answer(merge).await
+}
+
+/// The owners of a document in the order to ask them: in turn, those known to be down last.
+pub(super) fn owners_in_turn<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    id: &str,
+) -> Vec<NodeIndex> {
+    let mut nodes = owners(snapshot, index, id);
+    let turn = core.turn() % nodes.len().max(1);
+    nodes.rotate_left(turn);
+    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    nodes
 }
 
 /// The nodes that hold the document with this id, in every group.

@@ -41,6 +41,8 @@ pub(super) enum Route<'a> {
         index: &'a str,
     },
     FacetSearch(&'a str),
+    MultiSearch,
+    Similar(&'a str),
     Settings(&'a str),
     ChangeSettings(&'a str),
     Setting {
@@ -79,7 +81,6 @@ const UNSERVED: &[&str] = &[
     "keys",
     "logs",
     "metrics",
-    "multi-search",
     "network",
     "render-template",
     "snapshots",
@@ -108,6 +109,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
     match &parts[..count] {
         ["health"] => only(method, Method::GET, Route::Health),
         ["version"] => only(method, Method::GET, Route::Version),
+        ["multi-search"] => only(method, Method::POST, Route::MultiSearch),
         ["stats"] => only(method, Method::GET, Route::Stats),
         ["tasks"] if *method == Method::DELETE => Ok(Route::Unserved),
         ["tasks"] => only(method, Method::GET, Route::Tasks),
@@ -140,7 +142,7 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
         [index, "stats"] => only(method, Method::GET, Route::IndexStats(index)),
         [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
         [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
-        [_, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Unserved),
+        [index, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Similar(index)),
         [_, "fields" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
         [_, "search" | "similar" | "fields" | "compact"] => Err(NoRoute::UnknownMethod),
         [index, "documents"] => match *method {
@@ -215,6 +217,8 @@ impl Route<'_> {
             Self::EditDocuments(_) => "/indexes/{uid}/documents/edit",
             Self::Search { .. } => "/indexes/{uid}/search",
             Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
+            Self::MultiSearch => "/multi-search",
+            Self::Similar(_) => "/indexes/{uid}/similar",
             Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
             Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
             Self::Tasks => "/tasks",
@@ -258,7 +262,10 @@ mod tests {
             Ok(Route::ChangeSetting { index: "m", name: "typo-tolerance" }),
         );
         check("GET", "/indexes/m/settings/nope", Err(NoRoute::UnknownPath));
-        check("POST", "/multi-search", Ok(Route::Unserved));
+        check("POST", "/multi-search", Ok(Route::MultiSearch));
+        check("GET", "/indexes/m/similar", Ok(Route::Similar("m")));
+        check("GET", "/multi-search", Err(NoRoute::UnknownMethod));
+        check("POST", "/dumps", Ok(Route::Unserved));
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
         check("GET", "/tasks/12", Ok(Route::Task("12")));
         check("GET", "/_miroir/ready", Ok(Route::Ready));

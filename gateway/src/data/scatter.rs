@@ -4,7 +4,10 @@
 //! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node, so
 //! that ties break the same way on every page.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -21,6 +24,9 @@ use crate::{
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
+
+/// The header that names missing shards.
+const DEGRADED: &str = "x-miroir-degraded";
 
 /// One scatter over an index; `Body` writes the request body of a leg.
 pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> {
@@ -128,7 +134,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
     fn respond(&self, body: Vec<u8>) -> Response {
         let response = Response::json(StatusCode::OK, body);
         match self.missing.as_ref().filter(|missing| !missing.is_empty()) {
-            Some(missing) => response.with_header("x-miroir-degraded", format!("shards={}", list(missing))),
+            Some(missing) => response.with_header(DEGRADED, format!("shards={}", list(missing))),
             None => response,
         }
     }
@@ -197,4 +203,40 @@ pub(super) fn is_refusal(answer: &NodeAnswer) -> bool {
 
 fn list(shards: &ShardSet) -> String {
     shards.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// An answer made of several scatters, with the shards that are missing from any of them.
+pub(super) fn with_missing_shards<'a>(
+    response: Response,
+    parts: impl IntoIterator<Item = &'a Response>,
+) -> Response {
+    let headers = parts.into_iter().flat_map(|part| &part.headers).filter(|(name, _)| *name == DEGRADED);
+    let lists = headers.filter_map(|(_, value)| value.strip_prefix("shards="));
+    let shards = lists.flat_map(|list| list.split(',')).filter_map(|shard| shard.parse::<u32>().ok());
+    let shards = shards.collect::<BTreeSet<_>>();
+    if shards.is_empty() {
+        return response;
+    }
+    let list = shards.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    response.with_header(DEGRADED, format!("shards={list}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_shards_of_all_parts_are_named() {
+        let part = |list: Option<&str>| {
+            let response = Response::json(StatusCode::OK, "{}");
+            match list {
+                Some(list) => response.with_header(DEGRADED, format!("shards={list}")),
+                None => response,
+            }
+        };
+        let headers = |parts: &[Response]| with_missing_shards(part(None), parts).headers;
+        assert!(headers(&[part(None), part(None)]).is_empty());
+        let expected = vec![(DEGRADED, "shards=2,3,10".to_owned())];
+        assert_eq!(headers(&[part(Some("3,10")), part(None), part(Some("2,3"))]), expected);
+    }
 }

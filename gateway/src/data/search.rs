@@ -22,7 +22,7 @@ use crate::{
     h1::{Request, Response},
     runtime::Runtime,
     shared::NodeVersion,
-    snapshot::Index,
+    snapshot::{Index, Snapshot},
 };
 
 /// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
@@ -35,7 +35,6 @@ pub(super) async fn search<R: Runtime>(
     request: &Request,
     uid: &str,
 ) -> Result<Response, ApiError> {
-    let started = R::now();
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == http::Method::POST {
@@ -48,10 +47,24 @@ pub(super) async fn search<R: Runtime>(
     let Ok(asked) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
+    answer(core, &snapshot, index, &asked).await
+}
+
+/// Plans, scatters and merges a search that was read.
+///
+/// # Errors
+/// A node's refusal, or that of the coverage policy.
+pub(super) async fn answer<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+) -> Result<Response, ApiError> {
+    let started = R::now();
     let target = format!("/indexes/{}/search", index.record.node_uid);
     // A leg that covers everything gives the answer's order: nothing has to be compared.
     let prefixes = [false, true].map(|details| asked.leg_prefix(&index.rules, details));
-    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg| {
         let details = leg.shards.len() < index.record.shards;
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(&prefixes[usize::from(details)], filter.as_deref()))
@@ -112,31 +125,41 @@ pub(super) async fn refusal_of_a_node<R: Runtime>(
         target.push('?');
         target.push_str(query);
     }
+    // A request the gateway cannot read but a node can must not be answered by one node.
+    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+    refusal_at(core, request, &target).await.unwrap_or_else(not_understood)
+}
+
+/// What nodes say against a request; `None` when one would serve it.
+pub(super) async fn refusal_at<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    target: &str,
+) -> Option<ApiError> {
     let body = match ingress::decoded_body(core, request) {
         Ok(body) => body,
-        Err(error) => return error,
+        Err(error) => return Some(error),
     };
     for node in plan::every_node(&core.shared.snapshot().topology) {
         let content_type = (request.method != http::Method::GET).then_some("application/json");
         let request = NodeRequest {
             method: request.method.clone(),
-            target: &target,
+            target,
             content_type,
             body: body.clone(),
             repeatable: true,
         };
         match core.pools.ask(node, request, core.shared.config.node_timeout).await {
-            Ok(answer) if is_refusal(&answer) => return ApiError::from_node(answer.status, &answer.body),
-            // A request the gateway cannot read but a node can must not be answered by one node.
-            Ok(answer) if answer.status.is_success() => {
-                return ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+            Ok(answer) if is_refusal(&answer) => {
+                return Some(ApiError::from_node(answer.status, &answer.body));
             }
+            Ok(answer) if answer.status.is_success() => return None,
             Ok(_) | Err(_) => {}
         }
     }
-    ApiError::new(Code::MiroirShardUnavailable, "No node is available.")
+    Some(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
 }
 
-fn milliseconds(duration: std::time::Duration) -> u64 {
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

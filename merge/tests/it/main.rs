@@ -6,6 +6,7 @@
 
 mod documents;
 mod facets;
+mod federation;
 mod malformed;
 mod model;
 mod ranking;

@@ -5,10 +5,12 @@
 mod bad_input;
 mod crash;
 mod differential;
+mod multi_search;
 mod panics;
 mod replicas;
 mod reserved;
 mod sdk;
+mod similar;
 mod startup;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,88 @@
+//! Several searches in one request: what one node answers, a cluster answers.
+//! Invariant: queries end in sorts without ties, so that hits compare byte for byte.
+
+use serde_json::{Value, json};
+
+use super::{SingleNode, TestCluster, load_cities};
+use crate::client::Client;
+
+#[test]
+fn queries_are_answered_apart_as_by_one_node() {
+    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    both(&single, &cluster, load_cities);
+    both(&single, &cluster, load_films);
+    let sort = json!(["population:desc", "name:asc"]);
+    let queries = json!({"queries": [
+        {"indexUid": "cities", "q": "san", "sort": sort, "limit": 5, "facets": ["country"]},
+        {"indexUid": "films", "sort": ["year:asc"], "showRankingScore": true},
+        {"indexUid": "cities", "q": "paris", "sort": sort, "page": 2, "hitsPerPage": 2},
+        {"indexUid": "cities", "q": null, "filter": "country = Japan", "sort": sort, "offset": 3, "limit": 4},
+    ]});
+    same(&single, &cluster, &queries);
+    same(&single, &cluster, &json!({"queries": []}));
+    let refused = [
+        json!({"queries": [{"indexUid": "cities"}, {"indexUid": "nope"}, {"indexUid": "cities", "filter": "x = 1"}]}),
+        json!({"queries": [{"indexUid": "cities"}, {"indexUid": "cities", "filter": "nope = 1"}, {"indexUid": "nope"}]}),
+        json!({"queries": [{"indexUid": "cities", "q": 7}]}),
+        json!({"queries": [{"indexUid": "cities", "limit": "a"}]}),
+        json!({"queries": [{"indexUid": "a b"}]}),
+        json!({"queries": [{"q": "x"}]}),
+        json!({"queries": [{"indexUid": "cities", "federationOptions": {"weight": 1.0}}]}),
+        json!({"queries": [{"indexUid": "cities", "nope": 1}]}),
+        json!({"nope": 1}),
+        json!([]),
+    ];
+    for request in refused {
+        refuses(&single, &cluster, &request);
+    }
+    let many = json!({"queries": vec![json!({"indexUid": "films"}); 101]});
+    let (status, answer) = cluster.client.call("POST", "/multi-search", &many);
+    assert_eq!((status, &answer["code"]), (400, &json!("bad_request")));
+    assert_eq!(cluster.client.get("/multi-search").0, 405);
+}
+
+/// Films with an order of their own and some words of the cities.
+fn load_films(client: &Client) {
+    let titles =
+        ["Paris, Texas", "San Andreas", "The Third Man", "London Has Fallen", "An American in Paris"];
+    let films = titles.iter().enumerate().map(|(place, title)| {
+        json!({"film": place, "title": title, "year": 1950 + place, "country": "Japan", "rank": place % 2})
+    });
+    client.done("POST", "/indexes", &json!({"uid": "films", "primaryKey": "film"}));
+    let settings =
+        json!({"sortableAttributes": ["year"], "filterableAttributes": ["country", "rank", "year"]});
+    client.done("PATCH", "/indexes/films/settings", &settings);
+    client.done("POST", "/indexes/films/documents", &films.collect());
+}
+
+fn both(single: &SingleNode, cluster: &TestCluster, act: impl Fn(&Client)) {
+    act(&single.client);
+    act(&cluster.client);
+}
+
+/// Both answer alike, but for the time it took and the request's own id.
+fn same(single: &SingleNode, cluster: &TestCluster, request: &Value) {
+    let ask = |client: &Client| without_times(client.post("/multi-search", request));
+    assert_eq!(ask(&cluster.client), ask(&single.client), "{request}");
+}
+
+fn refuses(single: &SingleNode, cluster: &TestCluster, request: &Value) {
+    let expected = single.client.call("POST", "/multi-search", request);
+    assert!((400..500).contains(&expected.0), "{request}: {}", expected.1);
+    assert_eq!(cluster.client.call("POST", "/multi-search", request), expected, "{request}");
+}
+
+fn without_times(mut answer: Value) -> Value {
+    let Some(results) = answer.get_mut("results").and_then(Value::as_array_mut) else {
+        return without(answer);
+    };
+    results.iter_mut().for_each(|result| *result = without(result.take()));
+    answer
+}
+
+fn without(mut answer: Value) -> Value {
+    for member in ["processingTimeMs", "requestUid"] {
+        answer.as_object_mut().unwrap().remove(member);
+    }
+    answer
+}
