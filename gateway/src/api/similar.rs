@@ -11,6 +11,7 @@ use super::{
     query::Query,
     search::{HITS_DEFAULT, NotUnderstood},
 };
+use crate::snapshot::IndexRules;
 
 /// What the gateway needs of `POST /indexes/{uid}/similar`.
 pub struct SimilarRequest {
@@ -78,7 +79,10 @@ impl SimilarRequest {
 
     /// The body of a search for what is near `vector` (raw JSON), the document itself included.
     #[must_use]
-    pub fn search_body(&self, vector: &str) -> String {
+    pub fn search_body(&self, vector: &str, rules: &IndexRules) -> String {
+        // Vectors are shown where the settings show them: nodes display everything.
+        let hides_vectors =
+            rules.displayed.as_ref().is_some_and(|names| names.iter().all(|name| name != "_vectors"));
         let embedder = sonic_rs::to_string(&self.embedder).unwrap_or_default();
         let limit = self.offset.saturating_add(self.limit).saturating_add(1);
         let mut body = format!(
@@ -87,6 +91,7 @@ impl SimilarRequest {
         );
         let filter = self.filter.iter().map(|filter| ("filter", filter.as_str()));
         let copied = self.copied.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let copied = copied.filter(|(name, _)| !hides_vectors || *name != "retrieveVectors");
         for (name, value) in copied.chain(filter) {
             body.push_str(&format!(",\"{name}\":{value}"));
         }
@@ -165,8 +170,10 @@ mod tests {
         );
         let request = request.unwrap();
         assert_eq!((request.id.as_str(), request.offset, request.limit), ("7", 1, 2));
+        let body = |settings: Value| request.search_body("[1,2]", &IndexRules::from_settings(&settings));
+        assert!(!body(json!({"displayedAttributes": ["id"]})).contains("retrieveVectors"));
         assert_eq!(
-            request.search_body("[1,2]"),
+            body(Value::Null),
             r#"{"vector":[1,2],"hybrid":{"embedder":"e","semanticRatio":1.0},"limit":4,"showRankingScore":true,"showRankingScoreDetails":true,"distinct":"_miroir_shard.none","retrieveVectors":true,"filter":"a = 1"}"#
         );
     }

@@ -157,7 +157,7 @@ impl<R: Runtime> Similar<'_, R> {
 
     /// What is near one vector on every shard, the document itself included.
     async fn near(&self, vector: &str, primary_key: &str) -> Result<Near, ApiError> {
-        let body = self.asked.search_body(vector);
+        let body = self.asked.search_body(vector, &self.index.rules);
         let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
         let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
         // A similar search is cut by nothing but its own limit.

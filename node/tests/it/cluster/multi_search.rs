@@ -41,6 +41,81 @@ fn queries_are_answered_apart_as_by_one_node() {
     assert_eq!(cluster.client.get("/multi-search").0, 405);
 }
 
+#[test]
+fn a_federation_is_that_of_one_node() {
+    let single = SingleNode::start();
+    federated(&single, &TestCluster::start(|_| {}));
+}
+
+#[test]
+fn a_federation_is_that_of_one_node_with_two_copies() {
+    let single = SingleNode::start();
+    federated(&single, &TestCluster::start(|options| options.replication_factor = 2));
+}
+
+fn federated(single: &SingleNode, cluster: &TestCluster) {
+    both(single, cluster, load_cities);
+    both(single, cluster, load_films);
+    let sort = json!(["population:desc", "name:asc"]);
+    let two = json!([
+        {"indexUid": "cities", "q": "san", "sort": sort, "filter": "population > 500000", "showRankingScore": true},
+        {"indexUid": "cities", "q": "santa maria", "sort": sort, "filter": "population > 200000",
+         "federationOptions": {"weight": 0.9}, "attributesToRetrieve": ["name"], "attributesToHighlight": ["name"]},
+    ]);
+    let many = json!([
+        {"indexUid": "cities", "q": "paris", "sort": sort, "attributesToRetrieve": ["name", "country"]},
+        {"indexUid": "films", "q": "paris", "sort": ["year:asc"], "federationOptions": {"weight": 1.5}},
+        {"indexUid": "cities", "q": "london", "sort": sort, "filter": "country != Canada", "federationOptions": {"weight": 0.5}},
+        {"indexUid": "films", "q": "san", "sort": ["year:asc"]},
+    ]);
+    let placeholders = json!([
+        {"indexUid": "cities", "sort": sort, "filter": "country = Japan"},
+        {"indexUid": "cities", "sort": sort, "filter": "country = India", "federationOptions": {"weight": 0.1}},
+    ]);
+    let facets = json!({"cities": ["country", "population"], "films": ["country", "year"]});
+    for queries in [&two, &many, &placeholders] {
+        for federation in [
+            json!({}),
+            json!({"limit": 7}),
+            json!({"offset": 3, "limit": 4}),
+            json!({"limit": 0, "facetsByIndex": {"cities": ["country"]}}),
+        ] {
+            same(single, cluster, &json!({"federation": federation, "queries": queries}));
+        }
+    }
+    for federation in [
+        json!({"facetsByIndex": facets}),
+        json!({"facetsByIndex": facets, "mergeFacets": {"maxValuesPerFacet": 3}}),
+        json!({"facetsByIndex": facets, "mergeFacets": {}}),
+    ] {
+        same(single, cluster, &json!({"federation": federation, "queries": many}));
+    }
+    same(single, cluster, &json!({"federation": {}, "queries": []}));
+    federations_refused_alike(single, cluster);
+}
+
+fn federations_refused_alike(single: &SingleNode, cluster: &TestCluster) {
+    let asked = [
+        (json!({}), json!([{"indexUid": "cities"}, {"indexUid": "nope"}])),
+        (json!({}), json!([{"indexUid": "cities", "limit": 3}])),
+        (json!({}), json!([{"indexUid": "cities", "facets": ["country"]}])),
+        (
+            json!({}),
+            json!([{"indexUid": "films", "filter": "nope = 1"}, {"indexUid": "cities", "filter": "nope = 2"}]),
+        ),
+        (json!({}), json!([{"indexUid": "cities", "federationOptions": {"weight": -1.0}}])),
+        (json!({}), json!([{"indexUid": "cities", "federationOptions": {"nope": 1}}])),
+        (json!({"nope": 1}), json!([{"indexUid": "cities"}])),
+        (json!({"limit": -1}), json!([{"indexUid": "cities"}])),
+        (json!({"facetsByIndex": {"cities": ["nope"]}}), json!([{"indexUid": "cities"}])),
+        (json!({"facetsByIndex": {"cities": 7}}), json!([{"indexUid": "cities"}])),
+        (json!({"mergeFacets": 7}), json!([{"indexUid": "cities"}])),
+    ];
+    for (federation, queries) in asked {
+        refuses(single, cluster, &json!({"federation": federation, "queries": queries}));
+    }
+}
+
 /// Films with an order of their own and some words of the cities.
 fn load_films(client: &Client) {
     let titles =

@@ -1,5 +1,6 @@
 //! Neighbours of a document: found by one node and by a cluster alike, refused alike.
-//! Invariant: vectors come from a seed and are so different that no two neighbours are equally near.
+//! Invariants: vectors come from a seed and are so different that no two neighbours are equally near; they have
+//! more dimensions than there are documents, so that a node looks at all of them and misses none.
 
 use serde_json::{Value, json};
 
@@ -7,6 +8,7 @@ use super::{SingleNode, TestCluster};
 use crate::client::Client;
 
 const SEED: u64 = 0x5eed_51a1;
+const DIMENSIONS: usize = 80;
 
 #[test]
 fn neighbours_are_those_of_one_node() {
@@ -33,7 +35,7 @@ fn compare(single: &SingleNode, cluster: &TestCluster) {
         json!({"id": 6, "filter": "color = red", "showRankingScore": true}),
         json!({"id": 8, "attributesToRetrieve": ["color"], "limit": 4}),
         json!({"id": 9, "attributesToRetrieve": ["hidden"], "retrieveVectors": true, "limit": 2}),
-        json!({"id": 10, "rankingScoreThreshold": 0.8}),
+        json!({"id": 10, "rankingScoreThreshold": 0.55}),
         json!({"id": 11, "rankingScoreThreshold": 0.01, "limit": 5}),
         json!({"id": 12, "limit": 0}),
         // It has no vector, and so no neighbours.
@@ -82,10 +84,10 @@ fn refused_alike(single: &SingleNode, cluster: &TestCluster) {
     assert_eq!(wrong(&cluster.client), wrong(&single.client));
 }
 
-/// Points in a space of few dimensions, the last ones without a place; equal names are distinct in searches.
+/// Points in a space of many dimensions, the last ones without a place; equal names are distinct in searches.
 fn load_points(client: &Client) {
     let settings = json!({
-        "embedders": {"own": {"source": "userProvided", "dimensions": 6}},
+        "embedders": {"own": {"source": "userProvided", "dimensions": DIMENSIONS}},
         "filterableAttributes": ["color", "name"],
         "displayedAttributes": ["id", "color", "name"],
         "distinctAttribute": "name",
@@ -94,7 +96,7 @@ fn load_points(client: &Client) {
     client.done("PATCH", "/indexes/points/settings", &settings);
     let mut random = fastrand::Rng::with_seed(SEED);
     let points = (0..64).map(|id| {
-        let place = (0..6).map(|_| random.f32() * 2.0 - 1.0).collect::<Vec<_>>();
+        let place = (0..DIMENSIONS).map(|_| random.f32() * 2.0 - 1.0).collect::<Vec<_>>();
         let vectors = if id < 60 { json!({"own": place}) } else { json!({"own": null}) };
         let color = ["red", "green", "blue"][id % 3];
         json!({"id": id, "color": color, "name": format!("n{}", id % 5), "hidden": id, "_vectors": vectors})
