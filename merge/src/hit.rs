@@ -55,6 +55,18 @@ pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
     object.close();
 }
 
+/// Appends the object `text` without the fields at `paths`.
+pub(crate) fn without(text: &str, paths: &[&str], out: &mut Vec<u8>) {
+    if paths.is_empty() {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let mut object = Object::open(out);
+    for member in Members::of(text).into_iter().flatten() {
+        cut_or_keep(&mut object, member.key, member.value, paths);
+    }
+    object.close();
+}
+
 /// The raw value of the field that `path` names.
 pub(crate) fn field<'a>(text: &'a str, path: &str) -> Option<&'a str> {
     Members::of(text)?.find_map(|member| match below(&unescape(member.key), path)? {

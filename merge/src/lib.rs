@@ -5,6 +5,7 @@
 //! - On an error nothing is left in the caller's buffer.
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
+mod document_order;
 mod documents;
 mod error;
 mod facets;
@@ -21,6 +22,7 @@ mod weighted;
 
 use ahash::AHashMap;
 
+pub use document_order::{SortField, sorted_documents};
 pub use documents::{documents, strip_document};
 pub use error::MergeError;
 pub use facets::facet_search;

@@ -309,7 +309,7 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
 }
 
 /// Splits at commas, but not inside `_geoPoint(…)`.
-fn split_sort(text: &str) -> Vec<&str> {
+pub(super) fn split_sort(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
     for (position, byte) in text.bytes().enumerate() {
         match byte {
@@ -364,7 +364,7 @@ fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
 }
 
 /// Whether an attribute is another one or a part of it.
-fn is_below(child: &str, parent: &str) -> bool {
+pub(super) fn is_below(child: &str, parent: &str) -> bool {
     child.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -397,7 +397,7 @@ fn filter(raw: Cow<'_, str>) -> Result<Cow<'_, str>, NotUnderstood> {
     if raw.starts_with('"') || raw.starts_with('[') { Ok(raw) } else { Err(NotUnderstood) }
 }
 
-fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood> {
+pub(super) fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood> {
     sonic_rs::from_str(value.as_raw_str()).map_err(|_| NotUnderstood)
 }
 

@@ -7,10 +7,10 @@ use http::{Method, StatusCode};
 use router::{Leg, NodeIndex};
 
 use super::{
-    Core, ingress, plan,
+    Core, ingress,
     pool::NodeRequest,
     scatter::{Scatter, is_refusal},
-    search::refusal_of_a_node,
+    search::{node_target, refusal_at, refusal_of_a_node},
 };
 use crate::{
     api::{
@@ -33,11 +33,7 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let mut target = format!("/indexes/{}/documents/{id}", index.record.node_uid);
-    if let Some(query) = request.uri.query() {
-        target.push('?');
-        target.push_str(query);
-    }
+    let target = node_target(request, index, &format!("/documents/{id}"));
     for node in owners_in_turn(core, &snapshot, index, id) {
         match core.pools.ask(node, NodeRequest::get(&target), core.shared.config.node_timeout).await {
             Ok(answer) if answer.status == StatusCode::OK => {
@@ -68,24 +64,31 @@ pub(super) async fn fetch<R: Runtime>(
         true => ingress::json_body(core, request)?,
         false => Bytes::from(fetch_body(&Query::parse(request.uri.query()))?),
     };
+    let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };
     let Ok(asked) = DocumentsRequest::parse(&body) else {
-        return Err(refusal_of_a_node(core, request, index, "/documents/fetch").await);
+        return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
-    if asked.sorted && plan::cover(core, &snapshot, index, None, &[], 0).legs.len() > 1 {
-        return Err(ApiError::new(
-            Code::FeatureNotEnabled,
-            "This gateway does not sort lists of documents yet.",
-        ));
-    }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let extra = asked.extra();
     let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
-    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
-        merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ())
+    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| match asked.sort.as_slice() {
+        [] => merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ()),
+        sort => {
+            let (offset, limit) = (asked.offset, asked.limit);
+            merge::sorted_documents(bodies, sort, &extra, offset, limit, body).map(|_| ())
+        }
     };
-    scatter.answer(merge).await
+    match scatter.answer(merge).await {
+        // A refusal of what a query string says speaks of parameters, not of a body's fields.
+        Err(error) if request.method != Method::POST && error.status().is_client_error() => {
+            let target = node_target(request, index, suffix);
+            Err(refusal_at(core, request, &target).await.unwrap_or(error))
+        }
+        other => other,
+    }
 }
 
 /// The owners of a document in the order to ask them: in turn, those known to be down last.

@@ -120,14 +120,20 @@ pub(super) async fn refusal_of_a_node<R: Runtime>(
     index: &Index,
     suffix: &str,
 ) -> ApiError {
+    let target = node_target(request, index, suffix);
+    // A request the gateway cannot read but a node can must not be answered by one node.
+    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+    refusal_at(core, request, &target).await.unwrap_or_else(not_understood)
+}
+
+/// Where nodes serve a request about an index, its query string included.
+pub(super) fn node_target(request: &Request, index: &Index, suffix: &str) -> String {
     let mut target = format!("/indexes/{}{suffix}", index.record.node_uid);
     if let Some(query) = request.uri.query() {
         target.push('?');
         target.push_str(query);
     }
-    // A request the gateway cannot read but a node can must not be answered by one node.
-    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
-    refusal_at(core, request, &target).await.unwrap_or_else(not_understood)
+    target
 }
 
 /// What nodes say against a request; `None` when one would serve it.

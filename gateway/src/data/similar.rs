@@ -15,7 +15,7 @@ use super::{
     Core, documents, ingress,
     pool::NodeRequest,
     scatter::{self, Scatter, is_refusal},
-    search::{milliseconds, refusal_of_a_node},
+    search::{milliseconds, node_target, refusal_of_a_node},
 };
 use crate::{
     api::{
@@ -86,14 +86,9 @@ struct Near {
 impl<R: Runtime> Similar<'_, R> {
     /// Asks an owner of the document for its vectors, and what it says of the request.
     async fn document(&self, request: &Request) -> Result<Document, ApiError> {
-        let index_path = format!("/indexes/{}", self.index.record.node_uid);
-        let mut similar = format!("{index_path}/similar");
-        if let Some(query) = request.uri.query() {
-            similar.push('?');
-            similar.push_str(query);
-        }
+        let similar = node_target(request, self.index, "/similar");
         let body = ingress::decoded_body(self.core, request)?;
-        let fetch = format!("{index_path}/documents/fetch");
+        let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let id = sonic_rs::to_string(&self.asked.id).unwrap_or_default();
         let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"retrieveVectors\":true}}"));
         let filter = self.asked.filter.as_deref().unwrap_or("null");
