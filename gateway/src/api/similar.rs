@@ -81,8 +81,7 @@ impl SimilarRequest {
     #[must_use]
     pub fn search_body(&self, vector: &str, rules: &IndexRules) -> String {
         // Vectors are shown where the settings show them: nodes display everything.
-        let hides_vectors =
-            rules.displayed.as_ref().is_some_and(|names| names.iter().all(|name| name != "_vectors"));
+        let hides_vectors = !rules.displays("_vectors");
         let embedder = sonic_rs::to_string(&self.embedder).unwrap_or_default();
         let limit = self.offset.saturating_add(self.limit).saturating_add(1);
         let mut body = format!(

@@ -8,6 +8,7 @@ mod changes;
 mod connection;
 mod documents;
 mod federated;
+mod fields;
 mod gather;
 mod indexes;
 mod ingress;

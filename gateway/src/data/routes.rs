@@ -43,6 +43,7 @@ pub(super) enum Route<'a> {
     FacetSearch(&'a str),
     MultiSearch,
     Similar(&'a str),
+    Fields(&'a str),
     Settings(&'a str),
     ChangeSettings(&'a str),
     Setting {
@@ -143,8 +144,9 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
         [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
         [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
         [index, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Similar(index)),
-        [_, "fields" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
-        [_, "search" | "similar" | "fields" | "compact"] => Err(NoRoute::UnknownMethod),
+        [index, "fields"] => only(method, Method::POST, Route::Fields(index)),
+        [_, "compact"] if *method == Method::POST => Ok(Route::Unserved),
+        [_, "search" | "similar" | "compact"] => Err(NoRoute::UnknownMethod),
         [index, "documents"] => match *method {
             Method::GET => Ok(Route::Documents(index)),
             Method::POST => Ok(Route::AddDocuments { index, replace: true }),
@@ -219,6 +221,7 @@ impl Route<'_> {
             Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
             Self::MultiSearch => "/multi-search",
             Self::Similar(_) => "/indexes/{uid}/similar",
+            Self::Fields(_) => "/indexes/{uid}/fields",
             Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
             Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
             Self::Tasks => "/tasks",
@@ -264,6 +267,8 @@ mod tests {
         check("GET", "/indexes/m/settings/nope", Err(NoRoute::UnknownPath));
         check("POST", "/multi-search", Ok(Route::MultiSearch));
         check("GET", "/indexes/m/similar", Ok(Route::Similar("m")));
+        check("POST", "/indexes/m/fields", Ok(Route::Fields("m")));
+        check("GET", "/indexes/m/fields", Err(NoRoute::UnknownMethod));
         check("GET", "/multi-search", Err(NoRoute::UnknownMethod));
         check("POST", "/dumps", Ok(Route::Unserved));
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
