@@ -43,6 +43,32 @@ fn lists_are_those_of_one_node() {
     }
 }
 
+/// Nodes before v1.37 have no such route, and then neither has the cluster.
+#[test]
+fn fields_are_those_of_one_node() {
+    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    for client in [&single.client, &cluster.client] {
+        load_cities(client);
+        client.done(
+            "PATCH",
+            "/indexes/cities/settings",
+            &json!({"displayedAttributes": ["id", "name", "_geo"]}),
+        );
+    }
+    for body in [
+        json!({}),
+        json!({"offset": 2, "limit": 3}),
+        json!({"filter": {"displayed": false}}),
+        json!({"filter": {"displayed": true, "sortable": true}}),
+        json!({"filter": {"attributePatterns": ["*o*"]}}),
+        json!({"filter": {"nope": 1}}),
+        json!({"limit": "a"}),
+    ] {
+        same(&single, &cluster, "POST", "/indexes/cities/fields", &body, true);
+    }
+    same(&single, &cluster, "POST", "/indexes/nope/fields", &json!({}), true);
+}
+
 fn some_ids(client: &Client) -> Vec<Value> {
     let page = client.read("/indexes/cities/documents?offset=700&limit=9&fields=id");
     page["results"].as_array().unwrap().iter().map(|document| document["id"].clone()).collect()

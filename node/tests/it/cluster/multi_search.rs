@@ -3,8 +3,12 @@
 
 use serde_json::{Value, json};
 
+use super::differential::{filter, query_text, vocabulary};
 use super::{SingleNode, TestCluster, load_cities};
 use crate::client::Client;
+
+const SEED: u64 = 0x5eed_fede;
+const FEDERATIONS: usize = 120;
 
 #[test]
 fn queries_are_answered_apart_as_by_one_node() {
@@ -92,6 +96,40 @@ fn federated(single: &SingleNode, cluster: &TestCluster) {
     }
     same(single, cluster, &json!({"federation": {}, "queries": []}));
     federations_refused_alike(single, cluster);
+}
+
+/// Federations of random queries; every list ends in a sort without ties.
+#[test]
+fn federations_of_any_queries_are_those_of_one_node() {
+    let (single, cluster) = (SingleNode::start(), TestCluster::start(|_| {}));
+    both(&single, &cluster, load_cities);
+    let words = vocabulary();
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let mut differences = Vec::new();
+    for number in 0..FEDERATIONS {
+        let queries = (0..random.usize(1..5)).map(|_| {
+            let mut query = json!({"indexUid": "cities", "sort": ["population:desc", "name:asc"]});
+            query["q"] = json!(query_text(&mut random, &words));
+            if random.bool() {
+                query["filter"] = filter(&mut random);
+            }
+            if random.bool() {
+                query["federationOptions"] = json!({"weight": f64::from(random.u8(1..9)) / 4.0});
+            }
+            query
+        });
+        let queries = queries.collect::<Vec<_>>();
+        let federation = json!({"offset": random.u8(..4), "limit": random.u8(1..30), "facetsByIndex": {"cities": ["country"]}});
+        let request = json!({"federation": federation, "queries": queries});
+        let ask = |client: &Client| without_times(client.post("/multi-search", &request));
+        let (expected, found) = (ask(&single.client), ask(&cluster.client));
+        if expected != found {
+            differences.push(format!(
+                "{number} of seed {SEED:#x}: {request}\n one node {expected}\n cluster  {found}"
+            ));
+        }
+    }
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
 
 fn federations_refused_alike(single: &SingleNode, cluster: &TestCluster) {
