@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::compare::compare;
-use super::judge::Case;
+use super::compare::{Difference, compare};
+use super::judge::{Case, Judge};
 use super::question::{Answer, Question};
 use super::ranks::{self, Shown};
 use super::runner::Ties;
@@ -43,8 +43,8 @@ pub(super) enum Cause {
 }
 
 impl Cause {
+    /// Those that are looked for one by one; ties are taken out before.
     pub(super) const ALL: &[Self] = &[
-        Self::EqualRanks,
         Self::TypoMaximum,
         Self::FrequencyStrategy,
         Self::EstimatedTotal,
@@ -70,7 +70,7 @@ impl Cause {
     /// Whether the condition holds.
     pub(super) fn explains(self, case: &Case<'_>) -> anyhow::Result<bool> {
         match self {
-            Self::EqualRanks => equal_ranks(case),
+            Self::EqualRanks => Ok(false),
             Self::TypoMaximum => typo_maximum(case),
             Self::FrequencyStrategy => frequency_strategy(case),
             Self::DerivationCap => derivation_cap(case),
@@ -86,21 +86,28 @@ impl Cause {
 fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
     let (expected, found) = case.judge.ask(question, case.uid)?;
     let differences = compare(&expected, &found);
-    if differences.is_empty() {
-        return Ok(true);
-    }
-    let other = Case { question, kinds: &differences, ..*case };
-    equal_ranks(&other)
+    Ok(differences.is_empty() || without_ties(case.judge, question, case.uid, &differences)?.is_empty())
 }
 
-fn equal_ranks(case: &Case<'_>) -> anyhow::Result<bool> {
-    let Some(detailed) = detailed(case.question) else { return Ok(false) };
-    let only_hits = case.kinds.iter().all(|one| one.kind.starts_with("hits") && one.kind != "hits.count");
-    if case.judge.ties == Ties::Strict || !only_hits {
-        return Ok(false);
+/// The differences that are left when documents of equal rank may come in any order; all of them where they may not.
+pub(super) fn without_ties(
+    judge: &Judge<'_>,
+    question: &Question,
+    uid: &str,
+    differences: &[Difference],
+) -> anyhow::Result<Vec<Difference>> {
+    let is_of_hits = |one: &Difference| one.kind.starts_with("hits");
+    let Some(detailed) = detailed(question).filter(|_| judge.ties == Ties::Any) else {
+        return Ok(differences.to_vec());
+    };
+    if !differences.iter().any(is_of_hits) || differences.iter().any(|one| one.kind == "hits.count") {
+        return Ok(differences.to_vec());
     }
-    let (expected, found) = case.judge.ask(&detailed, case.uid)?;
-    Ok(ranks::agree(&expected, &found, shown(case.question), is_later(case.question)))
+    let (expected, found) = judge.ask(&detailed, uid)?;
+    if !ranks::agree(&expected, &found, shown(question), is_later(question)) {
+        return Ok(differences.to_vec());
+    }
+    Ok(differences.iter().filter(|one| !is_of_hits(one)).cloned().collect())
 }
 
 fn typo_maximum(case: &Case<'_>) -> anyhow::Result<bool> {

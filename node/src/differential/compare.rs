@@ -91,11 +91,13 @@ impl Differences {
     }
 
     fn elements(&mut self, place: &str, expected: &[Value], found: &[Value]) {
+        let is_list = matches!(place, "/hits" | "/results" | "/facetHits")
+            || (place.starts_with("/results/") && place.ends_with("/hits"));
         if expected.len() != found.len() {
-            let kind = format!("{}.count", kind(place));
-            self.add(&kind, place, &expected.len().to_string(), &found.len().to_string());
+            let kind = if is_list { format!("{}.count", kind(place)) } else { kind(place) };
+            let count = |list: &[Value]| format!("{} elements", list.len());
+            self.add(&kind, place, &count(expected), &count(found));
         }
-        let is_list = matches!(place, "/hits" | "/results" | "/facetHits") || place.ends_with("/hits");
         if is_list && expected.len() == found.len() && expected != found && same_multiset(expected, found) {
             let at = expected.iter().zip(found).position(|(one, other)| one != other).unwrap_or_default();
             let kind = format!("{}.order", kind(place));
@@ -176,6 +178,7 @@ mod tests {
         check(json!({"hits": [{"a": 1}]}), json!({"hits": [{"a": 1.0}]}), &["hits"]);
         check(json!({"hits": [{"a": 1}, {"a": 2}]}), json!({"hits": [{"a": 2}, {"a": 1}]}), &["hits.order"]);
         check(json!({"hits": [1, 2]}), json!({"hits": [1]}), &["hits.count"]);
+        check(json!({"hits": [{"a": [1]}]}), json!({"hits": [{"a": []}]}), &["hits"]);
         check(
             json!({"hits": [{"_formatted": {"x": "a"}}], "processingTimeMs": 1}),
             json!({"hits": [{"_formatted": {"x": "b"}}], "processingTimeMs": 2}),

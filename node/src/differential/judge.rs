@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::cause::Cause;
+use super::cause::{Cause, without_ties};
 use super::compare::{Difference, compare};
 use super::corpus::Corpus;
 use super::pair::Pair;
@@ -52,6 +52,10 @@ impl<'p> Judge<'p> {
         let differences = compare(&expected, &found);
         if differences.is_empty() {
             return Ok(Verdict::Equal);
+        }
+        let differences = without_ties(self, question, uid, &differences)?;
+        if differences.is_empty() {
+            return Ok(Verdict::Explained(Cause::EqualRanks));
         }
         let case = Case { judge: self, question, uid, kinds: &differences };
         for cause in Cause::ALL {

@@ -116,7 +116,9 @@ fn thing(random: &mut Rng, words: &Words, number: usize) -> Value {
         thing.insert("_geo".into(), place(random));
     }
     match random.u8(..12) {
-        0 => {}
+        0 => {
+            thing.insert("_vectors".into(), json!({"own": null}));
+        }
         1 => {
             thing.insert("_vectors".into(), json!({"own": [vector(random), vector(random)]}));
         }
