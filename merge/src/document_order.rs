@@ -9,11 +9,12 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::error::{Fault, MergeError};
-use crate::hit::{self, ExtraAttribute};
+use crate::hit;
 use crate::json::{Answer, Members, number, string};
 use crate::normalize::normalize;
+use crate::paths::values_at;
 use crate::strip;
-use crate::{Merged, documents};
+use crate::{ExtraFields, Merged, documents};
 
 /// One criterion of a sort.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,14 +68,14 @@ const GEO: &str = "_geo";
 
 /// Appends the joined answer of a documents route that was asked with `sort` to `out`.
 ///
-/// `legs`: as for [`crate::documents`], each in the order of `sort`. `extra`: attributes to cut out again.
+/// `legs`: as for [`crate::documents`], each in the order of `sort`. `extra`: what to cut out again.
 ///
 /// # Errors
 /// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
 pub fn sorted_documents(
     legs: &[&[u8]],
     sort: &[SortField],
-    extra: &[ExtraAttribute],
+    extra: Option<&ExtraFields<'_>>,
     offset: usize,
     limit: usize,
     out: &mut Vec<u8>,
@@ -90,7 +91,7 @@ pub fn sorted_documents(
 fn join(
     legs: &[&[u8]],
     sort: &[SortField],
-    extra: &[ExtraAttribute],
+    extra: Option<&ExtraFields<'_>>,
     offset: usize,
     limit: usize,
     out: &mut Vec<u8>,
@@ -110,7 +111,6 @@ fn join(
         runs.push(run);
     }
     out.extend_from_slice(b"{\"results\":[");
-    let paths = extra.iter().map(|attribute| attribute.name.as_str()).collect::<Vec<_>>();
     let mut hits = 0;
     let mut stripped = Vec::new();
     for position in 0..offset.saturating_add(limit) {
@@ -121,9 +121,15 @@ fn join(
             if hits > 0 {
                 out.push(b',');
             }
-            stripped.clear();
-            strip::members(text, &mut stripped);
-            hit::without(&String::from_utf8_lossy(&stripped), &paths, out);
+            match extra {
+                None => strip::members(text, out),
+                Some(extra) => {
+                    stripped.clear();
+                    strip::members(text, &mut stripped);
+                    let text = String::from_utf8_lossy(&stripped);
+                    hit::select_below(&text, &extra.members, &extra.retrieved, out);
+                }
+            }
             hits += 1;
         }
         runs[best].advance(sort).map_err(|fault| fault.at(best))?;
@@ -189,7 +195,7 @@ impl<'a> Key<'a> {
             }
             By::Field(path) => {
                 let mut best = Self::Missing;
-                hit::leaves(text, path, &mut |leaf| {
+                values_at(text, path, &mut |leaf| {
                     let key = Self::of_leaf(leaf, field.ascending);
                     if key > best {
                         best = key;

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 use ahash::{AHashMap, AHashSet};
 
+use crate::distinct::Distinct;
 use crate::error::{Fault, MergeError};
 use crate::facets;
-use crate::hit::{self, Edit, ExtraAttribute};
-use crate::json::{Answer, Members, number, shorten, string, unescape, write_string};
-use crate::normalize::normalize;
+use crate::hit::{self, Edit};
+use crate::json::{Answer, Members, number, shorten, unescape, write_string};
 use crate::weighted::{self, Scale, Value};
-use crate::{FacetOrder, FacetRules, Merged, Paging};
+use crate::{ExtraFields, FacetOrder, FacetRules, Merged, Paging};
 
 /// What the client asked of a federated search.
 #[derive(Debug, Clone)]
@@ -53,7 +53,8 @@ pub struct FederatedQuery<'a> {
     pub weight: f64,
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
-    pub extra: &'a [ExtraAttribute],
+    /// What is to be cut out of its hits.
+    pub extra: Option<&'a ExtraFields<'a>>,
 }
 
 /// Appends the merged answer of federated searches without hits, one for each leg of an index: totals are summed,
@@ -155,8 +156,6 @@ struct Hit<'a> {
     score: f64,
     /// The raw primary key, where it is needed.
     identity: Option<&'a str>,
-    /// The values it shares with no other hit.
-    distinct: Vec<Cow<'a, str>>,
 }
 
 fn merge(
@@ -179,8 +178,7 @@ fn merge(
     let mut rejected = 0_u64;
     let of_indexes = lists.into_iter().zip(spec.indexes).map(|(lists, index)| {
         let most = window.end().min(index.hits_total_max);
-        let mut kept =
-            Kept { hits: Heads::of(lists), seen: AHashSet::new(), values: AHashSet::new(), rejected: 0 };
+        let mut kept = Kept::of(lists, spec);
         let hits = kept.by_ref().take(most).collect::<Vec<_>>();
         rejected += kept.rejected;
         hits
@@ -188,12 +186,7 @@ fn merge(
     let of_indexes = of_indexes.collect::<Vec<_>>();
     // A document is known by its key within its index only: that is settled now.
     let strangers = of_indexes.into_iter().map(|hits| hits.into_iter().map(Hit::without_identity).collect());
-    let mut kept = Kept {
-        hits: Heads::of(strangers.collect()),
-        seen: AHashSet::new(),
-        values: AHashSet::new(),
-        rejected: 0,
-    };
+    let mut kept = Kept::of(strangers.collect(), spec);
     let page = kept.by_ref().skip(window.offset).take(window.limit).collect::<Vec<_>>();
     kept.by_ref().for_each(drop);
     rejected += kept.rejected;
@@ -257,26 +250,11 @@ fn read_hits<'a>(
         let identity = primary_key.map(|primary_key| {
             hit::field(text, primary_key).ok_or_else(|| Fault::new("a hit has no primary key"))
         });
-        let mut distinct = Vec::new();
-        if let Some(path) = spec.distinct {
-            hit::leaves(text, path, &mut |leaf| distinct.extend(facet_value(leaf)));
-        }
         let values = weighted::values(details, score, query.weight, &scale)?;
         let identity = identity.transpose()?;
-        Ok(Hit { text, query: position, values, score: score * query.weight, identity, distinct })
+        Ok(Hit { text, query: position, values, score: score * query.weight, identity })
     });
     read.collect()
-}
-
-/// A value as facets know it: strings, and booleans as such, normalized; numbers as written.
-fn facet_value(raw: &str) -> Option<Cow<'_, str>> {
-    match raw.as_bytes().first() {
-        Some(b'n' | b'{' | b'[') | None => None,
-        // A quote tells strings from numbers.
-        Some(b'"') => string(raw).map(|text| format!("\"{}", normalize(&text)).into()),
-        Some(b't' | b'f') => Some(format!("\"{raw}").into()),
-        Some(_) => Some(raw.into()),
-    }
 }
 
 impl<'a> Hit<'a> {
@@ -342,15 +320,22 @@ impl<'a> Iterator for Heads<'a> {
 }
 
 /// Hits without those that were seen before, and without those that share a distinct value with one.
-struct Kept<'a> {
+struct Kept<'a, 's> {
     hits: Heads<'a>,
     seen: AHashSet<&'a str>,
-    values: AHashSet<Cow<'a, str>>,
+    distinct: Option<Distinct<'s>>,
     /// Hits left out for their values.
     rejected: u64,
 }
 
-impl<'a> Iterator for Kept<'a> {
+impl<'a, 's> Kept<'a, 's> {
+    fn of(lists: Vec<Vec<Hit<'a>>>, spec: &FederationSpec<'s>) -> Self {
+        let distinct = spec.distinct.map(Distinct::new);
+        Self { hits: Heads::of(lists), seen: AHashSet::new(), distinct, rejected: 0 }
+    }
+}
+
+impl<'a> Iterator for Kept<'a, '_> {
     type Item = Hit<'a>;
 
     fn next(&mut self) -> Option<Hit<'a>> {
@@ -359,12 +344,10 @@ impl<'a> Iterator for Kept<'a> {
             if hit.identity.is_some_and(|identity| !self.seen.insert(identity)) {
                 continue;
             }
-            if hit.distinct.iter().any(|value| self.values.contains(value)) {
-                self.rejected += 1;
-                continue;
+            if self.distinct.as_mut().is_none_or(|distinct| distinct.admit(hit.text)) {
+                return Some(hit);
             }
-            self.values.extend(hit.distinct.iter().cloned());
-            return Some(hit);
+            self.rejected += 1;
         }
     }
 }

@@ -1,18 +1,13 @@
 //! Single hits: fields looked up by their path, hits written anew with members cut, replaced or added.
 //!
-//! - A path is a name or names joined by dots, found as one key or through nested objects, as nodes flatten
-//!   documents.
+//! - A path is a name or names joined by dots, found as one key or through nested objects.
 //! - Kept members keep their bytes and their order.
 
-use crate::json::{Elements, Members, unescape};
+use std::borrow::Cow;
 
-/// An attribute that only the gateway asked for: it is cut out of every hit again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtraAttribute {
-    pub name: String,
-    /// Whether the client did ask to see it in `_formatted`.
-    pub in_formatted: bool,
-}
+use crate::ExtraFields;
+use crate::json::{Members, unescape, write_string};
+use crate::paths::{below, select_member};
 
 /// How a hit is written anew.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +20,8 @@ pub(crate) struct Edit<'a> {
     pub(crate) new_details: Option<&'a str>,
     /// The value of a member `_federation` to add.
     pub(crate) federation: Option<&'a str>,
-    pub(crate) extra: &'a [ExtraAttribute],
+    /// What is cut out again.
+    pub(crate) extra: Option<&'a ExtraFields<'a>>,
 }
 
 /// What nodes write behind the document's own members.
@@ -34,123 +30,69 @@ const BEHIND_DOCUMENT: [&str; 4] =
 
 /// Appends the hit `text` as `edit` says.
 pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
-    let mut object = Object::open(out);
+    out.push(b'{');
+    let start = out.len();
     let mut federation = edit.federation;
     for member in Members::of(text).into_iter().flatten() {
         if BEHIND_DOCUMENT.contains(&member.key) {
-            federation.take().into_iter().for_each(|value| object.member("_federation", value));
+            federation.take().into_iter().for_each(|value| push("_federation", value, start, out));
         }
-        match member.key {
-            "_rankingScore" if !edit.score => {}
-            "_rankingScoreDetails" if !edit.details => {}
-            "_rankingScoreDetails" => object.member(member.key, edit.new_details.unwrap_or(member.value)),
-            "_formatted" => {
-                let cut = edit.extra.iter().filter(|attribute| !attribute.in_formatted);
-                object.member_without(member.key, member.value, &names(cut));
+        match (member.key, edit.extra) {
+            ("_rankingScore", _) if !edit.score => {}
+            ("_rankingScoreDetails", _) if !edit.details => {}
+            ("_rankingScoreDetails", _) => {
+                push(member.key, edit.new_details.unwrap_or(member.value), start, out);
             }
-            key => cut_or_keep(&mut object, key, member.value, &names(edit.extra.iter())),
+            ("_formatted", Some(extra)) => {
+                let mut formatted = Vec::with_capacity(member.value.len());
+                select_below(member.value, &extra.members, &extra.formatted, &mut formatted);
+                push(member.key, &String::from_utf8_lossy(&formatted), start, out);
+            }
+            (key, Some(extra)) if extra.members.iter().any(|name| *name == unescape(key)) => {
+                select_member(key, member.value, &extra.retrieved, start, out);
+            }
+            (key, _) => push(&unescape(key), member.value, start, out),
         }
     }
-    federation.take().into_iter().for_each(|value| object.member("_federation", value));
-    object.close();
+    federation.take().into_iter().for_each(|value| push("_federation", value, start, out));
+    out.push(b'}');
 }
 
-/// Appends the object `text` without the fields at `paths`.
-pub(crate) fn without(text: &str, paths: &[&str], out: &mut Vec<u8>) {
-    if paths.is_empty() {
-        return out.extend_from_slice(text.as_bytes());
-    }
-    let mut object = Object::open(out);
+/// Appends the object `text`; of its members named in `members` only what `selected` names.
+pub(crate) fn select_below(
+    text: &str,
+    members: &[Cow<'_, str>],
+    selected: &[Cow<'_, str>],
+    out: &mut Vec<u8>,
+) {
+    out.push(b'{');
+    let start = out.len();
     for member in Members::of(text).into_iter().flatten() {
-        cut_or_keep(&mut object, member.key, member.value, paths);
+        if members.iter().any(|name| *name == unescape(member.key)) {
+            select_member(member.key, member.value, selected, start, out);
+        } else {
+            push(&unescape(member.key), member.value, start, out);
+        }
     }
-    object.close();
+    out.push(b'}');
 }
 
 /// The raw value of the field that `path` names.
 pub(crate) fn field<'a>(text: &'a str, path: &str) -> Option<&'a str> {
-    Members::of(text)?.find_map(|member| match below(&unescape(member.key), path)? {
+    Members::of(text)?.find_map(|member| match below(path, &unescape(member.key))? {
         "" => Some(member.value),
         rest => field(member.value, rest),
     })
 }
 
-/// Visits the raw scalars of the field that `path` names, those in arrays one by one.
-pub(crate) fn leaves<'a>(text: &'a str, path: &str, visit: &mut impl FnMut(&'a str)) {
-    if text.starts_with('[') {
-        Elements::of(text).for_each(|element| leaves(element, path, visit));
-    } else if path.is_empty() {
-        visit(text);
-    } else {
-        for member in Members::of(text).into_iter().flatten() {
-            if let Some(rest) = below(&unescape(member.key), path) {
-                leaves(member.value, rest, visit);
-            }
-        }
+/// Appends one member of an object whose inside began at `start`.
+fn push(key: &str, value: &str, start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b',');
     }
-}
-
-/// What is left of `path` below `key`; `None` if it leads elsewhere.
-fn below<'p>(key: &str, path: &'p str) -> Option<&'p str> {
-    let rest = path.strip_prefix(key)?;
-    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
-}
-
-fn names<'a>(attributes: impl Iterator<Item = &'a ExtraAttribute>) -> Vec<&'a str> {
-    attributes.map(|attribute| attribute.name.as_str()).collect()
-}
-
-fn cut_or_keep(object: &mut Object<'_>, key: &str, value: &str, paths: &[&str]) {
-    let unescaped = unescape(key);
-    let rests = paths.iter().filter_map(|path| below(&unescaped, path)).collect::<Vec<_>>();
-    match rests.as_slice() {
-        [] => object.member(key, value),
-        rests if rests.contains(&"") => {}
-        rests => object.member_without(key, value, rests),
-    }
-}
-
-/// An object being written; keys are raw.
-struct Object<'o> {
-    out: &'o mut Vec<u8>,
-    empty: bool,
-}
-
-impl<'o> Object<'o> {
-    fn open(out: &'o mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, empty: true }
-    }
-
-    fn member(&mut self, key: &str, value: &str) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
-        self.out.extend_from_slice(value.as_bytes());
-    }
-
-    /// A member whose object goes without the fields at `paths`; an object left empty goes whole.
-    fn member_without(&mut self, key: &str, value: &str, paths: &[&str]) {
-        let Some(members) = Members::of(value).filter(|_| !paths.is_empty()) else {
-            return self.member(key, value);
-        };
-        let mut rest = Vec::with_capacity(value.len());
-        let mut object = Object::open(&mut rest);
-        members.for_each(|member| cut_or_keep(&mut object, member.key, member.value, paths));
-        let empty = object.empty;
-        object.close();
-        if !empty {
-            self.member(key, &String::from_utf8_lossy(&rest));
-        }
-    }
-
-    fn close(self) {
-        self.out.push(b'}');
-    }
+    write_string(key, out);
+    out.push(b':');
+    out.extend_from_slice(value.as_bytes());
 }
 
 #[cfg(test)]
@@ -163,37 +105,36 @@ mod tests {
         assert_eq!(field(text, "a.b"), Some("7"));
         assert_eq!(field(text, "a.e"), Some("null"));
         assert_eq!(field(text, "a.x"), None);
-        let mut found = Vec::new();
-        leaves(text, "a.c.d", &mut |leaf| found.push(leaf));
-        assert_eq!(found, ["1", "2", "\"x\""]);
     }
 
     #[test]
     fn hits_are_written_anew() {
-        let check = |text: &str, extra: &[(&str, bool)], score: bool, expected: &str| {
-            let extra = extra.iter().map(|(name, in_formatted)| ExtraAttribute {
-                name: (*name).to_owned(),
-                in_formatted: *in_formatted,
-            });
-            let extra = extra.collect::<Vec<_>>();
-            let edit =
-                Edit { score, details: false, new_details: None, federation: Some("{}"), extra: &extra };
+        let check = |text: &str, extra: Option<&ExtraFields<'_>>, score: bool, expected: &str| {
+            let edit = Edit { score, details: false, new_details: None, federation: Some("{}"), extra };
             let mut out = Vec::new();
             write(text, &edit, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         };
-        check("{}", &[], false, r#"{"_federation":{}}"#);
+        check("{}", None, false, r#"{"_federation":{}}"#);
+        let text = r#"{"id":1,"a":"x","_formatted":{"id":"1","a":"x"},"_rankingScore":0.5,"_rankingScoreDetails":{"words":{}}}"#;
+        let mut extra = ExtraFields {
+            members: vec!["id".into(), "n".into()],
+            retrieved: vec!["a".into(), "n.b".into()],
+            formatted: vec!["a".into()],
+        };
         check(
-            r#"{"id":1,"a":"x","_formatted":{"id":"1","a":"x"},"_rankingScore":0.5,"_rankingScoreDetails":{"words":{}}}"#,
-            &[("id", false)],
+            text,
+            Some(&extra),
             true,
             r#"{"a":"x","_federation":{},"_formatted":{"a":"x"},"_rankingScore":0.5}"#,
         );
+        extra.formatted.push("*".into());
+        extra.formatted.push("id".into());
         check(
-            r#"{"n":{"id":1},"m":{"id":2,"b":3},"_formatted":{"n":{"id":"1"}},"_rankingScore":0.5}"#,
-            &[("n.id", true), ("m.id", false)],
+            r#"{"n":{"id":1,"b":2},"_formatted":{"id":"1"},"_rankingScore":0.5}"#,
+            Some(&extra),
             false,
-            r#"{"m":{"b":3},"_federation":{},"_formatted":{"n":{"id":"1"}}}"#,
+            r#"{"n":{"b":2},"_federation":{},"_formatted":{"id":"1"}}"#,
         );
     }
 }

@@ -8,9 +8,9 @@
 use ahash::AHashSet;
 
 use crate::error::{Fault, MergeError};
-use crate::hit::{self, Edit, ExtraAttribute};
+use crate::hit::{self, Edit};
 use crate::json::{Answer, Members, number, string, write_string};
-use crate::{Merged, Paging, SearchSpec, search};
+use crate::{ExtraFields, Merged, Paging, SearchSpec, search};
 
 /// What the client asked of `POST /indexes/{uid}/similar`.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct SimilarSpec<'a> {
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
     /// What is to be cut out of the hits.
-    pub extra: &'a [ExtraAttribute],
+    pub extra: Option<&'a ExtraFields<'a>>,
     /// Documents that the filter lets through, without the document itself.
     pub candidates: u64,
     /// `maxTotalHits` of the index: no greater total is named.
@@ -44,14 +44,9 @@ pub fn similar(searches: &[&[u8]], spec: &SimilarSpec<'_>, out: &mut Vec<u8>) ->
     let mut merged = Vec::new();
     if !searches.is_empty() {
         let spec = SearchSpec {
-            paging: Paging::Offset { offset: 0, limit: most },
             show_ranking_score: true,
             show_ranking_score_details: true,
-            details_in_legs: true,
-            facets: None,
-            processing_time_ms: 0,
-            hits_total_max: usize::MAX,
-            total_clipped: false,
+            ..SearchSpec::plain(Paging::Offset { offset: 0, limit: most }, most)
         };
         search(searches, &spec, &mut merged)?;
     }
@@ -178,7 +173,7 @@ mod tests {
             ranking_score_threshold: None,
             show_ranking_score: false,
             show_ranking_score_details: false,
-            extra: &[],
+            extra: None,
             candidates: 8,
             hits_total_max: 1000,
             processing_time_ms: 3,

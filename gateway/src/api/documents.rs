@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use merge::{ExtraAttribute, SortField};
+use merge::{ExtraFields, SortField};
 use serde_json::{Map, Value, json};
 use sonic_rs::JsonValueTrait;
 
@@ -82,11 +82,20 @@ impl DocumentsRequest {
 
     /// Attributes that documents are sorted by and the client did not ask for.
     #[must_use]
-    pub fn extra(&self) -> Vec<ExtraAttribute> {
-        let Some(fields) = &self.fields else { return Vec::new() };
-        let attributes = self.sort.iter().map(SortField::attribute);
-        let missing = attributes.filter(|attribute| fields.iter().all(|field| !is_below(attribute, field)));
-        missing.map(|name| ExtraAttribute { name: name.to_owned(), in_formatted: false }).collect()
+    pub fn extra(&self) -> Option<ExtraFields<'_>> {
+        let fields = self.fields.as_ref()?;
+        let top = |path: &'_ str| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
+        let members = self.missing_fields().map(top).collect::<Vec<_>>();
+        let retrieved = fields.iter().map(|field| Cow::Borrowed(field.as_str())).collect();
+        (!members.is_empty()).then_some(ExtraFields { members, retrieved, formatted: Vec::new() })
+    }
+
+    /// What documents are sorted by and `fields` do not hold.
+    fn missing_fields(&self) -> impl Iterator<Item = &str> {
+        let held = |path: &str| {
+            self.fields.as_ref().is_none_or(|fields| fields.iter().any(|field| is_below(path, field)))
+        };
+        self.sort.iter().map(SortField::attribute).filter(move |attribute| !held(attribute))
     }
 
     /// The same request for a leg.
@@ -99,8 +108,7 @@ impl DocumentsRequest {
         let limit = self.offset.saturating_add(self.limit);
         let mut fields = String::new();
         if let Some(asked) = &self.fields {
-            let extra = self.extra().into_iter().map(|attribute| attribute.name);
-            let asked = asked.iter().cloned().chain(extra).collect::<Vec<_>>();
+            let asked = asked.iter().map(String::as_str).chain(self.missing_fields()).collect::<Vec<_>>();
             fields = format!("\"fields\":{},", sonic_rs::to_string(&asked).unwrap_or_default());
         }
         format!("{{{}{fields}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied).into_bytes()

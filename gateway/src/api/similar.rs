@@ -86,8 +86,11 @@ impl SimilarRequest {
         let limit = self.offset.saturating_add(self.limit).saturating_add(1);
         let mut body = format!(
             "{{\"vector\":{vector},\"hybrid\":{{\"embedder\":{embedder},\"semanticRatio\":1.0}},\"limit\":{limit},\
-             \"showRankingScore\":true,\"showRankingScoreDetails\":true,\"distinct\":\"{NOTHING}\""
+             \"showRankingScore\":true,\"showRankingScoreDetails\":true"
         );
+        if rules.distinct.is_some() {
+            body.push_str(&format!(",\"distinct\":\"{NOTHING}\""));
+        }
         let filter = self.filter.iter().map(|filter| ("filter", filter.as_str()));
         let copied = self.copied.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let copied = copied.filter(|(name, _)| !hides_vectors || *name != "retrieveVectors");
@@ -170,10 +173,11 @@ mod tests {
         let request = request.unwrap();
         assert_eq!((request.id.as_str(), request.offset, request.limit), ("7", 1, 2));
         let body = |settings: Value| request.search_body("[1,2]", &IndexRules::from_settings(&settings));
+        assert!(body(json!({"distinctAttribute": "a"})).contains(r#""distinct":"_miroir_shard.none""#));
         assert!(!body(json!({"displayedAttributes": ["id"]})).contains("retrieveVectors"));
         assert_eq!(
             body(Value::Null),
-            r#"{"vector":[1,2],"hybrid":{"embedder":"e","semanticRatio":1.0},"limit":4,"showRankingScore":true,"showRankingScoreDetails":true,"distinct":"_miroir_shard.none","retrieveVectors":true,"filter":"a = 1"}"#
+            r#"{"vector":[1,2],"hybrid":{"embedder":"e","semanticRatio":1.0},"limit":4,"showRankingScore":true,"showRankingScoreDetails":true,"retrieveVectors":true,"filter":"a = 1"}"#
         );
     }
 

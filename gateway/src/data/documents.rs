@@ -9,7 +9,7 @@ use router::{Leg, NodeIndex};
 use super::{
     Core, ingress,
     pool::NodeRequest,
-    scatter::{Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter, is_refusal},
     search::{node_target, refusal_at, refusal_of_a_node},
 };
 use crate::{
@@ -70,15 +70,15 @@ pub(super) async fn fetch<R: Runtime>(
     };
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let extra = asked.extra();
-    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
-    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| match asked.sort.as_slice() {
+    let merge = |Gathered { bodies, .. }: &Gathered<'_>, body: &mut Vec<u8>| match asked.sort.as_slice() {
         [] => merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ()),
         sort => {
             let (offset, limit) = (asked.offset, asked.limit);
-            merge::sorted_documents(bodies, sort, &extra, offset, limit, body).map(|_| ())
+            merge::sorted_documents(bodies, sort, extra.as_ref(), offset, limit, body).map(|_| ())
         }
     };
     match scatter.answer(merge).await {
@@ -87,7 +87,7 @@ pub(super) async fn fetch<R: Runtime>(
             let target = node_target(request, index, suffix);
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
         }
-        other => other,
+        other => other.map(Merged::into_response),
     }
 }
 

@@ -12,14 +12,13 @@ use futures_util::{
     future::{join3, try_join_all},
     stream,
 };
-use http::StatusCode;
-use merge::{ExtraAttribute, FederatedIndex, FederatedQuery, FederationSpec};
+use merge::{ExtraFields, FederatedIndex, FederatedQuery, FederationSpec};
 use router::Leg;
 
 use super::{
     Core, ingress, plan,
     pool::NodeRequest,
-    scatter::{Scatter, is_refusal, with_missing_shards},
+    scatter::{Gathered, Merged, Scatter, is_refusal},
     search::{self, milliseconds},
 };
 use crate::{
@@ -29,7 +28,6 @@ use crate::{
         search::SearchRequest,
     },
     config::limits,
-    h1::Response,
     observe::log,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
@@ -43,7 +41,7 @@ pub(super) async fn federated<R: Runtime>(
     snapshot: &Snapshot,
     queries: &[MultiQuery],
     federation: &Federation,
-) -> Result<Response, ApiError> {
+) -> Result<Merged, ApiError> {
     let started = R::now();
     let mut groups = BTreeMap::<&str, Group<'_>>::new();
     for (position, query) in queries.iter().enumerate() {
@@ -80,8 +78,8 @@ struct Federated<'a, R: Runtime> {
 
 /// The answer of one query, and what is to be cut out of its hits.
 struct Answered {
-    response: Response,
-    extra: Vec<ExtraAttribute>,
+    merged: Merged,
+    extra: Option<ExtraFields<'static>>,
 }
 
 impl<R: Runtime> Federated<'_, R> {
@@ -120,10 +118,10 @@ impl<R: Runtime> Federated<'_, R> {
     }
 
     /// Totals and facets of one index, over all its queries.
-    async fn count(&self, group: &Group<'_>) -> Result<Response, ApiError> {
+    async fn count(&self, group: &Group<'_>) -> Result<Merged, ApiError> {
         let Index { record, rules, .. } = &**group.index;
         let turn = self.core.turn();
-        let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg| {
+        let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg, _| {
             let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
             let counting = Counting {
                 queries: &group.queries,
@@ -134,8 +132,9 @@ impl<R: Runtime> Federated<'_, R> {
             };
             self.federation.counting_body(&counting).into()
         });
-        let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
-            merge::federated_totals(bodies, &record.node_uid, &record.uid, &rules.facets, body).map(|_| ())
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, &rules.facets, body)
+                .map(|_| ())
         };
         scatter.answer(merge).await
     }
@@ -158,12 +157,12 @@ impl<R: Runtime> Federated<'_, R> {
             |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
         let mut asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
-        let extra = wanted.filter_map(|name| asked.also_retrieve(name, &group.index.rules)).collect();
-        let response = search::answer(self.core, self.snapshot, group.index, &asked).await?;
-        Ok(Answered { response, extra })
+        let extra = asked.also_retrieve(wanted, &group.index.rules);
+        let merged = search::answer(self.core, self.snapshot, group.index, &asked).await?;
+        Ok(Answered { merged, extra })
     }
 
-    fn answer(&self, answers: &[Answered], counts: &[Response]) -> Result<Response, ApiError> {
+    fn answer(&self, answers: &[Answered], counts: &[Merged]) -> Result<Merged, ApiError> {
         let indexes = self.groups.iter().map(|(uid, group)| FederatedIndex {
             uid,
             primary_key: group.primary_key(),
@@ -176,7 +175,7 @@ impl<R: Runtime> Federated<'_, R> {
             weight: query.weight,
             show_ranking_score: query.member("showRankingScore") == Some("true"),
             show_ranking_score_details: query.member("showRankingScoreDetails") == Some("true"),
-            extra: &answered.extra,
+            extra: answered.extra.as_ref(),
         });
         let spec = FederationSpec {
             paging: self.federation.paging,
@@ -186,16 +185,16 @@ impl<R: Runtime> Federated<'_, R> {
             merge_facets: self.federation.merge_facets,
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
         };
-        let bodies = answers.iter().map(|answered| answered.response.body.as_ref()).collect::<Vec<_>>();
-        let totals = counts.iter().map(|counted| counted.body.as_ref()).collect::<Vec<_>>();
+        let bodies = answers.iter().map(|answered| answered.merged.body.as_slice()).collect::<Vec<_>>();
+        let totals = counts.iter().map(|counted| counted.body.as_slice()).collect::<Vec<_>>();
         let mut body = Vec::new();
         if let Err(error) = merge::federation(&bodies, &totals, &spec, &mut body) {
             log::warn("federation_not_merged", &[("reason", &error.to_string())]);
             let reason = "The nodes gave no answer that can be merged.";
             return Err(ApiError::new(Code::MiroirShardUnavailable, reason));
         }
-        let parts = answers.iter().map(|answered| &answered.response).chain(counts);
-        Ok(with_missing_shards(Response::json(StatusCode::OK, body), parts))
+        let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
+        Ok(Merged::of_parts(body, parts))
     }
 }
 

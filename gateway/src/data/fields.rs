@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Core, ingress,
-    scatter::Scatter,
+    scatter::{Gathered, Merged, Scatter},
     search::{refusal_at, refusal_of_a_node},
 };
 use crate::{
@@ -42,12 +42,13 @@ pub(super) async fn fields<R: Runtime>(
     };
     let target = format!("/indexes/{}/fields", index.record.node_uid);
     let body = asked.leg_body();
-    let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |_: &Leg| body.clone().into());
-    let merge = |bodies: &[&[u8]], _: bool, out: &mut Vec<u8>| {
-        out.extend_from_slice(merged(bodies, &asked, &index.rules)?.to_string().as_bytes());
+    let scatter =
+        Scatter::new(core, &snapshot, index, core.turn(), &target, |_: &Leg, _| body.clone().into());
+    let merge = |gathered: &Gathered<'_>, out: &mut Vec<u8>| {
+        out.extend_from_slice(merged(gathered.bodies, &asked, &index.rules)?.to_string().as_bytes());
         Ok(())
     };
-    scatter.answer(merge).await
+    scatter.answer(merge).await.map(Merged::into_response)
 }
 
 /// What the gateway needs of a request for fields.
@@ -103,6 +104,10 @@ fn merged(bodies: &[&[u8]], asked: &FieldsRequest, rules: &IndexRules) -> Result
     for field in &mut fields {
         let displayed = field["name"].as_str().is_some_and(|name| rules.displays(name));
         field["displayed"] = json!({"enabled": displayed});
+        // The rule by which nodes break ties is not the client's.
+        if rules.tie_break.as_ref().is_some_and(|tie_break| field["name"] == tie_break.field.as_str()) {
+            field["rankingRule"] = json!({"enabled": false});
+        }
     }
     fields.retain(|field| asked.displayed.is_none_or(|displayed| field["displayed"]["enabled"] == displayed));
     let total = fields.len();

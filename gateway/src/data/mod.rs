@@ -10,6 +10,7 @@ mod documents;
 mod federated;
 mod fields;
 mod gather;
+mod hybrid;
 mod indexes;
 mod ingress;
 pub mod lanes;
@@ -35,6 +36,7 @@ use std::{
     time::Duration,
 };
 
+pub use gather::learn_version;
 pub use plan::every_node;
 
 use self::pool::NodePools;

@@ -4,13 +4,12 @@
 //! request that a node refuses is refused in that node's words for the whole request.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::StatusCode;
 
 use super::{
     Core,
     federated::federated,
     ingress,
-    scatter::with_missing_shards,
+    scatter::Merged,
     search::{self, refusal_at},
 };
 use crate::{
@@ -50,7 +49,7 @@ pub(super) async fn multi_search<R: Runtime>(
         Err(error) if error.status().is_client_error() => {
             Err(refusal_at(core, request, "/multi-search").await.unwrap_or(error))
         }
-        other => other,
+        other => other.map(Merged::into_response),
     }
 }
 
@@ -59,7 +58,7 @@ async fn apart<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
     queries: &[MultiQuery],
-) -> Result<Response, ApiError> {
+) -> Result<Merged, ApiError> {
     let answers = queries.iter().enumerate().map(|(position, query)| async move {
         let answer = one(core, snapshot, query).await;
         answer.map_err(|error| error.inside(&format!(".queries[{position}]")))
@@ -78,14 +77,14 @@ async fn apart<R: Runtime>(
         body.extend_from_slice(answer.body.get(1..).unwrap_or_default());
     }
     body.extend_from_slice(b"]}");
-    Ok(with_missing_shards(Response::json(StatusCode::OK, body), &answers))
+    Ok(Merged::of_parts(body, &answers))
 }
 
 async fn one<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
     query: &MultiQuery,
-) -> Result<Response, ApiError> {
+) -> Result<Merged, ApiError> {
     let index = ingress::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");

@@ -8,27 +8,27 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_util::future::{join3, try_join_all};
 use http::{Method, StatusCode};
-use merge::{ExtraAttribute, FacetRules, MergeError, SearchSpec, SimilarSpec};
+use merge::{ExtraFields, SearchSpec, SimilarSpec};
 use router::Leg;
 
 use super::{
     Core, documents, ingress,
     pool::NodeRequest,
-    scatter::{self, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter, is_refusal},
     search::{milliseconds, node_target, refusal_of_a_node},
 };
 use crate::{
     api::{
         error::{ApiError, Code},
         query::Query,
-        search::{SearchRequest, combine_filters},
+        search::{LegNeeds, SearchRequest, combine_filters},
         similar::{SimilarRequest, body_of_query, vectors_of},
     },
     config::limits,
     h1::{Request, Response},
     observe::log,
     runtime::Runtime,
-    snapshot::{Index, IndexRules, Snapshot},
+    snapshot::{Index, Snapshot},
 };
 
 /// `POST` and `GET /indexes/{uid}/similar`.
@@ -79,8 +79,8 @@ struct Document {
 
 /// The answer of a vector search, and what is to be cut out of its hits.
 struct Near {
-    answer: Response,
-    extra: Option<ExtraAttribute>,
+    answer: Merged,
+    extra: Option<ExtraFields<'static>>,
 }
 
 impl<R: Runtime> Similar<'_, R> {
@@ -136,14 +136,14 @@ impl<R: Runtime> Similar<'_, R> {
     async fn candidates(&self, document: &Document) -> Result<u64, ApiError> {
         let target = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let turn = self.core.turn();
-        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg| {
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
             let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
             let filter = combine_filters(self.asked.filter.as_deref(), shards.as_deref());
             format!("{{\"limit\":0,\"filter\":{}}}", filter.as_deref().unwrap_or("null")).into()
         });
         let mut total = 0;
-        let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
-            total = merge::documents(bodies, 0, 0, body)?.total;
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            total = merge::documents(gathered.bodies, 0, 0, body)?.total;
             Ok(())
         };
         scatter.answer(merge).await?;
@@ -155,35 +155,30 @@ impl<R: Runtime> Similar<'_, R> {
         let body = self.asked.search_body(vector, &self.index.rules);
         let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
         let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
+        let rules = &self.index.rules;
+        let extra = search.also_retrieve([primary_key], rules);
         // A similar search is cut by nothing but its own limit.
-        let displayed = self.index.rules.displayed.clone();
-        let rules = IndexRules { facets: FacetRules::default(), hits_total_max: usize::MAX, displayed };
-        let extra = search.also_retrieve(primary_key, &rules);
-        let prefix = search.leg_prefix(&rules, true);
+        let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
+        let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true });
         let target = format!("/indexes/{}/search", self.index.record.node_uid);
         let turn = search.turn();
-        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg| {
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
             let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
             search.leg_body(&prefix, filter.as_deref()).into()
         });
-        let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
             let spec = SearchSpec {
-                paging: search.paging,
                 show_ranking_score: true,
                 show_ranking_score_details: true,
-                details_in_legs: true,
-                facets: None,
-                processing_time_ms: 0,
-                hits_total_max: usize::MAX,
-                total_clipped: false,
+                ..SearchSpec::plain(search.paging, hits)
             };
-            merge::search(bodies, &spec, body).map(|_| ())
+            merge::search(gathered.bodies, &spec, body).map(|_| ())
         };
         Ok(Near { answer: scatter.answer(merge).await?, extra })
     }
 
     fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
-        let extra = found.first().and_then(|near| near.extra.clone());
+        let extra = found.first().and_then(|near| near.extra.as_ref());
         let spec = SimilarSpec {
             id: &self.asked.id,
             primary_key: &document.primary_key,
@@ -192,20 +187,20 @@ impl<R: Runtime> Similar<'_, R> {
             ranking_score_threshold: self.asked.ranking_score_threshold,
             show_ranking_score: self.asked.show_ranking_score,
             show_ranking_score_details: self.asked.show_ranking_score_details,
-            extra: extra.as_slice(),
+            extra,
             candidates,
             hits_total_max: self.index.rules.hits_total_max,
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
         };
-        let searches = found.iter().map(|near| near.answer.body.as_ref()).collect::<Vec<_>>();
+        let searches = found.iter().map(|near| near.answer.body.as_slice()).collect::<Vec<_>>();
         let mut body = Vec::new();
         match merge::similar(&searches, &spec, &mut body) {
             Ok(_) => {
                 let parts = found.iter().map(|near| &near.answer);
-                Ok(scatter::with_missing_shards(Response::json(StatusCode::OK, body), parts))
+                Ok(Merged::of_parts(body, parts).into_response())
             }
-            Err(MergeError::Leg { reason, .. }) => {
-                log::warn("similar_not_merged", &[("reason", &reason)]);
+            Err(error) => {
+                log::warn("similar_not_merged", &[("reason", &error.to_string())]);
                 let message = "This gateway finds similar documents only where no sort rule comes before the other ranking rules.";
                 Err(ApiError::new(Code::FeatureNotEnabled, message))
             }

@@ -1,6 +1,6 @@
 //! Lists of documents joined leg after leg, and single documents stripped.
 
-use merge::{ExtraAttribute, MergeError, Merged, SortField, sorted_documents};
+use merge::{ExtraFields, MergeError, Merged, SortField, sorted_documents};
 
 fn joined(legs: &[&str], offset: usize, limit: usize) -> Result<(String, Merged), MergeError> {
     let legs = legs.iter().map(|leg| leg.as_bytes()).collect::<Vec<_>>();
@@ -44,7 +44,9 @@ fn legs_that_are_no_lists_are_refused() {
         ("[]", "not valid JSON"),
     ];
     for (leg, expected) in table {
-        let MergeError::Leg { leg: blamed, reason } = joined(&[LEGS[0], leg], 0, 9).unwrap_err();
+        let MergeError::Leg { leg: blamed, reason } = joined(&[LEGS[0], leg], 0, 9).unwrap_err() else {
+            panic!("no leg is blamed")
+        };
         assert!(blamed == 1 && reason.contains(expected), "{leg}: {reason}");
     }
 }
@@ -90,17 +92,21 @@ fn sorted_lists_are_merged_and_what_was_only_asked_for_is_cut_out() {
         ]),
     ];
     let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
-    let extra = ["price", "name"].map(|name| ExtraAttribute { name: name.to_owned(), in_formatted: false });
-    let check = |extra: &[ExtraAttribute], offset: usize, limit: usize, expected: &str| {
+    let extra = ExtraFields {
+        members: vec!["price".into(), "name".into()],
+        retrieved: vec!["id".into()],
+        formatted: Vec::new(),
+    };
+    let check = |extra: Option<&ExtraFields<'_>>, offset: usize, limit: usize, expected: &str| {
         let mut out = Vec::new();
         sorted_documents(&legs, &sort, extra, offset, limit, &mut out).unwrap();
         let expected = format!(r#"{{"results":[{expected}],"offset":{offset},"limit":{limit},"total":6}}"#);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
-    check(&extra, 0, 9, r#"{"id":1},{"id":4},{"id":2},{"id":5},{"id":6},{"id":3}"#);
-    check(&[], 1, 2, r#"{"id":4,"price":5,"name":"A"},{"id":2,"price":5,"name":"b"}"#);
+    check(Some(&extra), 0, 9, r#"{"id":1},{"id":4},{"id":2},{"id":5},{"id":6},{"id":3}"#);
+    check(None, 1, 2, r#"{"id":4,"price":5,"name":"A"},{"id":2,"price":5,"name":"b"}"#);
     let mut out = Vec::new();
-    assert!(sorted_documents(&[b"{}"], &sort, &[], 0, 1, &mut out).is_err());
-    assert!(sorted_documents(&[br#"{"results":[1],"total":1}"#], &sort, &[], 0, 1, &mut out).is_err());
+    assert!(sorted_documents(&[b"{}"], &sort, None, 0, 1, &mut out).is_err());
+    assert!(sorted_documents(&[br#"{"results":[1],"total":1}"#], &sort, None, 0, 1, &mut out).is_err());
     assert!(out.is_empty());
 }

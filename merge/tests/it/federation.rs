@@ -1,7 +1,7 @@
 //! Federated searches: one list out of several queries, each document once, totals and facets of all.
 
 use merge::{
-    ExtraAttribute, FacetOrder, FacetRules, FederatedIndex, FederatedQuery, FederationSpec, Paging,
+    ExtraFields, FacetOrder, FacetRules, FederatedIndex, FederatedQuery, FederationSpec, Paging,
     federated_totals, federation,
 };
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ struct Case<'a> {
     indexes: [usize; 2],
     distinct: Option<&'a str>,
     merge_facets: Option<Option<usize>>,
-    extra: Vec<ExtraAttribute>,
+    extra: Option<ExtraFields<'a>>,
 }
 
 impl Default for Case<'_> {
@@ -51,7 +51,7 @@ impl Default for Case<'_> {
             indexes: [0, 0],
             distinct: None,
             merge_facets: None,
-            extra: Vec::new(),
+            extra: None,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Case<'_> {
             weight: self.weights[at],
             show_ranking_score: at == 1,
             show_ranking_score_details: false,
-            extra: &self.extra,
+            extra: self.extra.as_ref(),
         };
         let indexes = [index("a"), index("b")];
         let spec = FederationSpec {
@@ -150,7 +150,11 @@ fn distinct_holds_over_all_queries() {
 #[test]
 fn what_the_gateway_asked_for_is_cut_out() {
     let answers = [answer(&[(1, 0.9, 1.0)]), answer(&[])];
-    let extra = vec![ExtraAttribute { name: "id".to_owned(), in_formatted: false }];
+    let extra = Some(ExtraFields {
+        members: vec!["id".into()],
+        retrieved: vec!["title".into()],
+        formatted: Vec::new(),
+    });
     let found = Case { extra, ..Case::default() }.run(&answers, &[totals("a", 1, &Value::Null)]);
     assert_eq!(
         found["hits"][0],
@@ -206,7 +210,7 @@ fn an_answer_without_details_is_a_fault() {
         weight: 1.0,
         show_ranking_score: false,
         show_ranking_score_details: false,
-        extra: &[],
+        extra: None,
     };
     let spec = FederationSpec {
         paging: Paging::Offset { offset: 0, limit: 1 },
