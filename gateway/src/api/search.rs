@@ -8,7 +8,7 @@ use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
 use merge::Paging;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use super::{depth::is_bounded, query::Query};
@@ -91,6 +91,13 @@ impl<'a> SearchRequest<'a> {
             }
         };
         Ok(request)
+    }
+
+    /// Narrows the search by the filter of a tenant's search rules.
+    pub fn restrict(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules).into());
+        }
     }
 
     /// The same number for every page of one query.
@@ -216,6 +223,13 @@ impl FacetSearchRequest {
         Ok(Self { facet_name: facet_name.ok_or(NotUnderstood)?, filter: own_filter, copied })
     }
 
+    /// Narrows the search by the filter of a tenant's search rules.
+    pub fn restrict(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules));
+        }
+    }
+
     /// The same request for a leg.
     #[must_use]
     pub fn leg_body(&self, shard_filter: Option<&str>) -> Vec<u8> {
@@ -316,6 +330,23 @@ pub fn combine_filters(filter: Option<&str>, shard_filter: Option<&str>) -> Opti
     })
 }
 
+/// The client's filter and that of a tenant's search rules, both raw JSON, both to hold.
+#[must_use]
+pub fn narrow(filter: Option<&str>, rules: String) -> String {
+    match filter {
+        None => rules,
+        Some(filter) => format!("[{}]", [members(filter), members(&rules)].concat().join(",")),
+    }
+}
+
+/// The members of a filter's outer conjunction; a filter that is no array is one member.
+fn members(filter: &str) -> Vec<String> {
+    match serde_json::from_str::<Vec<&RawValue>>(filter) {
+        Ok(members) => members.into_iter().map(|member| member.get().to_owned()).collect(),
+        Err(_) => vec![filter.to_owned()],
+    }
+}
+
 /// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing
 /// `:number` (crop length) stays with its attribute.
 fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
@@ -404,6 +435,26 @@ mod tests {
         );
         check(r#"{"limit":5000,"offset":3}"#, false, None, r#"{"offset":0,"limit":1000}"#);
         check(r#"{"filter":null,"limit":1}"#, false, None, r#"{"offset":0,"limit":1}"#);
+    }
+
+    #[test]
+    fn what_a_tenant_may_see_narrows_every_filter() {
+        let check = |filter: Option<&str>, rules: &str, expected: &str| {
+            assert_eq!(narrow(filter, rules.to_owned()), expected, "{filter:?} {rules}");
+        };
+        check(None, r#""t = 1""#, r#""t = 1""#);
+        check(Some(r#""a = 1 OR b = 2""#), r#""t = 1""#, r#"["a = 1 OR b = 2","t = 1"]"#);
+        check(Some(r#"["a = 1",["b","c"]]"#), r#"["t = 1"]"#, r#"["a = 1",["b","c"],"t = 1"]"#);
+        check(Some("[]"), r#"[["t = 1","t = 2"]]"#, r#"[["t = 1","t = 2"]]"#);
+        check(Some(r#""""#), r#""t = 1""#, r#"["","t = 1"]"#);
+        check(Some(r#"["a]","[b"]"#), r#""t""#, r#"["a]","[b","t"]"#);
+        check(Some(r#""a""#), "7", r#"["a",7]"#);
+        let mut request = SearchRequest::parse(br#"{"filter":"a = 1","filter":"b = 2"}"#).ok().unwrap();
+        request.restrict(Some(r#""t = 1""#.to_owned()));
+        assert_eq!(request.leg_body(b"{", Some("s")), br#"{"filter":["b = 2","t = 1","s"]}"#);
+        let mut request = FacetSearchRequest::parse(br#"{"facetName":"f"}"#).ok().unwrap();
+        request.restrict(Some(r#""t = 1""#.to_owned()));
+        assert_eq!(request.leg_body(None), br#"{"facetName":"f","filter":"t = 1"}"#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
 //! file; what must be durable goes to the store over a channel and is awaited.
 
+mod access;
 mod admit;
 mod changes;
 mod connection;
@@ -10,6 +11,7 @@ mod documents;
 mod gather;
 mod indexes;
 mod ingress;
+mod keys;
 pub mod lanes;
 mod plan;
 pub mod pool;

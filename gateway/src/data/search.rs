@@ -19,6 +19,7 @@ use crate::{
         query::Query,
         search::{self, NotUnderstood, SearchRequest},
     },
+    auth::Permission,
     h1::{Request, Response},
     runtime::Runtime,
     shared::NodeVersion,
@@ -33,6 +34,7 @@ const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 pub(super) async fn search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let started = R::now();
@@ -45,9 +47,10 @@ pub(super) async fn search<R: Runtime>(
             Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
         },
     };
-    let Ok(asked) = SearchRequest::parse(&body) else {
+    let Ok(mut asked) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
+    asked.restrict(permission.rules_for(uid)?);
     let target = format!("/indexes/{}/search", index.record.node_uid);
     // A leg that covers everything gives the answer's order: nothing has to be compared.
     let prefixes = [false, true].map(|details| asked.leg_prefix(&index.rules, details));
@@ -78,15 +81,17 @@ pub(super) async fn search<R: Runtime>(
 pub(super) async fn facet_search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let started = R::now();
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = ingress::json_body(core, request)?;
-    let Ok(asked) = search::FacetSearchRequest::parse(&body) else {
+    let Ok(mut asked) = search::FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
+    asked.restrict(permission.rules_for(uid)?);
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
     let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
