@@ -11,8 +11,9 @@ use sonic_rs::JsonValueTrait;
 use super::{
     depth::is_bounded,
     error::{ApiError, Code},
+    filter::combine_filters,
     query::Query,
-    search::{NotUnderstood, combine_filters, turn_of},
+    search::{NotUnderstood, turn_of},
 };
 
 /// Documents per page when the client does not say.

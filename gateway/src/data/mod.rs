@@ -9,6 +9,7 @@ mod changes;
 mod connection;
 mod documents;
 mod gather;
+mod hybrid;
 mod indexes;
 mod ingress;
 mod keys;
@@ -33,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+pub use gather::learn_version;
 pub use plan::every_node;
 
 use self::pool::NodePools;
