@@ -26,14 +26,16 @@ use signal_hook::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use store::{Reply, Store, StoreThread, TaskRecord};
+use time::OffsetDateTime;
 
 use crate::{
+    auth::{ApiKey, KeyRing},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
     data::{self, lanes},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{Health, NodeAddress, Shared},
+    shared::{Health, KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
 };
 
@@ -72,6 +74,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let (store, store_thread) = open_store(&config)?;
     let topology = Arc::new(load_topology(&config, &store)?);
     let snapshot = load_snapshot(topology, &store)?;
+    let keys = load_keys(&config, &store)?;
     // Read before the first client can add to them.
     let mut interrupted = wait(store.unfinished_tasks())?;
     interrupted.retain(|task| !task.accepted);
@@ -81,6 +84,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         health: Health::new(nodes.len()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
+        keys: ArcSwap::from_pointee(keys),
         store,
         prometheus,
         draining: AtomicBool::new(false),
@@ -168,11 +172,16 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
         ],
     );
     metrics::gauge!("miroir_runtime_info", "runtime" => runtime, "driver" => driver).set(1.0);
-    if shared.config.master_key.is_none() {
-        observe::log::warn(
+    match &shared.config.master_key {
+        None => observe::log::warn(
             "no_master_key",
             &[("consequence", "every client may do everything; set MIROIR_MASTER_KEY to require a key")],
-        );
+        ),
+        Some(key) if key.expose().len() < limits::MASTER_KEY_BYTES_LEAST => observe::log::warn(
+            "short_master_key",
+            &[("consequence", "it is easy to guess; `--env production` refuses it, as Meilisearch does")],
+        ),
+        Some(_) => {}
     }
 }
 
@@ -317,4 +326,29 @@ fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snaps
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+/// The stored keys; the default ones are made when there is a master key and no key at all.
+fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
+    let mut keys: Vec<(ApiKey, u64)> = Vec::new();
+    loop {
+        let after = keys.last().map(|(key, _)| key.uid.to_string());
+        let records = wait(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ))?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            let key =
+                serde_json::from_value(record.value).context("--store: a stored API key cannot be read")?;
+            keys.push((key, record.revision));
+        }
+    }
+    if keys.is_empty() && config.master_key.is_some() {
+        for key in ApiKey::defaults(OffsetDateTime::now_utc()) {
+            let value = serde_json::to_value(&key).context("an API key cannot be stored")?;
+            let revision = wait(store.put_record(KEYS, &key.uid.to_string(), value, None))?;
+            keys.push((key, revision));
+        }
+    }
+    Ok(KeyRing::new(config.master_key.clone(), keys))
 }

@@ -59,15 +59,32 @@ macro_rules! codes {
 }
 
 codes! {
+    ApiKeyAlreadyExists = "api_key_already_exists", InvalidRequest, 409;
+    ApiKeyNotFound = "api_key_not_found", InvalidRequest, 404;
     BadRequest = "bad_request", InvalidRequest, 400;
     FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
+    ImmutableApiKeyActions = "immutable_api_key_actions", InvalidRequest, 400;
+    ImmutableApiKeyCreatedAt = "immutable_api_key_created_at", InvalidRequest, 400;
+    ImmutableApiKeyExpiresAt = "immutable_api_key_expires_at", InvalidRequest, 400;
+    ImmutableApiKeyIndexes = "immutable_api_key_indexes", InvalidRequest, 400;
+    ImmutableApiKeyUid = "immutable_api_key_uid", InvalidRequest, 400;
+    ImmutableApiKeyUpdatedAt = "immutable_api_key_updated_at", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
     IndexNotFound = "index_not_found", InvalidRequest, 404;
     IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
     IndexPrimaryKeyMultipleCandidates = "index_primary_key_multiple_candidates_found", InvalidRequest, 400;
     IndexPrimaryKeyNoCandidate = "index_primary_key_no_candidate_found", InvalidRequest, 400;
+    IndexScopedApiKeyWithGlobalAction = "index_scoped_api_key_with_global_action", InvalidRequest, 400;
     Internal = "internal", Internal, 500;
     InvalidApiKey = "invalid_api_key", Auth, 403;
+    InvalidApiKeyActions = "invalid_api_key_actions", InvalidRequest, 400;
+    InvalidApiKeyDescription = "invalid_api_key_description", InvalidRequest, 400;
+    InvalidApiKeyExpiresAt = "invalid_api_key_expires_at", InvalidRequest, 400;
+    InvalidApiKeyIndexes = "invalid_api_key_indexes", InvalidRequest, 400;
+    InvalidApiKeyLimit = "invalid_api_key_limit", InvalidRequest, 400;
+    InvalidApiKeyName = "invalid_api_key_name", InvalidRequest, 400;
+    InvalidApiKeyOffset = "invalid_api_key_offset", InvalidRequest, 400;
+    InvalidApiKeyUid = "invalid_api_key_uid", InvalidRequest, 400;
     InvalidContentType = "invalid_content_type", InvalidRequest, 415;
     InvalidDocumentCsvDelimiter = "invalid_document_csv_delimiter", InvalidRequest, 400;
     InvalidDocumentId = "invalid_document_id", InvalidRequest, 400;
@@ -92,10 +109,14 @@ codes! {
     InvalidTaskTypes = "invalid_task_types", InvalidRequest, 400;
     InvalidTaskUids = "invalid_task_uids", InvalidRequest, 400;
     MalformedPayload = "malformed_payload", InvalidRequest, 400;
+    MissingApiKeyActions = "missing_api_key_actions", InvalidRequest, 400;
+    MissingApiKeyExpiresAt = "missing_api_key_expires_at", InvalidRequest, 400;
+    MissingApiKeyIndexes = "missing_api_key_indexes", InvalidRequest, 400;
     MissingAuthorizationHeader = "missing_authorization_header", Auth, 401;
     MissingContentType = "missing_content_type", InvalidRequest, 415;
     MissingDocumentId = "missing_document_id", InvalidRequest, 400;
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
+    MissingMasterKey = "missing_master_key", Auth, 401;
     MissingPayload = "missing_payload", InvalidRequest, 400;
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
     TaskNotFound = "task_not_found", InvalidRequest, 404;

@@ -5,6 +5,7 @@
 pub mod depth;
 pub mod documents;
 pub mod error;
+pub mod filter;
 pub mod multi_search;
 pub mod query;
 pub mod search;

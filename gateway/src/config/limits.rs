@@ -58,6 +58,12 @@ pub const CAPACITY_LEAST: f64 = 0.001;
 pub const CAPACITY_MOST: f64 = 1000.0;
 pub const SHARDS_DEFAULT: u32 = 64;
 pub const SHARDS_MOST: u32 = 65_536;
+/// Bytes of a master key in production, Meilisearch's own bound.
+pub const MASTER_KEY_BYTES_LEAST: usize = 16;
+/// API keys, all of them known to every core.
+pub const KEYS_MAX: usize = 10_000;
+/// Keys read from the store at once when the gateway starts.
+pub const KEYS_PER_READ: usize = 1000;
 pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
 // How often the gateway does what nobody waits for, and how much of it at once.

@@ -22,6 +22,7 @@ use crate::{
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
+    auth::Permission,
     h1::NodeAnswer,
     observe::log,
     runtime::Runtime,
@@ -57,6 +58,15 @@ pub enum Action {
     ChangeSettings(SettingsChange),
     /// A write whose documents are wrong: a task that has failed.
     Fail(ApiError),
+    /// Another change, by a client that may not make the index.
+    OnExisting(Box<Action>),
+}
+
+impl Action {
+    /// The change as a client with this permission may make it.
+    pub(super) fn within(self, permission: &Permission, uid: &str) -> Self {
+        if permission.creates_index(uid) { self } else { Self::OnExisting(Box::new(self)) }
+    }
 }
 
 /// What one node gets of a write.
@@ -185,6 +195,10 @@ async fn perform<R: Runtime>(core: &Core<R>, uid: &str, action: Action) -> Resul
         }
         Action::DeleteIndex => delete_index(core, uid).await,
         Action::ChangeSettings(change) => change_settings(core, uid, &change).await,
+        Action::OnExisting(action) => {
+            existing(core, uid)?;
+            Box::pin(perform(core, uid, *action)).await
+        }
         Action::Fail(error) => {
             // On one node, too, a first write makes the index even when its documents are wrong.
             ensure_index(core, uid, None).await?;

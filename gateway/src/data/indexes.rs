@@ -15,6 +15,7 @@ use crate::{
         query::Query,
         task::{date, invalid_index_uid_reason, is_index_uid},
     },
+    auth::{self, Permission},
     h1::{Request, Response},
     runtime::Runtime,
 };
@@ -25,7 +26,11 @@ pub(super) async fn version<R: Runtime>(core: &Core<R>) -> Result<Response, ApiE
 }
 
 /// `GET /indexes`.
-pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn list<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let query = Query::parse(request.uri.query());
     query.only(&["offset", "limit"])?;
     let offset = query.integer::<usize>("offset", Code::InvalidIndexOffset)?.unwrap_or(0);
@@ -33,6 +38,7 @@ pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Resul
     let of_nodes = gather::group(core, "/indexes?limit=1000000").await?;
     let snapshot = core.shared.snapshot();
     let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    records.retain(|record| permission.allows_index(&record.uid));
     records.sort_by(|one, other| one.uid.cmp(&other.uid));
     let seen = |record: &IndexRecord| {
         let all = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
@@ -69,7 +75,11 @@ fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
 }
 
 /// `POST /indexes`.
-pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn create<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let body = object(&ingress::json_body(core, request)?, &["uid", "primaryKey"])?;
     if body["uid"].is_null() {
         return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`"));
@@ -82,6 +92,9 @@ pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
         return Err(ApiError::new(Code::InvalidIndexUid, format!("Invalid value at `.uid`: {reason}")));
     }
     let primary_key = primary_key(&body)?;
+    if !permission.creates_index(&uid) {
+        return Err(auth::invalid_key());
+    }
     let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
     let record = lanes::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
     Ok(tasks::accepted(&record))

@@ -3,6 +3,7 @@
 //! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
 //! file; what must be durable goes to the store over a channel and is awaited.
 
+mod access;
 mod admit;
 mod changes;
 mod connection;
@@ -13,6 +14,7 @@ mod gather;
 mod hybrid;
 mod indexes;
 mod ingress;
+mod keys;
 pub mod lanes;
 mod multi_search;
 mod plan;

@@ -56,6 +56,11 @@ pub(super) enum Route<'a> {
     },
     Tasks,
     Task(&'a str),
+    Keys,
+    CreateKey,
+    Key(&'a str),
+    UpdateKey(&'a str),
+    DeleteKey(&'a str),
     Topology,
     Shards,
     Ready,
@@ -79,7 +84,6 @@ const UNSERVED: &[&str] = &[
     "dynamic-search-rules",
     "experimental-features",
     "export",
-    "keys",
     "logs",
     "metrics",
     "network",
@@ -117,6 +121,11 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["tasks", "cancel" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
         ["tasks", uid] => only(method, Method::GET, Route::Task(uid)),
         ["tasks", _, "documents"] if *method == Method::GET => Ok(Route::Unserved),
+        ["keys"] if *method == Method::POST => Ok(Route::CreateKey),
+        ["keys"] => only(method, Method::GET, Route::Keys),
+        ["keys", key] if *method == Method::PATCH => Ok(Route::UpdateKey(key)),
+        ["keys", key] if *method == Method::DELETE => Ok(Route::DeleteKey(key)),
+        ["keys", key] => only(method, Method::GET, Route::Key(key)),
         ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
@@ -226,6 +235,8 @@ impl Route<'_> {
             Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
             Self::Tasks => "/tasks",
             Self::Task(_) => "/tasks/{uid}",
+            Self::Keys | Self::CreateKey => "/keys",
+            Self::Key(_) | Self::UpdateKey(_) | Self::DeleteKey(_) => "/keys/{uid_or_key}",
             Self::Topology => "/_miroir/topology",
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
@@ -274,5 +285,9 @@ mod tests {
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
         check("GET", "/tasks/12", Ok(Route::Task("12")));
         check("GET", "/_miroir/ready", Ok(Route::Ready));
+        check("POST", "/keys", Ok(Route::CreateKey));
+        check("PUT", "/keys", Err(NoRoute::UnknownMethod));
+        check("DELETE", "/keys/k", Ok(Route::DeleteKey("k")));
+        check("POST", "/keys/k", Err(NoRoute::UnknownMethod));
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use router::NodeIndex;
 use serde_json::Value;
-use store::{NodeTask, TaskChange, TaskError, TaskRecord, TaskStatus};
+use store::{NodeTask, TaskChange, TaskError, TaskQuery, TaskRecord, TaskStatus};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Core, pool::NodeRequest};
@@ -18,19 +18,25 @@ use crate::{
         query::Query,
         task,
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
 };
 
 /// `GET /tasks/{uid}`.
-pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn get<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    uid: &str,
+) -> Result<Response, ApiError> {
     let Ok(number) = uid.parse::<u32>() else {
         let message = format!("Task uid `{uid}` is invalid. It should only contain numeric characters.");
         return Err(ApiError::new(Code::InvalidTaskUids, message));
     };
     let found = core.shared.store.task(number).await?;
-    let Some(record) = found else {
+    let visible = |record: &TaskRecord| permission.allows_task(record.index_uid.as_deref());
+    let Some(record) = found.filter(visible) else {
         return Err(ApiError::new(Code::TaskNotFound, format!("Task `{number}` not found.")));
     };
     let record = refresh(core, record).await;
@@ -38,11 +44,24 @@ pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Respons
 }
 
 /// `GET /tasks`.
-pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn list<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let query = task::parse_list(&Query::parse(request.uri.query()))?;
     let limit = query.limit;
     refresh_unfinished(core).await?;
-    let page = core.shared.store.tasks(query).await?;
+    if permission.allows_all_indexes() {
+        let page = core.shared.store.tasks(query).await?;
+        return Ok(Response::json(StatusCode::OK, task::page(&page, limit).to_string()));
+    }
+    // As on one node, what may not be seen leaves holes in a page and is still counted in the total.
+    let mut page = core.shared.store.tasks(TaskQuery { limit: limit.saturating_add(1), ..query }).await?;
+    page.tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
+    let full = u32::try_from(page.tasks.len()).is_ok_and(|count| count > limit);
+    page.next = if full { page.tasks.pop().map(|record| record.uid) } else { None };
+    page.from = page.tasks.first().map(|record| record.uid);
     Ok(Response::json(StatusCode::OK, task::page(&page, limit).to_string()))
 }
 
