@@ -147,7 +147,7 @@ impl<R: Runtime> Similar<'_, R> {
         });
         let mut total = 0;
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-            total = merge::documents(gathered.bodies, 0, 0, body)?.total;
+            total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
             Ok(())
         };
         scatter.answer(merge).await?;
