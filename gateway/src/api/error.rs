@@ -118,6 +118,7 @@ codes! {
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
     MissingMasterKey = "missing_master_key", Auth, 401;
     MissingPayload = "missing_payload", InvalidRequest, 400;
+    NotFoundSimilarId = "not_found_similar_id", InvalidRequest, 400;
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
     TaskNotFound = "task_not_found", InvalidRequest, 404;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;

@@ -48,7 +48,7 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::Search { index } | Route::FacetSearch(index) | Route::Similar(index) => {
             Right(Action::Search, Some(index))
         }
-        // The index of each query is checked where it is read.
+        // Each query's index is judged where the queries are read.
         Route::MultiSearch => Right(Action::Search, None),
         Route::Fields(index) => Right(Action::FieldsPost, Some(index)),
         Route::Settings(index) | Route::Setting { index, .. } => Right(Action::SettingsGet, Some(index)),
@@ -160,6 +160,9 @@ mod tests {
         check("POST", "/indexes/m/search", on(Action::Search));
         check("GET", "/indexes/m/search", on(Action::Search));
         check("POST", "/indexes/m/facet-search", on(Action::Search));
+        check("GET", "/indexes/m/similar", on(Action::Search));
+        check("POST", "/indexes/m/fields", on(Action::FieldsPost));
+        check("POST", "/multi-search", off(Action::Search));
         check("GET", "/indexes/m/settings", on(Action::SettingsGet));
         check("DELETE", "/indexes/m/settings", on(Action::SettingsUpdate));
         check("GET", "/indexes/m/settings/synonyms", on(Action::SettingsGet));
