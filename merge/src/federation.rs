@@ -250,6 +250,7 @@ fn read_hits<'a>(
     let read = texts.into_iter().map(|(text, details)| {
         let score = hit::field(text, "_rankingScore").and_then(number);
         let score = score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))?;
+        let score = scale.score(details, score);
         let identity = primary_key.map(|primary_key| {
             hit::field(text, primary_key).ok_or_else(|| Fault::new("a hit has no primary key"))
         });
