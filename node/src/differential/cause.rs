@@ -18,6 +18,10 @@ const TWO_TYPOS_MAX: usize = 50;
 /// From so many words on, the engine keeps a prefix of at most so many letters in a database.
 const PREFIX_WORDS_MIN: usize = 100;
 const PREFIX_LETTERS_MAX: usize = 4;
+/// Hits of a page that holds all of them, as `maxTotalHits` is by default.
+const WHOLE_PAGE: usize = 1_000;
+/// Parameters that mark or cut what matched.
+const MARKS: [&str; 3] = ["attributesToHighlight", "attributesToCrop", "showMatchesPosition"];
 /// Similarities that differ less are equal.
 const SIMILARITY_TOLERANCE: f64 = 1e-6;
 
@@ -36,8 +40,10 @@ pub(super) enum Cause {
     PrefixDatabase,
     /// Where a word is split in two depends on the frequency of the halves.
     SplitWord,
-    /// Without pages, totals and facets under `distinct` or a threshold cover what the engine happened to visit.
+    /// Totals and facets under `distinct` without pages, or under a threshold, cover what the engine happened to visit.
     EstimatedTotal,
+    /// Which misspellings are marked in a text depends on how far the engine had to search.
+    MarkedMisspelling,
     /// A smaller index of vectors finds nearer neighbours.
     NearerNeighbours,
 }
@@ -48,6 +54,7 @@ impl Cause {
         Self::TypoMaximum,
         Self::FrequencyStrategy,
         Self::EstimatedTotal,
+        Self::MarkedMisspelling,
         Self::NearerNeighbours,
         Self::PrefixDatabase,
         Self::SplitWord,
@@ -63,6 +70,7 @@ impl Cause {
             Self::PrefixDatabase => "prefix-database",
             Self::SplitWord => "split-word",
             Self::EstimatedTotal => "estimated-total",
+            Self::MarkedMisspelling => "marked-misspelling",
             Self::NearerNeighbours => "nearer-neighbours",
         }
     }
@@ -77,6 +85,7 @@ impl Cause {
             Self::PrefixDatabase => prefix_database(case),
             Self::SplitWord => split_word(case),
             Self::EstimatedTotal => estimated_total(case),
+            Self::MarkedMisspelling => marked_misspelling(case),
             Self::NearerNeighbours => nearer_neighbours(case),
         }
     }
@@ -139,26 +148,51 @@ fn frequency_strategy(case: &Case<'_>) -> anyhow::Result<bool> {
 
 fn estimated_total(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
-    let visited = !question.member("distinct").is_null()
-        || !question.member("rankingScoreThreshold").is_null()
-        || case
-            .judge
-            .corpus
-            .index(question.index)
-            .is_some_and(|index| !index.settings["distinctAttribute"].is_null());
-    let is_count = |kind: &str| kind == "estimatedTotalHits" || kind.starts_with("facet");
+    let has_threshold = !question.member("rankingScoreThreshold").is_null();
+    let index = case.judge.corpus.index(question.index);
+    let is_distinct = !question.member("distinct").is_null()
+        || index.is_some_and(|index| !index.settings["distinctAttribute"].is_null());
     let has_pages = !question.member("page").is_null() || !question.member("hitsPerPage").is_null();
-    if !visited || has_pages || !case.kinds.iter().all(|one| is_count(&one.kind)) {
+    let is_count = |kind: &str| {
+        matches!(kind, "estimatedTotalHits" | "totalHits" | "totalPages") || kind.starts_with("facet")
+    };
+    let is_visited = has_threshold || (is_distinct && !has_pages);
+    if !is_visited || !case.kinds.iter().all(|one| is_count(&one.kind)) {
         return Ok(false);
     }
-    agrees(case, &question.without("offset").without("limit").with("page", json!(1)))
+    // One page with everything on it: all is visited.
+    let whole = question.without("offset").without("limit").with("page", json!(1));
+    agrees(case, &whole.with("hitsPerPage", json!(WHOLE_PAGE)))
+}
+
+/// Answers must agree without the marks, and with marks once no misspelling is meant.
+fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
+    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+        return Ok(false);
+    };
+    let mut bare = case.question.clone();
+    for member in MARKS {
+        bare = bare.without(member);
+        bare.query.retain(|(name, _)| name != member);
+    }
+    let has_neighbours = |word: String| tokens.near(&word, 2, text.ends_with(&word)) > 1;
+    if bare == *case.question
+        || !case.kinds.iter().all(|one| one.kind.starts_with("hits") && one.kind != "hits.count")
+        || !words_of(&text).any(has_neighbours)
+        || !agrees(case, &bare)?
+    {
+        return Ok(false);
+    }
+    agrees(case, &with_text(case.question, quoted(&text, |_| true)))
 }
 
 /// The cluster's hits must be at least as near, position by position, and some nearer.
 fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
     let is_similar = question.path.ends_with("/similar");
-    if question.member("vector").is_null() && !is_similar {
+    if question.member("vector").is_null() && !is_similar
+        || !case.kinds.iter().all(|one| one.kind.starts_with("hits") && one.kind != "hits.count")
+    {
         return Ok(false);
     }
     let mut nearest = question.with("showRankingScore", json!(true));
