@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use store::{IndexRecord, NodeTask, Reply, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{Core, plan, pool::NodeRequest, scatter::is_refusal, tasks};
+use super::{Core, gather, plan, pool::NodeRequest, scatter::is_refusal, tasks};
 use crate::{
     api::{
         error::{ApiError, Code},
-        settings::{self, SettingsChange},
+        settings::{self, Derivation, SettingsChange},
     },
     h1::NodeAnswer,
     observe::log,
@@ -207,7 +207,10 @@ async fn add_documents<R: Runtime>(
     let mut target = format!("/indexes/{}/documents", index.record.node_uid);
     if let Some(asked) = primary_key.as_deref() {
         match known {
-            None => drop(set_primary_key(core, &index, Some(asked)).await.map_err(Outcome::Refused)?),
+            None => {
+                break_ties_by(core, &index, asked).await?;
+                set_primary_key(core, &index, Some(asked)).await.map_err(Outcome::Refused)?;
+            }
             Some(known) if known == asked => {}
             Some(known) => {
                 let message = format!("Index already has a primary key: `{known}`.");
@@ -219,6 +222,16 @@ async fn add_documents<R: Runtime>(
     }
     let method = if replace { Method::POST } else { Method::PUT };
     send_parts(core, &method, &target, parts).await
+}
+
+/// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
+/// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
+async fn break_ties_by<R: Runtime>(core: &Core<R>, index: &Index, primary_key: &str) -> Result<(), Outcome> {
+    let version = gather::lowest_version(core).await;
+    let derivation = Derivation::new(&index.record.settings, Some(primary_key), version);
+    let request = derivation.tie_break_for_nodes();
+    let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
+    send_to_all(core, &request.method, &target, request.body.into(), true).await.map(drop)
 }
 
 async fn create_index<R: Runtime>(
@@ -251,7 +264,8 @@ async fn change_settings<R: Runtime>(
     check_up(core, &every_node(core))?;
     let index = ensure_index(core, uid, None).await?;
     let owned = change.owned_after(&index.record.settings);
-    let request = change.for_nodes(&owned);
+    let version = gather::lowest_version(core).await;
+    let request = change.for_nodes(&Derivation::new(&owned, index.record.primary_key.as_deref(), version));
     let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
     let node_tasks = send_to_all(core, &request.method, &target, request.body.into(), true).await?;
     let mut record = index.record.clone();
@@ -299,7 +313,9 @@ async fn register_index<R: Runtime>(
     let body = json!({"uid": uid, "primaryKey": primary_key}).to_string();
     send_to_all(core, &Method::POST, "/indexes", body.into(), false).await?;
     let target = format!("/indexes/{uid}/settings");
-    let body = settings::base_for_nodes().to_string();
+    let users = json!({});
+    let derivation = Derivation::new(&users, primary_key, gather::lowest_version(core).await);
+    let body = settings::base_for_nodes(&derivation).to_string();
     let node_tasks = send_to_all(core, &Method::PATCH, &target, body.into(), false).await?;
     let now = OffsetDateTime::now_utc();
     let mut record = IndexRecord {
@@ -356,6 +372,11 @@ async fn settle_primary_key<R: Runtime>(core: &Core<R>, uid: &str, mut task: Tas
         return;
     }
     let primary_key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
+    if let Some(primary_key) = primary_key
+        && break_ties_by(core, &index, primary_key).await.is_err()
+    {
+        log::warn("ties_not_settled", &[("index", uid)]);
+    }
     if let Err(error) = set_primary_key(core, &index, primary_key).await {
         log::error("primary_key_not_stored", &[("index", uid), ("reason", &format!("{error:?}"))]);
     }

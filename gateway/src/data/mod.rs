@@ -8,6 +8,7 @@ mod changes;
 mod connection;
 mod documents;
 mod gather;
+mod hybrid;
 mod indexes;
 mod ingress;
 pub mod lanes;
@@ -31,6 +32,7 @@ use std::{
     time::Duration,
 };
 
+pub use gather::learn_version;
 pub use plan::every_node;
 
 use self::pool::NodePools;
