@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::compare::{Difference, compare};
+use super::corpus::Index;
 use super::judge::{Case, Judge};
 use super::question::{Answer, Question};
 use super::ranks::{self, Shown};
@@ -24,6 +25,8 @@ const WHOLE_PAGE: usize = 1_000;
 const MARKS: [&str; 3] = ["attributesToHighlight", "attributesToCrop", "showMatchesPosition"];
 /// Similarities that differ less are equal.
 const SIMILARITY_TOLERANCE: f64 = 1e-6;
+/// How far a shown similarity may be from the one that the harness computes.
+const TRUTH_TOLERANCE: f64 = 1e-4;
 
 /// Why two answers may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,8 +208,42 @@ fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
         nearest = nearest
             .with("hybrid", json!({"embedder": question.member("hybrid")["embedder"], "semanticRatio": 1.0}));
     }
+    let Some(index) = case.judge.corpus.index(question.index) else { return Ok(false) };
+    let nearest = nearest.with("attributesToRetrieve", json!([index.primary_key]));
     let (expected, found) = case.judge.ask(&nearest, case.uid)?;
-    Ok(is_nearer(&expected, &found))
+    Ok(is_nearer(&expected, &found) && tells_the_truth(question, index, &found))
+}
+
+/// Whether the similarities that are shown are those of the documents' vectors.
+fn tells_the_truth(question: &Question, index: &Index, found: &Answer) -> bool {
+    let document = |key: &Value| index.documents.iter().find(|document| document[index.primary_key] == *key);
+    let asked = match question.member("vector") {
+        Value::Null => document(question.member("id")).map(vectors_of).unwrap_or_default(),
+        vector => vectors_of(&json!({"_vectors": {"own": vector}})),
+    };
+    found.hits().iter().all(|hit| {
+        let own = document(&hit[index.primary_key]).map(vectors_of).unwrap_or_default();
+        let pairs = own.iter().flat_map(|own| asked.iter().map(|asked| similarity(own, asked)));
+        let best = pairs.fold(0.0, f64::max);
+        (best - hit["_rankingScore"].as_f64().unwrap_or_default()).abs() < TRUTH_TOLERANCE
+    })
+}
+
+/// A document has one vector or several.
+fn vectors_of(document: &Value) -> Vec<Vec<f64>> {
+    let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+    let own = &document["_vectors"]["own"];
+    match numbers(own) {
+        Some(vector) => vec![vector],
+        None => own.as_array().into_iter().flatten().filter_map(numbers).collect(),
+    }
+}
+
+/// From 0, opposite, to 1, the same direction.
+fn similarity(one: &[f64], other: &[f64]) -> f64 {
+    let product = |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
+    let lengths = (product(one, one) * product(other, other)).sqrt();
+    if lengths == 0.0 { 0.0 } else { (1.0 + product(one, other) / lengths) / 2.0 }
 }
 
 fn is_nearer(expected: &Answer, found: &Answer) -> bool {
@@ -324,6 +361,15 @@ mod tests {
     fn suspected_words_are_quoted() {
         assert_eq!(quoted("one  two three", |word| word == "two"), "one \"two\" three");
         assert_eq!(quoted("\"one two\"", |_| true), "\"one two\"");
+    }
+
+    #[test]
+    fn similarities_are_those_of_vectors() {
+        assert_eq!(similarity(&[1.0, 0.0], &[2.0, 0.0]), 1.0);
+        assert_eq!(similarity(&[1.0, 0.0], &[0.0, 3.0]), 0.5);
+        assert_eq!(vectors_of(&json!({"_vectors": {"own": [1.0, 2.0]}})), [[1.0, 2.0]]);
+        assert_eq!(vectors_of(&json!({"_vectors": {"own": [[1.0], [2.0]]}})), [[1.0], [2.0]]);
+        assert_eq!(vectors_of(&json!({"_vectors": {"own": null}})), [[0.0; 0]; 0]);
     }
 
     #[test]
