@@ -5,7 +5,9 @@
 pub mod depth;
 pub mod documents;
 pub mod error;
+pub mod multi_search;
 pub mod query;
 pub mod search;
 pub mod settings;
+pub mod similar;
 pub mod task;

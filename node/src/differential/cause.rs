@@ -95,7 +95,7 @@ impl Cause {
 }
 
 /// Whether a question is answered alike, ties aside where they are.
-fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
+pub(super) fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
     let (expected, found) = case.judge.ask(question, case.uid)?;
     let differences = compare(&expected, &found);
     Ok(differences.is_empty() || without_ties(case.judge, question, case.uid, &differences)?.is_empty())
@@ -217,9 +217,10 @@ fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
 /// Whether the similarities that are shown are those of the documents' vectors.
 fn tells_the_truth(question: &Question, index: &Index, found: &Answer) -> bool {
     let document = |key: &Value| index.documents.iter().find(|document| document[index.primary_key] == *key);
-    let asked = match question.member("vector") {
-        Value::Null => document(question.member("id")).map(vectors_of).unwrap_or_default(),
-        vector => vectors_of(&json!({"_vectors": {"own": vector}})),
+    let vector = question.member("vector");
+    let asked = match vector.is_null() {
+        true => document(question.member("id")).map(vectors_of).unwrap_or_default(),
+        false => vectors_of(&json!({"_vectors": {"own": vector}})),
     };
     found.hits().iter().all(|hit| {
         let own = document(&hit[index.primary_key]).map(vectors_of).unwrap_or_default();

@@ -5,10 +5,14 @@
 mod bad_input;
 mod crash;
 mod differential;
+mod documents;
+mod multi_search;
 mod panics;
+mod queries;
 mod replicas;
 mod reserved;
 mod sdk;
+mod similar;
 mod startup;
 
 use std::path::{Path, PathBuf};
