@@ -119,6 +119,7 @@ fn compare(change: impl FnOnce(&mut Options)) {
         shrink_max: 3,
         cluster: ClusterOptions {
             node_binary,
+            no_sync: true,
             node_master_key: Some("the-key-of-the-nodes".to_owned()),
             gateway_arguments: vec!["--cores".to_owned(), "2".to_owned()],
             ..ClusterOptions::new(PathBuf::from(PROGRAM), data.path().to_owned())
