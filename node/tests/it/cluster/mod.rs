@@ -9,6 +9,7 @@ mod documents;
 mod keys;
 mod multi_search;
 mod panics;
+mod queries;
 mod replicas;
 mod reserved;
 mod sdk;
