@@ -73,7 +73,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let topology = Arc::new(load_topology(&config, &store)?);
     let snapshot = load_snapshot(topology, &store)?;
     // Read before the first client can add to them.
-    let mut interrupted = wait(store.unfinished_tasks())?;
+    let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
     interrupted.retain(|task| !task.accepted);
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();

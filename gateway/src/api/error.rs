@@ -60,7 +60,10 @@ macro_rules! codes {
 
 codes! {
     BadRequest = "bad_request", InvalidRequest, 400;
+    BatchNotFound = "batch_not_found", InvalidRequest, 404;
     FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
+    ImmutableIndexCreatedAt = "immutable_index_created_at", InvalidRequest, 400;
+    ImmutableIndexUpdatedAt = "immutable_index_updated_at", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
     IndexNotFound = "index_not_found", InvalidRequest, 404;
     IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
@@ -68,6 +71,7 @@ codes! {
     IndexPrimaryKeyNoCandidate = "index_primary_key_no_candidate_found", InvalidRequest, 400;
     Internal = "internal", Internal, 500;
     InvalidApiKey = "invalid_api_key", Auth, 403;
+    InvalidBatchUids = "invalid_batch_uids", InvalidRequest, 400;
     InvalidContentType = "invalid_content_type", InvalidRequest, 415;
     InvalidDocumentCsvDelimiter = "invalid_document_csv_delimiter", InvalidRequest, 400;
     InvalidDocumentId = "invalid_document_id", InvalidRequest, 400;
@@ -78,6 +82,9 @@ codes! {
     InvalidIndexOffset = "invalid_index_offset", InvalidRequest, 400;
     InvalidIndexPrimaryKey = "invalid_index_primary_key", InvalidRequest, 400;
     InvalidIndexUid = "invalid_index_uid", InvalidRequest, 400;
+    InvalidSwapDuplicateIndexFound = "invalid_swap_duplicate_index_found", InvalidRequest, 400;
+    InvalidSwapIndexes = "invalid_swap_indexes", InvalidRequest, 400;
+    InvalidSwapRename = "invalid_swap_rename", InvalidRequest, 400;
     InvalidTaskAfterEnqueuedAt = "invalid_task_after_enqueued_at", InvalidRequest, 400;
     InvalidTaskAfterFinishedAt = "invalid_task_after_finished_at", InvalidRequest, 400;
     InvalidTaskAfterStartedAt = "invalid_task_after_started_at", InvalidRequest, 400;
@@ -97,6 +104,8 @@ codes! {
     MissingDocumentId = "missing_document_id", InvalidRequest, 400;
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
     MissingPayload = "missing_payload", InvalidRequest, 400;
+    MissingSwapIndexes = "missing_swap_indexes", InvalidRequest, 400;
+    MissingTaskFilters = "missing_task_filters", InvalidRequest, 400;
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
     TaskNotFound = "task_not_found", InvalidRequest, 404;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
@@ -217,6 +226,27 @@ impl ApiError {
     }
 }
 
+/// A message in which nodes' names of indexes are clients' names: `rename` says which, if any.
+#[must_use]
+pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
+    const MARK: &str = "ndex `";
+    let mut renamed = String::new();
+    let mut rest = message;
+    while let Some(start) = rest.find(MARK).map(|place| place + MARK.len())
+        && let Some(length) = rest[start..].find('`')
+    {
+        let name = &rest[start..start + length];
+        renamed.push_str(&rest[..start]);
+        renamed.push_str(rename(name).as_deref().unwrap_or(name));
+        rest = &rest[start + length..];
+    }
+    if renamed.is_empty() {
+        return Cow::Borrowed(message);
+    }
+    renamed.push_str(rest);
+    Cow::Owned(renamed)
+}
+
 /// The documentation link Meilisearch gives with a code.
 #[must_use]
 pub fn link(code: &str) -> String {
@@ -261,6 +291,19 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), Code::ALL.len());
         assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.facts().2)));
+    }
+
+    #[test]
+    fn indexes_have_the_names_clients_gave_them() {
+        let rename = |name: &str| (name == "films-7").then(|| "films".to_owned());
+        let check = |message: &str, expected: &str| assert_eq!(rename_index(message, rename), expected);
+        check("Index `films-7` not found.", "Index `films` not found.");
+        check(
+            "Index `films-7`: Attribute `films-7` is wrong.",
+            "Index `films`: Attribute `films-7` is wrong.",
+        );
+        check("no index `a` and no index `films-7`", "no index `a` and no index `films`");
+        check("Index `films-7", "Index `films-7");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here does IO; the data plane calls it with what it has.
 
+pub mod batch;
 pub mod depth;
 pub mod documents;
 pub mod error;
@@ -9,3 +10,4 @@ pub mod query;
 pub mod search;
 pub mod settings;
 pub mod task;
+pub mod task_filters;

@@ -66,6 +66,12 @@ pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 pub const SCATTER_ATTEMPTS_MAX: usize = 4;
 /// Between two questions to nodes about a task that a lane waits for.
 pub const NODE_TASK_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A list of tasks asks nodes again when what it knows is older: well under what clients notice.
+pub const TASK_LIST_AGE_MAX: Duration = Duration::from_millis(50);
+/// Unfinished tasks one cancelation looks at, oldest first.
+pub const TASKS_CANCELED_MAX: usize = 10_000;
+/// Tasks that one cancelation or deletion changes at once; leaves the store room for others.
+pub const TASKS_CHANGED_AT_ONCE: usize = 500;
 /// Unfinished tasks one list or sweep asks nodes about.
 pub const TASKS_REFRESHED_MAX: usize = 1000;
 /// Task uids in one question to a node: keeps its request line short.
@@ -101,6 +107,7 @@ const _: () = {
     // A connection does not time out as idle while its request is still being worked on.
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
     assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
     assert!(NODES_MOST < u16::MAX as usize);
     assert!(SHARDS_DEFAULT <= SHARDS_MOST);
 };

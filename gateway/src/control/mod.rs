@@ -16,12 +16,12 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use store::TaskRecord;
+use store::{TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, tasks},
+    data::{Core, lanes::LaneSender, settle},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
@@ -70,7 +70,7 @@ async fn repeat<R: Runtime, Job: Future<Output = ()>>(
 
 /// Ends tasks nobody polls, and forgets those that ended long ago.
 async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
-    if let Err(error) = tasks::refresh_unfinished(core).await {
+    if let Err(error) = settle::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
     }
     let before = OffsetDateTime::now_utc() - limits::TASK_RETENTION;
@@ -89,8 +89,10 @@ async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
     let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
     metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);
-    if let Ok(tasks) = core.shared.store.unfinished_tasks().await {
+    let statuses = Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]);
+    let unfinished = TaskQuery { statuses, limit: 0, ..TaskQuery::default() };
+    if let Ok(page) = core.shared.store.tasks(unfinished).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded registry")]
-        metrics::gauge!("miroir_task_registry_unfinished").set(tasks.len() as f64);
+        metrics::gauge!("miroir_task_registry_unfinished").set(page.total as f64);
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use store::{IndexRecord, NodeTask, Reply, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{Core, plan, pool::NodeRequest, scatter::is_refusal, tasks};
+use super::{Core, plan, pool::NodeRequest, scatter::is_refusal, settle};
 use crate::{
     api::{
         error::{ApiError, Code},
@@ -148,7 +148,7 @@ fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
 }
 
 /// A refused change was never a task: its intent goes away again.
-async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+pub(super) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
     let now = OffsetDateTime::now_utc();
     let change =
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
@@ -349,7 +349,7 @@ async fn settle_primary_key<R: Runtime>(core: &Core<R>, uid: &str, mut task: Tas
     let deadline = R::now() + core.shared.config.request_timeout;
     while !task.status.is_finished() && R::now() < deadline {
         R::sleep(crate::config::limits::NODE_TASK_POLL_INTERVAL).await;
-        task = tasks::refresh(core, task).await;
+        task = settle::refresh(core, task).await;
     }
     let Some(index) = core.shared.snapshot().indexes.get(uid).cloned() else { return };
     if task.status != TaskStatus::Succeeded {
@@ -435,7 +435,7 @@ fn collect<R: Runtime>(
 }
 
 /// One request of a change to one node; answers the node's task uid.
-async fn send<R: Runtime>(
+pub(super) async fn send<R: Runtime>(
     core: &Core<R>,
     node: NodeIndex,
     method: &Method,

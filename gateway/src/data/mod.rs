@@ -4,6 +4,7 @@
 //! file; what must be durable goes to the store over a channel and is awaited.
 
 mod admit;
+mod cancel;
 mod changes;
 mod connection;
 mod documents;
@@ -18,8 +19,9 @@ mod scatter;
 mod search;
 mod serve;
 mod settings;
+pub mod settle;
 mod stats;
-pub mod tasks;
+mod tasks;
 mod writes;
 
 use std::{
@@ -28,7 +30,7 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use plan::every_node;
@@ -53,6 +55,8 @@ pub struct Core<R: Runtime> {
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
     rotation: Cell<usize>,
+    /// When this core last asked nodes about all unfinished tasks.
+    tasks_refreshed: Cell<Option<Instant>>,
 }
 
 impl<R: Runtime> Core<R> {
@@ -65,6 +69,7 @@ impl<R: Runtime> Core<R> {
             lanes,
             number,
             rotation: Cell::new(0),
+            tasks_refreshed: Cell::new(None),
             shared,
         }
     }

@@ -52,7 +52,13 @@ pub(super) enum Route<'a> {
         name: &'a str,
     },
     Tasks,
+    DeleteTasks,
+    CancelTasks,
+    CompactTasks,
     Task(&'a str),
+    TaskDocuments(&'a str),
+    Batches,
+    Batch(&'a str),
     Topology,
     Shards,
     Ready,
@@ -70,7 +76,6 @@ pub(super) enum NoRoute {
 
 /// Top-level routes of Meilisearch's that are known and not served here.
 const UNSERVED: &[&str] = &[
-    "batches",
     "chats",
     "dumps",
     "dynamic-search-rules",
@@ -109,11 +114,14 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["health"] => only(method, Method::GET, Route::Health),
         ["version"] => only(method, Method::GET, Route::Version),
         ["stats"] => only(method, Method::GET, Route::Stats),
-        ["tasks"] if *method == Method::DELETE => Ok(Route::Unserved),
+        ["tasks"] if *method == Method::DELETE => Ok(Route::DeleteTasks),
         ["tasks"] => only(method, Method::GET, Route::Tasks),
-        ["tasks", "cancel" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
+        ["tasks", "cancel"] if *method == Method::POST => Ok(Route::CancelTasks),
+        ["tasks", "compact"] if *method == Method::POST => Ok(Route::CompactTasks),
         ["tasks", uid] => only(method, Method::GET, Route::Task(uid)),
-        ["tasks", _, "documents"] if *method == Method::GET => Ok(Route::Unserved),
+        ["tasks", uid, "documents"] => only(method, Method::GET, Route::TaskDocuments(uid)),
+        ["batches"] => only(method, Method::GET, Route::Batches),
+        ["batches", uid] => only(method, Method::GET, Route::Batch(uid)),
         ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
@@ -217,8 +225,13 @@ impl Route<'_> {
             Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
             Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
             Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
-            Self::Tasks => "/tasks",
+            Self::Tasks | Self::DeleteTasks => "/tasks",
+            Self::CancelTasks => "/tasks/cancel",
+            Self::CompactTasks => "/tasks/compact",
             Self::Task(_) => "/tasks/{uid}",
+            Self::TaskDocuments(_) => "/tasks/{uid}/documents",
+            Self::Batches => "/batches",
+            Self::Batch(_) => "/batches/{uid}",
             Self::Topology => "/_miroir/topology",
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
@@ -261,6 +274,11 @@ mod tests {
         check("POST", "/multi-search", Ok(Route::Unserved));
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
         check("GET", "/tasks/12", Ok(Route::Task("12")));
+        check("DELETE", "/tasks", Ok(Route::DeleteTasks));
+        check("POST", "/tasks/cancel", Ok(Route::CancelTasks));
+        check("GET", "/tasks/cancel", Ok(Route::Task("cancel")));
+        check("GET", "/batches/3", Ok(Route::Batch("3")));
+        check("POST", "/batches", Err(NoRoute::UnknownMethod));
         check("GET", "/_miroir/ready", Ok(Route::Ready));
     }
 }
