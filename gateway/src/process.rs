@@ -25,12 +25,18 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, TaskRecord};
+use store::{Reply, Store, StoreThread, TaskKind, TaskRecord};
+use time::OffsetDateTime;
 
 use crate::{
+    api::task::ends_here,
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
-    data::{self, lanes},
+    data::{
+        self, lanes,
+        leftovers::{self, LEFTOVERS},
+    },
+    moves::{self, Move},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     shared::{Health, NodeAddress, Shared},
@@ -71,9 +77,11 @@ fn run(config: Config) -> anyhow::Result<()> {
     };
     let (store, store_thread) = open_store(&config)?;
     let topology = Arc::new(load_topology(&config, &store)?);
-    let snapshot = load_snapshot(topology, &store)?;
-    // Read before the first client can add to them.
+    // All of this before the first client can add to it.
     let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
+    finish_moves(&store, &interrupted)?;
+    abandon_half_made(&store)?;
+    let snapshot = load_snapshot(topology, &store)?;
     interrupted.retain(|task| !task.accepted);
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
@@ -104,6 +112,30 @@ fn run(config: Config) -> anyhow::Result<()> {
         observe::log::info("draining", &[("signal", &signal.to_string())]);
     }
     drain(&shared, store_thread)
+}
+
+/// Does the swaps and renames that were accepted and not yet done, oldest first.
+fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
+    for task in unfinished.iter().filter(|task| task.accepted && ends_here(task)) {
+        let steps = Move::of_task(task);
+        let indexes = wait(store.indexes())?;
+        let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
+        if task.kind == TaskKind::TaskCancelation {
+            continue;
+        }
+        let now = OffsetDateTime::now_utc();
+        wait(store.commit(moves::commit(&steps, task.uid, moves::succeeded(task, now), now, find)))?;
+        observe::log::info("move_finished", &[("task", &task.uid.to_string())]);
+    }
+    Ok(())
+}
+
+/// What the last process was making, nobody is making any more.
+fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
+    for record in wait(store.records(LEFTOVERS, None, usize::MAX))? {
+        wait(store.put_record(LEFTOVERS, &record.key, leftovers::value(false), Some(record.revision)))?;
+    }
+    Ok(())
 }
 
 /// Starts the control executor and every data core.

@@ -91,6 +91,14 @@ impl Catalog {
         }
     }
 
+    /// Gives an index another name, which must be free.
+    pub(crate) fn rename(&self, uid: &str, new_uid: &str) {
+        let mut open = self.open.write().expect(POISON);
+        if let Some(entry) = open.remove(uid) {
+            open.insert(new_uid.to_owned(), entry);
+        }
+    }
+
     /// The table to be made durable.
     pub(crate) fn table(&self) -> IndexTable {
         let open = self.open.read().expect(POISON);

@@ -175,6 +175,20 @@ impl ApiError {
         Self { status, body, retry_after_seconds: None }
     }
 
+    /// The same error with clients' names of indexes where it is a node's refusal.
+    #[must_use]
+    pub fn rename_indexes(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        if let ErrorBody::Node(body) = &mut self.body
+            && let Ok(mut members) = serde_json::from_slice::<serde_json::Value>(body)
+            && let Some(message) = members["message"].as_str()
+        {
+            let renamed = rename_index(message, rename).into_owned();
+            members["message"] = json!(renamed);
+            *body = members.to_string().into_bytes();
+        }
+        self
+    }
+
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status

@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, settle},
+    data::{Core, lanes::LaneSender, leftovers, settle},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
@@ -68,7 +68,7 @@ async fn repeat<R: Runtime, Job: Future<Output = ()>>(
     }
 }
 
-/// Ends tasks nobody polls, and forgets those that ended long ago.
+/// Ends tasks nobody polls, forgets those that ended long ago, and drops leftovers.
 async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
     if let Err(error) = settle::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
@@ -77,6 +77,7 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
     if let Err(error) = core.shared.store.prune_tasks(before, limits::TASKS_PRUNED_MAX).await {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
+    leftovers::sweep(core).await;
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {

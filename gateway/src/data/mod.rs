@@ -12,6 +12,8 @@ mod gather;
 mod indexes;
 mod ingress;
 pub mod lanes;
+pub mod leftovers;
+mod moves;
 mod plan;
 pub mod pool;
 mod routes;

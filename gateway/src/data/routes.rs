@@ -19,6 +19,8 @@ pub(super) enum Route<'a> {
     Index(&'a str),
     UpdateIndex(&'a str),
     DeleteIndex(&'a str),
+    CompactIndex(&'a str),
+    SwapIndexes,
     Document {
         index: &'a str,
         id: &'a str,
@@ -88,7 +90,6 @@ const UNSERVED: &[&str] = &[
     "network",
     "render-template",
     "snapshots",
-    "swap-indexes",
     "webhooks",
 ];
 
@@ -126,6 +127,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
+        ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
         [first, ..] if UNSERVED.contains(first) => Ok(Route::Unserved),
         _ => Err(NoRoute::UnknownPath),
@@ -149,8 +151,9 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
         [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
         [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
         [_, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Unserved),
-        [_, "fields" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
-        [_, "search" | "similar" | "fields" | "compact"] => Err(NoRoute::UnknownMethod),
+        [index, "compact"] => only(method, Method::POST, Route::CompactIndex(index)),
+        [_, "fields"] if *method == Method::POST => Ok(Route::Unserved),
+        [_, "search" | "similar" | "fields"] => Err(NoRoute::UnknownMethod),
         [index, "documents"] => match *method {
             Method::GET => Ok(Route::Documents(index)),
             Method::POST => Ok(Route::AddDocuments { index, replace: true }),
@@ -213,6 +216,8 @@ impl Route<'_> {
             Self::IndexStats(_) => "/indexes/{uid}/stats",
             Self::Indexes | Self::CreateIndex => "/indexes",
             Self::Index(_) | Self::UpdateIndex(_) | Self::DeleteIndex(_) => "/indexes/{uid}",
+            Self::CompactIndex(_) => "/indexes/{uid}/compact",
+            Self::SwapIndexes => "/swap-indexes",
             Self::Document { .. } | Self::DeleteDocument { .. } => "/indexes/{uid}/documents/{id}",
             Self::Documents(_) | Self::AddDocuments { .. } | Self::DeleteDocuments(_) => {
                 "/indexes/{uid}/documents"

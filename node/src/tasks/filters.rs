@@ -108,12 +108,6 @@ impl TaskFilters {
 
     /// Whether the task, as shown now, passes every filter.
     pub(crate) fn matches(&self, task: &Task) -> bool {
-        let indexes = || {
-            if let super::Work::Swap { swaps } = &task.work {
-                return swaps.iter().flat_map(|(left, right)| [left, right]).collect();
-            }
-            task.index_uid.iter().collect::<Vec<_>>()
-        };
         listed(self.uids.as_ref(), &task.uid)
             && self
                 .batch_uids
@@ -125,7 +119,10 @@ impl TaskFilters {
                 .is_none_or(|uids| task.canceled_by.is_some_and(|uid| uids.contains(&uid)))
             && listed(self.types.as_ref(), task.work.kind())
             && listed(self.statuses.as_ref(), task.status.name())
-            && self.index_uids.as_ref().is_none_or(|uids| indexes().iter().any(|uid| uids.contains(*uid)))
+            && self
+                .index_uids
+                .as_ref()
+                .is_none_or(|uids| task.index_uid.as_ref().is_some_and(|uid| uids.contains(uid)))
             && within(self.enqueued, Some(task.enqueued_at))
             && within(self.started, task.started_at)
             && within(self.finished, task.finished_at)

@@ -51,6 +51,13 @@ impl Status {
     }
 }
 
+/// Two names that exchange their indexes, or one index that takes another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Swap {
+    pub(crate) indexes: (String, String),
+    pub(crate) rename: bool,
+}
+
 /// What a task does to its index or to the node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,10 +85,11 @@ pub(crate) enum Work {
     },
     IndexUpdate {
         primary_key: Option<String>,
+        new_uid: Option<String>,
     },
     IndexDeletion,
     Swap {
-        swaps: Vec<(String, String)>,
+        swaps: Vec<Swap>,
     },
     TaskCancelation {
         query: String,
@@ -125,14 +133,10 @@ impl Work {
             }
             Self::DocumentClear | Self::IndexDeletion => json!({ "deletedDocuments": null }),
             Self::Settings { new, .. } => new.clone(),
-            Self::IndexCreation { primary_key } | Self::IndexUpdate { primary_key } => {
+            Self::IndexCreation { primary_key } | Self::IndexUpdate { primary_key, .. } => {
                 json!({ "primaryKey": primary_key })
             }
-            Self::Swap { swaps } => {
-                let swaps: Vec<Value> =
-                    swaps.iter().map(|(left, right)| json!({ "indexes": [left, right] })).collect();
-                json!({ "swaps": swaps })
-            }
+            Self::Swap { swaps } => json!({ "swaps": swaps }),
             Self::TaskCancelation { query, uids } => {
                 json!({ "matchedTasks": uids.len(), "canceledTasks": null, "originalFilter": query })
             }
@@ -242,6 +246,25 @@ impl Task {
         self.status = Status::Canceled;
         self.canceled_by = Some(by);
         self.zero_open_counts();
+    }
+
+    /// Exchanges two names of indexes wherever the task mentions them.
+    pub(crate) fn exchange_names(&mut self, one: &str, other: &str) {
+        let exchange = |name: &mut String| match name.as_str() {
+            known if known == one => other.clone_into(name),
+            known if known == other => one.clone_into(name),
+            _ => {}
+        };
+        if let Some(name) = &mut self.index_uid {
+            exchange(name);
+        }
+        if let Work::Swap { swaps } = &mut self.work {
+            for swap in swaps.iter_mut() {
+                exchange(&mut swap.indexes.0);
+                exchange(&mut swap.indexes.1);
+            }
+            self.details = self.work.details();
+        }
     }
 
     fn complete(&mut self, completed: Value) {
