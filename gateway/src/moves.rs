@@ -1,6 +1,6 @@
 //! Swaps and renames: indexes change their names in the gateway's registry, and nothing else does.
 //!
-//! Invariants: pure; the names of a task's moves are all different; the registry and the task change
+//! Invariants: without IO; the names of a task's moves are all different; the registry and the task change
 //! in one commit of the store, so that a swap has happened whole or not at all; nodes are not asked.
 
 use std::collections::BTreeSet;
@@ -135,13 +135,26 @@ pub fn commit(
     changes
 }
 
-/// The change of a task that ends well now.
+/// The change of a task whose registry change is made with it.
 #[must_use]
-pub fn succeeded(task: &TaskRecord, now: OffsetDateTime) -> TaskChange {
+pub fn begun(task: &TaskRecord, now: OffsetDateTime) -> TaskChange {
     TaskChange {
-        status: Some(TaskStatus::Succeeded),
+        expected_revision: Some(task.revision),
+        status: Some(TaskStatus::Processing),
         started_at: Some(task.started_at.unwrap_or(now)),
-        finished_at: Some(now),
+        node_tasks: Some(task.node_tasks.clone()),
+        ..TaskChange::default()
+    }
+}
+
+/// The change that ends a task whose registry change is made: as its nodes ended, if they had a part.
+#[must_use]
+pub fn ended(task: &TaskRecord) -> TaskChange {
+    let refused = task.node_tasks.iter().find(|node_task| node_task.status != TaskStatus::Succeeded);
+    TaskChange {
+        status: Some(if refused.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded }),
+        error: refused.and_then(|node_task| node_task.error.clone()),
+        finished_at: Some(OffsetDateTime::now_utc()),
         ..TaskChange::default()
     }
 }

@@ -116,14 +116,14 @@ pub fn is_cancelable(kind: TaskKind) -> bool {
     )
 }
 
-/// Whether the gateway itself ends the task, whatever its nodes say: swaps, renames, and what is
-/// about other tasks.
+/// Whether the gateway itself ends the task, whatever its nodes say: what changes its registry at its
+/// end, and what is about other tasks.
 #[must_use]
 pub fn ends_here(task: &TaskRecord) -> bool {
-    let renames = || task.details.as_ref().is_some_and(|details| details["newIndexUid"].is_string());
-    let about_others =
-        matches!(task.kind, TaskKind::IndexSwap | TaskKind::TaskCancelation | TaskKind::TaskDeletion);
-    about_others || (task.kind == TaskKind::IndexUpdate && renames())
+    matches!(
+        task.kind,
+        TaskKind::IndexSwap | TaskKind::IndexUpdate | TaskKind::TaskCancelation | TaskKind::TaskDeletion
+    )
 }
 
 /// Sums what nodes counted; `copies` is how many nodes hold each document.

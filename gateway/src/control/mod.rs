@@ -21,13 +21,14 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, leftovers, settle},
+    data::{Core, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
 };
 
-/// Starts the control executor; `interrupted` are the intents that the last process left behind.
+/// Starts the control executor; `interrupted` are the intents that the last process left
+/// behind, and the accepted changes that the gateway itself has to end.
 ///
 /// # Errors
 /// When the executor cannot start here.
@@ -41,7 +42,11 @@ pub fn start<R: Runtime>(
         let number = shared.config.cores;
         let core = Rc::new(Core::<R>::new(shared, lanes, number));
         health::probe_all(&core).await;
-        recover::interrupted_changes(&core, interrupted).await;
+        let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
+        recover::interrupted_changes(&core, intents).await;
+        for task in accepted {
+            moves::resume(&core, task);
+        }
         let probing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;

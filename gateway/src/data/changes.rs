@@ -22,7 +22,6 @@ use super::{
     plan,
     pool::NodeRequest,
     scatter::is_refusal,
-    settle,
 };
 use crate::{
     api::{
@@ -55,9 +54,6 @@ pub(super) enum Action {
         body: Bytes,
     },
     CreateIndex {
-        primary_key: Option<String>,
-    },
-    UpdateIndex {
         primary_key: Option<String>,
     },
     DeleteIndex,
@@ -96,7 +92,6 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
-    let settles_primary_key = matches!(action, Action::UpdateIndex { .. });
     let outcome = match perform(core, &index_uid, task.uid, action).await {
         Ok(node_tasks) => Outcome::Taken(node_tasks),
         Err(outcome) => outcome,
@@ -113,15 +108,6 @@ pub(super) async fn apply<R: Runtime>(
         Outcome::Taken(node_tasks) => {
             let change = accepted_change(node_tasks);
             let recorded = core.shared.store.update_task(task.uid, change);
-            if settles_primary_key {
-                let recorded = recorded.await;
-                let settled = recorded.clone();
-                let _ = client.send(recorded.map_err(ApiError::from));
-                if let Ok(task) = settled {
-                    settle_primary_key(core, &index_uid, task).await;
-                }
-                return;
-            }
             // The lane goes on while the store syncs.
             R::spawn(async move {
                 let _ = client.send(recorded.await.map_err(ApiError::from));
@@ -194,12 +180,6 @@ async fn perform<R: Runtime>(
             send_to_all(core, &method, &target, body, true).await
         }
         Action::CreateIndex { primary_key } => create_index(core, uid, task_uid, primary_key).await,
-        Action::UpdateIndex { primary_key } => {
-            let index = existing(core, uid)?;
-            let target = format!("/indexes/{}", index.record.node_uid);
-            let body = json!({"primaryKey": primary_key}).to_string();
-            send_to_all(core, &Method::PATCH, &target, body.into(), true).await
-        }
         Action::DeleteIndex => delete_index(core, uid).await,
         Action::ChangeSettings(change) => {
             check_up(core, &every_node(core))?;
@@ -400,24 +380,6 @@ async fn store_index<R: Runtime>(
     let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
     Ok(index)
-}
-
-/// A primary key is changed where the nodes agreed to it: they refuse when there are documents.
-/// The lane waits, so that the next write hashes by the key that holds.
-async fn settle_primary_key<R: Runtime>(core: &Core<R>, uid: &str, mut task: TaskRecord) {
-    let deadline = R::now() + core.shared.config.request_timeout;
-    while !task.status.is_finished() && R::now() < deadline {
-        R::sleep(crate::config::limits::NODE_TASK_POLL_INTERVAL).await;
-        task = settle::refresh(core, task).await;
-    }
-    let Some(index) = core.shared.snapshot().indexes.get(uid).cloned() else { return };
-    if task.status != TaskStatus::Succeeded {
-        return;
-    }
-    let primary_key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
-    if let Err(error) = set_primary_key(core, &index, primary_key).await {
-        log::error("primary_key_not_stored", &[("index", uid), ("reason", &format!("{error:?}"))]);
-    }
 }
 
 fn every_node<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {

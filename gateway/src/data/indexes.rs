@@ -115,16 +115,14 @@ pub(super) async fn update<R: Runtime>(
         return Err(wrong_type(".uid", "a string", Code::InvalidIndexUid, &body["uid"]));
     }
     ingress::check_index_uid(uid)?;
-    let Some(renamed) = renamed else {
-        let task = new_task(uid, TaskKind::IndexUpdate, json!({"primaryKey": primary_key}));
-        let record = lanes::submit(core, uid, task, Action::UpdateIndex { primary_key }).await?;
-        return Ok(tasks::accepted(&record));
-    };
-    ingress::check_index_uid(renamed)?;
-    let details = json!({"primaryKey": primary_key, "oldIndexUid": uid, "newIndexUid": renamed});
+    let mut details = json!({"primaryKey": primary_key});
+    if let Some(renamed) = renamed {
+        ingress::check_index_uid(renamed)?;
+        details["oldIndexUid"] = json!(uid);
+        details["newIndexUid"] = json!(renamed);
+    }
     let task = new_task(uid, TaskKind::IndexUpdate, details);
-    let step = Move { from: uid.to_owned(), to: renamed.to_owned(), rename: true };
-    let record = moves::rename(core, task, step, primary_key).await?;
+    let record = moves::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
     Ok(tasks::accepted(&record))
 }
 

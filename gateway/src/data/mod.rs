@@ -13,7 +13,7 @@ mod indexes;
 mod ingress;
 pub mod lanes;
 pub mod leftovers;
-mod moves;
+pub mod moves;
 mod plan;
 pub mod pool;
 mod routes;

@@ -8,7 +8,7 @@
 use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
-use store::{NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRecord, TaskStatus};
+use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
@@ -44,26 +44,28 @@ pub(super) async fn swap<R: Runtime>(
     }
 }
 
-/// A rename, and with it another primary key if one is given.
+/// `PATCH /indexes/{uid}`, checked: another name (`to`, or the same), another primary key, or both. The
+/// nodes judge the key: they refuse it when there are documents.
 ///
 /// # Errors
 /// 503 when a lane or the store is full, or a node does not take the primary key.
-pub(super) async fn rename<R: Runtime>(
+pub(super) async fn update<R: Runtime>(
     core: &Rc<Core<R>>,
     task: NewTask,
-    step: Move,
+    from: &str,
+    to: &str,
     primary_key: Option<String>,
 ) -> Result<TaskRecord, ApiError> {
-    let holds = lanes::hold(core, vec![&step.from, &step.to]).await?;
+    let holds = lanes::hold(core, vec![from, to]).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
     let fail = |error| core.shared.store.update_task(intent.uid, changes::failed_change(error));
-    let Some(index) = snapshot.indexes.get(&step.from) else {
-        let message = format!("Index `{}` not found.", step.from);
+    let Some(index) = snapshot.indexes.get(from) else {
+        let message = format!("Index `{from}` not found.");
         return Ok(fail(ApiError::new(Code::IndexNotFound, message)).await?);
     };
-    if step.from != step.to && snapshot.indexes.contains_key(&step.to) {
-        let message = format!("Index `{}` already exists.", step.to);
+    if from != to && snapshot.indexes.contains_key(to) {
+        let message = format!("Index `{to}` already exists.");
         return Ok(fail(ApiError::new(Code::IndexAlreadyExists, message)).await?);
     }
     let node_tasks = match primary_key {
@@ -76,8 +78,14 @@ pub(super) async fn rename<R: Runtime>(
             }
         },
     };
-    let steps = if step.from == step.to { Vec::new() } else { vec![step] };
+    let steps = Move::of_task(&intent);
     accept(core, intent, steps, node_tasks, holds).await
+}
+
+/// Goes on with a change that nodes have a part in and that was accepted by a process that died.
+pub fn resume<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord) {
+    let steps = Move::of_task(&task);
+    spawn_finish(core, task, steps, Vec::new());
 }
 
 /// Answers, and moves the indexes once the tasks accepted before have ended.
@@ -90,60 +98,106 @@ async fn accept<R: Runtime>(
 ) -> Result<TaskRecord, ApiError> {
     let change = TaskChange { accepted: Some(true), node_tasks: Some(node_tasks), ..TaskChange::default() };
     let record = core.shared.store.update_task(intent.uid, change).await?;
-    let (core, accepted) = (Rc::clone(core), record.clone());
-    R::spawn(async move {
-        let finished = finish(&core, accepted, &steps);
-        if AssertUnwindSafe(finished).catch_unwind().await.is_err() {
-            log::error("panic_in_move", &[]);
-            core.metrics.panics.increment(1);
-        }
-        drop(holds);
-    });
+    spawn_finish(core, record.clone(), steps, holds);
     Ok(record)
 }
 
-async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]) {
+fn spawn_finish<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord, steps: Vec<Move>, holds: Vec<Hold>) {
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(finish(&core, task, &steps, holds)).catch_unwind().await.is_err() {
+            log::error("panic_in_move", &[]);
+            core.metrics.panics.increment(1);
+        }
+    });
+}
+
+/// A task is processing from the commit that changes the registry: what is processing is done but for
+/// its end, which comes after the change is shown, so that no client sees the end before the change.
+async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move], holds: Vec<Hold>) {
     let deadline = R::now() + core.shared.config.request_timeout;
-    wait_for_earlier(core, &task, steps, deadline).await;
-    let mut times = settle::fold(&mut task, &settle::Seen::new());
-    while !settle::overall_status(&task.node_tasks).is_finished() && R::now() < deadline {
-        let seen = settle::look(core, &task).await;
-        times = settle::fold(&mut task, &seen);
+    if task.status == TaskStatus::Enqueued {
+        wait_for_earlier(core, &task, steps, deadline).await;
+        let _holds = wait_for_nodes(core, &mut task, holds, deadline).await;
+        loop {
+            match change_registry(core, &task, steps).await {
+                Ok(()) => break,
+                // An index has changed that is not held any longer, or the queue was full.
+                Err(StoreError::Conflict | StoreError::Overloaded) => {
+                    R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+                }
+                Err(error) => return not_stored(&task, &error),
+            }
+        }
+    }
+    while let Err(error) = core.shared.store.update_task(task.uid, moves::ended(&task)).await {
+        if error != StoreError::Overloaded {
+            return not_stored(&task, &error);
+        }
         R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
+}
+
+fn not_stored(task: &TaskRecord, error: &StoreError) {
+    log::error("move_not_stored", &[("task", &task.uid.to_string()), ("reason", &error.to_string())]);
+}
+
+/// Waits until the nodes have done their part. The lanes are held no longer than a request may take,
+/// for other writes shall not wait for a node that is gone.
+async fn wait_for_nodes<R: Runtime>(
+    core: &Core<R>,
+    task: &mut TaskRecord,
+    holds: Vec<Hold>,
+    deadline: Instant,
+) -> Vec<Hold> {
+    let mut holds = holds;
+    loop {
+        let seen = settle::look(core, task).await;
+        task.started_at = settle::fold(task, &seen).started;
+        if settle::overall_status(&task.node_tasks).is_finished() {
+            return holds;
+        }
+        let late = R::now() >= deadline;
+        if late {
+            holds.clear();
+        }
+        R::sleep(if late { limits::HEALTH_PROBE_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
+    }
+}
+
+/// Changes the registry in one commit, then shows it.
+async fn change_registry<R: Runtime>(
+    core: &Core<R>,
+    task: &TaskRecord,
+    steps: &[Move],
+) -> Result<(), StoreError> {
     let now = OffsetDateTime::now_utc();
-    let mut change = match settle::overall_status(&task.node_tasks) {
-        TaskStatus::Failed | TaskStatus::Canceled => settle::ended(&task, TaskStatus::Failed, &times, 1),
-        TaskStatus::Succeeded | TaskStatus::Enqueued | TaskStatus::Processing => moves::succeeded(&task, now),
-    };
-    change.expected_revision = None;
-    let primary_key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
-    let primary_key = primary_key.filter(|_| change.status == Some(TaskStatus::Succeeded));
     let snapshot = core.shared.snapshot();
+    let succeeds = settle::overall_status(&task.node_tasks) == TaskStatus::Succeeded;
+    let asked = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
     let find = |uid: &str| {
         let mut record = snapshot.indexes.get(uid).map(|index| index.record.clone())?;
-        if let Some(key) = primary_key {
+        if let Some(key) = asked.filter(|_| succeeds) {
             record.primary_key = Some(key.to_owned());
         }
         Some(record)
     };
-    let stays = steps.is_empty().then(|| task.index_uid.clone()).flatten();
-    let mut commit = moves::commit(steps, task.uid, change, now, find);
-    if let Some(mut record) = stays.as_deref().and_then(find) {
+    // Names that were held all the time are as they were; others may be gone or taken.
+    let possible = moves::check_swap(steps, |uid| snapshot.indexes.contains_key(uid)).is_ok();
+    let steps = if possible { steps } else { &[] };
+    let mut commit = moves::commit(steps, task.uid, moves::begun(task, now), now, find);
+    // A primary key alone changes the index where it stands.
+    if steps.is_empty()
+        && succeeds
+        && let Some(mut record) = task.index_uid.as_deref().and_then(find)
+    {
         record.updated_at = now;
         let expected_revision = Some(record.revision);
-        commit.push(store::Change::PutIndex { record: Box::new(record), expected_revision });
+        commit.push(Change::PutIndex { record: Box::new(record), expected_revision });
     }
-    loop {
-        match core.shared.store.commit(commit.clone()).await {
-            Ok(revisions) => return show(core, &snapshot, steps, &commit, &revisions),
-            Err(StoreError::Overloaded) => R::sleep(limits::NODE_TASK_POLL_INTERVAL).await,
-            Err(error) => {
-                let uid = task.uid.to_string();
-                return log::error("move_not_stored", &[("task", &uid), ("reason", &error.to_string())]);
-            }
-        }
-    }
+    let revisions = core.shared.store.commit(commit.clone()).await?;
+    show(core, &snapshot, steps, &commit, &revisions);
+    Ok(())
 }
 
 /// Waits until nothing accepted before is unfinished on the indexes; nothing is added meanwhile, for
@@ -175,18 +229,12 @@ async fn wait_for_earlier<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: 
 }
 
 /// Publishes what a commit has stored, all of it at once.
-fn show<R: Runtime>(
-    core: &Core<R>,
-    before: &Snapshot,
-    steps: &[Move],
-    commit: &[store::Change],
-    revisions: &[u64],
-) {
+fn show<R: Runtime>(core: &Core<R>, before: &Snapshot, steps: &[Move], commit: &[Change], revisions: &[u64]) {
     let placement = |uid: &str| before.indexes.get(uid).map(|index| Arc::clone(&index.placement));
     let mut placements = moves::outcome(steps, placement);
     let mut shown = Vec::new();
     for (change, revision) in commit.iter().zip(revisions) {
-        if let store::Change::PutIndex { record, .. } = change {
+        if let Change::PutIndex { record, .. } = change {
             let moved = placements.iter_mut().find(|(uid, _)| *uid == record.uid);
             let placement =
                 moved.and_then(|(_, placement)| placement.take()).or_else(|| placement(&record.uid));

@@ -152,9 +152,12 @@ pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, copi
 /// Takes over what nodes said of a record's node tasks.
 pub(super) fn fold(record: &mut TaskRecord, seen: &Seen) -> Times {
     let mut times = Times { started: record.started_at, finished: None };
+    // An index that is renamed has its new name when its primary key is judged.
+    let renamed = record.details.as_ref().and_then(|details| details["newIndexUid"].as_str());
+    let index_uid = renamed.or(record.index_uid.as_deref()).map(str::to_owned);
     for task in &mut record.node_tasks {
         if let Some(value) = seen.get(&(task.node.clone(), task.uid)) {
-            absorb(task, value, record.index_uid.as_deref(), &mut times);
+            absorb(task, value, index_uid.as_deref(), &mut times);
         }
     }
     times

@@ -36,8 +36,8 @@ pub(crate) struct TaskPage {
 }
 
 const FILTERS: [(&str, Parameter); 12] = [
-    ("batchUids", Parameter::Text),
     ("uids", Parameter::Text),
+    ("batchUids", Parameter::Text),
     ("canceledBy", Parameter::Text),
     ("types", Parameter::Text),
     ("statuses", Parameter::Text),
@@ -55,7 +55,9 @@ const PAGE: [(&str, Parameter); 3] =
 impl TaskPage {
     /// Reads filters and page of a list request.
     pub(crate) fn read(query: &str) -> Result<(TaskFilters, Self), ApiError> {
-        let known: Vec<(&'static str, Parameter)> = PAGE.into_iter().chain(FILTERS).collect();
+        let mut known: Vec<(&'static str, Parameter)> = PAGE.into_iter().chain(FILTERS).collect();
+        // Lists name batches before tasks, cancelations and deletions the other way round.
+        known.swap(PAGE.len(), PAGE.len() + 1);
         let query = wire::query(query, &known, wire::TASKS)?;
         let page = Self {
             limit: usize::try_from(query["limit"].as_u64().unwrap_or(20)).unwrap_or(usize::MAX),

@@ -5,11 +5,13 @@
 mod bad_input;
 mod crash;
 mod differential;
+mod index_life;
 mod panics;
 mod replicas;
 mod reserved;
 mod sdk;
 mod startup;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 

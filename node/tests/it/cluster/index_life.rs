@@ -1,0 +1,236 @@
+//! The life of indexes: made, renamed, swapped and deleted as on one node, by many clients at once, and
+//! across the death of the gateway.
+//! Invariant: random choices come from a seed.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{SingleNode, TestCluster};
+use crate::client::Client;
+
+const SEED: u64 = 0x1dde_5ead;
+const CLIENTS: u64 = 8;
+const INDEXES: u64 = 24;
+/// What each client does to the indexes.
+const STEPS: usize = 12;
+
+#[test]
+fn indexes_live_as_on_one_node() {
+    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    let films = json!([{"id": 1, "title": "one"}, {"id": 2, "title": "two"}, {"id": 3}]);
+    let script: Vec<(&str, &str, Value)> = vec![
+        ("POST", "/indexes", json!({"uid": "films"})),
+        ("POST", "/indexes", json!({"uid": "films", "primaryKey": "key"})),
+        ("POST", "/indexes", json!({})),
+        ("POST", "/indexes", json!({"uid": 7})),
+        ("POST", "/indexes", json!({"uid": "no good"})),
+        ("POST", "/indexes", json!({"uid": "x", "nope": 1})),
+        ("POST", "/indexes", json!({"uid": "x", "primaryKey": 1})),
+        ("PATCH", "/indexes/films", json!({"primaryKey": "key"})),
+        ("PATCH", "/indexes/films", json!({"primaryKey": null})),
+        ("PATCH", "/indexes/films", json!({"createdAt": "now"})),
+        ("PATCH", "/indexes/films", json!({"updatedAt": "now"})),
+        ("PATCH", "/indexes/films", json!({"uid": "no good"})),
+        ("PATCH", "/indexes/films", json!({"uid": 3})),
+        ("PATCH", "/indexes/films", json!({"nope": 3})),
+        ("PATCH", "/indexes/nope", json!({"primaryKey": "id"})),
+        ("PATCH", "/indexes/nope", json!({"uid": "other"})),
+        ("PATCH", "/indexes/films", json!({"primaryKey": "id"})),
+        ("POST", "/indexes/films/documents", films.clone()),
+        ("PATCH", "/indexes/films", json!({"primaryKey": "key"})),
+        ("POST", "/indexes/books/documents", json!([{"isbn_id": 9, "title": "nine"}])),
+        ("PATCH", "/indexes/books/settings", json!({"filterableAttributes": ["title"]})),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "books"]}])),
+        ("POST", "/indexes/films/documents", json!([{"isbn_id": 10}])),
+        ("POST", "/indexes/books/documents/delete-batch", json!([3])),
+        ("POST", "/indexes/books/documents/delete", json!({"filter": "title = one"})),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "gone"]}, {"indexes": ["a", "b"]}])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "films"]}])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films"]}])),
+        ("POST", "/swap-indexes", json!([{"indexes": "films"}])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "no good"]}])),
+        ("POST", "/swap-indexes", json!([{"rename": true}])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "x"], "rename": 1}])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "x"], "nope": 1}])),
+        ("POST", "/swap-indexes", json!({})),
+        ("POST", "/swap-indexes", json!([])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "books"], "rename": true}])),
+        ("POST", "/swap-indexes", json!([{"indexes": ["films", "papers"], "rename": true}])),
+        ("PATCH", "/indexes/books", json!({"uid": "papers"})),
+        ("PATCH", "/indexes/books", json!({"uid": "movies"})),
+        ("PATCH", "/indexes/movies", json!({"uid": "movies"})),
+        ("PATCH", "/indexes/movies", json!({"uid": "pictures", "primaryKey": "other"})),
+        ("POST", "/indexes/movies/documents", json!([{"id": "new"}])),
+        ("DELETE", "/indexes/books", Value::Null),
+        ("DELETE", "/indexes/no%20good", Value::Null),
+        ("DELETE", "/indexes/papers", Value::Null),
+        ("POST", "/indexes/papers/documents", json!([{"id": 1}, {"id": 2}])),
+    ];
+    for (method, path, body) in &script {
+        let [found, expected] =
+            [&cluster.client, &single.client].map(|client| act(client, method, path, body));
+        assert_eq!(found, expected, "{method} {path} {body}");
+        for path in ["/indexes", "/indexes?limit=1&offset=1", "/indexes/films", "/indexes/movies"] {
+            let [found, expected] =
+                [&cluster.client, &single.client].map(|client| without_dates(client.get(path).1));
+            assert_eq!(found, expected, "{path} after {method} {body}");
+        }
+    }
+    for client in [&cluster.client, &single.client] {
+        assert_eq!(client.read("/indexes/pictures/stats")["numberOfDocuments"], 1);
+        assert_eq!(client.search("papers", &json!({}))["hits"].as_array().unwrap().len(), 2);
+    }
+    for (path, query) in
+        [("/indexes/pictures/search", json!({"filter": "x = 1"})), ("/indexes/gone/search", json!({}))]
+    {
+        let [found, expected] =
+            [&cluster.client, &single.client].map(|client| client.call("POST", path, &query));
+        assert_eq!(found, expected, "{path}");
+    }
+}
+
+/// What a write was answered, and how its task ended.
+fn act(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let (status, answer) = client.call(method, path, body);
+    match status {
+        202 => {
+            let task = client.finished(&answer);
+            let kept = ["indexUid", "status", "type", "details", "error"];
+            let ended = kept.map(|member| (member.to_owned(), task[member].clone()));
+            (status, json!({"summary": answer["status"], "task": Value::Object(ended.into_iter().collect())}))
+        }
+        _ => (status, answer),
+    }
+}
+
+fn without_dates(mut answer: Value) -> Value {
+    let clean = |index: &mut Value| {
+        if let Value::Object(members) = index {
+            members.remove("createdAt");
+            members.remove("updatedAt");
+        }
+    };
+    clean(&mut answer);
+    answer["results"].as_array_mut().into_iter().flatten().for_each(clean);
+    answer
+}
+
+#[test]
+fn a_swap_comes_after_the_writes_before_it() {
+    let cluster = TestCluster::start(|_| {});
+    let client = &cluster.client;
+    client.done("POST", "/indexes/live/documents", &json!([{"id": 0, "of": "live"}]));
+    for round in 0..4 {
+        let fresh = (0..400).map(|id| json!({"id": id, "of": round})).collect::<Vec<_>>();
+        let (_, before) = client.call("POST", "/indexes/fresh/documents", &json!(fresh));
+        let (_, swap) = client.call("POST", "/swap-indexes", &json!([{"indexes": ["live", "fresh"]}]));
+        let (_, after) = client.call("POST", "/indexes/live/documents", &json!([{"id": 400, "of": round}]));
+        assert_eq!(client.finished(&swap)["status"], "succeeded");
+        assert_eq!(client.read(&format!("/tasks/{}", before["taskUid"]))["status"], "succeeded");
+        assert!(client.read("/indexes/live/stats")["numberOfDocuments"].as_u64() >= Some(400));
+        assert_eq!(client.finished(&after)["status"], "succeeded");
+        let live = client.read("/indexes/live/stats");
+        assert_eq!(live["numberOfDocuments"], 401, "round {round}");
+        assert_eq!(client.read("/indexes/live/documents/400")["of"], round);
+        client.done("DELETE", "/indexes/fresh", &Value::Null);
+    }
+}
+
+#[test]
+fn an_accepted_swap_survives_the_death_of_the_gateway() {
+    let mut cluster = TestCluster::start(|options| options.control = options.node_binary.is_none());
+    for (uid, id) in [("one", 1), ("two", 2)] {
+        cluster.client.done("POST", &format!("/indexes/{uid}/documents"), &json!([{"id": id}]));
+    }
+    // A node that waits keeps the earlier write unfinished, and with it the swap, where it can be told to.
+    let control = (0..3).filter_map(|number| cluster.cluster.node(number)?.control()).map(Client::new);
+    let control = control.collect::<Vec<_>>();
+    for node in &control {
+        node.post("/faults", &json!({"stall_tasks": true}));
+    }
+    let (_, write) = cluster.client.call("POST", "/indexes/one/documents", &json!([{"id": 3}]));
+    let (status, swap) = cluster.client.call("POST", "/swap-indexes", &json!([{"indexes": ["one", "two"]}]));
+    assert_eq!(status, 202, "{swap}");
+    cluster.cluster.kill_gateway().unwrap();
+    cluster.cluster.start_gateway().unwrap();
+    assert_eq!(cluster.client.finished(&swap)["status"], "succeeded");
+    for node in &control {
+        assert_eq!(node.call("DELETE", "/faults", &Value::Null).0, 200);
+    }
+    assert_eq!(cluster.client.finished(&write)["indexUid"], "two", "history follows the names");
+    assert_eq!(cluster.client.read("/indexes/one/documents")["results"], json!([{"id": 2}]));
+    assert_eq!(cluster.client.read("/indexes/two/stats")["numberOfDocuments"], 2);
+}
+
+#[test]
+fn many_clients_leave_whole_indexes_and_ended_tasks() {
+    let cluster = TestCluster::start(|_| {});
+    let url = cluster.cluster.url();
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let client = Client::new(url.clone());
+            scope.spawn(move || live(&client, number));
+        }
+    });
+    let client = &cluster.client;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while client.read("/tasks?statuses=enqueued,processing&limit=0")["total"] != 0 {
+        assert!(Instant::now() < deadline, "{}", client.read("/tasks?statuses=enqueued,processing"));
+        std::thread::yield_now();
+    }
+    let list = client.read("/indexes?limit=1000");
+    let listed = list["results"].as_array().unwrap();
+    // Every index is on every node and whole: stats and documents agree, and nothing is left besides.
+    for index in listed {
+        let uid = index["uid"].as_str().unwrap();
+        let count = client.read(&format!("/indexes/{uid}/stats"))["numberOfDocuments"].as_u64().unwrap();
+        let documents = client.read(&format!("/indexes/{uid}/documents?limit=1000"));
+        assert_eq!(documents["results"].as_array().unwrap().len() as u64, count, "{uid}");
+    }
+    let key = "Bearer the-key-of-the-nodes";
+    let on_nodes = cluster.cluster.node_urls().into_iter().map(|url| {
+        let (status, answer) =
+            Client::new(url).raw("GET", "/indexes?limit=1000", &[("Authorization", key)], b"").unwrap();
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let uids = answer["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|index| index["uid"].as_str().unwrap().to_owned());
+        uids.collect::<BTreeSet<_>>()
+    });
+    for indexes in on_nodes {
+        assert_eq!(indexes.len(), listed.len(), "nodes have what the gateway lists: {indexes:?}");
+    }
+    let refused = client.read("/tasks?statuses=failed&limit=1000");
+    for task in refused["results"].as_array().unwrap() {
+        let code = task["error"]["code"].as_str().unwrap();
+        let expected = ["index_not_found", "index_already_exists", "index_primary_key_already_exists"];
+        assert!(expected.contains(&code), "{task}");
+    }
+}
+
+/// Makes, fills, swaps, renames and deletes indexes that other clients work on as well.
+fn live(client: &Client, number: u64) {
+    let mut random = fastrand::Rng::with_seed(SEED + number);
+    for step in 0..STEPS {
+        let one = format!("index{}", random.u64(..INDEXES));
+        let other = format!("index{}", random.u64(..INDEXES));
+        let documents = (0..20).map(|id| json!({"id": id, "step": step})).collect::<Vec<_>>();
+        let (path, method, body) = match random.u8(..10) {
+            0 | 1 => ("/indexes".to_owned(), "POST", json!({"uid": one, "primaryKey": "id"})),
+            2..=5 => (format!("/indexes/{one}/documents"), "POST", json!(documents)),
+            6 | 7 if one != other => ("/swap-indexes".to_owned(), "POST", json!([{"indexes": [one, other]}])),
+            8 => (format!("/indexes/{one}"), "PATCH", json!({"uid": other})),
+            _ => (format!("/indexes/{one}"), "DELETE", Value::Null),
+        };
+        let (status, answer) = client.call(method, &path, &body);
+        assert_eq!(status, 202, "{method} {path} {body}: {answer}");
+        if random.bool() {
+            client.finished(&answer);
+        }
+    }
+}
