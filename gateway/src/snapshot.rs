@@ -37,13 +37,48 @@ pub struct IndexRules {
     pub hits_total_max: usize,
     /// `None` when every attribute is displayed.
     pub displayed: Option<Vec<String>>,
+    /// The attribute of which no two hits of a search share a value.
+    pub distinct: Option<String>,
+    /// How nodes break ties; `None` without a primary key, or where the user's rules end in no ties.
+    pub tie_break: Option<TieBreak>,
+}
+
+/// The ranking rule that nodes get behind the user's: by primary key, ascending. Ties then come in one order
+/// whichever nodes answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TieBreak {
+    /// The primary key.
+    pub field: String,
+    /// The rule, such as `id:asc`.
+    pub rule: String,
+    /// The rule as the inside of a JSON string.
+    pub raw_rule: String,
+}
+
+impl TieBreak {
+    /// The tie-break of an index with these settings of its user.
+    #[must_use]
+    pub fn of(primary_key: Option<&str>, settings: &Value) -> Option<Self> {
+        let field = primary_key?.to_owned();
+        let rules = settings["rankingRules"].as_array();
+        let by_key = |rule: &Value| {
+            rule.as_str().and_then(|rule| rule.rsplit_once(':')).is_some_and(|(name, _)| name == field)
+        };
+        if rules.is_some_and(|rules| rules.iter().any(by_key)) {
+            return None;
+        }
+        let rule = format!("{field}:asc");
+        let quoted = Value::String(rule.clone()).to_string();
+        Some(Self { raw_rule: quoted[1..quoted.len() - 1].to_owned(), rule, field })
+    }
 }
 
 impl Index {
     /// Derives an index from its record.
     #[must_use]
     pub fn new(record: IndexRecord, placement: Arc<Placement>) -> Self {
-        let rules = IndexRules::from_settings(&record.settings);
+        let mut rules = IndexRules::from_settings(&record.settings);
+        rules.tie_break = TieBreak::of(record.primary_key.as_deref(), &record.settings);
         Self { record, placement, rules }
     }
 }
@@ -78,6 +113,8 @@ impl IndexRules {
             },
             hits_total_max: number("pagination", "maxTotalHits").unwrap_or(HITS_TOTAL_MAX_DEFAULT),
             displayed: displayed.filter(|names| !names.iter().any(|name| name == "*")),
+            distinct: settings["distinctAttribute"].as_str().map(str::to_owned),
+            tie_break: None,
         }
     }
 }

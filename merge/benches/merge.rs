@@ -26,14 +26,16 @@ fn hit(rank: usize) -> String {
             r#""attributeRank":{{"order":3,"score":1.0}},"#,
             r#""price:asc":{{"order":4,"value":19.5}},"#,
             r#""wordPosition":{{"order":5,"score":0.9523809523809523}},"#,
-            r#""exactness":{{"order":6,"matchType":"noExactMatch","matchingWords":{},"maxMatchingWords":3,"score":0.3}}}}}}"#,
+            r#""exactness":{{"order":6,"matchType":"noExactMatch","matchingWords":{},"maxMatchingWords":3,"score":0.3}},"#,
+            r#""id:asc":{{"order":7,"value":{}.0}}}}}}"#,
         ),
         rank,
         rank,
         overview.repeat(4),
         rank,
         proximity,
-        words
+        words,
+        rank
     )
 }
 
@@ -69,14 +71,9 @@ fn merging(criterion: &mut Criterion) {
         let legs = legs(hits, facets);
         let legs = legs.iter().take(leg_count).map(Vec::as_slice).collect::<Vec<_>>();
         let spec = SearchSpec {
-            paging: Paging::Offset { offset: 0, limit: 20 },
-            show_ranking_score: false,
-            show_ranking_score_details: false,
-            details_in_legs: true,
             facets: facets.then_some(&rules),
-            processing_time_ms: 1,
-            hits_total_max: 1000,
-            total_clipped: true,
+            tie_break: Some("id:asc"),
+            ..SearchSpec::plain(Paging::Offset { offset: 0, limit: 20 }, hits)
         };
         let mut out = Vec::new();
         let mut group = criterion.benchmark_group("search");

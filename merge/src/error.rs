@@ -9,6 +9,9 @@ pub enum MergeError {
     /// shape, or its ranking details are missing or contradict its own order or the other legs'.
     #[error("the answer of leg {leg} cannot be merged: {reason}")]
     Leg { leg: usize, reason: String },
+    /// The hits that a leg was asked for are used up, and the page needs more of them: ask deeper.
+    #[error("the legs were not asked deep enough")]
+    Short,
 }
 
 /// A fault found where the leg's number is not known.

@@ -15,9 +15,39 @@ use crate::json::{Elements, Members, number, shorten, string};
 use crate::normalize::normalize;
 
 /// The key of one hit. The buffer is reused from hit to hit.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Key<'a> {
     parts: Vec<Part<'a>>,
+    /// The position a rule of the index pins this hit to, in place of a ranking.
+    pub(crate) pin: Option<usize>,
+}
+
+/// What a rule's verdict is, between hits of different lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RuleKind {
+    Rank,
+    Vector,
+    Sort,
+}
+
+/// One rule, or ranks that stand together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RankGroup {
+    pub(crate) kind: RuleKind,
+    /// The first rule's place.
+    pub(crate) at: usize,
+    /// The first rule's own score.
+    pub(crate) score: f64,
+}
+
+/// A `_geoPoint` rule and what a node says about one hit under it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct GeoPart {
+    pub(crate) latitude: f64,
+    pub(crate) longitude: f64,
+    pub(crate) ascending: bool,
+    /// Metres to the first document of the hit's bucket; `None` without a place.
+    pub(crate) distance: Option<f64>,
 }
 
 /// What one ranking rule says about a hit; greater is better in every field but `text`.
@@ -30,6 +60,8 @@ struct Part<'a> {
     class: u8,
     first: f64,
     second: f64,
+    /// The rule's own score; 0 where it has none.
+    score: f64,
     text: Option<Text<'a>>,
 }
 
@@ -55,6 +87,9 @@ struct Fields<'a> {
 }
 
 const SKIPPED: &str = "skipped";
+const PIN: &str = "pin";
+const VECTOR_SORT: &str = "vectorSort";
+const GEO_POINT: &str = "_geoPoint(";
 const CLASS_MISSING: u8 = 1;
 const CLASS_STRING: u8 = 2;
 const CLASS_NUMBER: u8 = 3;
@@ -63,8 +98,13 @@ impl<'a> Key<'a> {
     /// Reads the details object that `text` opens with into this key and gives the offset after it.
     pub(crate) fn read(&mut self, text: &'a str) -> Result<usize, Fault> {
         self.parts.clear();
+        self.pin = None;
         let mut rules = Members::of(text).ok_or_else(|| Fault::new("ranking details are not an object"))?;
         for rule in &mut rules {
+            if rule.key == PIN {
+                self.pin = Some(pinned_position(rule.value)?);
+                continue;
+            }
             self.parts.push(Part::read(rule.key, rule.value)?);
         }
         let end = rules.end().ok_or_else(|| Fault::new("ranking details are cut short"))?;
@@ -79,13 +119,18 @@ impl<'a> Key<'a> {
 
     /// `Greater` means that this key's hit comes first.
     pub(crate) fn compare(&self, other: &Self) -> Result<Ordering, Fault> {
-        let mut theirs = other.parts.iter();
-        for ours in &self.parts {
+        self.compare_rules(other, 0, usize::MAX)
+    }
+
+    /// Compares by the rules from `start` up to, but without, `end`.
+    pub(crate) fn compare_rules(&self, other: &Self, start: usize, end: usize) -> Result<Ordering, Fault> {
+        let mut theirs = other.parts.iter().take(end).skip(start);
+        for ours in self.parts.iter().take(end).skip(start) {
             let Some(theirs) = theirs.next() else {
                 return Err(Fault::new(format!("ranking details lack the rule `{}`", shorten(ours.name))));
             };
             let ordering = ours.compare(theirs)?;
-            if ordering != Ordering::Equal {
+            if ordering != Ordering::Equal || ours.name == SKIPPED {
                 return Ok(ordering);
             }
         }
@@ -96,13 +141,85 @@ impl<'a> Key<'a> {
             }
         }
     }
+
+    /// Whether a node may list a hit with this key after one with the key `before`. Nodes list hits of one
+    /// similarity in any order (engines up to 1.15 rank them one by one).
+    pub(crate) fn may_follow(&self, before: &Self) -> Result<bool, Fault> {
+        if self.pin.is_some() || before.pin.is_some() {
+            return Ok(true);
+        }
+        let ranked = |part: &Part<'_>| part.name == VECTOR_SORT && part.class == CLASS_NUMBER;
+        let end = self.parts.iter().position(ranked).map_or(usize::MAX, |vector| vector + 1);
+        Ok(self.compare_rules(before, 0, end)? != Ordering::Greater)
+    }
+
+    /// The first `_geoPoint` rule from `start` on.
+    pub(crate) fn geo_rule(&self, start: usize) -> Option<usize> {
+        self.parts.iter().skip(start).position(|part| part.name.starts_with(GEO_POINT)).map(|at| at + start)
+    }
+
+    /// The `_geoPoint` rule at `at`; `None` if the search was cut off before it.
+    pub(crate) fn geo_part(&self, at: usize) -> Result<Option<GeoPart>, Fault> {
+        let Some(part) = self.parts.get(at).filter(|part| part.name.starts_with(GEO_POINT)) else {
+            return Ok(None);
+        };
+        let wrong = || Fault::new(format!("unknown ranking rule `{}`", shorten(part.name)));
+        let (point, order) = part.name[GEO_POINT.len()..].rsplit_once(':').ok_or_else(wrong)?;
+        let (latitude, longitude) =
+            point.strip_suffix(')').and_then(|point| point.split_once(',')).ok_or_else(wrong)?;
+        let ascending = order == "asc";
+        let far = if ascending { -part.first } else { part.first };
+        Ok(Some(GeoPart {
+            latitude: latitude.trim().parse().map_err(|_| wrong())?,
+            longitude: longitude.trim().parse().map_err(|_| wrong())?,
+            ascending,
+            distance: (part.class == CLASS_NUMBER).then_some(far),
+        }))
+    }
+
+    /// The rules as they count between hits of different lists: neighbouring ranks together.
+    pub(crate) fn rank_groups(&self, tie_break: Option<&str>) -> Vec<RankGroup> {
+        let mut groups: Vec<RankGroup> = Vec::new();
+        for (at, part) in self.parts.iter().enumerate().filter(|(_, part)| Some(part.name) != tie_break) {
+            let kind = part.kind();
+            if kind == RuleKind::Rank && groups.last().is_some_and(|last| last.kind == RuleKind::Rank) {
+                continue;
+            }
+            let score = if kind == RuleKind::Vector { part.similarity() } else { part.score };
+            groups.push(RankGroup { kind, at, score });
+        }
+        groups
+    }
+
+    /// Compares the values of two sort rules; rules of different kinds or directions are equal.
+    pub(crate) fn compare_values(&self, ours: usize, other: &Self, theirs: usize) -> Ordering {
+        match (self.parts.get(ours), other.parts.get(theirs)) {
+            (Some(ours), Some(theirs)) => ours.compare_values(theirs),
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// The last rule alone: the tie-break, where there is one.
+    pub(crate) fn compare_last(&self, other: &Self) -> Result<Ordering, Fault> {
+        match (self.parts.last(), other.parts.last()) {
+            (Some(ours), Some(theirs)) => ours.compare(theirs),
+            (ours, theirs) => Ok(ours.is_some().cmp(&theirs.is_some())),
+        }
+    }
+}
+
+fn pinned_position(raw: &str) -> Result<usize, Fault> {
+    let position = Members::of(raw).into_iter().flatten().find(|field| field.key == "position");
+    let position = position.and_then(|field| field.value.parse().ok());
+    position.ok_or_else(|| Fault::new("a pinned hit has no position"))
 }
 
 impl<'a> Part<'a> {
     fn read(name: &'a str, raw: &'a str) -> Result<Self, Fault> {
         let fields = Fields::read(name, raw)?;
         let order = required(name, "order", fields.order)?;
-        let part = Self { order, name, ..Self::default() };
+        let score = fields.score.and_then(number).unwrap_or(0.0);
+        let part = Self { order, name, score, ..Self::default() };
         match name {
             "words" => Ok(Self { first: required(name, "matchingWords", fields.matching_words)?, ..part }),
             "typo" => Ok(Self { first: -required(name, "typoCount", fields.typo_count)?, ..part }),
@@ -117,12 +234,11 @@ impl<'a> Part<'a> {
                 Ok(Self { first, second: second.unwrap_or(0.0), ..part })
             }
             "exactness" => part.exactness(&fields),
-            "vectorSort" => {
+            VECTOR_SORT => {
                 let similarity = optional(name, "similarity", fields.similarity)?;
                 Ok(part.found_or_missing(similarity))
             }
             SKIPPED => Ok(part),
-            "pin" => Err(Fault::new("pinned hits cannot be merged")),
             _ => part.sort(&fields),
         }
     }
@@ -150,7 +266,7 @@ impl<'a> Part<'a> {
         } else {
             return Err(Fault::new(format!("unknown ranking rule `{}`", shorten(self.name))));
         };
-        if field.starts_with("_geoPoint(") {
+        if field.starts_with(GEO_POINT) {
             let distance = optional(self.name, "distance", fields.distance)?;
             return Ok(self.found_or_missing(distance.map(|far| if ascending { -far } else { far })));
         }
@@ -196,6 +312,34 @@ impl<'a> Part<'a> {
         }
     }
 
+    fn kind(&self) -> RuleKind {
+        match self.name {
+            VECTOR_SORT => RuleKind::Vector,
+            "words" | "typo" | "proximity" | "attribute" | "attributeRank" | "wordPosition" | "exactness"
+            | SKIPPED => RuleKind::Rank,
+            _ => RuleKind::Sort,
+        }
+    }
+
+    /// Nodes keep similarities as f32; none counts as 0.
+    fn similarity(&self) -> f64 {
+        #[allow(clippy::cast_possible_truncation, reason = "it was an f32 when the node printed it")]
+        let similarity = self.first as f32;
+        if self.class == CLASS_NUMBER { f64::from(similarity) } else { 0.0 }
+    }
+
+    /// Compares what two sort rules say, whatever their fields: missing values last, numbers before strings.
+    fn compare_values(&self, other: &Self) -> Ordering {
+        let numbers = (self.class.cmp(&other.class))
+            .then_with(|| order_of(self.first, other.first))
+            .then_with(|| order_of(self.second, other.second));
+        numbers.then_with(|| match (&self.text, &other.text) {
+            (Some(ours), Some(theirs)) => ours.compare(theirs),
+            // Both are numbers or missing: the class said so.
+            _ => Ordering::Equal,
+        })
+    }
+
     fn compare(&self, other: &Self) -> Result<Ordering, Fault> {
         if self.name != other.name {
             return match (self.name, other.name) {
@@ -208,14 +352,7 @@ impl<'a> Part<'a> {
                 ))),
             };
         }
-        let numbers = (self.class.cmp(&other.class))
-            .then_with(|| order_of(self.first, other.first))
-            .then_with(|| order_of(self.second, other.second));
-        Ok(numbers.then_with(|| match (&self.text, &other.text) {
-            (Some(ours), Some(theirs)) => ours.compare(theirs),
-            // Both are numbers or missing: the class said so.
-            _ => Ordering::Equal,
-        }))
+        Ok(self.compare_values(other))
     }
 }
 

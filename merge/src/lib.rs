@@ -5,23 +5,33 @@
 //! - On an error nothing is left in the caller's buffer.
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
+mod distinct;
 mod documents;
 mod error;
 mod facets;
+mod hybrid;
 mod json;
 mod key;
 mod message;
 mod normalize;
+mod order;
+mod paths;
+mod regroup;
+mod run;
+mod score;
 mod search;
 mod strip;
+
+use std::borrow::Cow;
 
 use ahash::AHashMap;
 
 pub use documents::{documents, strip_document};
 pub use error::MergeError;
 pub use facets::facet_search;
+pub use hybrid::{Halves, hybrid, is_good_enough};
 pub use message::strip_message;
-pub use search::search;
+pub use search::{distinct_total, search};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +79,19 @@ pub struct SearchSpec<'a> {
     pub show_ranking_score_details: bool,
     /// Whether the hits of the legs carry `_rankingScoreDetails`. More than one leg cannot be merged without.
     pub details_in_legs: bool,
+    /// Hits that each leg was asked for; a leg that gave as many may have more.
+    pub hits_asked: usize,
+    /// The attribute of which no two hits may share a value; the hits carry it.
+    pub distinct: Option<&'a str>,
+    /// The ranking rule by which the nodes break ties and which the client must not see: the raw inside of its JSON
+    /// string, such as `id:asc`.
+    pub tie_break: Option<&'a str>,
+    /// Whether only hits that came by their vector count: others stand among them.
+    pub only_vectors: bool,
+    /// Whether rules of the index may pin hits to positions.
+    pub pins: bool,
+    /// Fields that were asked of the legs for merging only.
+    pub extra_fields: Option<&'a ExtraFields<'a>>,
     /// How to merge facets; `None` leaves `facetDistribution` and `facetStats` out.
     pub facets: Option<&'a FacetRules>,
     /// What the answer gives as its `processingTimeMs`.
@@ -77,6 +100,19 @@ pub struct SearchSpec<'a> {
     pub hits_total_max: usize,
     /// Whether no greater total than `hits_total_max` is named either, as Meilisearch does before v1.47.
     pub total_clipped: bool,
+    /// The matching documents, where they are known better than by the sum of the legs' totals.
+    pub total: Option<u64>,
+}
+
+/// Fields in the hits of legs that the client did not ask for, or not whole.
+#[derive(Debug, Clone)]
+pub struct ExtraFields<'a> {
+    /// The top-level members they are in.
+    pub members: Vec<Cow<'a, str>>,
+    /// The paths the client gets in hits.
+    pub retrieved: Vec<Cow<'a, str>>,
+    /// The paths the client gets in `_formatted`.
+    pub formatted: Vec<Cow<'a, str>>,
 }
 
 /// What was merged.
@@ -89,8 +125,31 @@ pub struct Merged {
 }
 
 impl SearchSpec<'_> {
+    /// A search without options over legs that were each asked for `hits_asked` hits with details, on an index
+    /// without a bound on totals.
+    pub fn plain(paging: Paging, hits_asked: usize) -> Self {
+        Self {
+            paging,
+            show_ranking_score: false,
+            show_ranking_score_details: false,
+            details_in_legs: true,
+            hits_asked,
+            distinct: None,
+            tie_break: None,
+            only_vectors: false,
+            pins: false,
+            extra_fields: None,
+            facets: None,
+            processing_time_ms: 0,
+            hits_total_max: usize::MAX,
+            total_clipped: false,
+            total: None,
+        }
+    }
+
     /// The total to name when `matched` hits match on all legs together.
     fn total(&self, matched: u64) -> u64 {
+        let matched = self.total.unwrap_or(matched);
         if self.total_clipped { matched.min(self.hits_total_max as u64) } else { matched }
     }
 }

@@ -1,18 +1,14 @@
-//! The k-way merge of search answers.
+//! Search answers in, the client's answer out: the page cut out of the merged order, totals, facets.
 //!
-//! - Hits are pulled lazily: a leg's hit is read when its predecessor has been taken.
-//! - Equal keys: the lower leg first, then the order within the leg, so every page of one covering set cuts the
-//!   same merged order.
-//! - A leg that is not in the order of its own keys is a fault of that leg.
+//! - The order is made in `order`; here it is cut, and hits that distinct leaves out are passed over.
 //! - The members of the answer stand in the order of Meilisearch's `SearchResult` (meilisearch/src/search/mod.rs).
 
-use std::cmp::Ordering;
-
+use crate::distinct::Distinct;
 use crate::error::{Fault, MergeError};
-use crate::json::{Answer, Members, is_one_value, write_string};
-use crate::key::Key;
-use crate::strip::{self, Asked};
-use crate::{Merged, Paging, SearchSpec, facets};
+use crate::json::{Answer, Members, write_string};
+use crate::order::{Asked, Order, Ranked};
+use crate::run::{Hit, Run};
+use crate::{Merged, Paging, SearchSpec, facets, strip};
 
 /// Members of an answer that are made here; all others are the first leg's.
 const MADE_HERE: [&str; 13] = [
@@ -34,13 +30,14 @@ const MADE_HERE: [&str; 13] = [
 /// Appends the merged answer of `POST /indexes/{uid}/search` to `out`.
 ///
 /// `legs`: the raw answers in covering-set order, each asked for everything from the start to the end of the
-/// client's page (offset 0 and limit offset + limit, or page 1 and hitsPerPage page x hitsPerPage).
+/// client's page (offset 0 and limit offset + limit, or page 1 and hitsPerPage page x hitsPerPage), or for more.
 ///
 /// Hits, and totals where `total_clipped` says so, are clipped by `hits_total_max` as on one node (Meilisearch's
 /// search routes, before and since v1.47).
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
+/// `MergeError::Leg` if a leg's answer is unusable, `MergeError::Short` if the legs must be asked for more hits;
+/// `out` is then as it was.
 pub fn search(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let start = out.len();
     let merged = merge(legs, spec, out);
@@ -50,10 +47,33 @@ pub fn search(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Resul
     merged
 }
 
+/// How many hits are left of all legs' when each value of `attribute` counts once; `None` if a leg gave as many hits
+/// as it was asked for, so that there may be more.
+///
+/// # Errors
+/// `MergeError::Leg` if a leg's answer is unusable.
+pub fn distinct_total(legs: &[&[u8]], attribute: &str, hits_asked: usize) -> Result<Option<u64>, MergeError> {
+    let mut distinct = Distinct::new(attribute);
+    let mut total = 0;
+    for (leg, body) in legs.iter().enumerate() {
+        let mut answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
+        let mut given = 0;
+        while let Some(hit) = answer.next_element().map_err(|fault| fault.at(leg))? {
+            given += 1;
+            total += u64::from(distinct.admit(hit));
+        }
+        if given >= hits_asked {
+            return Ok(None);
+        }
+    }
+    Ok(Some(total))
+}
+
 fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let mut runs = Vec::with_capacity(legs.len());
     for (leg, body) in legs.iter().enumerate() {
-        runs.push(Run::new(leg, Answer::read(body, "hits").map_err(|fault| fault.at(leg))?));
+        let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
+        runs.push(Run::new(leg, answer, spec.only_vectors));
     }
     if runs.is_empty() {
         return Err(Fault::new("there are no legs").at(0));
@@ -65,25 +85,21 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let matched = matched(&runs, spec)?;
     let total = spec.total(matched);
     out.extend_from_slice(b"{\"hits\":[");
-    let hits = if runs.len() == 1 {
-        copy_one(&mut runs[0], &window, spec, out)?
-    } else {
-        merge_hits(&mut runs, &window, spec, out)?
-    };
+    let hits = write_hits(&mut runs, &window, matched, spec, out)?;
     out.push(b']');
-    write_rest(&runs, &window, matched, spec, out)?;
+    write_rest(&runs, &window, matched, None, spec, out)?;
     out.push(b'}');
     Ok(Merged { hits, total })
 }
 
 /// The part of the merged order to write, as one node cuts it.
-struct Window {
+pub(crate) struct Window {
     offset: usize,
     limit: usize,
 }
 
 impl Window {
-    fn of(spec: &SearchSpec<'_>) -> Self {
+    pub(crate) fn of(spec: &SearchSpec<'_>) -> Self {
         let (offset, limit) = match spec.paging {
             Paging::Offset { offset, limit } => (offset, limit),
             Paging::Page { page: 0, .. } => (0, 0),
@@ -94,184 +110,78 @@ impl Window {
     }
 }
 
-/// One leg's answer and the hit it now offers.
-struct Run<'a> {
-    leg: usize,
-    answer: Answer<'a>,
-    hit: Hit<'a>,
-    key: Key<'a>,
-    /// The key of the hit before, to check the leg's order; the two take turns.
-    previous_key: Key<'a>,
-    started: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Hit<'a> {
-    text: &'a str,
-    /// The raw ranking details.
-    details: &'a str,
-    /// Where the opening quote of `_rankingScoreDetails` is, if it is the last member of compact JSON.
-    details_at: Option<usize>,
-}
-
-impl<'a> Run<'a> {
-    fn new(leg: usize, answer: Answer<'a>) -> Self {
-        let (key, previous_key) = (Key::default(), Key::default());
-        Self { leg, answer, hit: Hit::default(), key, previous_key, started: false }
-    }
-
-    /// Pulls the next hit with its key; false at the end of the leg.
-    fn advance(&mut self) -> Result<bool, Fault> {
-        let Some(text) = self.answer.next_element()? else { return Ok(false) };
-        let before = self.hit.details;
-        let candidate = Hit::guess(text);
-        // Ties repeat their details byte for byte: such a hit has the key of the one before.
-        if let Some(hit) = candidate
-            && self.started
-            && hit.details == before
-        {
-            self.hit = hit;
-            return Ok(true);
-        }
-        std::mem::swap(&mut self.key, &mut self.previous_key);
-        let verified = |hit: &Hit<'a>| self.key.read(hit.details).is_ok_and(|end| end == hit.details.len());
-        self.hit = match candidate.filter(verified) {
-            Some(hit) => hit,
-            None => {
-                let hit = Hit::search(text)?;
-                self.key.read(hit.details)?;
-                hit
-            }
-        };
-        if self.started && self.key.compare(&self.previous_key)? == Ordering::Greater {
-            return Err(Fault::new("its hits are not in the order of their ranking details"));
-        }
-        self.started = true;
-        Ok(true)
-    }
-}
-
-impl<'a> Hit<'a> {
-    /// Finds the details where nodes put them, last in the hit, without walking it. What follows the last mention of
-    /// their name is the details only if it is one object up to the hit's closing brace: the caller checks.
-    fn guess(text: &'a str) -> Option<Self> {
-        const MEMBER: &str = "_rankingScoreDetails\":";
-        let close = text.len().checked_sub(1)?;
-        let mut end = close;
-        loop {
-            let at = text[..end].rfind('_')?;
-            if text[at..].starts_with(MEMBER) {
-                let details_at = at.checked_sub(1).filter(|quote| text.as_bytes()[*quote] == b'"')?;
-                let separator = *text.as_bytes().get(details_at.checked_sub(1)?)?;
-                let details =
-                    text.get(at + MEMBER.len()..close).filter(|details| details.starts_with('{'))?;
-                return matches!(separator, b',' | b'{').then_some(Self {
-                    text,
-                    details,
-                    details_at: Some(details_at),
-                });
-            }
-            end = at;
-        }
-    }
-
-    /// A hit whose details only have to be cut out.
-    fn unread(text: &'a str) -> Self {
-        let last = Self::guess(text).filter(|hit| is_one_value(hit.details));
-        last.unwrap_or(Self { text, details: "", details_at: None })
-    }
-
-    /// Walks the hit to its details.
-    fn search(text: &'a str) -> Result<Self, Fault> {
-        let mut members = Members::of(text).ok_or_else(|| Fault::new("a hit is not an object"))?;
-        let details = members.find(|member| member.key == "_rankingScoreDetails");
-        let details = details.ok_or_else(|| Fault::new("a hit has no _rankingScoreDetails"))?;
-        Ok(Self { text, details: details.value, details_at: None })
-    }
-}
-
-/// Merges by keys. `order` holds the runs that still offer a hit, the best one last.
-fn merge_hits(
+/// Writes the hits of the window, those of one leg as they come.
+fn write_hits(
     runs: &mut [Run<'_>],
     window: &Window,
+    matched: u64,
     spec: &SearchSpec<'_>,
     out: &mut Vec<u8>,
 ) -> Result<usize, MergeError> {
-    let end = window.offset + window.limit;
-    let mut written = 0;
-    if window.limit == 0 {
-        return Ok(written);
-    }
-    let mut order = Vec::with_capacity(runs.len());
-    for at in 0..runs.len() {
-        offer(runs, at, &mut order)?;
-    }
-    for position in 0..end {
-        let Some(best) = order.pop() else { break };
-        if position >= window.offset {
-            write_hit(&runs[best].hit, written, spec, out);
-            written += 1;
-        }
-        if position + 1 < end {
-            offer(runs, best, &mut order)?;
-        }
-    }
-    Ok(written)
-}
-
-/// Pulls the next hit of the run `at`, if it has one, and puts the run at its place in `order`.
-fn offer(runs: &mut [Run<'_>], at: usize, order: &mut Vec<usize>) -> Result<(), MergeError> {
-    let leg = runs[at].leg;
-    if !runs[at].advance().map_err(|fault| fault.at(leg))? {
-        return Ok(());
-    }
-    let (mut low, mut high) = (0, order.len());
-    while low < high {
-        let middle = low.midpoint(high);
-        let other = order[middle];
-        let ordering = runs[at].key.compare(&runs[other].key).map_err(|fault| fault.at(leg))?;
-        // The lower leg comes first among equals, so it stands nearer to the end.
-        if ordering.then_with(|| other.cmp(&at)) == Ordering::Greater {
-            low = middle + 1
-        } else {
-            high = middle
-        }
-    }
-    order.insert(low, at);
-    Ok(())
-}
-
-/// One leg needs no keys: its order is the answer's.
-fn copy_one(
-    run: &mut Run<'_>,
-    window: &Window,
-    spec: &SearchSpec<'_>,
-    out: &mut Vec<u8>,
-) -> Result<usize, MergeError> {
-    let mut written = 0;
-    for position in 0..window.offset + window.limit {
-        let Some(text) = run.answer.next_element().map_err(|fault| fault.at(run.leg))? else { break };
-        if position >= window.offset {
+    let mut page = Page::new(window, spec, out);
+    if let [run] = runs {
+        while page.wants_more() {
+            let Some(text) = run.next_text().map_err(|fault| fault.at(run.leg))? else {
+                let cut_short = spec.distinct.is_some() && run.pulled >= spec.hits_asked && run.pulled > 0;
+                return if cut_short { Err(MergeError::Short) } else { Ok(page.written) };
+            };
             if Members::of(text).is_none() {
                 return Err(Fault::new("a hit is not an object").at(run.leg));
             }
-            write_hit(&Hit::unread(text), written, spec, out);
-            written += 1;
+            page.add(Ranked { hit: Hit::unread(text), buckets: Vec::new() });
         }
+        return Ok(page.written);
     }
-    Ok(written)
+    if !page.wants_more() {
+        return Ok(0);
+    }
+    let asked = Asked { hits: spec.hits_asked, pins: spec.pins, matched };
+    let mut order = Order::of(runs, asked)?;
+    while page.wants_more() {
+        let Some(ranked) = order.next()? else { break };
+        page.add(ranked);
+    }
+    Ok(page.written)
 }
 
-fn write_hit(hit: &Hit<'_>, written: usize, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
-    if written > 0 {
-        out.push(b',');
+/// The client's page while it is being written.
+pub(crate) struct Page<'o, 's> {
+    window: &'o Window,
+    spec: &'o SearchSpec<'s>,
+    distinct: Option<Distinct<'s>>,
+    /// Hits of the merged order so far, without those that distinct left out.
+    position: usize,
+    pub(crate) written: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o, 's> Page<'o, 's> {
+    pub(crate) fn new(window: &'o Window, spec: &'o SearchSpec<'s>, out: &'o mut Vec<u8>) -> Self {
+        let distinct = spec.distinct.map(Distinct::new);
+        Self { window, spec, distinct, position: 0, written: 0, out }
     }
-    let asked = Asked { score: spec.show_ranking_score, details: spec.show_ranking_score_details };
-    strip::hit(hit.text, hit.details_at, asked, out);
+
+    pub(crate) fn wants_more(&self) -> bool {
+        self.window.limit > 0 && self.position < self.window.offset + self.window.limit
+    }
+
+    pub(crate) fn add(&mut self, ranked: Ranked<'_>) {
+        if self.distinct.as_mut().is_some_and(|distinct| !distinct.admit(ranked.hit.text)) {
+            return;
+        }
+        if self.position >= self.window.offset {
+            if self.written > 0 {
+                self.out.push(b',');
+            }
+            strip::hit(&ranked, self.spec, self.out);
+            self.written += 1;
+        }
+        self.position += 1;
+    }
 }
 
 /// The sum of the totals of all legs.
-fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, MergeError> {
+pub(crate) fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, MergeError> {
     let name = match spec.paging {
         Paging::Offset { .. } => "estimatedTotalHits",
         Paging::Page { .. } => "totalHits",
@@ -283,11 +193,13 @@ fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, MergeError> {
     Ok(sum)
 }
 
-/// Writes all members after the hits.
-fn write_rest(
+/// Writes all members after the hits. `semantic_hits`: hits of the page that came by their vector, where that is not
+/// the sum of what the legs say.
+pub(crate) fn write_rest(
     runs: &[Run<'_>],
     window: &Window,
     matched: u64,
+    semantic_hits: Option<u64>,
     spec: &SearchSpec<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), MergeError> {
@@ -321,8 +233,9 @@ fn write_rest(
             write_member(name, value, out);
         }
     }
-    let mut semantic = None;
-    for run in runs.iter().filter(|run| run.answer.member("semanticHitCount").is_some()) {
+    let mut semantic = semantic_hits;
+    let counted = |run: &&Run<'_>| semantic_hits.is_none() && run.answer.member("semanticHitCount").is_some();
+    for run in runs.iter().filter(counted) {
         let count = run.answer.count("semanticHitCount").map_err(|fault| fault.at(run.leg))?;
         semantic = Some(semantic.unwrap_or(0_u64).saturating_add(count));
     }

@@ -6,7 +6,11 @@
 //! - A walk ends as soon as no reserved name can follow, so a hit whose marker stands near its front costs a
 //!   few members and one search.
 
-use crate::json::{Member, Members};
+use crate::json::{Member, Members, unescape, write_string};
+use crate::order::Ranked;
+use crate::paths::select_member;
+use crate::regroup::Bucket;
+use crate::{ExtraFields, SearchSpec};
 
 /// What the names of all reserved fields begin with.
 pub(crate) const RESERVED: &str = "_miroir_";
@@ -16,16 +20,89 @@ const DETAILS: &str = "_rankingScoreDetails";
 const SCORE: &str = "_rankingScore";
 const SCORE_KEY: &str = "\"_rankingScore\":";
 
-/// Which of the members that nodes add to hits the client asked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    pub(crate) score: bool,
-    pub(crate) details: bool,
+/// Appends the hit without what the client must not see.
+pub(crate) fn hit(ranked: &Ranked<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
+    let hit = &ranked.hit;
+    let shows_buckets = spec.show_ranking_score_details && !ranked.buckets.is_empty();
+    if !shows_buckets && spec.extra_fields.is_none() {
+        return nodes_hit(hit.text, hit.details_at, spec, out);
+    }
+    let mut kept = Vec::with_capacity(hit.text.len());
+    rewrite(ranked, spec, &mut kept);
+    // Only whole members were left out or replaced, so this is the text of an object still.
+    nodes_hit(&String::from_utf8_lossy(&kept), None, spec, out);
 }
 
-/// Appends the hit without what the client must not see. `details_at`: where the opening quote of
-/// `_rankingScoreDetails` is, if it is known to be the last member of compact JSON.
-pub(crate) fn hit(text: &str, details_at: Option<usize>, asked: Asked, out: &mut Vec<u8>) {
+/// Leaves out fields the client did not ask for, and says of `_geoPoint` rules what holds over all legs.
+fn rewrite(ranked: &Ranked<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let start = out.len();
+    for member in Members::of(ranked.hit.text).into_iter().flatten() {
+        if let Some(extra) = spec.extra_fields
+            && extra.members.iter().any(|name| *name == unescape(member.key))
+        {
+            select_member(member.key, member.value, &extra.retrieved, start, out);
+            continue;
+        }
+        if out.len() > start {
+            out.push(b',');
+        }
+        write_string(&unescape(member.key), out);
+        out.push(b':');
+        match (member.key, spec.extra_fields) {
+            ("_formatted", Some(extra)) => formatted(member.value, extra, out),
+            (DETAILS, _) if !ranked.buckets.is_empty() => with_buckets(member.value, &ranked.buckets, out),
+            _ => out.extend_from_slice(member.value.as_bytes()),
+        }
+    }
+    out.push(b'}');
+}
+
+fn formatted(value: &str, extra: &ExtraFields<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let start = out.len();
+    for member in Members::of(value).into_iter().flatten() {
+        if extra.members.iter().any(|name| *name == unescape(member.key)) {
+            select_member(member.key, member.value, &extra.formatted, start, out);
+            continue;
+        }
+        if out.len() > start {
+            out.push(b',');
+        }
+        write_string(&unescape(member.key), out);
+        out.push(b':');
+        out.extend_from_slice(member.value.as_bytes());
+    }
+    out.push(b'}');
+}
+
+/// Ranking details whose `_geoPoint` rules name the first document of the merged bucket.
+fn with_buckets(details: &str, buckets: &[Bucket], out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (at, rule) in Members::of(details).into_iter().flatten().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let key_end = rule.end - rule.value.len();
+        out.extend_from_slice(&details.as_bytes()[rule.key_at..key_end]);
+        let number = order(rule.value).map(|(number, _)| number);
+        match buckets.iter().find(|bucket| Some(bucket.rule) == number) {
+            Some(Bucket { rule, latitude, longitude, distance }) => out.extend_from_slice(
+                format!(
+                    r#"{{"order":{rule},"value":{{"lat":{latitude:?},"lng":{longitude:?}}},"distance":{distance:?}}}"#
+                )
+                .as_bytes(),
+            ),
+            None => out.extend_from_slice(rule.value.as_bytes()),
+        }
+    }
+    out.push(b'}');
+}
+
+/// Appends a hit without reserved members, and without those that nodes add and the client did not ask for.
+/// `details_at`: where the opening quote of `_rankingScoreDetails` is, if it is known to be the last member of
+/// compact JSON.
+fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
     let Some(close) = text.len().checked_sub(1) else { return };
     // Where members that only the gateway asked for begin: both stand at the very end.
     let mut kept_end = close;
@@ -33,15 +110,16 @@ pub(crate) fn hit(text: &str, details_at: Option<usize>, asked: Asked, out: &mut
     if let Some(details_at) = details_at {
         let before = details_at - 1;
         let score_at = score_before(text, before);
-        match (asked.score, asked.details) {
+        match (spec.show_ranking_score, spec.show_ranking_score_details) {
             (_, false) => {
-                kept_end = score_at.filter(|_| !asked.score).unwrap_or(before);
+                kept_end = score_at.filter(|_| !spec.show_ranking_score).unwrap_or(before);
                 // A hit of nothing else begins with its brace, not with a comma.
                 kept_end = kept_end.max(1);
             }
             (false, true) => walk_all = score_at.is_some(),
             (true, true) => {}
         }
+        walk_all |= spec.show_ranking_score_details && spec.tie_break.is_some();
     }
     let kept = &text[..kept_end];
     if !walk_all && !kept.contains(RESERVED_KEY) {
@@ -53,10 +131,10 @@ pub(crate) fn hit(text: &str, details_at: Option<usize>, asked: Asked, out: &mut
     let Some(members) = Members::of(text) else { return };
     for member in members.take_while(|member| member.key_at < kept_end) {
         let cut = match member.key {
-            SCORE => !asked.score,
-            DETAILS if !asked.details => true,
+            SCORE => !spec.show_ranking_score,
+            DETAILS if !spec.show_ranking_score_details => true,
             "_formatted" | "_matchesPosition" | DETAILS => {
-                writer.nested(member);
+                writer.nested(member, spec.tie_break);
                 continue;
             }
             key => key.starts_with(RESERVED),
@@ -126,8 +204,10 @@ impl<'t, 'o> Writer<'t, 'o> {
     }
 
     /// Keeps an object without its reserved members; a `_formatted` that is left empty goes, as on one node.
-    fn nested(&mut self, member: Member<'_>) {
-        if !member.value.contains(RESERVED_KEY) || !member.value.starts_with('{') {
+    fn nested(&mut self, member: Member<'_>, tie_break: Option<&str>) {
+        let tie_break = tie_break.filter(|_| member.key == DETAILS);
+        let untouched = tie_break.is_none() && !member.value.contains(RESERVED_KEY);
+        if untouched || !member.value.starts_with('{') {
             return self.keep(member);
         }
         let left = Members::of(member.value)
@@ -140,7 +220,7 @@ impl<'t, 'o> Writer<'t, 'o> {
         let from = self.from.replace(member.end).unwrap_or(value_at);
         self.out.extend_from_slice(&self.text.as_bytes()[from..value_at]);
         if member.key == DETAILS {
-            details(member.value, self.out)
+            details(member.value, tie_break, self.out)
         } else {
             members(member.value, self.out)
         }
@@ -180,10 +260,11 @@ fn order(rule: &str) -> Option<(usize, Member<'_>)> {
     Some((field.value.parse().ok()?, field))
 }
 
-/// Appends ranking details without the rules over reserved fields; the others' `order` closes the gaps.
-fn details(text: &str, out: &mut Vec<u8>) {
+/// Appends ranking details without the tie-break and the rules over reserved fields; the others' `order` closes the
+/// gaps.
+fn details(text: &str, tie_break: Option<&str>, out: &mut Vec<u8>) {
     let rules = || Members::of(text).into_iter().flatten();
-    let cut = |member: &Member<'_>| member.key.starts_with(RESERVED);
+    let cut = |member: &Member<'_>| member.key.starts_with(RESERVED) || Some(member.key) == tie_break;
     out.push(b'{');
     for (at, rule) in rules().filter(|rule| !cut(rule)).enumerate() {
         if at > 0 {

@@ -6,12 +6,14 @@
 mod catalog;
 mod clock;
 pub mod cluster;
+pub mod differential;
 mod engine;
 mod errors;
 mod faults;
 mod names;
 mod node;
 pub mod process;
+pub mod roles;
 mod scheduler;
 mod server;
 pub mod standalone;

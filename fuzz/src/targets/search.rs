@@ -72,14 +72,13 @@ fn page(legs: &[Vec<u8>], asked: &Asked, paging: Paging) -> Option<(Merged, Stri
     let rules = FacetRules { values_max: 3, default_order: FacetOrder::Count, ..FacetRules::default() };
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let spec = SearchSpec {
-        paging,
         show_ranking_score: asked.score,
         show_ranking_score_details: asked.details,
-        details_in_legs: true,
         facets: Some(&rules),
         processing_time_ms: 7,
         hits_total_max: asked.hits_total_max,
         total_clipped: true,
+        ..SearchSpec::plain(paging, usize::MAX)
     };
     let (merged, out) = written(|out| merge::search(&slices, &spec, out))?;
     if !must_be_sound(&slices) {

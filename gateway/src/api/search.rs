@@ -7,7 +7,7 @@
 use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
-use merge::Paging;
+use merge::{ExtraFields, Paging};
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
@@ -22,17 +22,58 @@ pub struct NotUnderstood;
 const HITS_DEFAULT: usize = 20;
 
 /// What the gateway needs of a search; the rest stays raw.
+#[derive(Clone)]
 pub struct SearchRequest<'a> {
     pub paging: Paging,
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
+    /// The attribute of which no two hits may share a value, where the query names one.
+    pub distinct: Option<String>,
+    /// Set when the query has a semantic half, or is one.
+    pub hybrid: Option<Hybrid<'a>>,
+    /// Whether only hits that came by their vector count.
+    pub only_vectors: bool,
     show_matches_position: bool,
+    /// The field that tells documents apart, where hits of different lists are merged.
+    identity: Option<String>,
+    /// Whether there are words to search for.
+    has_words: bool,
+    /// Whether the words come with their vector.
+    has_vector: bool,
+    sort: Vec<String>,
     filter: Option<Cow<'a, str>>,
     attributes_to_retrieve: Option<Vec<String>>,
     attributes_to_highlight: Option<Vec<String>>,
     attributes_to_crop: Option<Vec<String>>,
     /// Members copied to the legs unchanged: quoted names and raw values.
     copied: Vec<(String, Cow<'a, str>)>,
+}
+
+/// The `hybrid` parameter of a query.
+#[derive(Clone)]
+pub struct Hybrid<'a> {
+    /// The raw JSON string.
+    embedder: Cow<'a, str>,
+    /// Share of the semantic half, 0 to 1.
+    pub semantic_ratio: f32,
+}
+
+/// Which hits a query with an embedder asks for (Meilisearch's `search_kind`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SearchKind {
+    /// One list: by keywords, by vector, or everything.
+    Single,
+    /// Two lists to be merged; the share of the semantic one.
+    Hybrid { semantic_ratio: f32 },
+}
+
+/// What one leg is to answer beside what the client asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegNeeds {
+    /// Hits from the start of the order.
+    pub hits: usize,
+    /// Whether its hits will be merged with others'.
+    pub merged: bool,
 }
 
 impl<'a> SearchRequest<'a> {
@@ -48,7 +89,14 @@ impl<'a> SearchRequest<'a> {
             paging: Paging::Offset { offset: 0, limit: HITS_DEFAULT },
             show_ranking_score: false,
             show_ranking_score_details: false,
+            distinct: None,
+            hybrid: None,
+            only_vectors: false,
             show_matches_position: false,
+            identity: None,
+            has_words: false,
+            has_vector: false,
+            sort: Vec::new(),
             filter: None,
             attributes_to_retrieve: None,
             attributes_to_highlight: None,
@@ -79,7 +127,10 @@ impl<'a> SearchRequest<'a> {
                 "attributesToRetrieve" => request.attributes_to_retrieve = Some(names(&value)?),
                 "attributesToHighlight" => request.attributes_to_highlight = Some(names(&value)?),
                 "attributesToCrop" => request.attributes_to_crop = Some(names(&value)?),
-                _ => request.copy(&name, &value),
+                _ => {
+                    request.read_copied(&name, &value)?;
+                    request.copy(&name, &value);
+                }
             }
         }
         request.paging = match (page, hits_per_page) {
@@ -93,6 +144,20 @@ impl<'a> SearchRequest<'a> {
         Ok(request)
     }
 
+    /// Reads what legs get as it came.
+    fn read_copied(&mut self, name: &str, value: &LazyValue<'a>) -> Result<(), NotUnderstood> {
+        let text = || value.as_str().ok_or(NotUnderstood);
+        match name {
+            "hybrid" => self.hybrid = Some(Hybrid::read(value)?),
+            "vector" => self.has_vector = true,
+            "q" => self.has_words = !text()?.trim().is_empty(),
+            "distinct" => self.distinct = Some(text()?.to_owned()),
+            "sort" => self.sort = names(value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The same number for every page of one query.
     #[must_use]
     pub fn turn(&self) -> usize {
@@ -103,31 +168,202 @@ impl<'a> SearchRequest<'a> {
         self.copied.push((sonic_rs::to_string(name).unwrap_or_default(), raw(value)));
     }
 
-    /// The part of a leg's body that is the same for all legs: everything but the filter, open at
-    /// the end. `details` asks for the ranking score details that merging needs.
+    /// Hits from the start of the order to the end of the client's page, as far as one node gives them.
     #[must_use]
-    pub fn leg_prefix(&self, rules: &IndexRules, details: bool) -> Vec<u8> {
+    pub fn hits_wanted(&self, rules: &IndexRules) -> usize {
+        let wanted = match self.paging {
+            Paging::Offset { offset, limit } => offset.saturating_add(limit),
+            Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
+        };
+        wanted.min(rules.hits_total_max)
+    }
+
+    /// The part of a leg's body that is the same for all legs: everything but the filter, open at the end.
+    #[must_use]
+    pub fn leg_prefix(&self, rules: &IndexRules, needs: LegNeeds) -> Vec<u8> {
         let mut body = Vec::with_capacity(256);
         body.push(b'{');
-        let most = rules.hits_total_max;
         match self.paging {
-            Paging::Offset { offset, limit } => {
+            Paging::Offset { .. } => {
                 member(&mut body, "\"offset\"", "0");
-                number_member(&mut body, "\"limit\"", offset.saturating_add(limit).min(most));
+                number_member(&mut body, "\"limit\"", needs.hits);
             }
-            Paging::Page { page, hits_per_page } => {
+            Paging::Page { .. } => {
                 member(&mut body, "\"page\"", "1");
-                number_member(&mut body, "\"hitsPerPage\"", page.saturating_mul(hits_per_page).min(most));
+                number_member(&mut body, "\"hitsPerPage\"", needs.hits);
             }
         }
-        if details || self.show_ranking_score_details {
+        if needs.merged || self.show_ranking_score_details {
             member(&mut body, "\"showRankingScoreDetails\"", "true");
         }
         for (name, value) in &self.copied {
             member(&mut body, name, value);
         }
-        self.push_attributes(&mut body, rules);
+        self.push_attributes(&mut body, rules, needs.merged);
         body
+    }
+
+    /// The attribute that makes hits distinct: the query's, else the index's.
+    #[must_use]
+    pub fn distinct<'r>(&'r self, rules: &'r IndexRules) -> Option<&'r str> {
+        self.distinct.as_deref().or(rules.distinct.as_deref())
+    }
+
+    /// The tie-break of the nodes, to be cut out of details: none where the client sorts by the primary key itself.
+    #[must_use]
+    pub fn tie_break<'r>(&self, rules: &'r IndexRules) -> Option<&'r str> {
+        let tie_break = rules.tie_break.as_ref()?;
+        let sorts_by_key =
+            |rule: &String| rule.rsplit_once(':').is_some_and(|(field, _)| field == tie_break.field);
+        (!self.sort.iter().any(sorts_by_key)).then_some(tie_break.raw_rule.as_str())
+    }
+
+    /// Whether the query has two halves.
+    #[must_use]
+    pub fn kind(&self) -> SearchKind {
+        match &self.hybrid {
+            Some(hybrid) if self.has_words && hybrid.semantic_ratio > 0.0 && hybrid.semantic_ratio < 1.0 => {
+                SearchKind::Hybrid { semantic_ratio: hybrid.semantic_ratio }
+            }
+            _ => SearchKind::Single,
+        }
+    }
+
+    /// Whether nodes would have to embed the query: it has an embedder, words, and no vector.
+    #[must_use]
+    pub fn needs_embedding(&self) -> bool {
+        let embeds = |hybrid: &Hybrid<'_>| hybrid.semantic_ratio > 0.0;
+        self.has_words && !self.has_vector && self.hybrid.as_ref().is_some_and(embeds)
+    }
+
+    /// The same query whose hits can be told apart by `primary_key`.
+    #[must_use]
+    pub fn identified_by(&self, primary_key: &str) -> Self {
+        Self { identity: Some(primary_key.to_owned()), ..self.clone() }
+    }
+
+    /// The keyword half of a hybrid query: from the start, with scores.
+    #[must_use]
+    pub fn keyword_half(&self, hits: usize) -> Self {
+        let mut half = self.whole_list(hits);
+        half.hybrid = None;
+        half.has_vector = false;
+        half.copied.retain(|(name, _)| name != "\"hybrid\"" && name != "\"vector\"");
+        half
+    }
+
+    /// The semantic half of a hybrid query: from the start, with scores.
+    ///
+    /// Nodes mark matched words in a hybrid search only, not in one by vector alone: where the client wants them
+    /// marked, the half is asked as a hybrid search of next to no keyword share, whose first hits are the vector's.
+    #[must_use]
+    pub fn semantic_half(&self, hits: usize) -> Self {
+        let mut half = self.whole_list(hits);
+        let marks_words = self.show_matches_position
+            || self.attributes_to_highlight.is_some()
+            || self.attributes_to_crop.is_some();
+        half.only_vectors = marks_words;
+        if let Some(hybrid) = &mut half.hybrid {
+            hybrid.semantic_ratio = if marks_words { 0.999_999_9 } else { 1.0 };
+            let value =
+                format!("{{\"embedder\":{},\"semanticRatio\":{}}}", hybrid.embedder, hybrid.semantic_ratio);
+            half.set("\"hybrid\"", value);
+        }
+        half
+    }
+
+    /// The same query with the vector of its words.
+    #[must_use]
+    pub fn with_vector(mut self, vector: String) -> Self {
+        self.has_vector = true;
+        self.set("\"vector\"", vector);
+        self
+    }
+
+    fn whole_list(&self, hits: usize) -> Self {
+        let mut list = self.clone();
+        list.paging = match self.paging {
+            Paging::Offset { .. } => Paging::Offset { offset: 0, limit: hits },
+            Paging::Page { .. } => Paging::Page { page: 1, hits_per_page: hits },
+        };
+        list.show_ranking_score = true;
+        list.show_ranking_score_details = true;
+        list.set("\"showRankingScore\"", "true".to_owned());
+        list
+    }
+
+    fn set(&mut self, quoted_name: &str, value: String) {
+        self.copied.retain(|(name, _)| name != quoted_name);
+        self.copied.push((quoted_name.to_owned(), Cow::Owned(value)));
+    }
+
+    /// A body, open at its end, that asks for the vector of the query's words and as little else as possible.
+    #[must_use]
+    pub fn embedding_prefix(&self) -> Vec<u8> {
+        let mut body = b"{\"limit\":1,\"attributesToRetrieve\":[],\"retrieveVectors\":true".to_vec();
+        for (name, value) in self.copied.iter().filter(|(name, _)| name == "\"q\"") {
+            member(&mut body, name, value);
+        }
+        if let Some(hybrid) = &self.hybrid {
+            let value = format!("{{\"embedder\":{},\"semanticRatio\":1.0}}", hybrid.embedder);
+            member(&mut body, "\"hybrid\"", &value);
+        }
+        body
+    }
+
+    /// A body, open at its end, that asks for up to `hits` hits with nothing but the attribute that makes them
+    /// distinct.
+    #[must_use]
+    pub fn counting_prefix(&self, attribute: &str, hits: usize) -> Vec<u8> {
+        const KEPT: [&str; 8] = [
+            "\"q\"",
+            "\"matchingStrategy\"",
+            "\"attributesToSearchOn\"",
+            "\"rankingScoreThreshold\"",
+            "\"distinct\"",
+            "\"locales\"",
+            "\"hybrid\"",
+            "\"vector\"",
+        ];
+        let mut body = b"{\"page\":1".to_vec();
+        number_member(&mut body, "\"hitsPerPage\"", hits);
+        let list = sonic_rs::to_string(&[attribute]).unwrap_or_default();
+        member(&mut body, "\"attributesToRetrieve\"", &list);
+        for (name, value) in self.copied.iter().filter(|(name, _)| KEPT.contains(&name.as_str())) {
+            member(&mut body, name, value);
+        }
+        body
+    }
+
+    /// What legs are asked for although the client did not: fields that merging looks at.
+    #[must_use]
+    pub fn extra_fields(&self, rules: &IndexRules) -> Option<ExtraFields<'_>> {
+        let retrieved = shown_list(self.attributes_to_retrieve.as_deref(), rules, true)?;
+        let missing = self.missing_fields(&retrieved, rules);
+        if missing.is_empty() {
+            return None;
+        }
+        let mut formatted = retrieved.clone();
+        for list in [&self.attributes_to_highlight, &self.attributes_to_crop] {
+            let list = shown_list(list.as_deref(), rules, false).unwrap_or_default();
+            formatted.extend(list.iter().map(|entry| name_of(entry).to_owned()));
+        }
+        let owned = |list: Vec<String>| list.into_iter().map(Cow::Owned).collect::<Vec<_>>();
+        let member = |path: &String| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
+        Some(ExtraFields {
+            members: missing.iter().map(member).collect(),
+            retrieved: owned(retrieved),
+            formatted: owned(formatted),
+        })
+    }
+
+    /// The fields that merging looks at and `retrieved` does not hold.
+    fn missing_fields(&self, retrieved: &[String], rules: &IndexRules) -> Vec<String> {
+        let sorts_by_place = self.sort.iter().any(|rule| rule.starts_with("_geoPoint("));
+        let looked_at = self.distinct(rules).into_iter().chain(sorts_by_place.then_some("_geo"));
+        let looked_at = looked_at.chain(self.identity.as_deref());
+        let held = |path: &str| retrieved.iter().any(|entry| entry == "*" || is_below(path, entry));
+        looked_at.filter(|path| !held(path)).map(str::to_owned).collect()
     }
 
     /// Completes a prefix with the client's filter and a leg's shard filter, and closes it.
@@ -155,23 +391,61 @@ impl<'a> SearchRequest<'a> {
     }
 
     /// Nodes display every attribute; what the user's `displayedAttributes` hide is cut here.
-    fn push_attributes(&self, body: &mut Vec<u8>, rules: &IndexRules) {
+    fn push_attributes(&self, body: &mut Vec<u8>, rules: &IndexRules, merged: bool) {
         let lists = [
             ("\"attributesToRetrieve\"", &self.attributes_to_retrieve, true),
             ("\"attributesToHighlight\"", &self.attributes_to_highlight, false),
             ("\"attributesToCrop\"", &self.attributes_to_crop, false),
         ];
-        for (name, asked, all_by_default) in lists {
-            let list = match (&rules.displayed, asked) {
-                (None, asked) => asked.clone(),
-                (Some(displayed), None) => all_by_default.then(|| displayed.clone()),
-                (Some(displayed), Some(asked)) => Some(shown(asked, displayed)),
-            };
-            if let Some(list) = list {
+        for (name, asked, retrieved) in lists {
+            if let Some(mut list) = shown_list(asked.as_deref(), rules, retrieved) {
+                if merged && retrieved {
+                    list.extend(self.missing_fields(&list, rules));
+                }
                 member(body, name, &sonic_rs::to_string(&list).unwrap_or_default());
             }
         }
     }
+}
+
+impl<'a> Hybrid<'a> {
+    fn read(value: &LazyValue<'a>) -> Result<Self, NotUnderstood> {
+        let mut hybrid = Self { embedder: Cow::Borrowed(""), semantic_ratio: 0.5 };
+        let raw = value.as_raw_cow();
+        if !raw.starts_with('{') {
+            return Err(NotUnderstood);
+        }
+        for member in value.clone().into_object_iter().ok_or(NotUnderstood)? {
+            let (name, value) = member.map_err(|_| NotUnderstood)?;
+            match name.as_ref() {
+                "embedder" if value.is_str() => hybrid.embedder = value.as_raw_cow(),
+                "semanticRatio" if value.is_null() => {}
+                "semanticRatio" => {
+                    let ratio = value.as_f64().ok_or(NotUnderstood)?;
+                    #[allow(clippy::cast_possible_truncation, reason = "nodes keep ratios as f32, too")]
+                    let ratio = ratio as f32;
+                    hybrid.semantic_ratio = ratio;
+                }
+                _ => return Err(NotUnderstood),
+            }
+        }
+        Ok(hybrid)
+    }
+}
+
+/// The attributes to ask nodes for in place of `asked`: nodes display all, clients see what the index displays.
+/// `None`: what nodes give by default.
+fn shown_list(asked: Option<&[String]>, rules: &IndexRules, all_by_default: bool) -> Option<Vec<String>> {
+    match (&rules.displayed, asked) {
+        (None, asked) => asked.map(<[String]>::to_vec),
+        (Some(displayed), None) => all_by_default.then(|| displayed.clone()),
+        (Some(displayed), Some(asked)) => Some(shown(asked, displayed)),
+    }
+}
+
+/// An entry of an attribute list without its crop length.
+fn name_of(entry: &str) -> &str {
+    entry.split_once(':').map_or(entry, |(name, _)| name)
 }
 
 /// A number that depends on nothing but `query`, also over restarts of one build.
@@ -321,7 +595,7 @@ pub fn combine_filters(filter: Option<&str>, shard_filter: Option<&str>) -> Opti
 fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     for entry in asked {
-        let name = entry.split_once(':').map_or(entry.as_str(), |(name, _)| name);
+        let name = name_of(entry);
         if name == "*" {
             list.extend(displayed.iter().map(|shown| entry.replacen('*', shown, 1)));
             continue;
@@ -386,7 +660,9 @@ mod tests {
     fn legs_are_asked_from_the_start_with_details() {
         let check = |body: &str, details: bool, filter: Option<&str>, expected: &str| {
             let request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
-            let prefix = request.leg_prefix(&rules(Value::Null), details);
+            let rules = rules(Value::Null);
+            let needs = LegNeeds { hits: request.hits_wanted(&rules), merged: details };
+            let prefix = request.leg_prefix(&rules, needs);
             assert_eq!(String::from_utf8(request.leg_body(&prefix, filter)).unwrap(), expected, "{body}");
         };
         check("{}", false, None, r#"{"offset":0,"limit":20}"#);
@@ -411,7 +687,8 @@ mod tests {
         let rules = rules(serde_json::json!({"displayedAttributes": ["title", "a.b"]}));
         let check = |body: &str, expected: &str| {
             let request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
-            let prefix = String::from_utf8(request.leg_prefix(&rules, false)).unwrap();
+            let needs = LegNeeds { hits: 20, merged: false };
+            let prefix = String::from_utf8(request.leg_prefix(&rules, needs)).unwrap();
             assert_eq!(prefix, format!(r#"{{"offset":0,"limit":20,{expected}"#), "{body}");
         };
         check("{}", r#""attributesToRetrieve":["title","a.b"]"#);

@@ -1,15 +1,19 @@
 //! Settings as clients see them and as nodes get them.
 //!
 //! Invariants: the gateway owns what it must change on the nodes or know for merging
-//! (`displayedAttributes`, `faceting`, `pagination`) and keeps it as the client set it; nodes
-//! always filter on the reserved fields and display everything; what a node would refuse is sent
-//! to it unchanged, so that it refuses in its own words.
+//! (`displayedAttributes`, `distinctAttribute`, `faceting`, `pagination`, `rankingRules`) and keeps
+//! it as the client set it; nodes always filter on the reserved fields, display everything and break
+//! ties by primary key; what a node would refuse is sent to it unchanged, so that it refuses in its
+//! own words.
 
 use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
-use crate::snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT};
+use crate::{
+    shared::NodeVersion,
+    snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
+};
 
 /// Settings sub-routes and the method that changes them (`PUT` replaces, `PATCH` merges).
 pub const SETTINGS: &[(&str, &str)] = &[
@@ -41,6 +45,57 @@ const FACET_VALUES_ON_NODES: u64 = 10_000;
 /// The same when facets are ordered by count: the order by count over several nodes is exact only
 /// when each gives all its values.
 const FACET_VALUES_ON_NODES_BY_COUNT: u64 = 100_000;
+
+/// The ranking rules of an index whose user set none, up to v1.36.
+const RANKING_RULES_OLD: &[&str] = &["words", "typo", "proximity", "attribute", "sort", "exactness"];
+/// The same from v1.37 on.
+const RANKING_RULES_NEW: &[&str] =
+    &["words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"];
+const RANKING_RULES_NEW_SINCE: NodeVersion = NodeVersion(1, 37);
+
+/// What the nodes' settings are derived from, beside the change itself.
+#[derive(Debug, Clone)]
+pub struct Derivation<'a> {
+    /// What the gateway owns once the change holds.
+    pub owned: &'a Value,
+    pub tie_break: Option<TieBreak>,
+    ranking_rules_default: &'static [&'static str],
+}
+
+impl<'a> Derivation<'a> {
+    /// For an index with this primary key, on nodes of which `lowest_version` is the oldest.
+    #[must_use]
+    pub fn new(owned: &'a Value, primary_key: Option<&str>, lowest_version: Option<NodeVersion>) -> Self {
+        let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
+        Self {
+            owned,
+            tie_break: TieBreak::of(primary_key, owned),
+            ranking_rules_default: if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD },
+        }
+    }
+
+    /// The ranking rules of the nodes for those of the user.
+    fn ranking_rules(&self, users: &Value) -> Value {
+        let Some(tie_break) = &self.tie_break else { return users.clone() };
+        let default = || self.ranking_rules_default.iter().map(|rule| json!(rule)).collect();
+        let rules = if users.is_null() { Some(default()) } else { users.as_array().cloned() };
+        // What is neither is refused by a node.
+        let Some(mut rules) = rules else { return users.clone() };
+        rules.push(json!(tie_break.rule));
+        Value::Array(rules)
+    }
+
+    /// The request that makes the nodes break ties by a primary key they have just been given.
+    #[must_use]
+    pub fn tie_break_for_nodes(&self) -> NodeSettingsRequest {
+        let rules = self.ranking_rules(&self.owned["rankingRules"]);
+        NodeSettingsRequest {
+            method: Method::PUT,
+            suffix: "/settings/ranking-rules".to_owned(),
+            body: rules.to_string(),
+        }
+    }
+}
 
 /// A change of settings as the client asked it.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,16 +167,16 @@ impl SettingsChange {
         Value::Object(owned)
     }
 
-    /// The request every node gets; `owned` is what the gateway owns after the change.
+    /// The request every node gets.
     #[must_use]
-    pub fn for_nodes(&self, owned: &Value) -> NodeSettingsRequest {
+    pub fn for_nodes(&self, derivation: &Derivation<'_>) -> NodeSettingsRequest {
         match self {
-            Self::Whole(settings) => whole(settings, owned),
+            Self::Whole(settings) => whole(settings, derivation),
             Self::ResetAll => {
                 let Value::Object(settings) = all_reset() else { unreachable!("all_reset is an object") };
-                whole(&settings, owned)
+                whole(&settings, derivation)
             }
-            Self::One { name, method, value } => one(name, method, value.as_ref(), owned),
+            Self::One { name, method, value } => one(name, method, value.as_ref(), derivation),
         }
     }
 }
@@ -132,25 +187,37 @@ const HITS_TOTAL_ON_NODES: u64 = 1_000_000_000;
 
 /// What a new index gets on every node.
 #[must_use]
-pub fn base_for_nodes() -> Value {
-    json!({
+pub fn base_for_nodes(derivation: &Derivation<'_>) -> Value {
+    let mut base = json!({
         "filterableAttributes": [router::reserved::SHARD_FIELD],
         "faceting": {"maxValuesPerFacet": FACET_VALUES_ON_NODES},
         "pagination": {"maxTotalHits": HITS_TOTAL_ON_NODES},
-    })
+    });
+    if derivation.tie_break.is_some() {
+        base["rankingRules"] = derivation.ranking_rules(&Value::Null);
+    }
+    base
 }
 
 /// Turns a node's settings (`GET …/settings`) into the client's.
-pub fn from_node(settings: &mut Map<String, Value>, owned: &Value) {
+pub fn from_node(settings: &mut Map<String, Value>, owned: &Value, tie_break: Option<&TieBreak>) {
     for (name, value) in settings.iter_mut() {
-        *value = setting_from_node(name, value.take(), owned);
+        *value = setting_from_node(name, value.take(), owned, tie_break);
     }
 }
 
 /// Turns one setting of a node, by its member name, into the client's.
 #[must_use]
-pub fn setting_from_node(name: &str, mut value: Value, owned: &Value) -> Value {
+pub fn setting_from_node(name: &str, mut value: Value, owned: &Value, tie_break: Option<&TieBreak>) -> Value {
     match name {
+        "rankingRules" => {
+            if let Value::Array(rules) = &mut value
+                && tie_break.is_some_and(|tie_break| rules.last().is_some_and(|last| *last == tie_break.rule))
+            {
+                rules.pop();
+            }
+            value
+        }
         "filterableAttributes" => {
             if let Value::Array(attributes) = &mut value {
                 attributes.retain(|attribute| !attribute.as_str().is_some_and(router::reserved::is_reserved));
@@ -200,8 +267,12 @@ pub fn camel_case(name: &str) -> String {
 
 fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
     match name {
-        "displayedAttributes" if value.is_null() => drop(owned.remove(name)),
-        "displayedAttributes" => drop(owned.insert(name.to_owned(), value.clone())),
+        "displayedAttributes" | "distinctAttribute" | "rankingRules" if value.is_null() => {
+            drop(owned.remove(name));
+        }
+        "displayedAttributes" | "distinctAttribute" | "rankingRules" => {
+            drop(owned.insert(name.to_owned(), value.clone()));
+        }
         // These two merge member by member, and a null resets.
         "faceting" | "pagination" => {
             let Some(members) = value.as_object() else { return drop(owned.remove(name)) };
@@ -219,10 +290,10 @@ fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
     }
 }
 
-fn whole(settings: &Map<String, Value>, owned: &Value) -> NodeSettingsRequest {
+fn whole(settings: &Map<String, Value>, derivation: &Derivation<'_>) -> NodeSettingsRequest {
     let mut derived = Map::new();
     for (name, value) in settings {
-        derived.insert(name.clone(), derive(name, value, owned));
+        derived.insert(name.clone(), derive(name, value, derivation));
     }
     NodeSettingsRequest {
         method: Method::PATCH,
@@ -231,25 +302,37 @@ fn whole(settings: &Map<String, Value>, owned: &Value) -> NodeSettingsRequest {
     }
 }
 
-fn one(name: &str, method: &Method, value: Option<&Value>, owned: &Value) -> NodeSettingsRequest {
+fn one(
+    name: &str,
+    method: &Method,
+    value: Option<&Value>,
+    derivation: &Derivation<'_>,
+) -> NodeSettingsRequest {
     let member = camel_case(name);
     let suffix = format!("/settings/{name}");
     let (method, body) = match value {
         None => match member.as_str() {
             "filterableAttributes" | "displayedAttributes" => {
-                (Method::PUT, derive(&member, &Value::Null, owned).to_string())
+                (Method::PUT, derive(&member, &Value::Null, derivation).to_string())
             }
-            "faceting" | "pagination" => (Method::PATCH, derive(&member, &Value::Null, owned).to_string()),
+            "rankingRules" if derivation.tie_break.is_some() => {
+                (Method::PUT, derive(&member, &Value::Null, derivation).to_string())
+            }
+            "faceting" | "pagination" => {
+                (Method::PATCH, derive(&member, &Value::Null, derivation).to_string())
+            }
             _ => (Method::DELETE, String::new()),
         },
-        Some(value) => (method.clone(), derive(&member, value, owned).to_string()),
+        Some(value) => (method.clone(), derive(&member, value, derivation).to_string()),
     };
     NodeSettingsRequest { method, suffix, body }
 }
 
 /// What nodes get for one setting of a client.
-fn derive(name: &str, value: &Value, owned: &Value) -> Value {
+fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
+    let owned = derivation.owned;
     match (name, value) {
+        ("rankingRules", value) => derivation.ranking_rules(value),
         ("filterableAttributes", Value::Null) => json!([router::reserved::SHARD_FIELD]),
         ("filterableAttributes", Value::Array(attributes)) => {
             // Last, so that errors which number the client's rules keep the client's numbers.
@@ -322,7 +405,7 @@ mod tests {
     fn nodes_filter_on_the_reserved_field_and_display_everything() {
         let check = |change: SettingsChange, expected_body: Value, expected_owned: Value| {
             let owned = change.owned_after(&json!({}));
-            let request = change.for_nodes(&owned);
+            let request = change.for_nodes(&Derivation::new(&owned, None, None));
             assert_eq!(serde_json::from_str::<Value>(&request.body).unwrap(), expected_body, "{change:?}");
             assert_eq!(owned, expected_owned, "{change:?}");
         };
@@ -355,7 +438,8 @@ mod tests {
     fn single_settings_are_derived_and_reset() {
         let check = |name, method: Method, value: Option<Value>, expected: (Method, &str, &str)| {
             let change = SettingsChange::One { name, method, value };
-            let request = change.for_nodes(&change.owned_after(&json!({})));
+            let owned = change.owned_after(&json!({}));
+            let request = change.for_nodes(&Derivation::new(&owned, None, None));
             assert_eq!((request.method, request.suffix.as_str(), request.body.as_str()), expected);
         };
         let reserved = r#"["_miroir_shard"]"#;
@@ -381,6 +465,35 @@ mod tests {
     }
 
     #[test]
+    fn nodes_break_ties_by_primary_key_and_nobody_sees_it() {
+        let default_rules = |version| {
+            let owned = json!({});
+            base_for_nodes(&Derivation::new(&owned, Some("id"), version))["rankingRules"].clone()
+        };
+        let old = json!(["words", "typo", "proximity", "attribute", "sort", "exactness", "id:asc"]);
+        assert_eq!(default_rules(None), old);
+        assert_eq!(default_rules(Some(NodeVersion(1, 36))), old);
+        assert_eq!(default_rules(Some(NodeVersion(1, 50)))[3], "attributeRank");
+        let check = |rules: Value, expected: Value| {
+            let change = whole_change(json!({"rankingRules": rules}));
+            let owned = change.owned_after(&json!({}));
+            let derivation = Derivation::new(&owned, Some("id"), None);
+            let body: Value = serde_json::from_str(&change.for_nodes(&derivation).body).unwrap();
+            assert_eq!(body["rankingRules"], expected);
+            let tie_break = derivation.tie_break.as_ref();
+            let shown = setting_from_node("rankingRules", expected, &owned, tie_break);
+            assert!(rules.is_null() || shown == rules, "{shown}");
+        };
+        check(json!(["words", "price:asc"]), json!(["words", "price:asc", "id:asc"]));
+        check(json!(["words", "id:desc"]), json!(["words", "id:desc"]));
+        check(json!(["id:asc"]), json!(["id:asc"]));
+        check(json!([]), json!(["id:asc"]));
+        check(Value::Null, old);
+        // What a node refuses reaches it unchanged.
+        check(json!("words"), json!("words"));
+    }
+
+    #[test]
     fn reserved_names_are_refused_wherever_they_stand() {
         assert!(whole_change(json!({"rankingRules": ["words"]})).check().is_ok());
         for bad in [
@@ -400,7 +513,7 @@ mod tests {
             "faceting": {"maxValuesPerFacet": 100_000, "sortFacetValuesBy": {"*": "count"}},
         });
         let owned = json!({"displayedAttributes": ["b"], "faceting": {"maxValuesPerFacet": 7}});
-        from_node(settings.as_object_mut().unwrap(), &owned);
+        from_node(settings.as_object_mut().unwrap(), &owned, None);
         assert_eq!(
             settings,
             json!({

@@ -64,6 +64,10 @@ pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
 /// Times a read asks for the shards that are still missing.
 pub const SCATTER_ATTEMPTS_MAX: usize = 4;
+/// Times a read asks its legs again because what they gave does not suffice; each time for four times as much.
+pub const SCATTER_REACH_MAX: u32 = 8;
+/// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
+pub const DISTINCT_COUNTED_MAX: usize = 10_000;
 /// Between two questions to nodes about a task that a lane waits for.
 pub const NODE_TASK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A list of tasks asks nodes again when what it knows is older: well under what clients notice.

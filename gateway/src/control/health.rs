@@ -2,15 +2,13 @@
 
 use futures_util::future::join_all;
 use http::StatusCode;
-use router::NodeIndex;
-use serde_json::Value;
 
 use crate::{
     config::limits,
-    data::{Core, every_node, pool::NodeRequest},
+    data::{Core, every_node, learn_version, pool::NodeRequest},
     observe::log,
     runtime::Runtime,
-    shared::{NodeState, NodeVersion},
+    shared::NodeState,
 };
 
 /// Probes every node once, all at the same time.
@@ -40,14 +38,4 @@ pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
         }
     }))
     .await;
-}
-
-async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
-    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::HEALTH_PROBE_TIMEOUT).await;
-    let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
-    let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
-    match version {
-        Some(version) => core.shared.health.set_version(node, version),
-        None => log::warn("node_version_unknown", &[("node", &core.shared.nodes[usize::from(node.0)].id)]),
-    }
 }

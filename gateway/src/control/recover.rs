@@ -11,7 +11,7 @@ use store::{TaskChange, TaskKind, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
-    api::settings::SettingsChange,
+    api::settings::{Derivation, SettingsChange},
     data::{Core, every_node, pool::NodeRequest},
     observe::log,
     runtime::Runtime,
@@ -32,7 +32,11 @@ async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) {
     if record.kind != TaskKind::SettingsUpdate {
         return;
     }
-    let request = SettingsChange::Whole(settings.clone()).for_nodes(&index.record.settings);
+    let request = SettingsChange::Whole(settings.clone()).for_nodes(&Derivation::new(
+        &index.record.settings,
+        index.record.primary_key.as_deref(),
+        core.shared.health.lowest_version(),
+    ));
     let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
     let body = request.body;
     let nodes = every_node(&core.shared.snapshot().topology);

@@ -16,7 +16,7 @@ use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRe
 use time::OffsetDateTime;
 
 use super::{
-    Core,
+    Core, gather,
     lanes::Client,
     leftovers::{self, LEFTOVERS},
     plan,
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Code},
-        settings::{self, SettingsChange},
+        settings::{self, Derivation, SettingsChange},
     },
     h1::NodeAnswer,
     observe::log,
@@ -205,7 +205,10 @@ async fn add_documents<R: Runtime>(
     let mut target = format!("/indexes/{}/documents", index.record.node_uid);
     if let Some(asked) = primary_key.as_deref() {
         match known {
-            None => drop(set_primary_key(core, index, Some(asked)).await.map_err(Outcome::Refused)?),
+            None => {
+                break_ties_by(core, index, asked).await.map_err(Outcome::Refused)?;
+                set_primary_key(core, index, Some(asked)).await.map_err(Outcome::Refused)?;
+            }
             Some(known) if known == asked => {}
             Some(known) => {
                 let message = format!("Index already has a primary key: `{known}`.");
@@ -217,6 +220,20 @@ async fn add_documents<R: Runtime>(
     }
     let method = if replace { Method::POST } else { Method::PUT };
     send_parts(core, &method, &target, parts).await
+}
+
+/// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
+/// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
+pub(super) async fn break_ties_by<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    primary_key: &str,
+) -> Result<(), ApiError> {
+    let version = gather::lowest_version(core).await;
+    let derivation = Derivation::new(&index.record.settings, Some(primary_key), version);
+    let request = derivation.tie_break_for_nodes();
+    let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
+    send_to_all(core, &request.method, &target, request.body.into(), true).await.map(drop).map_err(refusal)
 }
 
 async fn create_index<R: Runtime>(
@@ -255,7 +272,8 @@ async fn change_settings<R: Runtime>(
     change: &SettingsChange,
 ) -> Result<Vec<NodeTask>, Outcome> {
     let owned = change.owned_after(&index.record.settings);
-    let request = change.for_nodes(&owned);
+    let version = gather::lowest_version(core).await;
+    let request = change.for_nodes(&Derivation::new(&owned, index.record.primary_key.as_deref(), version));
     let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
     let node_tasks = send_to_all(core, &request.method, &target, request.body.into(), true).await?;
     let mut record = index.record.clone();
@@ -340,7 +358,9 @@ async fn make_on_nodes<R: Runtime>(
     let body = json!({"uid": node_uid, "primaryKey": primary_key}).to_string();
     send_to_all(core, &Method::POST, "/indexes", body.into(), false).await?;
     let target = format!("/indexes/{node_uid}/settings");
-    let body = settings::base_for_nodes().to_string();
+    let users = json!({});
+    let derivation = Derivation::new(&users, primary_key, gather::lowest_version(core).await);
+    let body = settings::base_for_nodes(&derivation).to_string();
     send_to_all(core, &Method::PATCH, &target, body.into(), false).await
 }
 
@@ -353,10 +373,14 @@ pub(super) async fn send_primary_key<R: Runtime>(
     let target = format!("/indexes/{}", index.record.node_uid);
     let body = json!({"primaryKey": primary_key}).to_string();
     let sent = send_to_all(core, &Method::PATCH, &target, body.into(), true).await;
-    sent.map_err(|outcome| match outcome {
+    sent.map_err(refusal)
+}
+
+fn refusal(outcome: Outcome) -> ApiError {
+    match outcome {
         Outcome::Refused(error) | Outcome::Failed(error) => error,
         Outcome::Taken(_) => no_quorum(),
-    })
+    }
 }
 
 async fn set_primary_key<R: Runtime>(

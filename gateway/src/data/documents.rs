@@ -9,7 +9,7 @@ use router::{Leg, NodeIndex};
 use super::{
     Core, ingress, plan,
     pool::NodeRequest,
-    scatter::{Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter, is_refusal},
     search::refusal_of_a_node,
 };
 use crate::{
@@ -82,14 +82,14 @@ pub(super) async fn fetch<R: Runtime>(
         ));
     }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
-    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
-        merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ())
+    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        merge::documents(gathered.bodies, asked.offset, asked.limit, body).map(|_| ())
     };
-    scatter.answer(merge).await
+    scatter.answer(merge).await.map(Merged::into_response)
 }
 
 /// The nodes that hold the document with this id, in every group.

@@ -5,13 +5,16 @@
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use router::NodeIndex;
 use serde_json::Value;
 
 use super::{Core, plan, pool::NodeRequest, scatter::is_refusal};
 use crate::{
     api::error::{ApiError, Code},
+    config::limits,
+    observe::log,
     runtime::Runtime,
-    shared::NodeState,
+    shared::{NodeState, NodeVersion},
 };
 
 /// Asks nodes one after the other until one answers.
@@ -62,4 +65,23 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
         }
     }
     Err(ApiError::new(Code::MiroirShardUnavailable, "No replica group answers whole."))
+}
+
+/// The version of the oldest node; those whose version is not known yet are asked.
+pub(super) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
+    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let unknown = nodes.into_iter().filter(|node| !core.shared.health.knows_version(*node));
+    join_all(unknown.map(|node| learn_version(core, node))).await;
+    core.shared.health.lowest_version()
+}
+
+/// Asks a node for its version and remembers it.
+pub async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::HEALTH_PROBE_TIMEOUT).await;
+    let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
+    let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
+    match version {
+        Some(version) => core.shared.health.set_version(node, version),
+        None => log::warn("node_version_unknown", &[("node", &core.shared.nodes[usize::from(node.0)].id)]),
+    }
 }

@@ -9,6 +9,7 @@ mod changes;
 mod connection;
 mod documents;
 mod gather;
+mod hybrid;
 mod indexes;
 mod ingress;
 pub mod lanes;
@@ -35,6 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use gather::learn_version;
 pub use plan::every_node;
 
 use self::pool::NodePools;

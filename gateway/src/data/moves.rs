@@ -119,6 +119,7 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
     if task.status == TaskStatus::Enqueued {
         wait_for_earlier(core, &task, steps, deadline).await;
         let _holds = wait_for_nodes(core, &mut task, holds, deadline).await;
+        break_ties(core, &task).await;
         loop {
             match change_registry(core, &task, steps).await {
                 Ok(()) => break,
@@ -135,6 +136,18 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
             return not_stored(&task, &error);
         }
         R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// A primary key that the nodes have taken breaks ties on them from now on.
+async fn break_ties<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+    let key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
+    let succeeded = settle::overall_status(&task.node_tasks) == TaskStatus::Succeeded;
+    let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
+    if let (Some(key), Some(index), true) = (key, index, succeeded)
+        && changes::break_ties_by(core, &index, key).await.is_err()
+    {
+        log::warn("ties_not_settled", &[("index", &index.record.uid)]);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The fourth step of a read: ask the legs of a plan all at once and collect their answers.
 //!
 //! Invariants: a failed leg's shards are asked of other owners, then of other groups, within the
-//! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node, so
-//! that ties break the same way on every page.
+//! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node; where
+//! the legs' hits do not suffice all are asked again, deeper.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,9 @@ use crate::{
     snapshot::{Index, Snapshot},
 };
 
-/// One scatter over an index; `Body` writes the request body of a leg.
-pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> {
+/// One scatter over an index; `Body` writes the request body of a leg for a reach: 0 at first, one
+/// more each time the legs were not asked deep enough.
+pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> {
     core: &'a Core<R>,
     snapshot: &'a Snapshot,
     index: &'a Index,
@@ -35,9 +36,37 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> {
     answers: Vec<(Leg, Bytes)>,
     attempts: usize,
     turn: usize,
+    reach: u32,
 }
 
-impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
+/// What a merge gets to see of a scatter.
+pub(super) struct Gathered<'g> {
+    /// The answers in leg order.
+    pub(super) bodies: &'g [&'g [u8]],
+    /// Whether a single one of them covers every shard.
+    pub(super) whole: bool,
+    /// The reach the legs were asked with.
+    pub(super) reach: u32,
+}
+
+/// A merged answer and the shards it lacks.
+pub(super) struct Merged {
+    pub(super) body: Vec<u8>,
+    pub(super) missing: ShardSet,
+}
+
+impl Merged {
+    /// An answer with the header that says which shards are missing from it.
+    pub(super) fn into_response(self) -> Response {
+        let response = Response::json(StatusCode::OK, self.body);
+        if self.missing.is_empty() {
+            return response;
+        }
+        response.with_header("x-miroir-degraded", format!("shards={}", list(&self.missing)))
+    }
+}
+
+impl<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> Scatter<'a, R, Body> {
     /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
     /// so that the pages of one query break ties alike.
     pub(super) fn new(
@@ -61,6 +90,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
             answers: Vec::new(),
             attempts: 0,
             turn,
+            reach: 0,
         }
     }
 
@@ -93,24 +123,25 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
         self.check_coverage()
     }
 
-    /// Asks and merges: `merge` gets the answers in leg order, and whether a single one of them covers
-    /// every shard. An answer that cannot be merged is a failed leg: somebody else is asked.
+    /// Asks and merges. An answer that cannot be merged is a failed leg: somebody else is asked.
     ///
     /// # Errors
     /// Those of [`Scatter::run`], or 503 when no answers that can be merged are to be had.
     pub(super) async fn answer(
         mut self,
-        mut merge: impl FnMut(&[&[u8]], bool, &mut Vec<u8>) -> Result<(), MergeError>,
-    ) -> Result<Response, ApiError> {
+        mut merge: impl FnMut(&Gathered<'_>, &mut Vec<u8>) -> Result<(), MergeError>,
+    ) -> Result<Merged, ApiError> {
         let mut body = Vec::new();
-        for _ in 0..limits::SCATTER_ATTEMPTS_MAX {
+        for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize {
             self.run().await?;
             let whole = self.answers.iter().any(|(leg, _)| self.covers_all(leg));
             let bodies = self.answers.iter().map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
-            match merge(&bodies, whole, &mut body) {
-                Ok(()) => return Ok(self.respond(body)),
+            match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
+                Ok(()) => return Ok(Merged { body, missing: self.missing.unwrap_or_default() }),
+                Err(MergeError::Short) if self.reach < limits::SCATTER_REACH_MAX => self.ask_deeper(),
+                Err(MergeError::Short) => break,
                 Err(MergeError::Leg { leg, reason }) => {
                     let (leg, _) = self.answers.remove(leg);
                     self.fail(&leg, &reason);
@@ -124,20 +155,19 @@ impl<'a, R: Runtime, Body: Fn(&Leg) -> Bytes> Scatter<'a, R, Body> {
         leg.shards.len() == self.index.record.shards
     }
 
-    /// An answer with the header that says which shards are missing from it.
-    fn respond(&self, body: Vec<u8>) -> Response {
-        let response = Response::json(StatusCode::OK, body);
-        match self.missing.as_ref().filter(|missing| !missing.is_empty()) {
-            Some(missing) => response.with_header("x-miroir-degraded", format!("shards={}", list(missing))),
-            None => response,
-        }
+    /// Forgets all answers: every shard is to be asked again, for more.
+    fn ask_deeper(&mut self) {
+        self.reach += 1;
+        self.answers.clear();
+        self.missing = None;
+        self.attempts = 0;
     }
 
     async fn ask(&mut self, legs: Vec<Leg>, limit: Duration) -> Result<(), ApiError> {
         #[allow(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
         self.core.metrics.fan_out.record(legs.len() as f64);
         let asked = legs.iter().map(|leg| {
-            let request = NodeRequest::post_json(self.target, (self.body)(leg));
+            let request = NodeRequest::post_json(self.target, (self.body)(leg, self.reach));
             self.core.pools.ask(leg.node, request, limit)
         });
         let results = join_all(asked).await;

@@ -4,25 +4,28 @@
 //! that breaks the merge's invariants is a failed leg, never a wrong order in silence; a request
 //! nobody here understands is refused by a node in its own words.
 
+use std::time::Instant;
+
 use bytes::Bytes;
-use merge::SearchSpec;
+use merge::{Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core, ingress, plan,
+    Core, hybrid, ingress, plan,
     pool::NodeRequest,
-    scatter::{Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter, is_refusal},
 };
 use crate::{
     api::{
         error::{ApiError, Code},
         query::Query,
-        search::{self, NotUnderstood, SearchRequest},
+        search::{self, LegNeeds, NotUnderstood, SearchKind, SearchRequest},
     },
+    config::limits,
     h1::{Request, Response},
     runtime::Runtime,
     shared::NodeVersion,
-    snapshot::Index,
+    snapshot::{Index, Snapshot},
 };
 
 /// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
@@ -35,7 +38,6 @@ pub(super) async fn search<R: Runtime>(
     request: &Request,
     uid: &str,
 ) -> Result<Response, ApiError> {
-    let started = R::now();
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == http::Method::POST {
@@ -48,30 +50,130 @@ pub(super) async fn search<R: Runtime>(
     let Ok(asked) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
+    answer(core, &snapshot, index, &asked).await.map(Merged::into_response)
+}
+
+/// Answers one search of one index as one node would.
+pub(super) async fn answer<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+) -> Result<Merged, ApiError> {
+    let started = R::now();
+    match asked.kind() {
+        SearchKind::Single if asked.needs_embedding() => {
+            let asked = hybrid::with_vector(core, snapshot, index, asked.clone()).await?;
+            list(core, snapshot, index, &asked, started, Shown::ToClient).await
+        }
+        SearchKind::Single => list(core, snapshot, index, asked, started, Shown::ToClient).await,
+        SearchKind::Hybrid { semantic_ratio } => {
+            hybrid::answer(core, snapshot, index, asked, semantic_ratio, started).await
+        }
+    }
+}
+
+/// Who reads a list of hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    ToClient,
+    /// A further merge here, which looks at scores, details and every field asked for.
+    ToMerge,
+}
+
+/// One list of hits in the order of one node.
+pub(super) async fn list<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    started: Instant,
+    shown: Shown,
+) -> Result<Merged, ApiError> {
+    let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
-    // A leg that covers everything gives the answer's order: nothing has to be compared.
-    let prefixes = [false, true].map(|details| asked.leg_prefix(&index.rules, details));
-    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg| {
-        let details = leg.shards.len() < index.record.shards;
+    let wanted = asked.hits_wanted(rules);
+    let needs = |leg: &Leg, reach: u32| LegNeeds {
+        hits: deeper(wanted, reach),
+        // A leg that covers everything gives the answer's order: nothing has to be compared.
+        merged: shown == Shown::ToMerge || leg.shards.len() < index.record.shards,
+    };
+    let total = match asked.paging {
+        Paging::Page { .. } => distinct_total(core, snapshot, index, asked).await?,
+        Paging::Offset { .. } => None,
+    };
+    // Most legs of most searches get one of these two.
+    let prefixes = [false, true].map(|merged| asked.leg_prefix(rules, LegNeeds { hits: wanted, merged }));
+    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, reach| {
+        let needs = needs(leg, reach);
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(&prefixes[usize::from(details)], filter.as_deref()))
+        let body = match reach {
+            0 => asked.leg_body(&prefixes[usize::from(needs.merged)], filter.as_deref()),
+            _ => asked.leg_body(&asked.leg_prefix(rules, needs), filter.as_deref()),
+        };
+        Bytes::from(body)
     });
-    let merge = |bodies: &[&[u8]], whole: bool, body: &mut Vec<u8>| {
+    let extra_fields = asked.extra_fields(rules).filter(|_| shown == Shown::ToClient);
+    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let spec = SearchSpec {
             paging: asked.paging,
             show_ranking_score: asked.show_ranking_score,
             show_ranking_score_details: asked.show_ranking_score_details,
-            details_in_legs: !whole || asked.show_ranking_score_details,
-            facets: Some(&index.rules.facets),
+            details_in_legs: !gathered.whole || asked.show_ranking_score_details,
+            hits_asked: deeper(wanted, gathered.reach),
+            distinct: asked.distinct(rules).filter(|_| !gathered.whole),
+            tie_break: asked.tie_break(rules).filter(|_| shown == Shown::ToClient),
+            only_vectors: asked.only_vectors,
+            pins: false,
+            extra_fields: extra_fields.as_ref(),
+            facets: Some(&rules.facets),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
-            hits_total_max: index.rules.hits_total_max,
-            total_clipped: core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE),
+            hits_total_max: rules.hits_total_max,
+            total_clipped: total_is_clipped(core),
+            total: total.filter(|_| !gathered.whole),
         };
-        merge::search(bodies, &spec, body)?;
-        asked.hide_positions(&index.rules, body);
+        merge::search(gathered.bodies, &spec, body)?;
+        asked.hide_positions(rules, body);
         Ok(())
     };
     scatter.answer(merge).await
+}
+
+/// Whether the nodes name no total above `maxTotalHits`.
+pub(super) fn total_is_clipped<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
+}
+
+/// Hits to ask legs for when they were asked `reach` times already and gave too few.
+fn deeper(wanted: usize, reach: u32) -> usize {
+    if reach == 0 { wanted } else { wanted.max(20).saturating_mul(4_usize.saturating_pow(reach)) }
+}
+
+/// How many hits are left when every value of the distinct attribute counts once over all legs; `None` where a
+/// sum over the legs is the total, or where there are too many hits to look at.
+async fn distinct_total<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+) -> Result<Option<u64>, ApiError> {
+    let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
+    if plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
+        return Ok(None);
+    }
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let prefix = asked.counting_prefix(attribute, limits::DISTINCT_COUNTED_MAX);
+    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
+    });
+    let mut total = None;
+    let count = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
+        total = merge::distinct_total(gathered.bodies, attribute, limits::DISTINCT_COUNTED_MAX)?;
+        Ok(())
+    };
+    scatter.answer(count).await?;
+    Ok(total)
 }
 
 /// `POST /indexes/{uid}/facet-search`.
@@ -88,16 +190,17 @@ pub(super) async fn facet_search<R: Runtime>(
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
-    let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg| {
+    let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
     let facets = &index.rules.facets;
-    let merge = |bodies: &[&[u8]], _: bool, body: &mut Vec<u8>| {
+    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let took = milliseconds(R::now().saturating_duration_since(started));
-        merge::facet_search(bodies, facets.order(&asked.facet_name), facets.values_max, took, body)
+        let order = facets.order(&asked.facet_name);
+        merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
-    scatter.answer(merge).await
+    scatter.answer(merge).await.map(Merged::into_response)
 }
 
 /// Gives a request the gateway does not understand to a node, which says what is wrong with it.
@@ -137,6 +240,6 @@ pub(super) async fn refusal_of_a_node<R: Runtime>(
     ApiError::new(Code::MiroirShardUnavailable, "No node is available.")
 }
 
-fn milliseconds(duration: std::time::Duration) -> u64 {
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -20,7 +20,7 @@ pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Respons
     let index = ingress::find_index(&snapshot, uid)?;
     let mut value = gather::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
     if let Value::Object(members) = &mut value {
-        settings::from_node(members, &index.record.settings);
+        settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
     }
     Ok(Response::json(StatusCode::OK, value.to_string()))
 }
@@ -30,7 +30,9 @@ pub(super) async fn get_one<R: Runtime>(core: &Core<R>, uid: &str, name: &str) -
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let value = gather::any(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
-    let value = settings::setting_from_node(&settings::camel_case(name), value, &index.record.settings);
+    let tie_break = index.rules.tie_break.as_ref();
+    let member = settings::camel_case(name);
+    let value = settings::setting_from_node(&member, value, &index.record.settings, tie_break);
     Ok(Response::json(StatusCode::OK, value.to_string()))
 }
 

@@ -44,7 +44,9 @@ fn legs_that_are_no_lists_are_refused() {
         ("[]", "not valid JSON"),
     ];
     for (leg, expected) in table {
-        let MergeError::Leg { leg: blamed, reason } = joined(&[LEGS[0], leg], 0, 9).unwrap_err();
+        let MergeError::Leg { leg: blamed, reason } = joined(&[LEGS[0], leg], 0, 9).unwrap_err() else {
+            panic!("no leg is blamed")
+        };
         assert!(blamed == 1 && reason.contains(expected), "{leg}: {reason}");
     }
 }

@@ -55,12 +55,6 @@ fn compare_rule(name: &str, left: &Value, right: &Value) -> Ordering {
             class(left).cmp(&class(right)).then(higher("matchingWords"))
         }
         "vectorSort" => higher("similarity"),
-        _ if name.starts_with("_geoPoint") => match (left["distance"].as_f64(), right["distance"].as_f64()) {
-            (None, None) => Ordering::Equal,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(_), None) => Ordering::Less,
-            (Some(left), Some(right)) => directed(name, left.total_cmp(&right)),
-        },
         _ => compare_values(name, &left["value"], &right["value"]),
     }
 }

@@ -9,14 +9,10 @@ use crate::world::World;
 
 pub(crate) fn spec(paging: Paging) -> SearchSpec<'static> {
     SearchSpec {
-        paging,
-        show_ranking_score: false,
-        show_ranking_score_details: false,
-        details_in_legs: true,
-        facets: None,
         processing_time_ms: 7,
         hits_total_max: 1000,
         total_clipped: true,
+        ..SearchSpec::plain(paging, usize::MAX)
     }
 }
 
@@ -131,6 +127,7 @@ fn a_leg_out_of_its_own_order_is_refused() {
                 assert!(reason.contains("order"), "{reason}");
                 refused += 1;
             }
+            Err(error) => panic!("seed {seed}: {error}"),
         }
     }
     assert!(refused > 50, "only {refused} worlds were out of order");

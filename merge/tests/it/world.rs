@@ -13,7 +13,7 @@ pub(crate) struct World {
     pub(crate) legs: Vec<Vec<Value>>,
 }
 
-const RULES: [&str; 12] = [
+const RULES: [&str; 10] = [
     "words",
     "typo",
     "proximity",
@@ -21,8 +21,6 @@ const RULES: [&str; 12] = [
     "attribute",
     "price:asc",
     "name:desc",
-    "_geoPoint(48.1, 2.3):asc",
-    "_geoPoint(48.1, 2.3):desc",
     "wordPosition",
     "exactness",
     "vectorSort",
@@ -191,12 +189,6 @@ fn rule_fields(random: &mut Rng, rule: &str, typos_max: u64) -> Value {
         },
         "vectorSort" if random.u8(0..5) == 0 => json!({"similarity": null}),
         "vectorSort" => json!({"similarity": score}),
-        _ if rule.starts_with("_geoPoint") => match random.u8(0..4) {
-            0 => json!({"value": null, "distance": null}),
-            _ => {
-                json!({"value": {"lat": 48.0, "lng": 2.0}, "distance": f64::from(random.u8(0..5)) * 1000.5})
-            }
-        },
         _ if rule.contains(':') => json!({"value": sort_value(random)}),
         _ => json!({"score": score}),
     }

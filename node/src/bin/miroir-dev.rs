@@ -72,13 +72,8 @@ impl std::str::FromStr for Sample {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    match arguments.get(1).map(String::as_str) {
-        Some("role-gateway") => {
-            exit_with_parent();
-            return gateway::process::main(&arguments[1..]);
-        }
-        Some("role-node") => return node::standalone::main(&arguments[1..]),
-        _ => {}
+    if let Some(code) = node::roles::play(&arguments) {
+        return code;
     }
     match run(&argh::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,14 +82,6 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// Ends this process when its stdin does: the parent holds the other end.
-fn exit_with_parent() {
-    std::thread::spawn(|| {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(0);
-    });
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

@@ -1,0 +1,134 @@
+//! Hybrid search: a list by keywords, a list by vectors, and the vector of a query's words.
+//!
+//! Invariants: each list is that of one node, so the rule whether keywords alone are good enough sees
+//! all of it; a query's words are embedded by one node, once, and every leg gets the vector.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::StatusCode;
+use merge::{Halves, SearchSpec};
+use serde_json::Value;
+
+use super::{
+    Core, plan,
+    pool::NodeRequest,
+    scatter::{Merged, is_refusal},
+    search::{Shown, list, milliseconds, total_is_clipped},
+};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        search::SearchRequest,
+    },
+    observe::log,
+    runtime::Runtime,
+    shared::NodeState,
+    snapshot::{Index, Snapshot},
+};
+
+/// Answers a search with both halves.
+pub(super) async fn answer<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    semantic_ratio: f32,
+    started: Instant,
+) -> Result<Merged, ApiError> {
+    let rules = &index.rules;
+    let Some(primary_key) = index.record.primary_key.as_deref() else {
+        // Without a primary key there are no documents: one list says all.
+        return list(core, snapshot, index, asked, started, Shown::ToClient).await;
+    };
+    let asked = asked.identified_by(primary_key);
+    let wanted = asked.hits_wanted(rules);
+    let half = asked.keyword_half(wanted);
+    let mut keyword = list(core, snapshot, index, &half, started, Shown::ToMerge).await?;
+    let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
+    let semantic = match good_enough {
+        true => None,
+        false => {
+            let half = asked.semantic_half(wanted);
+            match with_vector(core, snapshot, index, half).await {
+                Ok(half) => Some(list(core, snapshot, index, &half, started, Shown::ToMerge).await?),
+                // As on one node, a query that cannot be embedded is answered by its keywords.
+                Err(error) => {
+                    log::warn("query_not_embedded", &[("status", error.status().as_str())]);
+                    None
+                }
+            }
+        }
+    };
+    let extra_fields = asked.extra_fields(rules);
+    let spec = SearchSpec {
+        show_ranking_score: asked.show_ranking_score,
+        show_ranking_score_details: asked.show_ranking_score_details,
+        distinct: asked.distinct(rules),
+        tie_break: asked.tie_break(rules),
+        extra_fields: extra_fields.as_ref(),
+        facets: Some(&rules.facets),
+        processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
+        hits_total_max: rules.hits_total_max,
+        total_clipped: total_is_clipped(core),
+        ..SearchSpec::plain(asked.paging, wanted)
+    };
+    let halves = Halves {
+        keyword: &keyword.body,
+        semantic: semantic.as_ref().map(|merged| merged.body.as_slice()),
+        semantic_ratio,
+        primary_key,
+    };
+    let mut body = Vec::with_capacity(keyword.body.len());
+    merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;
+    asked.hide_positions(rules, &mut body);
+    if let Some(semantic) = semantic {
+        keyword.missing = keyword.missing.union(&semantic.missing);
+    }
+    Ok(Merged { body, missing: keyword.missing })
+}
+
+fn unusable(error: merge::MergeError) -> ApiError {
+    log::error("hybrid_not_merged", &[("reason", &error.to_string())]);
+    ApiError::new(Code::Internal, "The two halves of the search could not be merged.")
+}
+
+/// The query with the vector of its words, where several nodes would each embed them and one can tell its vector
+/// (v1.15 does not tell: there every node embeds).
+///
+/// # Errors
+/// What the node that should embed says.
+pub(super) async fn with_vector<'a, R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: SearchRequest<'a>,
+) -> Result<SearchRequest<'a>, ApiError> {
+    if !asked.needs_embedding() {
+        return Ok(asked);
+    }
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
+    if legs.len() < 2 {
+        return Ok(asked);
+    }
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let body = Bytes::from(asked.leg_body(&asked.embedding_prefix(), None));
+    for leg in legs.iter().filter(|leg| core.shared.health.state(leg.node) != NodeState::Down) {
+        let request = NodeRequest::post_json(&target, body.clone());
+        match core.pools.ask(leg.node, request, core.shared.config.node_timeout).await {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+                let vector = value.get("queryVector").filter(|vector| vector.is_array());
+                return Ok(match vector {
+                    Some(vector) => asked.with_vector(vector.to_string()),
+                    None => asked,
+                });
+            }
+            Ok(answer) if is_refusal(&answer) => {
+                return Err(ApiError::from_node(answer.status, &answer.body));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(asked)
+}

@@ -1,0 +1,310 @@
+//! Why one node and a cluster may differ: a closed list, each with a condition that a program checks.
+//! Invariants: a cause explains a difference only if its condition holds for the query and the documents, and the answers
+//! agree once the suspected part is taken out; the name of a family explains nothing.
+
+use serde_json::{Value, json};
+
+use super::compare::{Difference, compare};
+use super::judge::{Case, Judge};
+use super::question::{Answer, Question};
+use super::ranks::{self, Shown};
+use super::runner::Ties;
+use super::tokens::words_of;
+
+/// Words that the engine derives at most from one word: begun by it, one typo away, two typos away.
+const BEGUN_MAX: usize = 1_000;
+const ONE_TYPO_MAX: usize = 150;
+const TWO_TYPOS_MAX: usize = 50;
+/// From so many words on, the engine keeps a prefix of at most so many letters in a database.
+const PREFIX_WORDS_MIN: usize = 100;
+const PREFIX_LETTERS_MAX: usize = 4;
+/// Similarities that differ less are equal.
+const SIMILARITY_TOLERANCE: f64 = 1e-6;
+
+/// Why two answers may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cause {
+    /// Documents of equal rank in another order; only while ties are not compared.
+    EqualRanks,
+    /// Shown scores divide by the greatest number of typos, which depends on the words of all documents.
+    TypoMaximum,
+    /// Which words are dropped first depends on their frequency.
+    FrequencyStrategy,
+    /// More words are near a query's word than the engine looks at.
+    DerivationCap,
+    /// A short prefix of many words is answered from a database, one of few words is not.
+    PrefixDatabase,
+    /// Where a word is split in two depends on the frequency of the halves.
+    SplitWord,
+    /// Without pages, totals and facets under `distinct` or a threshold cover what the engine happened to visit.
+    EstimatedTotal,
+    /// A smaller index of vectors finds nearer neighbours.
+    NearerNeighbours,
+}
+
+impl Cause {
+    /// Those that are looked for one by one; ties are taken out before.
+    pub(super) const ALL: &[Self] = &[
+        Self::TypoMaximum,
+        Self::FrequencyStrategy,
+        Self::EstimatedTotal,
+        Self::NearerNeighbours,
+        Self::PrefixDatabase,
+        Self::SplitWord,
+        Self::DerivationCap,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::EqualRanks => "equal-ranks",
+            Self::TypoMaximum => "typo-maximum",
+            Self::FrequencyStrategy => "frequency-strategy",
+            Self::DerivationCap => "derivation-cap",
+            Self::PrefixDatabase => "prefix-database",
+            Self::SplitWord => "split-word",
+            Self::EstimatedTotal => "estimated-total",
+            Self::NearerNeighbours => "nearer-neighbours",
+        }
+    }
+
+    /// Whether the condition holds.
+    pub(super) fn explains(self, case: &Case<'_>) -> anyhow::Result<bool> {
+        match self {
+            Self::EqualRanks => Ok(false),
+            Self::TypoMaximum => typo_maximum(case),
+            Self::FrequencyStrategy => frequency_strategy(case),
+            Self::DerivationCap => derivation_cap(case),
+            Self::PrefixDatabase => prefix_database(case),
+            Self::SplitWord => split_word(case),
+            Self::EstimatedTotal => estimated_total(case),
+            Self::NearerNeighbours => nearer_neighbours(case),
+        }
+    }
+}
+
+/// Whether a question is answered alike, ties aside where they are.
+fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
+    let (expected, found) = case.judge.ask(question, case.uid)?;
+    let differences = compare(&expected, &found);
+    Ok(differences.is_empty() || without_ties(case.judge, question, case.uid, &differences)?.is_empty())
+}
+
+/// The differences that are left when documents of equal rank may come in any order; all of them where they may not.
+pub(super) fn without_ties(
+    judge: &Judge<'_>,
+    question: &Question,
+    uid: &str,
+    differences: &[Difference],
+) -> anyhow::Result<Vec<Difference>> {
+    let is_of_hits = |one: &Difference| one.kind.starts_with("hits");
+    let Some(detailed) = detailed(question).filter(|_| judge.ties == Ties::Any) else {
+        return Ok(differences.to_vec());
+    };
+    if !differences.iter().any(is_of_hits) || differences.iter().any(|one| one.kind == "hits.count") {
+        return Ok(differences.to_vec());
+    }
+    let (expected, found) = judge.ask(&detailed, uid)?;
+    if !ranks::agree(&expected, &found, shown(question), is_later(question)) {
+        return Ok(differences.to_vec());
+    }
+    Ok(differences.iter().filter(|one| !is_of_hits(one)).cloned().collect())
+}
+
+fn typo_maximum(case: &Case<'_>) -> anyhow::Result<bool> {
+    let Some(detailed) = detailed(case.question) else { return Ok(false) };
+    let is_score = |kind: &str| kind == "hits._rankingScore" || kind == "hits._rankingScoreDetails";
+    let kinds = case.kinds.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>();
+    let only_scores = kinds.iter().all(|kind| is_score(kind));
+    let scores_and_ties = case.judge.ties == Ties::Any && kinds.iter().all(|kind| kind.starts_with("hits"));
+    if kinds.contains(&"hits.count") || !(only_scores || scores_and_ties) {
+        return Ok(false);
+    }
+    let (expected, found) = case.judge.ask(&detailed, case.uid)?;
+    let shown = Shown { score: false, details: false };
+    Ok(ranks::typo_maxima_differ(&expected, &found)
+        && ranks::agree(&expected, &found, shown, is_later(case.question)))
+}
+
+fn frequency_strategy(case: &Case<'_>) -> anyhow::Result<bool> {
+    if case.question.member("matchingStrategy") != "frequency" {
+        return Ok(false);
+    }
+    for strategy in ["last", "all"] {
+        if !agrees(case, &case.question.with("matchingStrategy", json!(strategy)))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn estimated_total(case: &Case<'_>) -> anyhow::Result<bool> {
+    let question = case.question;
+    let visited = !question.member("distinct").is_null()
+        || !question.member("rankingScoreThreshold").is_null()
+        || case
+            .judge
+            .corpus
+            .index(question.index)
+            .is_some_and(|index| !index.settings["distinctAttribute"].is_null());
+    let is_count = |kind: &str| kind == "estimatedTotalHits" || kind.starts_with("facet");
+    let has_pages = !question.member("page").is_null() || !question.member("hitsPerPage").is_null();
+    if !visited || has_pages || !case.kinds.iter().all(|one| is_count(&one.kind)) {
+        return Ok(false);
+    }
+    agrees(case, &question.without("offset").without("limit").with("page", json!(1)))
+}
+
+/// The cluster's hits must be at least as near, position by position, and some nearer.
+fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
+    let question = case.question;
+    let is_similar = question.path.ends_with("/similar");
+    if question.member("vector").is_null() && !is_similar {
+        return Ok(false);
+    }
+    let mut nearest = question.with("showRankingScore", json!(true));
+    if let Some(ratio) = question.member("hybrid")["semanticRatio"].as_f64()
+        && ratio < 1.0
+    {
+        if !agrees(case, &question.without("hybrid").without("vector"))? {
+            return Ok(false);
+        }
+        nearest = nearest
+            .with("hybrid", json!({"embedder": question.member("hybrid")["embedder"], "semanticRatio": 1.0}));
+    }
+    let (expected, found) = case.judge.ask(&nearest, case.uid)?;
+    Ok(is_nearer(&expected, &found))
+}
+
+fn is_nearer(expected: &Answer, found: &Answer) -> bool {
+    let scores = |answer: &Answer| {
+        let scores = answer.hits().iter().map(|hit| hit["_rankingScore"].as_f64().unwrap_or_default());
+        scores.collect::<Vec<_>>()
+    };
+    let (expected, found) = (scores(expected), scores(found));
+    let pairs = || expected.iter().zip(&found);
+    found.len() >= expected.len()
+        && pairs().all(|(one, other)| other + SIMILARITY_TOLERANCE >= *one)
+        && (found.len() > expected.len() || pairs().any(|(one, other)| *other > one + SIMILARITY_TOLERANCE))
+}
+
+fn prefix_database(case: &Case<'_>) -> anyhow::Result<bool> {
+    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+        return Ok(false);
+    };
+    let Some(last) = words_of(&text).last().filter(|_| text.ends_with(char::is_alphanumeric)) else {
+        return Ok(false);
+    };
+    if last.chars().count() > PREFIX_LETTERS_MAX || tokens.begun_by(&last) < PREFIX_WORDS_MIN {
+        return Ok(false);
+    }
+    agrees(case, &with_text(case.question, format!("{text} ")))
+}
+
+fn split_word(case: &Case<'_>) -> anyhow::Result<bool> {
+    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+        return Ok(false);
+    };
+    if !words_of(&text).any(|word| tokens.splits(&word)) {
+        return Ok(false);
+    }
+    agrees(case, &with_text(case.question, quoted(&text, |word| tokens.splits(word))))
+}
+
+fn derivation_cap(case: &Case<'_>) -> anyhow::Result<bool> {
+    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+        return Ok(false);
+    };
+    let last = words_of(&text).last().filter(|_| text.ends_with(char::is_alphanumeric));
+    let is_capped = |word: &str| {
+        let is_prefix = last.as_deref() == Some(word);
+        (is_prefix && tokens.begun_by(word) > BEGUN_MAX)
+            || tokens.near(word, 1, is_prefix) > ONE_TYPO_MAX
+            || tokens.near(word, 2, is_prefix) > TWO_TYPOS_MAX
+    };
+    if !words_of(&text).any(|word| is_capped(&word)) {
+        return Ok(false);
+    }
+    agrees(case, &with_text(case.question, quoted(&text, is_capped)))
+}
+
+/// The words that are suspected in quotes: a phrase of one word means that word and no other.
+fn quoted(text: &str, is_suspected: impl Fn(&str) -> bool) -> String {
+    if text.contains('"') {
+        return text.to_owned();
+    }
+    let word = |word: &str| match words_of(word).any(|word| is_suspected(&word)) {
+        true => format!("\"{word}\""),
+        false => word.to_owned(),
+    };
+    text.split(' ').filter(|part| !part.is_empty()).map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The query's words, wherever they stand.
+fn text(question: &Question) -> Option<String> {
+    let of_query = question.query.iter().find(|(name, _)| name == "q").map(|(_, text)| text.clone());
+    question.member("q").as_str().map(str::to_owned).or(of_query)
+}
+
+fn with_text(question: &Question, text: String) -> Question {
+    let mut other = question.clone();
+    for (_, value) in other.query.iter_mut().filter(|(name, _)| name == "q") {
+        value.clone_from(&text);
+    }
+    if other.body.is_some() { other.with("q", json!(text)) } else { other }
+}
+
+/// The search with its ranking shown; `None` for what is no search.
+fn detailed(question: &Question) -> Option<Question> {
+    if !question.path.ends_with("/search") {
+        return None;
+    }
+    if question.body.is_some() {
+        return Some(question.with("showRankingScoreDetails", json!(true)));
+    }
+    let mut other = question.clone();
+    other.query.retain(|(name, _)| name != "showRankingScoreDetails");
+    other.query.push(("showRankingScoreDetails".to_owned(), "true".to_owned()));
+    Some(other)
+}
+
+fn shown(question: &Question) -> Shown {
+    let asks = |name: &str| {
+        *question.member(name) == Value::Bool(true)
+            || question.query.iter().any(|(other, value)| other == name && value == "true")
+    };
+    Shown { score: asks("showRankingScore"), details: asks("showRankingScoreDetails") }
+}
+
+/// Whether the first hit may have equals on an earlier page.
+fn is_later(question: &Question) -> bool {
+    ["offset", "page"]
+        .iter()
+        .any(|name| !question.member(name).is_null() || question.query.iter().any(|(other, _)| other == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suspected_words_are_quoted() {
+        assert_eq!(quoted("one  two three", |word| word == "two"), "one \"two\" three");
+        assert_eq!(quoted("\"one two\"", |_| true), "\"one two\"");
+    }
+
+    #[test]
+    fn nearer_means_nowhere_farther() {
+        let answer = |scores: &[f64]| {
+            let hits = scores.iter().map(|score| json!({"_rankingScore": score})).collect::<Vec<_>>();
+            Answer { status: 200, body: json!({"hits": hits}) }
+        };
+        let check = |expected: &[f64], found: &[f64], outcome| {
+            assert_eq!(is_nearer(&answer(expected), &answer(found)), outcome, "{expected:?} {found:?}");
+        };
+        check(&[0.9, 0.5], &[0.9, 0.6], true);
+        check(&[0.9, 0.5], &[0.9, 0.5], false);
+        check(&[0.9, 0.5], &[0.8, 0.6], false);
+        check(&[0.9, 0.5], &[0.9], false);
+        check(&[0.9], &[0.9, 0.1], true);
+    }
+}

@@ -1,0 +1,88 @@
+//! The verdict on one question: equal, not served, explained, or different.
+//! Invariant: a request that the cluster gives no answer to is a difference, never the end of the run.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::cause::{Cause, without_ties};
+use super::compare::{Difference, compare};
+use super::corpus::Corpus;
+use super::pair::Pair;
+use super::question::{Answer, Question};
+use super::runner::Ties;
+use super::tokens::Tokens;
+
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Equal,
+    /// The gateway says that it does not serve this.
+    NotServed,
+    /// The node that would be compared with does not have it.
+    NotAsked,
+    Explained(Cause),
+    /// At least one difference.
+    Differs(Vec<Difference>),
+}
+
+pub(super) struct Judge<'p> {
+    pub(super) pair: &'p Pair,
+    pub(super) corpus: &'p Corpus,
+    pub(super) ties: Ties,
+    tokens: BTreeMap<&'static str, OnceCell<Tokens>>,
+}
+
+impl<'p> Judge<'p> {
+    pub(super) fn new(pair: &'p Pair, corpus: &'p Corpus, ties: Ties) -> Self {
+        let tokens = corpus.indexes.iter().map(|index| (index.uid, OnceCell::new())).collect();
+        Self { pair, corpus, ties, tokens }
+    }
+
+    /// Asks both, of the index that the question names or of a copy of it.
+    pub(super) fn judge(&self, question: &Question, uid: &str) -> anyhow::Result<Verdict> {
+        let (expected, found) = self.ask(question, uid)?;
+        if expected.is_absent() {
+            return Ok(Verdict::NotAsked);
+        }
+        if found.is_not_served() && expected.body["code"] != found.body["code"] {
+            return Ok(Verdict::NotServed);
+        }
+        let differences = compare(&expected, &found);
+        if differences.is_empty() {
+            return Ok(Verdict::Equal);
+        }
+        let differences = without_ties(self, question, uid, &differences)?;
+        if differences.is_empty() {
+            return Ok(Verdict::Explained(Cause::EqualRanks));
+        }
+        let case = Case { judge: self, question, uid, kinds: &differences };
+        for cause in Cause::ALL {
+            if cause.explains(&case)? {
+                return Ok(Verdict::Explained(*cause));
+            }
+        }
+        Ok(Verdict::Differs(differences))
+    }
+
+    pub(super) fn ask(&self, question: &Question, uid: &str) -> anyhow::Result<(Answer, Answer)> {
+        let expected = self.pair.single.ask(question, uid)?;
+        let silent = |error: anyhow::Error| Answer { status: 0, body: json!(format!("{error:#}")) };
+        Ok((expected, self.pair.gateway.ask(question, uid).unwrap_or_else(silent)))
+    }
+
+    /// The words of an index of the corpus.
+    pub(super) fn tokens(&self, index: &str) -> Option<&Tokens> {
+        let documents = &self.corpus.index(index)?.documents;
+        Some(self.tokens.get(index)?.get_or_init(|| Tokens::of(documents)))
+    }
+}
+
+/// A difference whose cause is looked for.
+pub(super) struct Case<'c> {
+    pub(super) judge: &'c Judge<'c>,
+    pub(super) question: &'c Question,
+    pub(super) uid: &'c str,
+    pub(super) kinds: &'c [Difference],
+}
