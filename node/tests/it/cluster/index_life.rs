@@ -79,7 +79,7 @@ fn indexes_live_as_on_one_node() {
         }
     }
     for client in [&cluster.client, &single.client] {
-        assert_eq!(client.read("/indexes/pictures/stats")["numberOfDocuments"], 1);
+        assert_eq!(client.read("/indexes/pictures/stats")["numberOfDocuments"], 2);
         assert_eq!(client.search("papers", &json!({}))["hits"].as_array().unwrap().len(), 2);
     }
     for (path, query) in
