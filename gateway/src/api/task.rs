@@ -126,6 +126,12 @@ pub fn ends_here(task: &TaskRecord) -> bool {
     )
 }
 
+/// Whether nodes' details have to be summed at the end of a task.
+#[must_use]
+pub fn is_summed(kind: TaskKind) -> bool {
+    counted(kind).is_some() || kind == TaskKind::IndexCompaction
+}
+
 /// Sums what nodes counted; `copies` is how many nodes hold each document.
 #[must_use]
 pub fn sum_details(
@@ -135,6 +141,13 @@ pub fn sum_details(
     copies: u64,
 ) -> Option<Value> {
     let mut members = details.and_then(|details| details.as_object().cloned()).unwrap_or_default();
+    if kind == TaskKind::IndexCompaction {
+        for name in COMPACTED {
+            let sizes = of_nodes.iter().filter_map(|details| bytes(details[name].as_str()?));
+            #[allow(clippy::cast_precision_loss, reason = "a number of copies is small")]
+            members.insert(name.to_owned(), json!(size(sizes.sum::<f64>() / copies.max(1) as f64)));
+        }
+    }
     let mut names = counted(kind).into_iter().collect::<Vec<_>>();
     if kind == TaskKind::DocumentEdition {
         names.push("deletedDocuments");
@@ -144,6 +157,34 @@ pub fn sum_details(
         members.insert(name.to_owned(), json!(sum / copies.max(1)));
     }
     Some(Value::Object(members))
+}
+
+/// The sizes that a compaction tells of.
+const COMPACTED: [&str; 2] = ["preCompactionSize", "postCompactionSize"];
+const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const DECIMAL_UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
+
+/// Bytes of a size as Meilisearch writes it, such as `1.5 MiB` or `20 KB`.
+fn bytes(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_once(' ')?;
+    let number = number.parse::<f64>().ok()?;
+    let power = |units: [&str; 6], base: f64| {
+        let place = units.iter().position(|known| *known == unit)?;
+        Some(number * base.powi(i32::try_from(place).ok()?))
+    };
+    power(UNITS, 1024.0).or_else(|| power(DECIMAL_UNITS, 1000.0))
+}
+
+/// A size in the largest binary unit that leaves a number of at least 1.
+fn size(bytes: f64) -> String {
+    let mut number = bytes;
+    let mut unit = 0;
+    while number >= 1024.0 && unit + 1 < UNITS.len() {
+        number /= 1024.0;
+        unit += 1;
+    }
+    let rounded = (number * 100.0).round() / 100.0;
+    format!("{rounded} {}", UNITS[unit])
 }
 
 /// RFC 3339 as Meilisearch writes dates.
@@ -190,6 +231,18 @@ mod tests {
         assert_eq!(duration(Duration::new(0, 40_000_000)), "PT0.04S");
         assert_eq!(duration(Duration::new(86_401, 0)), "P1DT1S");
         assert_eq!(duration(Duration::ZERO), "PT0S");
+    }
+
+    #[test]
+    fn sizes_of_a_compaction_are_summed() {
+        let (one, two) = (json!({"preCompactionSize": "1.5 MiB"}), json!({"preCompactionSize": "512 KiB"}));
+        let details = sum_details(None, TaskKind::IndexCompaction, &[&one, &two], 1).unwrap();
+        assert_eq!(details, json!({"preCompactionSize": "2 MiB", "postCompactionSize": "0 B"}));
+        assert_eq!(
+            (bytes("20 KB"), bytes("7 B"), bytes("x"), bytes("1 XiB")),
+            (Some(20_000.0), Some(7.0), None, None)
+        );
+        assert_eq!(size(1_234_567.0), "1.18 MiB");
     }
 
     #[test]

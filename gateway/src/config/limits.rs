@@ -83,6 +83,8 @@ pub const TASKS_PER_NODE_QUESTION: usize = 200;
 pub const TASK_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Tasks are forgotten so long after they ended.
 pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Tasks kept, finished ones that is; past it the oldest go before their time.
+pub const TASKS_KEPT_MAX: u64 = 1_000_000;
 /// Tasks forgotten in one sweep.
 pub const TASKS_PRUNED_MAX: usize = 10_000;
 pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -115,6 +117,8 @@ const _: () = {
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
     assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
     assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
+    // There is room for new tasks while old ones are on their way out.
+    assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);
     assert!(NODES_MOST < u16::MAX as usize);
     assert!(SHARDS_DEFAULT <= SHARDS_MOST);
 };

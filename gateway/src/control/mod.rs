@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use store::{TaskQuery, TaskRecord, TaskStatus};
+use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
@@ -78,11 +78,22 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
     if let Err(error) = settle::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
     }
-    let before = OffsetDateTime::now_utc() - limits::TASK_RETENTION;
-    if let Err(error) = core.shared.store.prune_tasks(before, limits::TASKS_PRUNED_MAX).await {
+    if let Err(error) = prune_tasks(&core.shared.store).await {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     leftovers::sweep(core).await;
+}
+
+/// Forgets tasks that ended long ago, and the oldest ones where there are too many.
+async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
+    let now = OffsetDateTime::now_utc();
+    store.prune_tasks(now - limits::TASK_RETENTION, limits::TASKS_PRUNED_MAX).await?;
+    let total = store.tasks(TaskQuery { limit: 0, ..TaskQuery::default() }).await?.total;
+    let excess = usize::try_from(total.saturating_sub(limits::TASKS_KEPT_MAX)).unwrap_or(usize::MAX);
+    if excess > 0 {
+        store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
+    }
+    Ok(())
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {

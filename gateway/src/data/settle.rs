@@ -140,7 +140,7 @@ pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, copi
     if status.is_finished() {
         change.finished_at = Some(times.finished.unwrap_or(now));
         change.error = record.node_tasks.iter().find_map(|task| task.error.clone());
-        if status == TaskStatus::Succeeded && task::counted(record.kind).is_some() {
+        if status == TaskStatus::Succeeded && task::is_summed(record.kind) {
             let details =
                 record.node_tasks.iter().filter_map(|task| task.details.as_ref()).collect::<Vec<_>>();
             change.details = task::sum_details(record.details.clone(), record.kind, &details, copies);
