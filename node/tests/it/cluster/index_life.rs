@@ -3,6 +3,7 @@
 //! Invariant: random choices come from a seed.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ const CLIENTS: u64 = 8;
 const INDEXES: u64 = 24;
 /// What each client does to the indexes.
 const STEPS: usize = 12;
+/// How many answers are waited for before the kill.
+const ANSWERED_BEFORE_KILL: usize = 60;
 
 #[test]
 fn indexes_live_as_on_one_node() {
@@ -175,11 +178,7 @@ fn many_clients_leave_whole_indexes_and_ended_tasks() {
         }
     });
     let client = &cluster.client;
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while client.read("/tasks?statuses=enqueued,processing&limit=0")["total"] != 0 {
-        assert!(Instant::now() < deadline, "{}", client.read("/tasks?statuses=enqueued,processing"));
-        std::thread::yield_now();
-    }
+    all_end(client);
     let list = client.read("/indexes?limit=1000");
     let listed = list["results"].as_array().unwrap();
     // Every index is on every node and whole: stats and documents agree, and nothing is left besides.
@@ -189,20 +188,7 @@ fn many_clients_leave_whole_indexes_and_ended_tasks() {
         let documents = client.read(&format!("/indexes/{uid}/documents?limit=1000"));
         assert_eq!(documents["results"].as_array().unwrap().len() as u64, count, "{uid}");
     }
-    let key = "Bearer the-key-of-the-nodes";
-    let on_nodes = cluster.cluster.node_urls().into_iter().map(|url| {
-        let (status, answer) =
-            Client::new(url).raw("GET", "/indexes?limit=1000", &[("Authorization", key)], b"").unwrap();
-        assert_eq!(status, 200);
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        let uids = answer["results"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|index| index["uid"].as_str().unwrap().to_owned());
-        uids.collect::<BTreeSet<_>>()
-    });
-    for indexes in on_nodes {
+    for indexes in on_nodes(&cluster) {
         assert_eq!(indexes.len(), listed.len(), "nodes have what the gateway lists: {indexes:?}");
     }
     let refused = client.read("/tasks?statuses=failed&limit=1000");
@@ -213,24 +199,123 @@ fn many_clients_leave_whole_indexes_and_ended_tasks() {
     }
 }
 
+/// Waits until no task is unfinished.
+fn all_end(client: &Client) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while client.read("/tasks?statuses=enqueued,processing&limit=0")["total"] != 0 {
+        assert!(Instant::now() < deadline, "{}", client.read("/tasks?statuses=enqueued,processing"));
+        std::thread::yield_now();
+    }
+}
+
+/// The names of the indexes on every node.
+fn on_nodes(cluster: &TestCluster) -> Vec<BTreeSet<String>> {
+    let key = [("Authorization", "Bearer the-key-of-the-nodes")];
+    let ask = |url: String| {
+        let (status, answer) = Client::new(url).raw("GET", "/indexes?limit=1000", &key, b"").unwrap();
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let indexes = answer["results"].as_array().unwrap();
+        indexes.iter().map(|index| index["uid"].as_str().unwrap().to_owned()).collect()
+    };
+    cluster.cluster.node_urls().into_iter().map(ask).collect()
+}
+
+/// Waits until every node has as many indexes as the gateway lists, and the same ones.
+fn nothing_is_left(cluster: &TestCluster) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let total = cluster.client.read("/indexes?limit=0")["total"].as_u64().unwrap();
+        let nodes = on_nodes(cluster);
+        if nodes.iter().all(|indexes| indexes.len() as u64 == total && *indexes == nodes[0]) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the gateway lists {total}, nodes have {nodes:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_gateway_that_dies_leaves_no_index_on_some_nodes_only() {
+    let mut cluster = TestCluster::start(|_| {});
+    for round in 0..2 {
+        let url = cluster.cluster.url();
+        let answered = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let (client, answered) = (Client::new(url.clone()), &answered);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(SEED + round * CLIENTS + number);
+                    let headers = [("Content-Type", "application/json")];
+                    loop {
+                        let (method, path, body) = step(&mut random, 0);
+                        let body = body.to_string();
+                        // The first write that is not answered: the gateway is dead.
+                        let Ok((status, _)) = client.raw(method, &path, &headers, body.as_bytes()) else {
+                            return;
+                        };
+                        assert_eq!(status, 202, "{method} {path} {body}");
+                        answered.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while answered.load(Ordering::SeqCst) < ANSWERED_BEFORE_KILL {
+                assert!(Instant::now() < deadline, "writes are not answered");
+                std::thread::yield_now();
+            }
+            cluster.cluster.kill_gateway().unwrap();
+        });
+        cluster.cluster.start_gateway().unwrap();
+        all_end(&cluster.client);
+        nothing_is_left(&cluster);
+    }
+}
+
+#[test]
+fn an_index_that_one_node_cannot_make_is_dropped_from_the_others() {
+    // Only embedded nodes can be told to fail.
+    let mut cluster = TestCluster::start(|options| {
+        options.control = true;
+        options.node_binary = None;
+    });
+    let control = Client::new(cluster.cluster.node(2).unwrap().control().unwrap());
+    control.post("/faults", &json!({"status": 500, "status_requests": 100, "path_prefix": "/indexes"}));
+    let (status, refusal) = cluster.client.call("POST", "/indexes", &json!({"uid": "films"}));
+    assert_eq!((status, &refusal["code"]), (503, &json!("miroir_no_quorum")));
+    assert_eq!(control.call("DELETE", "/faults", &Value::Null).0, 200);
+    assert_eq!(cluster.client.read("/indexes")["total"], 0);
+    assert_eq!(cluster.client.read("/tasks")["total"], 0, "what was refused was never a task");
+    // A start sweeps at once.
+    cluster.cluster.kill_gateway().unwrap();
+    cluster.cluster.start_gateway().unwrap();
+    nothing_is_left(&cluster);
+    cluster.client.done("POST", "/indexes", &json!({"uid": "films"}));
+    nothing_is_left(&cluster);
+}
+
 /// Makes, fills, swaps, renames and deletes indexes that other clients work on as well.
 fn live(client: &Client, number: u64) {
     let mut random = fastrand::Rng::with_seed(SEED + number);
-    for step in 0..STEPS {
-        let one = format!("index{}", random.u64(..INDEXES));
-        let other = format!("index{}", random.u64(..INDEXES));
-        let documents = (0..20).map(|id| json!({"id": id, "step": step})).collect::<Vec<_>>();
-        let (path, method, body) = match random.u8(..10) {
-            0 | 1 => ("/indexes".to_owned(), "POST", json!({"uid": one, "primaryKey": "id"})),
-            2..=5 => (format!("/indexes/{one}/documents"), "POST", json!(documents)),
-            6 | 7 if one != other => ("/swap-indexes".to_owned(), "POST", json!([{"indexes": [one, other]}])),
-            8 => (format!("/indexes/{one}"), "PATCH", json!({"uid": other})),
-            _ => (format!("/indexes/{one}"), "DELETE", Value::Null),
-        };
+    for number in 0..STEPS {
+        let (method, path, body) = step(&mut random, number);
         let (status, answer) = client.call(method, &path, &body);
         assert_eq!(status, 202, "{method} {path} {body}: {answer}");
         if random.bool() {
             client.finished(&answer);
         }
+    }
+}
+
+fn step(random: &mut fastrand::Rng, number: usize) -> (&'static str, String, Value) {
+    let one = format!("index{}", random.u64(..INDEXES));
+    let other = format!("index{}", random.u64(..INDEXES));
+    let documents = (0..20).map(|id| json!({"id": id, "step": number})).collect::<Vec<_>>();
+    match random.u8(..10) {
+        0 | 1 => ("POST", "/indexes".to_owned(), json!({"uid": one, "primaryKey": "id"})),
+        2..=5 => ("POST", format!("/indexes/{one}/documents"), json!(documents)),
+        6 | 7 if one != other => ("POST", "/swap-indexes".to_owned(), json!([{"indexes": [one, other]}])),
+        8 => ("PATCH", format!("/indexes/{one}"), json!({"uid": other})),
+        _ => ("DELETE", format!("/indexes/{one}"), Value::Null),
     }
 }
