@@ -110,6 +110,7 @@ impl Scheduler {
                 self.update_index(&uid, tasks, primary_key, new_uid)
             }
             Work::IndexDeletion => self.delete_index(&uid, tasks),
+            Work::IndexCompaction => self.compact_index(&uid, tasks),
             Work::Swap { swaps } => self.swap(tasks, &swaps),
             Work::TaskCancelation { uids, .. } => Ok(self.cancel(tasks, &uids)),
             Work::TaskDeletion { uids, .. } => Ok(self.forget(tasks, &uids)),
@@ -135,6 +136,7 @@ impl Scheduler {
                 | Work::IndexCreation { .. }
                 | Work::IndexUpdate { .. }
                 | Work::IndexDeletion
+                | Work::IndexCompaction
                 | Work::Swap { .. }
                 | Work::TaskCancelation { .. }
                 | Work::TaskDeletion { .. } => {
@@ -179,6 +181,15 @@ impl Scheduler {
         let leftovers = self.catalog.remove(uid).into_iter().collect();
         let outcome = succeed(tasks, &json!({ "deletedDocuments": deleted }));
         Ok(Outcome { leftovers, ..outcome })
+    }
+
+    fn compact_index(&self, uid: &str, tasks: Vec<Task>) -> Result<Outcome, ApiError> {
+        let before = self.catalog.get(uid)?.sizes()?.0;
+        let leftovers = vec![self.catalog.compact(uid)?];
+        let after = self.catalog.get(uid)?.sizes()?.0;
+        let [before, after] = [before, after].map(|bytes| format!("{} KiB", bytes / 1024));
+        let sizes = json!({ "preCompactionSize": before, "postCompactionSize": after });
+        Ok(Outcome { leftovers, ..succeed(tasks, &sizes) })
     }
 
     fn update_index(
@@ -343,6 +354,7 @@ impl<'a> DocumentChange<'a> {
             | Work::IndexCreation { .. }
             | Work::IndexUpdate { .. }
             | Work::IndexDeletion
+            | Work::IndexCompaction
             | Work::Swap { .. }
             | Work::TaskCancelation { .. }
             | Work::TaskDeletion { .. } => Self::Other,

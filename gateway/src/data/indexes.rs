@@ -138,7 +138,7 @@ pub(super) async fn swap<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> R
 /// `POST /indexes/{uid}/compact`.
 pub(super) async fn compact<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
-    let task = NewTask { details: None, ..new_task(uid, TaskKind::IndexCompaction, Value::Null) };
+    let task = new_task(uid, TaskKind::IndexCompaction, json!({}));
     let action = Action::OnEveryNode { method: Method::POST, suffix: "/compact", body: Bytes::new() };
     let record = lanes::submit(core, uid, task, action).await?;
     Ok(tasks::accepted(&record))

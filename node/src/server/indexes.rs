@@ -89,6 +89,10 @@ pub(super) fn delete(call: &Call) -> Result<Reply, ApiError> {
     Reply::accepted(&call.node.enqueue(Some(&call.index_uid()?), Work::IndexDeletion)?)
 }
 
+pub(super) fn compact(call: &Call) -> Result<Reply, ApiError> {
+    Reply::accepted(&call.node.enqueue(Some(&call.index_uid()?), Work::IndexCompaction)?)
+}
+
 pub(super) fn stats(call: &Call) -> Result<Reply, ApiError> {
     let uid = call.index_uid()?;
     Reply::ok(&call.node.catalog.get(&uid)?.stats(call.node.registry.is_indexing(&uid))?)

@@ -18,8 +18,8 @@ use crate::errors::ApiError;
 
 pub(crate) const STATUSES: [&str; 5] = ["enqueued", "processing", "succeeded", "failed", "canceled"];
 
-/// The task types of v1.15, for the filter's validation.
-pub(crate) const TYPES: [&str; 13] = [
+/// The task types of v1.50, for the filter's validation: those of v1.15 and some that no task here has.
+pub(crate) const TYPES: [&str; 18] = [
     "documentAdditionOrUpdate",
     "documentEdition",
     "documentDeletion",
@@ -32,7 +32,12 @@ pub(crate) const TYPES: [&str; 13] = [
     "taskDeletion",
     "dumpCreation",
     "snapshotCreation",
+    "export",
     "upgradeDatabase",
+    "indexCompaction",
+    "networkTopologyChange",
+    "dsrUpdate",
+    "dsrClear",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +93,7 @@ pub(crate) enum Work {
         new_uid: Option<String>,
     },
     IndexDeletion,
+    IndexCompaction,
     Swap {
         swaps: Vec<Swap>,
     },
@@ -113,6 +119,7 @@ impl Work {
             Self::IndexCreation { .. } => "indexCreation",
             Self::IndexUpdate { .. } => "indexUpdate",
             Self::IndexDeletion => "indexDeletion",
+            Self::IndexCompaction => "indexCompaction",
             Self::Swap { .. } => "indexSwap",
             Self::TaskCancelation { .. } => "taskCancelation",
             Self::TaskDeletion { .. } => "taskDeletion",
@@ -136,6 +143,7 @@ impl Work {
             Self::IndexCreation { primary_key } | Self::IndexUpdate { primary_key, .. } => {
                 json!({ "primaryKey": primary_key })
             }
+            Self::IndexCompaction => json!({}),
             Self::Swap { swaps } => json!({ "swaps": swaps }),
             Self::TaskCancelation { query, uids } => {
                 json!({ "matchedTasks": uids.len(), "canceledTasks": null, "originalFilter": query })
@@ -169,6 +177,7 @@ impl Work {
             | Self::IndexCreation { .. }
             | Self::IndexUpdate { .. }
             | Self::IndexDeletion
+            | Self::IndexCompaction
             | Self::Swap { .. } => {}
         }
     }

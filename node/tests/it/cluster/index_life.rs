@@ -66,6 +66,8 @@ fn indexes_live_as_on_one_node() {
         ("PATCH", "/indexes/movies", json!({"uid": "movies"})),
         ("PATCH", "/indexes/movies", json!({"uid": "pictures", "primaryKey": "other"})),
         ("POST", "/indexes/movies/documents", json!([{"id": "new"}])),
+        ("POST", "/indexes/nope/compact", Value::Null),
+        ("POST", "/indexes/no%20good/compact", Value::Null),
         ("DELETE", "/indexes/books", Value::Null),
         ("DELETE", "/indexes/no%20good", Value::Null),
         ("DELETE", "/indexes/papers", Value::Null),
@@ -83,6 +85,10 @@ fn indexes_live_as_on_one_node() {
     }
     for client in [&cluster.client, &single.client] {
         assert_eq!(client.read("/indexes/pictures/stats")["numberOfDocuments"], 2);
+        let compacted = client.done("POST", "/indexes/papers/compact", &Value::Null);
+        let sizes =
+            ["preCompactionSize", "postCompactionSize"].map(|name| compacted["details"][name].clone());
+        assert!(sizes.iter().all(|size| size.as_str().unwrap().contains('B')), "{compacted}");
         assert_eq!(client.search("papers", &json!({}))["hits"].as_array().unwrap().len(), 2);
     }
     for (path, query) in
