@@ -22,8 +22,37 @@ const ANSWERED_BEFORE_KILL: usize = 60;
 #[test]
 fn indexes_live_as_on_one_node() {
     let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    for (method, path, body) in &script() {
+        let [found, expected] =
+            [&cluster.client, &single.client].map(|client| act(client, method, path, body));
+        assert_eq!(found, expected, "{method} {path} {body}");
+        for path in ["/indexes", "/indexes?limit=1&offset=1", "/indexes/films", "/indexes/movies"] {
+            let [found, expected] =
+                [&cluster.client, &single.client].map(|client| without_dates(client.get(path).1));
+            assert_eq!(found, expected, "{path} after {method} {body}");
+        }
+    }
+    for client in [&cluster.client, &single.client] {
+        assert_eq!(client.read("/indexes/pictures/stats")["numberOfDocuments"], 2);
+        let compacted = client.done("POST", "/indexes/papers/compact", &Value::Null);
+        let sizes =
+            ["preCompactionSize", "postCompactionSize"].map(|name| compacted["details"][name].clone());
+        assert!(sizes.iter().all(|size| size.as_str().unwrap().contains('B')), "{compacted}");
+        assert_eq!(client.search("papers", &json!({}))["hits"].as_array().unwrap().len(), 2);
+    }
+    for (path, query) in
+        [("/indexes/pictures/search", json!({"filter": "x = 1"})), ("/indexes/gone/search", json!({}))]
+    {
+        let [found, expected] =
+            [&cluster.client, &single.client].map(|client| client.call("POST", path, &query));
+        assert_eq!(found, expected, "{path}");
+    }
+}
+
+/// What is done to the indexes, step by step, right and wrong.
+fn script() -> Vec<(&'static str, &'static str, Value)> {
     let films = json!([{"id": 1, "title": "one"}, {"id": 2, "title": "two"}, {"id": 3}]);
-    let script: Vec<(&str, &str, Value)> = vec![
+    vec![
         ("POST", "/indexes", json!({"uid": "films"})),
         ("POST", "/indexes", json!({"uid": "films", "primaryKey": "key"})),
         ("POST", "/indexes", json!({})),
@@ -72,32 +101,7 @@ fn indexes_live_as_on_one_node() {
         ("DELETE", "/indexes/no%20good", Value::Null),
         ("DELETE", "/indexes/papers", Value::Null),
         ("POST", "/indexes/papers/documents", json!([{"id": 1}, {"id": 2}])),
-    ];
-    for (method, path, body) in &script {
-        let [found, expected] =
-            [&cluster.client, &single.client].map(|client| act(client, method, path, body));
-        assert_eq!(found, expected, "{method} {path} {body}");
-        for path in ["/indexes", "/indexes?limit=1&offset=1", "/indexes/films", "/indexes/movies"] {
-            let [found, expected] =
-                [&cluster.client, &single.client].map(|client| without_dates(client.get(path).1));
-            assert_eq!(found, expected, "{path} after {method} {body}");
-        }
-    }
-    for client in [&cluster.client, &single.client] {
-        assert_eq!(client.read("/indexes/pictures/stats")["numberOfDocuments"], 2);
-        let compacted = client.done("POST", "/indexes/papers/compact", &Value::Null);
-        let sizes =
-            ["preCompactionSize", "postCompactionSize"].map(|name| compacted["details"][name].clone());
-        assert!(sizes.iter().all(|size| size.as_str().unwrap().contains('B')), "{compacted}");
-        assert_eq!(client.search("papers", &json!({}))["hits"].as_array().unwrap().len(), 2);
-    }
-    for (path, query) in
-        [("/indexes/pictures/search", json!({"filter": "x = 1"})), ("/indexes/gone/search", json!({}))]
-    {
-        let [found, expected] =
-            [&cluster.client, &single.client].map(|client| client.call("POST", path, &query));
-        assert_eq!(found, expected, "{path}");
-    }
+    ]
 }
 
 /// What a write was answered, and how its task ended.

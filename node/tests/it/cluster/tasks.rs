@@ -7,7 +7,20 @@ use crate::client::Client;
 
 #[test]
 fn tasks_are_listed_and_refused_as_on_one_node() {
-    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    compare(&TestCluster::start(|_| {}));
+}
+
+#[test]
+fn tasks_of_two_copies_are_those_of_one_node() {
+    compare(&TestCluster::start(|options| {
+        options.nodes = 4;
+        options.replication_factor = 2;
+        options.gateway_arguments.extend(["--runtime", "glommio"].map(str::to_owned));
+    }));
+}
+
+fn compare(cluster: &TestCluster) {
+    let single = SingleNode::start();
     for client in [&cluster.client, &single.client] {
         write_a_history(client);
     }
