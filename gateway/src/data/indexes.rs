@@ -77,7 +77,7 @@ fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
 /// `POST /indexes`.
 pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
     let body = object(body::json(&ingress::json_body(core, request)?)?, &["uid", "primaryKey"])?;
-    if body["uid"].is_null() {
+    if body.get("uid").is_none() {
         return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`"));
     }
     let Some(uid) = body["uid"].as_str().map(str::to_owned) else {

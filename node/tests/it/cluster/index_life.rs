@@ -56,6 +56,8 @@ fn script() -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "/indexes", json!({"uid": "films"})),
         ("POST", "/indexes", json!({"uid": "films", "primaryKey": "key"})),
         ("POST", "/indexes", json!({})),
+        ("POST", "/indexes", json!({"uid": null})),
+        ("POST", "/indexes", json!([])),
         ("POST", "/indexes", json!({"uid": 7})),
         ("POST", "/indexes", json!({"uid": "no good"})),
         ("POST", "/indexes", json!({"uid": "x", "nope": 1})),
