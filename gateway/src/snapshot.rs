@@ -84,6 +84,16 @@ impl Index {
 }
 
 impl IndexRules {
+    /// Whether the client's settings display an attribute, itself or a part of what they name.
+    #[must_use]
+    pub fn displays(&self, attribute: &str) -> bool {
+        let is_below = |parent: &String| {
+            let rest = attribute.strip_prefix(parent.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.displayed.as_ref().is_none_or(|names| names.iter().any(is_below))
+    }
+
     pub(crate) fn from_settings(settings: &Value) -> Self {
         let number = |group: &str, name: &str| {
             settings[group][name].as_u64().and_then(|value| usize::try_from(value).ok())

@@ -1,5 +1,7 @@
 //! Documents as nodes store them: lists joined leg after leg, and single documents.
 
+use std::borrow::Cow;
+
 use crate::Merged;
 use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_string};
@@ -62,21 +64,33 @@ fn join(legs: &[&[u8]], offset: usize, limit: usize, out: &mut Vec<u8>) -> Resul
             position += 1;
         }
         if leg == 0 {
-            let made_here = |name: &str| matches!(name, "offset" | "limit" | "total");
-            let first = answer.members().iter().filter(|(name, _)| !made_here(name));
-            others.extend(first.cloned());
+            others.extend(answer.members().iter().cloned());
         }
     }
+    write_rest(offset, limit, total, &others, out);
+    Ok(Merged { hits, total })
+}
+
+/// Appends all that follows the documents: the counts, and the first leg's other members.
+pub(crate) fn write_rest(
+    offset: usize,
+    limit: usize,
+    total: u64,
+    members: &[(Cow<'_, str>, &str)],
+    out: &mut Vec<u8>,
+) {
     let counts = format!("],\"offset\":{offset},\"limit\":{limit},\"total\":{total}");
     out.extend_from_slice(counts.as_bytes());
-    for (name, value) in others {
+    for (name, value) in members {
+        if matches!(name.as_ref(), "offset" | "limit" | "total") {
+            continue;
+        }
         out.push(b',');
-        write_string(&name, out);
+        write_string(name, out);
         out.push(b':');
         out.extend_from_slice(value.as_bytes());
     }
     out.push(b'}');
-    Ok(Merged { hits, total })
 }
 
 fn validated_object(raw: &[u8]) -> Result<&str, Fault> {

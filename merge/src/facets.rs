@@ -65,28 +65,51 @@ pub(crate) fn write_members(
     candidates: u64,
     out: &mut Vec<u8>,
 ) -> Result<(), MergeError> {
-    let has_facets = |answer: &&Answer<'_>| answer.member("facetDistribution").is_some();
-    if !answers.iter().any(has_facets) {
+    let parts = answers.iter().map(|answer| Part {
+        distribution: answer.member("facetDistribution"),
+        stats: answer.member("facetStats"),
+    });
+    let parts = parts.collect::<Vec<_>>();
+    if parts.iter().all(|part| part.distribution.is_none()) {
         return Ok(());
     }
+    out.push(b',');
+    write_parts(&parts, rules, candidates, ["facetDistribution", "facetStats"], out)
+}
+
+/// The facets of one leg, raw.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) distribution: Option<&'a str>,
+    pub(crate) stats: Option<&'a str>,
+}
+
+/// Appends two members merged over all legs: the distribution and the statistics, by the names given.
+pub(crate) fn write_parts(
+    parts: &[Part<'_>],
+    rules: &FacetRules,
+    candidates: u64,
+    [distribution_name, stats_name]: [&str; 2],
+    out: &mut Vec<u8>,
+) -> Result<(), MergeError> {
     let mut facets = BTreeMap::new();
     let mut stats = BTreeMap::new();
-    for (leg, answer) in answers.iter().enumerate() {
-        let ranges = read_stats(answer).map_err(|fault| fault.at(leg))?;
-        add_distribution(answer, &ranges, &mut facets).map_err(|fault| fault.at(leg))?;
+    for (leg, part) in parts.iter().enumerate() {
+        let ranges = read_stats(part.stats).map_err(|fault| fault.at(leg))?;
+        add_distribution(part.distribution, &ranges, &mut facets).map_err(|fault| fault.at(leg))?;
         for (name, range) in ranges {
             stats.entry(name).and_modify(|all: &mut Range<'_>| all.widen(&range)).or_insert(range);
         }
     }
-    out.extend_from_slice(b",\"facetDistribution\":{");
+    out.extend_from_slice(format!("\"{distribution_name}\":{{").as_bytes());
     for (at, (name, facet)) in facets.iter_mut().enumerate() {
-        if answers.len() > 1 {
+        if parts.len() > 1 {
             facet.sort_values(rules.order(name), candidates);
         }
         write_key(at, name, out);
         facet.write(rules.values_max, out);
     }
-    out.extend_from_slice(b"},\"facetStats\":{");
+    out.extend_from_slice(format!("}},\"{stats_name}\":{{").as_bytes());
     for (at, (name, range)) in stats.iter().enumerate() {
         write_key(at, name, out);
         out.extend_from_slice(format!("{{\"min\":{},\"max\":{}}}", range.raw_min, range.raw_max).as_bytes());
@@ -235,11 +258,10 @@ impl<'a> Facet<'a> {
 }
 
 fn add_distribution<'a>(
-    answer: &Answer<'a>,
+    raw: Option<&'a str>,
     ranges: &BTreeMap<Cow<'a, str>, Range<'a>>,
     facets: &mut BTreeMap<Cow<'a, str>, Facet<'a>>,
 ) -> Result<(), Fault> {
-    let raw = answer.member("facetDistribution");
     let members =
         raw.and_then(Members::of).ok_or_else(|| Fault::new("facetDistribution is not an object"))?;
     for facet in members {
@@ -253,8 +275,7 @@ fn add_distribution<'a>(
     Ok(())
 }
 
-fn read_stats<'a>(answer: &Answer<'a>) -> Result<BTreeMap<Cow<'a, str>, Range<'a>>, Fault> {
-    let raw = answer.member("facetStats");
+fn read_stats(raw: Option<&str>) -> Result<BTreeMap<Cow<'_, str>, Range<'_>>, Fault> {
     let members = raw.and_then(Members::of).ok_or_else(|| Fault::new("facetStats is not an object"))?;
     let mut ranges = BTreeMap::new();
     for facet in members {

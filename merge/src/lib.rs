@@ -6,9 +6,12 @@
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
 mod distinct;
+mod document_order;
 mod documents;
 mod error;
 mod facets;
+mod federation;
+mod hit;
 mod hybrid;
 mod json;
 mod key;
@@ -20,18 +23,23 @@ mod regroup;
 mod run;
 mod score;
 mod search;
+mod similar;
 mod strip;
+mod weighted;
 
 use std::borrow::Cow;
 
 use ahash::AHashMap;
 
+pub use document_order::{SortField, sorted_documents};
 pub use documents::{documents, strip_document};
 pub use error::MergeError;
 pub use facets::facet_search;
+pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use hybrid::{Halves, hybrid, is_good_enough};
 pub use message::strip_message;
 pub use search::{distinct_total, search};
+pub use similar::{SimilarSpec, similar};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,7 @@ fn leaves<'a>(value: &'a str, visit: &mut dyn FnMut(&'a str)) {
 }
 
 /// What is left of `path` below the member `key`: nothing if that is the path itself, `None` if it is elsewhere.
-fn below<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+pub(crate) fn below<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(key)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use merge::{ExtraFields, SortField};
 use serde_json::{Map, Value, json};
 use sonic_rs::JsonValueTrait;
 
@@ -12,7 +13,7 @@ use super::{
     depth::is_bounded,
     error::{ApiError, Code},
     query::Query,
-    search::{NotUnderstood, combine_filters, turn_of},
+    search::{NotUnderstood, combine_filters, is_below, names, split_sort, turn_of},
 };
 
 /// Documents per page when the client does not say.
@@ -22,8 +23,9 @@ const DOCUMENTS_DEFAULT: usize = 20;
 pub struct DocumentsRequest {
     pub offset: usize,
     pub limit: usize,
-    /// Whether an order was asked for; merging by it is not served.
-    pub sorted: bool,
+    /// The order asked for; empty for the nodes' own.
+    pub sort: Vec<SortField>,
+    fields: Option<Vec<String>>,
     filter: Option<String>,
     /// Members copied to the legs unchanged, with a comma after each.
     copied: String,
@@ -38,8 +40,14 @@ impl DocumentsRequest {
         if !is_bounded(body) {
             return Err(NotUnderstood);
         }
-        let mut request =
-            Self { offset: 0, limit: DOCUMENTS_DEFAULT, sorted: false, filter: None, copied: String::new() };
+        let mut request = Self {
+            offset: 0,
+            limit: DOCUMENTS_DEFAULT,
+            sort: Vec::new(),
+            fields: None,
+            filter: None,
+            copied: String::new(),
+        };
         for member in sonic_rs::to_object_iter(body) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
             if value.is_null() {
@@ -51,8 +59,13 @@ impl DocumentsRequest {
                 "offset" => request.offset = count()?,
                 "limit" => request.limit = count()?,
                 "filter" => request.filter = Some(value.as_raw_str().to_owned()),
+                "fields" => request.fields = Some(names(&value)?),
                 _ => {
-                    request.sorted |= name == "sort";
+                    if name == "sort" {
+                        let fields = names(&value)?;
+                        let fields = fields.iter().map(|field| SortField::parse(field).ok_or(NotUnderstood));
+                        request.sort = fields.collect::<Result<_, _>>()?;
+                    }
                     let quoted = sonic_rs::to_string(name.as_ref()).unwrap_or_default();
                     request.copied.push_str(&format!("{quoted}:{},", value.as_raw_str()));
                 }
@@ -67,6 +80,24 @@ impl DocumentsRequest {
         turn_of((&self.filter, &self.copied))
     }
 
+    /// Attributes that documents are sorted by and the client did not ask for.
+    #[must_use]
+    pub fn extra(&self) -> Option<ExtraFields<'_>> {
+        let fields = self.fields.as_ref()?;
+        let top = |path: &'_ str| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
+        let members = self.missing_fields().map(top).collect::<Vec<_>>();
+        let retrieved = fields.iter().map(|field| Cow::Borrowed(field.as_str())).collect();
+        (!members.is_empty()).then_some(ExtraFields { members, retrieved, formatted: Vec::new() })
+    }
+
+    /// What documents are sorted by and `fields` do not hold.
+    fn missing_fields(&self) -> impl Iterator<Item = &str> {
+        let held = |path: &str| {
+            self.fields.as_ref().is_none_or(|fields| fields.iter().any(|field| is_below(path, field)))
+        };
+        self.sort.iter().map(SortField::attribute).filter(move |attribute| !held(attribute))
+    }
+
     /// The same request for a leg.
     #[must_use]
     pub fn leg_body(&self, shard_filter: Option<&str>) -> Vec<u8> {
@@ -75,7 +106,12 @@ impl DocumentsRequest {
             None => "null".into(),
         };
         let limit = self.offset.saturating_add(self.limit);
-        format!("{{{}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied).into_bytes()
+        let mut fields = String::new();
+        if let Some(asked) = &self.fields {
+            let asked = asked.iter().map(String::as_str).chain(self.missing_fields()).collect::<Vec<_>>();
+            fields = format!("\"fields\":{},", sonic_rs::to_string(&asked).unwrap_or_default());
+        }
+        format!("{{{}{fields}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied).into_bytes()
     }
 }
 
@@ -95,10 +131,16 @@ pub fn fetch_body(query: &Query<'_>) -> Result<Vec<u8>, ApiError> {
     if let Some(flag) = query.flag("retrieveVectors", Code::InvalidDocumentRetrieveVectors)? {
         body.insert("retrieveVectors".to_owned(), json!(flag));
     }
-    for name in ["fields", "ids", "sort"] {
-        if let Some(list) = query.get(name).filter(|list| !list.is_empty()) {
-            body.insert(name.to_owned(), json!(list.split(',').collect::<Vec<_>>()));
+    for name in ["fields", "ids"] {
+        let list = query.get(name).filter(|list| !list.is_empty());
+        let Some(list) = list.map(|list| list.split(',').collect::<Vec<_>>()) else { continue };
+        // Only in a query string does `*` among the fields stand for all of them.
+        if name == "ids" || !list.contains(&"*") {
+            body.insert(name.to_owned(), json!(list));
         }
+    }
+    if let Some(sort) = query.get("sort").filter(|sort| !sort.is_empty()) {
+        body.insert("sort".to_owned(), json!(split_sort(sort)));
     }
     if let Some(filter) = query.get("filter").filter(|filter| !filter.is_empty()) {
         // A filter that reads as JSON is taken as such, anything else is a filter expression.
@@ -132,8 +174,25 @@ mod tests {
             Some("s"),
             r#"{"offset":0,"limit":20,"filter":[["a","b"],"c","s"]}"#,
         );
+        check(
+            r#"{"sort":["a.b:asc","_geoPoint(1,2):desc","c:asc"],"fields":["a","d"],"limit":1}"#,
+            None,
+            r#"{"sort":["a.b:asc","_geoPoint(1,2):desc","c:asc"],"fields":["a","d","_geo","c"],"offset":0,"limit":1,"filter":null}"#,
+        );
+        assert!(DocumentsRequest::parse(br#"{"sort":["a"]}"#).is_err());
         assert!(DocumentsRequest::parse(br#"{"limit":"a"}"#).is_err());
         assert!(DocumentsRequest::parse(b"[1]").is_err());
         assert!(DocumentsRequest::parse(br#"{"limit":1"#).is_err());
+    }
+
+    #[test]
+    fn query_strings_become_bodies() {
+        let check = |query: &str, expected: &str| {
+            let body = fetch_body(&Query::parse(Some(query))).unwrap();
+            assert_eq!(String::from_utf8(body).unwrap(), expected);
+        };
+        check("fields=a,b&ids=1,2", r#"{"fields":["a","b"],"ids":["1","2"]}"#);
+        check("fields=a,*", "{}");
+        check("sort=_geoPoint(1,2):asc,a:desc", r#"{"sort":["_geoPoint(1,2):asc","a:desc"]}"#);
     }
 }

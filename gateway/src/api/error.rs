@@ -161,16 +161,7 @@ impl ApiError {
     /// The refusal of a node, with reserved fields taken out of its message.
     #[must_use]
     pub fn from_node(status: StatusCode, body: &[u8]) -> Self {
-        let stripped = match serde_json::from_slice::<serde_json::Value>(body) {
-            Ok(serde_json::Value::Object(mut members)) => {
-                if let Some(serde_json::Value::String(message)) = members.get_mut("message") {
-                    let stripped = merge::strip_message(message).into_owned();
-                    *message = stripped;
-                }
-                serde_json::to_vec(&members).unwrap_or_default()
-            }
-            _ => Vec::new(),
-        };
+        let stripped = rewritten(body, |message| merge::strip_message(message).into_owned());
         let body = if stripped.is_empty() { ErrorBody::Empty } else { ErrorBody::Node(stripped) };
         Self { status, body, retry_after_seconds: None }
     }
@@ -186,6 +177,25 @@ impl ApiError {
             members["message"] = json!(renamed);
             *body = members.to_string().into_bytes();
         }
+        self
+    }
+
+    /// The same error of a part of the request, as Meilisearch names it. An index that a body names
+    /// and nobody knows is 400, not 404.
+    #[must_use]
+    pub fn inside(mut self, place: &str) -> Self {
+        if self.status == StatusCode::NOT_FOUND {
+            self.status = StatusCode::BAD_REQUEST;
+        }
+        self.body = match self.body {
+            ErrorBody::Own { code, message } => {
+                ErrorBody::Own { code, message: format!("Inside `{place}`: {message}").into() }
+            }
+            ErrorBody::Node(body) => {
+                ErrorBody::Node(rewritten(&body, |message| format!("Inside `{place}`: {message}")))
+            }
+            ErrorBody::Empty => ErrorBody::Empty,
+        };
         self
     }
 
@@ -267,6 +277,19 @@ pub fn link(code: &str) -> String {
     format!("https://docs.meilisearch.com/errors#{code}")
 }
 
+/// The JSON body of an error with its message changed; empty if it is no such body.
+fn rewritten(body: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Object(mut members)) => {
+            if let Some(serde_json::Value::String(message)) = members.get_mut("message") {
+                *message = change(message);
+            }
+            serde_json::to_vec(&members).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn node_task_error(body: &[u8]) -> store::TaskError {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let member = |name: &str, default: &str| value[name].as_str().unwrap_or(default).to_owned();
@@ -296,6 +319,19 @@ mod tests {
             String::from_utf8(response.body.to_vec()).unwrap(),
             r#"{"message":"Index `a` not found.","code":"index_not_found","type":"invalid_request","link":"https://docs.meilisearch.com/errors#index_not_found"}"#
         );
+    }
+
+    #[test]
+    fn errors_of_a_part_say_where() {
+        let check = |error: ApiError, expected: &str| {
+            let response = error.inside(".queries[1]").into_response();
+            assert_eq!(response.status, StatusCode::BAD_REQUEST);
+            let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+            assert_eq!(body["message"], expected);
+        };
+        check(ApiError::new(Code::IndexNotFound, "No `a`."), "Inside `.queries[1]`: No `a`.");
+        let of_node = ApiError::from_node(StatusCode::NOT_FOUND, br#"{"message":"No.","code":"x"}"#);
+        check(of_node, "Inside `.queries[1]`: No.");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::snapshot::IndexRules;
 pub struct NotUnderstood;
 
 /// Hits per page when the client does not say.
-const HITS_DEFAULT: usize = 20;
+pub(super) const HITS_DEFAULT: usize = 20;
 
 /// What the gateway needs of a search; the rest stays raw.
 #[derive(Clone)]
@@ -45,6 +45,8 @@ pub struct SearchRequest<'a> {
     attributes_to_retrieve: Option<Vec<String>>,
     attributes_to_highlight: Option<Vec<String>>,
     attributes_to_crop: Option<Vec<String>>,
+    /// Fields retrieved whatever the client asked for and the settings hide.
+    always_retrieved: Vec<String>,
     /// Members copied to the legs unchanged: quoted names and raw values.
     copied: Vec<(String, Cow<'a, str>)>,
 }
@@ -101,6 +103,7 @@ impl<'a> SearchRequest<'a> {
             attributes_to_retrieve: None,
             attributes_to_highlight: None,
             attributes_to_crop: None,
+            always_retrieved: Vec::new(),
             copied: Vec::with_capacity(8),
         };
         let (mut offset, mut limit, mut page, mut hits_per_page) = (None, None, None, None);
@@ -337,12 +340,35 @@ impl<'a> SearchRequest<'a> {
 
     /// What legs are asked for although the client did not: fields that merging looks at.
     #[must_use]
-    pub fn extra_fields(&self, rules: &IndexRules) -> Option<ExtraFields<'_>> {
-        let retrieved = shown_list(self.attributes_to_retrieve.as_deref(), rules, true)?;
+    pub fn extra_fields(&self, rules: &IndexRules) -> Option<ExtraFields<'static>> {
+        let mut retrieved = shown_list(self.attributes_to_retrieve.as_deref(), rules, true)?;
+        retrieved.extend_from_slice(&self.always_retrieved);
         let missing = self.missing_fields(&retrieved, rules);
-        if missing.is_empty() {
-            return None;
-        }
+        (!missing.is_empty()).then(|| self.cut_again(&missing, retrieved, rules))
+    }
+
+    /// Asks for fields that the answer is to hold whatever the client asked for and the settings hide; gives what
+    /// is to be cut out of its hits again.
+    pub fn also_retrieve<'n>(
+        &mut self,
+        fields: impl IntoIterator<Item = &'n str>,
+        rules: &IndexRules,
+    ) -> Option<ExtraFields<'static>> {
+        let retrieved = shown_list(self.attributes_to_retrieve.as_deref(), rules, true)?;
+        let missing = fields.into_iter().filter(|field| !holds(&retrieved, field));
+        let missing = missing.map(str::to_owned).collect::<Vec<_>>();
+        let extra = (!missing.is_empty()).then(|| self.cut_again(&missing, retrieved, rules));
+        self.always_retrieved.extend(missing);
+        extra
+    }
+
+    /// Fields asked for beside those that the client gets.
+    fn cut_again(
+        &self,
+        missing: &[String],
+        retrieved: Vec<String>,
+        rules: &IndexRules,
+    ) -> ExtraFields<'static> {
         let mut formatted = retrieved.clone();
         for list in [&self.attributes_to_highlight, &self.attributes_to_crop] {
             let list = shown_list(list.as_deref(), rules, false).unwrap_or_default();
@@ -350,11 +376,11 @@ impl<'a> SearchRequest<'a> {
         }
         let owned = |list: Vec<String>| list.into_iter().map(Cow::Owned).collect::<Vec<_>>();
         let member = |path: &String| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
-        Some(ExtraFields {
+        ExtraFields {
             members: missing.iter().map(member).collect(),
             retrieved: owned(retrieved),
             formatted: owned(formatted),
-        })
+        }
     }
 
     /// The fields that merging looks at and `retrieved` does not hold.
@@ -362,8 +388,7 @@ impl<'a> SearchRequest<'a> {
         let sorts_by_place = self.sort.iter().any(|rule| rule.starts_with("_geoPoint("));
         let looked_at = self.distinct(rules).into_iter().chain(sorts_by_place.then_some("_geo"));
         let looked_at = looked_at.chain(self.identity.as_deref());
-        let held = |path: &str| retrieved.iter().any(|entry| entry == "*" || is_below(path, entry));
-        looked_at.filter(|path| !held(path)).map(str::to_owned).collect()
+        looked_at.filter(|path| !holds(retrieved, path)).map(str::to_owned).collect()
     }
 
     /// Completes a prefix with the client's filter and a leg's shard filter, and closes it.
@@ -399,6 +424,9 @@ impl<'a> SearchRequest<'a> {
         ];
         for (name, asked, retrieved) in lists {
             if let Some(mut list) = shown_list(asked.as_deref(), rules, retrieved) {
+                if retrieved {
+                    list.extend_from_slice(&self.always_retrieved);
+                }
                 if merged && retrieved {
                     list.extend(self.missing_fields(&list, rules));
                 }
@@ -441,6 +469,11 @@ fn shown_list(asked: Option<&[String]>, rules: &IndexRules, all_by_default: bool
         (Some(displayed), None) => all_by_default.then(|| displayed.clone()),
         (Some(displayed), Some(asked)) => Some(shown(asked, displayed)),
     }
+}
+
+/// Whether a list of retrieved attributes holds a field whole.
+fn holds(retrieved: &[String], path: &str) -> bool {
+    retrieved.iter().any(|entry| entry == "*" || is_below(path, entry))
 }
 
 /// An entry of an attribute list without its crop length.
@@ -555,7 +588,7 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
 }
 
 /// Splits at commas, but not inside `_geoPoint(…)`.
-fn split_sort(text: &str) -> Vec<&str> {
+pub(super) fn split_sort(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
     for (position, byte) in text.bytes().enumerate() {
         match byte {
@@ -610,7 +643,7 @@ fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
 }
 
 /// Whether an attribute is another one or a part of it.
-fn is_below(child: &str, parent: &str) -> bool {
+pub(super) fn is_below(child: &str, parent: &str) -> bool {
     child.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -643,7 +676,7 @@ fn filter(raw: Cow<'_, str>) -> Result<Cow<'_, str>, NotUnderstood> {
     if raw.starts_with('"') || raw.starts_with('[') { Ok(raw) } else { Err(NotUnderstood) }
 }
 
-fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood> {
+pub(super) fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood> {
     sonic_rs::from_str(value.as_raw_str()).map_err(|_| NotUnderstood)
 }
 

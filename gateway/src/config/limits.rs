@@ -62,6 +62,11 @@ pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
 // How often the gateway does what nobody waits for, and how much of it at once.
 
+/// Queries of one multi-search, and how many of them are worked on at once.
+pub const MULTI_SEARCH_QUERIES_MAX: usize = 100;
+pub const MULTI_SEARCH_QUERIES_AT_ONCE: usize = 8;
+/// Vectors of one document whose neighbours are searched at once.
+pub const SIMILAR_VECTORS_MAX: usize = 16;
 /// Times a read asks for the shards that are still missing.
 pub const SCATTER_ATTEMPTS_MAX: usize = 4;
 /// Times a read asks its legs again because what they gave does not suffice; each time for four times as much.
@@ -108,6 +113,7 @@ const _: () = {
     // One core's requests alone overflow neither a lane nor the store.
     assert!(IN_FLIGHT_DEFAULT <= LANE_QUEUE_LENGTH_MAX);
     assert!(IN_FLIGHT_DEFAULT <= STORE_QUEUE_LENGTH_MAX);
+    assert!(MULTI_SEARCH_QUERIES_AT_ONCE <= MULTI_SEARCH_QUERIES_MAX);
     // A leg ends, and another owner can be asked, before the request's time is over.
     assert!(NODE_CONNECT_TIMEOUT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
     assert!(NODE_TIMEOUT_DEFAULT.as_millis() < REQUEST_TIMEOUT_DEFAULT.as_millis());

@@ -7,10 +7,10 @@ use http::{Method, StatusCode};
 use router::{Leg, NodeIndex};
 
 use super::{
-    Core, ingress, plan,
+    Core, ingress,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter, is_refusal},
-    search::refusal_of_a_node,
+    search::{node_target, refusal_at, refusal_of_a_node},
 };
 use crate::{
     api::{
@@ -33,16 +33,8 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let mut target = format!("/indexes/{}/documents/{id}", index.record.node_uid);
-    if let Some(query) = request.uri.query() {
-        target.push('?');
-        target.push_str(query);
-    }
-    let mut nodes = owners(&snapshot, index, id);
-    let turn = core.turn() % nodes.len().max(1);
-    nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
-    for node in nodes {
+    let target = node_target(request, index, &format!("/documents/{id}"));
+    for node in owners_in_turn(core, &snapshot, index, id) {
         match core.pools.ask(node, NodeRequest::get(&target), core.shared.config.node_timeout).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 let mut body = Vec::with_capacity(answer.body.len());
@@ -72,24 +64,45 @@ pub(super) async fn fetch<R: Runtime>(
         true => ingress::json_body(core, request)?,
         false => Bytes::from(fetch_body(&Query::parse(request.uri.query()))?),
     };
+    let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };
     let Ok(asked) = DocumentsRequest::parse(&body) else {
-        return Err(refusal_of_a_node(core, request, index, "/documents/fetch").await);
+        return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
-    if asked.sorted && plan::cover(core, &snapshot, index, None, &[], 0).legs.len() > 1 {
-        return Err(ApiError::new(
-            Code::FeatureNotEnabled,
-            "This gateway does not sort lists of documents yet.",
-        ));
-    }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let extra = asked.extra();
     let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(filter.as_deref()))
     });
-    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        merge::documents(gathered.bodies, asked.offset, asked.limit, body).map(|_| ())
+    let merge = |Gathered { bodies, .. }: &Gathered<'_>, body: &mut Vec<u8>| match asked.sort.as_slice() {
+        [] => merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ()),
+        sort => {
+            let (offset, limit) = (asked.offset, asked.limit);
+            merge::sorted_documents(bodies, sort, extra.as_ref(), offset, limit, body).map(|_| ())
+        }
     };
-    scatter.answer(merge).await.map(Merged::into_response)
+    match scatter.answer(merge).await {
+        // A refusal of what a query string says speaks of parameters, not of a body's fields.
+        Err(error) if request.method != Method::POST && error.status().is_client_error() => {
+            let target = node_target(request, index, suffix);
+            Err(refusal_at(core, request, &target).await.unwrap_or(error))
+        }
+        other => other.map(Merged::into_response),
+    }
+}
+
+/// The owners of a document in the order to ask them: in turn, those known to be down last.
+pub(super) fn owners_in_turn<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    id: &str,
+) -> Vec<NodeIndex> {
+    let mut nodes = owners(snapshot, index, id);
+    let turn = core.turn() % nodes.len().max(1);
+    nodes.rotate_left(turn);
+    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    nodes
 }
 
 /// The nodes that hold the document with this id, in every group.

@@ -43,6 +43,9 @@ pub(super) enum Route<'a> {
         index: &'a str,
     },
     FacetSearch(&'a str),
+    MultiSearch,
+    Similar(&'a str),
+    Fields(&'a str),
     Settings(&'a str),
     ChangeSettings(&'a str),
     Setting {
@@ -86,7 +89,6 @@ const UNSERVED: &[&str] = &[
     "keys",
     "logs",
     "metrics",
-    "multi-search",
     "network",
     "render-template",
     "snapshots",
@@ -114,6 +116,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
     match &parts[..count] {
         ["health"] => only(method, Method::GET, Route::Health),
         ["version"] => only(method, Method::GET, Route::Version),
+        ["multi-search"] => only(method, Method::POST, Route::MultiSearch),
         ["stats"] => only(method, Method::GET, Route::Stats),
         ["tasks"] if *method == Method::DELETE => Ok(Route::DeleteTasks),
         ["tasks"] => only(method, Method::GET, Route::Tasks),
@@ -150,10 +153,10 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
         [index, "stats"] => only(method, Method::GET, Route::IndexStats(index)),
         [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
         [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
-        [_, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Unserved),
+        [index, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Similar(index)),
         [index, "compact"] => only(method, Method::POST, Route::CompactIndex(index)),
-        [_, "fields"] if *method == Method::POST => Ok(Route::Unserved),
-        [_, "search" | "similar" | "fields"] => Err(NoRoute::UnknownMethod),
+        [index, "fields"] => only(method, Method::POST, Route::Fields(index)),
+        [_, "search" | "similar"] => Err(NoRoute::UnknownMethod),
         [index, "documents"] => match *method {
             Method::GET => Ok(Route::Documents(index)),
             Method::POST => Ok(Route::AddDocuments { index, replace: true }),
@@ -228,6 +231,9 @@ impl Route<'_> {
             Self::EditDocuments(_) => "/indexes/{uid}/documents/edit",
             Self::Search { .. } => "/indexes/{uid}/search",
             Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
+            Self::MultiSearch => "/multi-search",
+            Self::Similar(_) => "/indexes/{uid}/similar",
+            Self::Fields(_) => "/indexes/{uid}/fields",
             Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
             Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
             Self::Tasks | Self::DeleteTasks => "/tasks",
@@ -276,7 +282,12 @@ mod tests {
             Ok(Route::ChangeSetting { index: "m", name: "typo-tolerance" }),
         );
         check("GET", "/indexes/m/settings/nope", Err(NoRoute::UnknownPath));
-        check("POST", "/multi-search", Ok(Route::Unserved));
+        check("POST", "/multi-search", Ok(Route::MultiSearch));
+        check("GET", "/indexes/m/similar", Ok(Route::Similar("m")));
+        check("POST", "/indexes/m/fields", Ok(Route::Fields("m")));
+        check("GET", "/indexes/m/fields", Err(NoRoute::UnknownMethod));
+        check("GET", "/multi-search", Err(NoRoute::UnknownMethod));
+        check("POST", "/dumps", Ok(Route::Unserved));
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
         check("GET", "/tasks/12", Ok(Route::Task("12")));
         check("DELETE", "/tasks", Ok(Route::DeleteTasks));

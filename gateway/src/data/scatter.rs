@@ -56,6 +56,12 @@ pub(super) struct Merged {
 }
 
 impl Merged {
+    /// An answer made of several: it lacks what any of them lacks.
+    pub(super) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
+        let missing = parts.into_iter().map(|part| &part.missing);
+        Self { body, missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)) }
+    }
+
     /// An answer with the header that says which shards are missing from it.
     pub(super) fn into_response(self) -> Response {
         let response = Response::json(StatusCode::OK, self.body);
@@ -227,4 +233,18 @@ pub(super) fn is_refusal(answer: &NodeAnswer) -> bool {
 
 fn list(shards: &ShardSet) -> String {
     shards.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_shards_of_all_parts_are_named() {
+        let part = |shards: &[u32]| Merged { body: Vec::new(), missing: shards.iter().copied().collect() };
+        let headers = |parts: &[Merged]| Merged::of_parts(Vec::new(), parts).into_response().headers;
+        assert!(headers(&[part(&[]), part(&[])]).is_empty());
+        let expected = vec![("x-miroir-degraded", "shards=2,3,10".to_owned())];
+        assert_eq!(headers(&[part(&[3, 10]), part(&[]), part(&[2, 3])]), expected);
+    }
 }

@@ -210,34 +210,50 @@ pub(super) async fn refusal_of_a_node<R: Runtime>(
     index: &Index,
     suffix: &str,
 ) -> ApiError {
+    let target = node_target(request, index, suffix);
+    // A request the gateway cannot read but a node can must not be answered by one node.
+    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+    refusal_at(core, request, &target).await.unwrap_or_else(not_understood)
+}
+
+/// Where nodes serve a request about an index, its query string included.
+pub(super) fn node_target(request: &Request, index: &Index, suffix: &str) -> String {
     let mut target = format!("/indexes/{}{suffix}", index.record.node_uid);
     if let Some(query) = request.uri.query() {
         target.push('?');
         target.push_str(query);
     }
+    target
+}
+
+/// What nodes say against a request; `None` when one would serve it.
+pub(super) async fn refusal_at<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    target: &str,
+) -> Option<ApiError> {
     let body = match ingress::decoded_body(core, request) {
         Ok(body) => body,
-        Err(error) => return error,
+        Err(error) => return Some(error),
     };
     for node in plan::every_node(&core.shared.snapshot().topology) {
         let content_type = (request.method != http::Method::GET).then_some("application/json");
         let request = NodeRequest {
             method: request.method.clone(),
-            target: &target,
+            target,
             content_type,
             body: body.clone(),
             repeatable: true,
         };
         match core.pools.ask(node, request, core.shared.config.node_timeout).await {
-            Ok(answer) if is_refusal(&answer) => return ApiError::from_node(answer.status, &answer.body),
-            // A request the gateway cannot read but a node can must not be answered by one node.
-            Ok(answer) if answer.status.is_success() => {
-                return ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+            Ok(answer) if is_refusal(&answer) => {
+                return Some(ApiError::from_node(answer.status, &answer.body));
             }
+            Ok(answer) if answer.status.is_success() => return None,
             Ok(_) | Err(_) => {}
         }
     }
-    ApiError::new(Code::MiroirShardUnavailable, "No node is available.")
+    Some(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
 }
 
 pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {

@@ -9,9 +9,9 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, documents, indexes,
+    Core, admit, documents, fields, indexes, multi_search,
     routes::{self, NoRoute, Route},
-    search, settings, stats, tasks, writes,
+    search, settings, similar, stats, tasks, writes,
 };
 use crate::{
     admin,
@@ -58,6 +58,9 @@ async fn answer<R: Runtime>(
     match *route {
         Route::Search { index } => search::search(core, request, index).await,
         Route::FacetSearch(index) => search::facet_search(core, request, index).await,
+        Route::MultiSearch => multi_search::multi_search(core, request).await,
+        Route::Fields(index) => fields::fields(core, request, index).await,
+        Route::Similar(index) => similar::similar(core, request, index).await,
         Route::Document { index, id } => documents::get(core, request, index, id).await,
         Route::Documents(index) | Route::FetchDocuments(index) => {
             documents::fetch(core, request, index).await

@@ -1,6 +1,6 @@
 //! Lists of documents joined leg after leg, and single documents stripped.
 
-use merge::{MergeError, Merged};
+use merge::{ExtraFields, MergeError, Merged, SortField, sorted_documents};
 
 fn joined(legs: &[&str], offset: usize, limit: usize) -> Result<(String, Merged), MergeError> {
     let legs = legs.iter().map(|leg| leg.as_bytes()).collect::<Vec<_>>();
@@ -70,4 +70,43 @@ fn single_documents_are_stripped() {
         assert!(strip(raw).is_err(), "{raw}");
     }
     assert!(merge::strip_document(b"{\"a\":\"\xff\"}", &mut Vec::new()).is_err());
+}
+
+#[test]
+fn sorted_lists_are_merged_and_what_was_only_asked_for_is_cut_out() {
+    let sort = ["price:desc", "name:asc"].map(|field| SortField::parse(field).unwrap());
+    let leg = |documents: &[&str]| {
+        let total = documents.len();
+        format!(r#"{{"results":[{}],"offset":0,"limit":9,"total":{total}}}"#, documents.join(","))
+    };
+    let legs = [
+        leg(&[
+            r#"{"id":1,"_miroir_shard":":","price":9}"#,
+            r#"{"id":2,"price":5,"name":"b"}"#,
+            r#"{"id":3}"#,
+        ]),
+        leg(&[
+            r#"{"id":4,"price":5,"name":"A"}"#,
+            r#"{"id":5,"price":5,"name":"b"}"#,
+            r#"{"id":6,"price":"x"}"#,
+        ]),
+    ];
+    let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
+    let extra = ExtraFields {
+        members: vec!["price".into(), "name".into()],
+        retrieved: vec!["id".into()],
+        formatted: Vec::new(),
+    };
+    let check = |extra: Option<&ExtraFields<'_>>, offset: usize, limit: usize, expected: &str| {
+        let mut out = Vec::new();
+        sorted_documents(&legs, &sort, extra, offset, limit, &mut out).unwrap();
+        let expected = format!(r#"{{"results":[{expected}],"offset":{offset},"limit":{limit},"total":6}}"#);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    };
+    check(Some(&extra), 0, 9, r#"{"id":1},{"id":4},{"id":2},{"id":5},{"id":6},{"id":3}"#);
+    check(None, 1, 2, r#"{"id":4,"price":5,"name":"A"},{"id":2,"price":5,"name":"b"}"#);
+    let mut out = Vec::new();
+    assert!(sorted_documents(&[b"{}"], &sort, None, 0, 1, &mut out).is_err());
+    assert!(sorted_documents(&[br#"{"results":[1],"total":1}"#], &sort, None, 0, 1, &mut out).is_err());
+    assert!(out.is_empty());
 }

@@ -7,6 +7,7 @@
 mod deep;
 mod documents;
 mod facets;
+mod federation;
 mod malformed;
 mod model;
 mod ranking;

@@ -104,6 +104,12 @@ impl Engine {
         }))
     }
 
+    /// Whether the values of a facet are listed by count.
+    pub(crate) fn facet_by_count(&self, facet: &str) -> Result<bool, ApiError> {
+        let snapshot = self.index.read_txn()?;
+        Ok(self.index.sort_facet_values_by(&snapshot)?.get(facet) == milli::OrderBy::Count)
+    }
+
     /// `facetDistribution` and `facetStats` over the candidates.
     pub(super) fn facet_counts(
         &self,

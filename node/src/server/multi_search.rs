@@ -32,7 +32,14 @@ struct Federation {
     #[deserr(default)]
     facets_by_index: BTreeMap<String, Option<Vec<String>>>,
     #[deserr(default)]
-    merge_facets: Option<Value>,
+    merge_facets: Option<MergeFacets>,
+}
+
+#[derive(Debug, Deserr)]
+#[deserr(error = WireError, rename_all = camelCase, deny_unknown_fields)]
+struct MergeFacets {
+    #[deserr(default)]
+    max_values_per_facet: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserr)]
@@ -88,10 +95,6 @@ fn apart(call: &Call, queries: &[Query]) -> Result<Reply, ApiError> {
 
 fn federated(call: &Call, queries: Vec<Query>, federation: &Federation) -> Result<Reply, ApiError> {
     let started = Instant::now();
-    if federation.merge_facets.is_some() {
-        let text = "`federation.mergeFacets` is not implemented by the embedded node.";
-        return Err(ApiError::new("not_implemented", text));
-    }
     let by_index = by_index(queries, federation)?;
     let limit = federation.limit.saturating_add(federation.offset);
     let (mut lists, mut total, mut semantic) = (Vec::new(), 0, false);
@@ -120,10 +123,54 @@ fn federated(call: &Call, queries: Vec<Query>, federation: &Federation) -> Resul
     if semantic {
         answer.insert("semanticHitCount".into(), semantic_hits.into());
     }
-    if !facets.is_empty() {
-        answer.insert("facetsByIndex".into(), facets.into());
+    match &federation.merge_facets {
+        _ if facets.is_empty() => {}
+        None => drop(answer.insert("facetsByIndex".into(), facets.into())),
+        Some(merge) => {
+            let by_count = |uid: &str, facet: &str| call.node.catalog.get(uid)?.facet_by_count(facet);
+            let (distribution, stats) = merged_facets(&facets, merge.max_values_per_facet, by_count)?;
+            answer.insert("facetDistribution".into(), distribution);
+            answer.insert("facetStats".into(), stats);
+        }
     }
     Reply::ok(&answer)
+}
+
+/// The facets of all indexes as one: counts of equal values summed, in the order of the first index that has
+/// the facet, and cut.
+fn merged_facets(
+    facets: &Map<String, Value>,
+    values_max: Option<usize>,
+    by_count: impl Fn(&str, &str) -> Result<bool, ApiError>,
+) -> Result<(Value, Value), ApiError> {
+    let mut merged: BTreeMap<&str, (bool, BTreeMap<&str, u64>)> = BTreeMap::new();
+    let mut stats: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (uid, facets) in facets {
+        for (facet, values) in facets["distribution"].as_object().into_iter().flatten() {
+            let by_count = by_count(uid, facet)?;
+            let (_, counts) = merged.entry(facet).or_insert((by_count, BTreeMap::new()));
+            for (value, count) in values.as_object().into_iter().flatten() {
+                *counts.entry(value).or_default() += count.as_u64().unwrap_or_default();
+            }
+        }
+        for (facet, range) in facets["stats"].as_object().into_iter().flatten() {
+            let (Some(min), Some(max)) = (range["min"].as_f64(), range["max"].as_f64()) else { continue };
+            let all = stats.entry(facet).or_insert((min, max));
+            *all = (all.0.min(min), all.1.max(max));
+        }
+    }
+    let distribution = merged.into_iter().map(|(facet, (by_count, counts))| {
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        if by_count {
+            counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        }
+        counts.truncate(values_max.unwrap_or(usize::MAX));
+        let counts = counts.into_iter().map(|(value, count)| (value.to_owned(), count.into())).collect();
+        (facet.to_owned(), Value::Object(counts))
+    });
+    let stats =
+        stats.into_iter().map(|(facet, (min, max))| (facet.to_owned(), json!({"min": min, "max": max})));
+    Ok((Value::Object(distribution.collect()), Value::Object(stats.collect())))
 }
 
 /// Queries by their index, after what a federation forbids was refused.

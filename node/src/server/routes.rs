@@ -75,7 +75,6 @@ const ROUTES: &[(MethodFilter, &str, Handler)] = &[
 /// Routes of Meilisearch that this node does not have.
 const ABSENT: &[(MethodFilter, &str)] = &[
     (GET, "/metrics"),
-    (POST, "/indexes/{index}/fields"),
     (POST, "/indexes/{index}/documents/edit"),
     (GET, "/keys"),
     (POST, "/keys"),

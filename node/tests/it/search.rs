@@ -174,6 +174,11 @@ fn a_federation_ranks_hits_of_several_queries_together() {
     assert_eq!(answer["hits"][0]["_federation"]["queriesPosition"], 1);
     assert_eq!(answer["estimatedTotalHits"], 3);
     assert_eq!(answer["facetsByIndex"]["films"]["distribution"]["genres"]["action"], 2);
+    let facets = json!({ "facetsByIndex": { "films": ["genres", "year"] }, "mergeFacets": { "maxValuesPerFacet": 2 } });
+    let (_, answer) = federated(json!([{ "indexUid": "films" }]), facets);
+    assert_eq!(answer["facetDistribution"]["genres"], json!({ "action": 2, "horror": 1 }));
+    assert_eq!(answer["facetStats"]["year"], json!({ "min": 1979.0, "max": 2011.0 }));
+    assert!(answer.get("facetsByIndex").is_none());
     let (status, error) = federated(json!([{ "indexUid": "films", "limit": 3 }]), json!({}));
     assert_eq!((status, &error["code"]), (400, &json!("invalid_multi_search_query_pagination")));
     let (status, error) = federated(json!([{ "indexUid": "nope" }]), json!({}));

@@ -152,7 +152,7 @@ fn ids(hits: &Value) -> Vec<u64> {
 }
 
 /// Words of the cities, for queries.
-fn vocabulary() -> Vec<String> {
+pub(super) fn vocabulary() -> Vec<String> {
     let mut words = BTreeSet::new();
     for city in cities() {
         for word in
@@ -198,7 +198,7 @@ fn generate(random: &mut fastrand::Rng, words: &[String]) -> Value {
 }
 
 /// One to three words: whole, begun, or with a typo.
-fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String {
+pub(super) fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String {
     let count = random.usize(1..=3);
     let picked = (0..count).map(|_| {
         let word = &words[random.usize(..words.len())];
@@ -222,7 +222,7 @@ fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String {
     picked.collect::<Vec<String>>().join(" ")
 }
 
-fn filter(random: &mut fastrand::Rng) -> Value {
+pub(super) fn filter(random: &mut fastrand::Rng) -> Value {
     let countries = ["Japan", "France", "Brazil", "India", "China", "Nigeria", "United States"];
     let country = countries[random.usize(..countries.len())];
     let population = random.u32(100_000..3_000_000);

@@ -5,11 +5,14 @@
 mod bad_input;
 mod crash;
 mod differential;
+mod documents;
 mod index_life;
+mod multi_search;
 mod panics;
 mod replicas;
 mod reserved;
 mod sdk;
+mod similar;
 mod startup;
 mod tasks;
 

@@ -1,0 +1,206 @@
+//! A federated search: every query is a search of its own over all shards, the merge makes one list of them.
+//!
+//! Invariants: hits of one query come in their exact order, whatever shards they are on; totals and facets
+//! are those of all documents that any query of an index finds, counted by the nodes shard by shard; what
+//! one node refuses, one node has refused.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{join3, try_join_all},
+    stream,
+};
+use merge::{ExtraFields, FederatedIndex, FederatedQuery, FederationSpec};
+use router::Leg;
+
+use super::{
+    Core, ingress, plan,
+    pool::NodeRequest,
+    scatter::{Gathered, Merged, Scatter, is_refusal},
+    search::{self, milliseconds},
+};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        multi_search::{Counting, Federation, MultiQuery},
+        search::SearchRequest,
+    },
+    config::limits,
+    observe::log,
+    runtime::Runtime,
+    snapshot::{Index, Snapshot},
+};
+
+const TARGET: &str = "/multi-search";
+
+/// The queries of a `POST /multi-search` with `federation`.
+pub(super) async fn federated<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+    federation: &Federation,
+) -> Result<Merged, ApiError> {
+    let started = R::now();
+    let mut groups = BTreeMap::<&str, Group<'_>>::new();
+    for (position, query) in queries.iter().enumerate() {
+        let index = ingress::find_index(snapshot, &query.index_uid);
+        let index = index.map_err(|error| error.inside(&format!(".queries[{position}]")))?;
+        let group = groups.entry(&query.index_uid).or_insert_with(|| Group { index, queries: Vec::new() });
+        group.queries.push(query);
+    }
+    let work = Federated { core, snapshot, queries, federation, groups: &groups, started };
+    let answers = queries.iter().map(|query| work.search(query));
+    let answers =
+        stream::iter(answers).buffered(limits::MULTI_SEARCH_QUERIES_AT_ONCE).try_collect::<Vec<_>>();
+    let counts = try_join_all(groups.values().map(|group| work.count(group)));
+    let (judged, counts, answers) = join3(work.judge(), counts, answers).await;
+    judged?;
+    work.answer(&answers?, &counts?)
+}
+
+/// The queries that name one index.
+struct Group<'a> {
+    index: &'a Arc<Index>,
+    queries: Vec<&'a MultiQuery>,
+}
+
+/// One federated search on its way.
+struct Federated<'a, R: Runtime> {
+    core: &'a Core<R>,
+    snapshot: &'a Snapshot,
+    queries: &'a [MultiQuery],
+    federation: &'a Federation,
+    groups: &'a BTreeMap<&'a str, Group<'a>>,
+    started: Instant,
+}
+
+/// The answer of one query, and what is to be cut out of its hits.
+struct Answered {
+    merged: Merged,
+    extra: Option<ExtraFields<'static>>,
+}
+
+impl<R: Runtime> Federated<'_, R> {
+    /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
+    async fn judge(&self) -> Result<(), ApiError> {
+        let facets_elsewhere =
+            self.federation.facets_by_index.keys().any(|uid| !self.groups.contains_key(uid.as_str()));
+        if self.groups.len() == 1 && !facets_elsewhere {
+            return Ok(());
+        }
+        let queries = self.queries.iter().collect::<Vec<_>>();
+        let counting = Counting {
+            queries: &queries,
+            node_uid: &|uid| self.node_uid(uid),
+            only: None,
+            shard_filter: None,
+            hits_max: 0,
+        };
+        let body = Bytes::from(self.federation.counting_body(&counting));
+        for node in plan::every_node(&self.snapshot.topology) {
+            let request = NodeRequest::post_json(TARGET, body.clone());
+            match self.core.pools.ask(node, request, self.core.shared.config.node_timeout).await {
+                Ok(answer) if answer.status.is_success() => return Ok(()),
+                Ok(answer) if is_refusal(&answer) => {
+                    return Err(ApiError::from_node(answer.status, &answer.body));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
+    }
+
+    fn node_uid(&self, uid: &str) -> String {
+        let known = self.snapshot.indexes.get(uid);
+        known.map_or_else(|| uid.to_owned(), |index| index.record.node_uid.clone())
+    }
+
+    /// Totals and facets of one index, over all its queries.
+    async fn count(&self, group: &Group<'_>) -> Result<Merged, ApiError> {
+        let Index { record, rules, .. } = &**group.index;
+        let turn = self.core.turn();
+        let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg, _| {
+            let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let counting = Counting {
+                queries: &group.queries,
+                node_uid: &|uid| self.node_uid(uid),
+                only: Some(&record.node_uid),
+                shard_filter: filter.as_deref(),
+                hits_max: rules.hits_total_max,
+            };
+            self.federation.counting_body(&counting).into()
+        });
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, &rules.facets, body)
+                .map(|_| ())
+        };
+        scatter.answer(merge).await
+    }
+
+    /// One query from its first hit to the last that the page may need.
+    async fn search(&self, query: &MultiQuery) -> Result<Answered, ApiError> {
+        let group = &self.groups[query.index_uid.as_str()];
+        let limit = self.federation.hits_needed().to_string();
+        let distinct = self.federation.distinct.as_ref();
+        let quoted = distinct.map(|distinct| sonic_rs::to_string(distinct).unwrap_or_default());
+        let mut replaced = vec![
+            ("offset", "0"),
+            ("limit", limit.as_str()),
+            ("showRankingScore", "true"),
+            ("showRankingScoreDetails", "true"),
+        ];
+        replaced.extend(quoted.as_deref().map(|distinct| ("distinct", distinct)));
+        let body = query.search_body(&replaced);
+        let not_understood =
+            |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
+        let mut asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+        let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
+        let extra = asked.also_retrieve(wanted, &group.index.rules);
+        let merged = search::answer(self.core, self.snapshot, group.index, &asked).await?;
+        Ok(Answered { merged, extra })
+    }
+
+    fn answer(&self, answers: &[Answered], counts: &[Merged]) -> Result<Merged, ApiError> {
+        let indexes = self.groups.iter().map(|(uid, group)| FederatedIndex {
+            uid,
+            primary_key: group.primary_key(),
+            facets: &group.index.rules.facets,
+            hits_total_max: group.index.rules.hits_total_max,
+        });
+        let indexes = indexes.collect::<Vec<_>>();
+        let queries = self.queries.iter().zip(answers).map(|(query, answered)| FederatedQuery {
+            index: self.groups.keys().position(|uid| *uid == query.index_uid).unwrap_or_default(),
+            weight: query.weight,
+            show_ranking_score: query.member("showRankingScore") == Some("true"),
+            show_ranking_score_details: query.member("showRankingScoreDetails") == Some("true"),
+            extra: answered.extra.as_ref(),
+        });
+        let spec = FederationSpec {
+            paging: self.federation.paging,
+            indexes: &indexes,
+            queries: &queries.collect::<Vec<_>>(),
+            distinct: self.federation.distinct.as_deref(),
+            merge_facets: self.federation.merge_facets,
+            processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+        };
+        let bodies = answers.iter().map(|answered| answered.merged.body.as_slice()).collect::<Vec<_>>();
+        let totals = counts.iter().map(|counted| counted.body.as_slice()).collect::<Vec<_>>();
+        let mut body = Vec::new();
+        if let Err(error) = merge::federation(&bodies, &totals, &spec, &mut body) {
+            log::warn("federation_not_merged", &[("reason", &error.to_string())]);
+            let reason = "The nodes gave no answer that can be merged.";
+            return Err(ApiError::new(Code::MiroirShardUnavailable, reason));
+        }
+        let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
+        Ok(Merged::of_parts(body, parts))
+    }
+}
+
+impl Group<'_> {
+    /// What tells the index's hits apart, where several queries may find the same one.
+    fn primary_key(&self) -> Option<&str> {
+        self.index.record.primary_key.as_deref().filter(|_| self.queries.len() > 1)
+    }
+}

@@ -1,0 +1,209 @@
+//! Neighbours of one document: its vectors are fetched from their owner, then every shard is searched with them.
+//!
+//! Invariants: a node that holds the document has judged the request before a vector is searched, so that
+//! what one node refuses is refused in its words; hits are ranked by their vectors alone.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::{join3, try_join_all};
+use http::{Method, StatusCode};
+use merge::{ExtraFields, SearchSpec, SimilarSpec};
+use router::Leg;
+
+use super::{
+    Core, documents, ingress,
+    pool::NodeRequest,
+    scatter::{Gathered, Merged, Scatter, is_refusal},
+    search::{milliseconds, node_target, refusal_of_a_node},
+};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        query::Query,
+        search::{LegNeeds, SearchRequest, combine_filters},
+        similar::{SimilarRequest, body_of_query, vectors_of},
+    },
+    config::limits,
+    h1::{Request, Response},
+    observe::log,
+    runtime::Runtime,
+    snapshot::{Index, Snapshot},
+};
+
+/// `POST` and `GET /indexes/{uid}/similar`.
+pub(super) async fn similar<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let started = R::now();
+    let snapshot = core.shared.snapshot();
+    let index = ingress::find_index(&snapshot, uid)?;
+    let body = match request.method == Method::POST {
+        true => Ok(ingress::json_body(core, request)?),
+        false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
+    };
+    let Ok(asked) = body.and_then(|body| SimilarRequest::parse(&body)) else {
+        return Err(refusal_of_a_node(core, request, index, "/similar").await);
+    };
+    let search = Similar { core, snapshot: &snapshot, index, asked: &asked, started };
+    let document = search.document(request).await?;
+    let candidates = search.candidates(&document).await?;
+    if document.vectors.len() > limits::SIMILAR_VECTORS_MAX {
+        let most = limits::SIMILAR_VECTORS_MAX;
+        let reason = format!("This gateway finds what is similar to documents of at most {most} vectors.");
+        return Err(ApiError::new(Code::FeatureNotEnabled, reason));
+    }
+    let near = document.vectors.iter().map(|vector| search.near(vector, &document.primary_key));
+    let found = try_join_all(near).await?;
+    search.answer(&document, candidates, &found)
+}
+
+/// One similar search on its way.
+struct Similar<'a, R: Runtime> {
+    core: &'a Core<R>,
+    snapshot: &'a Snapshot,
+    index: &'a Index,
+    asked: &'a SimilarRequest,
+    started: Instant,
+}
+
+/// What its owner says of the document.
+struct Document {
+    primary_key: String,
+    vectors: Vec<String>,
+    /// Whether the client's filter lets it through.
+    is_candidate: bool,
+}
+
+/// The answer of a vector search, and what is to be cut out of its hits.
+struct Near {
+    answer: Merged,
+    extra: Option<ExtraFields<'static>>,
+}
+
+impl<R: Runtime> Similar<'_, R> {
+    /// Asks an owner of the document for its vectors, and what it says of the request.
+    async fn document(&self, request: &Request) -> Result<Document, ApiError> {
+        let similar = node_target(request, self.index, "/similar");
+        let body = ingress::decoded_body(self.core, request)?;
+        let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
+        let id = sonic_rs::to_string(&self.asked.id).unwrap_or_default();
+        let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"retrieveVectors\":true}}"));
+        let filter = self.asked.filter.as_deref().unwrap_or("null");
+        let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
+        let limit = self.core.shared.config.node_timeout;
+        for node in documents::owners_in_turn(self.core, self.snapshot, self.index, &self.asked.id) {
+            let judged = NodeRequest {
+                method: request.method.clone(),
+                target: &similar,
+                content_type: (request.method != Method::GET).then_some("application/json"),
+                body: body.clone(),
+                repeatable: true,
+            };
+            let (judged, vectors, counted) = join3(
+                self.core.pools.ask(node, judged, limit),
+                self.core.pools.ask(node, NodeRequest::post_json(&fetch, vectors.clone()), limit),
+                self.core.pools.ask(node, NodeRequest::post_json(&fetch, counted.clone()), limit),
+            )
+            .await;
+            let (Ok(judged), Ok(vectors), Ok(counted)) = (judged, vectors, counted) else { continue };
+            if is_refusal(&judged) {
+                return Err(ApiError::from_node(judged.status, &judged.body));
+            }
+            if [&judged, &vectors, &counted].iter().all(|answer| answer.status == StatusCode::OK)
+                && let Some(document) = self.read(&vectors.body, &counted.body)
+            {
+                return Ok(document);
+            }
+        }
+        let shard = router::shard_of(&self.asked.id, self.index.record.shards);
+        let reason = format!("No node answers for the shards {shard}.");
+        Err(ApiError::new(Code::MiroirShardUnavailable, reason))
+    }
+
+    fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Document> {
+        let counted = serde_json::from_slice::<serde_json::Value>(counted).ok()?;
+        Some(Document {
+            primary_key: self.index.record.primary_key.clone()?,
+            vectors: vectors_of(vectors, &self.asked.embedder)?,
+            is_candidate: counted["total"].as_u64()? > 0,
+        })
+    }
+
+    /// How many other documents the client's filter lets through.
+    async fn candidates(&self, document: &Document) -> Result<u64, ApiError> {
+        let target = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
+        let turn = self.core.turn();
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
+            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let filter = combine_filters(self.asked.filter.as_deref(), shards.as_deref());
+            format!("{{\"limit\":0,\"filter\":{}}}", filter.as_deref().unwrap_or("null")).into()
+        });
+        let mut total = 0;
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            total = merge::documents(gathered.bodies, 0, 0, body)?.total;
+            Ok(())
+        };
+        scatter.answer(merge).await?;
+        Ok(total.saturating_sub(u64::from(document.is_candidate)))
+    }
+
+    /// What is near one vector on every shard, the document itself included.
+    async fn near(&self, vector: &str, primary_key: &str) -> Result<Near, ApiError> {
+        let body = self.asked.search_body(vector, &self.index.rules);
+        let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
+        let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
+        let rules = &self.index.rules;
+        let extra = search.also_retrieve([primary_key], rules);
+        // A similar search is cut by nothing but its own limit.
+        let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
+        let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true });
+        let target = format!("/indexes/{}/search", self.index.record.node_uid);
+        let turn = search.turn();
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
+            let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            search.leg_body(&prefix, filter.as_deref()).into()
+        });
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            let spec = SearchSpec {
+                show_ranking_score: true,
+                show_ranking_score_details: true,
+                ..SearchSpec::plain(search.paging, hits)
+            };
+            merge::search(gathered.bodies, &spec, body).map(|_| ())
+        };
+        Ok(Near { answer: scatter.answer(merge).await?, extra })
+    }
+
+    fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
+        let extra = found.first().and_then(|near| near.extra.as_ref());
+        let spec = SimilarSpec {
+            id: &self.asked.id,
+            primary_key: &document.primary_key,
+            offset: self.asked.offset,
+            limit: self.asked.limit,
+            ranking_score_threshold: self.asked.ranking_score_threshold,
+            show_ranking_score: self.asked.show_ranking_score,
+            show_ranking_score_details: self.asked.show_ranking_score_details,
+            extra,
+            candidates,
+            hits_total_max: self.index.rules.hits_total_max,
+            processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+        };
+        let searches = found.iter().map(|near| near.answer.body.as_slice()).collect::<Vec<_>>();
+        let mut body = Vec::new();
+        match merge::similar(&searches, &spec, &mut body) {
+            Ok(_) => {
+                let parts = found.iter().map(|near| &near.answer);
+                Ok(Merged::of_parts(body, parts).into_response())
+            }
+            Err(error) => {
+                log::warn("similar_not_merged", &[("reason", &error.to_string())]);
+                let message = "This gateway finds similar documents only where no sort rule comes before the other ranking rules.";
+                Err(ApiError::new(Code::FeatureNotEnabled, message))
+            }
+        }
+    }
+}

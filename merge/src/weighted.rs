@@ -1,0 +1,338 @@
+//! What hits of different queries are ranked by: weighted score values, read from ranking details.
+//!
+//! - The rules that follow each other without a sort between them make one score, as Meilisearch's
+//!   `ScoreDetails::weighted_score_values` joins their ranks (milli/src/score_details.rs).
+//! - Details give ranks as scores; where they do not say of how many, the least common number that fits all hits
+//!   of the query stands in. A hit whose rules make one score has it from `_rankingScore`, exactly.
+//! - Comparing is meilisearch/src/search/federated/weighted_scores.rs: kinds that do not compare are settled by the
+//!   number of values left, then by the whole score.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use ahash::AHashMap;
+
+use crate::error::Fault;
+use crate::json::{Members, number, shorten, string};
+
+/// One value of a hit; greater is better once direction is accounted for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'a> {
+    Score(f64),
+    Vector(f64),
+    Sort { ascending: bool, value: SortValue<'a> },
+    Geo { ascending: bool, distance: Option<f64> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum SortValue<'a> {
+    Null,
+    Number(f64),
+    Text(Cow<'a, str>),
+    /// Booleans, arrays and objects are equal to everything but null.
+    Other,
+}
+
+/// A rank among `max`; the greatest is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rank {
+    rank: u128,
+    max: u128,
+}
+
+impl Rank {
+    fn score(self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "scores are quotients of small counts")]
+        let score = self.rank as f64 / self.max as f64;
+        score
+    }
+
+    /// This rank first, `inner` among its equals.
+    fn then(self, inner: Self) -> Self {
+        let rank = (self.rank.max(1) - 1).saturating_mul(inner.max).saturating_add(inner.rank);
+        Self { rank, max: self.max.saturating_mul(inner.max).max(1) }
+    }
+}
+
+/// Ranks a rule distinguishes at most, where its details do not tell.
+const RANKS_MAX: u32 = 1000;
+
+/// How many ranks the rules of one query have, by rule, where details do not tell.
+#[derive(Debug, Default)]
+pub(crate) struct Scale<'a>(AHashMap<&'a str, u128>);
+
+impl<'a> Scale<'a> {
+    /// Takes the scores of one hit's details into account.
+    pub(crate) fn learn(&mut self, details: &'a str) {
+        for rule in Members::of(details).into_iter().flatten() {
+            if !matches!(rule.key, "proximity" | "attribute" | "attributeRank" | "wordPosition") {
+                continue;
+            }
+            let Some(score) = crate::hit::field(rule.value, "score").and_then(number) else { continue };
+            let known = self.0.entry(rule.key).or_insert(1);
+            *known = common_multiple(*known, denominator(score));
+        }
+    }
+
+    fn rank(&self, rule: &str, score: f64, max: Option<f64>) -> Rank {
+        let learned = || self.0.get(rule).copied().unwrap_or(1);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts and shares of them"
+        )]
+        let max = max.map_or_else(learned, |max| max as u128).max(1);
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "as above"
+        )]
+        let rank = (score * max as f64).round() as u128;
+        Rank { rank, max }
+    }
+}
+
+/// The values of a hit with these details; `score` is its `_rankingScore`.
+pub(crate) fn values<'a>(
+    details: &'a str,
+    score: f64,
+    weight: f64,
+    scale: &Scale<'_>,
+) -> Result<Vec<Value<'a>>, Fault> {
+    let members = Members::of(details).ok_or_else(|| Fault::new("ranking details are not an object"))?;
+    let mut rules = Vec::with_capacity(8);
+    for rule in members {
+        let order = required(rule.key, rule.value, "order")?;
+        rules.push((order, read(rule.key, rule.value, weight, scale)?));
+    }
+    rules.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let mut values = Vec::with_capacity(rules.len());
+    let (mut groups, mut whole): (Vec<(usize, Rank)>, Rank) = (Vec::new(), Rank { rank: 1, max: 1 });
+    let mut in_group = false;
+    for (_, rule) in rules {
+        match rule {
+            Rule::Value(value) => {
+                values.push(value);
+                in_group = false;
+            }
+            Rule::Rank(rank) => {
+                whole = whole.then(rank);
+                match groups.last_mut().filter(|_| in_group) {
+                    Some((_, group)) => *group = group.then(rank),
+                    None => {
+                        groups.push((values.len(), rank));
+                        values.push(Value::Score(0.0));
+                    }
+                }
+                in_group = true;
+            }
+        }
+    }
+    let has_vector = values.iter().any(|value| matches!(value, Value::Vector(_)));
+    for (position, (at, group)) in groups.iter().enumerate() {
+        let computed = group.score();
+        // The whole score is that of the first group on some versions, of all groups on others.
+        let is_of_first = (score - computed).abs() <= (score - whole.score()).abs();
+        let known = position == 0 && !has_vector && (groups.len() == 1 || is_of_first);
+        values[*at] = Value::Score(if known { score } else { computed } * weight);
+    }
+    Ok(values)
+}
+
+/// `Greater` means that the left hit comes first. The scores are the weighted whole ones.
+pub(crate) fn compare(left: (&[Value<'_>], f64), right: (&[Value<'_>], f64)) -> Ordering {
+    let (mut lefts, mut rights) = (left.0.iter(), right.0.iter());
+    loop {
+        match (lefts.next(), rights.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(one), Some(other)) => match one.compare(other) {
+                Some(Ordering::Equal) => {}
+                Some(ordering) => return ordering,
+                None => {
+                    let left_over = lefts.len().cmp(&rights.len());
+                    return left_over.then_with(|| left.1.total_cmp(&right.1));
+                }
+            },
+        }
+    }
+}
+
+impl Value<'_> {
+    /// `None` for kinds or directions that do not compare.
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Score(one) | Self::Vector(one), Self::Score(other) | Self::Vector(other)) => {
+                Some(compare_close(*one, *other))
+            }
+            (Self::Sort { ascending, value }, Self::Sort { ascending: other_ascending, value: other }) => {
+                (ascending == other_ascending).then(|| value.compare(other, *ascending))
+            }
+            (
+                Self::Geo { ascending, distance },
+                Self::Geo { ascending: other_ascending, distance: other },
+            ) => (ascending == other_ascending).then(|| match (distance, other) {
+                // Far before near in both directions: so does Meilisearch between queries.
+                (Some(one), Some(other)) => compare_close(*one, *other),
+                (one, other) => one.is_some().cmp(&other.is_some()),
+            }),
+            (Self::Score(_) | Self::Vector(_) | Self::Sort { .. } | Self::Geo { .. }, _) => None,
+        }
+    }
+}
+
+impl SortValue<'_> {
+    fn compare(&self, other: &Self, ascending: bool) -> Ordering {
+        let directed = |ordering: Ordering| if ascending { ordering.reverse() } else { ordering };
+        match (self, other) {
+            (Self::Null, Self::Null) => Ordering::Equal,
+            (Self::Null, _) => Ordering::Less,
+            (_, Self::Null) => Ordering::Greater,
+            (Self::Number(_), Self::Text(_)) => Ordering::Greater,
+            (Self::Text(_), Self::Number(_)) => Ordering::Less,
+            (Self::Number(one), Self::Number(other)) => {
+                directed(one.partial_cmp(other).unwrap_or(Ordering::Equal))
+            }
+            (Self::Text(one), Self::Text(other)) => directed(one.cmp(other)),
+            (Self::Other, _) | (_, Self::Other) => Ordering::Equal,
+        }
+    }
+}
+
+/// Floats that differ by rounding only are equal.
+fn compare_close(left: f64, right: f64) -> Ordering {
+    if (left - right).abs() <= f64::EPSILON { Ordering::Equal } else { left.total_cmp(&right) }
+}
+
+enum Rule<'a> {
+    Rank(Rank),
+    Value(Value<'a>),
+}
+
+fn read<'a>(name: &'a str, raw: &'a str, weight: f64, scale: &Scale<'_>) -> Result<Rule<'a>, Fault> {
+    let score = || required(name, raw, "score");
+    let count = |field: &str| required(name, raw, field);
+    let rank = |score: f64, max: Option<f64>| Rule::Rank(scale.rank(name, score, max));
+    Ok(match name {
+        "words" => rank(score()?, Some(count("maxMatchingWords")?)),
+        "typo" => rank(score()?, Some(count("maxTypoCount")? + 1.0)),
+        "proximity" | "attribute" | "attributeRank" | "wordPosition" => rank(score()?, None),
+        // The rank of the match type among three, then that of the matching words.
+        "exactness" => {
+            let words = crate::hit::field(raw, "maxMatchingWords").and_then(number);
+            rank(score()?, Some(3.0 * (words.unwrap_or(0.0) + 1.0)))
+        }
+        "skipped" => Rule::Rank(Rank { rank: 0, max: 1 }),
+        "vectorSort" => {
+            let similarity = crate::hit::field(raw, "similarity").and_then(number);
+            Rule::Value(Value::Vector(similarity.unwrap_or(0.0) * weight))
+        }
+        _ => Rule::Value(sort(name, raw)?),
+    })
+}
+
+fn sort<'a>(name: &'a str, raw: &'a str) -> Result<Value<'a>, Fault> {
+    let ascending = name.ends_with(":asc");
+    if !ascending && !name.ends_with(":desc") {
+        return Err(Fault::new(format!("hits cannot be compared by the ranking rule `{}`", shorten(name))));
+    }
+    if name.starts_with("_geoPoint(") {
+        let distance = crate::hit::field(raw, "distance").and_then(number);
+        return Ok(Value::Geo { ascending, distance });
+    }
+    let value = crate::hit::field(raw, "value");
+    let value = value.ok_or_else(|| Fault::new(format!("ranking rule `{}` has no value", shorten(name))))?;
+    let value = match (string(value), number(value)) {
+        (Some(text), _) => SortValue::Text(text),
+        (None, Some(number)) => SortValue::Number(number),
+        (None, None) if value == "null" => SortValue::Null,
+        (None, None) => SortValue::Other,
+    };
+    Ok(Value::Sort { ascending, value })
+}
+
+fn required(rule: &str, raw: &str, field: &str) -> Result<f64, Fault> {
+    let value = crate::hit::field(raw, field).and_then(number);
+    value.ok_or_else(|| Fault::new(format!("ranking rule `{}` has no number `{field}`", shorten(rule))))
+}
+
+/// The least number of ranks that has this score.
+fn denominator(score: f64) -> u128 {
+    let fits = |ranks: &u32| {
+        let rank = score * f64::from(*ranks);
+        (rank - rank.round()).abs() < 1e-9 * f64::from(*ranks)
+    };
+    u128::from((1..=RANKS_MAX).find(fits).unwrap_or(RANKS_MAX))
+}
+
+fn common_multiple(one: u128, other: u128) -> u128 {
+    let (mut divisor, mut rest) = (one, other);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    let multiple = one / divisor.max(1) * other;
+    // Beyond any rule's ranks the scores were no shares of one number.
+    if multiple <= u128::from(RANKS_MAX) { multiple } else { one.max(other) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_values(details: &'static str, score: f64) -> Vec<Value<'static>> {
+        let mut scale = Scale::default();
+        scale.learn(details);
+        values(details, score, 0.5, &scale).unwrap()
+    }
+
+    #[test]
+    fn rules_without_a_sort_between_them_make_one_score() {
+        let one = r#"{"words":{"order":0,"matchingWords":1,"maxMatchingWords":2,"score":0.5},"proximity":{"order":1,"score":0.75}}"#;
+        assert_eq!(read_values(one, 0.3), [Value::Score(0.15)]);
+        // (1 - 1) * 4 + 3 of 2 * 4, and after the sort 2 of 3 * 2.
+        let two = r#"{"words":{"order":0,"matchingWords":1,"maxMatchingWords":2,"score":0.5},"proximity":{"order":1,"score":0.75},
+            "a:asc":{"order":2,"value":"X"},"exactness":{"order":3,"matchType":"noExactMatch","matchingWords":1,"maxMatchingWords":1,"score":0.3333333333333333}}"#;
+        let sort = Value::Sort { ascending: true, value: SortValue::Text("X".into()) };
+        let expected = [Value::Score(0.1875), sort, Value::Score(0.5 * 2.0 / 6.0)];
+        // The whole score of all groups, and that of the first group alone.
+        let all = (2.0 * 6.0 + 2.0) / (8.0 * 6.0);
+        assert_eq!(read_values(two, all), expected);
+        assert_eq!(read_values(two, 0.375), expected);
+    }
+
+    #[test]
+    fn values_compare_as_meilisearch_compares_them() {
+        let score = Value::Score;
+        let number = |ascending, value| Value::Sort { ascending, value: SortValue::Number(value) };
+        let text =
+            |value: &'static str| Value::Sort { ascending: true, value: SortValue::Text(value.into()) };
+        let null = Value::Sort { ascending: true, value: SortValue::Null };
+        let geo = |distance| Value::Geo { ascending: true, distance };
+        let check = |left: &[Value<'_>], right: &[Value<'_>], expected: Ordering| {
+            assert_eq!(compare((left, 0.9), (right, 0.1)), expected, "{left:?} {right:?}");
+            assert_eq!(compare((right, 0.1), (left, 0.9)), expected.reverse(), "{right:?} {left:?}");
+        };
+        check(&[score(0.5)], &[score(0.5)], Ordering::Equal);
+        check(&[score(0.6)], &[Value::Vector(0.5)], Ordering::Greater);
+        check(&[score(0.5), score(0.1)], &[score(0.5)], Ordering::Greater);
+        check(&[number(true, 1.0)], &[number(true, 2.0)], Ordering::Greater);
+        check(&[number(false, 1.0)], &[number(false, 2.0)], Ordering::Less);
+        check(&[number(true, 9.0)], &[text("a")], Ordering::Greater);
+        check(&[text("a")], &[text("b")], Ordering::Greater);
+        check(&[text("a")], std::slice::from_ref(&null), Ordering::Greater);
+        check(&[geo(Some(5.0))], &[geo(Some(7.0))], Ordering::Less);
+        check(&[geo(Some(5.0))], &[geo(None)], Ordering::Greater);
+        // Kinds that do not compare: more values left, then the whole score.
+        check(&[score(0.5)], &[text("a"), null.clone()], Ordering::Less);
+        check(&[score(0.0)], &[text("a")], Ordering::Greater);
+        check(&[number(true, 1.0)], &[number(false, 1.0)], Ordering::Greater);
+    }
+
+    #[test]
+    fn redacted_values_cannot_be_compared() {
+        let hidden = r#"{"<hidden-rule-0>":{"order":0,"value":"<hidden>"}}"#;
+        assert!(values(hidden, 1.0, 1.0, &Scale::default()).is_err());
+    }
+}
