@@ -32,7 +32,7 @@ pub(super) async fn multi_search<R: Runtime>(
     permission: &Permission,
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let body = ingress::json_body(core, request)?;
+    let body = ingress::question(core, request)?;
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
     let Ok(mut asked) = MultiSearchRequest::parse(&body) else {
         return Err(refusal_at(core, request, "/multi-search").await.unwrap_or_else(not_understood));
