@@ -5,7 +5,7 @@
 //! SIGINT drain what is in flight and leave the store closed.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::Write,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     process::ExitCode,
     sync::{
@@ -30,6 +30,7 @@ use time::OffsetDateTime;
 
 use crate::{
     api::task::ends_here,
+    auth::{ApiKey, KeyRing},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
     data::{
@@ -39,7 +40,7 @@ use crate::{
     moves::{self, Move},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{Health, NodeAddress, Shared},
+    shared::{Health, KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
 };
 
@@ -82,6 +83,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
     abandon_half_made(&store)?;
     let snapshot = load_snapshot(topology, &store)?;
+    let keys = load_keys(&config, &store)?;
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
@@ -89,6 +91,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         health: Health::new(nodes.len()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
+        keys: ArcSwap::from_pointee(keys),
         store,
         prometheus,
         draining: AtomicBool::new(false),
@@ -208,11 +211,16 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
         ],
     );
     metrics::gauge!("miroir_runtime_info", "runtime" => runtime, "driver" => driver).set(1.0);
-    if shared.config.master_key.is_none() {
-        observe::log::warn(
+    match &shared.config.master_key {
+        None => observe::log::warn(
             "no_master_key",
             &[("consequence", "every client may do everything; set MIROIR_MASTER_KEY to require a key")],
-        );
+        ),
+        Some(key) if key.expose().len() < limits::MASTER_KEY_BYTES_LEAST => observe::log::warn(
+            "short_master_key",
+            &[("consequence", "it is easy to guess; `--env production` refuses it, as Meilisearch does")],
+        ),
+        Some(_) => {}
     }
 }
 
@@ -252,15 +260,7 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
 /// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
 fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
     // Whoever listens there without sharing, or as another gateway, makes this fail.
-    let deadline = Instant::now() + limits::PORT_RELEASE_TIMEOUT;
-    let probe = loop {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            bound => break bound.map_err(|error| cannot_listen(option, address, &error))?,
-        }
-    };
+    let probe = bind(option, address)?;
     let address = probe.local_addr()?;
     drop(probe);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -275,7 +275,7 @@ fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
-    if error.kind() == ErrorKind::AddrInUse {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
         return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
     }
     anyhow!("{option} {address}: {error}; allowed: an address of this machine")
@@ -365,4 +365,29 @@ fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snaps
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+/// The stored keys; the default ones are made when there is a master key and no key at all.
+fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
+    let mut keys: Vec<(ApiKey, u64)> = Vec::new();
+    loop {
+        let after = keys.last().map(|(key, _)| key.uid.to_string());
+        let records = wait(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ))?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            let key =
+                serde_json::from_value(record.value).context("--store: a stored API key cannot be read")?;
+            keys.push((key, record.revision));
+        }
+    }
+    if keys.is_empty() && config.master_key.is_some() {
+        for key in ApiKey::defaults(OffsetDateTime::now_utc()) {
+            let value = serde_json::to_value(&key).context("an API key cannot be stored")?;
+            let revision = wait(store.put_record(KEYS, &key.uid.to_string(), value, None))?;
+            keys.push((key, revision));
+        }
+    }
+    Ok(KeyRing::new(config.master_key.clone(), keys))
 }

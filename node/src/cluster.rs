@@ -3,7 +3,7 @@
 //! restarted child keeps its address and its data. The caller says where the data lies.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -107,11 +107,17 @@ impl Cluster {
         self.nodes.get(number).and_then(Option::as_ref)
     }
 
-    /// SIGKILL of the gateway.
+    /// SIGKILL of the gateway; its port is free again when this returns. The kernel may hold it longer than the
+    /// process lives: requests of io_uring are taken back after its end.
     pub fn kill_gateway(&mut self) -> anyhow::Result<()> {
         let mut gateway = self.gateway.take().context("the gateway does not run")?;
         gateway.child.kill()?;
         gateway.child.wait()?;
+        let deadline = Instant::now() + READY_MAX;
+        while let Err(error) = TcpListener::bind(self.listen) {
+            ensure!(Instant::now() < deadline, "the port of the killed gateway stays in use: {error}");
+            std::thread::sleep(READY_PAUSE);
+        }
         Ok(())
     }
 

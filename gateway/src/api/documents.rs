@@ -12,8 +12,9 @@ use sonic_rs::JsonValueTrait;
 use super::{
     depth::is_bounded,
     error::{ApiError, Code},
+    filter::combine_filters,
     query::Query,
-    search::{NotUnderstood, combine_filters, is_below, names, split_sort, turn_of},
+    search::{NotUnderstood, is_below, names, split_sort, turn_of},
 };
 
 /// Documents per page when the client does not say.

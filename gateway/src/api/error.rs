@@ -59,9 +59,17 @@ macro_rules! codes {
 }
 
 codes! {
+    ApiKeyAlreadyExists = "api_key_already_exists", InvalidRequest, 409;
+    ApiKeyNotFound = "api_key_not_found", InvalidRequest, 404;
     BadRequest = "bad_request", InvalidRequest, 400;
     BatchNotFound = "batch_not_found", InvalidRequest, 404;
     FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
+    ImmutableApiKeyActions = "immutable_api_key_actions", InvalidRequest, 400;
+    ImmutableApiKeyCreatedAt = "immutable_api_key_created_at", InvalidRequest, 400;
+    ImmutableApiKeyExpiresAt = "immutable_api_key_expires_at", InvalidRequest, 400;
+    ImmutableApiKeyIndexes = "immutable_api_key_indexes", InvalidRequest, 400;
+    ImmutableApiKeyUid = "immutable_api_key_uid", InvalidRequest, 400;
+    ImmutableApiKeyUpdatedAt = "immutable_api_key_updated_at", InvalidRequest, 400;
     ImmutableIndexCreatedAt = "immutable_index_created_at", InvalidRequest, 400;
     ImmutableIndexUpdatedAt = "immutable_index_updated_at", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
@@ -69,8 +77,17 @@ codes! {
     IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
     IndexPrimaryKeyMultipleCandidates = "index_primary_key_multiple_candidates_found", InvalidRequest, 400;
     IndexPrimaryKeyNoCandidate = "index_primary_key_no_candidate_found", InvalidRequest, 400;
+    IndexScopedApiKeyWithGlobalAction = "index_scoped_api_key_with_global_action", InvalidRequest, 400;
     Internal = "internal", Internal, 500;
     InvalidApiKey = "invalid_api_key", Auth, 403;
+    InvalidApiKeyActions = "invalid_api_key_actions", InvalidRequest, 400;
+    InvalidApiKeyDescription = "invalid_api_key_description", InvalidRequest, 400;
+    InvalidApiKeyExpiresAt = "invalid_api_key_expires_at", InvalidRequest, 400;
+    InvalidApiKeyIndexes = "invalid_api_key_indexes", InvalidRequest, 400;
+    InvalidApiKeyLimit = "invalid_api_key_limit", InvalidRequest, 400;
+    InvalidApiKeyName = "invalid_api_key_name", InvalidRequest, 400;
+    InvalidApiKeyOffset = "invalid_api_key_offset", InvalidRequest, 400;
+    InvalidApiKeyUid = "invalid_api_key_uid", InvalidRequest, 400;
     InvalidBatchUids = "invalid_batch_uids", InvalidRequest, 400;
     InvalidContentType = "invalid_content_type", InvalidRequest, 415;
     InvalidDocumentCsvDelimiter = "invalid_document_csv_delimiter", InvalidRequest, 400;
@@ -99,10 +116,14 @@ codes! {
     InvalidTaskTypes = "invalid_task_types", InvalidRequest, 400;
     InvalidTaskUids = "invalid_task_uids", InvalidRequest, 400;
     MalformedPayload = "malformed_payload", InvalidRequest, 400;
+    MissingApiKeyActions = "missing_api_key_actions", InvalidRequest, 400;
+    MissingApiKeyExpiresAt = "missing_api_key_expires_at", InvalidRequest, 400;
+    MissingApiKeyIndexes = "missing_api_key_indexes", InvalidRequest, 400;
     MissingAuthorizationHeader = "missing_authorization_header", Auth, 401;
     MissingContentType = "missing_content_type", InvalidRequest, 415;
     MissingDocumentId = "missing_document_id", InvalidRequest, 400;
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
+    MissingMasterKey = "missing_master_key", Auth, 401;
     MissingPayload = "missing_payload", InvalidRequest, 400;
     MissingSwapIndexes = "missing_swap_indexes", InvalidRequest, 400;
     MissingTaskFilters = "missing_task_filters", InvalidRequest, 400;
@@ -253,12 +274,15 @@ impl ApiError {
 /// A message in which nodes' names of indexes are clients' names: `rename` says which, if any.
 #[must_use]
 pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
-    const MARK: &str = "ndex `";
+    // What stands in front of an index's name in Meilisearch's messages.
+    const MARKS: [&str; 2] = ["ndex `", "facetsByIndex."];
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut renamed = String::new();
     let mut rest = message;
-    while let Some(start) = rest.find(MARK).map(|place| place + MARK.len())
-        && let Some(length) = rest[start..].find('`')
+    while let Some(start) =
+        MARKS.iter().filter_map(|mark| rest.find(mark).map(|place| place + mark.len())).min()
     {
+        let length = rest.as_bytes()[start..].iter().take_while(|byte| named(**byte)).count();
         let name = &rest[start..start + length];
         renamed.push_str(&rest[..start]);
         renamed.push_str(rename(name).as_deref().unwrap_or(name));
@@ -353,7 +377,8 @@ mod tests {
             "Index `films`: Attribute `films-7` is wrong.",
         );
         check("no index `a` and no index `films-7`", "no index `a` and no index `films`");
-        check("Index `films-7", "Index `films-7");
+        check("Index `films-7", "Index `films");
+        check("pass `federation.facetsByIndex.films-7: []`", "pass `federation.facetsByIndex.films: []`");
     }
 
     #[test]

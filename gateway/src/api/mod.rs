@@ -7,6 +7,7 @@ pub mod body;
 pub mod depth;
 pub mod documents;
 pub mod error;
+pub mod filter;
 pub mod multi_search;
 pub mod query;
 pub mod search;

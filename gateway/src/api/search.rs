@@ -11,7 +11,11 @@ use merge::{ExtraFields, Paging};
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
-use super::{depth::is_bounded, query::Query};
+use super::{
+    depth::is_bounded,
+    filter::{combine_filters, narrow},
+    query::Query,
+};
 use crate::snapshot::IndexRules;
 
 /// The request is not one the gateway understands: a node shall say what is wrong with it.
@@ -159,6 +163,13 @@ impl<'a> SearchRequest<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Narrows the search by the filter of a tenant's search rules.
+    pub fn restrict(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules).into());
+        }
     }
 
     /// The same number for every page of one query.
@@ -523,6 +534,13 @@ impl FacetSearchRequest {
         Ok(Self { facet_name: facet_name.ok_or(NotUnderstood)?, filter: own_filter, copied })
     }
 
+    /// Narrows the search by the filter of a tenant's search rules.
+    pub fn restrict(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules));
+        }
+    }
+
     /// The same request for a leg.
     #[must_use]
     pub fn leg_body(&self, shard_filter: Option<&str>) -> Vec<u8> {
@@ -603,24 +621,6 @@ pub(super) fn split_sort(text: &str) -> Vec<&str> {
     }
     parts.push(text[start..].trim());
     parts
-}
-
-/// The client's filter (raw JSON: a string or an array) and a shard filter, both to hold.
-#[must_use]
-pub fn combine_filters(filter: Option<&str>, shard_filter: Option<&str>) -> Option<String> {
-    let Some(shard_filter) = shard_filter else { return filter.map(str::to_owned) };
-    let own = sonic_rs::to_string(shard_filter).unwrap_or_default();
-    Some(match filter.map(str::trim) {
-        None | Some("null") => own,
-        Some(array) if array.starts_with('[') => {
-            let inner = array[1..array.len() - 1].trim();
-            // The outer array of a filter is a conjunction.
-            if inner.is_empty() { format!("[{own}]") } else { format!("[{inner},{own}]") }
-        }
-        // An empty string is no filter.
-        Some(string) if string.trim_matches('"').trim().is_empty() => own,
-        Some(string) => format!("[{string},{own}]"),
-    })
 }
 
 /// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing
@@ -713,6 +713,16 @@ mod tests {
         );
         check(r#"{"limit":5000,"offset":3}"#, false, None, r#"{"offset":0,"limit":1000}"#);
         check(r#"{"filter":null,"limit":1}"#, false, None, r#"{"offset":0,"limit":1}"#);
+    }
+
+    #[test]
+    fn tenants_search_within_their_rules() {
+        let mut request = SearchRequest::parse(br#"{"filter":"a = 1","filter":"b = 2"}"#).ok().unwrap();
+        request.restrict(Some(r#""t = 1""#.to_owned()));
+        assert_eq!(request.leg_body(b"{", Some("s")), br#"{"filter":["b = 2","t = 1","s"]}"#);
+        let mut request = FacetSearchRequest::parse(br#"{"facetName":"f"}"#).ok().unwrap();
+        request.restrict(Some(r#""t = 1""#.to_owned()));
+        assert_eq!(request.leg_body(None), br#"{"facetName":"f","filter":"t = 1"}"#);
     }
 
     #[test]

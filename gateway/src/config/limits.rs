@@ -58,6 +58,12 @@ pub const CAPACITY_LEAST: f64 = 0.001;
 pub const CAPACITY_MOST: f64 = 1000.0;
 pub const SHARDS_DEFAULT: u32 = 64;
 pub const SHARDS_MOST: u32 = 65_536;
+/// Bytes of a master key in production, Meilisearch's own bound.
+pub const MASTER_KEY_BYTES_LEAST: usize = 16;
+/// API keys, all of them known to every core.
+pub const KEYS_MAX: usize = 10_000;
+/// Keys read from the store at once when the gateway starts.
+pub const KEYS_PER_READ: usize = 1000;
 pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
 // How often the gateway does what nobody waits for, and how much of it at once.
@@ -96,9 +102,6 @@ pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// A port may stay taken for so long by a process that was killed: the kernel closes what its io_uring
-/// held a moment after its end.
-pub const PORT_RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests in flight may take so long to end once the process is asked to.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

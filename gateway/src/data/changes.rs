@@ -28,6 +28,7 @@ use crate::{
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
+    auth::Permission,
     h1::NodeAnswer,
     observe::log,
     runtime::Runtime,
@@ -60,6 +61,15 @@ pub(super) enum Action {
     ChangeSettings(SettingsChange),
     /// A write whose documents are wrong: a task that has failed.
     Fail(ApiError),
+    /// Another change, by a client that may not make the index.
+    OnExisting(Box<Action>),
+}
+
+impl Action {
+    /// The change as a client with this permission may make it.
+    pub(super) fn within(self, permission: &Permission, uid: &str) -> Self {
+        if permission.creates_index(uid) { self } else { Self::OnExisting(Box::new(self)) }
+    }
 }
 
 /// What one node gets of a write.
@@ -185,6 +195,10 @@ async fn perform<R: Runtime>(
             check_up(core, &every_node(core))?;
             let index = ensure_index(core, uid, task_uid, None).await?;
             change_settings(core, &index, &change).await
+        }
+        Action::OnExisting(action) => {
+            existing(core, uid)?;
+            Box::pin(perform(core, uid, task_uid, *action)).await
         }
         Action::Fail(error) => {
             // On one node, too, a first write makes the index even when its documents are wrong.

@@ -20,6 +20,7 @@ use crate::{
         swap,
         task::{date, invalid_index_uid_reason, is_index_uid},
     },
+    auth::{self, Permission},
     h1::{Request, Response},
     moves::Move,
     runtime::Runtime,
@@ -31,7 +32,11 @@ pub(super) async fn version<R: Runtime>(core: &Core<R>) -> Result<Response, ApiE
 }
 
 /// `GET /indexes`.
-pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn list<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let query = Query::parse(request.uri.query());
     query.only(&["offset", "limit"])?;
     let offset = query.integer::<usize>("offset", Code::InvalidIndexOffset)?.unwrap_or(0);
@@ -39,6 +44,7 @@ pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Resul
     let of_nodes = gather::group(core, "/indexes?limit=1000000").await?;
     let snapshot = core.shared.snapshot();
     let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    records.retain(|record| permission.allows_index(&record.uid));
     records.sort_by(|one, other| one.uid.cmp(&other.uid));
     let seen = |record: &IndexRecord| {
         let all = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
@@ -75,7 +81,11 @@ fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
 }
 
 /// `POST /indexes`.
-pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn create<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let body = object(body::json(&ingress::json_body(core, request)?)?, &["uid", "primaryKey"])?;
     if body.get("uid").is_none() {
         return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`"));
@@ -88,6 +98,9 @@ pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
         return Err(ApiError::new(Code::InvalidIndexUid, format!("Invalid value at `.uid`: {reason}")));
     }
     let primary_key = primary_key(&body)?;
+    if !permission.creates_index(&uid) {
+        return Err(auth::invalid_key());
+    }
     let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
     let record = lanes::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
     Ok(tasks::accepted(&record))
@@ -97,6 +110,7 @@ pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
 pub(super) async fn update<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let body = body::json(&ingress::json_body(core, request)?)?;
@@ -118,6 +132,9 @@ pub(super) async fn update<R: Runtime>(
     let mut details = json!({"primaryKey": primary_key});
     if let Some(renamed) = renamed {
         ingress::check_index_uid(renamed)?;
+        if !permission.allows_index(renamed) {
+            return Err(auth::invalid_key());
+        }
         details["oldIndexUid"] = json!(uid);
         details["newIndexUid"] = json!(renamed);
     }
@@ -127,8 +144,15 @@ pub(super) async fn update<R: Runtime>(
 }
 
 /// `POST /swap-indexes`.
-pub(super) async fn swap<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn swap<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let steps = swap::parse(&body::json(&ingress::json_body(core, request)?)?)?;
+    if steps.iter().any(|step| !permission.allows_index(&step.from) || !permission.allows_index(&step.to)) {
+        return Err(auth::invalid_key());
+    }
     let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});
     let task = NewTask { index_uid: None, ..new_task("", TaskKind::IndexSwap, details) };
     let record = moves::swap(core, task, steps).await?;

@@ -3,6 +3,7 @@
 //! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
 //! file; what must be durable goes to the store over a channel and is awaited.
 
+mod access;
 mod admit;
 mod cancel;
 mod changes;
@@ -14,6 +15,7 @@ mod gather;
 mod hybrid;
 mod indexes;
 mod ingress;
+mod keys;
 pub mod lanes;
 pub mod leftovers;
 pub mod moves;

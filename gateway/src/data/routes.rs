@@ -64,6 +64,11 @@ pub(super) enum Route<'a> {
     TaskDocuments(&'a str),
     Batches,
     Batch(&'a str),
+    Keys,
+    CreateKey,
+    Key(&'a str),
+    UpdateKey(&'a str),
+    DeleteKey(&'a str),
     Topology,
     Shards,
     Ready,
@@ -86,7 +91,6 @@ const UNSERVED: &[&str] = &[
     "dynamic-search-rules",
     "experimental-features",
     "export",
-    "keys",
     "logs",
     "metrics",
     "network",
@@ -126,6 +130,11 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["tasks", uid, "documents"] => only(method, Method::GET, Route::TaskDocuments(uid)),
         ["batches"] => only(method, Method::GET, Route::Batches),
         ["batches", uid] => only(method, Method::GET, Route::Batch(uid)),
+        ["keys"] if *method == Method::POST => Ok(Route::CreateKey),
+        ["keys"] => only(method, Method::GET, Route::Keys),
+        ["keys", key] if *method == Method::PATCH => Ok(Route::UpdateKey(key)),
+        ["keys", key] if *method == Method::DELETE => Ok(Route::DeleteKey(key)),
+        ["keys", key] => only(method, Method::GET, Route::Key(key)),
         ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
@@ -243,6 +252,8 @@ impl Route<'_> {
             Self::TaskDocuments(_) => "/tasks/{uid}/documents",
             Self::Batches => "/batches",
             Self::Batch(_) => "/batches/{uid}",
+            Self::Keys | Self::CreateKey => "/keys",
+            Self::Key(_) | Self::UpdateKey(_) | Self::DeleteKey(_) => "/keys/{uid_or_key}",
             Self::Topology => "/_miroir/topology",
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
@@ -296,5 +307,9 @@ mod tests {
         check("GET", "/batches/3", Ok(Route::Batch("3")));
         check("POST", "/batches", Err(NoRoute::UnknownMethod));
         check("GET", "/_miroir/ready", Ok(Route::Ready));
+        check("POST", "/keys", Ok(Route::CreateKey));
+        check("PUT", "/keys", Err(NoRoute::UnknownMethod));
+        check("DELETE", "/keys/k", Ok(Route::DeleteKey("k")));
+        check("POST", "/keys/k", Err(NoRoute::UnknownMethod));
     }
 }

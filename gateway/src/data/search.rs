@@ -21,6 +21,7 @@ use crate::{
         query::Query,
         search::{self, LegNeeds, NotUnderstood, SearchKind, SearchRequest},
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
@@ -36,6 +37,7 @@ const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 pub(super) async fn search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
@@ -47,9 +49,10 @@ pub(super) async fn search<R: Runtime>(
             Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
         },
     };
-    let Ok(asked) = SearchRequest::parse(&body) else {
+    let Ok(mut asked) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
+    asked.restrict(permission.rules_for(uid)?);
     answer(core, &snapshot, index, &asked).await.map(Merged::into_response)
 }
 
@@ -180,15 +183,17 @@ async fn distinct_total<R: Runtime>(
 pub(super) async fn facet_search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let started = R::now();
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = ingress::json_body(core, request)?;
-    let Ok(asked) = search::FacetSearchRequest::parse(&body) else {
+    let Ok(mut asked) = search::FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
+    asked.restrict(permission.rules_for(uid)?);
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
     let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
@@ -232,10 +237,19 @@ pub(super) async fn refusal_at<R: Runtime>(
     request: &Request,
     target: &str,
 ) -> Option<ApiError> {
-    let body = match ingress::decoded_body(core, request) {
-        Ok(body) => body,
-        Err(error) => return Some(error),
-    };
+    match ingress::decoded_body(core, request) {
+        Ok(body) => refusal_to(core, request, target, body).await,
+        Err(error) => Some(error),
+    }
+}
+
+/// The same for a request whose body nodes get in another form.
+pub(super) async fn refusal_to<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    target: &str,
+    body: Bytes,
+) -> Option<ApiError> {
     for node in plan::every_node(&core.shared.snapshot().topology) {
         let content_type = (request.method != http::Method::GET).then_some("application/json");
         let request = NodeRequest {

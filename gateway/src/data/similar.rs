@@ -20,10 +20,12 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Code},
+        filter::combine_filters,
         query::Query,
-        search::{LegNeeds, SearchRequest, combine_filters},
+        search::{LegNeeds, SearchRequest},
         similar::{SimilarRequest, body_of_query, vectors_of},
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     observe::log,
@@ -35,6 +37,7 @@ use crate::{
 pub(super) async fn similar<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let started = R::now();
@@ -44,9 +47,10 @@ pub(super) async fn similar<R: Runtime>(
         true => Ok(ingress::json_body(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
     };
-    let Ok(asked) = body.and_then(|body| SimilarRequest::parse(&body)) else {
+    let Ok(mut asked) = body.and_then(|body| SimilarRequest::parse(&body)) else {
         return Err(refusal_of_a_node(core, request, index, "/similar").await);
     };
+    asked.narrow(permission.rules_for(uid)?);
     let search = Similar { core, snapshot: &snapshot, index, asked: &asked, started };
     let document = search.document(request).await?;
     let candidates = search.candidates(&document).await?;

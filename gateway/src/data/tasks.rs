@@ -5,7 +5,7 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::{NewTask, TaskChange, TaskKind, TaskRecord, TaskStatus};
+use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{Core, cancel, settle};
@@ -17,43 +17,78 @@ use crate::{
         task,
         task_filters::{only_started, parse_list, parse_selection},
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
 };
 
 /// `GET /tasks/{uid}`.
-pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
-    let record = settle::refresh(core, find(core, uid).await?).await;
+pub(super) async fn get<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let record = settle::refresh(core, find(core, permission, uid).await?).await;
     Ok(Response::json(StatusCode::OK, task::view(&record).to_string()))
 }
 
 /// `GET /tasks`.
-pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn list<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let query = parse_list(&Query::parse(request.uri.query()))?;
     let limit = query.limit;
-    settle::refresh_unfinished(core).await?;
-    let page = core.shared.store.tasks(query).await?;
+    let page = visible_page(core, permission, query).await?;
     Ok(Response::json(StatusCode::OK, task::page(&page, limit).to_string()))
 }
 
+/// A page without the tasks a client may not see. As on one node, these leave holes in it and are still
+/// counted in the total.
+async fn visible_page<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    query: TaskQuery,
+) -> Result<TaskPage, ApiError> {
+    let limit = query.limit;
+    settle::refresh_unfinished(core).await?;
+    if permission.allows_all_indexes() {
+        return Ok(core.shared.store.tasks(query).await?);
+    }
+    let mut page = core.shared.store.tasks(TaskQuery { limit: limit.saturating_add(1), ..query }).await?;
+    page.tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
+    let full = u32::try_from(page.tasks.len()).is_ok_and(|count| count > limit);
+    page.next = if full { page.tasks.pop().map(|record| record.uid) } else { None };
+    page.from = page.tasks.first().map(|record| record.uid);
+    Ok(page)
+}
+
 /// `GET /batches`.
-pub(super) async fn batches<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(super) async fn batches<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     let mut query = parse_list(&Query::parse(request.uri.query()))?;
     let limit = query.limit;
     only_started(&mut query);
-    settle::refresh_unfinished(core).await?;
-    let page = core.shared.store.tasks(query).await?;
+    let page = visible_page(core, permission, query).await?;
     Ok(Response::json(StatusCode::OK, batch::page(&page, limit).to_string()))
 }
 
 /// `GET /batches/{uid}`.
-pub(super) async fn batch<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn batch<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    uid: &str,
+) -> Result<Response, ApiError> {
     let Ok(number) = uid.parse::<u32>() else {
         let message = format!("Batch uid `{uid}` is invalid. It should only contain numeric characters.");
         return Err(ApiError::new(Code::InvalidBatchUids, message));
     };
-    if let Some(record) = accepted_task(core, number).await? {
+    if let Some(record) = visible_task(core, permission, number).await? {
         let record = settle::refresh(core, record).await;
         if record.started_at.is_some() {
             return Ok(Response::json(StatusCode::OK, batch::view(&record).to_string()));
@@ -82,15 +117,23 @@ fn disabled(action: &str, feature: &str, discussion: u32) -> ApiError {
 }
 
 /// `POST /tasks/cancel`.
-pub(super) async fn cancel<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
-    let (intent, matched) = select(core, request, TaskKind::TaskCancelation, "cancel").await?;
+pub(super) async fn cancel<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let (intent, matched) = select(core, request, permission, TaskKind::TaskCancelation, "cancel").await?;
     let record = cancel::cancel(core, intent, &matched).await?;
     Ok(Response::json(StatusCode::OK, task::summary(&record).to_string()))
 }
 
 /// `DELETE /tasks`. It is over when the client is answered: killed before that, it was never asked.
-pub(super) async fn delete<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
-    let (intent, matched) = select(core, request, TaskKind::TaskDeletion, "delete").await?;
+pub(super) async fn delete<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let (intent, matched) = select(core, request, permission, TaskKind::TaskDeletion, "delete").await?;
     let started = OffsetDateTime::now_utc();
     let mut deleted = 0;
     for chunk in matched.chunks(limits::TASKS_CHANGED_AT_ONCE) {
@@ -112,13 +155,22 @@ pub(super) async fn delete<R: Runtime>(core: &Core<R>, request: &Request) -> Res
 async fn select<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     kind: TaskKind,
     verb: &str,
 ) -> Result<(TaskRecord, Vec<u32>), ApiError> {
     let text = request.uri.query().unwrap_or_default();
     let query = parse_selection(&Query::parse(Some(text)), verb)?;
     settle::refresh_unfinished(core).await?;
-    let matched = core.shared.store.task_uids(query).await?;
+    let matched = match permission.allows_all_indexes() {
+        true => core.shared.store.task_uids(query).await?,
+        false => {
+            let all = TaskQuery { limit: u32::MAX, reverse: true, ..query };
+            let mut tasks = core.shared.store.tasks(all).await?.tasks;
+            tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
+            tasks.iter().map(|record| record.uid).collect()
+        }
+    };
     let count = task::counted(kind).unwrap_or_default();
     let details = json!({"matchedTasks": matched.len(), count: null, "originalFilter": format!("?{text}")});
     let new = NewTask {
@@ -145,15 +197,25 @@ pub(super) fn accepted(record: &TaskRecord) -> Response {
     Response::json(StatusCode::ACCEPTED, task::summary(record).to_string())
 }
 
-async fn find<R: Runtime>(core: &Core<R>, uid: &str) -> Result<TaskRecord, ApiError> {
+async fn find<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    uid: &str,
+) -> Result<TaskRecord, ApiError> {
     let Ok(number) = uid.parse::<u32>() else {
         let message = format!("Task uid `{uid}` is invalid. It should only contain numeric characters.");
         return Err(ApiError::new(Code::InvalidTaskUids, message));
     };
-    let found = accepted_task(core, number).await?;
+    let found = visible_task(core, permission, number).await?;
     found.ok_or_else(|| ApiError::new(Code::TaskNotFound, format!("Task `{number}` not found.")))
 }
 
-async fn accepted_task<R: Runtime>(core: &Core<R>, uid: u32) -> Result<Option<TaskRecord>, ApiError> {
-    Ok(core.shared.store.task(uid).await?.filter(|record| record.accepted))
+async fn visible_task<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    uid: u32,
+) -> Result<Option<TaskRecord>, ApiError> {
+    let visible =
+        |record: &TaskRecord| record.accepted && permission.allows_task(record.index_uid.as_deref());
+    Ok(core.shared.store.task(uid).await?.filter(visible))
 }
