@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 use ahash::AHashMap;
 
 use crate::error::Fault;
+use crate::hit;
 use crate::json::{Members, number, shorten, string};
 
 /// One value of a hit; greater is better once direction is accounted for.
@@ -57,25 +58,34 @@ impl Rank {
 /// Ranks a rule distinguishes at most, where its details do not tell.
 const RANKS_MAX: u32 = 1000;
 
-/// How many ranks the rules of one query have, by rule, where details do not tell.
+/// What the hits of one query tell of each other's scores.
 #[derive(Debug, Default)]
-pub(crate) struct Scale<'a>(AHashMap<&'a str, u128>);
+pub(crate) struct Scale<'a> {
+    /// How many ranks rules have whose details do not tell.
+    ranks: AHashMap<&'a str, u128>,
+    /// The most typos that shards allow, by the raw number of matching words: one node allows the most of all.
+    typos: AHashMap<&'a str, f64>,
+}
 
 impl<'a> Scale<'a> {
     /// Takes the scores of one hit's details into account.
     pub(crate) fn learn(&mut self, details: &'a str) {
+        if let Some((words, typos)) = typos_of(details) {
+            let most = self.typos.entry(words).or_insert(typos);
+            *most = most.max(typos);
+        }
         for rule in Members::of(details).into_iter().flatten() {
             if !matches!(rule.key, "proximity" | "attribute" | "attributeRank" | "wordPosition") {
                 continue;
             }
-            let Some(score) = crate::hit::field(rule.value, "score").and_then(number) else { continue };
-            let known = self.0.entry(rule.key).or_insert(1);
+            let Some(score) = hit::field(rule.value, "score").and_then(number) else { continue };
+            let known = self.ranks.entry(rule.key).or_insert(1);
             *known = common_multiple(*known, denominator(score));
         }
     }
 
     fn rank(&self, rule: &str, score: f64, max: Option<f64>) -> Rank {
-        let learned = || self.0.get(rule).copied().unwrap_or(1);
+        let learned = || self.ranks.get(rule).copied().unwrap_or(1);
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -93,7 +103,50 @@ impl<'a> Scale<'a> {
     }
 }
 
-/// The values of a hit with these details; `score` is its `_rankingScore`.
+impl Scale<'_> {
+    /// The `_rankingScore` of a hit as one node gives it: ranked among the most typos that any shard allows.
+    pub(crate) fn score(&self, details: &str, score: f64) -> f64 {
+        let Some((words, typos)) = typos_of(details) else { return score };
+        let most = self.typos.get(words).copied().unwrap_or(typos);
+        let rules = || Members::of(details).into_iter().flatten();
+        let number_of = |rule: &str, field: &str| {
+            let rule = rules().find(|known| known.key == rule)?;
+            hit::field(rule.value, field).and_then(number)
+        };
+        let leads = number_of("typo", "order") <= Some(if words.is_empty() { 0.0 } else { 1.0 });
+        let (Some(count), true, true) = (number_of("typo", "typoCount"), most > typos, leads) else {
+            return score;
+        };
+        // The rank of the words, then that of the typos, then the rest: each a share of one rank of those before.
+        let matching = number_of("words", "matchingWords").unwrap_or(1.0);
+        let all_words = number_of("words", "maxMatchingWords").unwrap_or(1.0);
+        let of_typos = 1.0 - (matching - score * all_words);
+        let rest = 1.0 - (typos + 1.0 - count - of_typos * (typos + 1.0));
+        let of_most = (most - count + rest) / (most + 1.0);
+        shortest((matching - 1.0 + of_most) / all_words)
+    }
+}
+
+/// The raw number of matching words, empty without such a rule, and the most typos that the hit's shard allows.
+fn typos_of(details: &str) -> Option<(&str, f64)> {
+    let rules = || Members::of(details).into_iter().flatten();
+    let typo = rules().find(|rule| rule.key == "typo")?;
+    let words = rules().find(|rule| rule.key == "words");
+    let words = words.and_then(|words| hit::field(words.value, "matchingWords")).unwrap_or_default();
+    Some((words, hit::field(typo.value, "maxTypoCount").and_then(number)?))
+}
+
+/// The quotient of small counts that is nearest to a number made of several: nodes divide only once.
+fn shortest(score: f64) -> f64 {
+    const COUNTS_MAX: u32 = 20_000;
+    let quotient = (1..=COUNTS_MAX).map(f64::from).find_map(|count| {
+        let share = (score * count).round() / count;
+        ((share - score).abs() < 1e-14).then_some(share)
+    });
+    quotient.unwrap_or(score)
+}
+
+/// The values of a hit with these details; `score` is its score on this scale.
 pub(crate) fn values<'a>(
     details: &'a str,
     score: f64,
@@ -104,7 +157,7 @@ pub(crate) fn values<'a>(
     let mut rules = Vec::with_capacity(8);
     for rule in members {
         let order = required(rule.key, rule.value, "order")?;
-        rules.push((order, read(rule.key, rule.value, weight, scale)?));
+        rules.push((order, read(details, rule.key, rule.value, weight, scale)?));
     }
     rules.sort_by(|left, right| left.0.total_cmp(&right.0));
     let mut values = Vec::with_capacity(rules.len());
@@ -160,7 +213,48 @@ pub(crate) fn compare(left: (&[Value<'_>], f64), right: (&[Value<'_>], f64)) -> 
     }
 }
 
+/// `Greater` means that the left hit comes first: how a hybrid search compares hits of its halves
+/// (milli/src/search/hybrid.rs).
+pub(crate) fn compare_halves(left: &[Value<'_>], right: &[Value<'_>]) -> Ordering {
+    let (mut lefts, mut rights) = (left.iter(), right.iter());
+    loop {
+        let ordering = match (lefts.next(), rights.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (
+                Some(Value::Geo { ascending, distance }),
+                Some(Value::Geo { ascending: same, distance: other }),
+            ) if ascending == same => match (distance, other) {
+                (Some(one), Some(other)) if *ascending => other.total_cmp(one),
+                (Some(one), Some(other)) => one.total_cmp(other),
+                (one, other) => one.is_some().cmp(&other.is_some()),
+            },
+            (Some(one), Some(other)) => match (one.compare(other), one.score(), other.score()) {
+                (Some(ordering), ..) => ordering,
+                (None, Some(score), _) => {
+                    return if score == 0.0 { Ordering::Less } else { Ordering::Greater };
+                }
+                (None, _, Some(score)) => {
+                    return if score == 0.0 { Ordering::Greater } else { Ordering::Less };
+                }
+                (None, None, None) => Ordering::Equal,
+            },
+        };
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+}
+
 impl Value<'_> {
+    fn score(&self) -> Option<f64> {
+        match self {
+            Self::Score(score) | Self::Vector(score) => Some(*score),
+            Self::Sort { .. } | Self::Geo { .. } => None,
+        }
+    }
+
     /// `None` for kinds or directions that do not compare.
     fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
@@ -211,22 +305,34 @@ enum Rule<'a> {
     Value(Value<'a>),
 }
 
-fn read<'a>(name: &'a str, raw: &'a str, weight: f64, scale: &Scale<'_>) -> Result<Rule<'a>, Fault> {
+/// `details`: all rules of the hit, the one named `name` with the value `raw` among them.
+fn read<'a>(
+    details: &str,
+    name: &'a str,
+    raw: &'a str,
+    weight: f64,
+    scale: &Scale<'_>,
+) -> Result<Rule<'a>, Fault> {
     let score = || required(name, raw, "score");
     let count = |field: &str| required(name, raw, field);
     let rank = |score: f64, max: Option<f64>| Rule::Rank(scale.rank(name, score, max));
     Ok(match name {
         "words" => rank(score()?, Some(count("maxMatchingWords")?)),
-        "typo" => rank(score()?, Some(count("maxTypoCount")? + 1.0)),
+        "typo" => {
+            let (own, count) = (count("maxTypoCount")?, count("typoCount")?);
+            let most = typos_of(details).and_then(|(words, _)| scale.typos.get(words).copied());
+            let ranks = most.unwrap_or(own).max(own) + 1.0;
+            rank((ranks - count) / ranks, Some(ranks))
+        }
         "proximity" | "attribute" | "attributeRank" | "wordPosition" => rank(score()?, None),
         // The rank of the match type among three, then that of the matching words.
         "exactness" => {
-            let words = crate::hit::field(raw, "maxMatchingWords").and_then(number);
+            let words = hit::field(raw, "maxMatchingWords").and_then(number);
             rank(score()?, Some(3.0 * (words.unwrap_or(0.0) + 1.0)))
         }
         "skipped" => Rule::Rank(Rank { rank: 0, max: 1 }),
         "vectorSort" => {
-            let similarity = crate::hit::field(raw, "similarity").and_then(number);
+            let similarity = hit::field(raw, "similarity").and_then(number);
             Rule::Value(Value::Vector(similarity.unwrap_or(0.0) * weight))
         }
         _ => Rule::Value(sort(name, raw)?),
@@ -239,10 +345,10 @@ fn sort<'a>(name: &'a str, raw: &'a str) -> Result<Value<'a>, Fault> {
         return Err(Fault::new(format!("hits cannot be compared by the ranking rule `{}`", shorten(name))));
     }
     if name.starts_with("_geoPoint(") {
-        let distance = crate::hit::field(raw, "distance").and_then(number);
+        let distance = hit::field(raw, "distance").and_then(number);
         return Ok(Value::Geo { ascending, distance });
     }
-    let value = crate::hit::field(raw, "value");
+    let value = hit::field(raw, "value");
     let value = value.ok_or_else(|| Fault::new(format!("ranking rule `{}` has no value", shorten(name))))?;
     let value = match (string(value), number(value)) {
         (Some(text), _) => SortValue::Text(text),
@@ -254,7 +360,7 @@ fn sort<'a>(name: &'a str, raw: &'a str) -> Result<Value<'a>, Fault> {
 }
 
 fn required(rule: &str, raw: &str, field: &str) -> Result<f64, Fault> {
-    let value = crate::hit::field(raw, field).and_then(number);
+    let value = hit::field(raw, field).and_then(number);
     value.ok_or_else(|| Fault::new(format!("ranking rule `{}` has no number `{field}`", shorten(rule))))
 }
 
@@ -328,6 +434,26 @@ mod tests {
         check(&[score(0.5)], &[text("a"), null.clone()], Ordering::Less);
         check(&[score(0.0)], &[text("a")], Ordering::Greater);
         check(&[number(true, 1.0)], &[number(false, 1.0)], Ordering::Greater);
+    }
+
+    #[test]
+    fn scores_are_those_among_the_most_typos_of_any_shard() {
+        let hit = |typos: u32, most: u32, proximity: &str| {
+            format!(
+                r#"{{"words":{{"order":0,"matchingWords":2,"maxMatchingWords":3,"score":0.6}},"typo":{{"order":1,"typoCount":{typos},"maxTypoCount":{most},"score":0.5}},"proximity":{{"order":2,"score":{proximity}}}}}"#
+            )
+        };
+        let (own, others) = (hit(1, 1, "0.75"), hit(0, 2, "0.5"));
+        let mut scale = Scale::default();
+        scale.learn(&own);
+        scale.learn(&others);
+        // Rank 1 of 2 and rank 3 of 4 behind it: (0 * 4 + 3) / 8; among three it is rank 2: (1 * 4 + 3) / 12.
+        let score = |of_typos: f64| (1.0 + of_typos) / 3.0;
+        assert_eq!(scale.score(&own, score(3.0 / 8.0)), 19.0 / 36.0);
+        assert_eq!(scale.score(&others, score(0.9)), score(0.9));
+        let alone = Scale::default();
+        assert_eq!(alone.score(&own, 0.4), 0.4);
+        assert_eq!(alone.score("{}", 0.4), 0.4);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct ClusterOptions {
     pub listen: SocketAddr,
     /// Whether the nodes have fault switches (embedded nodes only).
     pub control: bool,
+    /// Whether embedded nodes skip waiting for the disk: for what no crash is tried on.
+    pub no_sync: bool,
     /// Further arguments of the gateway.
     pub gateway_arguments: Vec<String>,
     /// The key of the nodes, which clients never learn.
@@ -71,6 +73,7 @@ impl ClusterOptions {
             shards: 64,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             control: false,
+            no_sync: false,
             gateway_arguments: Vec::new(),
             node_master_key: None,
         }
@@ -131,7 +134,7 @@ impl Cluster {
         let options = SpawnOptions {
             master_key: self.options.node_master_key.clone(),
             control: self.options.control,
-            no_sync: false,
+            no_sync: self.options.no_sync,
             leading_arguments: leading_arguments(&self.options),
             port: self.ports[number],
         };

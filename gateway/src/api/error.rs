@@ -125,6 +125,7 @@ codes! {
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
     MissingMasterKey = "missing_master_key", Auth, 401;
     MissingPayload = "missing_payload", InvalidRequest, 400;
+    NotFoundSimilarId = "not_found_similar_id", InvalidRequest, 400;
     MissingSwapIndexes = "missing_swap_indexes", InvalidRequest, 400;
     MissingTaskFilters = "missing_task_filters", InvalidRequest, 400;
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;

@@ -105,9 +105,11 @@ impl MultiQuery {
     /// Adds a filter that all hits must pass.
     pub fn narrow(&mut self, rules: Option<String>) {
         let Some(rules) = rules else { return };
-        let narrowed = narrow(self.member("filter"), rules);
+        // Of several members with one name the last counts, as everywhere.
+        let own = self.members.iter().rfind(|(name, _)| name == "filter").map(|(_, value)| value.as_str());
+        let filter = narrow(own, rules);
         self.members.retain(|(name, _)| name != "filter");
-        self.members.push(("filter".to_owned(), narrowed));
+        self.members.push(("filter".to_owned(), filter));
     }
 
     /// The raw value of a member.

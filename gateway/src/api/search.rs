@@ -37,6 +37,8 @@ pub struct SearchRequest<'a> {
     pub hybrid: Option<Hybrid<'a>>,
     /// Whether only hits that came by their vector count.
     pub only_vectors: bool,
+    /// Whether details are for the gateway to read, so that they hide nothing.
+    pub raw_details: bool,
     show_matches_position: bool,
     /// The field that tells documents apart, where hits of different lists are merged.
     identity: Option<String>,
@@ -98,6 +100,7 @@ impl<'a> SearchRequest<'a> {
             distinct: None,
             hybrid: None,
             only_vectors: false,
+            raw_details: false,
             show_matches_position: false,
             identity: None,
             has_words: false,
@@ -302,6 +305,7 @@ impl<'a> SearchRequest<'a> {
         };
         list.show_ranking_score = true;
         list.show_ranking_score_details = true;
+        list.raw_details = true;
         list.set("\"showRankingScore\"", "true".to_owned());
         list
     }
@@ -387,11 +391,12 @@ impl<'a> SearchRequest<'a> {
         }
         let owned = |list: Vec<String>| list.into_iter().map(Cow::Owned).collect::<Vec<_>>();
         let member = |path: &String| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
-        ExtraFields {
-            members: missing.iter().map(member).collect(),
-            retrieved: owned(retrieved),
-            formatted: owned(formatted),
+        let mut members = missing.iter().map(member).collect::<Vec<_>>();
+        if missing.iter().any(|path| path == "_geo") {
+            // One node tells the distance of documents whose place the client gets.
+            members.push(Cow::Borrowed("_geoDistance"));
         }
+        ExtraFields { members, retrieved: owned(retrieved), formatted: owned(formatted) }
     }
 
     /// The fields that merging looks at and `retrieved` does not hold.

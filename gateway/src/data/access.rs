@@ -51,18 +51,21 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::Search { index } | Route::FacetSearch(index) | Route::Similar(index) => {
             Right(Action::Search, Some(index))
         }
-        // The index of each query is checked where it is read.
+        // Each query's index is judged where the queries are read.
         Route::MultiSearch => Right(Action::Search, None),
         Route::Fields(index) => Right(Action::FieldsPost, Some(index)),
         Route::Settings(index) | Route::Setting { index, .. } => Right(Action::SettingsGet, Some(index)),
         Route::ChangeSettings(index) | Route::ChangeSetting { index, .. } => {
             Right(Action::SettingsUpdate, Some(index))
         }
-        Route::Tasks | Route::Task(_) | Route::TaskDocuments(_) => Right(Action::TasksGet, None),
-        Route::Batches | Route::Batch(_) => Right(Action::TasksGet, None),
+        Route::Tasks | Route::Task(_) | Route::TaskDocuments(_) | Route::Batches | Route::Batch(_) => {
+            Right(Action::TasksGet, None)
+        }
         Route::DeleteTasks => Right(Action::TasksDelete, None),
         Route::CancelTasks => Right(Action::TasksCancel, None),
         Route::CompactTasks => Right(Action::TasksCompact, None),
+        Route::SwapIndexes => Right(Action::IndexesSwap, None),
+        Route::CompactIndex(index) => Right(Action::IndexesCompact, Some(index)),
         Route::Keys | Route::Key(_) => Right(Action::KeysGet, None),
         Route::CreateKey => Right(Action::KeysCreate, None),
         Route::UpdateKey(_) => Right(Action::KeysUpdate, None),
@@ -159,6 +162,9 @@ mod tests {
         check("POST", "/indexes/m/search", on(Action::Search));
         check("GET", "/indexes/m/search", on(Action::Search));
         check("POST", "/indexes/m/facet-search", on(Action::Search));
+        check("GET", "/indexes/m/similar", on(Action::Search));
+        check("POST", "/indexes/m/fields", on(Action::FieldsPost));
+        check("POST", "/multi-search", off(Action::Search));
         check("GET", "/indexes/m/settings", on(Action::SettingsGet));
         check("DELETE", "/indexes/m/settings", on(Action::SettingsUpdate));
         check("GET", "/indexes/m/settings/synonyms", on(Action::SettingsGet));

@@ -150,7 +150,7 @@ pub(super) async fn swap<R: Runtime>(
     permission: &Permission,
 ) -> Result<Response, ApiError> {
     let steps = swap::parse(&body::json(&ingress::json_body(core, request)?)?)?;
-    if steps.iter().any(|step| !permission.allows_index(&step.from) || !permission.allows_index(&step.to)) {
+    if !steps.iter().flat_map(|step| [&step.from, &step.to]).all(|uid| permission.allows_index(uid)) {
         return Err(auth::invalid_key());
     }
     let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});

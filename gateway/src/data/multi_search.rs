@@ -41,14 +41,14 @@ pub(super) async fn multi_search<R: Runtime>(
         let refusal = refusal_to(core, request, "/multi-search", renamed).await;
         return Err(refusal.unwrap_or_else(not_understood));
     };
+    for (position, query) in asked.queries.iter_mut().enumerate() {
+        let rules = permission.rules_for(&query.index_uid);
+        query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
+    }
     if asked.queries.len() > limits::MULTI_SEARCH_QUERIES_MAX {
         let most = limits::MULTI_SEARCH_QUERIES_MAX;
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");
         return Err(ApiError::new(Code::BadRequest, reason));
-    }
-    for (position, query) in asked.queries.iter_mut().enumerate() {
-        let rules = permission.rules_for(&query.index_uid);
-        query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
     }
     let answered = match &asked.federation {
         None => apart(core, &snapshot, &asked.queries).await,

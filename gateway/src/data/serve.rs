@@ -88,10 +88,10 @@ async fn answer<R: Runtime>(
             settings::change_one(core, request, &permission, index, name).await
         }
         Route::Tasks => tasks::list(core, request, &permission).await,
-        Route::Task(uid) => tasks::get(core, &permission, uid).await,
         Route::DeleteTasks => tasks::delete(core, request, &permission).await,
         Route::CancelTasks => tasks::cancel(core, request, &permission).await,
         Route::CompactTasks => Err(tasks::compact()),
+        Route::Task(uid) => tasks::get(core, &permission, uid).await,
         Route::TaskDocuments(_) => Err(tasks::documents()),
         Route::Batches => tasks::batches(core, request, &permission).await,
         Route::Batch(uid) => tasks::batch(core, &permission, uid).await,

@@ -41,22 +41,22 @@ pub(super) async fn list<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let query = parse_list(&Query::parse(request.uri.query()))?;
     let limit = query.limit;
-    let page = visible_page(core, permission, query).await?;
+    settle::refresh_unfinished(core).await?;
+    let page = page(core, permission, query).await?;
     Ok(Response::json(StatusCode::OK, task::page(&page, limit).to_string()))
 }
 
-/// A page without the tasks a client may not see. As on one node, these leave holes in it and are still
-/// counted in the total.
-async fn visible_page<R: Runtime>(
+/// One page of the tasks that may be seen.
+async fn page<R: Runtime>(
     core: &Core<R>,
     permission: &Permission,
     query: TaskQuery,
 ) -> Result<TaskPage, ApiError> {
-    let limit = query.limit;
-    settle::refresh_unfinished(core).await?;
     if permission.allows_all_indexes() {
         return Ok(core.shared.store.tasks(query).await?);
     }
+    // As on one node, what may not be seen leaves holes in a page and is still counted in the total.
+    let limit = query.limit;
     let mut page = core.shared.store.tasks(TaskQuery { limit: limit.saturating_add(1), ..query }).await?;
     page.tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
     let full = u32::try_from(page.tasks.len()).is_ok_and(|count| count > limit);
@@ -74,7 +74,8 @@ pub(super) async fn batches<R: Runtime>(
     let mut query = parse_list(&Query::parse(request.uri.query()))?;
     let limit = query.limit;
     only_started(&mut query);
-    let page = visible_page(core, permission, query).await?;
+    settle::refresh_unfinished(core).await?;
+    let page = page(core, permission, query).await?;
     Ok(Response::json(StatusCode::OK, batch::page(&page, limit).to_string()))
 }
 
@@ -162,15 +163,14 @@ async fn select<R: Runtime>(
     let text = request.uri.query().unwrap_or_default();
     let query = parse_selection(&Query::parse(Some(text)), verb)?;
     settle::refresh_unfinished(core).await?;
-    let matched = match permission.allows_all_indexes() {
-        true => core.shared.store.task_uids(query).await?,
-        false => {
-            let all = TaskQuery { limit: u32::MAX, reverse: true, ..query };
-            let mut tasks = core.shared.store.tasks(all).await?.tasks;
-            tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
-            tasks.iter().map(|record| record.uid).collect()
+    let mut matched = core.shared.store.task_uids(query).await?;
+    if !permission.allows_all_indexes() {
+        let mut visible = Vec::new();
+        for uid in matched {
+            visible.extend(visible_task(core, permission, uid).await?.map(|record| record.uid));
         }
-    };
+        matched = visible;
+    }
     let count = task::counted(kind).unwrap_or_default();
     let details = json!({"matchedTasks": matched.len(), count: null, "originalFilter": format!("?{text}")});
     let new = NewTask {
@@ -210,6 +210,7 @@ async fn find<R: Runtime>(
     found.ok_or_else(|| ApiError::new(Code::TaskNotFound, format!("Task `{number}` not found.")))
 }
 
+/// A task that is more than an intent, and the client's business.
 async fn visible_task<R: Runtime>(
     core: &Core<R>,
     permission: &Permission,

@@ -10,6 +10,7 @@ mod index_life;
 mod keys;
 mod multi_search;
 mod panics;
+mod queries;
 mod replicas;
 mod reserved;
 mod sdk;

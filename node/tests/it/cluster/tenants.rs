@@ -110,6 +110,9 @@ fn tenants_see_only_what_their_rules_let_through() {
         let visible = documents.iter().filter(allowed).collect::<Vec<_>>();
         check_search(&tenant, &master, &visible, (&rule, own.as_ref()), &mut random, &context);
         check_facet_search(&tenant, &visible, own.as_ref(), &mut random, &context);
+        check_multi_search(&tenant, &visible, own.as_ref(), &mut random, &context);
+        let seen = documents.iter().filter(|document| rule.holds(document)).collect::<Vec<_>>();
+        check_similar(&tenant, &seen, &mut random, &context);
         check_other_routes(&tenant, &context);
     }
 }
@@ -122,10 +125,18 @@ fn load(master: &Client, random: &mut fastrand::Rng) -> Vec<Value> {
         json!({"id": id, "tenant": format!("t{}", random.u8(0..4)), "team": team, "price": random.u8(0..50), "words": words})
     };
     let documents = (0..DOCUMENTS).map(document).collect::<Vec<_>>();
-    let settings =
-        json!({"filterableAttributes": ["tenant", "team", "price"], "sortableAttributes": ["price"]});
+    let settings = json!({
+        "filterableAttributes": ["tenant", "team", "price"],
+        "sortableAttributes": ["price"],
+        "embedders": {"given": {"source": "userProvided", "dimensions": 2}},
+    });
     master.done("PATCH", "/indexes/things/settings", &settings);
-    master.done("POST", "/indexes/things/documents", &json!(documents));
+    // Vectors are no part of a hit: only what is sent has them.
+    let mut sent = documents.clone();
+    for document in &mut sent {
+        document["_vectors"] = json!({"given": [random.f32(), random.f32()]});
+    }
+    master.done("POST", "/indexes/things/documents", &json!(sent));
     documents
 }
 
@@ -230,6 +241,60 @@ fn check_facet_search(
     let hits = found["facetHits"].as_array().unwrap();
     let counts = hits.iter().map(|hit| (hit["value"].as_str().unwrap().to_owned(), hit["count"].clone()));
     assert_eq!(Value::Object(counts.collect()), distribution(visible)[facet], "{context} {query}");
+}
+
+/// Queries apart and as one list: hits, totals and facets of both.
+fn check_multi_search(
+    tenant: &Client,
+    visible: &[&Value],
+    own: Option<&Filter>,
+    random: &mut fastrand::Rng,
+    context: &str,
+) {
+    let mut query = json!({"indexUid": "things", "q": ""});
+    if let Some(own) = own {
+        query["filter"] = own.value(random);
+    }
+    let context = format!("{context} {query}");
+    let mut apart = query.clone();
+    apart["limit"] = json!(1000);
+    apart["facets"] = json!(["tenant", "team", "price"]);
+    let found =
+        tenant.post("/multi-search", &json!({"queries": [apart, {"indexUid": "things", "q": "amber"}]}));
+    same_documents(&found["results"][0]["hits"], visible, &context);
+    assert_eq!(found["results"][0]["facetDistribution"], distribution(visible), "{context}");
+    let federation = json!({"limit": 1000, "facetsByIndex": {"things": ["tenant", "team", "price"]}});
+    let mut found = tenant.post("/multi-search", &json!({"queries": [query], "federation": federation}));
+    for hit in found["hits"].as_array_mut().unwrap() {
+        hit.as_object_mut().unwrap().remove("_federation");
+    }
+    same_documents(&found["hits"], visible, &context);
+    assert_eq!(found["facetsByIndex"]["things"]["distribution"], distribution(visible), "{context}");
+}
+
+/// Neighbours of a document, and none of one that the rules leave out.
+fn check_similar(tenant: &Client, seen: &[&Value], random: &mut fastrand::Rng, context: &str) {
+    let id = random.usize(0..DOCUMENTS);
+    let query = json!({"id": id, "embedder": "given", "limit": 1000});
+    let (status, found) = tenant.call("POST", "/indexes/things/similar", &query);
+    if !seen.iter().any(|document| document["id"] == id) {
+        assert_eq!(
+            (status, &found["code"]),
+            (400, &json!("not_found_similar_id")),
+            "{context} {id}: {found}"
+        );
+        return;
+    }
+    assert_eq!(status, 200, "{context} {id}: {found}");
+    let others = seen.iter().filter(|document| document["id"] != id).copied().collect::<Vec<_>>();
+    same_documents(&found["hits"], &others, context);
+}
+
+/// All of these documents, each once, in any order.
+fn same_documents(hits: &Value, expected: &[&Value], context: &str) {
+    let hits = hits.as_array().unwrap();
+    assert_eq!(hits.len(), expected.len(), "{context}");
+    assert!(expected.iter().all(|document| hits.contains(document)), "{context}");
 }
 
 /// No other route that shows documents or counts takes a tenant's token at all.
