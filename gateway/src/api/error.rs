@@ -275,12 +275,15 @@ impl ApiError {
 /// A message in which nodes' names of indexes are clients' names: `rename` says which, if any.
 #[must_use]
 pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
-    const MARK: &str = "ndex `";
+    // What stands in front of an index's name in Meilisearch's messages.
+    const MARKS: [&str; 2] = ["ndex `", "facetsByIndex."];
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut renamed = String::new();
     let mut rest = message;
-    while let Some(start) = rest.find(MARK).map(|place| place + MARK.len())
-        && let Some(length) = rest[start..].find('`')
+    while let Some(start) =
+        MARKS.iter().filter_map(|mark| rest.find(mark).map(|place| place + mark.len())).min()
     {
+        let length = rest.as_bytes()[start..].iter().take_while(|byte| named(**byte)).count();
         let name = &rest[start..start + length];
         renamed.push_str(&rest[..start]);
         renamed.push_str(rename(name).as_deref().unwrap_or(name));
@@ -375,7 +378,8 @@ mod tests {
             "Index `films`: Attribute `films-7` is wrong.",
         );
         check("no index `a` and no index `films-7`", "no index `a` and no index `films`");
-        check("Index `films-7", "Index `films-7");
+        check("Index `films-7", "Index `films");
+        check("pass `federation.facetsByIndex.films-7: []`", "pass `federation.facetsByIndex.films: []`");
     }
 
     #[test]
