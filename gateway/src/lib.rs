@@ -6,11 +6,13 @@
 
 pub mod admin;
 pub mod api;
+pub mod auth;
 pub mod config;
 pub mod control;
 pub mod data;
 pub mod h1;
 pub mod ingest;
+pub mod moves;
 pub mod observe;
 pub mod process;
 pub mod runtime;

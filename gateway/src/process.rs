@@ -5,7 +5,7 @@
 //! SIGINT drain what is in flight and leave the store closed.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     process::ExitCode,
     sync::{
@@ -25,15 +25,22 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, TaskRecord};
+use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus};
+use time::OffsetDateTime;
 
 use crate::{
+    api::task::ends_here,
+    auth::{ApiKey, KeyRing},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
-    data::{self, lanes},
+    data::{
+        self, lanes,
+        leftovers::{self, LEFTOVERS},
+    },
+    moves::{self, Move},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{Health, NodeAddress, Shared},
+    shared::{Health, KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
 };
 
@@ -71,16 +78,20 @@ fn run(config: Config) -> anyhow::Result<()> {
     };
     let (store, store_thread) = open_store(&config)?;
     let topology = Arc::new(load_topology(&config, &store)?);
+    // All of this before the first client can add to it.
+    finish_moves(&store, &wait(store.unfinished_tasks(usize::MAX))?)?;
+    let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
+    abandon_half_made(&store)?;
     let snapshot = load_snapshot(topology, &store)?;
-    // Read before the first client can add to them.
-    let mut interrupted = wait(store.unfinished_tasks())?;
-    interrupted.retain(|task| !task.accepted);
+    let keys = load_keys(&config, &store)?;
+    interrupted.retain(|task| !task.accepted || is_resumed(task));
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
         health: Health::new(nodes.len()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
+        keys: ArcSwap::from_pointee(keys),
         store,
         prometheus,
         draining: AtomicBool::new(false),
@@ -104,6 +115,38 @@ fn run(config: Config) -> anyhow::Result<()> {
         observe::log::info("draining", &[("signal", &signal.to_string())]);
     }
     drain(&shared, store_thread)
+}
+
+/// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
+/// a part in are resumed later (`data::moves::resume`).
+fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
+    let here = |task: &&TaskRecord| task.accepted && ends_here(task) && task.node_tasks.is_empty();
+    for task in unfinished.iter().filter(here) {
+        let steps = Move::of_task(task);
+        let indexes = wait(store.indexes())?;
+        let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
+        let now = OffsetDateTime::now_utc();
+        // What is processing has changed the registry already (`data::moves`).
+        if task.status == TaskStatus::Enqueued {
+            wait(store.commit(moves::commit(&steps, task.uid, moves::begun(task, now), now, find)))?;
+        }
+        wait(store.update_task(task.uid, moves::ended(task)))?;
+        observe::log::info("move_finished", &[("task", &task.uid.to_string())]);
+    }
+    Ok(())
+}
+
+/// Whether the control executor goes on with an accepted task.
+fn is_resumed(task: &TaskRecord) -> bool {
+    task.kind == TaskKind::IndexUpdate
+}
+
+/// What the last process was making, nobody is making any more.
+fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
+    for record in wait(store.records(LEFTOVERS, None, usize::MAX))? {
+        wait(store.put_record(LEFTOVERS, &record.key, leftovers::value(false), Some(record.revision)))?;
+    }
+    Ok(())
 }
 
 /// Starts the control executor and every data core.
@@ -168,11 +211,16 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
         ],
     );
     metrics::gauge!("miroir_runtime_info", "runtime" => runtime, "driver" => driver).set(1.0);
-    if shared.config.master_key.is_none() {
-        observe::log::warn(
+    match &shared.config.master_key {
+        None => observe::log::warn(
             "no_master_key",
             &[("consequence", "every client may do everything; set MIROIR_MASTER_KEY to require a key")],
-        );
+        ),
+        Some(key) if key.expose().len() < limits::MASTER_KEY_BYTES_LEAST => observe::log::warn(
+            "short_master_key",
+            &[("consequence", "it is easy to guess; `--env production` refuses it, as Meilisearch does")],
+        ),
+        Some(_) => {}
     }
 }
 
@@ -212,7 +260,15 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
 /// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
 fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
     // Whoever listens there without sharing, or as another gateway, makes this fail.
-    let probe = bind(option, address)?;
+    let deadline = Instant::now() + limits::PORT_RELEASE_TIMEOUT;
+    let probe = loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            bound => break bound.map_err(|error| cannot_listen(option, address, &error))?,
+        }
+    };
     let address = probe.local_addr()?;
     drop(probe);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -227,7 +283,7 @@ fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
-    if error.kind() == std::io::ErrorKind::AddrInUse {
+    if error.kind() == ErrorKind::AddrInUse {
         return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
     }
     anyhow!("{option} {address}: {error}; allowed: an address of this machine")
@@ -317,4 +373,29 @@ fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snaps
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+/// The stored keys; the default ones are made when there is a master key and no key at all.
+fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
+    let mut keys: Vec<(ApiKey, u64)> = Vec::new();
+    loop {
+        let after = keys.last().map(|(key, _)| key.uid.to_string());
+        let records = wait(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ))?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            let key =
+                serde_json::from_value(record.value).context("--store: a stored API key cannot be read")?;
+            keys.push((key, record.revision));
+        }
+    }
+    if keys.is_empty() && config.master_key.is_some() {
+        for key in ApiKey::defaults(OffsetDateTime::now_utc()) {
+            let value = serde_json::to_value(&key).context("an API key cannot be stored")?;
+            let revision = wait(store.put_record(KEYS, &key.uid.to_string(), value, None))?;
+            keys.push((key, revision));
+        }
+    }
+    Ok(KeyRing::new(config.master_key.clone(), keys))
 }

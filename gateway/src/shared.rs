@@ -14,14 +14,18 @@ use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use router::NodeIndex;
-use store::Store;
+use store::{Store, Table};
 
-use crate::{config::Config, snapshot::Snapshot};
+use crate::{auth::KeyRing, config::Config, snapshot::Snapshot};
+
+/// Where keys are stored, by uid.
+pub const KEYS: Table = Table::named("api_keys");
 
 /// One per process, behind an `Arc`.
 pub struct Shared {
     pub config: Config,
     pub snapshot: ArcSwap<Snapshot>,
+    pub keys: ArcSwap<KeyRing>,
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,

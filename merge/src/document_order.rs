@@ -1,5 +1,7 @@
-//! Sorted lists of documents: the order of milli/src/documents/sort.rs over the documents of many legs.
+//! Lists of documents: the order of milli/src/documents/sort.rs over the documents of many legs.
 //!
+//! - Lists that were asked without an order are merged by primary key, head by head: where documents came in the
+//!   order of their keys that is one node's order, and pages fit together in any case.
 //! - Numbers come before strings in both directions, what has neither comes last; strings compare normalized,
 //!   booleans are strings, arrays count by the value that comes first.
 //! - Distances compare exactly; a node calls points within a metre of each other equal.
@@ -8,13 +10,14 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use crate::documents::write_rest;
 use crate::error::{Fault, MergeError};
 use crate::hit;
 use crate::json::{Answer, Members, number, string};
 use crate::normalize::normalize;
 use crate::paths::values_at;
 use crate::strip;
-use crate::{ExtraFields, Merged, documents};
+use crate::{ExtraFields, Merged};
 
 /// One criterion of a sort.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +58,11 @@ impl SortField {
         Some(Self { ascending, by })
     }
 
+    /// Ascending by a field.
+    pub fn ascending(field: &str) -> Self {
+        Self { ascending: true, by: By::Field(field.to_owned()) }
+    }
+
     /// The attribute that documents must carry to be compared.
     pub fn attribute(&self) -> &str {
         match &self.by {
@@ -66,13 +74,15 @@ impl SortField {
 
 const GEO: &str = "_geo";
 
-/// Appends the joined answer of a documents route that was asked with `sort` to `out`.
+/// Appends the joined answer of `GET /indexes/{uid}/documents` or `POST …/documents/fetch` to `out`.
 ///
-/// `legs`: as for [`crate::documents`], each in the order of `sort`. `extra`: what to cut out again.
+/// `legs`: the raw answers in covering-set order, each asked offset 0 and limit `offset + limit`. The heads of the
+/// legs are taken by `sort`, of equals the lower leg's. `extra`: what to cut out again. Totals are summed; reserved
+/// fields are cut out.
 ///
 /// # Errors
 /// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
-pub fn sorted_documents(
+pub fn documents(
     legs: &[&[u8]],
     sort: &[SortField],
     extra: Option<&ExtraFields<'_>>,
@@ -135,7 +145,7 @@ fn join(
         runs[best].advance(sort).map_err(|fault| fault.at(best))?;
     }
     let others = runs.first().map(|run| run.answer.members()).unwrap_or_default();
-    documents::write_rest(offset, limit, total, others, out);
+    write_rest(offset, limit, total, others, out);
     Ok(Merged { hits, total })
 }
 

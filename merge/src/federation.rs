@@ -16,6 +16,7 @@ use crate::error::{Fault, MergeError};
 use crate::facets;
 use crate::hit::{self, Edit};
 use crate::json::{Answer, Members, number, shorten, unescape, write_string};
+use crate::strip;
 use crate::weighted::{self, Scale, Value};
 use crate::{ExtraFields, FacetOrder, FacetRules, Merged, Paging};
 
@@ -55,6 +56,8 @@ pub struct FederatedQuery<'a> {
     pub show_ranking_score_details: bool,
     /// What is to be cut out of its hits.
     pub extra: Option<&'a ExtraFields<'a>>,
+    /// The attributes the client may see; its hits' details tell of all. `None`: all.
+    pub displayed: Option<&'a [String]>,
 }
 
 /// Appends the merged answer of federated searches without hits, one for each leg of an index: totals are summed,
@@ -283,10 +286,16 @@ impl<'a> Hit<'a> {
         let score = sonic_rs::to_string(&self.score).unwrap_or_default();
         let rest = format!(",\"queriesPosition\":{},\"weightedRankingScore\":{score}}}", self.query);
         federation.extend_from_slice(rest.as_bytes());
+        let mut details = Vec::new();
+        if query.show_ranking_score_details && query.displayed.is_some() {
+            let shown = hit::field(self.text, "_rankingScoreDetails").unwrap_or("{}");
+            strip::details(shown, None, query.displayed, &mut details);
+        }
+        let details = String::from_utf8_lossy(&details);
         let edit = Edit {
             score: query.show_ranking_score,
             details: query.show_ranking_score_details,
-            new_details: None,
+            new_details: (!details.is_empty()).then_some(&details),
             federation: Some(&String::from_utf8_lossy(&federation)),
             extra: query.extra,
         };

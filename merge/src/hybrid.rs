@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use ahash::AHashSet;
 
 use crate::error::{Fault, MergeError};
-use crate::json::Answer;
+use crate::hit::field;
+use crate::json::{Answer, number};
 use crate::order::Ranked;
-use crate::paths::values_at;
 use crate::run::{Hit, Run};
-use crate::score::{Scores, ranking_score};
 use crate::search::{Page, Window, matched, write_rest};
+use crate::weighted::{Scale, Value, compare_halves, values};
 use crate::{Merged, SearchSpec};
 
 /// The share of a keyword score above which the semantic half is not needed.
@@ -66,10 +66,10 @@ pub fn hybrid(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> 
 }
 
 fn merge(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
-    let (mut run, keyword) = read(0, halves.keyword, 1.0 - halves.semantic_ratio, spec)?;
+    let (mut run, keyword) = read(0, halves.keyword, 1.0 - halves.semantic_ratio)?;
     let mut semantic = List::new();
     if let Some(body) = halves.semantic {
-        (run, semantic) = read(1, body, halves.semantic_ratio, spec)?;
+        (run, semantic) = read(1, body, halves.semantic_ratio)?;
     }
     let runs = [run];
     let window = Window::of(spec);
@@ -79,29 +79,35 @@ fn merge(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Resul
     let semantic_hits = interleave(keyword, semantic, halves.primary_key, &mut page)?;
     let hits = page.written;
     out.push(b']');
-    write_rest(&runs, &window, total, Some(semantic_hits), spec, out)?;
+    write_rest(&runs, &window, (hits, total), Some(semantic_hits), spec, out)?;
     out.push(b'}');
     Ok(Merged { hits, total: spec.total(total) })
 }
 
-/// The hits of one half that are still to come.
-type List<'a> = VecDeque<(Hit<'a>, Scores<'a>)>;
+/// The hits of one half that are still to come, with what they are compared by.
+type List<'a> = VecDeque<(Hit<'a>, Vec<Value<'a>>)>;
 
-fn read<'a>(
-    leg: usize,
-    body: &'a [u8],
-    share: f32,
-    spec: &SearchSpec<'_>,
-) -> Result<(Run<'a>, List<'a>), MergeError> {
+/// One half; its scores are read twice, since hits tell of each other's scale.
+fn read(leg: usize, body: &[u8], share: f32) -> Result<(Run<'_>, List<'_>), MergeError> {
     let at = |fault: Fault| fault.at(leg);
     let mut answer = Answer::read(body, "hits").map_err(at)?;
-    let mut hits = List::new();
+    let (mut scale, mut hits) = (Scale::default(), Vec::new());
     while let Some(text) = answer.next_element().map_err(at)? {
         let hit = Hit::read(text).map_err(at)?;
-        let scores = Scores::read(text, hit.details, f64::from(share), spec.tie_break).map_err(at)?;
-        hits.push_back((hit, scores));
+        scale.learn(hit.details);
+        hits.push(hit);
     }
-    Ok((Run::new(leg, answer, false), hits))
+    let list = hits.into_iter().map(|hit| {
+        let score = ranking_score(hit.text)?;
+        Ok((hit, values(hit.details, score, f64::from(share), &scale)?))
+    });
+    let list = list.collect::<Result<_, _>>().map_err(at)?;
+    Ok((Run::new(leg, answer, false), list))
+}
+
+fn ranking_score(hit: &str) -> Result<f64, Fault> {
+    let score = field(hit, "_rankingScore").and_then(number);
+    score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))
 }
 
 /// Fills the page; gives how many of its hits came by their vector.
@@ -118,14 +124,11 @@ fn interleave<'a>(
             (None, None) => break,
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            (Some((_, left)), Some((_, right))) => left.compare(right).map_err(|fault| fault.at(1))?.is_ge(),
+            (Some((_, left)), Some((_, right))) => compare_halves(left, right).is_ge(),
         };
         let list = if by_vector { &mut semantic } else { &mut keyword };
         let Some((hit, _)) = list.pop_front() else { break };
-        let mut identity = None;
-        values_at(hit.text, primary_key, &mut |raw| {
-            identity.get_or_insert(raw.trim_matches('"').to_owned());
-        });
+        let identity = field(hit.text, primary_key).map(|raw| raw.trim_matches('"'));
         let identity =
             identity.ok_or_else(|| Fault::new("a hit has no primary key").at(usize::from(by_vector)))?;
         if seen.insert(identity) {

@@ -22,24 +22,6 @@ pub(crate) struct Key<'a> {
     pub(crate) pin: Option<usize>,
 }
 
-/// What a rule's verdict is, between hits of different lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RuleKind {
-    Rank,
-    Vector,
-    Sort,
-}
-
-/// One rule, or ranks that stand together.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RankGroup {
-    pub(crate) kind: RuleKind,
-    /// The first rule's place.
-    pub(crate) at: usize,
-    /// The first rule's own score.
-    pub(crate) score: f64,
-}
-
 /// A `_geoPoint` rule and what a node says about one hit under it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct GeoPart {
@@ -60,8 +42,6 @@ struct Part<'a> {
     class: u8,
     first: f64,
     second: f64,
-    /// The rule's own score; 0 where it has none.
-    score: f64,
     text: Option<Text<'a>>,
 }
 
@@ -177,28 +157,6 @@ impl<'a> Key<'a> {
         }))
     }
 
-    /// The rules as they count between hits of different lists: neighbouring ranks together.
-    pub(crate) fn rank_groups(&self, tie_break: Option<&str>) -> Vec<RankGroup> {
-        let mut groups: Vec<RankGroup> = Vec::new();
-        for (at, part) in self.parts.iter().enumerate().filter(|(_, part)| Some(part.name) != tie_break) {
-            let kind = part.kind();
-            if kind == RuleKind::Rank && groups.last().is_some_and(|last| last.kind == RuleKind::Rank) {
-                continue;
-            }
-            let score = if kind == RuleKind::Vector { part.similarity() } else { part.score };
-            groups.push(RankGroup { kind, at, score });
-        }
-        groups
-    }
-
-    /// Compares the values of two sort rules; rules of different kinds or directions are equal.
-    pub(crate) fn compare_values(&self, ours: usize, other: &Self, theirs: usize) -> Ordering {
-        match (self.parts.get(ours), other.parts.get(theirs)) {
-            (Some(ours), Some(theirs)) => ours.compare_values(theirs),
-            _ => Ordering::Equal,
-        }
-    }
-
     /// The last rule alone: the tie-break, where there is one.
     pub(crate) fn compare_last(&self, other: &Self) -> Result<Ordering, Fault> {
         match (self.parts.last(), other.parts.last()) {
@@ -218,8 +176,7 @@ impl<'a> Part<'a> {
     fn read(name: &'a str, raw: &'a str) -> Result<Self, Fault> {
         let fields = Fields::read(name, raw)?;
         let order = required(name, "order", fields.order)?;
-        let score = fields.score.and_then(number).unwrap_or(0.0);
-        let part = Self { order, name, score, ..Self::default() };
+        let part = Self { order, name, ..Self::default() };
         match name {
             "words" => Ok(Self { first: required(name, "matchingWords", fields.matching_words)?, ..part }),
             "typo" => Ok(Self { first: -required(name, "typoCount", fields.typo_count)?, ..part }),
@@ -312,34 +269,6 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn kind(&self) -> RuleKind {
-        match self.name {
-            VECTOR_SORT => RuleKind::Vector,
-            "words" | "typo" | "proximity" | "attribute" | "attributeRank" | "wordPosition" | "exactness"
-            | SKIPPED => RuleKind::Rank,
-            _ => RuleKind::Sort,
-        }
-    }
-
-    /// Nodes keep similarities as f32; none counts as 0.
-    fn similarity(&self) -> f64 {
-        #[allow(clippy::cast_possible_truncation, reason = "it was an f32 when the node printed it")]
-        let similarity = self.first as f32;
-        if self.class == CLASS_NUMBER { f64::from(similarity) } else { 0.0 }
-    }
-
-    /// Compares what two sort rules say, whatever their fields: missing values last, numbers before strings.
-    fn compare_values(&self, other: &Self) -> Ordering {
-        let numbers = (self.class.cmp(&other.class))
-            .then_with(|| order_of(self.first, other.first))
-            .then_with(|| order_of(self.second, other.second));
-        numbers.then_with(|| match (&self.text, &other.text) {
-            (Some(ours), Some(theirs)) => ours.compare(theirs),
-            // Both are numbers or missing: the class said so.
-            _ => Ordering::Equal,
-        })
-    }
-
     fn compare(&self, other: &Self) -> Result<Ordering, Fault> {
         if self.name != other.name {
             return match (self.name, other.name) {
@@ -352,7 +281,14 @@ impl<'a> Part<'a> {
                 ))),
             };
         }
-        Ok(self.compare_values(other))
+        let numbers = (self.class.cmp(&other.class))
+            .then_with(|| order_of(self.first, other.first))
+            .then_with(|| order_of(self.second, other.second));
+        Ok(numbers.then_with(|| match (&self.text, &other.text) {
+            (Some(ours), Some(theirs)) => ours.compare(theirs),
+            // Both are numbers or missing: the class said so.
+            _ => Ordering::Equal,
+        }))
     }
 }
 
@@ -405,5 +341,5 @@ fn optional(rule: &str, field: &str, raw: Option<&str>) -> Result<Option<f64>, F
 
 /// JSON has no NaN, so numbers always compare.
 fn order_of(left: f64, right: f64) -> Ordering {
-    left.partial_cmp(&right).unwrap_or(Ordering::Equal)
+    left.total_cmp(&right)
 }

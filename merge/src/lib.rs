@@ -21,7 +21,6 @@ mod order;
 mod paths;
 mod regroup;
 mod run;
-mod score;
 mod search;
 mod similar;
 mod strip;
@@ -31,8 +30,8 @@ use std::borrow::Cow;
 
 use ahash::AHashMap;
 
-pub use document_order::{SortField, sorted_documents};
-pub use documents::{documents, strip_document};
+pub use document_order::{SortField, documents};
+pub use documents::strip_document;
 pub use error::MergeError;
 pub use facets::facet_search;
 pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
@@ -94,6 +93,8 @@ pub struct SearchSpec<'a> {
     /// The ranking rule by which the nodes break ties and which the client must not see: the raw inside of its JSON
     /// string, such as `id:asc`.
     pub tie_break: Option<&'a str>,
+    /// The attributes the client may see; ranking details hide the values of sort rules by others. `None`: all.
+    pub displayed: Option<&'a [String]>,
     /// Whether only hits that came by their vector count: others stand among them.
     pub only_vectors: bool,
     /// Whether rules of the index may pin hits to positions.
@@ -144,6 +145,7 @@ impl SearchSpec<'_> {
             hits_asked,
             distinct: None,
             tie_break: None,
+            displayed: None,
             only_vectors: false,
             pins: false,
             extra_fields: None,

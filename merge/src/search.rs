@@ -87,7 +87,7 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     out.extend_from_slice(b"{\"hits\":[");
     let hits = write_hits(&mut runs, &window, matched, spec, out)?;
     out.push(b']');
-    write_rest(&runs, &window, matched, None, spec, out)?;
+    write_rest(&runs, &window, (hits, matched), None, spec, out)?;
     out.push(b'}');
     Ok(Merged { hits, total })
 }
@@ -193,12 +193,12 @@ pub(crate) fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, Me
     Ok(sum)
 }
 
-/// Writes all members after the hits. `semantic_hits`: hits of the page that came by their vector, where that is not
-/// the sum of what the legs say.
+/// Writes all members after the page's `hits`. `semantic_hits`: those that came by their vector, where it is not all
+/// or none of them.
 pub(crate) fn write_rest(
     runs: &[Run<'_>],
     window: &Window,
-    matched: u64,
+    (hits, matched): (usize, u64),
     semantic_hits: Option<u64>,
     spec: &SearchSpec<'_>,
     out: &mut Vec<u8>,
@@ -233,12 +233,9 @@ pub(crate) fn write_rest(
             write_member(name, value, out);
         }
     }
-    let mut semantic = semantic_hits;
-    let counted = |run: &&Run<'_>| semantic_hits.is_none() && run.answer.member("semanticHitCount").is_some();
-    for run in runs.iter().filter(counted) {
-        let count = run.answer.count("semanticHitCount").map_err(|fault| fault.at(run.leg))?;
-        semantic = Some(semantic.unwrap_or(0_u64).saturating_add(count));
-    }
+    // A search by vector alone: every hit of the page came by its vector.
+    let counted = runs.iter().any(|run| run.answer.member("semanticHitCount").is_some());
+    let semantic = semantic_hits.or(counted.then_some(hits as u64));
     if let Some(semantic) = semantic {
         write_count("semanticHitCount", semantic, out);
     }

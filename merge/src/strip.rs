@@ -6,11 +6,11 @@
 //! - A walk ends as soon as no reserved name can follow, so a hit whose marker stands near its front costs a
 //!   few members and one search.
 
-use crate::json::{Member, Members, unescape, write_string};
+use crate::SearchSpec;
+use crate::hit::{self, Edit};
+use crate::json::{Member, Members, unescape};
 use crate::order::Ranked;
-use crate::paths::select_member;
 use crate::regroup::Bucket;
-use crate::{ExtraFields, SearchSpec};
 
 /// What the names of all reserved fields begin with.
 pub(crate) const RESERVED: &str = "_miroir_";
@@ -27,53 +27,21 @@ pub(crate) fn hit(ranked: &Ranked<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>)
     if !shows_buckets && spec.extra_fields.is_none() {
         return nodes_hit(hit.text, hit.details_at, spec, out);
     }
+    let mut details = Vec::new();
+    if shows_buckets {
+        with_buckets(hit.details, &ranked.buckets, &mut details);
+    }
+    let details = String::from_utf8_lossy(&details);
+    let edit = Edit {
+        score: true,
+        details: true,
+        new_details: shows_buckets.then_some(&details),
+        federation: None,
+        extra: spec.extra_fields,
+    };
     let mut kept = Vec::with_capacity(hit.text.len());
-    rewrite(ranked, spec, &mut kept);
-    // Only whole members were left out or replaced, so this is the text of an object still.
+    hit::write(hit.text, &edit, &mut kept);
     nodes_hit(&String::from_utf8_lossy(&kept), None, spec, out);
-}
-
-/// Leaves out fields the client did not ask for, and says of `_geoPoint` rules what holds over all legs.
-fn rewrite(ranked: &Ranked<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
-    out.push(b'{');
-    let start = out.len();
-    for member in Members::of(ranked.hit.text).into_iter().flatten() {
-        if let Some(extra) = spec.extra_fields
-            && extra.members.iter().any(|name| *name == unescape(member.key))
-        {
-            select_member(member.key, member.value, &extra.retrieved, start, out);
-            continue;
-        }
-        if out.len() > start {
-            out.push(b',');
-        }
-        write_string(&unescape(member.key), out);
-        out.push(b':');
-        match (member.key, spec.extra_fields) {
-            ("_formatted", Some(extra)) => formatted(member.value, extra, out),
-            (DETAILS, _) if !ranked.buckets.is_empty() => with_buckets(member.value, &ranked.buckets, out),
-            _ => out.extend_from_slice(member.value.as_bytes()),
-        }
-    }
-    out.push(b'}');
-}
-
-fn formatted(value: &str, extra: &ExtraFields<'_>, out: &mut Vec<u8>) {
-    out.push(b'{');
-    let start = out.len();
-    for member in Members::of(value).into_iter().flatten() {
-        if extra.members.iter().any(|name| *name == unescape(member.key)) {
-            select_member(member.key, member.value, &extra.formatted, start, out);
-            continue;
-        }
-        if out.len() > start {
-            out.push(b',');
-        }
-        write_string(&unescape(member.key), out);
-        out.push(b':');
-        out.extend_from_slice(member.value.as_bytes());
-    }
-    out.push(b'}');
 }
 
 /// Ranking details whose `_geoPoint` rules name the first document of the merged bucket.
@@ -119,7 +87,7 @@ fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: 
             (false, true) => walk_all = score_at.is_some(),
             (true, true) => {}
         }
-        walk_all |= spec.show_ranking_score_details && spec.tie_break.is_some();
+        walk_all |= spec.show_ranking_score_details && changes_details(spec);
     }
     let kept = &text[..kept_end];
     if !walk_all && !kept.contains(RESERVED_KEY) {
@@ -134,7 +102,7 @@ fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: 
             SCORE => !spec.show_ranking_score,
             DETAILS if !spec.show_ranking_score_details => true,
             "_formatted" | "_matchesPosition" | DETAILS => {
-                writer.nested(member, spec.tie_break);
+                writer.nested(member, spec);
                 continue;
             }
             key => key.starts_with(RESERVED),
@@ -204,9 +172,9 @@ impl<'t, 'o> Writer<'t, 'o> {
     }
 
     /// Keeps an object without its reserved members; a `_formatted` that is left empty goes, as on one node.
-    fn nested(&mut self, member: Member<'_>, tie_break: Option<&str>) {
-        let tie_break = tie_break.filter(|_| member.key == DETAILS);
-        let untouched = tie_break.is_none() && !member.value.contains(RESERVED_KEY);
+    fn nested(&mut self, member: Member<'_>, spec: &SearchSpec<'_>) {
+        let rewritten = member.key == DETAILS && changes_details(spec);
+        let untouched = !rewritten && !member.value.contains(RESERVED_KEY);
         if untouched || !member.value.starts_with('{') {
             return self.keep(member);
         }
@@ -220,7 +188,7 @@ impl<'t, 'o> Writer<'t, 'o> {
         let from = self.from.replace(member.end).unwrap_or(value_at);
         self.out.extend_from_slice(&self.text.as_bytes()[from..value_at]);
         if member.key == DETAILS {
-            details(member.value, tie_break, self.out)
+            details(member.value, spec.tie_break, spec.displayed, self.out)
         } else {
             members(member.value, self.out)
         }
@@ -254,6 +222,22 @@ impl<'t, 'o> Writer<'t, 'o> {
     }
 }
 
+/// Whether clients see other ranking details than nodes give.
+fn changes_details(spec: &SearchSpec<'_>) -> bool {
+    spec.tie_break.is_some() || spec.displayed.is_some()
+}
+
+/// Whether a rule sorts by an attribute that is not displayed: by its own name, not by that of a part or a whole, as
+/// on one node.
+fn is_hidden(rule: &str, displayed: Option<&[String]>) -> bool {
+    let Some(displayed) = displayed else { return false };
+    let field = rule.strip_suffix(":asc").or_else(|| rule.strip_suffix(":desc"));
+    field.is_some_and(|field| {
+        let field = unescape(field);
+        !field.starts_with("_geoPoint(") && !displayed.iter().any(|name| *name == field)
+    })
+}
+
 /// The `order` of a rule, and the member that holds it.
 fn order(rule: &str) -> Option<(usize, Member<'_>)> {
     let field = Members::of(rule)?.find(|field| field.key == "order")?;
@@ -261,8 +245,8 @@ fn order(rule: &str) -> Option<(usize, Member<'_>)> {
 }
 
 /// Appends ranking details without the tie-break and the rules over reserved fields; the others' `order` closes the
-/// gaps.
-fn details(text: &str, tie_break: Option<&str>, out: &mut Vec<u8>) {
+/// gaps, and values of hidden attributes are hidden.
+pub(crate) fn details(text: &str, tie_break: Option<&str>, displayed: Option<&[String]>, out: &mut Vec<u8>) {
     let rules = || Members::of(text).into_iter().flatten();
     let cut = |member: &Member<'_>| member.key.starts_with(RESERVED) || Some(member.key) == tie_break;
     out.push(b'{');
@@ -271,14 +255,21 @@ fn details(text: &str, tie_break: Option<&str>, out: &mut Vec<u8>) {
             out.push(b',');
         }
         let key_end = rule.end - rule.value.len();
-        out.extend_from_slice(&text.as_bytes()[rule.key_at..key_end]);
+        let raw_key = &text.as_bytes()[rule.key_at..key_end];
         let Some((number, field)) = order(rule.value) else {
+            out.extend_from_slice(raw_key);
             out.extend_from_slice(rule.value.as_bytes());
             continue;
         };
         let before =
             rules().filter(cut).filter_map(|gone| order(gone.value)).filter(|(gone, _)| *gone < number);
         let number = number - before.count();
+        if is_hidden(rule.key, displayed) {
+            let hidden = format!(r#""<hidden-rule-{number}>":{{"order":{number},"value":"<hidden>"}}"#);
+            out.extend_from_slice(hidden.as_bytes());
+            continue;
+        }
+        out.extend_from_slice(raw_key);
         out.extend_from_slice(&rule.value.as_bytes()[..field.end - field.value.len()]);
         out.extend_from_slice(number.to_string().as_bytes());
         out.extend_from_slice(&rule.value.as_bytes()[field.end..]);

@@ -201,7 +201,48 @@ pub(crate) fn compare(left: (&[Value<'_>], f64), right: (&[Value<'_>], f64)) -> 
     }
 }
 
+/// `Greater` means that the left hit comes first: how a hybrid search compares hits of its halves
+/// (milli/src/search/hybrid.rs).
+pub(crate) fn compare_halves(left: &[Value<'_>], right: &[Value<'_>]) -> Ordering {
+    let (mut lefts, mut rights) = (left.iter(), right.iter());
+    loop {
+        let ordering = match (lefts.next(), rights.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (
+                Some(Value::Geo { ascending, distance }),
+                Some(Value::Geo { ascending: same, distance: other }),
+            ) if ascending == same => match (distance, other) {
+                (Some(one), Some(other)) if *ascending => other.total_cmp(one),
+                (Some(one), Some(other)) => one.total_cmp(other),
+                (one, other) => one.is_some().cmp(&other.is_some()),
+            },
+            (Some(one), Some(other)) => match (one.compare(other), one.score(), other.score()) {
+                (Some(ordering), ..) => ordering,
+                (None, Some(score), _) => {
+                    return if score == 0.0 { Ordering::Less } else { Ordering::Greater };
+                }
+                (None, _, Some(score)) => {
+                    return if score == 0.0 { Ordering::Greater } else { Ordering::Less };
+                }
+                (None, None, None) => Ordering::Equal,
+            },
+        };
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+}
+
 impl Value<'_> {
+    fn score(&self) -> Option<f64> {
+        match self {
+            Self::Score(score) | Self::Vector(score) => Some(*score),
+            Self::Sort { .. } | Self::Geo { .. } => None,
+        }
+    }
+
     /// `None` for kinds or directions that do not compare.
     fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {

@@ -3,7 +3,7 @@
 //! restarted child keeps its address and its data. The caller says where the data lies.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,6 +36,8 @@ pub struct ClusterOptions {
     pub listen: SocketAddr,
     /// Whether the nodes have fault switches (embedded nodes only).
     pub control: bool,
+    /// Whether embedded nodes skip waiting for the disk: for what no crash is tried on.
+    pub no_sync: bool,
     /// Further arguments of the gateway.
     pub gateway_arguments: Vec<String>,
     /// The key of the nodes, which clients never learn.
@@ -71,6 +73,7 @@ impl ClusterOptions {
             shards: 64,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             control: false,
+            no_sync: false,
             gateway_arguments: Vec::new(),
             node_master_key: None,
         }
@@ -107,11 +110,17 @@ impl Cluster {
         self.nodes.get(number).and_then(Option::as_ref)
     }
 
-    /// SIGKILL of the gateway.
+    /// SIGKILL of the gateway; its port is free again when this returns. The kernel may hold it longer than the
+    /// process lives: requests of io_uring are taken back after its end.
     pub fn kill_gateway(&mut self) -> anyhow::Result<()> {
         let mut gateway = self.gateway.take().context("the gateway does not run")?;
         gateway.child.kill()?;
         gateway.child.wait()?;
+        let deadline = Instant::now() + READY_MAX;
+        while let Err(error) = TcpListener::bind(self.listen) {
+            ensure!(Instant::now() < deadline, "the port of the killed gateway stays in use: {error}");
+            std::thread::sleep(READY_PAUSE);
+        }
         Ok(())
     }
 
@@ -125,7 +134,7 @@ impl Cluster {
         let options = SpawnOptions {
             master_key: self.options.node_master_key.clone(),
             control: self.options.control,
-            no_sync: false,
+            no_sync: self.options.no_sync,
             leading_arguments: leading_arguments(&self.options),
             port: self.ports[number],
         };

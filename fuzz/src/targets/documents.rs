@@ -53,7 +53,7 @@ fn check(legs: &[Vec<u8>], page_size: usize, pages: usize) -> Option<Vec<String>
 
 fn page(legs: &[Vec<u8>], offset: usize, limit: usize) -> Option<Vec<String>> {
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    let (merged, out) = written(|out| merge::documents(&slices, offset, limit, out))?;
+    let (merged, out) = written(|out| merge::documents(&slices, &[], None, offset, limit, out))?;
     if !must_be_sound(&slices) {
         return None;
     }

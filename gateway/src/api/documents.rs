@@ -12,8 +12,9 @@ use sonic_rs::JsonValueTrait;
 use super::{
     depth::is_bounded,
     error::{ApiError, Code},
+    filter::combine_filters,
     query::Query,
-    search::{NotUnderstood, combine_filters, is_below, names, split_sort, turn_of},
+    search::{NotUnderstood, is_below, names, split_sort, turn_of},
 };
 
 /// Documents per page when the client does not say.
@@ -24,7 +25,7 @@ pub struct DocumentsRequest {
     pub offset: usize,
     pub limit: usize,
     /// The order asked for; empty for the nodes' own.
-    pub sort: Vec<SortField>,
+    sort: Vec<SortField>,
     fields: Option<Vec<String>>,
     filter: Option<String>,
     /// Members copied to the legs unchanged, with a comma after each.
@@ -80,27 +81,34 @@ impl DocumentsRequest {
         turn_of((&self.filter, &self.copied))
     }
 
-    /// Attributes that documents are sorted by and the client did not ask for.
+    /// The order in which legs are merged: what was asked, then by primary key.
     #[must_use]
-    pub fn extra(&self) -> Option<ExtraFields<'_>> {
+    pub fn order(&self, primary_key: Option<&str>) -> Vec<SortField> {
+        self.sort.iter().cloned().chain(primary_key.map(SortField::ascending)).collect()
+    }
+
+    /// Attributes that documents are merged by and the client did not ask for.
+    #[must_use]
+    pub fn extra<'a>(&'a self, order: &'a [SortField]) -> Option<ExtraFields<'a>> {
         let fields = self.fields.as_ref()?;
         let top = |path: &'_ str| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
-        let members = self.missing_fields().map(top).collect::<Vec<_>>();
+        let members = self.missing_fields(order).map(top).collect::<Vec<_>>();
         let retrieved = fields.iter().map(|field| Cow::Borrowed(field.as_str())).collect();
         (!members.is_empty()).then_some(ExtraFields { members, retrieved, formatted: Vec::new() })
     }
 
-    /// What documents are sorted by and `fields` do not hold.
-    fn missing_fields(&self) -> impl Iterator<Item = &str> {
+    /// What documents are merged by and `fields` do not hold.
+    fn missing_fields<'a>(&self, order: &'a [SortField]) -> impl Iterator<Item = &'a str> {
         let held = |path: &str| {
-            self.fields.as_ref().is_none_or(|fields| fields.iter().any(|field| is_below(path, field)))
+            let holds = |field: &String| field == "*" || is_below(path, field);
+            self.fields.as_ref().is_none_or(|fields| fields.iter().any(holds))
         };
-        self.sort.iter().map(SortField::attribute).filter(move |attribute| !held(attribute))
+        order.iter().map(SortField::attribute).filter(move |attribute| !held(attribute))
     }
 
     /// The same request for a leg.
     #[must_use]
-    pub fn leg_body(&self, shard_filter: Option<&str>) -> Vec<u8> {
+    pub fn leg_body(&self, order: &[SortField], shard_filter: Option<&str>) -> Vec<u8> {
         let filter: Cow<'_, str> = match combine_filters(self.filter.as_deref(), shard_filter) {
             Some(filter) => filter.into(),
             None => "null".into(),
@@ -108,7 +116,8 @@ impl DocumentsRequest {
         let limit = self.offset.saturating_add(self.limit);
         let mut fields = String::new();
         if let Some(asked) = &self.fields {
-            let asked = asked.iter().map(String::as_str).chain(self.missing_fields()).collect::<Vec<_>>();
+            let asked =
+                asked.iter().map(String::as_str).chain(self.missing_fields(order)).collect::<Vec<_>>();
             fields = format!("\"fields\":{},", sonic_rs::to_string(&asked).unwrap_or_default());
         }
         format!("{{{}{fields}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied).into_bytes()
@@ -161,7 +170,7 @@ mod tests {
     fn pages_are_asked_from_the_start_of_every_leg() {
         let check = |body: &str, filter: Option<&str>, expected: &str| {
             let request = DocumentsRequest::parse(body.as_bytes()).unwrap();
-            assert_eq!(String::from_utf8(request.leg_body(filter)).unwrap(), expected);
+            assert_eq!(String::from_utf8(request.leg_body(&[], filter)).unwrap(), expected);
         };
         check("{}", None, r#"{"offset":0,"limit":20,"filter":null}"#);
         check(

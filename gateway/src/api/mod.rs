@@ -2,12 +2,17 @@
 //!
 //! Invariant: nothing here does IO; the data plane calls it with what it has.
 
+pub mod batch;
+pub mod body;
 pub mod depth;
 pub mod documents;
 pub mod error;
+pub mod filter;
 pub mod multi_search;
 pub mod query;
 pub mod search;
 pub mod settings;
 pub mod similar;
+pub mod swap;
 pub mod task;
+pub mod task_filters;

@@ -12,7 +12,8 @@ use sonic_rs::{JsonContainerTrait, JsonValueTrait, LazyValue, Value};
 
 use super::{
     depth::is_bounded,
-    search::{HITS_DEFAULT, NotUnderstood, combine_filters},
+    filter::{combine_filters, narrow},
+    search::{HITS_DEFAULT, NotUnderstood},
     task::is_index_uid,
 };
 
@@ -99,6 +100,16 @@ impl MultiQuery {
             }
         }
         if is_index_uid(&query.index_uid) { Ok(query) } else { Err(NotUnderstood) }
+    }
+
+    /// Adds a filter that all hits must pass.
+    pub fn narrow(&mut self, rules: Option<String>) {
+        let Some(rules) = rules else { return };
+        // Of several members with one name the last counts, as everywhere.
+        let own = self.members.iter().rfind(|(name, _)| name == "filter").map(|(_, value)| value.as_str());
+        let filter = narrow(own, rules);
+        self.members.retain(|(name, _)| name != "filter");
+        self.members.push(("filter".to_owned(), filter));
     }
 
     /// The raw value of a member.

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use deserr::errors::helpers::did_you_mean;
+
 use super::error::{ApiError, Code};
 
 /// The parameters of one request, in order.
@@ -25,7 +27,11 @@ impl<'a> Query<'a> {
             return Ok(());
         };
         let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        Err(ApiError::new(Code::BadRequest, format!("Unknown parameter `{name}`: expected one of {list}")))
+        let meant = did_you_mean(name, known);
+        Err(ApiError::new(
+            Code::BadRequest,
+            format!("Unknown parameter `{name}`: {meant}expected one of {list}"),
+        ))
     }
 
     /// The last value of a parameter.

@@ -11,7 +11,11 @@ use merge::{ExtraFields, Paging};
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
-use super::{depth::is_bounded, query::Query};
+use super::{
+    depth::is_bounded,
+    filter::{combine_filters, narrow},
+    query::Query,
+};
 use crate::snapshot::IndexRules;
 
 /// The request is not one the gateway understands: a node shall say what is wrong with it.
@@ -33,6 +37,8 @@ pub struct SearchRequest<'a> {
     pub hybrid: Option<Hybrid<'a>>,
     /// Whether only hits that came by their vector count.
     pub only_vectors: bool,
+    /// Whether details are for the gateway to read, so that they hide nothing.
+    pub raw_details: bool,
     show_matches_position: bool,
     /// The field that tells documents apart, where hits of different lists are merged.
     identity: Option<String>,
@@ -94,6 +100,7 @@ impl<'a> SearchRequest<'a> {
             distinct: None,
             hybrid: None,
             only_vectors: false,
+            raw_details: false,
             show_matches_position: false,
             identity: None,
             has_words: false,
@@ -159,6 +166,13 @@ impl<'a> SearchRequest<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Narrows the search by the filter of a tenant's search rules.
+    pub fn restrict(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules).into());
+        }
     }
 
     /// The same number for every page of one query.
@@ -291,6 +305,7 @@ impl<'a> SearchRequest<'a> {
         };
         list.show_ranking_score = true;
         list.show_ranking_score_details = true;
+        list.raw_details = true;
         list.set("\"showRankingScore\"", "true".to_owned());
         list
     }
@@ -376,11 +391,12 @@ impl<'a> SearchRequest<'a> {
         }
         let owned = |list: Vec<String>| list.into_iter().map(Cow::Owned).collect::<Vec<_>>();
         let member = |path: &String| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
-        ExtraFields {
-            members: missing.iter().map(member).collect(),
-            retrieved: owned(retrieved),
-            formatted: owned(formatted),
+        let mut members = missing.iter().map(member).collect::<Vec<_>>();
+        if missing.iter().any(|path| path == "_geo") {
+            // One node tells the distance of documents whose place the client gets.
+            members.push(Cow::Borrowed("_geoDistance"));
         }
+        ExtraFields { members, retrieved: owned(retrieved), formatted: owned(formatted) }
     }
 
     /// The fields that merging looks at and `retrieved` does not hold.
@@ -523,6 +539,13 @@ impl FacetSearchRequest {
         Ok(Self { facet_name: facet_name.ok_or(NotUnderstood)?, filter: own_filter, copied })
     }
 
+    /// Narrows the search by the filter of a tenant's search rules.
+    pub fn restrict(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules));
+        }
+    }
+
     /// The same request for a leg.
     #[must_use]
     pub fn leg_body(&self, shard_filter: Option<&str>) -> Vec<u8> {
@@ -603,24 +626,6 @@ pub(super) fn split_sort(text: &str) -> Vec<&str> {
     }
     parts.push(text[start..].trim());
     parts
-}
-
-/// The client's filter (raw JSON: a string or an array) and a shard filter, both to hold.
-#[must_use]
-pub fn combine_filters(filter: Option<&str>, shard_filter: Option<&str>) -> Option<String> {
-    let Some(shard_filter) = shard_filter else { return filter.map(str::to_owned) };
-    let own = sonic_rs::to_string(shard_filter).unwrap_or_default();
-    Some(match filter.map(str::trim) {
-        None | Some("null") => own,
-        Some(array) if array.starts_with('[') => {
-            let inner = array[1..array.len() - 1].trim();
-            // The outer array of a filter is a conjunction.
-            if inner.is_empty() { format!("[{own}]") } else { format!("[{inner},{own}]") }
-        }
-        // An empty string is no filter.
-        Some(string) if string.trim_matches('"').trim().is_empty() => own,
-        Some(string) => format!("[{string},{own}]"),
-    })
 }
 
 /// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing
@@ -713,6 +718,16 @@ mod tests {
         );
         check(r#"{"limit":5000,"offset":3}"#, false, None, r#"{"offset":0,"limit":1000}"#);
         check(r#"{"filter":null,"limit":1}"#, false, None, r#"{"offset":0,"limit":1}"#);
+    }
+
+    #[test]
+    fn tenants_search_within_their_rules() {
+        let mut request = SearchRequest::parse(br#"{"filter":"a = 1","filter":"b = 2"}"#).ok().unwrap();
+        request.restrict(Some(r#""t = 1""#.to_owned()));
+        assert_eq!(request.leg_body(b"{", Some("s")), br#"{"filter":["b = 2","t = 1","s"]}"#);
+        let mut request = FacetSearchRequest::parse(br#"{"facetName":"f"}"#).ok().unwrap();
+        request.restrict(Some(r#""t = 1""#.to_owned()));
+        assert_eq!(request.leg_body(None), br#"{"facetName":"f","filter":"t = 1"}"#);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sonic_rs::{JsonValueTrait, LazyValue};
 
 use super::{
     depth::is_bounded,
+    filter::narrow,
     query::Query,
     search::{HITS_DEFAULT, NotUnderstood},
 };
@@ -29,6 +30,13 @@ pub struct SimilarRequest {
 }
 
 impl SimilarRequest {
+    /// Adds a filter that all hits must pass.
+    pub fn narrow(&mut self, rules: Option<String>) {
+        if let Some(rules) = rules {
+            self.filter = Some(narrow(self.filter.as_deref(), rules));
+        }
+    }
+
     /// Reads the JSON body.
     ///
     /// # Errors

@@ -21,8 +21,8 @@ use argh::FromArgs;
 
 use limits::{
     BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
-    NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT,
-    SHARDS_MOST,
+    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
+    REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -52,6 +52,7 @@ pub struct Config {
     pub master_key: Option<Secret>,
     pub node_master_key: Option<Secret>,
     pub admin_key: Option<Secret>,
+    pub environment: Environment,
     pub unavailable_shard_policy: UnavailableShardPolicy,
     pub body_bytes_max: u64,
     pub request_timeout: Duration,
@@ -93,6 +94,14 @@ pub enum RuntimeChoice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
     Sled { path: PathBuf },
+}
+
+/// How strict the gateway is about its master key, as Meilisearch has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    Development,
+    /// A master key is needed, and not a short one.
+    Production,
 }
 
 /// What a search answers when a shard cannot be reached.
@@ -232,6 +241,9 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         master_key: key("master-key", raw.master_key.as_deref())?,
         node_master_key: key("node-master-key", raw.node_master_key.as_deref())?,
         admin_key: key("admin-key", raw.admin_key.as_deref())?,
+        environment: option("env", &raw.env, Environment::Development, |text| {
+            value::one_of(text, &Environment::NAMES)
+        })?,
         unavailable_shard_policy: option(
             "unavailable-shard-policy",
             &raw.unavailable_shard_policy,
@@ -249,6 +261,7 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         test_faults,
     };
     check_groups(&config)?;
+    check_master_key(&config)?;
     Ok(config)
 }
 
@@ -323,6 +336,16 @@ fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
     Ok(nodes)
 }
 
+fn check_master_key(config: &Config) -> Result<(), ConfigError> {
+    let long_enough = |key: &Secret| key.expose().len() >= MASTER_KEY_BYTES_LEAST;
+    if config.environment == Environment::Development || config.master_key.as_ref().is_some_and(long_enough) {
+        return Ok(());
+    }
+    let value = if config.master_key.is_some() { "this key" } else { "none" };
+    let allowed = format!("in production give at least {MASTER_KEY_BYTES_LEAST} bytes");
+    Err(ConfigError::Value { option: "master-key", value: value.to_owned(), allowed })
+}
+
 fn check_groups(config: &Config) -> Result<(), ConfigError> {
     let mut sizes: BTreeMap<u16, usize> = BTreeMap::new();
     for node in &config.nodes {
@@ -346,6 +369,11 @@ impl RuntimeChoice {
         ("monoio", RuntimeChoice::Monoio),
         ("glommio", RuntimeChoice::Glommio),
     ];
+}
+
+impl Environment {
+    const NAMES: [(&'static str, Environment); 2] =
+        [("development", Environment::Development), ("production", Environment::Production)];
 }
 
 impl UnavailableShardPolicy {

@@ -45,6 +45,9 @@ pub(super) struct Flags {
     /// the key of the management API; better given as MIROIR_ADMIN_API_KEY
     #[argh(option, arg_name = "KEY")]
     pub(super) admin_key: Option<String>,
+    /// development or production, which needs a master key of 16 bytes (default development)
+    #[argh(option, arg_name = "NAME")]
+    pub(super) env: Option<String>,
     /// partial or error: what a search answers when a shard cannot be reached (default partial)
     #[argh(option, arg_name = "POLICY")]
     pub(super) unavailable_shard_policy: Option<String>,
@@ -100,6 +103,8 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) admin_key: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) env: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) unavailable_shard_policy: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) body_limit: Option<String>,
@@ -125,6 +130,7 @@ impl RawOptions {
             master_key: flags.master_key,
             node_master_key: flags.node_master_key,
             admin_key: flags.admin_key,
+            env: flags.env,
             unavailable_shard_policy: flags.unavailable_shard_policy,
             body_limit: flags.body_limit,
             request_timeout: flags.request_timeout,
@@ -158,6 +164,7 @@ impl RawOptions {
             master_key: self.master_key.or(lower.master_key),
             node_master_key: self.node_master_key.or(lower.node_master_key),
             admin_key: self.admin_key.or(lower.admin_key),
+            env: self.env.or(lower.env),
             unavailable_shard_policy: self.unavailable_shard_policy.or(lower.unavailable_shard_policy),
             body_limit: self.body_limit.or(lower.body_limit),
             request_timeout: self.request_timeout.or(lower.request_timeout),

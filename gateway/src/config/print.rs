@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::value::SECRET_SHOWN;
-use super::{Config, NodeConfig, RuntimeChoice, Secret, StoreConfig, UnavailableShardPolicy};
+use super::{Config, Environment, NodeConfig, RuntimeChoice, Secret, StoreConfig, UnavailableShardPolicy};
 
 pub(super) fn to_toml(config: &Config) -> String {
     let shown = |secret: &Option<Secret>| secret.as_ref().map(|_| SECRET_SHOWN);
@@ -24,6 +24,7 @@ pub(super) fn to_toml(config: &Config) -> String {
         master_key: shown(&config.master_key),
         node_master_key: shown(&config.node_master_key),
         admin_key: shown(&config.admin_key),
+        env: name_of(&Environment::NAMES, config.environment),
         unavailable_shard_policy: name_of(&UnavailableShardPolicy::NAMES, config.unavailable_shard_policy),
         body_limit: config.body_bytes_max,
         request_timeout: duration(config.request_timeout),
@@ -54,6 +55,7 @@ struct Effective {
     node_master_key: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_key: Option<&'static str>,
+    env: &'static str,
     unavailable_shard_policy: &'static str,
     body_limit: u64,
     request_timeout: String,

@@ -307,3 +307,20 @@ fn the_shipped_example_is_a_configuration() {
     };
     assert_eq!(config.nodes.len(), 3);
 }
+
+#[test]
+fn production_needs_a_long_master_key() {
+    let check = |key: &str, expected: Option<&str>| {
+        let key = if key.is_empty() { vec![] } else { vec!["--master-key", key] };
+        let args = [vec!["--node", NODE, "--env", "production"], key].concat();
+        match expected {
+            Some(reason) => assert_eq!(error(&args), reason),
+            None => assert!(config(&args).master_key.is_some()),
+        }
+    };
+    check("", Some("option master-key: none is not allowed; in production give at least 16 bytes"));
+    check("hush", Some("option master-key: this key is not allowed; in production give at least 16 bytes"));
+    check("sixteen-bytes-ok", None);
+    assert!(config(&["--node", NODE, "--master-key", "hush"]).master_key.is_some());
+    assert!(error(&["--node", NODE, "--env", "staging"]).contains("give one of development, production"));
+}

@@ -1,15 +1,22 @@
-//! The second step of a request: may this client ask this, and is there room?
+//! The second step of a request: may this client ask this, and is there room? What it may see goes
+//! along with the request as its permission.
 //!
 //! Invariants: keys are compared in constant time; management routes take the admin key only;
 //! `/health` and `/_miroir/ready` need no key and are served under any load.
 
 use std::{rc::Rc, sync::atomic::Ordering};
 
-use subtle::ConstantTimeEq;
+use http::header::AUTHORIZATION;
+use time::OffsetDateTime;
 
-use super::{Core, routes::Route};
+use super::{
+    Core,
+    access::{self, Needs},
+    routes::Route,
+};
 use crate::{
     api::error::{ApiError, Code},
+    auth::{self, Permission},
     config::Config,
     h1::Request,
     runtime::Runtime,
@@ -33,63 +40,55 @@ pub(super) fn admit<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
     route: &Route<'_>,
-) -> Result<Permit<R>, ApiError> {
-    let config = &core.shared.config;
-    check_key(config, request, route)?;
-    let exempt =
-        matches!(route, Route::Health | Route::Ready | Route::Topology | Route::Shards | Route::Metrics);
-    if !exempt && core.in_flight().load(Ordering::Relaxed) >= config.in_flight_max {
+    path: &str,
+) -> Result<(Permit<R>, Permission), ApiError> {
+    let needs = access::needs(route, &request.method, path);
+    let permission = check_key(core, request, needs)?;
+    let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
+    if !exempt && core.in_flight().load(Ordering::Relaxed) >= core.shared.config.in_flight_max {
         return Err(ApiError::overloaded("Too many requests are in flight; try again shortly."));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
-    Ok(Permit(Rc::clone(core)))
+    Ok((Permit(Rc::clone(core)), permission))
 }
 
-fn check_key(config: &Config, request: &Request, route: &Route<'_>) -> Result<(), ApiError> {
-    if matches!(route, Route::Health | Route::Ready) {
-        return Ok(());
-    }
-    if matches!(route, Route::Topology | Route::Shards | Route::Metrics) {
-        return check_admin_key(config, request);
-    }
-    match &config.master_key {
-        None => Ok(()),
-        Some(master_key) => check_master_key(master_key.expose(), request),
-    }
-}
-
-fn check_master_key(master_key: &str, request: &Request) -> Result<(), ApiError> {
-    let Some(given) = bearer(request) else {
-        return Err(ApiError::new(
-            Code::MissingAuthorizationHeader,
-            "The Authorization header is missing. It must use the bearer authorization method.",
-        ));
+fn check_key<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    needs: Needs<'_>,
+) -> Result<Permission, ApiError> {
+    let authorize = |action, index| {
+        let token = bearer(request)?;
+        core.shared.keys.load().authorize(token, action, index, OffsetDateTime::now_utc())
     };
-    match equal(given, master_key) {
-        true => Ok(()),
-        false => Err(ApiError::new(Code::InvalidApiKey, "The provided API key is invalid.")),
+    match needs {
+        Needs::Nothing => Ok(Permission::everything()),
+        Needs::AdminKey => check_admin_key(&core.shared.config, request).map(|()| Permission::everything()),
+        Needs::Right(action, index) => authorize(action, index),
+        Needs::Rights(one, other) => authorize(one, None).and_then(|_| authorize(other, None)),
+    }
+}
+
+/// What stands behind `Bearer`, written exactly so; no header at all is for the key ring to judge.
+fn bearer(request: &Request) -> Result<Option<&str>, ApiError> {
+    let Some(value) = request.headers.get(AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().unwrap_or_default();
+    match value.split_once(' ') {
+        Some(("Bearer", token)) => Ok(Some(token)),
+        None if value == "Bearer" => Err(auth::invalid_key()),
+        _ => Err(auth::missing_header()),
     }
 }
 
 /// Without an admin key the management routes take the master key; without either they are open.
 fn check_admin_key(config: &Config, request: &Request) -> Result<(), ApiError> {
     let Some(expected) = config.admin_key.as_ref().or(config.master_key.as_ref()) else { return Ok(()) };
-    let given = request.header("x-admin-key").or_else(|| bearer(request));
-    match given.is_some_and(|given| equal(given, expected.expose())) {
+    let given = request.header("x-admin-key").or_else(|| bearer(request).ok().flatten());
+    match given.is_some_and(|given| auth::equal(given.as_bytes(), expected.expose().as_bytes())) {
         true => Ok(()),
         false => Err(ApiError::new(
             Code::MiroirInvalidAuth,
             "The management API needs the admin key, in `X-Admin-Key` or as a bearer token.",
         )),
     }
-}
-
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.header("authorization")?;
-    let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-}
-
-fn equal(given: &str, expected: &str) -> bool {
-    given.as_bytes().ct_eq(expected.as_bytes()).into()
 }

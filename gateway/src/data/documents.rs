@@ -62,24 +62,22 @@ pub(super) async fn fetch<R: Runtime>(
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
         true => ingress::json_body(core, request)?,
-        false => Bytes::from(fetch_body(&Query::parse(request.uri.query()))?),
+        false => fetch_body(&Query::parse(request.uri.query())).map(Bytes::from).unwrap_or_default(),
     };
     let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };
     let Ok(asked) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let extra = asked.extra();
+    let order = asked.order(index.record.primary_key.as_deref());
+    let extra = asked.extra(&order);
     let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(filter.as_deref()))
+        Bytes::from(asked.leg_body(&order, filter.as_deref()))
     });
-    let merge = |Gathered { bodies, .. }: &Gathered<'_>, body: &mut Vec<u8>| match asked.sort.as_slice() {
-        [] => merge::documents(bodies, asked.offset, asked.limit, body).map(|_| ()),
-        sort => {
-            let (offset, limit) = (asked.offset, asked.limit);
-            merge::sorted_documents(bodies, sort, extra.as_ref(), offset, limit, body).map(|_| ())
-        }
+    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        let (offset, limit) = (asked.offset, asked.limit);
+        merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
     };
     match scatter.answer(merge).await {
         // A refusal of what a query string says speaks of parameters, not of a body's fields.

@@ -198,6 +198,7 @@ impl<R: Runtime> Federated<'_, R> {
         let not_understood =
             |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
         let mut asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+        asked.raw_details = true;
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
         let extra = asked.also_retrieve(wanted, &group.index.rules);
         let merged = search::answer(self.core, self.snapshot, group.index, &asked).await?;
@@ -218,6 +219,7 @@ impl<R: Runtime> Federated<'_, R> {
             show_ranking_score: query.member("showRankingScore") == Some("true"),
             show_ranking_score_details: query.member("showRankingScoreDetails") == Some("true"),
             extra: answered.extra.as_ref(),
+            displayed: self.groups[query.index_uid.as_str()].index.rules.displayed.as_deref(),
         });
         let spec = FederationSpec {
             paging: self.federation.paging,

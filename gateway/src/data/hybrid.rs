@@ -66,6 +66,7 @@ pub(super) async fn answer<R: Runtime>(
         show_ranking_score_details: asked.show_ranking_score_details,
         distinct: asked.distinct(rules),
         tie_break: asked.tie_break(rules),
+        displayed: rules.displayed.as_deref(),
         extra_fields: extra_fields.as_ref(),
         facets: Some(&rules.facets),
         processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),

@@ -18,6 +18,7 @@ use crate::{
         multi_search::{MultiQuery, MultiSearchRequest},
         search::SearchRequest,
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
@@ -28,13 +29,18 @@ use crate::{
 pub(super) async fn multi_search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let body = ingress::json_body(core, request)?;
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
-    let Ok(asked) = MultiSearchRequest::parse(&body) else {
+    let Ok(mut asked) = MultiSearchRequest::parse(&body) else {
         return Err(refusal_at(core, request, "/multi-search").await.unwrap_or_else(not_understood));
     };
+    for (position, query) in asked.queries.iter_mut().enumerate() {
+        let rules = permission.rules_for(&query.index_uid);
+        query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
+    }
     if asked.queries.len() > limits::MULTI_SEARCH_QUERIES_MAX {
         let most = limits::MULTI_SEARCH_QUERIES_MAX;
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");

@@ -21,6 +21,7 @@ use crate::{
         query::Query,
         search::{self, LegNeeds, NotUnderstood, SearchKind, SearchRequest},
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
@@ -36,6 +37,7 @@ const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 pub(super) async fn search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
@@ -47,9 +49,10 @@ pub(super) async fn search<R: Runtime>(
             Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
         },
     };
-    let Ok(asked) = SearchRequest::parse(&body) else {
+    let Ok(mut asked) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
+    asked.restrict(permission.rules_for(uid)?);
     answer(core, &snapshot, index, &asked).await.map(Merged::into_response)
 }
 
@@ -122,7 +125,8 @@ pub(super) async fn list<R: Runtime>(
             details_in_legs: !gathered.whole || asked.show_ranking_score_details,
             hits_asked: deeper(wanted, gathered.reach),
             distinct: asked.distinct(rules).filter(|_| !gathered.whole),
-            tie_break: asked.tie_break(rules).filter(|_| shown == Shown::ToClient),
+            tie_break: asked.tie_break(rules),
+            displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
             pins: false,
             extra_fields: extra_fields.as_ref(),
@@ -180,15 +184,17 @@ async fn distinct_total<R: Runtime>(
 pub(super) async fn facet_search<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let started = R::now();
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = ingress::json_body(core, request)?;
-    let Ok(asked) = search::FacetSearchRequest::parse(&body) else {
+    let Ok(mut asked) = search::FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
+    asked.restrict(permission.rules_for(uid)?);
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
     let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));

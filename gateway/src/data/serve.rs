@@ -9,7 +9,7 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, documents, fields, indexes, multi_search,
+    Core, admit, documents, fields, indexes, keys, multi_search,
     routes::{self, NoRoute, Route},
     search, settings, similar, stats, tasks, writes,
 };
@@ -25,53 +25,82 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     let started = R::now();
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
     let (template, answered) = match routes::find(&request.method, &path) {
-        Ok(route) => (route.template(), answer(core, &request, &route).await),
+        Ok(route) => (route.template(), answer(core, &request, &route, &path).await),
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
     };
-    let response = answered.unwrap_or_else(ApiError::into_response);
+    let response = answered.unwrap_or_else(|error| in_clients_words(core, error).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     response
+}
+
+/// A node's refusal names the index as nodes do. One that was deleted meanwhile had the name of which
+/// its name on the nodes was made.
+fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError) -> ApiError {
+    let snapshot = core.shared.snapshot();
+    error.rename_indexes(|name| {
+        let mut indexes = snapshot.indexes.values().map(|index| &index.record);
+        let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
+        known.or_else(|| name.rsplit_once('-').map(|(uid, _)| uid.to_owned()))
+    })
 }
 
 async fn answer<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
     route: &Route<'_>,
+    path: &str,
 ) -> Result<Response, ApiError> {
-    let _permit = admit::admit(core, request, route)?;
+    let (_permit, permission) = admit::admit(core, request, route, path)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
     match *route {
-        Route::Search { index } => search::search(core, request, index).await,
-        Route::FacetSearch(index) => search::facet_search(core, request, index).await,
-        Route::MultiSearch => multi_search::multi_search(core, request).await,
+        Route::Search { index } => search::search(core, request, &permission, index).await,
+        Route::FacetSearch(index) => search::facet_search(core, request, &permission, index).await,
+        Route::MultiSearch => multi_search::multi_search(core, request, &permission).await,
         Route::Fields(index) => fields::fields(core, request, index).await,
-        Route::Similar(index) => similar::similar(core, request, index).await,
+        Route::Similar(index) => similar::similar(core, request, &permission, index).await,
         Route::Document { index, id } => documents::get(core, request, index, id).await,
         Route::Documents(index) | Route::FetchDocuments(index) => {
             documents::fetch(core, request, index).await
         }
-        Route::AddDocuments { index, replace } => writes::add(core, request, index, replace).await,
+        Route::AddDocuments { index, replace } => {
+            writes::add(core, request, &permission, index, replace).await
+        }
         Route::DeleteDocument { index, id } => writes::delete_one(core, index, id).await,
         Route::DeleteDocumentsBatch(index) => writes::delete_batch(core, request, index).await,
         Route::DeleteDocumentsByFilter(index) => writes::delete_by_filter(core, request, index).await,
         Route::DeleteDocuments(index) => writes::delete_all(core, index).await,
         Route::EditDocuments(index) => writes::edit(core, request, index).await,
-        Route::Indexes => indexes::list(core, request).await,
+        Route::Indexes => indexes::list(core, request, &permission).await,
         Route::Index(index) => indexes::get(core, index).await,
-        Route::CreateIndex => indexes::create(core, request).await,
+        Route::CreateIndex => indexes::create(core, request, &permission).await,
         Route::UpdateIndex(index) => indexes::update(core, request, index).await,
+        Route::CompactIndex(index) => indexes::compact(core, index).await,
+        Route::SwapIndexes => indexes::swap(core, request, &permission).await,
         Route::DeleteIndex(index) => indexes::delete(core, index).await,
         Route::Settings(index) => settings::get(core, index).await,
         Route::Setting { index, name } => settings::get_one(core, index, name).await,
-        Route::ChangeSettings(index) => settings::change(core, request, index).await,
-        Route::ChangeSetting { index, name } => settings::change_one(core, request, index, name).await,
-        Route::Tasks => tasks::list(core, request).await,
-        Route::Task(uid) => tasks::get(core, uid).await,
-        Route::Stats => stats::all(core).await,
+        Route::ChangeSettings(index) => settings::change(core, request, &permission, index).await,
+        Route::ChangeSetting { index, name } => {
+            settings::change_one(core, request, &permission, index, name).await
+        }
+        Route::Tasks => tasks::list(core, request, &permission).await,
+        Route::DeleteTasks => tasks::delete(core, request, &permission).await,
+        Route::CancelTasks => tasks::cancel(core, request, &permission).await,
+        Route::CompactTasks => Err(tasks::compact()),
+        Route::Task(uid) => tasks::get(core, &permission, uid).await,
+        Route::TaskDocuments(_) => Err(tasks::documents()),
+        Route::Batches => tasks::batches(core, request, &permission).await,
+        Route::Batch(uid) => tasks::batch(core, &permission, uid).await,
+        Route::Keys => keys::list(core, request),
+        Route::CreateKey => keys::create(core, request).await,
+        Route::Key(key) => keys::get(core, key),
+        Route::UpdateKey(key) => keys::update(core, request, key).await,
+        Route::DeleteKey(key) => keys::delete(core, key).await,
+        Route::Stats => stats::all(core, &permission).await,
         Route::IndexStats(index) => stats::one(core, index).await,
         Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
         Route::Version => indexes::version(core).await,

@@ -10,6 +10,7 @@ use crate::{
         error::{ApiError, Code},
         settings::{self, SETTINGS, SettingsChange},
     },
+    auth::Permission,
     h1::{Request, Response},
     runtime::Runtime,
 };
@@ -40,6 +41,7 @@ pub(super) async fn get_one<R: Runtime>(core: &Core<R>, uid: &str, name: &str) -
 pub(super) async fn change<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let change = match request.method == Method::DELETE {
@@ -53,13 +55,14 @@ pub(super) async fn change<R: Runtime>(
             SettingsChange::Whole(members.clone())
         }
     };
-    submit(core, uid, change).await
+    submit(core, permission, uid, change).await
 }
 
 /// `PUT`, `PATCH` and `DELETE /indexes/{uid}/settings/{name}`.
 pub(super) async fn change_one<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
     name: &str,
 ) -> Result<Response, ApiError> {
@@ -69,14 +72,21 @@ pub(super) async fn change_one<R: Runtime>(
     };
     let (name, _) =
         SETTINGS.iter().find(|(known, _)| *known == name).expect("the route names a known setting");
-    submit(core, uid, SettingsChange::One { name, method: request.method.clone(), value }).await
+    let change = SettingsChange::One { name, method: request.method.clone(), value };
+    submit(core, permission, uid, change).await
 }
 
-async fn submit<R: Runtime>(core: &Core<R>, uid: &str, change: SettingsChange) -> Result<Response, ApiError> {
+async fn submit<R: Runtime>(
+    core: &Core<R>,
+    permission: &Permission,
+    uid: &str,
+    change: SettingsChange,
+) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     change.check()?;
     let task = indexes::new_task(uid, TaskKind::SettingsUpdate, change.details());
-    let record = lanes::submit(core, uid, task, Action::ChangeSettings(change)).await?;
+    let action = Action::ChangeSettings(change).within(permission, uid);
+    let record = lanes::submit(core, uid, task, action).await?;
     Ok(tasks::accepted(&record))
 }
 

@@ -3,13 +3,14 @@
 //! Invariants: a node that holds the document has judged the request before a vector is searched, so that
 //! what one node refuses is refused in its words; hits are ranked by their vectors alone.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::{join3, try_join_all};
 use http::{Method, StatusCode};
 use merge::{ExtraFields, SearchSpec, SimilarSpec};
 use router::Leg;
+use serde_json::value::RawValue;
 
 use super::{
     Core, documents, ingress,
@@ -20,10 +21,12 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Code},
+        filter::combine_filters,
         query::Query,
-        search::{LegNeeds, SearchRequest, combine_filters},
+        search::{LegNeeds, SearchRequest},
         similar::{SimilarRequest, body_of_query, vectors_of},
     },
+    auth::Permission,
     config::limits,
     h1::{Request, Response},
     observe::log,
@@ -35,6 +38,7 @@ use crate::{
 pub(super) async fn similar<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let started = R::now();
@@ -44,11 +48,16 @@ pub(super) async fn similar<R: Runtime>(
         true => Ok(ingress::json_body(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
     };
-    let Ok(asked) = body.and_then(|body| SimilarRequest::parse(&body)) else {
+    let Some((body, mut asked)) =
+        body.ok().and_then(|body| SimilarRequest::parse(&body).ok().map(|asked| (body, asked)))
+    else {
         return Err(refusal_of_a_node(core, request, index, "/similar").await);
     };
-    let search = Similar { core, snapshot: &snapshot, index, asked: &asked, started };
-    let document = search.document(request).await?;
+    let rules = permission.rules_for(uid)?;
+    asked.narrow(rules.clone());
+    let search =
+        Similar { core, snapshot: &snapshot, index, asked: &asked, rules: rules.as_deref(), started };
+    let document = search.document(request, body).await?;
     let candidates = search.candidates(&document).await?;
     if document.vectors.len() > limits::SIMILAR_VECTORS_MAX {
         let most = limits::SIMILAR_VECTORS_MAX;
@@ -66,7 +75,16 @@ struct Similar<'a, R: Runtime> {
     snapshot: &'a Snapshot,
     index: &'a Index,
     asked: &'a SimilarRequest,
+    /// The filter of a tenant's search rules, which is a part of the request's filter, too.
+    rules: Option<&'a str>,
     started: Instant,
+}
+
+/// What a node is asked to judge a request by.
+struct Judged {
+    method: Method,
+    target: String,
+    body: Bytes,
 }
 
 /// What its owner says of the document.
@@ -85,21 +103,21 @@ struct Near {
 
 impl<R: Runtime> Similar<'_, R> {
     /// Asks an owner of the document for its vectors, and what it says of the request.
-    async fn document(&self, request: &Request) -> Result<Document, ApiError> {
-        let similar = node_target(request, self.index, "/similar");
-        let body = ingress::decoded_body(self.core, request)?;
+    async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
+        let similar = self.judged(request, body);
         let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let id = sonic_rs::to_string(&self.asked.id).unwrap_or_default();
-        let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"retrieveVectors\":true}}"));
+        let rules = self.rules.unwrap_or("null");
+        let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
         let filter = self.asked.filter.as_deref().unwrap_or("null");
         let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
         let limit = self.core.shared.config.node_timeout;
         for node in documents::owners_in_turn(self.core, self.snapshot, self.index, &self.asked.id) {
             let judged = NodeRequest {
-                method: request.method.clone(),
-                target: &similar,
-                content_type: (request.method != Method::GET).then_some("application/json"),
-                body: body.clone(),
+                method: similar.method.clone(),
+                target: &similar.target,
+                content_type: (similar.method != Method::GET).then_some("application/json"),
+                body: similar.body.clone(),
                 repeatable: true,
             };
             let (judged, vectors, counted) = join3(
@@ -115,7 +133,7 @@ impl<R: Runtime> Similar<'_, R> {
             if [&judged, &vectors, &counted].iter().all(|answer| answer.status == StatusCode::OK)
                 && let Some(document) = self.read(&vectors.body, &counted.body)
             {
-                return Ok(document);
+                return document;
             }
         }
         let shard = router::shard_of(&self.asked.id, self.index.record.shards);
@@ -123,13 +141,38 @@ impl<R: Runtime> Similar<'_, R> {
         Err(ApiError::new(Code::MiroirShardUnavailable, reason))
     }
 
-    fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Document> {
+    /// The request as a node judges it; under a tenant's rules with their filter in it.
+    fn judged(&self, request: &Request, body: Bytes) -> Judged {
+        let method = request.method.clone();
+        let Some(filter) = self.asked.filter.as_deref().filter(|_| self.rules.is_some()) else {
+            let body = if method == Method::GET { Bytes::new() } else { body };
+            return Judged { method, target: node_target(request, self.index, "/similar"), body };
+        };
+        let mut members =
+            serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(&body).unwrap_or_default();
+        members.extend(
+            RawValue::from_string(filter.to_owned()).map(|filter| ("filter".to_owned(), filter)).ok(),
+        );
+        Judged {
+            method: Method::POST,
+            target: format!("/indexes/{}/similar", self.index.record.node_uid),
+            body: serde_json::to_vec(&members).unwrap_or_default().into(),
+        }
+    }
+
+    /// What the owner said of the document; to a tenant whose rules leave it out there is none.
+    fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
+        let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
+        if !seen && self.rules.is_some() {
+            let message = format!("Document `{}` not found.", self.asked.id);
+            return Some(Err(ApiError::new(Code::NotFoundSimilarId, message)));
+        }
         let counted = serde_json::from_slice::<serde_json::Value>(counted).ok()?;
-        Some(Document {
+        Some(Ok(Document {
             primary_key: self.index.record.primary_key.clone()?,
             vectors: vectors_of(vectors, &self.asked.embedder)?,
             is_candidate: counted["total"].as_u64()? > 0,
-        })
+        }))
     }
 
     /// How many other documents the client's filter lets through.
@@ -143,7 +186,7 @@ impl<R: Runtime> Similar<'_, R> {
         });
         let mut total = 0;
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-            total = merge::documents(gathered.bodies, 0, 0, body)?.total;
+            total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
             Ok(())
         };
         scatter.answer(merge).await?;

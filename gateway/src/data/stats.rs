@@ -4,24 +4,29 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use store::IndexRecord;
 
 use super::{Core, gather, ingress};
-use crate::{api::error::ApiError, h1::Response, runtime::Runtime};
+use crate::{api::error::ApiError, auth::Permission, h1::Response, runtime::Runtime};
 
 /// Members of an index's stats that count documents or their parts.
 const COUNTS: &[&str] =
     &["numberOfDocuments", "numberOfEmbeddings", "numberOfEmbeddedDocuments", "rawDocumentDbSize"];
 
 /// `GET /stats`.
-pub(super) async fn all<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+pub(super) async fn all<R: Runtime>(core: &Core<R>, permission: &Permission) -> Result<Response, ApiError> {
     let of_nodes = gather::group(core, "/stats").await?;
     let snapshot = core.shared.snapshot();
     let copies = u64::from(snapshot.topology.replication_factor);
     let sum = |name: &str| of_nodes.iter().filter_map(|stats| stats[name].as_u64()).sum::<u64>();
-    let last_update = of_nodes.iter().filter_map(|stats| stats["lastUpdate"].as_str()).max();
     let mut indexes = Map::new();
     let mut uids = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    uids.retain(|record| permission.allows_index(&record.uid));
     uids.sort_by(|one, other| one.uid.cmp(&other.uid));
+    let last_update = match permission.allows_all_indexes() {
+        true => of_nodes.iter().filter_map(|stats| stats["lastUpdate"].as_str().map(str::to_owned)).max(),
+        false => last_update_of(core, &uids).await?,
+    };
     for record in uids {
         let of_index = of_nodes.iter().map(|stats| &stats["indexes"][&record.node_uid]);
         let of_index = of_index.filter(|stats| stats.is_object()).collect::<Vec<_>>();
@@ -36,6 +41,18 @@ pub(super) async fn all<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError
     merged["lastUpdate"] = json!(last_update);
     merged["indexes"] = Value::Object(indexes);
     Ok(Response::json(StatusCode::OK, merged.to_string()))
+}
+
+/// When the last of some indexes was touched; nodes say it of all of them together only.
+async fn last_update_of<R: Runtime>(
+    core: &Core<R>,
+    records: &[&IndexRecord],
+) -> Result<Option<String>, ApiError> {
+    let of_nodes = gather::group(core, "/indexes?limit=1000000").await?;
+    let indexes = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
+    let visible =
+        indexes.filter(|index| records.iter().any(|record| index["uid"] == record.node_uid.as_str()));
+    Ok(visible.filter_map(|index| index["updatedAt"].as_str().map(str::to_owned)).max())
 }
 
 /// `GET /indexes/{uid}/stats`.

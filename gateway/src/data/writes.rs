@@ -19,6 +19,7 @@ use crate::{
         error::{ApiError, Code},
         query::Query,
     },
+    auth::Permission,
     h1::{Request, Response},
     ingest::{self, IngestError, ParseOptions, ParsedPayload, PayloadFormat},
     runtime::Runtime,
@@ -29,6 +30,7 @@ use crate::{
 pub(super) async fn add<R: Runtime>(
     core: &Core<R>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
     replace: bool,
 ) -> Result<Response, ApiError> {
@@ -67,7 +69,7 @@ pub(super) async fn add<R: Runtime>(
         }
         Err(error) => Action::Fail(error),
     };
-    let record = lanes::submit(core, uid, task, action).await?;
+    let record = lanes::submit(core, uid, task, action.within(permission, uid)).await?;
     Ok(tasks::accepted(&record))
 }
 
@@ -163,7 +165,7 @@ pub(super) async fn delete_by_filter<R: Runtime>(
 /// `DELETE /indexes/{uid}/documents`.
 pub(super) async fn delete_all<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
-    let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": null});
+    let details = json!({"deletedDocuments": null});
     let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
     on_every_node(core, uid, task, Method::DELETE, "/documents", Bytes::new()).await
 }

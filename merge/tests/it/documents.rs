@@ -1,11 +1,11 @@
-//! Lists of documents joined leg after leg, and single documents stripped.
+//! Lists of documents joined by an order, and single documents stripped.
 
-use merge::{ExtraFields, MergeError, Merged, SortField, sorted_documents};
+use merge::{ExtraFields, MergeError, Merged, SortField, documents};
 
 fn joined(legs: &[&str], offset: usize, limit: usize) -> Result<(String, Merged), MergeError> {
     let legs = legs.iter().map(|leg| leg.as_bytes()).collect::<Vec<_>>();
     let mut out = Vec::new();
-    let merged = merge::documents(&legs, offset, limit, &mut out)?;
+    let merged = documents(&legs, &[SortField::ascending("id")], None, offset, limit, &mut out)?;
     Ok((String::from_utf8(out).unwrap(), merged))
 }
 
@@ -16,7 +16,7 @@ const LEGS: [&str; 3] = [
 ];
 
 #[test]
-fn documents_are_joined_in_leg_order() {
+fn documents_are_joined_by_primary_key() {
     let check = |offset: usize, limit: usize, results: &str, hits: usize| {
         let (answer, merged) = joined(&LEGS, offset, limit).unwrap();
         assert_eq!(
@@ -25,9 +25,9 @@ fn documents_are_joined_in_leg_order() {
         );
         assert_eq!(merged, Merged { hits, total: 7 });
     };
-    check(0, 9, r#"{"id":1,"t":"a"},{"id":4},{"id":2}"#, 3);
-    check(1, 1, r#"{"id":4}"#, 1);
-    check(1, 2, r#"{"id":4},{"id":2}"#, 2);
+    check(0, 9, r#"{"id":1,"t":"a"},{"id":2},{"id":4}"#, 3);
+    check(1, 1, r#"{"id":2}"#, 1);
+    check(1, 2, r#"{"id":2},{"id":4}"#, 2);
     check(0, 0, "", 0);
     check(9, 9, "", 0);
     check(usize::MAX, usize::MAX, "", 0);
@@ -99,14 +99,14 @@ fn sorted_lists_are_merged_and_what_was_only_asked_for_is_cut_out() {
     };
     let check = |extra: Option<&ExtraFields<'_>>, offset: usize, limit: usize, expected: &str| {
         let mut out = Vec::new();
-        sorted_documents(&legs, &sort, extra, offset, limit, &mut out).unwrap();
+        documents(&legs, &sort, extra, offset, limit, &mut out).unwrap();
         let expected = format!(r#"{{"results":[{expected}],"offset":{offset},"limit":{limit},"total":6}}"#);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
     check(Some(&extra), 0, 9, r#"{"id":1},{"id":4},{"id":2},{"id":5},{"id":6},{"id":3}"#);
     check(None, 1, 2, r#"{"id":4,"price":5,"name":"A"},{"id":2,"price":5,"name":"b"}"#);
     let mut out = Vec::new();
-    assert!(sorted_documents(&[b"{}"], &sort, None, 0, 1, &mut out).is_err());
-    assert!(sorted_documents(&[br#"{"results":[1],"total":1}"#], &sort, None, 0, 1, &mut out).is_err());
+    assert!(documents(&[b"{}"], &sort, None, 0, 1, &mut out).is_err());
+    assert!(documents(&[br#"{"results":[1],"total":1}"#], &sort, None, 0, 1, &mut out).is_err());
     assert!(out.is_empty());
 }

@@ -67,6 +67,7 @@ impl Case<'_> {
             show_ranking_score: at == 1,
             show_ranking_score_details: false,
             extra: self.extra.as_ref(),
+            displayed: None,
         };
         let indexes = [index("a"), index("b")];
         let spec = FederationSpec {
@@ -211,6 +212,7 @@ fn an_answer_without_details_is_a_fault() {
         show_ranking_score: false,
         show_ranking_score_details: false,
         extra: None,
+        displayed: None,
     };
     let spec = FederationSpec {
         paging: Paging::Offset { offset: 0, limit: 1 },

@@ -20,7 +20,7 @@ fn all_merges(legs: &[Vec<u8>], rules: &FacetRules) -> Result<String, merge::Mer
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let mut out = Vec::new();
     // Of the wrong kind, but foreign bytes all the same.
-    assert!(merge::documents(&slices, 0, 9, &mut out).is_err());
+    assert!(merge::documents(&slices, &[], None, 0, 9, &mut out).is_err());
     assert!(merge::facet_search(&slices, FacetOrder::Count, 9, 0, &mut out).is_err());
     assert!(out.is_empty());
     let _ = merge::strip_document(slices[1], &mut out);

@@ -97,6 +97,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<bool> {
         cluster: ClusterOptions {
             nodes: arguments.nodes,
             groups: arguments.groups,
+            no_sync: true,
             replication_factor: arguments.replication_factor,
             node_binary: std::env::var_os("MIROIR_NODE_BIN").map(PathBuf::from),
             node_master_key: Some("the-key-of-the-nodes".to_owned()),

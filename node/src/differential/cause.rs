@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::compare::{Difference, compare};
+use super::corpus::Index;
 use super::judge::{Case, Judge};
 use super::question::{Answer, Question};
 use super::ranks::{self, Shown};
@@ -18,8 +19,14 @@ const TWO_TYPOS_MAX: usize = 50;
 /// From so many words on, the engine keeps a prefix of at most so many letters in a database.
 const PREFIX_WORDS_MIN: usize = 100;
 const PREFIX_LETTERS_MAX: usize = 4;
+/// Hits of a page that holds all of them, as `maxTotalHits` is by default.
+const WHOLE_PAGE: usize = 1_000;
+/// Parameters that mark or cut what matched.
+const MARKS: [&str; 3] = ["attributesToHighlight", "attributesToCrop", "showMatchesPosition"];
 /// Similarities that differ less are equal.
 const SIMILARITY_TOLERANCE: f64 = 1e-6;
+/// How far a shown similarity may be from the one that the harness computes.
+const TRUTH_TOLERANCE: f64 = 1e-4;
 
 /// Why two answers may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +43,10 @@ pub(super) enum Cause {
     PrefixDatabase,
     /// Where a word is split in two depends on the frequency of the halves.
     SplitWord,
-    /// Without pages, totals and facets under `distinct` or a threshold cover what the engine happened to visit.
+    /// Totals and facets under `distinct` without pages, or under a threshold, cover what the engine happened to visit.
     EstimatedTotal,
+    /// Which misspellings are marked in a text depends on how far the engine had to search.
+    MarkedMisspelling,
     /// A smaller index of vectors finds nearer neighbours.
     NearerNeighbours,
 }
@@ -48,6 +57,7 @@ impl Cause {
         Self::TypoMaximum,
         Self::FrequencyStrategy,
         Self::EstimatedTotal,
+        Self::MarkedMisspelling,
         Self::NearerNeighbours,
         Self::PrefixDatabase,
         Self::SplitWord,
@@ -63,6 +73,7 @@ impl Cause {
             Self::PrefixDatabase => "prefix-database",
             Self::SplitWord => "split-word",
             Self::EstimatedTotal => "estimated-total",
+            Self::MarkedMisspelling => "marked-misspelling",
             Self::NearerNeighbours => "nearer-neighbours",
         }
     }
@@ -77,13 +88,14 @@ impl Cause {
             Self::PrefixDatabase => prefix_database(case),
             Self::SplitWord => split_word(case),
             Self::EstimatedTotal => estimated_total(case),
+            Self::MarkedMisspelling => marked_misspelling(case),
             Self::NearerNeighbours => nearer_neighbours(case),
         }
     }
 }
 
 /// Whether a question is answered alike, ties aside where they are.
-fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
+pub(super) fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
     let (expected, found) = case.judge.ask(question, case.uid)?;
     let differences = compare(&expected, &found);
     Ok(differences.is_empty() || without_ties(case.judge, question, case.uid, &differences)?.is_empty())
@@ -139,26 +151,51 @@ fn frequency_strategy(case: &Case<'_>) -> anyhow::Result<bool> {
 
 fn estimated_total(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
-    let visited = !question.member("distinct").is_null()
-        || !question.member("rankingScoreThreshold").is_null()
-        || case
-            .judge
-            .corpus
-            .index(question.index)
-            .is_some_and(|index| !index.settings["distinctAttribute"].is_null());
-    let is_count = |kind: &str| kind == "estimatedTotalHits" || kind.starts_with("facet");
+    let has_threshold = !question.member("rankingScoreThreshold").is_null();
+    let index = case.judge.corpus.index(question.index);
+    let is_distinct = !question.member("distinct").is_null()
+        || index.is_some_and(|index| !index.settings["distinctAttribute"].is_null());
     let has_pages = !question.member("page").is_null() || !question.member("hitsPerPage").is_null();
-    if !visited || has_pages || !case.kinds.iter().all(|one| is_count(&one.kind)) {
+    let is_count = |kind: &str| {
+        matches!(kind, "estimatedTotalHits" | "totalHits" | "totalPages") || kind.starts_with("facet")
+    };
+    let is_visited = has_threshold || (is_distinct && !has_pages);
+    if !is_visited || !case.kinds.iter().all(|one| is_count(&one.kind)) {
         return Ok(false);
     }
-    agrees(case, &question.without("offset").without("limit").with("page", json!(1)))
+    // One page with everything on it: all is visited.
+    let whole = question.without("offset").without("limit").with("page", json!(1));
+    agrees(case, &whole.with("hitsPerPage", json!(WHOLE_PAGE)))
+}
+
+/// Answers must agree without the marks, and with marks once no misspelling is meant.
+fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
+    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+        return Ok(false);
+    };
+    let mut bare = case.question.clone();
+    for member in MARKS {
+        bare = bare.without(member);
+        bare.query.retain(|(name, _)| name != member);
+    }
+    let has_neighbours = |word: String| tokens.near(&word, 2, text.ends_with(&word)) > 1;
+    if bare == *case.question
+        || !case.kinds.iter().all(|one| one.kind.starts_with("hits") && one.kind != "hits.count")
+        || !words_of(&text).any(has_neighbours)
+        || !agrees(case, &bare)?
+    {
+        return Ok(false);
+    }
+    agrees(case, &with_text(case.question, quoted(&text, |_| true)))
 }
 
 /// The cluster's hits must be at least as near, position by position, and some nearer.
 fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
     let is_similar = question.path.ends_with("/similar");
-    if question.member("vector").is_null() && !is_similar {
+    if question.member("vector").is_null() && !is_similar
+        || !case.kinds.iter().all(|one| one.kind.starts_with("hits") && one.kind != "hits.count")
+    {
         return Ok(false);
     }
     let mut nearest = question.with("showRankingScore", json!(true));
@@ -171,8 +208,43 @@ fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
         nearest = nearest
             .with("hybrid", json!({"embedder": question.member("hybrid")["embedder"], "semanticRatio": 1.0}));
     }
+    let Some(index) = case.judge.corpus.index(question.index) else { return Ok(false) };
+    let nearest = nearest.with("attributesToRetrieve", json!([index.primary_key]));
     let (expected, found) = case.judge.ask(&nearest, case.uid)?;
-    Ok(is_nearer(&expected, &found))
+    Ok(is_nearer(&expected, &found) && tells_the_truth(question, index, &found))
+}
+
+/// Whether the similarities that are shown are those of the documents' vectors.
+fn tells_the_truth(question: &Question, index: &Index, found: &Answer) -> bool {
+    let document = |key: &Value| index.documents.iter().find(|document| document[index.primary_key] == *key);
+    let vector = question.member("vector");
+    let asked = match vector.is_null() {
+        true => document(question.member("id")).map(vectors_of).unwrap_or_default(),
+        false => vectors_of(&json!({"_vectors": {"own": vector}})),
+    };
+    found.hits().iter().all(|hit| {
+        let own = document(&hit[index.primary_key]).map(vectors_of).unwrap_or_default();
+        let pairs = own.iter().flat_map(|own| asked.iter().map(|asked| similarity(own, asked)));
+        let best = pairs.fold(0.0, f64::max);
+        (best - hit["_rankingScore"].as_f64().unwrap_or_default()).abs() < TRUTH_TOLERANCE
+    })
+}
+
+/// A document has one vector or several.
+fn vectors_of(document: &Value) -> Vec<Vec<f64>> {
+    let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+    let own = &document["_vectors"]["own"];
+    match numbers(own) {
+        Some(vector) => vec![vector],
+        None => own.as_array().into_iter().flatten().filter_map(numbers).collect(),
+    }
+}
+
+/// From 0, opposite, to 1, the same direction.
+fn similarity(one: &[f64], other: &[f64]) -> f64 {
+    let product = |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
+    let lengths = (product(one, one) * product(other, other)).sqrt();
+    if lengths == 0.0 { 0.0 } else { (1.0 + product(one, other) / lengths) / 2.0 }
 }
 
 fn is_nearer(expected: &Answer, found: &Answer) -> bool {
@@ -290,6 +362,15 @@ mod tests {
     fn suspected_words_are_quoted() {
         assert_eq!(quoted("one  two three", |word| word == "two"), "one \"two\" three");
         assert_eq!(quoted("\"one two\"", |_| true), "\"one two\"");
+    }
+
+    #[test]
+    fn similarities_are_those_of_vectors() {
+        assert_eq!(similarity(&[1.0, 0.0], &[2.0, 0.0]), 1.0);
+        assert_eq!(similarity(&[1.0, 0.0], &[0.0, 3.0]), 0.5);
+        assert_eq!(vectors_of(&json!({"_vectors": {"own": [1.0, 2.0]}})), [[1.0, 2.0]]);
+        assert_eq!(vectors_of(&json!({"_vectors": {"own": [[1.0], [2.0]]}})), [[1.0], [2.0]]);
+        assert_eq!(vectors_of(&json!({"_vectors": {"own": null}})), [[0.0; 0]; 0]);
     }
 
     #[test]

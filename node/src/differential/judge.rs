@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::cause::{Cause, without_ties};
+use super::cause::{Cause, agrees, without_ties};
 use super::compare::{Difference, compare};
 use super::corpus::Corpus;
 use super::pair::Pair;
@@ -58,12 +58,39 @@ impl<'p> Judge<'p> {
             return Ok(Verdict::Explained(Cause::EqualRanks));
         }
         let case = Case { judge: self, question, uid, kinds: &differences };
+        if question.path == "/multi-search" {
+            let cause = self.cause_of_a_part(&case)?;
+            return Ok(cause.map_or(Verdict::Differs(differences), Verdict::Explained));
+        }
         for cause in Cause::ALL {
             if cause.explains(&case)? {
                 return Ok(Verdict::Explained(*cause));
             }
         }
         Ok(Verdict::Differs(differences))
+    }
+
+    /// Several searches differ for a cause when some of them do on their own, and the others agree.
+    fn cause_of_a_part(&self, case: &Case<'_>) -> anyhow::Result<Option<Cause>> {
+        let Some(queries) = case.question.member("queries").as_array() else { return Ok(None) };
+        let (mut found, mut others) = (None, Vec::new());
+        for query in queries {
+            let index = query["indexUid"].as_str().and_then(|uid| self.corpus.index(uid));
+            let Some(index) = index else { return Ok(None) };
+            let alone = Question::search(index.uid, query.clone());
+            match self.judge(&alone.without("indexUid").without("federationOptions"), index.uid)? {
+                Verdict::Equal => others.push(query.clone()),
+                Verdict::Explained(cause) => found = Some(cause),
+                Verdict::NotServed | Verdict::NotAsked | Verdict::Differs(_) => return Ok(None),
+            }
+        }
+        if found.is_none()
+            || others.is_empty()
+            || agrees(case, &case.question.with("queries", json!(others)))?
+        {
+            return Ok(found);
+        }
+        Ok(None)
     }
 
     pub(super) fn ask(&self, question: &Question, uid: &str) -> anyhow::Result<(Answer, Answer)> {

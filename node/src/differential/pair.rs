@@ -66,10 +66,16 @@ impl Pair {
             let new = json!({"uid": uid, "primaryKey": index.primary_key});
             client.done("POST", "/indexes", Some(&new))?;
             client.done("PATCH", &format!("/indexes/{uid}/settings"), Some(&index.settings))?;
-            for batch in documents.chunks(BATCH) {
-                let batch = Value::Array(batch.to_vec());
-                client.done("POST", &format!("/indexes/{uid}/documents"), Some(&batch))?;
-            }
+            add(client, uid, documents)?;
+        }
+        Ok(())
+    }
+
+    /// Puts these documents, and no others, into an index.
+    pub(super) fn fill(&self, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
+        for client in [&self.single, &self.gateway] {
+            client.done("DELETE", &format!("/indexes/{uid}/documents"), None)?;
+            add(client, uid, documents)?;
         }
         Ok(())
     }
@@ -85,6 +91,14 @@ impl Pair {
     pub(super) fn kill_node(&mut self, number: usize) -> anyhow::Result<()> {
         self.cluster.kill_node(number)
     }
+}
+
+fn add(client: &Client, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
+    for batch in documents.chunks(BATCH) {
+        let batch = Value::Array(batch.to_vec());
+        client.done("POST", &format!("/indexes/{uid}/documents"), Some(&batch))?;
+    }
+    Ok(())
 }
 
 fn version(client: &Client) -> anyhow::Result<Version> {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 
@@ -15,6 +16,8 @@ use super::report::{Counts, Found, Report};
 use super::shrink;
 use crate::cluster::ClusterOptions;
 
+/// How long smallest cases are looked for in all.
+const SHRINK_TIME_MAX: Duration = Duration::from_secs(300);
 /// Questions between two lines of progress.
 const PROGRESS_EVERY: usize = 500;
 
@@ -138,7 +141,11 @@ fn shrink_some(
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
+    let deadline = Instant::now() + SHRINK_TIME_MAX;
     for found in differences {
+        if Instant::now() > deadline {
+            return Ok(());
+        }
         let Some(kind) = found.differences.first().map(|difference| difference.kind.clone()) else {
             continue;
         };

@@ -12,7 +12,7 @@ use super::question::Question;
 /// Questions tried for one difference.
 const QUESTIONS_MAX: usize = 300;
 /// How long documents of one difference may be taken away.
-const DOCUMENTS_TIME_MAX: Duration = Duration::from_secs(60);
+const DOCUMENTS_TIME_MAX: Duration = Duration::from_secs(20);
 /// The index that shrunk documents are loaded into.
 const COPY: &str = "shrunk";
 /// Words of a text that are taken out one by one.
@@ -47,7 +47,24 @@ pub(super) fn documents(
         return Ok(None);
     };
     let deadline = Instant::now() + DOCUMENTS_TIME_MAX;
-    let still = |documents: &[Value]| differs_with(judge, index, documents, question, kind);
+    judge.pair.create(index, COPY, &[])?;
+    let still = |documents: &[Value]| {
+        judge.pair.fill(COPY, documents)?;
+        differs(judge, question, COPY, kind)
+    };
+    let kept = fewest(judge, index, question, &still, deadline);
+    judge.pair.delete(COPY)?;
+    kept
+}
+
+/// Parts are taken away, finer ones when none of them can go.
+fn fewest(
+    judge: &Judge<'_>,
+    index: &Index,
+    question: &Question,
+    still: &dyn Fn(&[Value]) -> anyhow::Result<bool>,
+    deadline: Instant,
+) -> anyhow::Result<Option<Vec<Value>>> {
     let mut kept = involved(judge, index, question)?;
     if kept.is_empty() || !still(&kept)? {
         kept.clone_from(&index.documents);
@@ -86,19 +103,6 @@ fn involved(judge: &Judge<'_>, index: &Index, question: &Question) -> anyhow::Re
         expected.hits().iter().chain(found.hits()).map(|hit| &hit[index.primary_key]).collect::<Vec<_>>();
     let documents = index.documents.iter().filter(|document| keys.contains(&&document[index.primary_key]));
     Ok(documents.cloned().collect())
-}
-
-fn differs_with(
-    judge: &Judge<'_>,
-    index: &Index,
-    documents: &[Value],
-    question: &Question,
-    kind: &str,
-) -> anyhow::Result<bool> {
-    judge.pair.create(index, COPY, documents)?;
-    let outcome = differs(judge, question, COPY, kind);
-    judge.pair.delete(COPY)?;
-    outcome
 }
 
 fn differs(judge: &Judge<'_>, question: &Question, uid: &str, kind: &str) -> anyhow::Result<bool> {

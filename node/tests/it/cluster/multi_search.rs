@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::differential::{filter, query_text, vocabulary};
+use super::queries::{filter, query_text, vocabulary};
 use super::{SingleNode, TestCluster, load_cities};
 use crate::client::Client;
 

@@ -1,0 +1,128 @@
+//! What an admitted request may see and do beyond its route: indexes, their creation, and the
+//! filters of a tenant.
+//!
+//! Invariant: an index is allowed when the key allows it and, under a tenant token, the token's
+//! search rules do too; every document, facet and count a tenant sees passes [`Permission::rules_for`].
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::keyring::{Held, invalid_key};
+use crate::api::error::ApiError;
+
+/// The rights of one request.
+#[derive(Debug, Clone)]
+pub struct Permission(Option<Restriction>);
+
+#[derive(Debug, Clone)]
+struct Restriction {
+    key: Arc<Held>,
+    rules: Option<Arc<SearchRules>>,
+    creates_indexes: bool,
+}
+
+/// The indexes a tenant may search, as the token says it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum SearchRules {
+    Set(HashSet<String>),
+    Map(HashMap<String, Option<IndexRules>>),
+}
+
+/// What holds for every search of a tenant in an index.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct IndexRules {
+    filter: Option<Value>,
+}
+
+impl Permission {
+    /// Everything: the master key's, and everybody's where there is no master key.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn of(key: Arc<Held>, rules: Option<SearchRules>, creates_indexes: bool) -> Self {
+        Self(Some(Restriction { key, rules: rules.map(Arc::new), creates_indexes }))
+    }
+
+    /// Whether an index may be seen.
+    #[must_use]
+    pub fn allows_index(&self, uid: &str) -> bool {
+        let Some(restriction) = &self.0 else { return true };
+        restriction.key.allows_index(uid)
+            && restriction.rules.as_ref().is_none_or(|rules| rules.allow_index(uid))
+    }
+
+    /// Whether every index may be seen, those to come as well.
+    #[must_use]
+    pub fn allows_all_indexes(&self) -> bool {
+        let Some(restriction) = &self.0 else { return true };
+        restriction.key.allows_all_indexes()
+            && restriction.rules.as_ref().is_none_or(|rules| rules.patterns().any(|pattern| pattern == "*"))
+    }
+
+    /// Whether a task, or a batch, may be seen by the index it is about; what is about several or no
+    /// index only a request sees that may see every index.
+    #[must_use]
+    pub fn allows_task(&self, index_uid: Option<&str>) -> bool {
+        self.allows_all_indexes() || index_uid.is_some_and(|uid| self.allows_index(uid))
+    }
+
+    /// Whether a write may make the index it is for.
+    #[must_use]
+    pub fn creates_index(&self, uid: &str) -> bool {
+        self.0.as_ref().is_none_or(|restriction| restriction.creates_indexes) && self.allows_index(uid)
+    }
+
+    /// The filter a search in an index must pass besides its own, as raw JSON (text or array).
+    ///
+    /// # Errors
+    /// 403 `invalid_api_key` when the index may not be searched at all.
+    pub fn rules_for(&self, uid: &str) -> Result<Option<String>, ApiError> {
+        if !self.allows_index(uid) {
+            return Err(invalid_key());
+        }
+        let rules = self.0.as_ref().and_then(|restriction| restriction.rules.as_deref());
+        Ok(rules.and_then(|rules| rules.filter_of(uid)).map(Value::to_string))
+    }
+}
+
+impl SearchRules {
+    fn patterns(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::Set(patterns) => Box::new(patterns.iter().map(String::as_str)),
+            Self::Map(rules) => Box::new(rules.keys().map(String::as_str)),
+        }
+    }
+
+    pub(super) fn allow_index(&self, uid: &str) -> bool {
+        self.patterns().any(|pattern| matches(pattern, uid))
+    }
+
+    /// The patterns in order, as errors list them.
+    pub(super) fn listed(&self) -> BTreeSet<&str> {
+        self.patterns().collect()
+    }
+
+    /// Of the rules that match, the most exact one holds: a whole uid, else the longest beginning.
+    fn filter_of(&self, uid: &str) -> Option<&Value> {
+        let Self::Map(rules) = self else { return None };
+        let matching = rules.iter().filter(|(pattern, _)| matches(pattern, uid));
+        let (_, rule) = matching.max_by_key(|(pattern, _)| (!pattern.ends_with('*'), pattern.len()))?;
+        rule.as_ref().and_then(|rule| rule.filter.as_ref())
+    }
+}
+
+/// Whether a pattern, a uid or the beginning of one with a `*` behind, names an index.
+pub(super) fn matches(pattern: &str, uid: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => uid.starts_with(beginning),
+        None => pattern == uid,
+    }
+}

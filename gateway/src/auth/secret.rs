@@ -1,0 +1,67 @@
+//! Keys as secrets: how a key's value follows from the master key, and how secrets are compared.
+//!
+//! Invariant: a secret is only ever compared in constant time.
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+/// Bytes of a key's value; clients see them as twice as many hexadecimal digits.
+pub(super) type KeyBytes = [u8; 32];
+
+/// The value of the key with this uid: HMAC-SHA256 of the hyphenated uid under the master key.
+pub(super) fn derive(master_key: &str, uid: Uuid) -> KeyBytes {
+    let mut mac = Hmac::<Sha256>::new_from_slice(master_key.as_bytes()).expect("HMAC takes any key length");
+    mac.update(uid.hyphenated().to_string().as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+/// The same value as clients send it.
+pub(super) fn key_value(bytes: &KeyBytes) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The bytes a key's hexadecimal digits stand for, in either case.
+pub(super) fn key_bytes(text: &str) -> Option<KeyBytes> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// What a key is looked up by: how long that takes tells nothing of the key itself.
+pub(super) fn digest(bytes: &KeyBytes) -> KeyBytes {
+    Sha256::digest(bytes).into()
+}
+
+/// Compares secrets in constant time; only their lengths can be told from how long it takes.
+#[must_use]
+pub fn equal(given: &[u8], expected: &[u8]) -> bool {
+    given.ct_eq(expected).into()
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn values_follow_from_master_key_and_uid() {
+        // Expected values from an independent HMAC implementation.
+        let uid = Uuid::parse_str("01b4bc42-eb33-4041-b481-254d00cce834").unwrap();
+        let value = key_value(&derive("MASTER_KEY", uid));
+        assert_eq!(value, "de29311340f0999d7bb7a3188f922ff6ffe813f8ba44388b53624e9949cf9a1c");
+        assert_eq!(key_bytes(&value), Some(derive("MASTER_KEY", uid)));
+        assert_eq!(key_bytes(&value.to_uppercase()), key_bytes(&value));
+        for wrong in ["", "zz", &value[1..], &format!("{value}0"), &value.replace('d', "+")] {
+            assert_eq!(key_bytes(wrong), None, "{wrong}");
+        }
+    }
+}
