@@ -202,6 +202,21 @@ impl ApiError {
         self
     }
 
+    /// A node's refusal with the clients' names of indexes, given as pairs of these and the nodes'.
+    #[must_use]
+    pub fn renamed(mut self, names: &[(&str, &str)]) -> Self {
+        if let ErrorBody::Node(body) = self.body {
+            let mut names = names.iter().filter(|(uid, node_uid)| uid != node_uid).collect::<Vec<_>>();
+            // A name that begins another must not be taken for it.
+            names.sort_by_key(|(_, node_uid)| std::cmp::Reverse(node_uid.len()));
+            let renamed = |message: &str| {
+                names.iter().fold(message.to_owned(), |text, (uid, node_uid)| text.replace(node_uid, uid))
+            };
+            self.body = ErrorBody::Node(rewritten(&body, renamed));
+        }
+        self
+    }
+
     /// The same error of a part of the request, as Meilisearch names it. An index that a body names
     /// and nobody knows is 400, not 404.
     #[must_use]
@@ -341,6 +356,14 @@ mod tests {
             String::from_utf8(response.body.to_vec()).unwrap(),
             r#"{"message":"Index `a` not found.","code":"index_not_found","type":"invalid_request","link":"https://docs.meilisearch.com/errors#index_not_found"}"#
         );
+    }
+
+    #[test]
+    fn refusals_name_indexes_as_clients_do() {
+        let of_node =
+            ApiError::from_node(StatusCode::BAD_REQUEST, br#"{"message":"Index `a-1`, not `a-12`."}"#);
+        let response = of_node.renamed(&[("a", "a-1"), ("b", "a-12"), ("c", "c")]).into_response();
+        assert_eq!(&response.body[..], br#"{"message":"Index `a`, not `b`."}"#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariants: the answers come in the order of the queries; the first error ends it all, and a
 //! request that a node refuses is refused in that node's words for the whole request.
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -10,12 +11,12 @@ use super::{
     federated::federated,
     ingress,
     scatter::Merged,
-    search::{self, refusal_at},
+    search::{self, refusal_of},
 };
 use crate::{
     api::{
         error::{ApiError, Code},
-        multi_search::{MultiQuery, MultiSearchRequest},
+        multi_search::{MultiQuery, MultiSearchRequest, with_node_uids},
         search::SearchRequest,
     },
     auth::Permission,
@@ -35,7 +36,7 @@ pub(super) async fn multi_search<R: Runtime>(
     let body = ingress::json_body(core, request)?;
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
     let Ok(mut asked) = MultiSearchRequest::parse(&body) else {
-        return Err(refusal_at(core, request, "/multi-search").await.unwrap_or_else(not_understood));
+        return Err(refusal(core, &snapshot, request, &body).await.unwrap_or_else(not_understood));
     };
     for (position, query) in asked.queries.iter_mut().enumerate() {
         let rules = permission.rules_for(&query.index_uid);
@@ -53,10 +54,24 @@ pub(super) async fn multi_search<R: Runtime>(
     match answered {
         // The refusal of a query says nothing of where it stands: a node names it as one node does.
         Err(error) if error.status().is_client_error() => {
-            Err(refusal_at(core, request, "/multi-search").await.unwrap_or(error))
+            Err(refusal(core, &snapshot, request, &body).await.unwrap_or(error))
         }
         other => other.map(Merged::into_response),
     }
+}
+
+/// What nodes say against the whole request, by the names that clients know indexes by.
+async fn refusal<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    request: &Request,
+    body: &Bytes,
+) -> Option<ApiError> {
+    let names = snapshot.indexes.iter().map(|(uid, index)| (uid.as_str(), index.record.node_uid.as_str()));
+    let names = names.collect::<Vec<_>>();
+    let translated = with_node_uids(body, &names).map_or_else(|| body.clone(), Bytes::from);
+    let refusal = refusal_of(core, request, "/multi-search", translated).await;
+    refusal.map(|error| error.renamed(&names))
 }
 
 /// Every query with an answer of its own.

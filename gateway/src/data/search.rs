@@ -238,10 +238,19 @@ pub(super) async fn refusal_at<R: Runtime>(
     request: &Request,
     target: &str,
 ) -> Option<ApiError> {
-    let body = match ingress::decoded_body(core, request) {
-        Ok(body) => body,
-        Err(error) => return Some(error),
-    };
+    match ingress::decoded_body(core, request) {
+        Ok(body) => refusal_of(core, request, target, body).await,
+        Err(error) => Some(error),
+    }
+}
+
+/// The same with another body.
+pub(super) async fn refusal_of<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    target: &str,
+    body: Bytes,
+) -> Option<ApiError> {
     for node in plan::every_node(&core.shared.snapshot().topology) {
         let content_type = (request.method != http::Method::GET).then_some("application/json");
         let request = NodeRequest {
