@@ -2,8 +2,8 @@
 //!
 //! - The rules that follow each other without a sort between them make one score, as Meilisearch's
 //!   `ScoreDetails::weighted_score_values` joins their ranks (milli/src/score_details.rs).
-//! - Details give ranks as scores; where they do not say of how many, the least common number that fits all hits
-//!   of the query stands in. A hit whose rules make one score has it from `_rankingScore`, exactly.
+//! - Details give ranks as scores; where they do not say of how many, the least number that fits all hits of the
+//!   query stands in. A hit whose rules make one score has it from `_rankingScore`, exactly.
 //! - Comparing is meilisearch/src/search/federated/weighted_scores.rs: kinds that do not compare are settled by the
 //!   number of values left, then by the whole score.
 
@@ -34,25 +34,25 @@ pub(crate) enum SortValue<'a> {
     Other,
 }
 
-/// A rank among `max`; the greatest is the best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What one rule says of a hit: its score, and how many ranks the rule has.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Rank {
-    rank: u128,
-    max: u128,
+    score: f64,
+    ranks: f64,
 }
 
-impl Rank {
-    fn score(self) -> f64 {
-        #[allow(clippy::cast_precision_loss, reason = "scores are quotients of small counts")]
-        let score = self.rank as f64 / self.max as f64;
-        score
-    }
-
-    /// This rank first, `inner` among its equals.
-    fn then(self, inner: Self) -> Self {
-        let rank = (self.rank.max(1) - 1).saturating_mul(inner.max).saturating_add(inner.rank);
-        Self { rank, max: self.max.saturating_mul(inner.max).max(1) }
-    }
+/// The score of rules one after the other: each ranks among the equals of those before it, so that the ranks of the
+/// last one need not be known.
+fn joined(rules: &[Rank]) -> f64 {
+    let inner_first = rules.iter().rev().copied();
+    let joined = inner_first.fold(None, |inner: Option<f64>, rule| match inner {
+        None => Some(rule.score),
+        Some(inner) => {
+            let rank = (rule.score * rule.ranks).round().max(1.0);
+            Some((rank - 1.0 + inner) / rule.ranks)
+        }
+    });
+    joined.unwrap_or(1.0)
 }
 
 /// Ranks a rule distinguishes at most, where its details do not tell.
@@ -62,7 +62,7 @@ const RANKS_MAX: u32 = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Scale<'a> {
     /// How many ranks rules have whose details do not tell.
-    ranks: AHashMap<&'a str, u128>,
+    ranks: AHashMap<&'a str, u32>,
     /// The most typos that shards allow, by the raw number of matching words: one node allows the most of all.
     typos: AHashMap<&'a str, f64>,
 }
@@ -84,22 +84,9 @@ impl<'a> Scale<'a> {
         }
     }
 
-    fn rank(&self, rule: &str, score: f64, max: Option<f64>) -> Rank {
-        let learned = || self.ranks.get(rule).copied().unwrap_or(1);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "counts and shares of them"
-        )]
-        let max = max.map_or_else(learned, |max| max as u128).max(1);
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "as above"
-        )]
-        let rank = (score * max as f64).round() as u128;
-        Rank { rank, max }
+    fn rank(&self, rule: &str, score: f64, ranks: Option<f64>) -> Rank {
+        let ranks = ranks.or_else(|| self.ranks.get(rule).copied().map(f64::from)).unwrap_or(1.0);
+        Rank { score, ranks: ranks.max(1.0) }
     }
 }
 
@@ -161,7 +148,7 @@ pub(crate) fn values<'a>(
     }
     rules.sort_by(|left, right| left.0.total_cmp(&right.0));
     let mut values = Vec::with_capacity(rules.len());
-    let (mut groups, mut whole): (Vec<(usize, Rank)>, Rank) = (Vec::new(), Rank { rank: 1, max: 1 });
+    let (mut groups, mut whole): (Vec<(usize, Vec<Rank>)>, Vec<Rank>) = (Vec::new(), Vec::new());
     let mut in_group = false;
     for (_, rule) in rules {
         match rule {
@@ -170,11 +157,11 @@ pub(crate) fn values<'a>(
                 in_group = false;
             }
             Rule::Rank(rank) => {
-                whole = whole.then(rank);
+                whole.push(rank);
                 match groups.last_mut().filter(|_| in_group) {
-                    Some((_, group)) => *group = group.then(rank),
+                    Some((_, group)) => group.push(rank),
                     None => {
-                        groups.push((values.len(), rank));
+                        groups.push((values.len(), vec![rank]));
                         values.push(Value::Score(0.0));
                     }
                 }
@@ -182,11 +169,12 @@ pub(crate) fn values<'a>(
             }
         }
     }
+    let by_attribute = Members::of(details).into_iter().flatten().any(|rule| rule.key == "attribute");
     let has_vector = values.iter().any(|value| matches!(value, Value::Vector(_)));
     for (position, (at, group)) in groups.iter().enumerate() {
-        let computed = group.score();
-        // The whole score is that of the first group on some versions, of all groups on others.
-        let is_of_first = (score - computed).abs() <= (score - whole.score()).abs();
+        let computed = joined(group);
+        // The whole score is that of the first group on versions that rank by `attribute`, later of all groups.
+        let is_of_first = by_attribute || (score - computed).abs() <= (score - joined(&whole)).abs();
         let known = position == 0 && !has_vector && (groups.len() == 1 || is_of_first);
         values[*at] = Value::Score(if known { score } else { computed } * weight);
     }
@@ -330,7 +318,7 @@ fn read<'a>(
             let words = hit::field(raw, "maxMatchingWords").and_then(number);
             rank(score()?, Some(3.0 * (words.unwrap_or(0.0) + 1.0)))
         }
-        "skipped" => Rule::Rank(Rank { rank: 0, max: 1 }),
+        "skipped" => Rule::Rank(Rank { score: 0.0, ranks: 1.0 }),
         "vectorSort" => {
             let similarity = hit::field(raw, "similarity").and_then(number);
             Rule::Value(Value::Vector(similarity.unwrap_or(0.0) * weight))
@@ -365,22 +353,22 @@ fn required(rule: &str, raw: &str, field: &str) -> Result<f64, Fault> {
 }
 
 /// The least number of ranks that has this score.
-fn denominator(score: f64) -> u128 {
+fn denominator(score: f64) -> u32 {
     let fits = |ranks: &u32| {
         let rank = score * f64::from(*ranks);
         (rank - rank.round()).abs() < 1e-9 * f64::from(*ranks)
     };
-    u128::from((1..=RANKS_MAX).find(fits).unwrap_or(RANKS_MAX))
+    (1..=RANKS_MAX).find(fits).unwrap_or(RANKS_MAX)
 }
 
-fn common_multiple(one: u128, other: u128) -> u128 {
+fn common_multiple(one: u32, other: u32) -> u32 {
     let (mut divisor, mut rest) = (one, other);
     while rest != 0 {
         (divisor, rest) = (rest, divisor % rest);
     }
-    let multiple = one / divisor.max(1) * other;
+    let multiple = (one / divisor.max(1)).saturating_mul(other);
     // Beyond any rule's ranks the scores were no shares of one number.
-    if multiple <= u128::from(RANKS_MAX) { multiple } else { one.max(other) }
+    if multiple <= RANKS_MAX { multiple } else { one.max(other) }
 }
 
 #[cfg(test)]

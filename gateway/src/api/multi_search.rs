@@ -80,6 +80,28 @@ fn read_queries(value: LazyValue<'_>) -> Result<Vec<MultiQuery>, NotUnderstood> 
     elements.map(|query| MultiQuery::read(query.map_err(|_| NotUnderstood)?.as_raw_str())).collect()
 }
 
+/// The request with the names that nodes know indexes by, in place of the clients'; `None` if it is no object.
+#[must_use]
+pub fn with_node_uids(body: &[u8], names: &[(&str, &str)]) -> Option<String> {
+    let mut request =
+        serde_json::from_slice::<serde_json::Value>(body).ok().filter(serde_json::Value::is_object)?;
+    let node_uid = |uid: &str| names.iter().find(|(known, _)| *known == uid).map(|(_, node_uid)| *node_uid);
+    let queries = request.get_mut("queries").and_then(serde_json::Value::as_array_mut);
+    for query in queries.into_iter().flatten() {
+        let known = query.get("indexUid").and_then(|uid| node_uid(uid.as_str()?));
+        if let (Some(known), Some(members)) = (known, query.as_object_mut()) {
+            members.insert("indexUid".to_owned(), known.into());
+        }
+    }
+    let facets = request.get_mut("federation").and_then(|federation| federation.get_mut("facetsByIndex"));
+    if let Some(facets) = facets.and_then(serde_json::Value::as_object_mut) {
+        let renamed = std::mem::take(facets).into_iter();
+        *facets =
+            renamed.map(|(uid, names)| (node_uid(&uid).map(str::to_owned).unwrap_or(uid), names)).collect();
+    }
+    Some(request.to_string())
+}
+
 impl MultiQuery {
     fn read(text: &str) -> Result<Self, NotUnderstood> {
         let mut query = Self { index_uid: String::new(), weight: 1.0, options: None, members: Vec::new() };
@@ -126,12 +148,33 @@ impl MultiQuery {
         object(kept.chain(replaced.iter().copied()))
     }
 
-    /// The query as part of a federated search that a leg is asked for totals and facets.
-    fn counted(&self, node_uid: &str, shard_filter: Option<&str>) -> String {
-        let filter = combine_filters(self.member("filter"), shard_filter);
+    /// Whether it finds everything that its filter lets through: nodes then have nothing to rank by but sorts.
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        let has_words = self.member("q").is_some_and(|q| !q.trim_matches('"').trim().is_empty());
+        !has_words && self.member("vector").is_none() && self.member("media").is_none()
+    }
+
+    /// A filter expression for what this query's own filter keeps out; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`NotUnderstood`] for what is no filter.
+    pub fn filter_negated(&self) -> Result<Option<String>, NotUnderstood> {
+        let Some(raw) = self.member("filter") else { return Ok(None) };
+        let filter = serde_json::from_str(raw).map_err(|_| NotUnderstood)?;
+        let expression = expression(&filter, " AND ").ok_or(NotUnderstood)?;
+        Ok((!expression.is_empty()).then(|| format!("NOT ({expression})")))
+    }
+
+    /// The query as part of a federated search that a leg is asked for totals and facets. Without its order: what
+    /// orders may stand together was judged before, and nodes have a rule more to break ties.
+    fn counted(&self, node_uid: &str, filters: &[&str]) -> String {
+        let own = self.member("filter").map(str::to_owned);
+        let filter = filters.iter().fold(own, |all, filter| combine_filters(all.as_deref(), Some(filter)));
         let uid = quoted(node_uid);
         let mut replaced = vec![("indexUid", uid.as_str()), ("attributesToRetrieve", "[]")];
         replaced.extend(filter.as_deref().map(|filter| ("filter", filter)));
+        replaced.push(("sort", "null"));
         replaced.extend(self.options.as_deref().map(|options| ("federationOptions", options)));
         self.search_body(&replaced)
     }
@@ -228,7 +271,7 @@ impl Federation {
         members.extend(self.others.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let queries = counting.queries.iter();
         let queries =
-            queries.map(|query| query.counted(&(counting.node_uid)(&query.index_uid), counting.shard_filter));
+            queries.map(|query| query.counted(&(counting.node_uid)(&query.index_uid), counting.filters));
         let queries = queries.collect::<Vec<_>>().join(",");
         format!("{{\"federation\":{},\"queries\":[{queries}]}}", object(members.into_iter()))
     }
@@ -242,9 +285,21 @@ pub struct Counting<'a> {
     pub node_uid: &'a dyn Fn(&str) -> String,
     /// The only index, by that name, whose facets are counted.
     pub only: Option<&'a str>,
-    pub shard_filter: Option<&'a str>,
+    /// What else must hold of every document counted.
+    pub filters: &'a [&'a str],
     /// Hits asked for at most.
     pub hits_max: usize,
+}
+
+/// A filter as one expression; the alternatives in an array stand in arrays of their own.
+fn expression(filter: &serde_json::Value, joined_by: &str) -> Option<String> {
+    if let Some(text) = filter.as_str() {
+        return Some(text.trim().to_owned());
+    }
+    let parts = filter.as_array()?.iter().map(|part| expression(part, " OR "));
+    let parts = parts.collect::<Option<Vec<_>>>()?;
+    let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| format!("({part})"));
+    Some(parts.collect::<Vec<_>>().join(joined_by))
 }
 
 fn facets_by_index(text: &str) -> Result<BTreeMap<String, Option<String>>, NotUnderstood> {
@@ -315,11 +370,11 @@ mod tests {
         let node_uid = |uid: &str| format!("{uid}-1");
         let queries = [query];
         let whole =
-            Counting { queries: &queries, node_uid: &node_uid, only: None, shard_filter: None, hits_max: 9 };
-        let leg = Counting { only: Some("a-1"), shard_filter: Some("s"), ..whole };
+            Counting { queries: &queries, node_uid: &node_uid, only: None, filters: &[], hits_max: 9 };
+        let leg = Counting { only: Some("a-1"), filters: &["s"], ..whole };
         assert_eq!(
             federation.counting_body(&leg),
-            r#"{"federation":{"offset":0,"limit":0,"facetsByIndex":{"a-1":["x"]},"nope":1},"queries":[{"indexUid":"a-1","attributesToRetrieve":[],"filter":["x = 1","s"],"federationOptions":{"weight":0.5}}]}"#
+            r#"{"federation":{"offset":0,"limit":0,"facetsByIndex":{"a-1":["x"]},"nope":1},"queries":[{"indexUid":"a-1","attributesToRetrieve":[],"filter":["x = 1","s"],"sort":null,"federationOptions":{"weight":0.5}}]}"#
         );
         let body = federation.counting_body(&whole);
         assert!(
@@ -332,6 +387,33 @@ mod tests {
         let queries = [&cut.queries[0]];
         let body = cut.federation.as_ref().unwrap().counting_body(&Counting { queries: &queries, ..whole });
         assert!(body.starts_with(r#"{"federation":{"page":1,"hitsPerPage":9,"#), "{body}");
+    }
+
+    #[test]
+    fn nodes_know_indexes_by_other_names() {
+        let body = r#"{"queries":[{"indexUid":"a","q":"a"},{"indexUid":"x"},7],"federation":{"facetsByIndex":{"a":["a"],"x":null}}}"#;
+        let expected = r#"{"queries":[{"indexUid":"a-1","q":"a"},{"indexUid":"x"},7],"federation":{"facetsByIndex":{"a-1":["a"],"x":null}}}"#;
+        assert_eq!(with_node_uids(body.as_bytes(), &[("a", "a-1")]).as_deref(), Some(expected));
+        assert_eq!(with_node_uids(b"[]", &[]), None);
+    }
+
+    #[test]
+    fn filters_are_negated_as_one_expression() {
+        let check = |filter: &str, expected: Result<Option<&str>, NotUnderstood>| {
+            let request = parse(&format!(r#"{{"queries":[{{"indexUid":"a","filter":{filter}}}]}}"#));
+            let negated = request.queries[0].filter_negated();
+            assert_eq!(negated.as_ref().map(Option::as_deref).map_err(|error| *error), expected, "{filter}");
+        };
+        check(r#""a = 1""#, Ok(Some("NOT (a = 1)")));
+        check(r#"[["a = 1","b = 2"],"c = 3"]"#, Ok(Some("NOT (((a = 1) OR (b = 2)) AND (c = 3))")));
+        check("[]", Ok(None));
+        check("null", Ok(None));
+        check("7", Err(NotUnderstood));
+        let kinds = parse(
+            r#"{"queries":[{"indexUid":"a","q":" "},{"indexUid":"a","q":"x"},{"indexUid":"a","vector":[1]}]}"#,
+        );
+        let kinds = kinds.queries.iter().map(MultiQuery::is_placeholder).collect::<Vec<_>>();
+        assert_eq!(kinds, [true, false, false]);
     }
 
     #[test]

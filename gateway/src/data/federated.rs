@@ -9,10 +9,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use bytes::Bytes;
 use futures_util::{
     StreamExt, TryStreamExt,
-    future::{join3, try_join_all},
+    future::{join3, try_join, try_join_all},
     stream,
 };
-use merge::{ExtraFields, FederatedIndex, FederatedQuery, FederationSpec};
+use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationSpec};
 use router::Leg;
 
 use super::{
@@ -34,6 +34,7 @@ use crate::{
 };
 
 const TARGET: &str = "/multi-search";
+const NOT_MERGED: &str = "The nodes gave no answer that can be merged.";
 
 /// The queries of a `POST /multi-search` with `federation`.
 pub(super) async fn federated<R: Runtime>(
@@ -95,7 +96,7 @@ impl<R: Runtime> Federated<'_, R> {
             queries: &queries,
             node_uid: &|uid| self.node_uid(uid),
             only: None,
-            shard_filter: None,
+            filters: &[],
             hits_max: 0,
         };
         let body = Bytes::from(self.federation.counting_body(&counting));
@@ -103,6 +104,8 @@ impl<R: Runtime> Federated<'_, R> {
             let request = NodeRequest::post_json(TARGET, body.clone());
             match self.core.pools.ask(node, request, self.core.shared.config.node_timeout).await {
                 Ok(answer) if answer.status.is_success() => return Ok(()),
+                // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
+                Ok(answer) if speaks_of_ranking_rules(&answer.body) => return Ok(()),
                 Ok(answer) if is_refusal(&answer) => {
                     return Err(ApiError::from_node(answer.status, &answer.body));
                 }
@@ -117,24 +120,63 @@ impl<R: Runtime> Federated<'_, R> {
         known.map_or_else(|| uid.to_owned(), |index| index.record.node_uid.clone())
     }
 
-    /// Totals and facets of one index, over all its queries.
+    /// Totals and facets of one index, over all its queries. Nodes break ties by one more rule and so take queries
+    /// that have nothing else to rank by for another kind: these are counted first, then what only the others find.
     async fn count(&self, group: &Group<'_>) -> Result<Merged, ApiError> {
+        let (everything, ranked): (Vec<_>, Vec<_>) =
+            group.queries.iter().copied().partition(|query| query.is_placeholder());
+        if everything.is_empty() || ranked.is_empty() || group.index.rules.tie_break.is_none() {
+            return self.count_some(group, &group.queries, &[]).await;
+        }
+        let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand a filter.");
+        let found = everything.iter().map(|query| query.filter_negated().map_err(not_understood));
+        // Where a query has no filter it finds everything, and the others nothing else.
+        let Some(not_found) = found.collect::<Result<Option<Vec<_>>, _>>()? else {
+            return self.count_some(group, &everything, &[]).await;
+        };
+        let filters = not_found.iter().map(String::as_str).collect::<Vec<_>>();
+        let (first, rest) =
+            try_join(self.count_some(group, &everything, &[]), self.count_some(group, &ranked, &filters))
+                .await?;
+        let uid = &group.index.record.uid;
+        let mut body = Vec::new();
+        let merged = merge::federated_totals(
+            &[&first.body, &rest.body],
+            uid,
+            uid,
+            &group.index.rules.facets,
+            &mut body,
+        );
+        merged.map_err(|_| ApiError::new(Code::MiroirShardUnavailable, NOT_MERGED))?;
+        Ok(Merged::of_parts(body, [&first, &rest]))
+    }
+
+    /// The same of some queries, among the documents that `filters` let through.
+    async fn count_some(
+        &self,
+        group: &Group<'_>,
+        queries: &[&MultiQuery],
+        filters: &[&str],
+    ) -> Result<Merged, ApiError> {
         let Index { record, rules, .. } = &**group.index;
         let turn = self.core.turn();
         let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg, _| {
-            let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let filters = filters.iter().copied().chain(shards.as_deref()).collect::<Vec<_>>();
             let counting = Counting {
-                queries: &group.queries,
+                queries,
                 node_uid: &|uid| self.node_uid(uid),
                 only: Some(&record.node_uid),
-                shard_filter: filter.as_deref(),
+                filters: &filters,
                 hits_max: rules.hits_total_max,
             };
             self.federation.counting_body(&counting).into()
         });
+        // Values are cut when all are summed.
+        let all_values = FacetRules { values_max: usize::MAX, ..rules.facets.clone() };
+        let facets = if queries.len() == group.queries.len() { &rules.facets } else { &all_values };
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-            merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, &rules.facets, body)
-                .map(|_| ())
+            merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, facets, body).map(|_| ())
         };
         scatter.answer(merge).await
     }
@@ -192,12 +234,16 @@ impl<R: Runtime> Federated<'_, R> {
         let mut body = Vec::new();
         if let Err(error) = merge::federation(&bodies, &totals, &spec, &mut body) {
             log::warn("federation_not_merged", &[("reason", &error.to_string())]);
-            let reason = "The nodes gave no answer that can be merged.";
-            return Err(ApiError::new(Code::MiroirShardUnavailable, reason));
+            return Err(ApiError::new(Code::MiroirShardUnavailable, NOT_MERGED));
         }
         let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
         Ok(Merged::of_parts(body, parts))
     }
+}
+
+fn speaks_of_ranking_rules(refusal: &[u8]) -> bool {
+    let refusal = serde_json::from_slice::<serde_json::Value>(refusal).unwrap_or_default();
+    refusal["code"] == "invalid_multi_search_query_ranking_rules"
 }
 
 impl Group<'_> {

@@ -260,13 +260,13 @@ pub(super) async fn refusal_at<R: Runtime>(
     target: &str,
 ) -> Option<ApiError> {
     match ingress::decoded_body(core, request) {
-        Ok(body) => refusal_to(core, request, target, body).await,
+        Ok(body) => refusal_of(core, request, target, body).await,
         Err(error) => Some(error),
     }
 }
 
-/// The same for a request whose body nodes get in another form.
-pub(super) async fn refusal_to<R: Runtime>(
+/// The same with another body.
+pub(super) async fn refusal_of<R: Runtime>(
     core: &Core<R>,
     request: &Request,
     target: &str,

@@ -72,12 +72,19 @@ fn federated(single: &SingleNode, cluster: &TestCluster) {
         {"indexUid": "cities", "q": "london", "sort": sort, "filter": "country != Canada", "federationOptions": {"weight": 0.5}},
         {"indexUid": "films", "q": "san", "sort": ["year:asc"]},
     ]);
+    let mixed = json!([
+        {"indexUid": "cities", "q": "san", "sort": sort},
+        {"indexUid": "cities", "sort": sort, "filter": [["country = Japan", "country = Mexico"], "population > 900000"]},
+        {"indexUid": "cities", "q": "tokyo", "sort": sort},
+        {"indexUid": "films", "q": " ", "sort": ["year:asc"]},
+        {"indexUid": "films", "q": "san", "sort": ["year:asc"]},
+    ]);
     let placeholders = json!([
         {"indexUid": "cities", "sort": sort, "filter": "country = Japan"},
         {"indexUid": "cities", "sort": sort, "filter": "country = India", "federationOptions": {"weight": 0.1}},
     ]);
     let facets = json!({"cities": ["country", "population"], "films": ["country", "year"]});
-    for queries in [&two, &many, &placeholders] {
+    for queries in [&two, &many, &mixed, &placeholders] {
         for federation in [
             json!({}),
             json!({"limit": 7}),
@@ -93,6 +100,7 @@ fn federated(single: &SingleNode, cluster: &TestCluster) {
         json!({"facetsByIndex": facets, "mergeFacets": {}}),
     ] {
         same(single, cluster, &json!({"federation": federation, "queries": many}));
+        same(single, cluster, &json!({"federation": federation, "queries": mixed}));
     }
     same(single, cluster, &json!({"federation": {}, "queries": []}));
     federations_refused_alike(single, cluster);
