@@ -12,6 +12,7 @@ pub mod control;
 pub mod data;
 pub mod h1;
 pub mod ingest;
+pub mod moves;
 pub mod observe;
 pub mod process;
 pub mod runtime;

@@ -5,7 +5,7 @@
 //! SIGINT drain what is in flight and leave the store closed.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     process::ExitCode,
     sync::{
@@ -25,14 +25,19 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, TaskRecord};
+use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
+    api::task::ends_here,
     auth::{ApiKey, KeyRing},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
-    data::{self, lanes},
+    data::{
+        self, lanes,
+        leftovers::{self, LEFTOVERS},
+    },
+    moves::{self, Move},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     shared::{Health, KEYS, NodeAddress, Shared},
@@ -73,11 +78,13 @@ fn run(config: Config) -> anyhow::Result<()> {
     };
     let (store, store_thread) = open_store(&config)?;
     let topology = Arc::new(load_topology(&config, &store)?);
+    // All of this before the first client can add to it.
+    finish_moves(&store, &wait(store.unfinished_tasks(usize::MAX))?)?;
+    let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
+    abandon_half_made(&store)?;
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
-    // Read before the first client can add to them.
-    let mut interrupted = wait(store.unfinished_tasks())?;
-    interrupted.retain(|task| !task.accepted);
+    interrupted.retain(|task| !task.accepted || is_resumed(task));
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
@@ -108,6 +115,38 @@ fn run(config: Config) -> anyhow::Result<()> {
         observe::log::info("draining", &[("signal", &signal.to_string())]);
     }
     drain(&shared, store_thread)
+}
+
+/// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
+/// a part in are resumed later (`data::moves::resume`).
+fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
+    let here = |task: &&TaskRecord| task.accepted && ends_here(task) && task.node_tasks.is_empty();
+    for task in unfinished.iter().filter(here) {
+        let steps = Move::of_task(task);
+        let indexes = wait(store.indexes())?;
+        let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
+        let now = OffsetDateTime::now_utc();
+        // What is processing has changed the registry already (`data::moves`).
+        if task.status == TaskStatus::Enqueued {
+            wait(store.commit(moves::commit(&steps, task.uid, moves::begun(task, now), now, find)))?;
+        }
+        wait(store.update_task(task.uid, moves::ended(task)))?;
+        observe::log::info("move_finished", &[("task", &task.uid.to_string())]);
+    }
+    Ok(())
+}
+
+/// Whether the control executor goes on with an accepted task.
+fn is_resumed(task: &TaskRecord) -> bool {
+    task.kind == TaskKind::IndexUpdate
+}
+
+/// What the last process was making, nobody is making any more.
+fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
+    for record in wait(store.records(LEFTOVERS, None, usize::MAX))? {
+        wait(store.put_record(LEFTOVERS, &record.key, leftovers::value(false), Some(record.revision)))?;
+    }
+    Ok(())
 }
 
 /// Starts the control executor and every data core.
@@ -221,7 +260,15 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
 /// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
 fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
     // Whoever listens there without sharing, or as another gateway, makes this fail.
-    let probe = bind(option, address)?;
+    let deadline = Instant::now() + limits::PORT_RELEASE_TIMEOUT;
+    let probe = loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            bound => break bound.map_err(|error| cannot_listen(option, address, &error))?,
+        }
+    };
     let address = probe.local_addr()?;
     drop(probe);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -236,7 +283,7 @@ fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
-    if error.kind() == std::io::ErrorKind::AddrInUse {
+    if error.kind() == ErrorKind::AddrInUse {
         return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
     }
     anyhow!("{option} {address}: {error}; allowed: an address of this machine")

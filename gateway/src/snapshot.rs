@@ -18,6 +18,7 @@ pub const HITS_TOTAL_MAX_DEFAULT: usize = 1000;
 pub const FACET_VALUES_MAX_DEFAULT: usize = 100;
 
 /// The cluster at one moment.
+#[derive(Clone)]
 pub struct Snapshot {
     pub topology: Arc<Topology>,
     pub indexes: AHashMap<String, Arc<Index>>,

@@ -82,12 +82,32 @@ impl Catalog {
         Some(self.directory.join(entry.directory))
     }
 
+    /// Replaces an existing index by a compact copy of itself, and returns the directory it had, to be removed
+    /// once the table is durable. Readers of the old one read on.
+    pub(crate) fn compact(&self, uid: &str) -> Result<PathBuf, ApiError> {
+        let engine = self.get(uid)?;
+        let directory = Uuid::new_v4().to_string();
+        let path = self.directory.join(&directory);
+        engine.copy_compacted(&path)?;
+        let entry = Entry { directory, engine: Engine::open(&path, Arc::clone(&self.workers))? };
+        let before = self.open.write().expect(POISON).insert(uid.to_owned(), entry);
+        Ok(self.directory.join(before.expect("the index was there a moment ago").directory))
+    }
+
     /// Exchanges what two existing names point to.
     pub(crate) fn swap(&self, left: &str, right: &str) {
         let mut open = self.open.write().expect(POISON);
         if let (Some(one), Some(other)) = (open.remove(left), open.remove(right)) {
             open.insert(left.to_owned(), other);
             open.insert(right.to_owned(), one);
+        }
+    }
+
+    /// Gives an index another name, which must be free.
+    pub(crate) fn rename(&self, uid: &str, new_uid: &str) {
+        let mut open = self.open.write().expect(POISON);
+        if let Some(entry) = open.remove(uid) {
+            open.insert(new_uid.to_owned(), entry);
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::catalog::Catalog;
 use crate::engine::{NewSettings, Operation};
 use crate::errors::ApiError;
-use crate::tasks::{Registry, Status, Task, TaskFilters, Work};
+use crate::tasks::{Registry, Status, Swap, Task, TaskFilters, Work};
 
 /// Tasks in one batch; bounds how long a client waits for the first of them.
 const BATCH_TASKS_MAX: usize = 4096;
@@ -30,6 +30,8 @@ pub(crate) struct Scheduler {
 struct Outcome {
     tasks: Vec<Task>,
     others: Vec<Task>,
+    /// Older tasks whose indexes have other names now.
+    renamed: Vec<Task>,
     deleted: Vec<u32>,
     /// Directories without a name, to be removed.
     leftovers: Vec<PathBuf>,
@@ -57,8 +59,9 @@ impl Scheduler {
             };
             let table = self.catalog.table();
             let changed = (table != durable_table).then(|| table.clone());
-            self.registry.finish(outcome.tasks, outcome.others, outcome.deleted, changed)?;
-            for directory in outcome.leftovers {
+            let Outcome { tasks, others, renamed, deleted, leftovers } = outcome;
+            self.registry.finish(tasks, others, renamed, deleted, changed)?;
+            for directory in leftovers {
                 std::fs::remove_dir_all(directory)?;
             }
             self.registry.tidy(&table)?;
@@ -103,14 +106,11 @@ impl Scheduler {
                 }
                 Ok(succeed(tasks, &json!({})))
             }
-            Work::IndexUpdate { primary_key } => {
-                let index = self.catalog.get(&uid)?;
-                if let Some(key) = primary_key {
-                    index.change_primary_key(&uid, &key)?;
-                }
-                Ok(succeed(tasks, &json!({})))
+            Work::IndexUpdate { primary_key, new_uid } => {
+                self.update_index(&uid, tasks, primary_key, new_uid)
             }
             Work::IndexDeletion => self.delete_index(&uid, tasks),
+            Work::IndexCompaction => self.compact_index(&uid, tasks),
             Work::Swap { swaps } => self.swap(tasks, &swaps),
             Work::TaskCancelation { uids, .. } => Ok(self.cancel(tasks, &uids)),
             Work::TaskDeletion { uids, .. } => Ok(self.forget(tasks, &uids)),
@@ -136,6 +136,7 @@ impl Scheduler {
                 | Work::IndexCreation { .. }
                 | Work::IndexUpdate { .. }
                 | Work::IndexDeletion
+                | Work::IndexCompaction
                 | Work::Swap { .. }
                 | Work::TaskCancelation { .. }
                 | Work::TaskDeletion { .. } => {
@@ -182,12 +183,65 @@ impl Scheduler {
         Ok(Outcome { leftovers, ..outcome })
     }
 
-    fn swap(&self, tasks: Vec<Task>, swaps: &[(String, String)]) -> Result<Outcome, ApiError> {
-        let missing: BTreeSet<&String> = swaps
-            .iter()
-            .flat_map(|(left, right)| [left, right])
-            .filter(|uid| self.catalog.find(uid).is_none())
-            .collect();
+    fn compact_index(&self, uid: &str, tasks: Vec<Task>) -> Result<Outcome, ApiError> {
+        let before = self.catalog.get(uid)?.sizes()?.0;
+        let leftovers = vec![self.catalog.compact(uid)?];
+        let after = self.catalog.get(uid)?.sizes()?.0;
+        let [before, after] = [before, after].map(|bytes| format!("{} KiB", bytes / 1024));
+        let sizes = json!({ "preCompactionSize": before, "postCompactionSize": after });
+        Ok(Outcome { leftovers, ..succeed(tasks, &sizes) })
+    }
+
+    fn update_index(
+        &self,
+        uid: &str,
+        tasks: Vec<Task>,
+        primary_key: Option<String>,
+        new_uid: Option<String>,
+    ) -> Result<Outcome, ApiError> {
+        let index = self.catalog.get(uid)?;
+        let mut renamed = Vec::new();
+        if let Some(new_uid) = new_uid.as_deref().filter(|new_uid| *new_uid != uid) {
+            if self.catalog.find(new_uid).is_some() {
+                let text = format!("Index `{new_uid}` already exists.");
+                return Err(ApiError::new("index_already_exists", text));
+            }
+            self.catalog.rename(uid, new_uid);
+            let swap = Swap { indexes: (uid.to_owned(), new_uid.to_owned()), rename: true };
+            renamed = self.older_renamed(tasks[0].uid, &[swap]);
+        }
+        if let Some(key) = primary_key {
+            index.change_primary_key(new_uid.as_deref().unwrap_or(uid), &key)?;
+        }
+        Ok(Outcome { renamed, ..succeed(tasks, &json!({})) })
+    }
+
+    /// The tasks before `below` that name an index which has another name now.
+    fn older_renamed(&self, below: u32, swaps: &[Swap]) -> Vec<Task> {
+        let mut renamed = Vec::new();
+        for task in self.registry.matching(&TaskFilters::default()) {
+            let mut changed = Task::clone(&task);
+            for Swap { indexes: (left, right), .. } in swaps {
+                changed.exchange_names(left, right);
+            }
+            if task.uid < below && (changed.index_uid != task.index_uid || changed.details != task.details) {
+                renamed.push(changed);
+            }
+        }
+        renamed
+    }
+
+    fn swap(&self, tasks: Vec<Task>, swaps: &[Swap]) -> Result<Outcome, ApiError> {
+        let mut missing: BTreeSet<&String> = BTreeSet::new();
+        let mut taken = None;
+        for Swap { indexes: (left, right), rename } in swaps {
+            missing.extend(self.catalog.find(left).is_none().then_some(left));
+            match (self.catalog.find(right), rename) {
+                (None, false) => drop(missing.insert(right)),
+                (Some(_), true) => taken = Some((left, right)),
+                (Some(_), false) | (None, true) => {}
+            }
+        }
         let mut missing = missing.into_iter();
         match (missing.next(), missing.next()) {
             (None, _) => {}
@@ -199,10 +253,21 @@ impl Scheduler {
                 return Err(ApiError::new("index_not_found", text));
             }
         }
-        for (left, right) in swaps {
-            self.catalog.swap(left, right);
+        if let Some((left, right)) = taken {
+            let text = format!(
+                "Cannot rename `{left}` to `{right}` as the index already exists. Hint: You can remove `{right}` \
+                 first and then do your remove."
+            );
+            return Err(ApiError::new("index_already_exists", text));
         }
-        Ok(succeed(tasks, &json!({})))
+        for Swap { indexes: (left, right), rename } in swaps {
+            match rename {
+                true => self.catalog.rename(left, right),
+                false => self.catalog.swap(left, right),
+            }
+        }
+        let renamed = self.older_renamed(tasks[0].uid, swaps);
+        Ok(Outcome { renamed, ..succeed(tasks, &json!({})) })
     }
 
     fn cancel(&self, tasks: Vec<Task>, uids: &[u32]) -> Outcome {
@@ -289,6 +354,7 @@ impl<'a> DocumentChange<'a> {
             | Work::IndexCreation { .. }
             | Work::IndexUpdate { .. }
             | Work::IndexDeletion
+            | Work::IndexCompaction
             | Work::Swap { .. }
             | Work::TaskCancelation { .. }
             | Work::TaskDeletion { .. } => Self::Other,

@@ -8,7 +8,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord, Versioned,
+    Change, IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord,
+    Versioned,
 };
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -21,7 +22,7 @@ pub(crate) enum Read {
     Task { uid: u32, answer: Answer<Option<TaskRecord>> },
     Tasks { query: TaskQuery, answer: Answer<TaskPage> },
     TaskUids { query: TaskQuery, answer: Answer<Vec<u32>> },
-    UnfinishedTasks { answer: Answer<Vec<TaskRecord>> },
+    UnfinishedTasks { count_max: usize, answer: Answer<Vec<TaskRecord>> },
     Record { table: Table, key: String, answer: Answer<Option<Record>> },
     Records { table: Table, after: Option<String>, limit: usize, answer: Answer<Vec<Record>> },
 }
@@ -35,6 +36,7 @@ pub(crate) enum Write {
     UpdateTask { uid: u32, change: Box<TaskChange>, answer: Answer<TaskRecord> },
     DeleteTasks { uids: Vec<u32>, answer: Answer<Vec<u32>> },
     PruneTasks { finished_before: OffsetDateTime, count_max: usize, answer: Answer<usize> },
+    Commit { changes: Vec<Change>, answer: Answer<Vec<u64>> },
     PutRecord { table: Table, key: String, value: Value, expected_revision: Option<u64>, answer: Answer<u64> },
     DeleteRecord { table: Table, key: String, expected_revision: u64, answer: Answer<()> },
 }

@@ -16,7 +16,8 @@ use time::OffsetDateTime;
 use crate::command::{Answer, Inbox, Read, Write};
 use crate::limits::QUEUE_LENGTH_MAX;
 use crate::{
-    IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord, Versioned,
+    Change, IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord,
+    Versioned,
 };
 
 /// A cheap, `Send + Sync` handle to an open store.
@@ -67,6 +68,12 @@ impl Store {
         self.write(|answer| Write::DeleteIndex { uid: uid.to_owned(), expected_revision, answer })
     }
 
+    /// Makes all of the changes durable, or none of them: `Conflict` when any of them is one. Answers
+    /// the revision that each change gave its record; 0 where it has none.
+    pub fn commit(&self, changes: Vec<Change>) -> Reply<Vec<u64>> {
+        self.write(|answer| Write::Commit { changes, answer })
+    }
+
     /// Registers a task under the next uid. `Full` past `TASK_COUNT_MAX`.
     pub fn create_task(&self, new: NewTask) -> Reply<TaskRecord> {
         self.write(|answer| Write::CreateTask { new: Box::new(new), answer })
@@ -82,18 +89,19 @@ impl Store {
         self.read(|answer| Read::Task { uid, answer })
     }
 
+    /// A page of the accepted tasks that match.
     pub fn tasks(&self, query: TaskQuery) -> Reply<TaskPage> {
         self.read(|answer| Read::Tasks { query, answer })
     }
 
-    /// The uids of all tasks that match, ascending; `from`, `limit` and `reverse` do not count.
+    /// The uids of all accepted tasks that match, ascending; `from`, `limit` and `reverse` do not count.
     pub fn task_uids(&self, query: TaskQuery) -> Reply<Vec<u32>> {
         self.read(|answer| Read::TaskUids { query, answer })
     }
 
-    /// Tasks that are enqueued or processing, oldest first.
-    pub fn unfinished_tasks(&self) -> Reply<Vec<TaskRecord>> {
-        self.read(|answer| Read::UnfinishedTasks { answer })
+    /// Up to `count_max` tasks that are enqueued or processing, intents among them, oldest first.
+    pub fn unfinished_tasks(&self, count_max: usize) -> Reply<Vec<TaskRecord>> {
+        self.read(|answer| Read::UnfinishedTasks { count_max, answer })
     }
 
     /// Deletes those of the tasks that are finished and answers their uids, ascending.

@@ -21,7 +21,7 @@ mod task_index;
 pub use error::{OpenError, StoreError};
 pub use handle::{Reply, Store, StoreThread};
 pub use limits::{QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX};
-pub use record::{IndexRecord, Record, Table, Versioned};
+pub use record::{Change, IndexRecord, Record, Table, Versioned};
 pub use sled_backend::open_sled;
 pub use task::{
     NewTask, NodeTask, TaskChange, TaskError, TaskKind, TaskOwner, TaskPage, TaskQuery, TaskRecord,

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::TaskChange;
+
 /// A value with the version its writer gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versioned<T> {
@@ -29,6 +31,43 @@ pub struct IndexRecord {
     pub settings_version: u64,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
+}
+
+/// One change of a commit. No two changes of one commit concern the same record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Creates (`None`) or replaces the index if its revision is still the expected one.
+    PutIndex {
+        record: Box<IndexRecord>,
+        expected_revision: Option<u64>,
+    },
+    DeleteIndex {
+        uid: String,
+        expected_revision: u64,
+    },
+    UpdateTask {
+        uid: u32,
+        change: Box<TaskChange>,
+    },
+    /// In every accepted task below `below`, `one` becomes `other` and `other` becomes `one`: as the
+    /// task's index, and among the indexes of a swap. Takes time in proportion to those tasks.
+    ExchangeIndexNames {
+        one: String,
+        other: String,
+        below: u32,
+    },
+    /// Creates (`None`) or replaces a record if its revision is still the expected one.
+    PutRecord {
+        table: Table,
+        key: String,
+        value: serde_json::Value,
+        expected_revision: Option<u64>,
+    },
+    /// Deletes a record, whatever its revision; one that is gone already is no conflict.
+    ForgetRecord {
+        table: Table,
+        key: String,
+    },
 }
 
 /// The name of a generic table.

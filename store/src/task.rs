@@ -31,6 +31,8 @@ pub enum TaskKind {
     Export,
     UpgradeDatabase,
     NetworkTopologyChange,
+    DsrUpdate,
+    DsrClear,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,6 +91,7 @@ pub struct TaskRecord {
     pub status: TaskStatus,
     /// False while the record is an intent only: the fan-out has not been confirmed.
     pub accepted: bool,
+    /// The first cancelation that is about this task. It has canceled it when the status says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_by: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,6 +111,9 @@ pub struct TaskRecord {
     /// The write's intent: which nodes it goes to, and with which shards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<TaskOwner>,
+    /// The tasks that a cancelation is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<u32>,
     /// Starts at 1 and grows by one with every change.
     pub revision: u64,
 }
@@ -138,6 +144,7 @@ pub struct TaskChange {
     pub finished_at: Option<OffsetDateTime>,
     pub node_tasks: Option<Vec<NodeTask>>,
     pub owners: Option<Vec<TaskOwner>>,
+    pub targets: Option<Vec<u32>>,
 }
 
 /// Which tasks to list, with the meaning of Meilisearch's `GET /tasks`: a list names alternatives
@@ -148,7 +155,7 @@ pub struct TaskQuery {
     pub uids: Option<Vec<u32>>,
     pub statuses: Option<Vec<TaskStatus>>,
     pub kinds: Option<Vec<TaskKind>>,
-    /// A swap is found by each of the indexes it swaps.
+    /// Tasks of these indexes; one of several indexes (a swap) or of none is never among them.
     pub index_uids: Option<Vec<String>>,
     pub canceled_by: Option<Vec<u32>>,
     pub before_enqueued_at: Option<OffsetDateTime>,
@@ -177,23 +184,26 @@ pub struct TaskPage {
 }
 
 impl TaskKind {
-    pub const ALL: [TaskKind; 16] = [
+    /// In the order of Meilisearch's error messages.
+    pub const ALL: [TaskKind; 18] = [
         TaskKind::DocumentAdditionOrUpdate,
         TaskKind::DocumentEdition,
         TaskKind::DocumentDeletion,
         TaskKind::SettingsUpdate,
         TaskKind::IndexCreation,
-        TaskKind::IndexUpdate,
         TaskKind::IndexDeletion,
+        TaskKind::IndexUpdate,
         TaskKind::IndexSwap,
-        TaskKind::IndexCompaction,
         TaskKind::TaskCancelation,
         TaskKind::TaskDeletion,
         TaskKind::DumpCreation,
         TaskKind::SnapshotCreation,
         TaskKind::Export,
         TaskKind::UpgradeDatabase,
+        TaskKind::IndexCompaction,
         TaskKind::NetworkTopologyChange,
+        TaskKind::DsrUpdate,
+        TaskKind::DsrClear,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -214,6 +224,8 @@ impl TaskKind {
             TaskKind::Export => "export",
             TaskKind::UpgradeDatabase => "upgradeDatabase",
             TaskKind::NetworkTopologyChange => "networkTopologyChange",
+            TaskKind::DsrUpdate => "dsrUpdate",
+            TaskKind::DsrClear => "dsrClear",
         }
     }
 }
@@ -307,6 +319,7 @@ impl TaskRecord {
             finished_at: None,
             node_tasks: Vec::new(),
             owners: new.owners,
+            targets: Vec::new(),
             revision: 1,
         }
     }
@@ -333,24 +346,16 @@ impl TaskRecord {
         record.finished_at = change.finished_at.or(record.finished_at);
         record.node_tasks = change.node_tasks.unwrap_or(record.node_tasks);
         record.owners = change.owners.unwrap_or(record.owners);
+        record.targets = change.targets.unwrap_or(record.targets);
         if record.status.is_finished() != record.finished_at.is_some() {
             return Err(StoreError::Conflict);
         }
         Ok(record)
     }
 
-    /// The indexes a task is about: its own, or those that a swap names in its details
-    /// (`{"swaps": [{"indexes": [a, b]}]}`, Meilisearch's form).
-    pub(crate) fn indexes(&self) -> Vec<&str> {
-        let swaps = match (self.kind, &self.details) {
-            (TaskKind::IndexSwap, Some(details)) => details.get("swaps").and_then(Value::as_array),
-            _ => None,
-        };
-        let swapped =
-            swaps.into_iter().flatten().filter_map(|swap| swap.get("indexes")?.as_array()).flatten();
-        let mut indexes: Vec<&str> = self.index_uid.as_deref().into_iter().collect();
-        indexes.extend(swapped.filter_map(Value::as_str));
-        indexes
+    /// The cancelation that canceled this task.
+    pub fn canceler(&self) -> Option<u32> {
+        self.canceled_by.filter(|_| self.status == TaskStatus::Canceled)
     }
 }
 

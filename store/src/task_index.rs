@@ -1,6 +1,7 @@
 //! The task registry's in-memory index, the same for every backend: one bitmap of uids per status,
 //! kind, index and canceler, plus the dates. Rebuilt when a store opens, never stored.
-//! - Every uid is in exactly one status bitmap and one kind bitmap.
+//! - Every accepted uid is in exactly one status bitmap and one kind bitmap.
+//! - An intent (a task not yet accepted) is known as unfinished, and no query finds it.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::task_dates::TaskDates;
 #[derive(Default)]
 pub(crate) struct TaskIndex {
     all: RoaringBitmap,
+    accepted: RoaringBitmap,
     statuses: BTreeMap<TaskStatus, RoaringBitmap>,
     kinds: BTreeMap<TaskKind, RoaringBitmap>,
     indexes: BTreeMap<String, RoaringBitmap>,
@@ -31,19 +33,23 @@ pub(crate) struct UidPage {
 impl TaskIndex {
     pub(crate) fn insert(&mut self, task: &TaskRecord) {
         self.all.insert(task.uid);
+        if !task.accepted {
+            return;
+        }
+        self.accepted.insert(task.uid);
         self.statuses.entry(task.status).or_default().insert(task.uid);
         self.kinds.entry(task.kind).or_default().insert(task.uid);
-        for index in task.indexes() {
+        if let Some(index) = &task.index_uid {
             match self.indexes.get_mut(index) {
                 Some(uids) => {
                     uids.insert(task.uid);
                 }
                 None => {
-                    self.indexes.insert(index.to_owned(), RoaringBitmap::from([task.uid]));
+                    self.indexes.insert(index.clone(), RoaringBitmap::from([task.uid]));
                 }
             }
         }
-        if let Some(canceler) = task.canceled_by {
+        if let Some(canceler) = task.canceler() {
             self.cancelers.entry(canceler).or_default().insert(task.uid);
         }
         self.dates.set(task);
@@ -52,6 +58,7 @@ impl TaskIndex {
     pub(crate) fn remove(&mut self, task: &TaskRecord) {
         self.forget_names(task);
         self.all.remove(task.uid);
+        self.accepted.remove(task.uid);
         self.dates.remove(task.uid);
     }
 
@@ -70,7 +77,7 @@ impl TaskIndex {
 
     /// The uids that match, whatever `from`, `limit` and `reverse` say.
     pub(crate) fn select(&mut self, query: &TaskQuery) -> RoaringBitmap {
-        let mut selected = self.all.clone();
+        let mut selected = self.accepted.clone();
         if let Some(uids) = &query.uids {
             selected &= uids.iter().copied().collect::<RoaringBitmap>();
         }
@@ -113,7 +120,15 @@ impl TaskIndex {
 
     pub(crate) fn unfinished(&self) -> RoaringBitmap {
         let unfinished = TaskStatus::ALL.into_iter().filter(|status| !status.is_finished());
-        unfinished.filter_map(|status| self.statuses.get(&status)).union()
+        let intents = &self.all - &self.accepted;
+        unfinished.filter_map(|status| self.statuses.get(&status)).union() | intents
+    }
+
+    /// Accepted tasks that name one of the indexes: as theirs, or perhaps in a swap.
+    pub(crate) fn naming(&self, indexes: [&str; 2]) -> RoaringBitmap {
+        let of_indexes = indexes.into_iter().filter_map(|index| self.indexes.get(index)).union();
+        let swaps = self.kinds.get(&TaskKind::IndexSwap).cloned().unwrap_or_default();
+        of_indexes | swaps
     }
 
     /// Finished tasks, oldest uid first, that finished before `limit`.
@@ -130,11 +145,11 @@ impl TaskIndex {
     fn forget_names(&mut self, task: &TaskRecord) {
         take_from(&mut self.statuses, &task.status, task.uid);
         take_from(&mut self.kinds, &task.kind, task.uid);
-        for index in task.indexes() {
-            take_from(&mut self.indexes, index, task.uid);
+        if let Some(index) = &task.index_uid {
+            take_from(&mut self.indexes, index.as_str(), task.uid);
         }
-        if let Some(canceler) = &task.canceled_by {
-            take_from(&mut self.cancelers, canceler, task.uid);
+        if let Some(canceler) = task.canceler() {
+            take_from(&mut self.cancelers, &canceler, task.uid);
         }
     }
 }

@@ -62,6 +62,7 @@ codes! {
     ApiKeyAlreadyExists = "api_key_already_exists", InvalidRequest, 409;
     ApiKeyNotFound = "api_key_not_found", InvalidRequest, 404;
     BadRequest = "bad_request", InvalidRequest, 400;
+    BatchNotFound = "batch_not_found", InvalidRequest, 404;
     FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
     ImmutableApiKeyActions = "immutable_api_key_actions", InvalidRequest, 400;
     ImmutableApiKeyCreatedAt = "immutable_api_key_created_at", InvalidRequest, 400;
@@ -69,6 +70,8 @@ codes! {
     ImmutableApiKeyIndexes = "immutable_api_key_indexes", InvalidRequest, 400;
     ImmutableApiKeyUid = "immutable_api_key_uid", InvalidRequest, 400;
     ImmutableApiKeyUpdatedAt = "immutable_api_key_updated_at", InvalidRequest, 400;
+    ImmutableIndexCreatedAt = "immutable_index_created_at", InvalidRequest, 400;
+    ImmutableIndexUpdatedAt = "immutable_index_updated_at", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
     IndexNotFound = "index_not_found", InvalidRequest, 404;
     IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
@@ -85,6 +88,7 @@ codes! {
     InvalidApiKeyName = "invalid_api_key_name", InvalidRequest, 400;
     InvalidApiKeyOffset = "invalid_api_key_offset", InvalidRequest, 400;
     InvalidApiKeyUid = "invalid_api_key_uid", InvalidRequest, 400;
+    InvalidBatchUids = "invalid_batch_uids", InvalidRequest, 400;
     InvalidContentType = "invalid_content_type", InvalidRequest, 415;
     InvalidDocumentCsvDelimiter = "invalid_document_csv_delimiter", InvalidRequest, 400;
     InvalidDocumentId = "invalid_document_id", InvalidRequest, 400;
@@ -95,6 +99,9 @@ codes! {
     InvalidIndexOffset = "invalid_index_offset", InvalidRequest, 400;
     InvalidIndexPrimaryKey = "invalid_index_primary_key", InvalidRequest, 400;
     InvalidIndexUid = "invalid_index_uid", InvalidRequest, 400;
+    InvalidSwapDuplicateIndexFound = "invalid_swap_duplicate_index_found", InvalidRequest, 400;
+    InvalidSwapIndexes = "invalid_swap_indexes", InvalidRequest, 400;
+    InvalidSwapRename = "invalid_swap_rename", InvalidRequest, 400;
     InvalidTaskAfterEnqueuedAt = "invalid_task_after_enqueued_at", InvalidRequest, 400;
     InvalidTaskAfterFinishedAt = "invalid_task_after_finished_at", InvalidRequest, 400;
     InvalidTaskAfterStartedAt = "invalid_task_after_started_at", InvalidRequest, 400;
@@ -119,6 +126,8 @@ codes! {
     MissingMasterKey = "missing_master_key", Auth, 401;
     MissingPayload = "missing_payload", InvalidRequest, 400;
     NotFoundSimilarId = "not_found_similar_id", InvalidRequest, 400;
+    MissingSwapIndexes = "missing_swap_indexes", InvalidRequest, 400;
+    MissingTaskFilters = "missing_task_filters", InvalidRequest, 400;
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
     TaskNotFound = "task_not_found", InvalidRequest, 404;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
@@ -177,6 +186,20 @@ impl ApiError {
         let stripped = rewritten(body, |message| merge::strip_message(message).into_owned());
         let body = if stripped.is_empty() { ErrorBody::Empty } else { ErrorBody::Node(stripped) };
         Self { status, body, retry_after_seconds: None }
+    }
+
+    /// The same error with clients' names of indexes where it is a node's refusal.
+    #[must_use]
+    pub fn rename_indexes(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        if let ErrorBody::Node(body) = &mut self.body
+            && let Ok(mut members) = serde_json::from_slice::<serde_json::Value>(body)
+            && let Some(message) = members["message"].as_str()
+        {
+            let renamed = rename_index(message, rename).into_owned();
+            members["message"] = json!(renamed);
+            *body = members.to_string().into_bytes();
+        }
+        self
     }
 
     /// The same error of a part of the request, as Meilisearch names it. An index that a body names
@@ -249,6 +272,27 @@ impl ApiError {
     }
 }
 
+/// A message in which nodes' names of indexes are clients' names: `rename` says which, if any.
+#[must_use]
+pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
+    const MARK: &str = "ndex `";
+    let mut renamed = String::new();
+    let mut rest = message;
+    while let Some(start) = rest.find(MARK).map(|place| place + MARK.len())
+        && let Some(length) = rest[start..].find('`')
+    {
+        let name = &rest[start..start + length];
+        renamed.push_str(&rest[..start]);
+        renamed.push_str(rename(name).as_deref().unwrap_or(name));
+        rest = &rest[start + length..];
+    }
+    if renamed.is_empty() {
+        return Cow::Borrowed(message);
+    }
+    renamed.push_str(rest);
+    Cow::Owned(renamed)
+}
+
 /// The documentation link Meilisearch gives with a code.
 #[must_use]
 pub fn link(code: &str) -> String {
@@ -319,6 +363,19 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), Code::ALL.len());
         assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.facts().2)));
+    }
+
+    #[test]
+    fn indexes_have_the_names_clients_gave_them() {
+        let rename = |name: &str| (name == "films-7").then(|| "films".to_owned());
+        let check = |message: &str, expected: &str| assert_eq!(rename_index(message, rename), expected);
+        check("Index `films-7` not found.", "Index `films` not found.");
+        check(
+            "Index `films-7`: Attribute `films-7` is wrong.",
+            "Index `films`: Attribute `films-7` is wrong.",
+        );
+        check("no index `a` and no index `films-7`", "no index `a` and no index `films`");
+        check("Index `films-7", "Index `films-7");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing here does IO; the data plane calls it with what it has.
 
+pub mod batch;
+pub mod body;
 pub mod depth;
 pub mod documents;
 pub mod error;
@@ -11,4 +13,6 @@ pub mod query;
 pub mod search;
 pub mod settings;
 pub mod similar;
+pub mod swap;
 pub mod task;
+pub mod task_filters;

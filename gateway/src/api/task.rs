@@ -1,28 +1,20 @@
-//! Tasks as clients see them, and the filters of the task list.
+//! Tasks as clients see them: summaries, whole views, pages, details summed over nodes.
 //!
 //! Invariants: nothing of a node's own task numbering shows; counts that nodes report are summed
 //! over one replica per shard. Source: Meilisearch's task and task list formats, 1.15 to 1.50.
 
-use std::str::FromStr;
-
 use serde_json::{Value, json};
-use store::{TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
-use time::{
-    Date, Duration, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description,
-};
+use store::{TaskKind, TaskPage, TaskRecord, TaskStatus};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{
-    error::{ApiError, Code},
-    query::{Query, invalid},
-};
-
-/// The answer to a change: `202` with this.
+/// The answer to a change: `202` with this. A node answers before it starts, so here, too, a task is
+/// enqueued at first, whatever has become of it since.
 #[must_use]
 pub fn summary(task: &TaskRecord) -> Value {
     let mut view = json!({
         "taskUid": task.uid,
         "indexUid": task.index_uid,
-        "status": task.status.as_str(),
+        "status": TaskStatus::Enqueued.as_str(),
         "type": task.kind.as_str(),
         "enqueuedAt": date(task.enqueued_at),
     });
@@ -45,7 +37,7 @@ pub fn view(task: &TaskRecord) -> Value {
         "indexUid": task.index_uid,
         "status": task.status.as_str(),
         "type": task.kind.as_str(),
-        "canceledBy": task.canceled_by,
+        "canceledBy": task.canceler(),
     });
     let members = view.as_object_mut().expect("an object was just made");
     if let Some(details) = details(task) {
@@ -75,7 +67,7 @@ pub fn page(page: &TaskPage, limit: u32) -> Value {
 }
 
 /// Details with the counts a finished task has; a failed one counts nothing.
-fn details(task: &TaskRecord) -> Option<Value> {
+pub(super) fn details(task: &TaskRecord) -> Option<Value> {
     let mut details = task.details.clone()?;
     if let (Value::Object(members), Some(count)) = (&mut details, counted(task.kind)) {
         let pending = !task.status.is_finished();
@@ -94,19 +86,50 @@ pub fn counted(kind: TaskKind) -> Option<&'static str> {
         TaskKind::DocumentAdditionOrUpdate => Some("indexedDocuments"),
         TaskKind::DocumentDeletion | TaskKind::IndexDeletion => Some("deletedDocuments"),
         TaskKind::DocumentEdition => Some("editedDocuments"),
+        TaskKind::TaskCancelation => Some("canceledTasks"),
+        TaskKind::TaskDeletion => Some("deletedTasks"),
         TaskKind::SettingsUpdate
         | TaskKind::IndexCreation
         | TaskKind::IndexUpdate
         | TaskKind::IndexSwap
         | TaskKind::IndexCompaction
-        | TaskKind::TaskCancelation
-        | TaskKind::TaskDeletion
         | TaskKind::DumpCreation
         | TaskKind::SnapshotCreation
         | TaskKind::Export
         | TaskKind::UpgradeDatabase
-        | TaskKind::NetworkTopologyChange => None,
+        | TaskKind::NetworkTopologyChange
+        | TaskKind::DsrUpdate
+        | TaskKind::DsrClear => None,
     }
+}
+
+/// Whether a task can be canceled while nodes have yet to do it. What the gateway's own registry has
+/// taken over already (settings, the life of indexes) goes on, or nodes would differ from it.
+#[must_use]
+pub fn is_cancelable(kind: TaskKind) -> bool {
+    matches!(
+        kind,
+        TaskKind::DocumentAdditionOrUpdate
+            | TaskKind::DocumentDeletion
+            | TaskKind::DocumentEdition
+            | TaskKind::IndexCompaction
+    )
+}
+
+/// Whether the gateway itself ends the task, whatever its nodes say: what changes its registry at its
+/// end, and what is about other tasks.
+#[must_use]
+pub fn ends_here(task: &TaskRecord) -> bool {
+    matches!(
+        task.kind,
+        TaskKind::IndexSwap | TaskKind::IndexUpdate | TaskKind::TaskCancelation | TaskKind::TaskDeletion
+    )
+}
+
+/// Whether nodes' details have to be summed at the end of a task.
+#[must_use]
+pub fn is_summed(kind: TaskKind) -> bool {
+    counted(kind).is_some() || kind == TaskKind::IndexCompaction
 }
 
 /// Sums what nodes counted; `copies` is how many nodes hold each document.
@@ -118,6 +141,13 @@ pub fn sum_details(
     copies: u64,
 ) -> Option<Value> {
     let mut members = details.and_then(|details| details.as_object().cloned()).unwrap_or_default();
+    if kind == TaskKind::IndexCompaction {
+        for name in COMPACTED {
+            let sizes = of_nodes.iter().filter_map(|details| bytes(details[name].as_str()?));
+            #[allow(clippy::cast_precision_loss, reason = "a number of copies is small")]
+            members.insert(name.to_owned(), json!(size(sizes.sum::<f64>() / copies.max(1) as f64)));
+        }
+    }
     let mut names = counted(kind).into_iter().collect::<Vec<_>>();
     if kind == TaskKind::DocumentEdition {
         names.push("deletedDocuments");
@@ -129,6 +159,34 @@ pub fn sum_details(
     Some(Value::Object(members))
 }
 
+/// The sizes that a compaction tells of.
+const COMPACTED: [&str; 2] = ["preCompactionSize", "postCompactionSize"];
+const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const DECIMAL_UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
+
+/// Bytes of a size as Meilisearch writes it, such as `1.5 MiB` or `20 KB`.
+fn bytes(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_once(' ')?;
+    let number = number.parse::<f64>().ok()?;
+    let power = |units: [&str; 6], base: f64| {
+        let place = units.iter().position(|known| *known == unit)?;
+        Some(number * base.powi(i32::try_from(place).ok()?))
+    };
+    power(UNITS, 1024.0).or_else(|| power(DECIMAL_UNITS, 1000.0))
+}
+
+/// A size in the largest binary unit that leaves a number of at least 1.
+fn size(bytes: f64) -> String {
+    let mut number = bytes;
+    let mut unit = 0;
+    while number >= 1024.0 && unit + 1 < UNITS.len() {
+        number /= 1024.0;
+        unit += 1;
+    }
+    let rounded = (number * 100.0).round() / 100.0;
+    format!("{rounded} {}", UNITS[unit])
+}
+
 /// RFC 3339 as Meilisearch writes dates.
 #[must_use]
 pub fn date(date: OffsetDateTime) -> String {
@@ -136,7 +194,7 @@ pub fn date(date: OffsetDateTime) -> String {
 }
 
 /// ISO 8601, seconds with up to nine decimals.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let (seconds, nanoseconds) = (duration.whole_seconds().max(0), duration.subsec_nanoseconds().max(0));
     let (days, seconds) = (seconds / 86_400, seconds % 86_400);
     let days = if days > 0 { format!("{days}D") } else { String::new() };
@@ -147,62 +205,6 @@ fn duration(duration: Duration) -> String {
             format!("P{days}T{seconds}.{}S", decimals.trim_end_matches('0'))
         }
     }
-}
-
-/// Reads the query string of `GET /tasks`.
-///
-/// # Errors
-/// 400 with Meilisearch's code for the parameter.
-pub fn parse_list(query: &Query<'_>) -> Result<TaskQuery, ApiError> {
-    query.only(&[
-        "limit",
-        "from",
-        "reverse",
-        "batchUids",
-        "uids",
-        "canceledBy",
-        "types",
-        "statuses",
-        "indexUids",
-        "afterEnqueuedAt",
-        "beforeEnqueuedAt",
-        "afterStartedAt",
-        "beforeStartedAt",
-        "afterFinishedAt",
-        "beforeFinishedAt",
-    ])?;
-    let number = |text: &str| {
-        text.parse::<u32>().map_err(|_| format!("could not parse `{text}` as a positive integer"))
-    };
-    let index_uid = |text: &str| match is_index_uid(text) {
-        true => Ok(text.to_owned()),
-        false => Err(invalid_index_uid_reason(text)),
-    };
-    // A batch holds one task and has its uid.
-    let batches = list(query, "batchUids", Code::InvalidTaskUids, number)?;
-    let uids = list(query, "uids", Code::InvalidTaskUids, number)?;
-    let uids = match (uids, batches) {
-        (Some(uids), Some(batches)) => Some(uids.into_iter().filter(|uid| batches.contains(uid)).collect()),
-        (uids, batches) => uids.or(batches),
-    };
-    let status = |text: &str| TaskStatus::from_str(text).map_err(|_| unknown_status(text));
-    let kind = |text: &str| TaskKind::from_str(text).map_err(|_| unknown_kind(text));
-    Ok(TaskQuery {
-        uids,
-        statuses: list(query, "statuses", Code::InvalidTaskStatuses, status)?,
-        kinds: list(query, "types", Code::InvalidTaskTypes, kind)?,
-        index_uids: list(query, "indexUids", Code::InvalidIndexUid, index_uid)?,
-        canceled_by: list(query, "canceledBy", Code::InvalidTaskCanceledBy, number)?,
-        before_enqueued_at: bound(query, "beforeEnqueuedAt", Code::InvalidTaskBeforeEnqueuedAt, false)?,
-        after_enqueued_at: bound(query, "afterEnqueuedAt", Code::InvalidTaskAfterEnqueuedAt, true)?,
-        before_started_at: bound(query, "beforeStartedAt", Code::InvalidTaskBeforeStartedAt, false)?,
-        after_started_at: bound(query, "afterStartedAt", Code::InvalidTaskAfterStartedAt, true)?,
-        before_finished_at: bound(query, "beforeFinishedAt", Code::InvalidTaskBeforeFinishedAt, false)?,
-        after_finished_at: bound(query, "afterFinishedAt", Code::InvalidTaskAfterFinishedAt, true)?,
-        from: query.integer("from", Code::InvalidTaskFrom)?,
-        limit: query.integer("limit", Code::InvalidTaskLimit)?.unwrap_or(20),
-        reverse: query.flag("reverse", Code::InvalidTaskReverse)?.unwrap_or(false),
-    })
 }
 
 /// Whether a text is an index uid: `[A-Za-z0-9_-]`, 1 to 400 bytes.
@@ -220,53 +222,6 @@ pub fn invalid_index_uid_reason(text: &str) -> String {
     )
 }
 
-fn unknown_status(text: &str) -> String {
-    let known = TaskStatus::ALL.iter().map(|status| format!("`{}`", status.as_str())).collect::<Vec<_>>();
-    format!("`{text}` is not a valid task status. Available statuses are {}.", known.join(", "))
-}
-
-fn unknown_kind(text: &str) -> String {
-    let known = TaskKind::ALL.iter().map(|kind| format!("`{}`", kind.as_str())).collect::<Vec<_>>();
-    format!("`{text}` is not a valid task type. Available types are {}.", known.join(", "))
-}
-
-/// A comma-separated list; `*` alone means no filter.
-fn list<T>(
-    query: &Query<'_>,
-    name: &str,
-    code: Code,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<Vec<T>>, ApiError> {
-    match query.get(name) {
-        None | Some("*") => Ok(None),
-        Some(values) => {
-            let parsed =
-                values.split(',').map(|value| parse(value).map_err(|reason| invalid(name, code, reason)));
-            parsed.collect::<Result<Vec<_>, _>>().map(Some)
-        }
-    }
-}
-
-/// A date bound. A plain day means its end for `after` and its start for `before`.
-fn bound(query: &Query<'_>, name: &str, code: Code, after: bool) -> Result<Option<OffsetDateTime>, ApiError> {
-    let Some(text) = query.get(name).filter(|text| *text != "*") else { return Ok(None) };
-    if let Ok(date) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Ok(Some(date));
-    }
-    let day = Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
-    let day = if after { day.and_then(Date::next_day) } else { day };
-    match day {
-        Some(day) => Ok(Some(day.midnight().assume_utc())),
-        None => Err(invalid(
-            name,
-            code,
-            format!(
-                "`{text}` is an invalid date-time. It should follow the YYYY-MM-DD or RFC 3339 date-time format."
-            ),
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,22 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn list_filters_are_read() {
-        let parse = |text: &str| parse_list(&Query::parse(Some(text)));
-        let query =
-            parse("statuses=succeeded,failed&types=*&indexUids=a&limit=3&reverse=true&uids=1,2").unwrap();
-        assert_eq!(query.statuses, Some(vec![TaskStatus::Succeeded, TaskStatus::Failed]));
-        assert_eq!((query.kinds, query.limit, query.reverse), (None, 3, true));
-        assert_eq!(query.uids, Some(vec![1, 2]));
-        let code = |text: &str| parse(text).unwrap_err().code().unwrap();
-        assert_eq!(code("statuses=done"), Code::InvalidTaskStatuses);
-        assert_eq!(code("types=x"), Code::InvalidTaskTypes);
-        assert_eq!(code("uids=a"), Code::InvalidTaskUids);
-        assert_eq!(code("indexUids=a%20b"), Code::InvalidIndexUid);
-        assert_eq!(code("afterEnqueuedAt=yesterday"), Code::InvalidTaskAfterEnqueuedAt);
-        assert_eq!(code("nope=1"), Code::BadRequest);
-        let day = parse("afterEnqueuedAt=2026-01-31").unwrap().after_enqueued_at.unwrap();
-        assert_eq!(date(day), "2026-02-01T00:00:00Z");
+    fn sizes_of_a_compaction_are_summed() {
+        let (one, two) = (json!({"preCompactionSize": "1.5 MiB"}), json!({"preCompactionSize": "512 KiB"}));
+        let details = sum_details(None, TaskKind::IndexCompaction, &[&one, &two], 1).unwrap();
+        assert_eq!(details, json!({"preCompactionSize": "2 MiB", "postCompactionSize": "0 B"}));
+        assert_eq!(
+            (bytes("20 KB"), bytes("7 B"), bytes("x"), bytes("1 XiB")),
+            (Some(20_000.0), Some(7.0), None, None)
+        );
+        assert_eq!(size(1_234_567.0), "1.18 MiB");
     }
 
     #[test]

@@ -81,6 +81,12 @@ pub const SCATTER_REACH_MAX: u32 = 8;
 pub const DISTINCT_COUNTED_MAX: usize = 10_000;
 /// Between two questions to nodes about a task that a lane waits for.
 pub const NODE_TASK_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A list of tasks asks nodes again when what it knows is older: well under what clients notice.
+pub const TASK_LIST_AGE_MAX: Duration = Duration::from_millis(50);
+/// Unfinished tasks one cancelation looks at, oldest first.
+pub const TASKS_CANCELED_MAX: usize = 10_000;
+/// Tasks that one cancelation or deletion changes at once; leaves the store room for others.
+pub const TASKS_CHANGED_AT_ONCE: usize = 500;
 /// Unfinished tasks one list or sweep asks nodes about.
 pub const TASKS_REFRESHED_MAX: usize = 1000;
 /// Task uids in one question to a node: keeps its request line short.
@@ -88,12 +94,17 @@ pub const TASKS_PER_NODE_QUESTION: usize = 200;
 pub const TASK_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Tasks are forgotten so long after they ended.
 pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Tasks kept, finished ones that is; past it the oldest go before their time.
+pub const TASKS_KEPT_MAX: u64 = 1_000_000;
 /// Tasks forgotten in one sweep.
 pub const TASKS_PRUNED_MAX: usize = 10_000;
 pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// A port may stay taken for so long by a process that was killed: the kernel closes what its io_uring
+/// held a moment after its end.
+pub const PORT_RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests in flight may take so long to end once the process is asked to.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -117,6 +128,9 @@ const _: () = {
     // A connection does not time out as idle while its request is still being worked on.
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
     assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
+    // There is room for new tasks while old ones are on their way out.
+    assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);
     assert!(NODES_MOST < u16::MAX as usize);
     assert!(SHARDS_DEFAULT <= SHARDS_MOST);
 };

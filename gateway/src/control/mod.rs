@@ -16,18 +16,19 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use store::TaskRecord;
+use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, tasks},
+    data::{Core, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
 };
 
-/// Starts the control executor; `interrupted` are the intents that the last process left behind.
+/// Starts the control executor; `interrupted` are the intents that the last process left
+/// behind, and the accepted changes that the gateway itself has to end.
 ///
 /// # Errors
 /// When the executor cannot start here.
@@ -41,7 +42,11 @@ pub fn start<R: Runtime>(
         let number = shared.config.cores;
         let core = Rc::new(Core::<R>::new(shared, lanes, number));
         health::probe_all(&core).await;
-        recover::interrupted_changes(&core, interrupted).await;
+        let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
+        recover::interrupted_changes(&core, intents).await;
+        for task in accepted {
+            moves::resume(&core, task);
+        }
         let probing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
@@ -68,15 +73,27 @@ async fn repeat<R: Runtime, Job: Future<Output = ()>>(
     }
 }
 
-/// Ends tasks nobody polls, and forgets those that ended long ago.
+/// Ends tasks nobody polls, forgets those that ended long ago, and drops leftovers.
 async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
-    if let Err(error) = tasks::refresh_unfinished(core).await {
+    if let Err(error) = settle::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
     }
-    let before = OffsetDateTime::now_utc() - limits::TASK_RETENTION;
-    if let Err(error) = core.shared.store.prune_tasks(before, limits::TASKS_PRUNED_MAX).await {
+    if let Err(error) = prune_tasks(&core.shared.store).await {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
+    leftovers::sweep(core).await;
+}
+
+/// Forgets tasks that ended long ago, and the oldest ones where there are too many.
+async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
+    let now = OffsetDateTime::now_utc();
+    store.prune_tasks(now - limits::TASK_RETENTION, limits::TASKS_PRUNED_MAX).await?;
+    let total = store.tasks(TaskQuery { limit: 0, ..TaskQuery::default() }).await?.total;
+    let excess = usize::try_from(total.saturating_sub(limits::TASKS_KEPT_MAX)).unwrap_or(usize::MAX);
+    if excess > 0 {
+        store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
+    }
+    Ok(())
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
@@ -89,8 +106,10 @@ async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
     let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
     metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);
-    if let Ok(tasks) = core.shared.store.unfinished_tasks().await {
+    let statuses = Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]);
+    let unfinished = TaskQuery { statuses, limit: 0, ..TaskQuery::default() };
+    if let Ok(page) = core.shared.store.tasks(unfinished).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded registry")]
-        metrics::gauge!("miroir_task_registry_unfinished").set(tasks.len() as f64);
+        metrics::gauge!("miroir_task_registry_unfinished").set(page.total as f64);
     }
 }

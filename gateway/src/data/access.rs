@@ -55,7 +55,14 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::ChangeSettings(index) | Route::ChangeSetting { index, .. } => {
             Right(Action::SettingsUpdate, Some(index))
         }
-        Route::Tasks | Route::Task(_) => Right(Action::TasksGet, None),
+        Route::Tasks | Route::Task(_) | Route::TaskDocuments(_) | Route::Batches | Route::Batch(_) => {
+            Right(Action::TasksGet, None)
+        }
+        Route::DeleteTasks => Right(Action::TasksDelete, None),
+        Route::CancelTasks => Right(Action::TasksCancel, None),
+        Route::CompactTasks => Right(Action::TasksCompact, None),
+        Route::SwapIndexes => Right(Action::IndexesSwap, None),
+        Route::CompactIndex(index) => Right(Action::IndexesCompact, Some(index)),
         Route::Keys | Route::Key(_) => Right(Action::KeysGet, None),
         Route::CreateKey => Right(Action::KeysCreate, None),
         Route::UpdateKey(_) => Right(Action::KeysUpdate, None),
@@ -66,16 +73,8 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
 
 /// Known routes that are not served: methods, path (`*` is any part) and right.
 const UNSERVED: &[(&str, &str, Action)] = &[
-    ("DELETE", "tasks", Action::TasksDelete),
-    ("POST", "tasks/cancel", Action::TasksCancel),
-    ("POST", "tasks/compact", Action::TasksCompact),
-    ("GET", "tasks/*/documents", Action::TasksGet),
-    ("GET", "batches", Action::TasksGet),
-    ("GET", "batches/*", Action::TasksGet),
-    ("POST", "indexes/*/compact", Action::IndexesCompact),
     ("GET", "indexes/*/settings/*", Action::SettingsGet),
     ("PUT PATCH DELETE", "indexes/*/settings/*", Action::SettingsUpdate),
-    ("POST", "swap-indexes", Action::IndexesSwap),
     ("POST", "dumps", Action::DumpsCreate),
     ("POST", "snapshots", Action::SnapshotsCreate),
     ("POST", "export", Action::Export),

@@ -2,21 +2,27 @@
 //! being killed between any two steps.
 //!
 //! Invariants: an index is registered after its nodes have taken it and unregistered before they
-//! are asked to drop it, so a crash leaves at worst an empty leftover on a node, or an intent that
-//! `control::recover` finishes; nothing is answered before its node tasks are durable.
+//! are asked to drop it, so a crash leaves at worst a leftover that is on record and swept, or an
+//! intent that `control::recover` finishes; nothing is answered before its node tasks are durable.
 
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use futures_channel::oneshot;
 use futures_util::future::join_all;
 use http::Method;
 use router::NodeIndex;
 use serde_json::{Value, json};
-use store::{IndexRecord, NodeTask, Reply, TaskChange, TaskRecord, TaskStatus};
+use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{Core, gather, plan, pool::NodeRequest, scatter::is_refusal, tasks};
+use super::{
+    Core, gather,
+    lanes::Client,
+    leftovers::{self, LEFTOVERS},
+    plan,
+    pool::NodeRequest,
+    scatter::is_refusal,
+};
 use crate::{
     api::{
         error::{ApiError, Code},
@@ -31,7 +37,7 @@ use crate::{
 };
 
 /// The kinds of change a lane knows.
-pub enum Action {
+pub(super) enum Action {
     /// Adds or updates documents; creates the index when it is missing.
     AddDocuments {
         primary_key: Option<String>,
@@ -51,9 +57,6 @@ pub enum Action {
     CreateIndex {
         primary_key: Option<String>,
     },
-    UpdateIndex {
-        primary_key: Option<String>,
-    },
     DeleteIndex,
     ChangeSettings(SettingsChange),
     /// A write whose documents are wrong: a task that has failed.
@@ -70,7 +73,7 @@ impl Action {
 }
 
 /// What one node gets of a write.
-pub struct NodePart {
+pub(super) struct NodePart {
     pub node: NodeIndex,
     pub body: Bytes,
     /// Documents or ids in the body.
@@ -87,8 +90,6 @@ enum Outcome {
     Refused(ApiError),
 }
 
-type Client = oneshot::Sender<Result<TaskRecord, ApiError>>;
-
 /// Applies one change and answers the client.
 pub(super) async fn apply<R: Runtime>(
     core: &Rc<Core<R>>,
@@ -101,8 +102,7 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
-    let settles_primary_key = matches!(action, Action::UpdateIndex { .. });
-    let outcome = match perform(core, &index_uid, action).await {
+    let outcome = match perform(core, &index_uid, task.uid, action).await {
         Ok(node_tasks) => Outcome::Taken(node_tasks),
         Err(outcome) => outcome,
     };
@@ -112,35 +112,30 @@ pub(super) async fn apply<R: Runtime>(
             let _ = client.send(Err(error));
         }
         Outcome::Failed(error) => {
-            let now = OffsetDateTime::now_utc();
-            let change = TaskChange {
-                accepted: Some(true),
-                status: Some(TaskStatus::Failed),
-                error: Some(error.into_task_error()),
-                started_at: Some(now),
-                finished_at: Some(now),
-                ..TaskChange::default()
-            };
-            let recorded = core.shared.store.update_task(task.uid, change).await;
+            let recorded = core.shared.store.update_task(task.uid, failed_change(error)).await;
             let _ = client.send(recorded.map_err(ApiError::from));
         }
         Outcome::Taken(node_tasks) => {
             let change = accepted_change(node_tasks);
             let recorded = core.shared.store.update_task(task.uid, change);
-            if settles_primary_key {
-                let recorded = recorded.await;
-                let settled = recorded.clone();
-                let _ = client.send(recorded.map_err(ApiError::from));
-                if let Ok(task) = settled {
-                    settle_primary_key(core, &index_uid, task).await;
-                }
-                return;
-            }
             // The lane goes on while the store syncs.
             R::spawn(async move {
                 let _ = client.send(recorded.await.map_err(ApiError::from));
             });
         }
+    }
+}
+
+/// A task that is accepted and has failed at once.
+pub(super) fn failed_change(error: ApiError) -> TaskChange {
+    let now = OffsetDateTime::now_utc();
+    TaskChange {
+        accepted: Some(true),
+        status: Some(TaskStatus::Failed),
+        error: Some(error.into_task_error()),
+        started_at: Some(now),
+        finished_at: Some(now),
+        ..TaskChange::default()
     }
 }
 
@@ -158,7 +153,7 @@ fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
 }
 
 /// A refused change was never a task: its intent goes away again.
-async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+pub(super) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
     let now = OffsetDateTime::now_utc();
     let change =
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
@@ -171,10 +166,18 @@ async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
     }
 }
 
-async fn perform<R: Runtime>(core: &Core<R>, uid: &str, action: Action) -> Result<Vec<NodeTask>, Outcome> {
+async fn perform<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    task_uid: u32,
+    action: Action,
+) -> Result<Vec<NodeTask>, Outcome> {
     match action {
         Action::AddDocuments { primary_key, replace, parts } => {
-            add_documents(core, uid, primary_key, replace, parts).await
+            let nodes = parts.iter().map(|part| part.node).collect::<Vec<_>>();
+            check_up(core, &nodes)?;
+            let index = ensure_index(core, uid, task_uid, primary_key.as_deref()).await?;
+            add_documents(core, &index, primary_key, replace, parts).await
         }
         Action::DeleteDocuments { parts } => {
             let index = existing(core, uid)?;
@@ -186,22 +189,20 @@ async fn perform<R: Runtime>(core: &Core<R>, uid: &str, action: Action) -> Resul
             let target = format!("/indexes/{}{suffix}", index.record.node_uid);
             send_to_all(core, &method, &target, body, true).await
         }
-        Action::CreateIndex { primary_key } => create_index(core, uid, primary_key).await,
-        Action::UpdateIndex { primary_key } => {
-            let index = existing(core, uid)?;
-            let target = format!("/indexes/{}", index.record.node_uid);
-            let body = json!({"primaryKey": primary_key}).to_string();
-            send_to_all(core, &Method::PATCH, &target, body.into(), true).await
-        }
+        Action::CreateIndex { primary_key } => create_index(core, uid, task_uid, primary_key).await,
         Action::DeleteIndex => delete_index(core, uid).await,
-        Action::ChangeSettings(change) => change_settings(core, uid, &change).await,
+        Action::ChangeSettings(change) => {
+            check_up(core, &every_node(core))?;
+            let index = ensure_index(core, uid, task_uid, None).await?;
+            change_settings(core, &index, &change).await
+        }
         Action::OnExisting(action) => {
             existing(core, uid)?;
-            Box::pin(perform(core, uid, *action)).await
+            Box::pin(perform(core, uid, task_uid, *action)).await
         }
         Action::Fail(error) => {
             // On one node, too, a first write makes the index even when its documents are wrong.
-            ensure_index(core, uid, None).await?;
+            ensure_index(core, uid, task_uid, None).await?;
             Err(Outcome::Failed(error))
         }
     }
@@ -209,21 +210,18 @@ async fn perform<R: Runtime>(core: &Core<R>, uid: &str, action: Action) -> Resul
 
 async fn add_documents<R: Runtime>(
     core: &Core<R>,
-    uid: &str,
+    index: &Arc<Index>,
     primary_key: Option<String>,
     replace: bool,
     parts: Vec<NodePart>,
 ) -> Result<Vec<NodeTask>, Outcome> {
-    let nodes = parts.iter().map(|part| part.node).collect::<Vec<_>>();
-    check_up(core, &nodes)?;
-    let index = ensure_index(core, uid, primary_key.as_deref()).await?;
     let known = index.record.primary_key.as_deref();
     let mut target = format!("/indexes/{}/documents", index.record.node_uid);
     if let Some(asked) = primary_key.as_deref() {
         match known {
             None => {
-                break_ties_by(core, &index, asked).await?;
-                set_primary_key(core, &index, Some(asked)).await.map_err(Outcome::Refused)?;
+                break_ties_by(core, index, asked).await.map_err(Outcome::Refused)?;
+                set_primary_key(core, index, Some(asked)).await.map_err(Outcome::Refused)?;
             }
             Some(known) if known == asked => {}
             Some(known) => {
@@ -240,43 +238,53 @@ async fn add_documents<R: Runtime>(
 
 /// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
 /// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
-async fn break_ties_by<R: Runtime>(core: &Core<R>, index: &Index, primary_key: &str) -> Result<(), Outcome> {
+pub(super) async fn break_ties_by<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    primary_key: &str,
+) -> Result<(), ApiError> {
     let version = gather::lowest_version(core).await;
     let derivation = Derivation::new(&index.record.settings, Some(primary_key), version);
     let request = derivation.tie_break_for_nodes();
     let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
-    send_to_all(core, &request.method, &target, request.body.into(), true).await.map(drop)
+    send_to_all(core, &request.method, &target, request.body.into(), true).await.map(drop).map_err(refusal)
 }
 
 async fn create_index<R: Runtime>(
     core: &Core<R>,
     uid: &str,
+    task_uid: u32,
     primary_key: Option<String>,
 ) -> Result<Vec<NodeTask>, Outcome> {
     if core.shared.snapshot().indexes.contains_key(uid) {
         let message = format!("Index `{uid}` already exists.");
         return Err(Outcome::Failed(ApiError::new(Code::IndexAlreadyExists, message)));
     }
-    register_index(core, uid, primary_key.as_deref()).await.map(|(_, node_tasks)| node_tasks)
+    register_index(core, uid, task_uid, primary_key.as_deref()).await.map(|(_, node_tasks)| node_tasks)
 }
 
 async fn delete_index<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Vec<NodeTask>, Outcome> {
     let index = existing(core, uid)?;
     check_up(core, &every_node(core))?;
-    let deleted = core.shared.store.delete_index(uid, index.record.revision).await;
+    let node_uid = &index.record.node_uid;
+    let unregister = Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
+    let deleted = core.shared.store.commit(vec![unregister, leftovers::remember(node_uid)]).await;
     deleted.map_err(|error| Outcome::Refused(error.into()))?;
     publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
-    let target = format!("/indexes/{}", index.record.node_uid);
-    send_to_all(core, &Method::DELETE, &target, Bytes::new(), false).await
+    let target = format!("/indexes/{node_uid}");
+    let results = ask_all(core, &every_node(core), &Method::DELETE, &target, &Bytes::new()).await;
+    // For clients the index is gone; a node that could not be asked is left to the sweep.
+    if results.iter().all(Result::is_ok) {
+        let _ = core.shared.store.commit(vec![leftovers::forget(node_uid)]).await;
+    }
+    collect(core, results.into_iter().filter(Result::is_ok).collect())
 }
 
 async fn change_settings<R: Runtime>(
     core: &Core<R>,
-    uid: &str,
+    index: &Arc<Index>,
     change: &SettingsChange,
 ) -> Result<Vec<NodeTask>, Outcome> {
-    check_up(core, &every_node(core))?;
-    let index = ensure_index(core, uid, None).await?;
     let owned = change.owned_after(&index.record.settings);
     let version = gather::lowest_version(core).await;
     let request = change.for_nodes(&Derivation::new(&owned, index.record.primary_key.as_deref(), version));
@@ -285,7 +293,7 @@ async fn change_settings<R: Runtime>(
     let mut record = index.record.clone();
     record.settings = owned;
     record.settings_version += 1;
-    store_index(core, record, &index).await.map_err(Outcome::Refused)?;
+    store_index(core, record, index).await.map_err(Outcome::Refused)?;
     Ok(node_tasks)
 }
 
@@ -300,41 +308,46 @@ fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome
 async fn ensure_index<R: Runtime>(
     core: &Core<R>,
     uid: &str,
+    task_uid: u32,
     primary_key: Option<&str>,
 ) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     match found {
         Some(index) => Ok(index),
-        None => register_index(core, uid, primary_key).await.map(|(index, _)| index),
+        None => register_index(core, uid, task_uid, primary_key).await.map(|(index, _)| index),
     }
 }
 
-/// Makes an index on every node, then registers it.
-///
-/// The node tasks returned are those of the settings that follow the creation: a creation that
-/// finds a leftover of an interrupted one fails on its node and is none the worse for it.
+/// Makes an index on every node, then registers it; the node tasks are those of the settings that
+/// follow the creation.
 async fn register_index<R: Runtime>(
     core: &Core<R>,
     uid: &str,
+    task_uid: u32,
     primary_key: Option<&str>,
 ) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
+    let refused = |error: StoreError| Outcome::Refused(error.into());
     let snapshot = core.shared.snapshot();
     let shards = core.shared.config.shards;
     let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
         Outcome::Refused(ApiError::new(Code::Internal, "The topology has no placement for new indexes."))
     })?;
     check_up(core, &every_node(core))?;
-    let body = json!({"uid": uid, "primaryKey": primary_key}).to_string();
-    send_to_all(core, &Method::POST, "/indexes", body.into(), false).await?;
-    let target = format!("/indexes/{uid}/settings");
-    let users = json!({});
-    let derivation = Derivation::new(&users, primary_key, gather::lowest_version(core).await);
-    let body = settings::base_for_nodes(&derivation).to_string();
-    let node_tasks = send_to_all(core, &Method::PATCH, &target, body.into(), false).await?;
+    let node_uid = leftovers::node_uid(uid, task_uid);
+    let being_made = core.shared.store.put_record(LEFTOVERS, &node_uid, leftovers::value(true), None);
+    let being_made = being_made.await.map_err(refused)?;
+    let node_tasks = match make_on_nodes(core, &node_uid, primary_key).await {
+        Ok(node_tasks) => node_tasks,
+        Err(outcome) => {
+            let abandoned = leftovers::value(false);
+            let _ = core.shared.store.put_record(LEFTOVERS, &node_uid, abandoned, Some(being_made)).await;
+            return Err(outcome);
+        }
+    };
     let now = OffsetDateTime::now_utc();
     let mut record = IndexRecord {
         uid: uid.to_owned(),
-        node_uid: uid.to_owned(),
+        node_uid,
         primary_key: primary_key.map(str::to_owned),
         shards,
         created_at: now,
@@ -343,11 +356,45 @@ async fn register_index<R: Runtime>(
         settings_version: 1,
         revision: 0,
     };
-    let stored = core.shared.store.put_index(record.clone(), None).await;
-    record.revision = stored.map_err(|error| Outcome::Refused(error.into()))?;
+    let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };
+    let forget = leftovers::forget(&record.node_uid);
+    record.revision = core.shared.store.commit(vec![register, forget]).await.map_err(refused)?[0];
     let index = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
     Ok((index, node_tasks))
+}
+
+async fn make_on_nodes<R: Runtime>(
+    core: &Core<R>,
+    node_uid: &str,
+    primary_key: Option<&str>,
+) -> Result<Vec<NodeTask>, Outcome> {
+    let body = json!({"uid": node_uid, "primaryKey": primary_key}).to_string();
+    send_to_all(core, &Method::POST, "/indexes", body.into(), false).await?;
+    let target = format!("/indexes/{node_uid}/settings");
+    let users = json!({});
+    let derivation = Derivation::new(&users, primary_key, gather::lowest_version(core).await);
+    let body = settings::base_for_nodes(&derivation).to_string();
+    send_to_all(core, &Method::PATCH, &target, body.into(), false).await
+}
+
+/// Asks every node to change an index's primary key.
+pub(super) async fn send_primary_key<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    primary_key: &str,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let target = format!("/indexes/{}", index.record.node_uid);
+    let body = json!({"primaryKey": primary_key}).to_string();
+    let sent = send_to_all(core, &Method::PATCH, &target, body.into(), true).await;
+    sent.map_err(refusal)
+}
+
+fn refusal(outcome: Outcome) -> ApiError {
+    match outcome {
+        Outcome::Refused(error) | Outcome::Failed(error) => error,
+        Outcome::Taken(_) => no_quorum(),
+    }
 }
 
 async fn set_primary_key<R: Runtime>(
@@ -371,29 +418,6 @@ async fn store_index<R: Runtime>(
     let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
     Ok(index)
-}
-
-/// A primary key is changed where the nodes agreed to it: they refuse when there are documents.
-/// The lane waits, so that the next write hashes by the key that holds.
-async fn settle_primary_key<R: Runtime>(core: &Core<R>, uid: &str, mut task: TaskRecord) {
-    let deadline = R::now() + core.shared.config.request_timeout;
-    while !task.status.is_finished() && R::now() < deadline {
-        R::sleep(crate::config::limits::NODE_TASK_POLL_INTERVAL).await;
-        task = tasks::refresh(core, task).await;
-    }
-    let Some(index) = core.shared.snapshot().indexes.get(uid).cloned() else { return };
-    if task.status != TaskStatus::Succeeded {
-        return;
-    }
-    let primary_key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
-    if let Some(primary_key) = primary_key
-        && break_ties_by(core, &index, primary_key).await.is_err()
-    {
-        log::warn("ties_not_settled", &[("index", uid)]);
-    }
-    if let Err(error) = set_primary_key(core, &index, primary_key).await {
-        log::error("primary_key_not_stored", &[("index", uid), ("reason", &format!("{error:?}"))]);
-    }
 }
 
 fn every_node<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
@@ -442,17 +466,26 @@ async fn send_to_all<R: Runtime>(
 ) -> Result<Vec<NodeTask>, Outcome> {
     let nodes = every_node(core);
     check_up(core, &nodes)?;
-    let repeatable = *method != Method::POST;
-    let ask = |node: NodeIndex| {
-        let body = body.clone();
-        async move { send(core, node, method, target, body, repeatable).await.map(|uid| (node, uid, 0)) }
-    };
     let (first, rest) = if validated { nodes.split_at(1) } else { (&[][..], &nodes[..]) };
-    let mut results = join_all(first.iter().map(|node| ask(*node))).await;
+    let mut results = ask_all(core, first, method, target, &body).await;
     if results.iter().all(Result::is_ok) {
-        results.extend(join_all(rest.iter().map(|node| ask(*node))).await);
+        results.extend(ask_all(core, rest, method, target, &body).await);
     }
     collect(core, results)
+}
+
+async fn ask_all<R: Runtime>(
+    core: &Core<R>,
+    nodes: &[NodeIndex],
+    method: &Method,
+    target: &str,
+    body: &Bytes,
+) -> Vec<Result<(NodeIndex, u32, u64), ApiError>> {
+    let repeatable = *method != Method::POST;
+    let asked = nodes.iter().map(|node| async move {
+        send(core, *node, method, target, body.clone(), repeatable).await.map(|uid| (*node, uid, 0))
+    });
+    join_all(asked).await
 }
 
 fn collect<R: Runtime>(
@@ -470,7 +503,7 @@ fn collect<R: Runtime>(
 }
 
 /// One request of a change to one node; answers the node's task uid.
-async fn send<R: Runtime>(
+pub(super) async fn send<R: Runtime>(
     core: &Core<R>,
     node: NodeIndex,
     method: &Method,

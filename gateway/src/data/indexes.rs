@@ -1,22 +1,28 @@
-//! Indexes as a whole: list, get, create, change, delete; and the cluster's version.
+//! Indexes as a whole: list, get, create, change, rename, swap, delete; and the cluster's version.
 //!
 //! Invariant: the gateway's registry decides which indexes exist; nodes only add when each was
 //! last touched.
 
-use http::StatusCode;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use store::{IndexRecord, NewTask, TaskKind};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Core, changes::Action, gather, ingress, lanes, tasks};
+use super::{Core, changes::Action, gather, ingress, lanes, moves, tasks};
 use crate::{
     api::{
+        body::{self, object, wrong_type},
         error::{ApiError, Code},
         query::Query,
+        swap,
         task::{date, invalid_index_uid_reason, is_index_uid},
     },
     auth::{self, Permission},
     h1::{Request, Response},
+    moves::Move,
     runtime::Runtime,
 };
 
@@ -80,12 +86,12 @@ pub(super) async fn create<R: Runtime>(
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
-    let body = object(&ingress::json_body(core, request)?, &["uid", "primaryKey"])?;
-    if body["uid"].is_null() {
+    let body = object(body::json(&ingress::json_body(core, request)?)?, &["uid", "primaryKey"])?;
+    if body.get("uid").is_none() {
         return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`"));
     }
     let Some(uid) = body["uid"].as_str().map(str::to_owned) else {
-        return Err(wrong_type(".uid", Code::InvalidIndexUid, &body["uid"]));
+        return Err(wrong_type(".uid", "a string", Code::InvalidIndexUid, &body["uid"]));
     };
     if !is_index_uid(&uid) {
         let reason = invalid_index_uid_reason(&uid);
@@ -100,17 +106,61 @@ pub(super) async fn create<R: Runtime>(
     Ok(tasks::accepted(&record))
 }
 
-/// `PATCH /indexes/{uid}`.
+/// `PATCH /indexes/{uid}`: another primary key, another name, or both.
 pub(super) async fn update<R: Runtime>(
-    core: &Core<R>,
+    core: &Rc<Core<R>>,
     request: &Request,
     uid: &str,
 ) -> Result<Response, ApiError> {
-    ingress::check_index_uid(uid)?;
-    let body = object(&ingress::json_body(core, request)?, &["primaryKey"])?;
+    let body = body::json(&ingress::json_body(core, request)?)?;
+    for (field, code) in
+        [("createdAt", Code::ImmutableIndexCreatedAt), ("updatedAt", Code::ImmutableIndexUpdatedAt)]
+    {
+        if body.get(field).is_some() {
+            let message = format!("Immutable field `{field}`: expected one of `primaryKey`, `uid`");
+            return Err(ApiError::new(code, message));
+        }
+    }
+    let body = object(body, &["primaryKey", "uid"])?;
     let primary_key = primary_key(&body)?;
-    let task = new_task(uid, TaskKind::IndexUpdate, json!({"primaryKey": primary_key}));
-    let record = lanes::submit(core, uid, task, Action::UpdateIndex { primary_key }).await?;
+    let renamed = body["uid"].as_str();
+    if renamed.is_none() && !body["uid"].is_null() {
+        return Err(wrong_type(".uid", "a string", Code::InvalidIndexUid, &body["uid"]));
+    }
+    ingress::check_index_uid(uid)?;
+    let mut details = json!({"primaryKey": primary_key});
+    if let Some(renamed) = renamed {
+        ingress::check_index_uid(renamed)?;
+        details["oldIndexUid"] = json!(uid);
+        details["newIndexUid"] = json!(renamed);
+    }
+    let task = new_task(uid, TaskKind::IndexUpdate, details);
+    let record = moves::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// `POST /swap-indexes`.
+pub(super) async fn swap<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let steps = swap::parse(&body::json(&ingress::json_body(core, request)?)?)?;
+    if !steps.iter().flat_map(|step| [&step.from, &step.to]).all(|uid| permission.allows_index(uid)) {
+        return Err(auth::invalid_key());
+    }
+    let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});
+    let task = NewTask { index_uid: None, ..new_task("", TaskKind::IndexSwap, details) };
+    let record = moves::swap(core, task, steps).await?;
+    Ok(tasks::accepted(&record))
+}
+
+/// `POST /indexes/{uid}/compact`.
+pub(super) async fn compact<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    ingress::check_index_uid(uid)?;
+    let task = new_task(uid, TaskKind::IndexCompaction, json!({}));
+    let action = Action::OnEveryNode { method: Method::POST, suffix: "/compact", body: Bytes::new() };
+    let record = lanes::submit(core, uid, task, action).await?;
     Ok(tasks::accepted(&record))
 }
 
@@ -140,7 +190,7 @@ fn primary_key(body: &Value) -> Result<Option<String>, ApiError> {
         return Ok(None);
     }
     let Some(name) = body["primaryKey"].as_str() else {
-        return Err(wrong_type(".primaryKey", Code::InvalidIndexPrimaryKey, &body["primaryKey"]));
+        return Err(wrong_type(".primaryKey", "a string", Code::InvalidIndexPrimaryKey, &body["primaryKey"]));
     };
     match router::reserved::is_reserved(name) {
         false => Ok(Some(name.to_owned())),
@@ -149,37 +199,4 @@ fn primary_key(body: &Value) -> Result<Option<String>, ApiError> {
             format!("The field `{name}` is reserved: it cannot be a primary key."),
         )),
     }
-}
-
-/// A JSON object with no other members than `known`.
-pub(super) fn object(body: &[u8], known: &[&str]) -> Result<Value, ApiError> {
-    if body.is_empty() {
-        return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
-    }
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        let message = format!("The json payload provided is malformed. `{error}`.");
-        ApiError::new(Code::MalformedPayload, message)
-    })?;
-    let Value::Object(members) = &value else {
-        return Err(wrong_type("", Code::BadRequest, &value));
-    };
-    let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(value) };
-    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    Err(ApiError::new(Code::BadRequest, format!("Unknown field `{name}`: expected one of {list}")))
-}
-
-/// A value of the wrong JSON type, in Meilisearch's words.
-fn wrong_type(path: &str, code: Code, found: &Value) -> ApiError {
-    let kind = match found {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => format!("a boolean: `{value}`"),
-        Value::Number(value) => format!("a number: `{value}`"),
-        Value::String(value) => format!("a string: `{value:?}`"),
-        Value::Array(_) => format!("an array: `{found}`"),
-        Value::Object(_) => format!("an object: `{found}`"),
-    };
-    let kind = if found.is_u64() { kind.replacen("a number", "a positive integer", 1) } else { kind };
-    let wanted = if path.is_empty() { "an object" } else { "a string" };
-    let place = if path.is_empty() { String::new() } else { format!(" at `{path}`") };
-    ApiError::new(code, format!("Invalid value type{place}: expected {wanted}, but found {kind}"))
 }

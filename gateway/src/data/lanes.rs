@@ -2,7 +2,8 @@
 //!
 //! Invariants: every node sees the changes of an index in one order, whichever connection they
 //! came by; a change's intent is durable before the first node is asked, and its node tasks are
-//! durable before the client is answered; a panic in one change does not stop its lane.
+//! durable before the client is answered; a panic in one change does not stop its lane; whoever
+//! holds several lanes took them in the order of their names, so that nobody waits in a circle.
 
 use std::{cell::RefCell, collections::VecDeque, panic::AssertUnwindSafe, rc::Rc};
 
@@ -25,12 +26,31 @@ pub type LaneSender = mpsc::Sender<Job>;
 /// Where one core's lanes take their changes from.
 pub type LaneInbox = mpsc::Receiver<Job>;
 
-/// One change of one index.
+/// Work for the lane of one index.
 pub struct Job {
-    pub index_uid: String,
-    pub task: NewTask,
-    pub action: changes::Action,
-    pub reply: oneshot::Sender<Result<TaskRecord, ApiError>>,
+    index_uid: String,
+    work: Work,
+}
+
+enum Work {
+    Change {
+        task: Box<NewTask>,
+        action: changes::Action,
+        reply: Client,
+    },
+    /// The lane stops, says so, and goes on once the `Hold` it gave is dropped.
+    Stop {
+        stopped: oneshot::Sender<Hold>,
+    },
+}
+
+/// Where the outcome of a change goes.
+pub(super) type Client = oneshot::Sender<Result<TaskRecord, ApiError>>;
+
+/// A lane at rest: no change of its index is under way until this is dropped.
+#[must_use = "a lane goes on when its hold is dropped"]
+pub(super) struct Hold {
+    _released_on_drop: oneshot::Sender<()>,
 }
 
 /// Makes the channel of one core's lanes.
@@ -50,18 +70,50 @@ pub(super) async fn submit<R: Runtime>(
     action: changes::Action,
 ) -> Result<TaskRecord, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
-    let job = Job { index_uid: index_uid.to_owned(), task, action, reply };
-    if core.lanes[owner].try_send(job).is_err() {
-        return Err(ApiError::overloaded("Too many writes are waiting; try again shortly."));
-    }
-    answer.await.unwrap_or_else(|_| Err(ApiError::new(Code::Internal, "An internal error has occurred.")))
+    send(core, index_uid, Work::Change { task: Box::new(task), action, reply })?;
+    answer.await.unwrap_or_else(|_| Err(gone()))
 }
 
-/// A change whose intent is on its way to the store.
-struct Pending {
-    job: Job,
-    intent: Reply<TaskRecord>,
+/// Stops the lanes of some indexes after the changes that wait in them.
+///
+/// # Errors
+/// 503 when a lane is full; none is held then.
+pub(super) async fn hold<R: Runtime>(
+    core: &Core<R>,
+    mut index_uids: Vec<&str>,
+) -> Result<Vec<Hold>, ApiError> {
+    index_uids.sort_unstable();
+    index_uids.dedup();
+    let mut holds = Vec::with_capacity(index_uids.len());
+    for index_uid in index_uids {
+        let (stopped, hold) = oneshot::channel();
+        send(core, index_uid, Work::Stop { stopped })?;
+        holds.push(hold.await.map_err(|_| gone())?);
+    }
+    Ok(holds)
+}
+
+fn send<R: Runtime>(core: &Core<R>, index_uid: &str, work: Work) -> Result<(), ApiError> {
+    let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
+    let sent = core.lanes[owner].try_send(Job { index_uid: index_uid.to_owned(), work });
+    sent.map_err(|_| ApiError::overloaded("Too many writes are waiting; try again shortly."))
+}
+
+fn gone() -> ApiError {
+    ApiError::new(Code::Internal, "An internal error has occurred.")
+}
+
+/// Work whose turn comes.
+enum Pending {
+    /// The intent is on its way to the store.
+    Change {
+        action: changes::Action,
+        intent: Reply<TaskRecord>,
+        reply: Client,
+    },
+    Stop {
+        stopped: oneshot::Sender<Hold>,
+    },
 }
 
 type Queues = Rc<RefCell<AHashMap<String, VecDeque<Pending>>>>;
@@ -70,11 +122,15 @@ type Queues = Rc<RefCell<AHashMap<String, VecDeque<Pending>>>>;
 pub(super) async fn run<R: Runtime>(core: Rc<Core<R>>, mut inbox: LaneInbox) {
     let queues = Queues::default();
     while let Some(job) = inbox.recv().await {
-        // Started on arrival, so that uids follow the order of the lane and one sync of the store
-        // makes many intents durable.
-        let intent = core.shared.store.create_task(job.task.clone());
-        let index_uid = job.index_uid.clone();
-        let pending = Pending { job, intent };
+        let Job { index_uid, work } = job;
+        let pending = match work {
+            // The intent starts on arrival, so that uids follow the order of the lane and one sync of
+            // the store makes many intents durable.
+            Work::Change { task, action, reply } => {
+                Pending::Change { action, intent: core.shared.store.create_task(*task), reply }
+            }
+            Work::Stop { stopped } => Pending::Stop { stopped },
+        };
         let idle = match queues.borrow_mut().get_mut(&index_uid) {
             Some(queue) => {
                 queue.push_back(pending);
@@ -98,11 +154,22 @@ async fn drain<R: Runtime>(core: Rc<Core<R>>, queues: Queues, index_uid: String)
             }
             next
         };
-        let Some(Pending { job, intent }) = next else { return };
-        let applied = changes::apply(&core, job.index_uid, job.action, intent, job.reply);
-        if AssertUnwindSafe(applied).catch_unwind().await.is_err() {
-            log::error("panic_in_lane", &[("index", &index_uid)]);
-            core.metrics.panics.increment(1);
+        match next {
+            None => return,
+            Some(Pending::Stop { stopped }) => {
+                let (hold, released) = oneshot::channel();
+                if stopped.send(Hold { _released_on_drop: hold }).is_ok() {
+                    // Nothing is ever sent: the drop is the event.
+                    let _ = released.await;
+                }
+            }
+            Some(Pending::Change { action, intent, reply }) => {
+                let applied = changes::apply(&core, index_uid.clone(), action, intent, reply);
+                if AssertUnwindSafe(applied).catch_unwind().await.is_err() {
+                    log::error("panic_in_lane", &[("index", &index_uid)]);
+                    core.metrics.panics.increment(1);
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod admit;
+mod cancel;
 mod changes;
 mod connection;
 mod documents;
@@ -16,6 +17,8 @@ mod indexes;
 mod ingress;
 mod keys;
 pub mod lanes;
+pub mod leftovers;
+pub mod moves;
 mod multi_search;
 mod plan;
 pub mod pool;
@@ -24,9 +27,10 @@ mod scatter;
 mod search;
 mod serve;
 mod settings;
+pub mod settle;
 mod similar;
 mod stats;
-pub mod tasks;
+mod tasks;
 mod writes;
 
 use std::{
@@ -35,7 +39,7 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use gather::learn_version;
@@ -61,6 +65,8 @@ pub struct Core<R: Runtime> {
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
     rotation: Cell<usize>,
+    /// When this core last asked nodes about all unfinished tasks.
+    tasks_refreshed: Cell<Option<Instant>>,
 }
 
 impl<R: Runtime> Core<R> {
@@ -73,6 +79,7 @@ impl<R: Runtime> Core<R> {
             lanes,
             number,
             rotation: Cell::new(0),
+            tasks_refreshed: Cell::new(None),
             shared,
         }
     }

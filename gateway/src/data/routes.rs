@@ -19,6 +19,8 @@ pub(super) enum Route<'a> {
     Index(&'a str),
     UpdateIndex(&'a str),
     DeleteIndex(&'a str),
+    CompactIndex(&'a str),
+    SwapIndexes,
     Document {
         index: &'a str,
         id: &'a str,
@@ -55,12 +57,18 @@ pub(super) enum Route<'a> {
         name: &'a str,
     },
     Tasks,
+    DeleteTasks,
+    CancelTasks,
+    CompactTasks,
     Task(&'a str),
     Keys,
     CreateKey,
     Key(&'a str),
     UpdateKey(&'a str),
     DeleteKey(&'a str),
+    TaskDocuments(&'a str),
+    Batches,
+    Batch(&'a str),
     Topology,
     Shards,
     Ready,
@@ -78,7 +86,6 @@ pub(super) enum NoRoute {
 
 /// Top-level routes of Meilisearch's that are known and not served here.
 const UNSERVED: &[&str] = &[
-    "batches",
     "chats",
     "dumps",
     "dynamic-search-rules",
@@ -89,7 +96,6 @@ const UNSERVED: &[&str] = &[
     "network",
     "render-template",
     "snapshots",
-    "swap-indexes",
     "webhooks",
 ];
 
@@ -116,11 +122,14 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["version"] => only(method, Method::GET, Route::Version),
         ["multi-search"] => only(method, Method::POST, Route::MultiSearch),
         ["stats"] => only(method, Method::GET, Route::Stats),
-        ["tasks"] if *method == Method::DELETE => Ok(Route::Unserved),
+        ["tasks"] if *method == Method::DELETE => Ok(Route::DeleteTasks),
         ["tasks"] => only(method, Method::GET, Route::Tasks),
-        ["tasks", "cancel" | "compact"] if *method == Method::POST => Ok(Route::Unserved),
+        ["tasks", "cancel"] if *method == Method::POST => Ok(Route::CancelTasks),
+        ["tasks", "compact"] if *method == Method::POST => Ok(Route::CompactTasks),
         ["tasks", uid] => only(method, Method::GET, Route::Task(uid)),
-        ["tasks", _, "documents"] if *method == Method::GET => Ok(Route::Unserved),
+        ["tasks", uid, "documents"] => only(method, Method::GET, Route::TaskDocuments(uid)),
+        ["batches"] => only(method, Method::GET, Route::Batches),
+        ["batches", uid] => only(method, Method::GET, Route::Batch(uid)),
         ["keys"] if *method == Method::POST => Ok(Route::CreateKey),
         ["keys"] => only(method, Method::GET, Route::Keys),
         ["keys", key] if *method == Method::PATCH => Ok(Route::UpdateKey(key)),
@@ -130,6 +139,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
+        ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
         [first, ..] if UNSERVED.contains(first) => Ok(Route::Unserved),
         _ => Err(NoRoute::UnknownPath),
@@ -153,9 +163,9 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
         [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
         [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
         [index, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Similar(index)),
+        [index, "compact"] => only(method, Method::POST, Route::CompactIndex(index)),
         [index, "fields"] => only(method, Method::POST, Route::Fields(index)),
-        [_, "compact"] if *method == Method::POST => Ok(Route::Unserved),
-        [_, "search" | "similar" | "compact"] => Err(NoRoute::UnknownMethod),
+        [_, "search" | "similar"] => Err(NoRoute::UnknownMethod),
         [index, "documents"] => match *method {
             Method::GET => Ok(Route::Documents(index)),
             Method::POST => Ok(Route::AddDocuments { index, replace: true }),
@@ -218,6 +228,8 @@ impl Route<'_> {
             Self::IndexStats(_) => "/indexes/{uid}/stats",
             Self::Indexes | Self::CreateIndex => "/indexes",
             Self::Index(_) | Self::UpdateIndex(_) | Self::DeleteIndex(_) => "/indexes/{uid}",
+            Self::CompactIndex(_) => "/indexes/{uid}/compact",
+            Self::SwapIndexes => "/swap-indexes",
             Self::Document { .. } | Self::DeleteDocument { .. } => "/indexes/{uid}/documents/{id}",
             Self::Documents(_) | Self::AddDocuments { .. } | Self::DeleteDocuments(_) => {
                 "/indexes/{uid}/documents"
@@ -233,10 +245,15 @@ impl Route<'_> {
             Self::Fields(_) => "/indexes/{uid}/fields",
             Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
             Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
-            Self::Tasks => "/tasks",
+            Self::Tasks | Self::DeleteTasks => "/tasks",
+            Self::CancelTasks => "/tasks/cancel",
+            Self::CompactTasks => "/tasks/compact",
             Self::Task(_) => "/tasks/{uid}",
             Self::Keys | Self::CreateKey => "/keys",
             Self::Key(_) | Self::UpdateKey(_) | Self::DeleteKey(_) => "/keys/{uid_or_key}",
+            Self::TaskDocuments(_) => "/tasks/{uid}/documents",
+            Self::Batches => "/batches",
+            Self::Batch(_) => "/batches/{uid}",
             Self::Topology => "/_miroir/topology",
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
@@ -284,6 +301,11 @@ mod tests {
         check("POST", "/dumps", Ok(Route::Unserved));
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
         check("GET", "/tasks/12", Ok(Route::Task("12")));
+        check("DELETE", "/tasks", Ok(Route::DeleteTasks));
+        check("POST", "/tasks/cancel", Ok(Route::CancelTasks));
+        check("GET", "/tasks/cancel", Ok(Route::Task("cancel")));
+        check("GET", "/batches/3", Ok(Route::Batch("3")));
+        check("POST", "/batches", Err(NoRoute::UnknownMethod));
         check("GET", "/_miroir/ready", Ok(Route::Ready));
         check("POST", "/keys", Ok(Route::CreateKey));
         check("PUT", "/keys", Err(NoRoute::UnknownMethod));

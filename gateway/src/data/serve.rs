@@ -29,10 +29,21 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
     };
-    let response = answered.unwrap_or_else(ApiError::into_response);
+    let response = answered.unwrap_or_else(|error| in_clients_words(core, error).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     response
+}
+
+/// A node's refusal names the index as nodes do. One that was deleted meanwhile had the name of which
+/// its name on the nodes was made.
+fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError) -> ApiError {
+    let snapshot = core.shared.snapshot();
+    error.rename_indexes(|name| {
+        let mut indexes = snapshot.indexes.values().map(|index| &index.record);
+        let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
+        known.or_else(|| name.rsplit_once('-').map(|(uid, _)| uid.to_owned()))
+    })
 }
 
 async fn answer<R: Runtime>(
@@ -67,6 +78,8 @@ async fn answer<R: Runtime>(
         Route::Index(index) => indexes::get(core, index).await,
         Route::CreateIndex => indexes::create(core, request, &permission).await,
         Route::UpdateIndex(index) => indexes::update(core, request, index).await,
+        Route::CompactIndex(index) => indexes::compact(core, index).await,
+        Route::SwapIndexes => indexes::swap(core, request, &permission).await,
         Route::DeleteIndex(index) => indexes::delete(core, index).await,
         Route::Settings(index) => settings::get(core, index).await,
         Route::Setting { index, name } => settings::get_one(core, index, name).await,
@@ -75,7 +88,13 @@ async fn answer<R: Runtime>(
             settings::change_one(core, request, &permission, index, name).await
         }
         Route::Tasks => tasks::list(core, request, &permission).await,
+        Route::DeleteTasks => tasks::delete(core, request, &permission).await,
+        Route::CancelTasks => tasks::cancel(core, request, &permission).await,
+        Route::CompactTasks => Err(tasks::compact()),
         Route::Task(uid) => tasks::get(core, &permission, uid).await,
+        Route::TaskDocuments(_) => Err(tasks::documents()),
+        Route::Batches => tasks::batches(core, request, &permission).await,
+        Route::Batch(uid) => tasks::batch(core, &permission, uid).await,
         Route::Keys => keys::list(core, request),
         Route::CreateKey => keys::create(core, request).await,
         Route::Key(key) => keys::get(core, key),

@@ -165,7 +165,7 @@ pub(super) async fn delete_by_filter<R: Runtime>(
 /// `DELETE /indexes/{uid}/documents`.
 pub(super) async fn delete_all<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
-    let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": null});
+    let details = json!({"deletedDocuments": null});
     let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
     on_every_node(core, uid, task, Method::DELETE, "/documents", Bytes::new()).await
 }

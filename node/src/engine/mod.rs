@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use milli::heed::{EnvOpenOptions, RoTxn};
+use milli::heed::{CompactionOption, EnvOpenOptions, RoTxn};
 use milli::prompt::Prompt;
 use milli::update::IndexerConfig;
 use milli::vector::{Embedder, EmbeddingConfigs};
@@ -130,6 +130,14 @@ impl Engine {
     /// Bytes on disk, and bytes of them in use.
     pub(crate) fn sizes(&self) -> Result<(u64, u64), ApiError> {
         Ok((self.index.on_disk_size()?, self.index.used_size()?))
+    }
+
+    /// Writes a compact copy of the index into a new directory.
+    pub(crate) fn copy_compacted(&self, directory: &Path) -> Result<(), ApiError> {
+        std::fs::create_dir_all(directory)?;
+        let copy = self.index.copy_to_path(directory.join("data.mdb"), CompactionOption::Enabled);
+        copy.map_err(ApiError::from)?.sync_all()?;
+        Ok(())
     }
 
     /// When the index last changed, RFC 3339.

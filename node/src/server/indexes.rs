@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::call::{Call, Reply};
 use crate::errors::ApiError;
 use crate::names;
-use crate::tasks::{Work, time_text};
+use crate::tasks::{Swap, Work, time_text};
 use crate::wire::{self, Parameter, WireError};
 
 #[derive(Debug, Deserr)]
@@ -25,12 +25,16 @@ struct NewIndex {
 struct ChangedIndex {
     #[deserr(default)]
     primary_key: Option<String>,
+    #[deserr(default)]
+    uid: Option<String>,
 }
 
 #[derive(Debug, Deserr)]
 #[deserr(error = WireError, rename_all = camelCase, deny_unknown_fields)]
-struct Swap {
+struct NewSwap {
     indexes: Vec<String>,
+    #[deserr(default)]
+    rename: bool,
 }
 
 pub(super) fn list(call: &Call) -> Result<Reply, ApiError> {
@@ -61,23 +65,32 @@ pub(super) fn get(call: &Call) -> Result<Reply, ApiError> {
 pub(super) fn update(call: &Call) -> Result<Reply, ApiError> {
     let uid = call.index_uid()?;
     let body = call.json()?;
-    let immutable = [
-        ("uid", "immutable_index_uid"),
-        ("createdAt", "immutable_index_created_at"),
-        ("updatedAt", "immutable_index_updated_at"),
-    ];
+    let immutable =
+        [("createdAt", "immutable_index_created_at"), ("updatedAt", "immutable_index_updated_at")];
     for (field, code) in immutable {
         if body.get(field).is_some() {
-            let text = format!("Immutable field `{field}`: expected one of `primaryKey`");
+            let text = format!("Immutable field `{field}`: expected one of `primaryKey`, `uid`");
             return Err(ApiError::new(code, text));
         }
     }
     let changed: ChangedIndex = wire::read(body, wire::INDEXES)?;
-    Reply::accepted(&call.node.enqueue(Some(&uid), Work::IndexUpdate { primary_key: changed.primary_key })?)
+    let ChangedIndex { primary_key, uid: new_uid } = changed;
+    let new_uid = new_uid.as_deref().map(names::index_uid).transpose()?;
+    let work = Work::IndexUpdate { primary_key, new_uid };
+    let mut details = work.details();
+    if let Work::IndexUpdate { new_uid: Some(new_uid), .. } = &work {
+        details["oldIndexUid"] = uid.clone().into();
+        details["newIndexUid"] = new_uid.clone().into();
+    }
+    Reply::accepted(&call.node.enqueue_with_details(&uid, work, details)?)
 }
 
 pub(super) fn delete(call: &Call) -> Result<Reply, ApiError> {
     Reply::accepted(&call.node.enqueue(Some(&call.index_uid()?), Work::IndexDeletion)?)
+}
+
+pub(super) fn compact(call: &Call) -> Result<Reply, ApiError> {
+    Reply::accepted(&call.node.enqueue(Some(&call.index_uid()?), Work::IndexCompaction)?)
 }
 
 pub(super) fn stats(call: &Call) -> Result<Reply, ApiError> {
@@ -105,7 +118,7 @@ pub(super) fn all_stats(call: &Call) -> Result<Reply, ApiError> {
 }
 
 pub(super) fn swap(call: &Call) -> Result<Reply, ApiError> {
-    let swaps: Vec<Swap> = wire::read(call.json()?, wire::SWAPS)?;
+    let swaps: Vec<NewSwap> = wire::read(call.json()?, wire::SWAPS)?;
     let mut seen = BTreeSet::new();
     let mut twice = BTreeSet::new();
     let mut pairs = Vec::with_capacity(swaps.len());
@@ -127,7 +140,7 @@ pub(super) fn swap(call: &Call) -> Result<Reply, ApiError> {
             );
             return Err(ApiError::new("invalid_swap_indexes", text));
         };
-        pairs.push((left.clone(), right.clone()));
+        pairs.push(Swap { indexes: (left.clone(), right.clone()), rename: swap.rename });
     }
     if !twice.is_empty() {
         let were = if twice.len() == 1 { "was" } else { "were" };

@@ -42,6 +42,7 @@ const ROUTES: &[(MethodFilter, &str, Handler)] = &[
     (PATCH, "/indexes/{index}", indexes::update),
     (DELETE, "/indexes/{index}", indexes::delete),
     (GET, "/indexes/{index}/stats", indexes::stats),
+    (POST, "/indexes/{index}/compact", indexes::compact),
     (POST, "/swap-indexes", indexes::swap),
     (GET, "/indexes/{index}/documents", documents::list),
     (POST, "/indexes/{index}/documents", documents::replace),
@@ -74,7 +75,6 @@ const ROUTES: &[(MethodFilter, &str, Handler)] = &[
 /// Routes of Meilisearch that this node does not have.
 const ABSENT: &[(MethodFilter, &str)] = &[
     (GET, "/metrics"),
-    (POST, "/indexes/{index}/compact"),
     (POST, "/indexes/{index}/documents/edit"),
     (GET, "/keys"),
     (POST, "/keys"),

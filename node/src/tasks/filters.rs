@@ -36,8 +36,8 @@ pub(crate) struct TaskPage {
 }
 
 const FILTERS: [(&str, Parameter); 12] = [
-    ("batchUids", Parameter::Text),
     ("uids", Parameter::Text),
+    ("batchUids", Parameter::Text),
     ("canceledBy", Parameter::Text),
     ("types", Parameter::Text),
     ("statuses", Parameter::Text),
@@ -55,7 +55,9 @@ const PAGE: [(&str, Parameter); 3] =
 impl TaskPage {
     /// Reads filters and page of a list request.
     pub(crate) fn read(query: &str) -> Result<(TaskFilters, Self), ApiError> {
-        let known: Vec<(&'static str, Parameter)> = PAGE.into_iter().chain(FILTERS).collect();
+        let mut known: Vec<(&'static str, Parameter)> = PAGE.into_iter().chain(FILTERS).collect();
+        // Lists name batches before tasks, cancelations and deletions the other way round.
+        known.swap(PAGE.len(), PAGE.len() + 1);
         let query = wire::query(query, &known, wire::TASKS)?;
         let page = Self {
             limit: usize::try_from(query["limit"].as_u64().unwrap_or(20)).unwrap_or(usize::MAX),
@@ -108,12 +110,6 @@ impl TaskFilters {
 
     /// Whether the task, as shown now, passes every filter.
     pub(crate) fn matches(&self, task: &Task) -> bool {
-        let indexes = || {
-            if let super::Work::Swap { swaps } = &task.work {
-                return swaps.iter().flat_map(|(left, right)| [left, right]).collect();
-            }
-            task.index_uid.iter().collect::<Vec<_>>()
-        };
         listed(self.uids.as_ref(), &task.uid)
             && self
                 .batch_uids
@@ -125,7 +121,10 @@ impl TaskFilters {
                 .is_none_or(|uids| task.canceled_by.is_some_and(|uid| uids.contains(&uid)))
             && listed(self.types.as_ref(), task.work.kind())
             && listed(self.statuses.as_ref(), task.status.name())
-            && self.index_uids.as_ref().is_none_or(|uids| indexes().iter().any(|uid| uids.contains(*uid)))
+            && self
+                .index_uids
+                .as_ref()
+                .is_none_or(|uids| task.index_uid.as_ref().is_some_and(|uid| uids.contains(uid)))
             && within(self.enqueued, Some(task.enqueued_at))
             && within(self.started, task.started_at)
             && within(self.finished, task.finished_at)

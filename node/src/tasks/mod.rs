@@ -18,8 +18,8 @@ use crate::errors::ApiError;
 
 pub(crate) const STATUSES: [&str; 5] = ["enqueued", "processing", "succeeded", "failed", "canceled"];
 
-/// The task types of v1.15, for the filter's validation.
-pub(crate) const TYPES: [&str; 13] = [
+/// The task types of v1.50, for the filter's validation: those of v1.15 and some that no task here has.
+pub(crate) const TYPES: [&str; 18] = [
     "documentAdditionOrUpdate",
     "documentEdition",
     "documentDeletion",
@@ -32,7 +32,12 @@ pub(crate) const TYPES: [&str; 13] = [
     "taskDeletion",
     "dumpCreation",
     "snapshotCreation",
+    "export",
     "upgradeDatabase",
+    "indexCompaction",
+    "networkTopologyChange",
+    "dsrUpdate",
+    "dsrClear",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +54,13 @@ impl Status {
     pub(crate) fn name(self) -> &'static str {
         STATUSES[self as usize]
     }
+}
+
+/// Two names that exchange their indexes, or one index that takes another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Swap {
+    pub(crate) indexes: (String, String),
+    pub(crate) rename: bool,
 }
 
 /// What a task does to its index or to the node.
@@ -78,10 +90,12 @@ pub(crate) enum Work {
     },
     IndexUpdate {
         primary_key: Option<String>,
+        new_uid: Option<String>,
     },
     IndexDeletion,
+    IndexCompaction,
     Swap {
-        swaps: Vec<(String, String)>,
+        swaps: Vec<Swap>,
     },
     TaskCancelation {
         query: String,
@@ -105,6 +119,7 @@ impl Work {
             Self::IndexCreation { .. } => "indexCreation",
             Self::IndexUpdate { .. } => "indexUpdate",
             Self::IndexDeletion => "indexDeletion",
+            Self::IndexCompaction => "indexCompaction",
             Self::Swap { .. } => "indexSwap",
             Self::TaskCancelation { .. } => "taskCancelation",
             Self::TaskDeletion { .. } => "taskDeletion",
@@ -125,14 +140,11 @@ impl Work {
             }
             Self::DocumentClear | Self::IndexDeletion => json!({ "deletedDocuments": null }),
             Self::Settings { new, .. } => new.clone(),
-            Self::IndexCreation { primary_key } | Self::IndexUpdate { primary_key } => {
+            Self::IndexCreation { primary_key } | Self::IndexUpdate { primary_key, .. } => {
                 json!({ "primaryKey": primary_key })
             }
-            Self::Swap { swaps } => {
-                let swaps: Vec<Value> =
-                    swaps.iter().map(|(left, right)| json!({ "indexes": [left, right] })).collect();
-                json!({ "swaps": swaps })
-            }
+            Self::IndexCompaction => json!({}),
+            Self::Swap { swaps } => json!({ "swaps": swaps }),
             Self::TaskCancelation { query, uids } => {
                 json!({ "matchedTasks": uids.len(), "canceledTasks": null, "originalFilter": query })
             }
@@ -165,6 +177,7 @@ impl Work {
             | Self::IndexCreation { .. }
             | Self::IndexUpdate { .. }
             | Self::IndexDeletion
+            | Self::IndexCompaction
             | Self::Swap { .. } => {}
         }
     }
@@ -242,6 +255,25 @@ impl Task {
         self.status = Status::Canceled;
         self.canceled_by = Some(by);
         self.zero_open_counts();
+    }
+
+    /// Exchanges two names of indexes wherever the task mentions them.
+    pub(crate) fn exchange_names(&mut self, one: &str, other: &str) {
+        let exchange = |name: &mut String| match name.as_str() {
+            known if known == one => other.clone_into(name),
+            known if known == other => one.clone_into(name),
+            _ => {}
+        };
+        if let Some(name) = &mut self.index_uid {
+            exchange(name);
+        }
+        if let Work::Swap { swaps } = &mut self.work {
+            for swap in swaps.iter_mut() {
+                exchange(&mut swap.indexes.0);
+                exchange(&mut swap.indexes.1);
+            }
+            self.details = self.work.details();
+        }
     }
 
     fn complete(&mut self, completed: Value) {

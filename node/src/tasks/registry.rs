@@ -189,11 +189,13 @@ impl Registry {
     }
 
     /// Records the ends of a batch's tasks, and the index table when it changed, in one durable step.
-    /// `others` are tasks outside the batch (canceled by it), `deleted` tasks to forget.
+    /// `others` are tasks outside the batch (canceled by it), `renamed` finished tasks whose index has another
+    /// name now, `deleted` tasks to forget.
     pub(crate) fn finish(
         &self,
         mut batch: Vec<Task>,
         mut others: Vec<Task>,
+        renamed: Vec<Task>,
         deleted: Vec<u32>,
         indexes: Option<IndexTable>,
     ) -> std::io::Result<()> {
@@ -214,6 +216,7 @@ impl Registry {
             task.finished_at = Some(finished_at);
             task.work.shrink();
         }
+        batch.extend(renamed);
         let record = Record { tasks: batch.clone(), deleted: deleted.clone(), indexes, ..Record::default() };
         let mut journal = self.writer.lock().expect(POISON);
         journal.append(vec![(record, None)])?;

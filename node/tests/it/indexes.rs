@@ -61,7 +61,7 @@ fn indexes_swap() {
     let client = &node.client;
     client.done("POST", "/indexes/other/documents", &json!([{ "id": 9 }]));
     let task = client.done("POST", "/swap-indexes", &json!([{ "indexes": ["films", "other"] }]));
-    assert_eq!(task["details"], json!({ "swaps": [{ "indexes": ["films", "other"] }] }));
+    assert_eq!(task["details"], json!({ "swaps": [{ "indexes": ["films", "other"], "rename": false }] }));
     assert_eq!(client.read("/indexes/films/stats")["numberOfDocuments"], 1);
     assert_eq!(client.read("/indexes/other/stats")["numberOfDocuments"], 5);
     let missing = client.write("POST", "/swap-indexes", &json!([{ "indexes": ["films", "nope"] }]));

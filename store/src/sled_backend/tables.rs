@@ -1,8 +1,10 @@
 //! The records in sled's trees, and what each command does to them.
 //! - One record is one key of one tree; a command checks what is stored before it changes it, and
-//!   as the only writer it needs no transaction for that.
+//!   as the only writer it needs no transaction for that (`commit` for commands of many changes).
 //! - The task index follows the tree: it changes only after the tree took the record.
 //! - Counters are raised in a sync before, or the same as, the records that rest on them.
+
+mod commit;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -95,8 +97,8 @@ impl Tables {
             Read::TaskUids { query, answer } => {
                 reply(answer, Ok(self.task_index.select(&query).into_iter().collect()));
             }
-            Read::UnfinishedTasks { answer } => {
-                reply(answer, self.tasks_of(self.task_index.unfinished()));
+            Read::UnfinishedTasks { count_max, answer } => {
+                reply(answer, self.tasks_of(self.task_index.unfinished().into_iter().take(count_max)));
             }
             Read::Record { table, key, answer } => reply(answer, self.record(table, key)),
             Read::Records { table, after, limit, answer } => {
@@ -123,6 +125,7 @@ impl Tables {
                 let uids = self.task_index.prunable(finished_before, count_max);
                 defer(answer, self.delete_tasks(uids).map(|deleted| deleted.len()))
             }
+            Write::Commit { changes, answer } => defer(answer, self.commit(changes)),
             Write::PutRecord { table, key, value, expected_revision, answer } => {
                 defer(answer, self.put_record(table, &key, value, expected_revision))
             }

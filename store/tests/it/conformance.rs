@@ -4,8 +4,8 @@
 use serde_json::json;
 use store::StoreError::{Closed, Conflict, Full};
 use store::{
-    NodeTask, RECORD_BYTES_MAX, Table, TaskChange, TaskError, TaskKind, TaskOwner, TaskQuery, TaskStatus,
-    Versioned,
+    Change, NodeTask, RECORD_BYTES_MAX, Table, TaskChange, TaskError, TaskKind, TaskOwner, TaskQuery,
+    TaskStatus, Versioned,
 };
 
 use crate::support::{Subject, at, finish, index_record, new_task, wait};
@@ -22,6 +22,9 @@ const CASES: &[Case] = &[
     ("tasks get uids from 0 without gaps and keep what they were given", task_creation),
     ("a task change replaces what it names and nothing else", task_changes),
     ("a task change that contradicts the record does nothing", task_conflicts),
+    ("an intent is unfinished and nothing else before it is accepted", intents),
+    ("a commit happens whole or not at all", commits),
+    ("names of indexes are exchanged in older tasks", exchanged_names),
     ("unfinished tasks are listed oldest first", unfinished_tasks),
     ("only finished tasks are pruned, oldest first, and uids are not reused", pruning),
     ("only finished tasks are deleted", deletion),
@@ -105,7 +108,7 @@ fn task_creation(subject: &mut Subject) {
     subject.reopen();
     for (uid, task) in (0..).zip(&created) {
         assert_eq!(task.uid, uid);
-        assert_eq!((task.status, task.accepted, task.revision), (TaskStatus::Enqueued, false, 1));
+        assert_eq!((task.status, task.accepted, task.revision), (TaskStatus::Enqueued, true, 1));
         assert_eq!((&task.owners, &task.details), (&new.owners, &new.details));
         assert_eq!(task.custom_metadata, new.custom_metadata);
         assert_eq!(wait(subject.store().task(uid)), Ok(Some(task.clone())));
@@ -192,8 +195,78 @@ fn unfinished_tasks(subject: &mut Subject) {
     let processing = TaskChange { status: Some(TaskStatus::Processing), ..TaskChange::default() };
     wait(subject.store().update_task(2, processing)).unwrap();
     for _ in 0..2 {
-        let unfinished = wait(subject.store().unfinished_tasks()).unwrap();
+        let unfinished = wait(subject.store().unfinished_tasks(9)).unwrap();
         assert_eq!(unfinished.iter().map(|task| task.uid).collect::<Vec<_>>(), [0, 2, 3]);
+        assert_eq!(wait(subject.store().unfinished_tasks(2)).unwrap()[..], unfinished[..2]);
+        subject.reopen();
+    }
+}
+
+fn intents(subject: &mut Subject) {
+    let mut new = new_task("movies", at(0));
+    new.accepted = false;
+    wait(subject.store().create_task(new)).unwrap();
+    let all = || TaskQuery { after_enqueued_at: Some(at(-1)), ..TaskQuery::default() };
+    for _ in 0..2 {
+        assert_eq!(wait(subject.store().task_uids(all())), Ok(vec![]));
+        assert_eq!(wait(subject.store().unfinished_tasks(9)).unwrap().len(), 1);
+        subject.reopen();
+    }
+    let accepted = TaskChange { accepted: Some(true), ..TaskChange::default() };
+    wait(subject.store().update_task(0, accepted)).unwrap();
+    assert_eq!(wait(subject.store().task_uids(all())), Ok(vec![0]));
+}
+
+fn commits(subject: &mut Subject) {
+    let store = subject.store().clone();
+    let movies = wait(store.put_index(index_record("movies"), None)).unwrap();
+    wait(store.create_task(new_task("movies", at(0)))).unwrap();
+    wait(store.put_record(NOTES, "a", json!(1), None)).unwrap();
+    let changes = |books: Option<u64>| {
+        vec![
+            Change::DeleteIndex { uid: "movies".to_owned(), expected_revision: movies },
+            Change::UpdateTask { uid: 0, change: Box::new(finish(TaskStatus::Succeeded, at(1))) },
+            Change::ForgetRecord { table: NOTES, key: "a".to_owned() },
+            Change::PutRecord { table: NOTES, key: "b".to_owned(), value: json!(2), expected_revision: None },
+            Change::PutIndex { record: Box::new(index_record("books")), expected_revision: books },
+        ]
+    };
+    assert_eq!(wait(store.commit(changes(Some(1)))), Err(Conflict));
+    assert!(wait(store.index("movies")).unwrap().is_some());
+    assert_eq!(wait(store.task(0)).unwrap().unwrap().revision, 1);
+    assert!(wait(store.record(NOTES, "a")).unwrap().is_some());
+    let revisions = wait(store.commit(changes(None))).unwrap();
+    subject.reopen();
+    let store = subject.store();
+    assert_eq!(wait(store.index("movies")), Ok(None));
+    assert_eq!(wait(store.index("books")).unwrap().unwrap().revision, revisions[4]);
+    let task = wait(store.task(0)).unwrap().unwrap();
+    assert_eq!((task.status, task.revision), (TaskStatus::Succeeded, revisions[1]));
+    assert_eq!(wait(store.record(NOTES, "a")), Ok(None));
+    assert_eq!(wait(store.record(NOTES, "b")).unwrap().unwrap().value, json!(2));
+    assert_eq!(wait(store.commit(changes(None))), Err(Conflict));
+}
+
+fn exchanged_names(subject: &mut Subject) {
+    for index in ["movies", "books", "films", "movies"] {
+        wait(subject.store().create_task(new_task(index, at(0)))).unwrap();
+    }
+    let mut swap = new_task("movies", at(0));
+    (swap.kind, swap.index_uid) = (TaskKind::IndexSwap, None);
+    swap.details = Some(json!({"swaps": [{"indexes": ["movies", "films"], "rename": false}]}));
+    wait(subject.store().create_task(swap)).unwrap();
+    wait(subject.store().create_task(new_task("movies", at(0)))).unwrap();
+    let exchange =
+        Change::ExchangeIndexNames { one: "movies".to_owned(), other: "books".to_owned(), below: 5 };
+    wait(subject.store().commit(vec![exchange])).unwrap();
+    for _ in 0..2 {
+        let of = |index: &str| {
+            let index_uids = Some(vec![index.to_owned()]);
+            wait(subject.store().task_uids(TaskQuery { index_uids, ..TaskQuery::default() })).unwrap()
+        };
+        assert_eq!((of("movies"), of("books"), of("films")), (vec![1, 5], vec![0, 3], vec![2]));
+        let swap = wait(subject.store().task(4)).unwrap().unwrap();
+        assert_eq!(swap.details.unwrap()["swaps"][0]["indexes"], json!(["books", "films"]));
         subject.reopen();
     }
 }

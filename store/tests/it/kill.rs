@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use store::{OpenError, Store, Table, TaskRecord, TaskStatus, open_sled};
 use tempfile::TempDir;
 
-use crate::support::{at, finish, new_task, open, wait};
+use crate::support::{FORKING, at, finish, new_task, open, wait};
 
 const CHILD_DIRECTORY: &str = "STORE_TEST_KILL_DIRECTORY";
 const CHILD_ROUND: &str = "STORE_TEST_KILL_ROUND";
@@ -72,6 +72,7 @@ fn write_forever(store: &Store, name: &str) {
 }
 
 fn run_and_kill(directory: &Path, round: u64, lines_max: usize, answered: &mut Answered) {
+    let forking = FORKING.lock();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::what_was_answered_survives_a_kill", "--nocapture", "--test-threads=1"])
         .env(CHILD_DIRECTORY, directory)
@@ -79,6 +80,7 @@ fn run_and_kill(directory: &Path, round: u64, lines_max: usize, answered: &mut A
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    drop(forking);
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     let mut count = 0;

@@ -70,14 +70,11 @@ fn matches(task: &TaskRecord, query: &TaskQuery) -> bool {
             None => after.is_none() && before.is_none(),
         }
     }
-    let mut indexes: Vec<String> = task.index_uid.clone().into_iter().collect();
-    if task.kind == TaskKind::IndexSwap {
-        indexes.extend(["movies".to_owned(), "films".to_owned()]);
-    }
+    let index = task.index_uid.as_ref();
     among(query.uids.as_ref(), &task.uid)
         && among(query.statuses.as_ref(), &task.status)
         && among(query.kinds.as_ref(), &task.kind)
-        && query.index_uids.as_ref().is_none_or(|names| names.iter().any(|name| indexes.contains(name)))
+        && query.index_uids.as_ref().is_none_or(|names| index.is_some_and(|index| names.contains(index)))
         && query
             .canceled_by
             .as_ref()

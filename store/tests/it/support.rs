@@ -1,6 +1,7 @@
 //! What the tests share: a store in a directory of its own, waiting for replies, sample records.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use futures_lite::future::block_on;
 use serde_json::json;
@@ -42,7 +43,12 @@ impl Subject {
     }
 }
 
+/// Held while a child is made: until it runs its own program it has a copy of every lock that this
+/// process holds, and a store closed meanwhile could not be opened again.
+pub(crate) static FORKING: Mutex<()> = Mutex::new(());
+
 pub(crate) fn open(path: &Path) -> (Store, StoreThread) {
+    let _no_fork = FORKING.lock();
     store::open_sled(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -59,7 +65,7 @@ pub(crate) fn new_task(index: &str, enqueued_at: OffsetDateTime) -> NewTask {
     NewTask {
         index_uid: Some(index.to_owned()),
         kind: TaskKind::DocumentAdditionOrUpdate,
-        accepted: false,
+        accepted: true,
         details: Some(json!({"receivedDocuments": 3, "indexedDocuments": null})),
         custom_metadata: None,
         enqueued_at,

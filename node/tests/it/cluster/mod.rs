@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod differential;
 mod documents;
+mod index_life;
 mod keys;
 mod multi_search;
 mod panics;
@@ -15,6 +16,7 @@ mod reserved;
 mod sdk;
 mod similar;
 mod startup;
+mod tasks;
 mod tenants;
 
 use std::path::{Path, PathBuf};

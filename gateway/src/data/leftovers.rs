@@ -1,0 +1,73 @@
+//! Indexes on nodes that no client's index stands for (any more): half made, or not yet dropped
+//! everywhere.
+//!
+//! Invariants: an index's name on the nodes is used once, for the task that made it, so that a late
+//! request about it never meets another one; the name is on record from before the first node is asked
+//! to make the index until it is registered, and from its deletion until every node has taken that.
+
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use store::{Change, Table};
+
+use super::{Core, changes};
+use crate::{observe::log, runtime::Runtime};
+
+pub const LEFTOVERS: Table = Table::named("leftovers");
+/// Leftovers dropped in one sweep.
+const SWEPT_MAX: usize = 100;
+/// Bytes of an index's uid that its name on the nodes begins with: leaves room for a task's uid.
+const UID_BYTES_KEPT: usize = 380;
+
+/// The name on the nodes of the index that a task makes.
+pub(super) fn node_uid(uid: &str, task_uid: u32) -> String {
+    format!("{}-{task_uid}", &uid[..uid.len().min(UID_BYTES_KEPT)])
+}
+
+/// The value of a leftover; while it is being made it is nobody's business but its maker's.
+#[must_use]
+pub fn value(being_made: bool) -> Value {
+    json!({"beingMade": being_made})
+}
+
+/// Forgets a name, together with what else is stored.
+pub(super) fn forget(node_uid: &str) -> Change {
+    Change::ForgetRecord { table: LEFTOVERS, key: node_uid.to_owned() }
+}
+
+/// Remembers a name that nodes shall drop, together with what else is stored.
+pub(super) fn remember(node_uid: &str) -> Change {
+    let (key, value) = (node_uid.to_owned(), value(false));
+    Change::PutRecord { table: LEFTOVERS, key, value, expected_revision: None }
+}
+
+/// Drops leftovers from all nodes.
+pub async fn sweep<R: Runtime>(core: &Core<R>) {
+    let Ok(records) = core.shared.store.records(LEFTOVERS, None, SWEPT_MAX).await else { return };
+    for record in records {
+        if record.value["beingMade"] == true {
+            continue;
+        }
+        let target = format!("/indexes/{}", record.key);
+        let asked = super::every_node(&core.shared.snapshot().topology)
+            .into_iter()
+            .map(|node| changes::send(core, node, &Method::DELETE, &target, bytes::Bytes::new(), true));
+        if join_all(asked).await.iter().all(Result::is_ok)
+            && core.shared.store.delete_record(LEFTOVERS, &record.key, record.revision).await.is_ok()
+        {
+            log::info("leftover_dropped", &[("index", &record.key)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::task::is_index_uid;
+
+    #[test]
+    fn names_on_nodes_are_valid_and_end_with_their_task() {
+        assert_eq!(node_uid("films", 7), "films-7");
+        assert!(is_index_uid(&node_uid(&"x".repeat(400), u32::MAX)));
+    }
+}
