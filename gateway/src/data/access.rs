@@ -36,6 +36,9 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::Index(index) => Right(Action::IndexesGet, Some(index)),
         Route::UpdateIndex(index) => Right(Action::IndexesUpdate, Some(index)),
         Route::DeleteIndex(index) => Right(Action::IndexesDelete, Some(index)),
+        Route::CompactIndex(index) => Right(Action::IndexesCompact, Some(index)),
+        // The indexes of each swap are checked where it is read.
+        Route::SwapIndexes => Right(Action::IndexesSwap, None),
         Route::Document { index, .. } | Route::Documents(index) | Route::FetchDocuments(index) => {
             Right(Action::DocumentsGet, Some(index))
         }
