@@ -5,7 +5,7 @@
 //! SIGINT drain what is in flight and leave the store closed.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::Write,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     process::ExitCode,
     sync::{
@@ -260,15 +260,7 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
 /// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
 fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
     // Whoever listens there without sharing, or as another gateway, makes this fail.
-    let deadline = Instant::now() + limits::PORT_RELEASE_TIMEOUT;
-    let probe = loop {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            bound => break bound.map_err(|error| cannot_listen(option, address, &error))?,
-        }
-    };
+    let probe = bind(option, address)?;
     let address = probe.local_addr()?;
     drop(probe);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -283,7 +275,7 @@ fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
-    if error.kind() == ErrorKind::AddrInUse {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
         return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
     }
     anyhow!("{option} {address}: {error}; allowed: an address of this machine")

@@ -34,6 +34,8 @@ pub struct Index {
 /// What the user's settings mean for merging; derived from the record, never stored.
 pub struct IndexRules {
     pub facets: FacetRules,
+    /// The same with one order, that of `*`, for all facets.
+    pub facets_in_one_order: FacetRules,
     pub hits_total_max: usize,
     /// `None` when every attribute is displayed.
     pub displayed: Option<Vec<String>>,
@@ -115,12 +117,10 @@ impl IndexRules {
         let displayed = settings["displayedAttributes"].as_array().map(|names| {
             names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()
         });
+        let values_max = number("faceting", "maxValuesPerFacet").unwrap_or(FACET_VALUES_MAX_DEFAULT);
         Self {
-            facets: FacetRules {
-                values_max: number("faceting", "maxValuesPerFacet").unwrap_or(FACET_VALUES_MAX_DEFAULT),
-                default_order,
-                order_by_name,
-            },
+            facets: FacetRules { values_max, default_order, order_by_name },
+            facets_in_one_order: FacetRules { values_max, default_order, order_by_name: AHashMap::new() },
             hits_total_max: number("pagination", "maxTotalHits").unwrap_or(HITS_TOTAL_MAX_DEFAULT),
             displayed: displayed.filter(|names| !names.iter().any(|name| name == "*")),
             distinct: settings["distinctAttribute"].as_str().map(str::to_owned),

@@ -15,6 +15,16 @@ pub(crate) struct Distinct<'s> {
     seen: AHashSet<Value>,
 }
 
+/// What becomes of a hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    Yes,
+    /// `several`: it has more values than one.
+    No {
+        several: bool,
+    },
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Value {
     /// The bits of an f64.
@@ -29,14 +39,14 @@ impl<'s> Distinct<'s> {
     }
 
     /// Whether the hit shares no value with an earlier one; its values then count as met.
-    pub(crate) fn admit(&mut self, hit: &str) -> bool {
+    pub(crate) fn admit(&mut self, hit: &str) -> Admitted {
         let mut values = Vec::new();
         values_at(hit, self.path, &mut |raw| values.extend(Value::read(raw)));
         if values.iter().any(|value| self.seen.contains(value)) {
-            return false;
+            return Admitted::No { several: values.len() > 1 };
         }
         self.seen.extend(values);
-        true
+        Admitted::Yes
     }
 }
 
@@ -68,7 +78,7 @@ mod tests {
             (r#"{"a":{"b":"1"}}"#, true),
             (r#"{"a":{"b":[2,"red"]}}"#, false),
             (r#"{"a":{"b":[2,3]}}"#, true),
-            (r#"{"a":{"b":[3]}}"#, false),
+            (r#"{"a":{"b":3}}"#, false),
             (r#"{"a":{"b":null}}"#, true),
             (r#"{"a":{"b":null}}"#, true),
             (r#"{"a":{"b":true}}"#, true),
@@ -77,6 +87,8 @@ mod tests {
             (r#"{"a":{"b":0}}"#, true),
             (r#"{"a":{"b":-0.0}}"#, false),
         ] {
+            let several = hit.contains('[');
+            let expected = if expected { Admitted::Yes } else { Admitted::No { several } };
             assert_eq!(distinct.admit(hit), expected, "{hit}");
         }
     }

@@ -12,6 +12,10 @@ pub enum MergeError {
     /// The hits that a leg was asked for are used up, and the page needs more of them: ask deeper.
     #[error("the legs were not asked deep enough")]
     Short,
+    /// A hit with several distinct values was left out, which may have hidden others of its leg: the legs must be
+    /// asked for all hits, whatever they share.
+    #[error("the legs left out hits that one node would give")]
+    Entangled,
 }
 
 /// A fault found where the leg's number is not known.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use ahash::{AHashMap, AHashSet};
 
-use crate::distinct::Distinct;
+use crate::distinct::{Admitted, Distinct};
 use crate::error::{Fault, MergeError};
 use crate::facets;
 use crate::hit::{self, Edit};
@@ -354,7 +354,7 @@ impl<'a> Iterator for Kept<'a, '_> {
             if hit.identity.is_some_and(|identity| !self.seen.insert(identity)) {
                 continue;
             }
-            if self.distinct.as_mut().is_none_or(|distinct| distinct.admit(hit.text)) {
+            if self.distinct.as_mut().is_none_or(|distinct| distinct.admit(hit.text) == Admitted::Yes) {
                 return Some(hit);
             }
             self.rejected += 1;

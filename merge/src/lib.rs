@@ -36,8 +36,8 @@ pub use error::MergeError;
 pub use facets::facet_search;
 pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use hybrid::{Halves, hybrid, is_good_enough};
-pub use message::strip_message;
-pub use search::{distinct_total, search};
+pub use message::{STAND_IN, strip_message};
+pub use search::search;
 pub use similar::{SimilarSpec, similar};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
@@ -90,6 +90,8 @@ pub struct SearchSpec<'a> {
     pub hits_asked: usize,
     /// The attribute of which no two hits may share a value; the hits carry it.
     pub distinct: Option<&'a str>,
+    /// Whether the legs have left out hits that share a value, and can be asked not to.
+    pub distinct_legs: bool,
     /// The ranking rule by which the nodes break ties and which the client must not see: the raw inside of its JSON
     /// string, such as `id:asc`.
     pub tie_break: Option<&'a str>,
@@ -144,6 +146,7 @@ impl SearchSpec<'_> {
             details_in_legs: true,
             hits_asked,
             distinct: None,
+            distinct_legs: false,
             tie_break: None,
             displayed: None,
             only_vectors: false,

@@ -7,6 +7,9 @@ use std::borrow::Cow;
 
 use crate::strip::RESERVED;
 
+/// What stands for the beginning of reserved names in questions to nodes; of the same length.
+pub const STAND_IN: &str = "_mirrir_";
+
 /// What a list of attributes begins with, and what stands in place of an empty one.
 const LISTS: [(&str, &str); 6] = [
     (
@@ -27,11 +30,13 @@ const LISTS: [(&str, &str); 6] = [
 ];
 
 /// The message with reserved fields taken out of every list of names; a list left empty reads as on a node
-/// that has no such attribute. Borrowed if it names no reserved field.
+/// that has no such attribute. Names that a client asked for are written as it wrote them. Borrowed if nothing changes.
 pub fn strip_message(message: &str) -> Cow<'_, str> {
-    if !message.contains(RESERVED) {
-        return Cow::Borrowed(message);
-    }
+    let stripped = if message.contains(RESERVED) { strip_lists(message) } else { Cow::Borrowed(message) };
+    if stripped.contains(STAND_IN) { Cow::Owned(stripped.replace(STAND_IN, RESERVED)) } else { stripped }
+}
+
+fn strip_lists(message: &str) -> Cow<'_, str> {
     let mut stripped = String::with_capacity(message.len());
     let mut rest = message;
     while let Some((at, intro, empty)) = next_list(rest) {

@@ -3,7 +3,7 @@
 //! - The order is made in `order`; here it is cut, and hits that distinct leaves out are passed over.
 //! - The members of the answer stand in the order of Meilisearch's `SearchResult` (meilisearch/src/search/mod.rs).
 
-use crate::distinct::Distinct;
+use crate::distinct::{Admitted, Distinct};
 use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_string};
 use crate::order::{Asked, Order, Ranked};
@@ -36,8 +36,8 @@ const MADE_HERE: [&str; 13] = [
 /// search routes, before and since v1.47).
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable, `MergeError::Short` if the legs must be asked for more hits;
-/// `out` is then as it was.
+/// `MergeError::Leg` if a leg's answer is unusable, `MergeError::Short` or `MergeError::Entangled` if the legs must be
+/// asked for more hits; `out` is then as it was.
 pub fn search(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let start = out.len();
     let merged = merge(legs, spec, out);
@@ -45,28 +45,6 @@ pub fn search(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Resul
         out.truncate(start);
     }
     merged
-}
-
-/// How many hits are left of all legs' when each value of `attribute` counts once; `None` if a leg gave as many hits
-/// as it was asked for, so that there may be more.
-///
-/// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable.
-pub fn distinct_total(legs: &[&[u8]], attribute: &str, hits_asked: usize) -> Result<Option<u64>, MergeError> {
-    let mut distinct = Distinct::new(attribute);
-    let mut total = 0;
-    for (leg, body) in legs.iter().enumerate() {
-        let mut answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
-        let mut given = 0;
-        while let Some(hit) = answer.next_element().map_err(|fault| fault.at(leg))? {
-            given += 1;
-            total += u64::from(distinct.admit(hit));
-        }
-        if given >= hits_asked {
-            return Ok(None);
-        }
-    }
-    Ok(Some(total))
 }
 
 fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
@@ -141,7 +119,7 @@ fn write_hits(
         let Some(ranked) = order.next()? else { break };
         page.add(ranked);
     }
-    Ok(page.written)
+    if page.entangled && spec.distinct_legs { Err(MergeError::Entangled) } else { Ok(page.written) }
 }
 
 /// The client's page while it is being written.
@@ -149,6 +127,8 @@ pub(crate) struct Page<'o, 's> {
     window: &'o Window,
     spec: &'o SearchSpec<'s>,
     distinct: Option<Distinct<'s>>,
+    /// Whether a hit of several values was left out.
+    entangled: bool,
     /// Hits of the merged order so far, without those that distinct left out.
     position: usize,
     pub(crate) written: usize,
@@ -158,7 +138,7 @@ pub(crate) struct Page<'o, 's> {
 impl<'o, 's> Page<'o, 's> {
     pub(crate) fn new(window: &'o Window, spec: &'o SearchSpec<'s>, out: &'o mut Vec<u8>) -> Self {
         let distinct = spec.distinct.map(Distinct::new);
-        Self { window, spec, distinct, position: 0, written: 0, out }
+        Self { window, spec, distinct, entangled: false, position: 0, written: 0, out }
     }
 
     pub(crate) fn wants_more(&self) -> bool {
@@ -166,8 +146,12 @@ impl<'o, 's> Page<'o, 's> {
     }
 
     pub(crate) fn add(&mut self, ranked: Ranked<'_>) {
-        if self.distinct.as_mut().is_some_and(|distinct| !distinct.admit(ranked.hit.text)) {
-            return;
+        match self.distinct.as_mut().map(|distinct| distinct.admit(ranked.hit.text)) {
+            None | Some(Admitted::Yes) => {}
+            Some(Admitted::No { several }) => {
+                self.entangled |= several;
+                return;
+            }
         }
         if self.position >= self.window.offset {
             if self.written > 0 {

@@ -170,8 +170,7 @@ mod tests {
     fn pages_are_asked_from_the_start_of_every_leg() {
         let check = |body: &str, filter: Option<&str>, expected: &str| {
             let request = DocumentsRequest::parse(body.as_bytes()).unwrap();
-            let order = request.order(None);
-            assert_eq!(String::from_utf8(request.leg_body(&order, filter)).unwrap(), expected);
+            assert_eq!(String::from_utf8(request.leg_body(&request.order(None), filter)).unwrap(), expected);
         };
         check("{}", None, r#"{"offset":0,"limit":20,"filter":null}"#);
         check(

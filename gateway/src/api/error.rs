@@ -202,21 +202,6 @@ impl ApiError {
         self
     }
 
-    /// A node's refusal with the clients' names of indexes, given as pairs of these and the nodes'.
-    #[must_use]
-    pub fn renamed(mut self, names: &[(&str, &str)]) -> Self {
-        if let ErrorBody::Node(body) = self.body {
-            let mut names = names.iter().filter(|(uid, node_uid)| uid != node_uid).collect::<Vec<_>>();
-            // A name that begins another must not be taken for it.
-            names.sort_by_key(|(_, node_uid)| std::cmp::Reverse(node_uid.len()));
-            let renamed = |message: &str| {
-                names.iter().fold(message.to_owned(), |text, (uid, node_uid)| text.replace(node_uid, uid))
-            };
-            self.body = ErrorBody::Node(rewritten(&body, renamed));
-        }
-        self
-    }
-
     /// The same error of a part of the request, as Meilisearch names it. An index that a body names
     /// and nobody knows is 400, not 404.
     #[must_use]
@@ -290,12 +275,15 @@ impl ApiError {
 /// A message in which nodes' names of indexes are clients' names: `rename` says which, if any.
 #[must_use]
 pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
-    const MARK: &str = "ndex `";
+    // What stands in front of an index's name in Meilisearch's messages.
+    const MARKS: [&str; 2] = ["ndex `", "facetsByIndex."];
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut renamed = String::new();
     let mut rest = message;
-    while let Some(start) = rest.find(MARK).map(|place| place + MARK.len())
-        && let Some(length) = rest[start..].find('`')
+    while let Some(start) =
+        MARKS.iter().filter_map(|mark| rest.find(mark).map(|place| place + mark.len())).min()
     {
+        let length = rest.as_bytes()[start..].iter().take_while(|byte| named(**byte)).count();
         let name = &rest[start..start + length];
         renamed.push_str(&rest[..start]);
         renamed.push_str(rename(name).as_deref().unwrap_or(name));
@@ -359,14 +347,6 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_indexes_as_clients_do() {
-        let of_node =
-            ApiError::from_node(StatusCode::BAD_REQUEST, br#"{"message":"Index `a-1`, not `a-12`."}"#);
-        let response = of_node.renamed(&[("a", "a-1"), ("b", "a-12"), ("c", "c")]).into_response();
-        assert_eq!(&response.body[..], br#"{"message":"Index `a`, not `b`."}"#);
-    }
-
-    #[test]
     fn errors_of_a_part_say_where() {
         let check = |error: ApiError, expected: &str| {
             let response = error.inside(".queries[1]").into_response();
@@ -398,7 +378,8 @@ mod tests {
             "Index `films`: Attribute `films-7` is wrong.",
         );
         check("no index `a` and no index `films-7`", "no index `a` and no index `films`");
-        check("Index `films-7", "Index `films-7");
+        check("Index `films-7", "Index `films");
+        check("pass `federation.facetsByIndex.films-7: []`", "pass `federation.facetsByIndex.films: []`");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod error;
 pub mod filter;
 pub mod multi_search;
 pub mod query;
+pub mod reserved;
 pub mod search;
 pub mod settings;
 pub mod similar;

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
-use merge::{ExtraFields, Paging};
+use merge::{ExtraFields, FacetRules, Paging};
 use serde_json::{Map, Value};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
@@ -46,6 +46,8 @@ pub struct SearchRequest<'a> {
     has_words: bool,
     /// Whether the words come with their vector.
     has_vector: bool,
+    /// Whether facets were asked for with `*`.
+    all_facets: bool,
     sort: Vec<String>,
     filter: Option<Cow<'a, str>>,
     attributes_to_retrieve: Option<Vec<String>>,
@@ -82,6 +84,8 @@ pub struct LegNeeds {
     pub hits: usize,
     /// Whether its hits will be merged with others'.
     pub merged: bool,
+    /// Whether it must not leave out hits for the values they share.
+    pub plain: bool,
 }
 
 impl<'a> SearchRequest<'a> {
@@ -105,6 +109,7 @@ impl<'a> SearchRequest<'a> {
             identity: None,
             has_words: false,
             has_vector: false,
+            all_facets: false,
             sort: Vec::new(),
             filter: None,
             attributes_to_retrieve: None,
@@ -163,6 +168,7 @@ impl<'a> SearchRequest<'a> {
             "q" => self.has_words = !text()?.trim().is_empty(),
             "distinct" => self.distinct = Some(text()?.to_owned()),
             "sort" => self.sort = names(value)?,
+            "facets" => self.all_facets = names(value)?.iter().any(|name| name == "*"),
             _ => {}
         }
         Ok(())
@@ -213,7 +219,7 @@ impl<'a> SearchRequest<'a> {
         if needs.merged || self.show_ranking_score_details {
             member(&mut body, "\"showRankingScoreDetails\"", "true");
         }
-        for (name, value) in &self.copied {
+        for (name, value) in self.copied.iter().filter(|(name, _)| !needs.plain || name != "\"distinct\"") {
             member(&mut body, name, value);
         }
         self.push_attributes(&mut body, rules, needs.merged);
@@ -224,6 +230,19 @@ impl<'a> SearchRequest<'a> {
     #[must_use]
     pub fn distinct<'r>(&'r self, rules: &'r IndexRules) -> Option<&'r str> {
         self.distinct.as_deref().or(rules.distinct.as_deref())
+    }
+
+    /// How facets are ordered and cut. `orders_under_star`: whether nodes keep to the orders of single facets when
+    /// asked for all.
+    #[must_use]
+    pub fn facet_rules<'r>(&self, rules: &'r IndexRules, orders_under_star: bool) -> &'r FacetRules {
+        if self.all_facets && !orders_under_star { &rules.facets_in_one_order } else { &rules.facets }
+    }
+
+    /// Whether hits are distinct because the query says so, and not the index: then legs can be asked for all.
+    #[must_use]
+    pub fn distinct_is_asked(&self, rules: &IndexRules) -> bool {
+        self.distinct.is_some() && rules.distinct.is_none()
     }
 
     /// The tie-break of the nodes, to be cut out of details: none where the client sorts by the primary key itself.
@@ -330,11 +349,12 @@ impl<'a> SearchRequest<'a> {
     }
 
     /// A body, open at its end, that asks for up to `hits` hits with nothing but the attribute that makes them
-    /// distinct.
+    /// distinct. `plain`: legs shall not leave out any.
     #[must_use]
-    pub fn counting_prefix(&self, attribute: &str, hits: usize) -> Vec<u8> {
-        const KEPT: [&str; 8] = [
+    pub fn counting_prefix(&self, attribute: &str, hits: usize, plain: bool) -> Vec<u8> {
+        const KEPT: [&str; 9] = [
             "\"q\"",
+            "\"sort\"",
             "\"matchingStrategy\"",
             "\"attributesToSearchOn\"",
             "\"rankingScoreThreshold\"",
@@ -343,11 +363,14 @@ impl<'a> SearchRequest<'a> {
             "\"hybrid\"",
             "\"vector\"",
         ];
-        let mut body = b"{\"page\":1".to_vec();
+        let mut body = b"{\"page\":1,\"showRankingScoreDetails\":true".to_vec();
         number_member(&mut body, "\"hitsPerPage\"", hits);
-        let list = sonic_rs::to_string(&[attribute]).unwrap_or_default();
+        let list = sonic_rs::to_string(&[attribute, "_geo"]).unwrap_or_default();
         member(&mut body, "\"attributesToRetrieve\"", &list);
         for (name, value) in self.copied.iter().filter(|(name, _)| KEPT.contains(&name.as_str())) {
+            if plain && name == "\"distinct\"" {
+                continue;
+            }
             member(&mut body, name, value);
         }
         body
@@ -602,6 +625,9 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
         };
         body.insert(name.to_owned(), value);
     }
+    if body.contains_key("vector") && !hybrid.contains_key("embedder") {
+        return Err(NotUnderstood);
+    }
     match (hybrid.is_empty(), hybrid.contains_key("embedder")) {
         (true, _) => {}
         (false, true) => drop(body.insert("hybrid".to_owned(), Value::Object(hybrid))),
@@ -699,7 +725,7 @@ mod tests {
         let check = |body: &str, details: bool, filter: Option<&str>, expected: &str| {
             let request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
             let rules = rules(Value::Null);
-            let needs = LegNeeds { hits: request.hits_wanted(&rules), merged: details };
+            let needs = LegNeeds { hits: request.hits_wanted(&rules), merged: details, plain: false };
             let prefix = request.leg_prefix(&rules, needs);
             assert_eq!(String::from_utf8(request.leg_body(&prefix, filter)).unwrap(), expected, "{body}");
         };
@@ -735,7 +761,7 @@ mod tests {
         let rules = rules(serde_json::json!({"displayedAttributes": ["title", "a.b"]}));
         let check = |body: &str, expected: &str| {
             let request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
-            let needs = LegNeeds { hits: 20, merged: false };
+            let needs = LegNeeds { hits: 20, merged: false, plain: false };
             let prefix = String::from_utf8(request.leg_prefix(&rules, needs)).unwrap();
             assert_eq!(prefix, format!(r#"{{"offset":0,"limit":20,{expected}"#), "{body}");
         };

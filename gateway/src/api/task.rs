@@ -145,7 +145,10 @@ pub fn sum_details(
         for name in COMPACTED {
             let sizes = of_nodes.iter().filter_map(|details| bytes(details[name].as_str()?));
             #[allow(clippy::cast_precision_loss, reason = "a number of copies is small")]
-            members.insert(name.to_owned(), json!(size(sizes.sum::<f64>() / copies.max(1) as f64)));
+            members.insert(
+                name.to_owned(),
+                json!(size(sizes.fold(0.0, |sum, bytes| sum + bytes) / copies.max(1) as f64)),
+            );
         }
     }
     let mut names = counted(kind).into_iter().collect::<Vec<_>>();

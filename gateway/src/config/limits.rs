@@ -102,9 +102,6 @@ pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// A port may stay taken for so long by a process that was killed: the kernel closes what its io_uring
-/// held a moment after its end.
-pub const PORT_RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests in flight may take so long to end once the process is asked to.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

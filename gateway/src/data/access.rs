@@ -35,6 +35,9 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::CreateIndex => Right(Action::IndexesCreate, None),
         Route::Index(index) => Right(Action::IndexesGet, Some(index)),
         Route::UpdateIndex(index) => Right(Action::IndexesUpdate, Some(index)),
+        Route::CompactIndex(index) => Right(Action::IndexesCompact, Some(index)),
+        // The indexes of each swap are checked where it is read.
+        Route::SwapIndexes => Right(Action::IndexesSwap, None),
         Route::DeleteIndex(index) => Right(Action::IndexesDelete, Some(index)),
         Route::Document { index, .. } | Route::Documents(index) | Route::FetchDocuments(index) => {
             Right(Action::DocumentsGet, Some(index))
@@ -61,8 +64,6 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::DeleteTasks => Right(Action::TasksDelete, None),
         Route::CancelTasks => Right(Action::TasksCancel, None),
         Route::CompactTasks => Right(Action::TasksCompact, None),
-        Route::SwapIndexes => Right(Action::IndexesSwap, None),
-        Route::CompactIndex(index) => Right(Action::IndexesCompact, Some(index)),
         Route::Keys | Route::Key(_) => Right(Action::KeysGet, None),
         Route::CreateKey => Right(Action::KeysCreate, None),
         Route::UpdateKey(_) => Right(Action::KeysUpdate, None),

@@ -61,7 +61,7 @@ pub(super) async fn fetch<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
-        true => ingress::json_body(core, request)?,
+        true => ingress::question(core, request)?,
         false => fetch_body(&Query::parse(request.uri.query())).map(Bytes::from).unwrap_or_default(),
     };
     let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };

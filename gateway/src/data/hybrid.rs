@@ -14,7 +14,7 @@ use super::{
     Core, plan,
     pool::NodeRequest,
     scatter::{Merged, is_refusal},
-    search::{Shown, list, milliseconds, total_is_clipped},
+    search::{Shown, keeps_facet_orders, list, milliseconds, total_is_clipped},
 };
 use crate::{
     api::{
@@ -68,7 +68,7 @@ pub(super) async fn answer<R: Runtime>(
         tie_break: asked.tie_break(rules),
         displayed: rules.displayed.as_deref(),
         extra_fields: extra_fields.as_ref(),
-        facets: Some(&rules.facets),
+        facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
         processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
         hits_total_max: rules.hits_total_max,
         total_clipped: total_is_clipped(core),

@@ -110,6 +110,7 @@ pub(super) async fn create<R: Runtime>(
 pub(super) async fn update<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
+    permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
     let body = body::json(&ingress::json_body(core, request)?)?;
@@ -131,6 +132,9 @@ pub(super) async fn update<R: Runtime>(
     let mut details = json!({"primaryKey": primary_key});
     if let Some(renamed) = renamed {
         ingress::check_index_uid(renamed)?;
+        if !permission.allows_index(renamed) {
+            return Err(auth::invalid_key());
+        }
         details["oldIndexUid"] = json!(uid);
         details["newIndexUid"] = json!(renamed);
     }

@@ -12,6 +12,7 @@ use super::Core;
 use crate::{
     api::{
         error::{ApiError, Code},
+        reserved::conceal,
         task::{invalid_index_uid_reason, is_index_uid},
     },
     h1::Request,
@@ -47,6 +48,14 @@ pub(super) fn check_index_uid(uid: &str) -> Result<(), ApiError> {
 pub(super) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
     content_type(request, &["application/json"])?;
     decoded_body(core, request)
+}
+
+/// The JSON body of a question about documents, in which reserved names are names of nothing.
+///
+/// # Errors
+/// Those of [`json_body`].
+pub(super) fn question<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+    json_body(core, request).map(conceal)
 }
 
 /// The media type of the body, in lower case, one of `allowed`.

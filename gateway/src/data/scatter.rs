@@ -22,9 +22,17 @@ use crate::{
     snapshot::{Index, Snapshot},
 };
 
-/// One scatter over an index; `Body` writes the request body of a leg for a reach: 0 at first, one
-/// more each time the legs were not asked deep enough.
-pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> {
+/// How much legs are asked for: more each time what they gave did not suffice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Times the legs were not asked deep enough.
+    pub(super) depth: u32,
+    /// Whether legs are to leave out nothing that is not distinct.
+    pub(super) plain: bool,
+}
+
+/// One scatter over an index; `Body` writes the request body of a leg.
+pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
     core: &'a Core<R>,
     snapshot: &'a Snapshot,
     index: &'a Index,
@@ -36,7 +44,7 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> {
     answers: Vec<(Leg, Bytes)>,
     attempts: usize,
     turn: usize,
-    reach: u32,
+    reach: Reach,
 }
 
 /// What a merge gets to see of a scatter.
@@ -46,7 +54,7 @@ pub(super) struct Gathered<'g> {
     /// Whether a single one of them covers every shard.
     pub(super) whole: bool,
     /// The reach the legs were asked with.
-    pub(super) reach: u32,
+    pub(super) reach: Reach,
 }
 
 /// A merged answer and the shards it lacks.
@@ -72,7 +80,7 @@ impl Merged {
     }
 }
 
-impl<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> Scatter<'a, R, Body> {
+impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
     /// so that the pages of one query break ties alike.
     pub(super) fn new(
@@ -96,7 +104,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> Scatter<'a, R, Body> {
             answers: Vec::new(),
             attempts: 0,
             turn,
-            reach: 0,
+            reach: Reach::default(),
         }
     }
 
@@ -138,7 +146,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> Scatter<'a, R, Body> {
         mut merge: impl FnMut(&Gathered<'_>, &mut Vec<u8>) -> Result<(), MergeError>,
     ) -> Result<Merged, ApiError> {
         let mut body = Vec::new();
-        for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize {
+        for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize + 1 {
             self.run().await?;
             let whole = self.answers.iter().any(|(leg, _)| self.covers_all(leg));
             let bodies = self.answers.iter().map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
@@ -146,8 +154,15 @@ impl<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> Scatter<'a, R, Body> {
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
             match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
                 Ok(()) => return Ok(Merged { body, missing: self.missing.unwrap_or_default() }),
-                Err(MergeError::Short) if self.reach < limits::SCATTER_REACH_MAX => self.ask_deeper(),
-                Err(MergeError::Short) => break,
+                Err(MergeError::Short) if self.reach.depth < limits::SCATTER_REACH_MAX => {
+                    self.reach.depth += 1;
+                    self.ask_again();
+                }
+                Err(MergeError::Entangled) if !self.reach.plain => {
+                    self.reach.plain = true;
+                    self.ask_again();
+                }
+                Err(MergeError::Short | MergeError::Entangled) => break,
                 Err(MergeError::Leg { leg, reason }) => {
                     let (leg, _) = self.answers.remove(leg);
                     self.fail(&leg, &reason);
@@ -161,9 +176,8 @@ impl<'a, R: Runtime, Body: Fn(&Leg, u32) -> Bytes> Scatter<'a, R, Body> {
         leg.shards.len() == self.index.record.shards
     }
 
-    /// Forgets all answers: every shard is to be asked again, for more.
-    fn ask_deeper(&mut self) {
-        self.reach += 1;
+    /// Forgets all answers: every shard is to be asked again.
+    fn ask_again(&mut self) {
         self.answers.clear();
         self.missing = None;
         self.attempts = 0;

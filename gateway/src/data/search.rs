@@ -7,18 +7,19 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use merge::{Paging, SearchSpec};
+use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
     Core, hybrid, ingress, plan,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Reach, Scatter, is_refusal},
 };
 use crate::{
     api::{
         error::{ApiError, Code},
         query::Query,
+        reserved::conceal,
         search::{self, LegNeeds, NotUnderstood, SearchKind, SearchRequest},
     },
     auth::Permission,
@@ -33,6 +34,10 @@ use crate::{
 /// was rewritten in it).
 const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 
+/// From this version on the facets `*` come in the orders of their own; before, in that of `*` (seen on
+/// 1.15 and 1.50; the versions between were not looked at).
+const FACET_ORDERS_UNDER_STAR_SINCE: NodeVersion = NodeVersion(1, 37);
+
 /// `POST` and `GET /indexes/{uid}/search`.
 pub(super) async fn search<R: Runtime>(
     core: &Core<R>,
@@ -43,9 +48,9 @@ pub(super) async fn search<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == http::Method::POST {
-        true => ingress::json_body(core, request)?,
+        true => ingress::question(core, request)?,
         false => match search::body_of_query(&Query::parse(request.uri.query())) {
-            Ok(body) => Bytes::from(body),
+            Ok(body) => conceal(Bytes::from(body)),
             Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
         },
     };
@@ -96,23 +101,25 @@ pub(super) async fn list<R: Runtime>(
     let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
-    let needs = |leg: &Leg, reach: u32| LegNeeds {
-        hits: deeper(wanted, reach),
+    let needs = |leg: &Leg, reach: Reach| LegNeeds {
+        hits: deeper(wanted, reach.depth),
         // A leg that covers everything gives the answer's order: nothing has to be compared.
         merged: shown == Shown::ToMerge || leg.shards.len() < index.record.shards,
+        plain: reach.plain,
     };
     let total = match asked.paging {
         Paging::Page { .. } => distinct_total(core, snapshot, index, asked).await?,
         Paging::Offset { .. } => None,
     };
     // Most legs of most searches get one of these two.
-    let prefixes = [false, true].map(|merged| asked.leg_prefix(rules, LegNeeds { hits: wanted, merged }));
+    let prefixes =
+        [false, true].map(|merged| asked.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
     let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, reach| {
         let needs = needs(leg, reach);
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        let body = match reach {
-            0 => asked.leg_body(&prefixes[usize::from(needs.merged)], filter.as_deref()),
-            _ => asked.leg_body(&asked.leg_prefix(rules, needs), filter.as_deref()),
+        let body = match reach == Reach::default() {
+            true => asked.leg_body(&prefixes[usize::from(needs.merged)], filter.as_deref()),
+            false => asked.leg_body(&asked.leg_prefix(rules, needs), filter.as_deref()),
         };
         Bytes::from(body)
     });
@@ -123,14 +130,15 @@ pub(super) async fn list<R: Runtime>(
             show_ranking_score: asked.show_ranking_score,
             show_ranking_score_details: asked.show_ranking_score_details,
             details_in_legs: !gathered.whole || asked.show_ranking_score_details,
-            hits_asked: deeper(wanted, gathered.reach),
+            hits_asked: deeper(wanted, gathered.reach.depth),
             distinct: asked.distinct(rules).filter(|_| !gathered.whole),
+            distinct_legs: asked.distinct_is_asked(rules) && !gathered.reach.plain,
             tie_break: asked.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
             pins: false,
             extra_fields: extra_fields.as_ref(),
-            facets: Some(&rules.facets),
+            facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
             hits_total_max: rules.hits_total_max,
             total_clipped: total_is_clipped(core),
@@ -146,6 +154,11 @@ pub(super) async fn list<R: Runtime>(
 /// Whether the nodes name no total above `maxTotalHits`.
 pub(super) fn total_is_clipped<R: Runtime>(core: &Core<R>) -> bool {
     core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
+}
+
+/// Whether nodes asked for the facets `*` keep to the orders of single facets.
+pub(super) fn keeps_facet_orders<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version() >= Some(FACET_ORDERS_UNDER_STAR_SINCE)
 }
 
 /// Hits to ask legs for when they were asked `reach` times already and gave too few.
@@ -166,14 +179,22 @@ async fn distinct_total<R: Runtime>(
         return Ok(None);
     }
     let target = format!("/indexes/{}/search", index.record.node_uid);
-    let prefix = asked.counting_prefix(attribute, limits::DISTINCT_COUNTED_MAX);
+    let most = limits::DISTINCT_COUNTED_MAX;
+    let plain = asked.distinct_is_asked(&index.rules);
+    let prefix = asked.counting_prefix(attribute, most, plain);
     let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
     });
     let mut total = None;
-    let count = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
-        total = merge::distinct_total(gathered.bodies, attribute, limits::DISTINCT_COUNTED_MAX)?;
+    let count = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        let paging = Paging::Page { page: 1, hits_per_page: most };
+        let spec = SearchSpec { distinct: Some(attribute), ..SearchSpec::plain(paging, most) };
+        match merge::search(gathered.bodies, &spec, body) {
+            Ok(merged) => total = Some(merged.hits as u64),
+            Err(MergeError::Short) => total = None,
+            Err(error) => return Err(error),
+        }
         Ok(())
     };
     scatter.answer(count).await?;
@@ -190,7 +211,7 @@ pub(super) async fn facet_search<R: Runtime>(
     let started = R::now();
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let body = ingress::json_body(core, request)?;
+    let body = ingress::question(core, request)?;
     let Ok(mut asked) = search::FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
@@ -239,13 +260,13 @@ pub(super) async fn refusal_at<R: Runtime>(
     target: &str,
 ) -> Option<ApiError> {
     match ingress::decoded_body(core, request) {
-        Ok(body) => refusal_of(core, request, target, body).await,
+        Ok(body) => refusal_to(core, request, target, body).await,
         Err(error) => Some(error),
     }
 }
 
-/// The same with another body.
-pub(super) async fn refusal_of<R: Runtime>(
+/// The same for a request whose body nodes get in another form.
+pub(super) async fn refusal_to<R: Runtime>(
     core: &Core<R>,
     request: &Request,
     target: &str,

@@ -29,20 +29,20 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
     };
-    let response = answered.unwrap_or_else(|error| in_clients_words(core, error).into_response());
+    let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     response
 }
 
-/// A node's refusal names the index as nodes do. One that was deleted meanwhile had the name of which
-/// its name on the nodes was made.
-fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError) -> ApiError {
+/// A node's refusal names the index as nodes do. One that was deleted meanwhile is the one of the path.
+fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError, path: &str) -> ApiError {
+    let of_path = path.strip_prefix("/indexes/").and_then(|rest| rest.split('/').next());
     let snapshot = core.shared.snapshot();
     error.rename_indexes(|name| {
         let mut indexes = snapshot.indexes.values().map(|index| &index.record);
         let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
-        known.or_else(|| name.rsplit_once('-').map(|(uid, _)| uid.to_owned()))
+        known.or_else(|| of_path.map(str::to_owned))
     })
 }
 
@@ -77,7 +77,7 @@ async fn answer<R: Runtime>(
         Route::Indexes => indexes::list(core, request, &permission).await,
         Route::Index(index) => indexes::get(core, index).await,
         Route::CreateIndex => indexes::create(core, request, &permission).await,
-        Route::UpdateIndex(index) => indexes::update(core, request, index).await,
+        Route::UpdateIndex(index) => indexes::update(core, request, &permission, index).await,
         Route::CompactIndex(index) => indexes::compact(core, index).await,
         Route::SwapIndexes => indexes::swap(core, request, &permission).await,
         Route::DeleteIndex(index) => indexes::delete(core, index).await,

@@ -45,7 +45,7 @@ pub(super) async fn similar<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
-        true => Ok(ingress::json_body(core, request)?),
+        true => Ok(ingress::question(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
     };
     let Some((body, mut asked)) =
@@ -202,7 +202,7 @@ impl<R: Runtime> Similar<'_, R> {
         let extra = search.also_retrieve([primary_key], rules);
         // A similar search is cut by nothing but its own limit.
         let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
-        let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true });
+        let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true, plain: false });
         let target = format!("/indexes/{}/search", self.index.record.node_uid);
         let turn = search.turn();
         let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {

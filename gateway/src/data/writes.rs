@@ -18,6 +18,7 @@ use crate::{
     api::{
         error::{ApiError, Code},
         query::Query,
+        reserved::conceal,
     },
     auth::Permission,
     h1::{Request, Response},
@@ -157,6 +158,7 @@ pub(super) async fn delete_by_filter<R: Runtime>(
     ingress::check_index_uid(uid)?;
     let body = ingress::json_body(core, request)?;
     let filter = member(&body, "filter");
+    let body = conceal(body.clone());
     let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
     let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
     on_every_node(core, uid, task, Method::POST, "/documents/delete", body).await
