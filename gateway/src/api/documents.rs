@@ -14,7 +14,8 @@ use super::{
     error::{ApiError, Code},
     filter::combine_filters,
     query::Query,
-    search::{NotUnderstood, is_below, names, split_sort, turn_of},
+    search::{NotUnderstood, is_below, names, turn_of},
+    search_query::split_sort,
 };
 
 /// Documents per page when the client does not say.
@@ -170,8 +171,7 @@ mod tests {
     fn pages_are_asked_from_the_start_of_every_leg() {
         let check = |body: &str, filter: Option<&str>, expected: &str| {
             let request = DocumentsRequest::parse(body.as_bytes()).unwrap();
-            let order = request.order(None);
-            assert_eq!(String::from_utf8(request.leg_body(&order, filter)).unwrap(), expected);
+            assert_eq!(String::from_utf8(request.leg_body(&request.order(None), filter)).unwrap(), expected);
         };
         check("{}", None, r#"{"offset":0,"limit":20,"filter":null}"#);
         check(

@@ -80,28 +80,6 @@ fn read_queries(value: LazyValue<'_>) -> Result<Vec<MultiQuery>, NotUnderstood> 
     elements.map(|query| MultiQuery::read(query.map_err(|_| NotUnderstood)?.as_raw_str())).collect()
 }
 
-/// The request with the names that nodes know indexes by, in place of the clients'; `None` if it is no object.
-#[must_use]
-pub fn with_node_uids(body: &[u8], names: &[(&str, &str)]) -> Option<String> {
-    let mut request =
-        serde_json::from_slice::<serde_json::Value>(body).ok().filter(serde_json::Value::is_object)?;
-    let node_uid = |uid: &str| names.iter().find(|(known, _)| *known == uid).map(|(_, node_uid)| *node_uid);
-    let queries = request.get_mut("queries").and_then(serde_json::Value::as_array_mut);
-    for query in queries.into_iter().flatten() {
-        let known = query.get("indexUid").and_then(|uid| node_uid(uid.as_str()?));
-        if let (Some(known), Some(members)) = (known, query.as_object_mut()) {
-            members.insert("indexUid".to_owned(), known.into());
-        }
-    }
-    let facets = request.get_mut("federation").and_then(|federation| federation.get_mut("facetsByIndex"));
-    if let Some(facets) = facets.and_then(serde_json::Value::as_object_mut) {
-        let renamed = std::mem::take(facets).into_iter();
-        *facets =
-            renamed.map(|(uid, names)| (node_uid(&uid).map(str::to_owned).unwrap_or(uid), names)).collect();
-    }
-    Some(request.to_string())
-}
-
 impl MultiQuery {
     fn read(text: &str) -> Result<Self, NotUnderstood> {
         let mut query = Self { index_uid: String::new(), weight: 1.0, options: None, members: Vec::new() };
@@ -387,14 +365,6 @@ mod tests {
         let queries = [&cut.queries[0]];
         let body = cut.federation.as_ref().unwrap().counting_body(&Counting { queries: &queries, ..whole });
         assert!(body.starts_with(r#"{"federation":{"page":1,"hitsPerPage":9,"#), "{body}");
-    }
-
-    #[test]
-    fn nodes_know_indexes_by_other_names() {
-        let body = r#"{"queries":[{"indexUid":"a","q":"a"},{"indexUid":"x"},7],"federation":{"facetsByIndex":{"a":["a"],"x":null}}}"#;
-        let expected = r#"{"queries":[{"indexUid":"a-1","q":"a"},{"indexUid":"x"},7],"federation":{"facetsByIndex":{"a-1":["a"],"x":null}}}"#;
-        assert_eq!(with_node_uids(body.as_bytes(), &[("a", "a-1")]).as_deref(), Some(expected));
-        assert_eq!(with_node_uids(b"[]", &[]), None);
     }
 
     #[test]

@@ -8,13 +8,12 @@ use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
 use merge::{ExtraFields, FacetRules, Paging};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use super::{
     depth::is_bounded,
     filter::{combine_filters, narrow},
-    query::Query,
 };
 use crate::snapshot::IndexRules;
 
@@ -526,134 +525,6 @@ pub(super) fn turn_of(query: impl Hash) -> usize {
     usize::try_from(hash >> 1).unwrap_or(0)
 }
 
-/// What the gateway needs of a facet search.
-pub struct FacetSearchRequest {
-    pub facet_name: String,
-    filter: Option<String>,
-    /// Members copied to the legs unchanged, with a comma after each.
-    copied: String,
-}
-
-impl FacetSearchRequest {
-    /// Reads the JSON body of `POST …/facet-search`.
-    ///
-    /// # Errors
-    /// [`NotUnderstood`].
-    pub fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
-        if !is_bounded(body) {
-            return Err(NotUnderstood);
-        }
-        let (mut facet_name, mut own_filter, mut copied) = (None, None, String::new());
-        for member in sonic_rs::to_object_iter(body) {
-            let (name, value) = member.map_err(|_| NotUnderstood)?;
-            if value.is_null() {
-                continue;
-            }
-            if name == "filter" {
-                own_filter = Some(filter(raw(&value))?.into_owned());
-                continue;
-            }
-            if name == "facetName" {
-                facet_name = Some(value.as_str().ok_or(NotUnderstood)?.to_owned());
-            }
-            let quoted = sonic_rs::to_string(name.as_ref()).unwrap_or_default();
-            copied.push_str(&format!("{quoted}:{},", value.as_raw_str()));
-        }
-        Ok(Self { facet_name: facet_name.ok_or(NotUnderstood)?, filter: own_filter, copied })
-    }
-
-    /// Narrows the search by the filter of a tenant's search rules.
-    pub fn restrict(&mut self, rules: Option<String>) {
-        if let Some(rules) = rules {
-            self.filter = Some(narrow(self.filter.as_deref(), rules));
-        }
-    }
-
-    /// The same request for a leg.
-    #[must_use]
-    pub fn leg_body(&self, shard_filter: Option<&str>) -> Vec<u8> {
-        let filter = combine_filters(self.filter.as_deref(), shard_filter);
-        format!("{{{}\"filter\":{}}}", self.copied, filter.as_deref().unwrap_or("null")).into_bytes()
-    }
-}
-
-/// Turns the query string of `GET …/search` into the body of the `POST` route.
-///
-/// # Errors
-/// [`NotUnderstood`]: a node then refuses the request as it came.
-pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
-    let mut body = Map::new();
-    let mut hybrid = Map::new();
-    for (name, text) in query.iter() {
-        let value = match name {
-            "q" | "distinct" | "highlightPreTag" | "highlightPostTag" | "cropMarker" | "matchingStrategy" => {
-                Value::String(text.to_owned())
-            }
-            "offset" | "limit" | "page" | "hitsPerPage" | "cropLength" => {
-                Value::from(text.parse::<u64>().map_err(|_| NotUnderstood)?)
-            }
-            "rankingScoreThreshold" => Value::from(text.parse::<f64>().map_err(|_| NotUnderstood)?),
-            "retrieveVectors" | "showMatchesPosition" | "showRankingScore" | "showRankingScoreDetails" => {
-                Value::Bool(text.parse().map_err(|_| NotUnderstood)?)
-            }
-            "attributesToRetrieve"
-            | "attributesToCrop"
-            | "attributesToHighlight"
-            | "facets"
-            | "attributesToSearchOn"
-            | "locales" => text.split(',').collect(),
-            "sort" => split_sort(text).into_iter().collect(),
-            "vector" => {
-                let numbers = text.split(',').map(|number| number.trim().parse::<f64>());
-                numbers.collect::<Result<Vec<_>, _>>().map_err(|_| NotUnderstood)?.into()
-            }
-            "filter" if text.is_empty() => continue,
-            "filter" => match serde_json::from_str(text) {
-                Ok(value @ (Value::Array(_) | Value::String(_))) => value,
-                _ => Value::String(text.to_owned()),
-            },
-            "hybridEmbedder" => {
-                hybrid.insert("embedder".to_owned(), Value::String(text.to_owned()));
-                continue;
-            }
-            "hybridSemanticRatio" => {
-                let ratio = text.parse::<f64>().map_err(|_| NotUnderstood)?;
-                hybrid.insert("semanticRatio".to_owned(), Value::from(ratio));
-                continue;
-            }
-            _ => return Err(NotUnderstood),
-        };
-        body.insert(name.to_owned(), value);
-    }
-    if body.contains_key("vector") && !hybrid.contains_key("embedder") {
-        return Err(NotUnderstood);
-    }
-    match (hybrid.is_empty(), hybrid.contains_key("embedder")) {
-        (true, _) => {}
-        (false, true) => drop(body.insert("hybrid".to_owned(), Value::Object(hybrid))),
-        (false, false) => return Err(NotUnderstood),
-    }
-    Ok(Value::Object(body).to_string().into_bytes())
-}
-
-/// Splits at commas, but not inside `_geoPoint(…)`.
-pub(super) fn split_sort(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
-    for (position, byte) in text.bytes().enumerate() {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b',' if depth == 0 => {
-                parts.push(text[start..position].trim());
-                start = position + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(text[start..].trim());
-    parts
-}
-
 /// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing
 /// `:number` (crop length) stays with its attribute.
 fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
@@ -691,7 +562,7 @@ fn number_member(body: &mut Vec<u8>, quoted_name: &str, value: usize) {
     member(body, quoted_name, itoa::Buffer::new().format(value));
 }
 
-fn raw<'a>(value: &LazyValue<'a>) -> Cow<'a, str> {
+pub(super) fn raw<'a>(value: &LazyValue<'a>) -> Cow<'a, str> {
     value.as_raw_cow()
 }
 
@@ -703,7 +574,7 @@ fn flag(value: &LazyValue<'_>) -> Result<bool, NotUnderstood> {
     value.as_bool().ok_or(NotUnderstood)
 }
 
-fn filter(raw: Cow<'_, str>) -> Result<Cow<'_, str>, NotUnderstood> {
+pub(super) fn filter(raw: Cow<'_, str>) -> Result<Cow<'_, str>, NotUnderstood> {
     if raw.starts_with('"') || raw.starts_with('[') { Ok(raw) } else { Err(NotUnderstood) }
 }
 
@@ -714,7 +585,7 @@ pub(super) fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::IndexRules;
+    use crate::{api::facet_search::FacetSearchRequest, snapshot::IndexRules};
 
     fn rules(settings: Value) -> IndexRules {
         IndexRules::from_settings(&settings)
@@ -801,23 +672,5 @@ mod tests {
         {
             assert!(SearchRequest::parse(body.as_bytes()).is_err(), "{body}");
         }
-    }
-
-    #[test]
-    fn query_strings_become_bodies() {
-        let check = |query: &str, expected: Result<&str, NotUnderstood>| {
-            let body = body_of_query(&Query::parse(Some(query))).map(|body| String::from_utf8(body).unwrap());
-            assert_eq!(body.as_deref().map_err(|error| *error), expected, "{query}");
-        };
-        check("q=a&limit=3", Ok(r#"{"q":"a","limit":3}"#));
-        check("sort=_geoPoint(1,2):asc,a:desc", Ok(r#"{"sort":["_geoPoint(1,2):asc","a:desc"]}"#));
-        check("filter=a%20%3D%201&facets=x,y", Ok(r#"{"filter":"a = 1","facets":["x","y"]}"#));
-        check("filter=[[%22a%22]]", Ok(r#"{"filter":[["a"]]}"#));
-        check(
-            "hybridEmbedder=e&hybridSemanticRatio=0.3",
-            Ok(r#"{"hybrid":{"embedder":"e","semanticRatio":0.3}}"#),
-        );
-        check("limit=x", Err(NotUnderstood));
-        check("nope=1", Err(NotUnderstood));
     }
 }

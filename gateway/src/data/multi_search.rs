@@ -5,18 +5,19 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 
 use super::{
     Core,
     federated::federated,
     ingress,
     scatter::Merged,
-    search::{self, refusal_of},
+    search::{self, refusal_to},
 };
 use crate::{
     api::{
         error::{ApiError, Code},
-        multi_search::{MultiQuery, MultiSearchRequest, with_node_uids},
+        multi_search::{MultiQuery, MultiSearchRequest},
         search::SearchRequest,
     },
     auth::Permission,
@@ -36,7 +37,9 @@ pub(super) async fn multi_search<R: Runtime>(
     let body = ingress::question(core, request)?;
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
     let Ok(mut asked) = MultiSearchRequest::parse(&body) else {
-        return Err(refusal(core, &snapshot, request, &body).await.unwrap_or_else(not_understood));
+        let renamed = for_nodes(&snapshot, &body);
+        let refusal = refusal_to(core, request, "/multi-search", renamed).await;
+        return Err(refusal.unwrap_or_else(not_understood));
     };
     for (position, query) in asked.queries.iter_mut().enumerate() {
         let rules = permission.rules_for(&query.index_uid);
@@ -54,23 +57,29 @@ pub(super) async fn multi_search<R: Runtime>(
     match answered {
         // The refusal of a query says nothing of where it stands: a node names it as one node does.
         Err(error) if error.status().is_client_error() => {
-            Err(refusal(core, &snapshot, request, &body).await.unwrap_or(error))
+            let renamed = for_nodes(&snapshot, &body);
+            Err(refusal_to(core, request, "/multi-search", renamed).await.unwrap_or(error))
         }
         other => other.map(Merged::into_response),
     }
 }
 
-/// What nodes say against the whole request, which names indexes as they know them.
-async fn refusal<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    request: &Request,
-    body: &Bytes,
-) -> Option<ApiError> {
-    let names = snapshot.indexes.iter().map(|(uid, index)| (uid.as_str(), index.record.node_uid.as_str()));
-    let names = names.collect::<Vec<_>>();
-    let translated = with_node_uids(body, &names).map_or_else(|| body.clone(), Bytes::from);
-    refusal_of(core, request, "/multi-search", translated).await
+/// A body with the names that its indexes have on the nodes; what cannot be read stays as it is.
+fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
+    let Ok(mut renamed) = serde_json::from_slice::<Value>(body) else { return body.clone() };
+    let node_uid = |uid: &str| snapshot.indexes.get(uid).map(|index| index.record.node_uid.clone());
+    for query in renamed.get_mut("queries").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::String(uid)) = query.get_mut("indexUid")
+            && let Some(known) = node_uid(uid)
+        {
+            *uid = known;
+        }
+    }
+    if let Some(by_index) = renamed.pointer_mut("/federation/facetsByIndex").and_then(Value::as_object_mut) {
+        let facets = std::mem::take(by_index).into_iter();
+        by_index.extend(facets.map(|(uid, names)| (node_uid(&uid).unwrap_or(uid), names)));
+    }
+    Bytes::from(renamed.to_string())
 }
 
 /// Every query with an answer of its own.

@@ -18,9 +18,11 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Code},
+        facet_search::FacetSearchRequest,
         query::Query,
         reserved::conceal,
-        search::{self, LegNeeds, NotUnderstood, SearchKind, SearchRequest},
+        search::{LegNeeds, NotUnderstood, SearchKind, SearchRequest},
+        search_query,
     },
     auth::Permission,
     config::limits,
@@ -49,7 +51,7 @@ pub(super) async fn search<R: Runtime>(
     let index = ingress::find_index(&snapshot, uid)?;
     let body = match request.method == http::Method::POST {
         true => ingress::question(core, request)?,
-        false => match search::body_of_query(&Query::parse(request.uri.query())) {
+        false => match search_query::body_of_query(&Query::parse(request.uri.query())) {
             Ok(body) => conceal(Bytes::from(body)),
             Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
         },
@@ -212,7 +214,7 @@ pub(super) async fn facet_search<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let body = ingress::question(core, request)?;
-    let Ok(mut asked) = search::FacetSearchRequest::parse(&body) else {
+    let Ok(mut asked) = FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
     asked.restrict(permission.rules_for(uid)?);
@@ -260,13 +262,13 @@ pub(super) async fn refusal_at<R: Runtime>(
     target: &str,
 ) -> Option<ApiError> {
     match ingress::decoded_body(core, request) {
-        Ok(body) => refusal_of(core, request, target, body).await,
+        Ok(body) => refusal_to(core, request, target, body).await,
         Err(error) => Some(error),
     }
 }
 
-/// The same with another body.
-pub(super) async fn refusal_of<R: Runtime>(
+/// The same for a request whose body nodes get in another form.
+pub(super) async fn refusal_to<R: Runtime>(
     core: &Core<R>,
     request: &Request,
     target: &str,
