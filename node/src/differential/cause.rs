@@ -194,7 +194,7 @@ fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
     let is_similar = question.path.ends_with("/similar");
     if question.member("vector").is_null() && !is_similar
-        || !case.kinds.iter().all(|one| one.kind.starts_with("hits") && one.kind != "hits.count")
+        || !case.kinds.iter().all(|one| one.kind.starts_with("hits") || one.kind == "estimatedTotalHits")
     {
         return Ok(false);
     }

@@ -21,13 +21,11 @@ const AWAITED: &[&str] = &[
     "sort-edges",
     "sort-several",
     "documents-sort",
-    // A distance is shown only with the place.
-    "score-details",
     "everything",
     // Documents with several values drop each other one after the other over all shards.
     "distinct",
     "distinct-setting",
-    // How many hits of a page are semantic.
+    // Neighbours that one node finds and a smaller index misses.
     "vector",
     "hybrid",
     "similar",
@@ -38,11 +36,6 @@ const AWAITED: &[&str] = &[
     "facet-spellings",
     "facets-cut",
     "facet-search",
-    // Hidden rules in score details.
-    "displayed",
-    // The order of documents that are not searched for.
-    "documents-get",
-    "documents-fetch",
     // Words of the gateway's own.
     "errors",
 ];
@@ -58,7 +51,6 @@ fn three_nodes_answer_as_one() {
 fn three_nodes_with_two_copies_answer_as_one() {
     compare(|options| {
         options.cluster.replication_factor = 2;
-        options.cluster.gateway_arguments.extend(["--runtime", "glommio"].map(str::to_owned));
     });
 }
 
