@@ -1,4 +1,4 @@
-//! Merging answers of realistic size: 20 hits out of 3 legs of 20 and of 1000, one leg alone, and facets.
+//! Merging answers of realistic size: 20 and 1000 hits out of 3 legs, one leg alone, and facets; allocations of each.
 //!
 //! Hits are about 1.1 KB: a marker, a title, an overview, tags, a date, and seven ranking rules.
 
@@ -67,30 +67,55 @@ fn legs(hits: usize, facets: bool) -> Vec<Vec<u8>> {
 
 fn merging(criterion: &mut Criterion) {
     let rules = FacetRules { values_max: 100, ..FacetRules::default() };
-    let mut bench = |name: &str, hits: usize, leg_count: usize, facets: bool| {
+    let mut bench = |name: &str, hits: usize, limit: usize, leg_count: usize, facets: bool| {
         let legs = legs(hits, facets);
         let legs = legs.iter().take(leg_count).map(Vec::as_slice).collect::<Vec<_>>();
         let spec = SearchSpec {
             facets: facets.then_some(&rules),
             tie_break: Some("id:asc"),
-            ..SearchSpec::plain(Paging::Offset { offset: 0, limit: 20 }, hits)
+            ..SearchSpec::plain(Paging::Offset { offset: 0, limit }, hits)
         };
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(4 << 20);
+        let allocated = allocation_counter::measure(|| {
+            merge::search(black_box(&legs), &spec, &mut out).expect("the legs are sound");
+        });
+        eprintln!("{name}: {} allocations, {} bytes", allocated.count_total, allocated.bytes_total);
         let mut group = criterion.benchmark_group("search");
         group.throughput(Throughput::Bytes(legs.iter().map(|leg| leg.len() as u64).sum()));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 out.clear();
                 let merged = merge::search(black_box(&legs), &spec, &mut out).expect("the legs are sound");
-                assert_eq!(merged.hits, 20);
+                assert_eq!(merged.hits, limit);
             });
         });
     };
-    bench("3 x 20 to 20", 20, 3, false);
-    bench("3 x 1000 to 20", 1000, 3, false);
-    bench("1 x 20 to 20", 20, 1, false);
-    bench("3 x 20 to 20, 2 facets of 100 values", 20, 3, true);
+    bench("3 x 20 to 20", 20, 20, 3, false);
+    bench("3 x 1000 to 20", 1000, 20, 3, false);
+    bench("3 x 1000 to 1000", 1000, 1000, 3, false);
+    bench("1 x 20 to 20", 20, 20, 1, false);
+    bench("3 x 20 to 20, 2 facets of 100 values", 20, 20, 3, true);
 }
 
-criterion_group!(benches, merging);
+/// What the JSON reader needs to check the legs and to find their hits, without a look into these: a merge of the same
+/// legs less this, and less the copying of its page, is what reading the details costs.
+fn checking(criterion: &mut Criterion) {
+    let legs = legs(20, false);
+    criterion.benchmark_group("check").bench_function("3 x 20", |bencher| {
+        bencher.iter(|| legs.iter().map(|leg| hits_of(black_box(leg))).sum::<usize>());
+    });
+}
+
+fn hits_of(leg: &[u8]) -> usize {
+    let mut hits = 0;
+    for member in sonic_rs::to_object_iter(leg) {
+        let (name, value) = member.expect("the legs are sound");
+        if name == "hits" {
+            hits += value.into_array_iter().expect("hits are an array").map(black_box).count();
+        }
+    }
+    hits
+}
+
+criterion_group!(benches, merging, checking);
 criterion_main!(benches);
