@@ -36,7 +36,7 @@ pub use error::MergeError;
 pub use facets::facet_search;
 pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use hybrid::{Halves, hybrid, is_good_enough};
-pub use message::{STAND_IN, strip_message};
+pub use message::{STAND_IN, hide_attributes, strip_message};
 pub use search::search;
 pub use similar::{SimilarSpec, similar};
 

@@ -61,6 +61,31 @@ fn strip_lists(message: &str) -> Cow<'_, str> {
     Cow::Owned(stripped)
 }
 
+/// The message without the names of attributes that are not displayed, where one node leaves them out: everywhere but
+/// in errors of filter expressions (milli's `remove_hidden_fields`). Borrowed if nothing changes.
+pub fn hide_attributes<'m>(message: &'m str, displayed: &[String]) -> Cow<'m, str> {
+    const OF_FILTERS: &str = "Available filterable attribute patterns are: ";
+    let Some((at, intro, _)) = next_list(message).filter(|(_, intro, _)| *intro != OF_FILTERS) else {
+        return Cow::Borrowed(message);
+    };
+    let (before, list) = message.split_at(at + intro.len());
+    let end = list_end(list);
+    let Some(inside) = list[..end].strip_prefix('`').and_then(|inside| inside.strip_suffix('`')) else {
+        return Cow::Borrowed(message);
+    };
+    let names = inside.split(", ");
+    let mut kept =
+        names.clone().filter(|name| displayed.iter().any(|shown| shown == name)).collect::<Vec<_>>();
+    if kept.len() == names.count() {
+        return Cow::Borrowed(message);
+    }
+    kept.push("<..hidden-attributes>");
+    let after = &list[end..];
+    // Nodes print the comma whatever stands before it.
+    let list = if kept.len() == 1 { format!(", {}", kept[0]) } else { kept.join(", ") };
+    Cow::Owned(format!("{before}`{list}`{after}"))
+}
+
 /// The next list in `text`: its offset, its introduction and what stands for an empty one.
 fn next_list(text: &str) -> Option<(usize, &'static str, &'static str)> {
     let found = LISTS.iter().filter_map(|(intro, empty)| Some((text.find(intro)?, *intro, *empty)));
@@ -96,6 +121,27 @@ fn strip_list(list: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attributes_that_are_not_displayed_are_not_named() {
+        let check = |message: &str, expected: &str| {
+            assert_eq!(hide_attributes(message, &["a".to_owned(), "c".to_owned()]), expected);
+        };
+        check("Nothing to see.", "Nothing to see.");
+        check(
+            "No. Available sortable attributes are: `a, b, c`. Yes.",
+            "No. Available sortable attributes are: `a, c, <..hidden-attributes>`. Yes.",
+        );
+        check("Available sortable attributes are: `a, c`.", "Available sortable attributes are: `a, c`.");
+        check(
+            "Available searchable attributes are: `b`.",
+            "Available searchable attributes are: `, <..hidden-attributes>`.",
+        );
+        check(
+            "Available filterable attribute patterns are: `a`, `b`.",
+            "Available filterable attribute patterns are: `a`, `b`.",
+        );
+    }
 
     #[test]
     fn messages_lose_reserved_names() {

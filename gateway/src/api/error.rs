@@ -202,6 +202,17 @@ impl ApiError {
         self
     }
 
+    /// The same error without the names of attributes the client may not see, where it is a node's refusal.
+    #[must_use]
+    pub fn hide_attributes(mut self, displayed: &[String]) -> Self {
+        if let ErrorBody::Node(body) = &self.body {
+            self.body = ErrorBody::Node(rewritten(body, |message| {
+                merge::hide_attributes(message, displayed).into_owned()
+            }));
+        }
+        self
+    }
+
     /// The same error of a part of the request, as Meilisearch names it. An index that a body names
     /// and nobody knows is 400, not 404.
     #[must_use]

@@ -35,10 +35,15 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     response
 }
 
-/// A node's refusal names the index as nodes do. One that was deleted meanwhile is the one of the path.
+/// A node's refusal names the index as nodes do, and attributes that the index hides. One that was deleted meanwhile is the one of the path.
 fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError, path: &str) -> ApiError {
     let of_path = path.strip_prefix("/indexes/").and_then(|rest| rest.split('/').next());
     let snapshot = core.shared.snapshot();
+    let index = of_path.and_then(|uid| snapshot.indexes.get(uid));
+    let error = match index.and_then(|index| index.rules.displayed.as_deref()) {
+        Some(displayed) => error.hide_attributes(displayed),
+        None => error,
+    };
     error.rename_indexes(|name| {
         let mut indexes = snapshot.indexes.values().map(|index| &index.record);
         let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
