@@ -9,13 +9,13 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, documents, fields, indexes, keys, multi_search,
+    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
     routes::{self, NoRoute, Route},
     search, settings, similar, stats, tasks, writes,
 };
 use crate::{
     admin,
-    api::error::{ApiError, Code},
+    api::error::ApiError,
     h1::{Request, Response},
     runtime::Runtime,
 };
@@ -25,7 +25,7 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     let started = R::now();
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
     let (template, answered) = match routes::find(&request.method, &path) {
-        Ok(route) => (route.template(), answer(core, &request, &route, &path).await),
+        Ok(route) => (route.template(), answer(core, &request, &route).await),
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
     };
@@ -50,9 +50,8 @@ async fn answer<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
     route: &Route<'_>,
-    path: &str,
 ) -> Result<Response, ApiError> {
-    let (_permit, permission) = admit::admit(core, request, route, path)?;
+    let (_permit, permission) = admit::admit(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
@@ -90,9 +89,9 @@ async fn answer<R: Runtime>(
         Route::Tasks => tasks::list(core, request, &permission).await,
         Route::DeleteTasks => tasks::delete(core, request, &permission).await,
         Route::CancelTasks => tasks::cancel(core, request, &permission).await,
-        Route::CompactTasks => Err(tasks::compact()),
+        Route::CompactTasks => Err(tasks::compact(core).await),
         Route::Task(uid) => tasks::get(core, &permission, uid).await,
-        Route::TaskDocuments(_) => Err(tasks::documents()),
+        Route::TaskDocuments(_) => Err(tasks::documents(core).await),
         Route::Batches => tasks::batches(core, request, &permission).await,
         Route::Batch(uid) => tasks::batch(core, &permission, uid).await,
         Route::Keys => keys::list(core, request),
@@ -108,9 +107,10 @@ async fn answer<R: Runtime>(
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),
-        Route::Unserved => Err(ApiError::new(
-            Code::FeatureNotEnabled,
-            format!("This gateway does not serve `{} {}` yet.", request.method, request.uri.path()),
-        )),
+        Route::Features => features::get(core).await,
+        Route::ChangeFeatures => features::change(core, request).await,
+        Route::CreateSnapshot => backups::snapshot(core).await,
+        Route::Network => network::get(core).await,
+        Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }
