@@ -82,7 +82,12 @@ fn rows() -> Vec<(&'static str, String, String, &'static str)> {
     for (template, served, refused) in TABLE {
         match template.strip_suffix("{setting}") {
             Some(start) => rows.extend(SETTINGS.iter().map(|(name, change)| {
-                ("/indexes/{uid}/settings/{name}", format!("{start}{name}"), format!("GET {change} DELETE"), "")
+                (
+                    "/indexes/{uid}/settings/{name}",
+                    format!("{start}{name}"),
+                    format!("GET {change} DELETE"),
+                    "",
+                )
             })),
             None => rows.push((*template, (*template).to_owned(), (*served).to_owned(), *refused)),
         }

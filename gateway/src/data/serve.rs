@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     admin,
-    api::error::ApiError,
+    api::{cors, error::ApiError},
     h1::{Request, Response},
     runtime::Runtime,
 };
@@ -23,16 +23,33 @@ use crate::{
 /// Serves one request; every error becomes an answer.
 pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> Response {
     let started = R::now();
+    if let Some(response) = cors::preflight(&request) {
+        core.metrics.request(
+            &request.method,
+            "preflight",
+            response.status.as_u16(),
+            R::now().saturating_duration_since(started),
+        );
+        return response;
+    }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
     let (template, answered) = match routes::find(&request.method, &path) {
         Ok(route) => (route.template(), answer(core, &request, &route).await),
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
-        Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
+        Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
     };
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
-    response
+    cors::readable(&request, response)
+}
+
+/// 405 with the methods that the path has.
+fn wrong_method(path: &str) -> Response {
+    let mut methods = vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    methods.retain(|method| routes::find(method, path).is_ok());
+    let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    ApiError::bare(StatusCode::METHOD_NOT_ALLOWED).into_response().with_header("allow", methods)
 }
 
 /// A node's refusal names the index as nodes do. One that was deleted meanwhile is the one of the path.
