@@ -6,6 +6,9 @@ use ureq::http::Request;
 use super::{SingleNode, TestCluster, real_node};
 use crate::client::Client;
 
+/// Method, path, headers.
+type Ask<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// A request's answer: status, headers by name, body.
 fn ask(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, Vec<String>, String) {
     let mut request = Request::builder().method(method).uri(format!("{}{path}", client.base()));
@@ -124,7 +127,7 @@ fn pages_of_other_origins_may_ask_everything() {
     check("OPTIONS", "/nope", &[page, (asked, "GET")], 200, &[methods, open, age, vary]);
     if real_node().is_some() {
         let single = SingleNode::start();
-        let asks: [(&str, &str, &[(&str, &str)]); 6] = [
+        let asks: [Ask<'_>; 6] = [
             ("GET", "/health", &[page]),
             ("GET", "/nope", &[page]),
             ("PUT", "/keys", &[page]),
