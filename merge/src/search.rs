@@ -61,13 +61,15 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     }
     let window = Window::of(spec);
     let matched = matched(&runs, spec)?;
-    let total = spec.total(matched);
     out.extend_from_slice(b"{\"hits\":[");
     let hits = write_hits(&mut runs, &window, matched, spec, out)?;
     out.push(b']');
+    let listed = window.ended(hits);
+    // Every value of the distinct attribute was seen: the list is as long as there are hits.
+    let matched = listed.filter(|_| spec.distinct.is_some()).map_or(matched, |listed| listed as u64);
     write_rest(&runs, &window, (hits, matched), None, spec, out)?;
     out.push(b'}');
-    Ok(Merged { hits, total })
+    Ok(Merged { hits, total: spec.total(matched) })
 }
 
 /// The part of the merged order to write, as one node cuts it.
@@ -77,6 +79,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// How many hits there are in all, if the page of `hits` is the last one.
+    fn ended(&self, hits: usize) -> Option<usize> {
+        (hits > 0 && hits < self.limit).then(|| self.offset + hits)
+    }
+
     pub(crate) fn of(spec: &SearchSpec<'_>) -> Self {
         let (offset, limit) = match spec.paging {
             Paging::Offset { offset, limit } => (offset, limit),
@@ -195,9 +202,11 @@ pub(crate) fn write_rest(
     }
     write_count("processingTimeMs", spec.processing_time_ms, out);
     match spec.paging {
-        Paging::Offset { limit, .. } => {
+        Paging::Offset { limit, offset } => {
+            // Where totals are not clipped the offset is shown as asked.
+            let offset = if spec.total_clipped { window.offset } else { offset };
             write_count("limit", limit as u64, out);
-            write_count("offset", window.offset as u64, out);
+            write_count("offset", offset as u64, out);
             write_count("estimatedTotalHits", total, out);
         }
         Paging::Page { page, hits_per_page } => {

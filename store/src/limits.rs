@@ -20,6 +20,10 @@ pub const TASK_COUNT_MAX: u64 = 4_000_000;
 /// Revisions set aside by one durable write, so that handing one out costs no extra record.
 pub(crate) const REVISION_BLOCK: u64 = 1 << 20;
 
+/// How long opening a store waits for whoever still holds it, and how often it looks.
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const LOCK_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Bytes of decoded leaves that sled may keep in memory.
 pub(crate) const SLED_CACHE_BYTES: usize = 64 * 1024 * 1024;
 

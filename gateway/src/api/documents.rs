@@ -142,7 +142,8 @@ pub fn fetch_body(query: &Query<'_>) -> Result<Vec<u8>, ApiError> {
         body.insert("retrieveVectors".to_owned(), json!(flag));
     }
     for name in ["fields", "ids"] {
-        let list = query.get(name).filter(|list| !list.is_empty());
+        // No fields at all is a list of fields, too: of one that no document has.
+        let list = query.get(name).filter(|list| name == "fields" || !list.is_empty());
         let Some(list) = list.map(|list| list.split(',').collect::<Vec<_>>()) else { continue };
         // Only in a query string does `*` among the fields stand for all of them.
         if name == "ids" || !list.contains(&"*") {

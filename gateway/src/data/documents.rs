@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use router::{Leg, NodeIndex};
+use serde_json::json;
 
 use super::{
     Core, ingress,
@@ -87,6 +88,26 @@ pub(super) async fn fetch<R: Runtime>(
         }
         other => other.map(Merged::into_response),
     }
+}
+
+/// How many documents an index has, each counted once whichever nodes answer.
+pub(super) async fn count<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+) -> Result<u64, ApiError> {
+    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {
+        let filter = (!leg.whole_node).then(|| json!(router::shard_filter(&leg.shards)));
+        json!({"limit": 0, "filter": filter}).to_string().into()
+    });
+    let mut total = 0;
+    let sum = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
+        Ok(())
+    };
+    scatter.answer(sum).await?;
+    Ok(total)
 }
 
 /// The owners of a document in the order to ask them: in turn, those known to be down last.

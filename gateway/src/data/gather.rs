@@ -67,6 +67,33 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
     Err(ApiError::new(Code::MiroirShardUnavailable, "No replica group answers whole."))
 }
 
+/// Asks every node; gives what those say that answer, with each document counted as often as it has copies on them.
+///
+/// # Errors
+/// A node's refusal, or 503 when none answers.
+pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
+    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let limit = core.shared.config.node_timeout;
+    let up = nodes.into_iter().filter(|node| core.shared.health.state(*node) != NodeState::Down);
+    let asked = up.map(|node| core.pools.ask(node, NodeRequest::get(target), limit));
+    let mut values = Vec::new();
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
+            }
+            Ok(answer) if is_refusal(&answer) => {
+                return Err(ApiError::from_node(answer.status, &answer.body));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    match values.is_empty() {
+        false => Ok(values),
+        true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+    }
+}
+
 /// The version of the oldest node; those whose version is not known yet are asked.
 pub(super) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);

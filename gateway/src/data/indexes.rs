@@ -41,7 +41,7 @@ pub(super) async fn list<R: Runtime>(
     query.only(&["offset", "limit"])?;
     let offset = query.integer::<usize>("offset", Code::InvalidIndexOffset)?.unwrap_or(0);
     let limit = query.integer::<usize>("limit", Code::InvalidIndexLimit)?.unwrap_or(20);
-    let of_nodes = gather::group(core, "/indexes?limit=1000000").await?;
+    let of_nodes = gather::answering(core, "/indexes?limit=1000000").await?;
     let snapshot = core.shared.snapshot();
     let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
     records.retain(|record| permission.allows_index(&record.uid));
@@ -64,7 +64,7 @@ pub(super) async fn list<R: Runtime>(
 pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let of_nodes = gather::group(core, &format!("/indexes/{}", index.record.node_uid)).await?;
+    let of_nodes = gather::answering(core, &format!("/indexes/{}", index.record.node_uid)).await?;
     Ok(Response::json(StatusCode::OK, view(&index.record, &of_nodes).to_string()))
 }
 

@@ -120,6 +120,9 @@ fn sort_values_of_any_type() {
     }
     let ascending = [
         (json!(1), json!(2)),
+        (json!(0.0), json!(-0.0)),
+        (json!(-5e-324), json!(0.0)),
+        (json!(-0.0), json!(5e-324)),
         (json!(-2), json!(-1.5)),
         (json!(9), json!(10)),
         (json!(9_007_199_254_740_991_u64), json!(9.1e15)),

@@ -13,9 +13,11 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use crate::handle::{Store, StoreThread, connect};
-use crate::limits::SLED_CACHE_BYTES;
+use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES};
 use crate::{OpenError, StoreError};
 use tables::Tables;
 
@@ -115,10 +117,17 @@ impl Site<'_> {
         fs::create_dir_all(self.path).map_err(|source| self.io(source))?;
         let lock = File::options().create(true).truncate(false).write(true).open(self.path.join(LOCK_FILE));
         let lock = lock.map_err(|source| self.io(source))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: self.path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(self.io(source)),
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                // A process that is ending, or a child that has yet to run its own program, lets go shortly.
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_INTERVAL),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(OpenError::Locked { path: self.path.to_owned() });
+                }
+                Err(TryLockError::Error(source)) => return Err(self.io(source)),
+            }
         }
     }
 
