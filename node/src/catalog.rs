@@ -94,6 +94,15 @@ impl Catalog {
         Ok(self.directory.join(before.expect("the index was there a moment ago").directory))
     }
 
+    /// Writes compact copies of all indexes where a catalog of the `data` directory looks for them.
+    pub(crate) fn copy_to(&self, data: &Path) -> Result<(), ApiError> {
+        let entries: Vec<Entry> = self.open.read().expect(POISON).values().cloned().collect();
+        for entry in entries {
+            entry.engine.copy_compacted(&data.join("indexes").join(entry.directory))?;
+        }
+        Ok(())
+    }
+
     /// Exchanges what two existing names point to.
     pub(crate) fn swap(&self, left: &str, right: &str) {
         let mut open = self.open.write().expect(POISON);

@@ -57,7 +57,7 @@ impl Node {
         workers.allow_contains_filter(registry.features()["containsFilter"] == true);
         let registry = Arc::new(registry);
         let catalog = Arc::new(Catalog::open(&options.data, &table, Arc::clone(&workers))?);
-        let scheduler = Scheduler::new(Arc::clone(&registry), Arc::clone(&catalog));
+        let scheduler = Scheduler::new(options.data.clone(), Arc::clone(&registry), Arc::clone(&catalog));
         let thread = std::thread::Builder::new().name("scheduler".to_owned()).spawn(move || {
             if let Err(error) = scheduler.run() {
                 // Nothing can be acknowledged any more: better dead than wrong.

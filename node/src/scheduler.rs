@@ -21,6 +21,8 @@ const BATCH_TASKS_MAX: usize = 4096;
 const BATCH_DOCUMENTS_MAX: u64 = 100_000;
 
 pub(crate) struct Scheduler {
+    /// Where everything durable lies.
+    data: PathBuf,
     registry: Arc<Registry>,
     catalog: Arc<Catalog>,
 }
@@ -38,8 +40,8 @@ struct Outcome {
 }
 
 impl Scheduler {
-    pub(crate) fn new(registry: Arc<Registry>, catalog: Arc<Catalog>) -> Self {
-        Self { registry, catalog }
+    pub(crate) fn new(data: PathBuf, registry: Arc<Registry>, catalog: Arc<Catalog>) -> Self {
+        Self { data, registry, catalog }
     }
 
     /// Works until the registry stops; an error means that the disk failed.
@@ -111,6 +113,7 @@ impl Scheduler {
             }
             Work::IndexDeletion => self.delete_index(&uid, tasks),
             Work::IndexCompaction => self.compact_index(&uid, tasks),
+            Work::SnapshotCreation => self.create_snapshot(tasks),
             Work::Swap { swaps } => self.swap(tasks, &swaps),
             Work::TaskCancelation { uids, .. } => Ok(self.cancel(tasks, &uids)),
             Work::TaskDeletion { uids, .. } => Ok(self.forget(tasks, &uids)),
@@ -137,6 +140,7 @@ impl Scheduler {
                 | Work::IndexUpdate { .. }
                 | Work::IndexDeletion
                 | Work::IndexCompaction
+                | Work::SnapshotCreation
                 | Work::Swap { .. }
                 | Work::TaskCancelation { .. }
                 | Work::TaskDeletion { .. } => {
@@ -190,6 +194,23 @@ impl Scheduler {
         let [before, after] = [before, after].map(|bytes| format!("{} KiB", bytes / 1024));
         let sizes = json!({ "preCompactionSize": before, "postCompactionSize": after });
         Ok(Outcome { leftovers, ..succeed(tasks, &sizes) })
+    }
+
+    /// A directory that a node can be started on, in the place of the last one.
+    fn create_snapshot(&self, tasks: Vec<Task>) -> Result<Outcome, ApiError> {
+        let unfinished = self.data.join("snapshot.new");
+        let finished = self.data.join("snapshot");
+        for directory in [&unfinished, &finished] {
+            match std::fs::remove_dir_all(directory) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        // Indexes change on this thread only, so both copies are of one moment.
+        self.catalog.copy_to(&unfinished)?;
+        self.registry.copy_to(&unfinished.join("tasks"))?;
+        std::fs::rename(&unfinished, &finished)?;
+        Ok(succeed(tasks, &Value::Null))
     }
 
     fn update_index(
@@ -355,6 +376,7 @@ impl<'a> DocumentChange<'a> {
             | Work::IndexUpdate { .. }
             | Work::IndexDeletion
             | Work::IndexCompaction
+            | Work::SnapshotCreation
             | Work::Swap { .. }
             | Work::TaskCancelation { .. }
             | Work::TaskDeletion { .. } => Self::Other,

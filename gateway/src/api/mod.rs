@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod body;
+pub mod cors;
 pub mod depth;
 pub mod documents;
 pub mod error;

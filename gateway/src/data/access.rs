@@ -4,8 +4,6 @@
 //! it needs; a known route that is not served needs what it needs on a node. Source: the routes of
 //! Meilisearch 1.50.
 
-use http::Method;
-
 use super::routes::Route;
 use crate::auth::Action;
 
@@ -23,7 +21,7 @@ pub(super) enum Needs<'a> {
 }
 
 /// What a request to a route needs.
-pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Needs<'a> {
+pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
         Route::Health | Route::Ready => Needs::Nothing,
@@ -68,62 +66,23 @@ pub(super) fn needs<'a>(route: &Route<'a>, method: &Method, path: &'a str) -> Ne
         Route::CreateKey => Right(Action::KeysCreate, None),
         Route::UpdateKey(_) => Right(Action::KeysUpdate, None),
         Route::DeleteKey(_) => Right(Action::KeysDelete, None),
-        Route::Unserved => unserved(method, path),
+        Route::Features => Right(Action::ExperimentalGet, None),
+        Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
+        Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
+        Route::Network => Right(Action::NetworkGet, None),
+        Route::Unserved { route, index } => match *route.needs {
+            [one, other] => Needs::Rights(one, other),
+            [one] => Right(one, index),
+            // The master key's and its like.
+            _ => Right(Action::All, index),
+        },
     }
-}
-
-/// Known routes that are not served: methods, path (`*` is any part) and right.
-const UNSERVED: &[(&str, &str, Action)] = &[
-    ("GET", "indexes/*/settings/*", Action::SettingsGet),
-    ("PUT PATCH DELETE", "indexes/*/settings/*", Action::SettingsUpdate),
-    ("POST", "dumps", Action::DumpsCreate),
-    ("POST", "snapshots", Action::SnapshotsCreate),
-    ("POST", "export", Action::Export),
-    ("GET", "experimental-features", Action::ExperimentalGet),
-    ("PATCH", "experimental-features", Action::ExperimentalUpdate),
-    ("GET", "network", Action::NetworkGet),
-    ("PATCH", "network", Action::NetworkUpdate),
-    ("POST", "network/control", Action::NetworkUpdate),
-    ("GET", "metrics", Action::MetricsGet),
-    ("POST DELETE", "logs/stream", Action::MetricsGet),
-    ("POST", "logs/stderr", Action::MetricsGet),
-    ("GET", "webhooks", Action::WebhooksGet),
-    ("POST", "webhooks", Action::WebhooksCreate),
-    ("GET", "webhooks/*", Action::WebhooksGet),
-    ("PATCH", "webhooks/*", Action::WebhooksUpdate),
-    ("DELETE", "webhooks/*", Action::WebhooksDelete),
-    ("GET", "chats", Action::ChatsGet),
-    ("GET", "chats/*", Action::ChatsGet),
-    ("DELETE", "chats/*", Action::ChatsDelete),
-    ("GET", "chats/*/settings", Action::ChatsSettingsGet),
-    ("PATCH DELETE", "chats/*/settings", Action::ChatsSettingsUpdate),
-    ("POST", "chats/*/chat/completions", Action::ChatCompletions),
-    ("POST", "dynamic-search-rules", Action::DynamicSearchRulesGet),
-    ("DELETE", "dynamic-search-rules", Action::DynamicSearchRulesDelete),
-    ("GET", "dynamic-search-rules/*", Action::DynamicSearchRulesGet),
-    ("PATCH", "dynamic-search-rules/*", Action::DynamicSearchRulesUpdate),
-    ("DELETE", "dynamic-search-rules/*", Action::DynamicSearchRulesDelete),
-];
-
-fn unserved<'a>(method: &Method, path: &'a str) -> Needs<'a> {
-    let path = path.trim_matches('/');
-    if path == "render-template" {
-        return Needs::Rights(Action::SettingsGet, Action::DocumentsGet);
-    }
-    let index = path.strip_prefix("indexes/").and_then(|rest| rest.split('/').next());
-    let fits = |pattern: &str| {
-        pattern.split('/').count() == path.split('/').count()
-            && pattern.split('/').zip(path.split('/')).all(|(known, part)| known == "*" || known == part)
-    };
-    let found = UNSERVED.iter().find(|(methods, pattern, _)| {
-        methods.split(' ').any(|known| known == method.as_str()) && fits(pattern)
-    });
-    // What no node serves either is nobody's but the master key's and its like.
-    Needs::Right(found.map_or(Action::All, |(_, _, action)| *action), index)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
     use crate::data::routes;
 
@@ -132,7 +91,7 @@ mod tests {
         let check = |method: &str, path: &str, expected: Needs<'_>| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let route = routes::find(&method, path).unwrap();
-            assert_eq!(needs(&route, &method, path), expected, "{method} {path}");
+            assert_eq!(needs(&route), expected, "{method} {path}");
         };
         let on = |action| Needs::Right(action, Some("m"));
         let off = |action| Needs::Right(action, None);
@@ -177,7 +136,11 @@ mod tests {
         check("PATCH", "/keys/k", off(Action::KeysUpdate));
         check("DELETE", "/keys/k/", off(Action::KeysDelete));
         check("POST", "/dumps", off(Action::DumpsCreate));
-        check("PUT", "/dumps", off(Action::All));
+        check("POST", "/snapshots", off(Action::SnapshotsCreate));
+        check("GET", "/experimental-features", off(Action::ExperimentalGet));
+        check("PATCH", "/experimental-features", off(Action::ExperimentalUpdate));
+        check("GET", "/network", off(Action::NetworkGet));
+        check("PATCH", "/network", off(Action::NetworkUpdate));
         check("DELETE", "/webhooks/w", off(Action::WebhooksDelete));
         check("POST", "/chats/w/chat/completions", off(Action::ChatCompletions));
         check("POST", "/render-template", Needs::Rights(Action::SettingsGet, Action::DocumentsGet));

@@ -40,9 +40,8 @@ pub(super) fn admit<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
     route: &Route<'_>,
-    path: &str,
 ) -> Result<(Permit<R>, Permission), ApiError> {
-    let needs = access::needs(route, &request.method, path);
+    let needs = access::needs(route);
     let permission = check_key(core, request, needs)?;
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
     if !exempt && core.in_flight().load(Ordering::Relaxed) >= core.shared.config.in_flight_max {

@@ -139,7 +139,7 @@ pub(super) fn failed_change(error: ApiError) -> TaskChange {
     }
 }
 
-fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
+pub(super) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
     let mut change = TaskChange { accepted: Some(true), ..TaskChange::default() };
     if node_tasks.is_empty() {
         // Nothing to do anywhere, such as an empty list of documents.
@@ -390,6 +390,15 @@ pub(super) async fn send_primary_key<R: Runtime>(
     sent.map_err(refusal)
 }
 
+/// Asks every node for something that is about no index in particular; answers their tasks.
+pub(super) async fn send_to_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+) -> Result<Vec<NodeTask>, ApiError> {
+    send_to_all(core, method, target, Bytes::new(), false).await.map_err(refusal)
+}
+
 fn refusal(outcome: Outcome) -> ApiError {
     match outcome {
         Outcome::Refused(error) | Outcome::Failed(error) => error,
@@ -433,7 +442,7 @@ fn check_up<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) -> Result<(), Outco
     }
 }
 
-fn no_quorum() -> ApiError {
+pub(super) fn no_quorum() -> ApiError {
     ApiError::new(
         Code::MiroirNoQuorum,
         "A node that must take this write is not available; the write was not acknowledged.",

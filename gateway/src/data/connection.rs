@@ -20,7 +20,7 @@ use crate::{
 pub(super) async fn run<R: Runtime>(core: Rc<Core<R>>, stream: R::Stream) {
     let mut connection = ServerConnection::<R>::new(stream, core.server_limits());
     loop {
-        let request = match connection.read_request().await {
+        let mut request = match connection.read_request().await {
             Ok(request) => request,
             Err(refusal) => {
                 if let Some(response) = refusal_response(&core, refusal) {
@@ -30,6 +30,10 @@ pub(super) async fn run<R: Runtime>(core: Rc<Core<R>>, stream: R::Stream) {
             }
         };
         let method = request.method.clone();
+        // RFC 9110, section 9.3.2: a HEAD is a GET whose body is not sent.
+        if method == Method::HEAD {
+            request.method = Method::GET;
+        }
         let keep_alive = request.keep_alive && !core.shared.is_draining();
         let served = AssertUnwindSafe(serve::serve(&core, request)).catch_unwind().await;
         let Ok(response) = served else {

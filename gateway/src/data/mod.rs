@@ -5,10 +5,12 @@
 
 mod access;
 mod admit;
+mod backups;
 mod cancel;
 mod changes;
 mod connection;
 mod documents;
+mod features;
 mod federated;
 mod fields;
 mod gather;
@@ -20,8 +22,11 @@ pub mod lanes;
 pub mod leftovers;
 pub mod moves;
 mod multi_search;
+mod network;
 mod plan;
 pub mod pool;
+#[cfg(test)]
+mod route_table;
 mod routes;
 mod scatter;
 mod search;
@@ -31,6 +36,7 @@ pub mod settle;
 mod similar;
 mod stats;
 mod tasks;
+mod unserved;
 mod writes;
 
 use std::{

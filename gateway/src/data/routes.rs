@@ -1,10 +1,11 @@
 //! Which route a method and a path name. One table, no state.
 //!
 //! Invariant: a path that exists with another method is told apart from one that does not exist,
-//! as Meilisearch answers 405 and 404. Source: the route list of Meilisearch 1.15 to 1.50.
+//! as Meilisearch answers 405 and 404. A HEAD has become a GET before it comes here. Source: the route list of Meilisearch 1.15 to 1.50.
 
 use http::Method;
 
+use super::unserved::{self, Unserved};
 use crate::api::settings::SETTINGS;
 
 /// A route with the parts of its path.
@@ -73,8 +74,15 @@ pub(super) enum Route<'a> {
     Shards,
     Ready,
     Metrics,
-    /// A route of Meilisearch's that this gateway does not serve.
-    Unserved,
+    Features,
+    ChangeFeatures,
+    CreateSnapshot,
+    Network,
+    /// A route of Meilisearch's that this gateway refuses on purpose.
+    Unserved {
+        route: &'static Unserved,
+        index: Option<&'a str>,
+    },
 }
 
 /// Why no route was found.
@@ -83,21 +91,6 @@ pub(super) enum NoRoute {
     UnknownPath,
     UnknownMethod,
 }
-
-/// Top-level routes of Meilisearch's that are known and not served here.
-const UNSERVED: &[&str] = &[
-    "chats",
-    "dumps",
-    "dynamic-search-rules",
-    "experimental-features",
-    "export",
-    "logs",
-    "metrics",
-    "network",
-    "render-template",
-    "snapshots",
-    "webhooks",
-];
 
 /// Finds the route of a request; `path` is the target without its query string.
 ///
@@ -141,8 +134,11 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
         ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
-        [first, ..] if UNSERVED.contains(first) => Ok(Route::Unserved),
-        _ => Err(NoRoute::UnknownPath),
+        ["experimental-features"] if *method == Method::PATCH => Ok(Route::ChangeFeatures),
+        ["experimental-features"] => only(method, Method::GET, Route::Features),
+        ["snapshots"] => only(method, Method::POST, Route::CreateSnapshot),
+        ["network"] if *method == Method::GET => Ok(Route::Network),
+        others => unserved::find(method, others).map(|route| Route::Unserved { route, index: None }),
     }
 }
 
@@ -197,11 +193,9 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
 }
 
 fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
-    if name == "chat" || name == "foreign-keys" {
-        return Ok(Route::Unserved);
-    }
     let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
-        return Err(NoRoute::UnknownPath);
+        let route = unserved::find(method, &["indexes", index, "settings", name])?;
+        return Ok(Route::Unserved { route, index: Some(index) });
     };
     match method.as_str() {
         "GET" => Ok(Route::Setting { index, name }),
@@ -212,9 +206,7 @@ fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Ro
 }
 
 fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<'a>, NoRoute> {
-    // HEAD is served wherever GET is: RFC 9110, section 9.3.2.
-    let head = *method == Method::HEAD && allowed == Method::GET;
-    if *method == allowed || head { Ok(route) } else { Err(NoRoute::UnknownMethod) }
+    if *method == allowed { Ok(route) } else { Err(NoRoute::UnknownMethod) }
 }
 
 impl Route<'_> {
@@ -258,7 +250,10 @@ impl Route<'_> {
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
             Self::Metrics => "/_miroir/metrics",
-            Self::Unserved => "unserved",
+            Self::Features | Self::ChangeFeatures => "/experimental-features",
+            Self::CreateSnapshot => "/snapshots",
+            Self::Network => "/network",
+            Self::Unserved { .. } => "unserved",
         }
     }
 }
@@ -274,7 +269,6 @@ mod tests {
             assert_eq!(find(&method, path), expected, "{method} {path}");
         };
         check("GET", "/health", Ok(Route::Health));
-        check("HEAD", "/health", Ok(Route::Health));
         check("GET", "/health/", Ok(Route::Health));
         check("POST", "/health", Err(NoRoute::UnknownMethod));
         check("GET", "/", Err(NoRoute::UnknownPath));
@@ -298,7 +292,9 @@ mod tests {
         check("POST", "/indexes/m/fields", Ok(Route::Fields("m")));
         check("GET", "/indexes/m/fields", Err(NoRoute::UnknownMethod));
         check("GET", "/multi-search", Err(NoRoute::UnknownMethod));
-        check("POST", "/dumps", Ok(Route::Unserved));
+        check("PUT", "/dumps", Err(NoRoute::UnknownMethod));
+        check("POST", "/dumps/1", Err(NoRoute::UnknownPath));
+        check("PATCH", "/experimental-features", Ok(Route::ChangeFeatures));
         check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
         check("GET", "/tasks/12", Ok(Route::Task("12")));
         check("DELETE", "/tasks", Ok(Route::DeleteTasks));

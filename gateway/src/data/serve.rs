@@ -5,17 +5,17 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, documents, fields, indexes, keys, multi_search,
+    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
     routes::{self, NoRoute, Route},
     search, settings, similar, stats, tasks, writes,
 };
 use crate::{
     admin,
-    api::error::{ApiError, Code},
+    api::{cors, error::ApiError},
     h1::{Request, Response},
     runtime::Runtime,
 };
@@ -23,16 +23,33 @@ use crate::{
 /// Serves one request; every error becomes an answer.
 pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> Response {
     let started = R::now();
+    if let Some(response) = cors::preflight(&request) {
+        core.metrics.request(
+            &request.method,
+            "preflight",
+            response.status.as_u16(),
+            R::now().saturating_duration_since(started),
+        );
+        return response;
+    }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
     let (template, answered) = match routes::find(&request.method, &path) {
-        Ok(route) => (route.template(), answer(core, &request, &route, &path).await),
+        Ok(route) => (route.template(), answer(core, &request, &route).await),
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
-        Err(NoRoute::UnknownMethod) => ("unknown", Err(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED))),
+        Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
     };
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
-    response
+    cors::readable(&request, response)
+}
+
+/// 405 with the methods that the path has.
+fn wrong_method(path: &str) -> Response {
+    let mut methods = vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    methods.retain(|method| routes::find(method, path).is_ok());
+    let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    ApiError::bare(StatusCode::METHOD_NOT_ALLOWED).into_response().with_header("allow", methods)
 }
 
 /// A node's refusal names the index as nodes do, and attributes that the index hides. One that was deleted meanwhile is the one of the path.
@@ -55,9 +72,8 @@ async fn answer<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
     route: &Route<'_>,
-    path: &str,
 ) -> Result<Response, ApiError> {
-    let (_permit, permission) = admit::admit(core, request, route, path)?;
+    let (_permit, permission) = admit::admit(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
@@ -95,9 +111,9 @@ async fn answer<R: Runtime>(
         Route::Tasks => tasks::list(core, request, &permission).await,
         Route::DeleteTasks => tasks::delete(core, request, &permission).await,
         Route::CancelTasks => tasks::cancel(core, request, &permission).await,
-        Route::CompactTasks => Err(tasks::compact()),
+        Route::CompactTasks => Err(tasks::compact(core).await),
         Route::Task(uid) => tasks::get(core, &permission, uid).await,
-        Route::TaskDocuments(_) => Err(tasks::documents()),
+        Route::TaskDocuments(_) => Err(tasks::documents(core).await),
         Route::Batches => tasks::batches(core, request, &permission).await,
         Route::Batch(uid) => tasks::batch(core, &permission, uid).await,
         Route::Keys => keys::list(core, request),
@@ -113,9 +129,10 @@ async fn answer<R: Runtime>(
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),
-        Route::Unserved => Err(ApiError::new(
-            Code::FeatureNotEnabled,
-            format!("This gateway does not serve `{} {}` yet.", request.method, request.uri.path()),
-        )),
+        Route::Features => features::get(core).await,
+        Route::ChangeFeatures => features::change(core, request).await,
+        Route::CreateSnapshot => backups::snapshot(core).await,
+        Route::Network => network::get(core).await,
+        Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{Core, cancel, settle};
+use super::{Core, cancel, features, settle};
 use crate::{
     api::{
         batch,
@@ -100,14 +100,24 @@ pub(super) async fn batch<R: Runtime>(
 
 /// `GET /tasks/{uid}/documents`: what a node says that has this experimental route switched off. The
 /// gateway keeps no payloads, and those of the nodes are parts with stamps of its own.
-pub(super) fn documents() -> ApiError {
-    disabled("Getting the documents of an enqueued task", "get task documents route", 808)
+pub(super) async fn documents<R: Runtime>(core: &Core<R>) -> ApiError {
+    const REASON: &str = "each node keeps a part of them, with stamps of the gateway's in it";
+    let action = "Getting the documents of an enqueued task";
+    match features::is_on(core, "getTaskDocumentsRoute").await {
+        true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+        false => disabled(action, "get task documents route", 808),
+    }
 }
 
 /// `POST /tasks/compact`: the same. A node has to be restarted after it, which no client may ask for
 /// of all nodes at once; the gateway's own registry needs no such thing.
-pub(super) fn compact() -> ApiError {
-    disabled("Using the /tasks/compact route", "task queue compaction route", 883)
+pub(super) async fn compact<R: Runtime>(core: &Core<R>) -> ApiError {
+    const REASON: &str = "the gateway's own list of tasks needs no compaction";
+    let action = "Using the /tasks/compact route";
+    match features::is_on(core, "taskQueueCompactionRoute").await {
+        true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+        false => disabled(action, "task queue compaction route", 883),
+    }
 }
 
 fn disabled(action: &str, feature: &str, discussion: u32) -> ApiError {

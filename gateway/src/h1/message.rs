@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
+/// What answers differ by, on every answer as on Meilisearch's: see `api::cors`.
+const VARY: &[u8] = b"vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
+
 /// A request whose body has arrived whole and within the limit.
 #[derive(Debug)]
 pub struct Request {
@@ -72,6 +75,7 @@ impl Response {
         if let Some(content_type) = self.content_type {
             push_header(&mut head, "content-type", content_type);
         }
+        head.extend_from_slice(VARY);
         for (name, value) in &self.headers {
             push_header(&mut head, name, value);
         }
@@ -98,7 +102,10 @@ mod tests {
     #[test]
     fn heads_are_framed_and_cannot_be_split_by_values() {
         let check = |response: Response, keep_alive, expected: &str| {
-            assert_eq!(String::from_utf8(response.encode_head(keep_alive)).unwrap(), expected);
+            let head = String::from_utf8(response.encode_head(keep_alive)).unwrap();
+            let vary = std::str::from_utf8(VARY).unwrap();
+            assert!(head.contains(vary), "{head}");
+            assert_eq!(head.replace(vary, ""), expected);
         };
         check(
             Response::json(StatusCode::OK, "{}"),

@@ -1,4 +1,4 @@
-//! Routes about the node itself: health, version, experimental features.
+//! Routes about the node itself: health, version, experimental features, network, snapshots.
 //! Invariant: features are stored and shown; the ones the engine knows change nothing else here except
 //! `containsFilter`, which the search routes ask for.
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
 use crate::errors::ApiError;
+use crate::tasks::Work;
 use crate::wire::{self, WireError};
 
 /// The version of Meilisearch whose engine this is.
@@ -74,6 +75,19 @@ pub(super) fn change_features(call: &Call) -> Result<Reply, ApiError> {
     call.node.registry.put_features(features.clone())?;
     call.node.workers.allow_contains_filter(features["containsFilter"] == true);
     Reply::ok(&features)
+}
+
+/// This node never is part of a network.
+pub(super) fn network(call: &Call) -> Result<Reply, ApiError> {
+    if stored(call)["network"] == true {
+        return Reply::ok(&json!({ "self": null, "remotes": {} }));
+    }
+    let text = "Using the /network route requires enabling the `network` experimental feature. See https://github.com/orgs/meilisearch/discussions/805";
+    Err(ApiError::new("feature_not_enabled", text))
+}
+
+pub(super) fn create_snapshot(call: &Call) -> Result<Reply, ApiError> {
+    Reply::accepted(&call.node.enqueue(None, Work::SnapshotCreation)?)
 }
 
 /// Every feature with its state; off unless stored.

@@ -70,6 +70,8 @@ const ROUTES: &[(MethodFilter, &str, Handler)] = &[
     (GET, "/batches/{batch}", tasks::batch),
     (GET, "/experimental-features", misc::features),
     (PATCH, "/experimental-features", misc::change_features),
+    (GET, "/network", misc::network),
+    (POST, "/snapshots", misc::create_snapshot),
 ];
 
 /// Routes of Meilisearch that this node does not have.
@@ -84,9 +86,7 @@ const ABSENT: &[(MethodFilter, &str)] = &[
     (GET, "/tasks/{task}/documents"),
     (POST, "/tasks/compact"),
     (POST, "/dumps"),
-    (POST, "/snapshots"),
     (POST, "/export"),
-    (GET, "/network"),
     (PATCH, "/network"),
     (POST, "/logs/stream"),
     (DELETE, "/logs/stream"),

@@ -105,6 +105,18 @@ impl Journal {
         Ok(payload)
     }
 
+    /// Copies the journal and its payloads into another directory, to be opened there later.
+    pub(crate) fn copy_to(&self, directory: &Path) -> std::io::Result<()> {
+        let payloads = directory.join("payloads");
+        std::fs::create_dir_all(&payloads)?;
+        std::fs::copy(self.directory.join("journal"), directory.join("journal"))?;
+        for payload in std::fs::read_dir(self.directory.join("payloads"))? {
+            let payload = payload?;
+            std::fs::copy(payload.path(), payloads.join(payload.file_name()))?;
+        }
+        Ok(())
+    }
+
     /// Forgets the payload of a finished task.
     pub(crate) fn release(&mut self, uid: u32) -> std::io::Result<()> {
         if self.inline.remove(&uid).is_some() {

@@ -94,6 +94,7 @@ pub(crate) enum Work {
     },
     IndexDeletion,
     IndexCompaction,
+    SnapshotCreation,
     Swap {
         swaps: Vec<Swap>,
     },
@@ -120,6 +121,7 @@ impl Work {
             Self::IndexUpdate { .. } => "indexUpdate",
             Self::IndexDeletion => "indexDeletion",
             Self::IndexCompaction => "indexCompaction",
+            Self::SnapshotCreation => "snapshotCreation",
             Self::Swap { .. } => "indexSwap",
             Self::TaskCancelation { .. } => "taskCancelation",
             Self::TaskDeletion { .. } => "taskDeletion",
@@ -144,6 +146,7 @@ impl Work {
                 json!({ "primaryKey": primary_key })
             }
             Self::IndexCompaction => json!({}),
+            Self::SnapshotCreation => Value::Null,
             Self::Swap { swaps } => json!({ "swaps": swaps }),
             Self::TaskCancelation { query, uids } => {
                 json!({ "matchedTasks": uids.len(), "canceledTasks": null, "originalFilter": query })
@@ -178,6 +181,7 @@ impl Work {
             | Self::IndexUpdate { .. }
             | Self::IndexDeletion
             | Self::IndexCompaction
+            | Self::SnapshotCreation
             | Self::Swap { .. } => {}
         }
     }
@@ -216,7 +220,9 @@ impl Task {
         view.insert("status".into(), self.status.name().into());
         view.insert("type".into(), self.work.kind().into());
         view.insert("canceledBy".into(), self.canceled_by.into());
-        view.insert("details".into(), self.details.clone());
+        if !self.details.is_null() {
+            view.insert("details".into(), self.details.clone());
+        }
         view.insert("error".into(), self.error.clone().unwrap_or(Value::Null));
         let duration = self.started_at.zip(self.finished_at).map(|(start, end)| duration_text(end - start));
         view.insert("duration".into(), duration.into());

@@ -332,6 +332,11 @@ impl Registry {
         self.state.lock().expect(POISON).features.clone()
     }
 
+    /// Copies all that is durable into another directory. Nothing is registered meanwhile.
+    pub(crate) fn copy_to(&self, directory: &Path) -> std::io::Result<()> {
+        self.writer.lock().expect(POISON).copy_to(directory)
+    }
+
     /// Stores the experimental features.
     pub(crate) fn put_features(&self, features: Value) -> std::io::Result<()> {
         let record = Record { features: Some(features.clone()), ..Record::default() };

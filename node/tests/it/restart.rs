@@ -86,3 +86,22 @@ fn a_node_ends_when_its_parent_is_gone() {
     node.stop().unwrap();
     assert!(client.raw("GET", "/health", &[], b"").is_err());
 }
+
+#[test]
+fn a_snapshot_is_a_node_of_its_own() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
+    let (_node, client) = spawn(data.path(), &options);
+    for rating in [1, 2] {
+        client.done("POST", "/indexes/films/documents", &films());
+        client.done("POST", "/indexes/films/documents", &json!([{ "id": 1, "rating": rating }]));
+        let task = client.done("POST", "/snapshots", &Value::Null);
+        assert_eq!((&task["type"], &task["indexUid"]), (&json!("snapshotCreation"), &Value::Null));
+        assert_eq!(task.get("details"), None);
+    }
+    client.done("DELETE", "/indexes/films", &Value::Null);
+    let (_copy, copied) = spawn(&data.path().join("snapshot"), &options);
+    assert_eq!(copied.read("/indexes/films/stats")["numberOfDocuments"], 5);
+    assert_eq!(copied.read("/indexes/films/documents/1")["rating"], 2);
+    assert_eq!(client.get("/indexes/films").0, 404);
+}

@@ -13,6 +13,7 @@ mod panics;
 mod queries;
 mod replicas;
 mod reserved;
+mod routes;
 mod sdk;
 mod similar;
 mod startup;

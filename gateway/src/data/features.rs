@@ -1,0 +1,130 @@
+//! Experimental features: switched on every node, shown as one node shows them.
+//!
+//! Invariants: a feature is on when it is on at every node that is asked; what one node refuses changes
+//! nothing anywhere, for the node that knows the fewest features is asked first; changes are made one
+//! after the other, whichever core takes them.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Method, StatusCode};
+use router::NodeIndex;
+use serde_json::{Map, Value};
+
+use super::{Core, changes, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
+use crate::{
+    api::error::ApiError,
+    h1::{Request, Response},
+    observe::log,
+    runtime::Runtime,
+};
+
+const TARGET: &str = "/experimental-features";
+/// The lane of these changes: no index is called so.
+const LANE: &str = TARGET;
+
+type Features = Map<String, Value>;
+
+/// `GET /experimental-features`.
+pub(super) async fn get<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    Ok(answer(shown(core).await?))
+}
+
+/// Whether a feature is on, as far as anybody says.
+pub(super) async fn is_on<R: Runtime>(core: &Core<R>, name: &str) -> bool {
+    shown(core).await.is_ok_and(|features| features.get(name) == Some(&Value::Bool(true)))
+}
+
+async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
+    let of_nodes = gather::group(core, TARGET).await?;
+    Ok(on_everywhere(of_nodes.into_iter().filter_map(|features| match features {
+        Value::Object(features) => Some(features),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    })))
+}
+
+/// `PATCH /experimental-features`.
+///
+/// # Errors
+/// A node's refusal; 503 when a node is not available.
+pub(super) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+    let body = ingress::json_body(core, request)?;
+    let _hold = lanes::hold(core, vec![LANE]).await?;
+    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let known = join_all(nodes.iter().map(|node| ask(core, *node, Method::GET, Bytes::new()))).await;
+    let mut known = known.into_iter().zip(nodes).map(|(known, node)| Ok((known?.len(), node)));
+    let mut nodes = known.by_ref().collect::<Result<Vec<_>, ApiError>>()?;
+    nodes.sort_unstable();
+    let Some(((_, first), others)) = nodes.split_first() else { return Err(changes::no_quorum()) };
+    let mut changed = vec![ask(core, *first, Method::PATCH, body.clone()).await?];
+    let others = others.iter().map(|(_, node)| ask(core, *node, Method::PATCH, body.clone()));
+    for features in join_all(others).await {
+        changed.push(features?);
+    }
+    Ok(answer(on_everywhere(changed)))
+}
+
+/// Asks one node, which answers its features.
+async fn ask<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    method: Method,
+    body: Bytes,
+) -> Result<Features, ApiError> {
+    // The same body twice leaves the same features.
+    let content_type = (method != Method::GET).then_some("application/json");
+    let question = NodeRequest { method, target: TARGET, content_type, body, repeatable: true };
+    let reason = match core.pools.ask(node, question, core.shared.config.node_timeout).await {
+        Ok(answer) if answer.status == StatusCode::OK => match serde_json::from_slice(&answer.body) {
+            Ok(features) => return Ok(features),
+            Err(error) => error.to_string(),
+        },
+        Ok(answer) if is_refusal(&answer) => return Err(ApiError::from_node(answer.status, &answer.body)),
+        Ok(answer) => format!("status {}", answer.status.as_u16()),
+        Err(error) => error.to_string(),
+    };
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    log::warn("features_failed", &[("node", id), ("reason", &reason)]);
+    Err(changes::no_quorum())
+}
+
+/// The features that every node knows; one is on when it is on everywhere.
+fn on_everywhere(of_nodes: impl IntoIterator<Item = Features>) -> Features {
+    let mut of_nodes = of_nodes.into_iter();
+    let mut features = of_nodes.next().unwrap_or_default();
+    for other in of_nodes {
+        features.retain(|name, _| other.contains_key(name));
+        for (name, value) in &mut features {
+            if other[name] == Value::Bool(false) {
+                *value = Value::Bool(false);
+            }
+        }
+    }
+    features
+}
+
+fn answer(features: Features) -> Response {
+    Response::json(StatusCode::OK, Value::Object(features).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_feature_is_on_when_it_is_on_everywhere() {
+        let check = |of_nodes: &[Value], expected: Value| {
+            let of_nodes = of_nodes.iter().map(|features| features.as_object().unwrap().clone());
+            assert_eq!(Value::Object(on_everywhere(of_nodes)), expected);
+        };
+        let (on, off) = (json!({"a": true, "b": true}), json!({"a": true, "b": false}));
+        check(&[on.clone(), on.clone()], on.clone());
+        check(&[on.clone(), off.clone()], off.clone());
+        check(&[off.clone(), on.clone()], off);
+        check(&[on, json!({"a": true})], json!({"a": true}));
+        check(&[], json!({}));
+    }
+}

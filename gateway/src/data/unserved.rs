@@ -1,0 +1,110 @@
+//! Routes of Meilisearch's that the gateway refuses on purpose: what they need, and why it refuses them.
+//!
+//! Invariants: a refusal names the route and its reason; a key that may not use a route on a node is
+//! told so here, too, before it learns that the route is refused. Source: the routes of Meilisearch 1.50.
+
+use http::Method;
+
+use super::routes::NoRoute;
+use crate::{
+    api::error::{ApiError, Code},
+    auth::Action,
+};
+
+/// A route that is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unserved {
+    /// Methods, with spaces between them.
+    pub(super) methods: &'static str,
+    /// Without the slash in front; `*` is any part.
+    pub(super) path: &'static str,
+    /// The rights it asks for on a node: one or two.
+    pub(super) needs: &'static [Action],
+    /// Why, as the end of a sentence.
+    pub(super) reason: &'static str,
+}
+
+const CHATS: &str = "a chat is held by one node, which searches its own documents only";
+const DUMPS: &str = "a node's dump holds a part of the documents, with stamps of the gateway's in them";
+const EXPORT: &str = "nodes would export their documents with stamps of the gateway's in them";
+const FOREIGN_KEYS: &str = "a node finds foreign documents among its own only";
+const LOGS: &str = "every node has a log of its own, and so has the gateway";
+const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
+const NETWORK: &str = "the gateway's own topology says which node holds what";
+const RENDERING: &str = "a template may name a document, which one node in the cluster would know";
+const RULES: &str = "nodes would pin documents at places of their own lists, not of the whole one";
+const WEBHOOKS: &str = "nodes would tell of their own tasks, not of the gateway's";
+
+const TABLE: &[Unserved] = &[
+    refused("GET", "indexes/*/settings/chat", &[Action::SettingsGet], CHATS),
+    refused("PATCH DELETE", "indexes/*/settings/chat", &[Action::SettingsUpdate], CHATS),
+    refused("GET", "indexes/*/settings/foreign-keys", &[Action::SettingsGet], FOREIGN_KEYS),
+    refused("PUT DELETE", "indexes/*/settings/foreign-keys", &[Action::SettingsUpdate], FOREIGN_KEYS),
+    refused("POST", "dumps", &[Action::DumpsCreate], DUMPS),
+    refused("POST", "export", &[Action::Export], EXPORT),
+    refused("PATCH", "network", &[Action::NetworkUpdate], NETWORK),
+    refused("POST", "network/control", &[Action::NetworkUpdate], NETWORK),
+    refused("GET", "metrics", &[Action::MetricsGet], METRICS),
+    refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),
+    refused("POST", "logs/stderr", &[Action::MetricsGet], LOGS),
+    refused("GET", "webhooks", &[Action::WebhooksGet], WEBHOOKS),
+    refused("POST", "webhooks", &[Action::WebhooksCreate], WEBHOOKS),
+    refused("GET", "webhooks/*", &[Action::WebhooksGet], WEBHOOKS),
+    refused("PATCH", "webhooks/*", &[Action::WebhooksUpdate], WEBHOOKS),
+    refused("DELETE", "webhooks/*", &[Action::WebhooksDelete], WEBHOOKS),
+    refused("GET", "chats", &[Action::ChatsGet], CHATS),
+    refused("GET", "chats/*", &[Action::ChatsGet], CHATS),
+    refused("DELETE", "chats/*", &[Action::ChatsDelete], CHATS),
+    refused("GET", "chats/*/settings", &[Action::ChatsSettingsGet], CHATS),
+    refused("PATCH DELETE", "chats/*/settings", &[Action::ChatsSettingsUpdate], CHATS),
+    refused("POST", "chats/*/chat/completions", &[Action::ChatCompletions], CHATS),
+    refused("POST", "dynamic-search-rules", &[Action::DynamicSearchRulesGet], RULES),
+    refused("DELETE", "dynamic-search-rules", &[Action::DynamicSearchRulesDelete], RULES),
+    refused("GET", "dynamic-search-rules/*", &[Action::DynamicSearchRulesGet], RULES),
+    refused("PATCH", "dynamic-search-rules/*", &[Action::DynamicSearchRulesUpdate], RULES),
+    refused("DELETE", "dynamic-search-rules/*", &[Action::DynamicSearchRulesDelete], RULES),
+    refused("POST", "render-template", &[Action::SettingsGet, Action::DocumentsGet], RENDERING),
+];
+
+const fn refused(
+    methods: &'static str,
+    path: &'static str,
+    needs: &'static [Action],
+    reason: &'static str,
+) -> Unserved {
+    Unserved { methods, path, needs, reason }
+}
+
+/// Finds the refused route of a method and the parts of a path.
+///
+/// # Errors
+/// [`NoRoute`].
+pub(super) fn find(method: &Method, parts: &[&str]) -> Result<&'static Unserved, NoRoute> {
+    let mut missing = NoRoute::UnknownPath;
+    for route in TABLE.iter().filter(|route| fits(route.path, parts)) {
+        if route.methods.split(' ').any(|known| known == method.as_str()) {
+            return Ok(route);
+        }
+        missing = NoRoute::UnknownMethod;
+    }
+    Err(missing)
+}
+
+fn fits(path: &str, parts: &[&str]) -> bool {
+    path.split('/').count() == parts.len()
+        && path.split('/').zip(parts).all(|(known, part)| known == "*" || known == *part)
+}
+
+impl Unserved {
+    /// The answer to a request for it.
+    pub(super) fn refusal(&self, method: &Method, path: &str) -> ApiError {
+        let message = format!("This gateway does not serve `{method} {path}`: {}.", self.reason);
+        ApiError::new(Code::FeatureNotEnabled, message)
+    }
+}
+
+/// How many methods of how many paths are refused.
+#[cfg(test)]
+pub(super) fn count() -> usize {
+    TABLE.iter().map(|route| route.methods.split(' ').count()).sum()
+}
