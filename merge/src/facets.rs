@@ -14,6 +14,7 @@ use ahash::AHashMap;
 
 use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, number, shorten, unescape, write_string};
+use crate::key::order_of;
 use crate::normalize::{fold, normalize};
 use crate::strip::RESERVED;
 use crate::{FacetOrder, FacetRules};
@@ -190,7 +191,7 @@ impl<'a> Facet<'a> {
             leading = number.is_some();
             if let Some(number) = number {
                 by_text &= last.is_none_or(|(_, text)| text < value.key);
-                by_value &= last.is_none_or(|(last, _)| last < number);
+                by_value &= last.is_none_or(|(last, _)| order_of(last, number).is_lt());
                 last = Some((number, value.key));
             }
             self.add(value.key, count, number);
@@ -223,13 +224,13 @@ impl<'a> Facet<'a> {
             (Some(_), None, _) => Ordering::Less,
             (None, Some(_), _) => Ordering::Greater,
             (None, None, FacetOrder::Alpha) => left.normalized.cmp(&right.normalized),
-            (Some(first), Some(second), FacetOrder::Alpha) if by_value => first.total_cmp(&second),
+            (Some(first), Some(second), FacetOrder::Alpha) if by_value => order_of(first, second),
             (Some(_), Some(_), FacetOrder::Alpha) => left.raw.cmp(right.raw),
             (None, None, FacetOrder::Count) => {
                 right.count.cmp(&left.count).then_with(|| right.normalized.cmp(&left.normalized))
             }
             (Some(first), Some(second), FacetOrder::Count) => {
-                right.count.cmp(&left.count).then_with(|| second.total_cmp(&first))
+                right.count.cmp(&left.count).then_with(|| order_of(second, first))
             }
         });
     }

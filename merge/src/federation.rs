@@ -376,7 +376,7 @@ fn write_rest(
     spec: &FederationSpec<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    if totals.iter().any(|answer| answer.member("queryVectors").is_some()) {
+    if answers.iter().any(|answer| answer.member("queryVector").is_some()) {
         let vectors = answers.iter().enumerate();
         let vectors =
             vectors.filter_map(|(at, answer)| Some(format!("\"{at}\":{}", answer.member("queryVector")?)));

@@ -341,7 +341,7 @@ fn optional(rule: &str, field: &str, raw: Option<&str>) -> Result<Option<f64>, F
 
 /// JSON has no NaN, so numbers always compare. Nodes keep the two zeros apart and sort -0.0 behind 0.0: so it is seen
 /// on 1.15 and 1.50. Ascending values are negated here, so of two zeros the negative one is the greater both ways.
-fn order_of(left: f64, right: f64) -> Ordering {
+pub(crate) fn order_of(left: f64, right: f64) -> Ordering {
     let zeros = || left.is_sign_negative().cmp(&right.is_sign_negative());
     left.partial_cmp(&right).unwrap_or(Ordering::Equal).then_with(zeros)
 }

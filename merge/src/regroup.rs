@@ -55,6 +55,8 @@ struct Entry<'a> {
     place: Option<(f64, f64)>,
     /// Metres under the rule being looked at.
     distance: f64,
+    /// The same for comparing alone: the square of the straight line, as a spatial index measures it.
+    chord: f64,
     buckets: Vec<Bucket>,
     /// The last hit of a leg that has more.
     last: bool,
@@ -123,6 +125,7 @@ impl<'a> Entry<'a> {
             run: at,
             place,
             distance: 0.0,
+            chord: 0.0,
             buckets: Vec::new(),
             last: false,
         })
@@ -194,6 +197,7 @@ impl Arrangement {
             let part = entry.key.geo_part(rule).map_err(|fault| (entry.run, fault))?;
             ascending = part.map_or(ascending, |part| part.ascending);
             entry.distance = distance(entry, part).map_err(|fault| (entry.run, fault))?;
+            entry.chord = part.zip(entry.place).map_or(0.0, |(part, place)| chord(part, place));
         }
         let exact = self.exact;
         sort(entries, |one, other| {
@@ -201,7 +205,7 @@ impl Arrangement {
             if placed != Ordering::Equal || one.distance.is_nan() {
                 return Ok(placed);
             }
-            let metres = |entry: &Entry<'_>| if exact { entry.distance } else { entry.distance.trunc() };
+            let metres = |entry: &Entry<'_>| if exact { entry.chord } else { entry.distance.trunc() };
             let ordering = metres(one).total_cmp(&metres(other));
             let ordering = ordering.then(other.key.compare_last(&one.key)?);
             Ok(if ascending { ordering } else { ordering.reverse() })
@@ -261,6 +265,24 @@ fn distance(entry: &Entry<'_>, part: Option<GeoPart>) -> Result<f64, Fault> {
         entry.place.ok_or_else(|| Fault::new("a hit with a distance has no `_geo`"))?;
     let target = Location::new(part.latitude, part.longitude);
     Ok(target.haversine_distance_to(&Location::new(latitude, longitude)).meters())
+}
+
+/// The square of the straight line between the rule's point and a place, on a globe of radius 1; descending rules
+/// measure from the point's antipode, and are negated.
+fn chord(part: GeoPart, (latitude, longitude): (f64, f64)) -> f64 {
+    let in_space = |latitude: f64, longitude: f64| {
+        let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
+        [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
+    };
+    let square = |from: [f64; 3], to: [f64; 3]| {
+        from.iter().zip(to).map(|(from, to)| (from - to) * (from - to)).sum::<f64>()
+    };
+    let place = in_space(latitude, longitude);
+    if part.ascending {
+        return square(in_space(part.latitude, part.longitude), place);
+    }
+    let turn = if part.longitude > 0.0 { -180.0 } else { 180.0 };
+    -square(in_space(-part.latitude, part.longitude + turn), place)
 }
 
 /// A stable sort whose comparison can fail.

@@ -60,7 +60,14 @@ pub(super) async fn search<R: Runtime>(
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
     asked.restrict(permission.rules_for(uid)?);
-    answer(core, &snapshot, index, &asked).await.map(Merged::into_response)
+    match answer(core, &snapshot, index, &asked).await {
+        // A refusal of what a query string says speaks of parameters, not of a body's members.
+        Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
+            let target = node_target(request, index, "/search");
+            Err(refusal_at(core, request, &target).await.unwrap_or(error))
+        }
+        other => other.map(Merged::into_response),
+    }
 }
 
 /// Answers one search of one index as one node would.
