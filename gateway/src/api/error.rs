@@ -102,6 +102,7 @@ codes! {
     InvalidSwapDuplicateIndexFound = "invalid_swap_duplicate_index_found", InvalidRequest, 400;
     InvalidSwapIndexes = "invalid_swap_indexes", InvalidRequest, 400;
     InvalidSwapRename = "invalid_swap_rename", InvalidRequest, 400;
+    InvalidSkipCreation = "invalid_skip_creation", InvalidRequest, 400;
     InvalidTaskAfterEnqueuedAt = "invalid_task_after_enqueued_at", InvalidRequest, 400;
     InvalidTaskAfterFinishedAt = "invalid_task_after_finished_at", InvalidRequest, 400;
     InvalidTaskAfterStartedAt = "invalid_task_after_started_at", InvalidRequest, 400;

@@ -70,6 +70,7 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
+        Route::Webhooks => Right(Action::WebhooksGet, None),
         Route::Unserved { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),

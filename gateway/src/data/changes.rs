@@ -42,6 +42,8 @@ pub(super) enum Action {
     AddDocuments {
         primary_key: Option<String>,
         replace: bool,
+        /// Whether documents that do not exist yet are passed over.
+        skip_creation: bool,
         parts: Vec<NodePart>,
     },
     /// Deletes documents by id.
@@ -173,11 +175,12 @@ async fn perform<R: Runtime>(
     action: Action,
 ) -> Result<Vec<NodeTask>, Outcome> {
     match action {
-        Action::AddDocuments { primary_key, replace, parts } => {
+        Action::AddDocuments { primary_key, replace, skip_creation, parts } => {
+            let method = if replace { Method::POST } else { Method::PUT };
             let nodes = parts.iter().map(|part| part.node).collect::<Vec<_>>();
             check_up(core, &nodes)?;
             let index = ensure_index(core, uid, task_uid, primary_key.as_deref()).await?;
-            add_documents(core, &index, primary_key, replace, parts).await
+            add_documents(core, &index, primary_key, &method, skip_creation, parts).await
         }
         Action::DeleteDocuments { parts } => {
             let index = existing(core, uid)?;
@@ -212,11 +215,13 @@ async fn add_documents<R: Runtime>(
     core: &Core<R>,
     index: &Arc<Index>,
     primary_key: Option<String>,
-    replace: bool,
+    method: &Method,
+    skip_creation: bool,
     parts: Vec<NodePart>,
 ) -> Result<Vec<NodeTask>, Outcome> {
     let known = index.record.primary_key.as_deref();
-    let mut target = format!("/indexes/{}/documents", index.record.node_uid);
+    let skip = if skip_creation { "?skipCreation=true" } else { "" };
+    let mut target = format!("/indexes/{}/documents{skip}", index.record.node_uid);
     if let Some(asked) = primary_key.as_deref() {
         match known {
             None => {
@@ -229,11 +234,10 @@ async fn add_documents<R: Runtime>(
                 return Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)));
             }
         }
-        target.push_str("?primaryKey=");
+        target.push_str(if skip_creation { "&primaryKey=" } else { "?primaryKey=" });
         target.extend(form_urlencoded::byte_serialize(asked.as_bytes()));
     }
-    let method = if replace { Method::POST } else { Method::PUT };
-    send_parts(core, &method, &target, parts).await
+    send_parts(core, method, &target, parts).await
 }
 
 /// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no

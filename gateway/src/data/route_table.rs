@@ -52,7 +52,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/network/control", "", "POST"),
     ("/logs/stream", "", "POST DELETE"),
     ("/logs/stderr", "", "POST"),
-    ("/webhooks", "", "GET POST"),
+    ("/webhooks", "GET", "POST"),
     ("/webhooks/{uuid}", "", "GET PATCH DELETE"),
     ("/chats", "", "GET"),
     ("/chats/{workspace}", "", "GET DELETE"),

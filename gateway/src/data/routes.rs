@@ -78,6 +78,7 @@ pub(super) enum Route<'a> {
     ChangeFeatures,
     CreateSnapshot,
     Network,
+    Webhooks,
     /// A route of Meilisearch's that this gateway refuses on purpose.
     Unserved {
         route: &'static Unserved,
@@ -138,6 +139,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["experimental-features"] => only(method, Method::GET, Route::Features),
         ["snapshots"] => only(method, Method::POST, Route::CreateSnapshot),
         ["network"] if *method == Method::GET => Ok(Route::Network),
+        ["webhooks"] if matches!(*method, Method::GET | Method::HEAD) => Ok(Route::Webhooks),
         others => unserved::find(method, others).map(|route| Route::Unserved { route, index: None }),
     }
 }
@@ -253,6 +255,7 @@ impl Route<'_> {
             Self::Features | Self::ChangeFeatures => "/experimental-features",
             Self::CreateSnapshot => "/snapshots",
             Self::Network => "/network",
+            Self::Webhooks => "/webhooks",
             Self::Unserved { .. } => "unserved",
         }
     }

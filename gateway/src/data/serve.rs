@@ -90,10 +90,10 @@ async fn answer<R: Runtime>(
         Route::AddDocuments { index, replace } => {
             writes::add(core, request, &permission, index, replace).await
         }
-        Route::DeleteDocument { index, id } => writes::delete_one(core, index, id).await,
+        Route::DeleteDocument { index, id } => writes::delete_one(core, request, index, id).await,
         Route::DeleteDocumentsBatch(index) => writes::delete_batch(core, request, index).await,
         Route::DeleteDocumentsByFilter(index) => writes::delete_by_filter(core, request, index).await,
-        Route::DeleteDocuments(index) => writes::delete_all(core, index).await,
+        Route::DeleteDocuments(index) => writes::delete_all(core, request, index).await,
         Route::EditDocuments(index) => writes::edit(core, request, index).await,
         Route::Indexes => indexes::list(core, request, &permission).await,
         Route::Index(index) => indexes::get(core, index).await,
@@ -121,8 +121,8 @@ async fn answer<R: Runtime>(
         Route::Key(key) => keys::get(core, key),
         Route::UpdateKey(key) => keys::update(core, request, key).await,
         Route::DeleteKey(key) => keys::delete(core, key).await,
-        Route::Stats => stats::all(core, &permission).await,
-        Route::IndexStats(index) => stats::one(core, index).await,
+        Route::Stats => stats::all(core, request, &permission).await,
+        Route::IndexStats(index) => stats::one(core, request, index).await,
         Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
         Route::Version => indexes::version(core).await,
         Route::Topology => Ok(admin::topology(&core.shared)),
@@ -133,6 +133,8 @@ async fn answer<R: Runtime>(
         Route::ChangeFeatures => features::change(core, request).await,
         Route::CreateSnapshot => backups::snapshot(core).await,
         Route::Network => network::get(core).await,
+        // None can be made, so there are none.
+        Route::Webhooks => Ok(Response::json(StatusCode::OK, r#"{"results":[]}"#)),
         Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

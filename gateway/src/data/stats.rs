@@ -1,5 +1,6 @@
 //! Statistics: sums over the nodes of one group, each document counted once.
 //!
+//! Invariant: nodes are asked for plain bytes, which can be summed; only sums are put into words.
 //! Source of the members: Meilisearch's stats routes, 1.15 to 1.50.
 
 use http::StatusCode;
@@ -7,15 +8,71 @@ use serde_json::{Map, Value, json};
 use store::IndexRecord;
 
 use super::{Core, documents, gather, ingress};
-use crate::{api::error::ApiError, auth::Permission, h1::Response, runtime::Runtime, snapshot::Snapshot};
+use crate::{
+    api::{error::ApiError, query::Query},
+    auth::Permission,
+    h1::{Request, Response},
+    runtime::Runtime,
+    snapshot::Snapshot,
+};
 
 /// Members of an index's stats that count documents or their parts.
 const COUNTS: &[&str] =
     &["numberOfDocuments", "numberOfEmbeddings", "numberOfEmbeddedDocuments", "rawDocumentDbSize"];
 
+/// Members that are sizes in bytes, besides those of the internal databases.
+const SIZES: &[&str] = &["databaseSize", "usedDatabaseSize", "rawDocumentDbSize", "avgDocumentSize"];
+
+/// How a request wants sizes.
+struct Sizes {
+    /// The query string for nodes, with its question mark: plain bytes.
+    of_nodes: &'static str,
+    human: bool,
+}
+
+impl Sizes {
+    /// Reads a query string as a node does: what it refuses is refused, what it ignores is ignored.
+    async fn wanted<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Self, ApiError> {
+        let Some(query) = request.uri.query().filter(|query| !query.is_empty()) else {
+            return Ok(Self { of_nodes: "", human: false });
+        };
+        let of_a_node = gather::any(core, &format!("/stats?{query}")).await?;
+        let internal = Query::parse(Some(query)).get("showInternalDatabaseSizes") == Some("true");
+        let of_nodes = if internal { "?showInternalDatabaseSizes=true" } else { "" };
+        Ok(Self { of_nodes, human: of_a_node["databaseSize"].is_string() })
+    }
+
+    /// Puts the sizes of an answer or of an index in it into words, where they are wanted so.
+    fn write(&self, stats: &mut Value) {
+        let Some(members) = stats.as_object_mut().filter(|_| self.human) else { return };
+        for (name, value) in members {
+            let inner = value.as_object_mut().filter(|_| name == "internalDatabaseSizes");
+            let sizes = inner.into_iter().flat_map(Map::values_mut);
+            sizes.for_each(|size| *size = json!(human(size.as_u64().unwrap_or(0))));
+            if SIZES.contains(&name.as_str()) {
+                *value = json!(human(value.as_u64().unwrap_or(0)));
+            }
+        }
+    }
+}
+
+/// A size in its largest fitting unit, with at most two decimals.
+#[expect(clippy::cast_precision_loss, reason = "two decimals are kept")]
+fn human(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let step = (0..units.len()).rev().find(|step| bytes >> (10 * step) > 0).unwrap_or(0);
+    let hundredths = (bytes as f64 / (1_u64 << (10 * step)) as f64 * 100.0).round() / 100.0;
+    format!("{hundredths} {}", units[step])
+}
+
 /// `GET /stats`.
-pub(super) async fn all<R: Runtime>(core: &Core<R>, permission: &Permission) -> Result<Response, ApiError> {
-    let (of_nodes, whole) = whole_or_answering(core, "/stats").await?;
+pub(super) async fn all<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let sizes = Sizes::wanted(core, request).await?;
+    let (of_nodes, whole) = whole_or_answering(core, &format!("/stats{}", sizes.of_nodes)).await?;
     let snapshot = core.shared.snapshot();
     let sum = |name: &str| of_nodes.iter().filter_map(|stats| stats[name].as_u64()).sum::<u64>();
     let mut indexes = Map::new();
@@ -31,7 +88,9 @@ pub(super) async fn all<R: Runtime>(core: &Core<R>, permission: &Permission) -> 
         let of_index = of_index.filter(|stats| stats.is_object()).collect::<Vec<_>>();
         if !of_index.is_empty() {
             let share = share(core, &snapshot, record, &of_index, whole).await?;
-            indexes.insert(record.uid.clone(), merge_index_stats(&of_index, share));
+            let mut merged = merge_index_stats(&of_index, share);
+            sizes.write(&mut merged);
+            indexes.insert(record.uid.clone(), merged);
         }
     }
     let mut merged = json!({"databaseSize": sum("databaseSize")});
@@ -39,6 +98,7 @@ pub(super) async fn all<R: Runtime>(core: &Core<R>, permission: &Permission) -> 
         merged["usedDatabaseSize"] = json!(sum("usedDatabaseSize"));
     }
     merged["lastUpdate"] = json!(last_update);
+    sizes.write(&mut merged);
     merged["indexes"] = Value::Object(indexes);
     Ok(Response::json(StatusCode::OK, merged.to_string()))
 }
@@ -56,14 +116,21 @@ async fn last_update_of<R: Runtime>(
 }
 
 /// `GET /indexes/{uid}/stats`.
-pub(super) async fn one<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn one<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let sizes = Sizes::wanted(core, request).await?;
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let target = format!("/indexes/{}/stats", index.record.node_uid);
+    let target = format!("/indexes/{}/stats{}", index.record.node_uid, sizes.of_nodes);
     let (of_nodes, whole) = whole_or_answering(core, &target).await?;
     let of_nodes = of_nodes.iter().collect::<Vec<_>>();
     let share = share(core, &snapshot, &index.record, &of_nodes, whole).await?;
-    Ok(Response::json(StatusCode::OK, merge_index_stats(&of_nodes, share).to_string()))
+    let mut merged = merge_index_stats(&of_nodes, share);
+    sizes.write(&mut merged);
+    Ok(Response::json(StatusCode::OK, merged.to_string()))
 }
 
 /// What a group that answers whole says; else what all nodes say that answer, and `false`.
@@ -123,11 +190,28 @@ fn merge_index_stats(of_nodes: &[&Value], share: Share) -> Value {
             "isIndexing" => json!(of_nodes.iter().any(|stats| stats[name] == true)),
             "avgDocumentSize" => average_document_size(of_nodes),
             "fieldDistribution" => field_distribution(of_nodes, share),
+            "internalDatabaseSizes" => continue,
             _ => of_nodes[0][name].clone(),
         };
         merged.insert(name.clone(), value);
     }
+    // A node leaves the member out where all its databases are empty.
+    let internal = internal_database_sizes(of_nodes);
+    if !internal.is_empty() {
+        merged.insert("internalDatabaseSizes".to_owned(), Value::Object(internal));
+    }
     Value::Object(merged)
+}
+
+/// What lies on the disks of a group, copies and all, as `databaseSize` counts it.
+fn internal_database_sizes(of_nodes: &[&Value]) -> Map<String, Value> {
+    let mut databases = Map::new();
+    let sizes = of_nodes.iter().filter_map(|stats| stats["internalDatabaseSizes"].as_object()).flatten();
+    for (name, size) in sizes {
+        let sum = databases.entry(name).or_insert_with(|| json!(0));
+        *sum = json!(sum.as_u64().unwrap_or(0) + size.as_u64().unwrap_or(0));
+    }
+    databases
 }
 
 fn average_document_size(of_nodes: &[&Value]) -> Value {
@@ -155,6 +239,48 @@ fn field_distribution(of_nodes: &[&Value], share: Share) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_put_into_words_where_they_are_wanted_so() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (332 << 10, "332 KiB"),
+            (1_300_000, "1.24 MiB"),
+            (u64::MAX, "16 EiB"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(human(bytes), expected);
+        }
+        let stats =
+            json!({"databaseSize": 2048, "numberOfDocuments": 7, "internalDatabaseSizes": {"main": 4096}});
+        let mut written = stats.clone();
+        Sizes { of_nodes: "", human: false }.write(&mut written);
+        assert_eq!(written, stats);
+        Sizes { of_nodes: "", human: true }.write(&mut written);
+        assert_eq!(
+            written,
+            json!({"databaseSize": "2 KiB", "numberOfDocuments": 7, "internalDatabaseSizes": {"main": "4 KiB"}})
+        );
+    }
+
+    #[test]
+    fn internal_databases_are_summed_by_name() {
+        let of_nodes = [
+            json!({"internalDatabaseSizes": {"main": 1, "documents": 2}}),
+            json!({}),
+            json!({"internalDatabaseSizes": {"main": 4}}),
+        ];
+        let merged =
+            merge_index_stats(&of_nodes.iter().collect::<Vec<_>>(), Share { documents: 1, counted: 2 });
+        assert_eq!(merged, json!({"internalDatabaseSizes": {"documents": 2, "main": 5}}));
+        assert_eq!(
+            merge_index_stats(&[&json!({}), &json!({})], Share { documents: 0, counted: 0 }),
+            json!({})
+        );
+    }
 
     #[test]
     fn stats_are_summed_once_per_copy_and_hide_reserved_fields() {

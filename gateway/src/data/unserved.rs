@@ -47,7 +47,6 @@ const TABLE: &[Unserved] = &[
     refused("GET", "metrics", &[Action::MetricsGet], METRICS),
     refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),
     refused("POST", "logs/stderr", &[Action::MetricsGet], LOGS),
-    refused("GET", "webhooks", &[Action::WebhooksGet], WEBHOOKS),
     refused("POST", "webhooks", &[Action::WebhooksCreate], WEBHOOKS),
     refused("GET", "webhooks/*", &[Action::WebhooksGet], WEBHOOKS),
     refused("PATCH", "webhooks/*", &[Action::WebhooksUpdate], WEBHOOKS),

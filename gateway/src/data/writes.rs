@@ -37,7 +37,8 @@ pub(super) async fn add<R: Runtime>(
 ) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let query = Query::parse(request.uri.query());
-    query.only(&["primaryKey", "csvDelimiter", "customMetadata"])?;
+    query.only(&["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
+    let skip_creation = query.flag("skipCreation", Code::InvalidSkipCreation)?.unwrap_or(false);
     let format = payload_format(request, &query)?;
     let asked = query.get("primaryKey").map(str::to_owned);
     check_primary_key(asked.as_deref())?;
@@ -59,14 +60,13 @@ pub(super) async fn add<R: Runtime>(
         }
     };
     let details = json!({"receivedDocuments": received, "indexedDocuments": null});
-    let mut task = indexes::new_task(uid, TaskKind::DocumentAdditionOrUpdate, details);
-    task.custom_metadata = query.get("customMetadata").map(str::to_owned);
+    let mut task = new_task(request, uid, TaskKind::DocumentAdditionOrUpdate, details);
     let action = match parsed {
         Ok(parsed) => {
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
             let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
-            Action::AddDocuments { primary_key, replace, parts }
+            Action::AddDocuments { primary_key, replace, skip_creation, parts }
         }
         Err(error) => Action::Fail(error),
     };
@@ -109,10 +109,11 @@ fn owner<R: Runtime>(core: &Core<R>, node: NodeIndex, held: &ShardSet, touched: 
 /// `DELETE /indexes/{uid}/documents/{id}`.
 pub(super) async fn delete_one<R: Runtime>(
     core: &Core<R>,
+    request: &Request,
     uid: &str,
     id: &str,
 ) -> Result<Response, ApiError> {
-    delete_ids(core, uid, &serde_json::to_vec(&[id]).unwrap_or_default()).await
+    delete_ids(core, request, uid, &serde_json::to_vec(&[id]).unwrap_or_default()).await
 }
 
 /// `POST /indexes/{uid}/documents/delete-batch`.
@@ -122,16 +123,21 @@ pub(super) async fn delete_batch<R: Runtime>(
     uid: &str,
 ) -> Result<Response, ApiError> {
     let body = ingress::json_body(core, request)?;
-    delete_ids(core, uid, &body).await
+    delete_ids(core, request, uid, &body).await
 }
 
-async fn delete_ids<R: Runtime>(core: &Core<R>, uid: &str, body: &[u8]) -> Result<Response, ApiError> {
+async fn delete_ids<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    body: &[u8],
+) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let ids = ingest::split_ids(body).map_err(|error| {
         ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
     })?;
     let details = json!({"providedIds": ids.ids().len(), "deletedDocuments": null, "originalFilter": null});
-    let mut task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
+    let mut task = new_task(request, uid, TaskKind::DocumentDeletion, details);
     let snapshot = core.shared.snapshot();
     let shards = snapshot.indexes.get(uid).map_or(core.shared.config.shards, |index| index.record.shards);
     let mut parts = Vec::new();
@@ -160,15 +166,19 @@ pub(super) async fn delete_by_filter<R: Runtime>(
     let filter = member(&body, "filter");
     let body = conceal(body.clone());
     let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
-    let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
+    let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
     on_every_node(core, uid, task, Method::POST, "/documents/delete", body).await
 }
 
 /// `DELETE /indexes/{uid}/documents`.
-pub(super) async fn delete_all<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn delete_all<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let details = json!({"deletedDocuments": null});
-    let task = indexes::new_task(uid, TaskKind::DocumentDeletion, details);
+    let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
     on_every_node(core, uid, task, Method::DELETE, "/documents", Bytes::new()).await
 }
 
@@ -187,8 +197,14 @@ pub(super) async fn edit<R: Runtime>(
         "function": member(&body, "function"),
         "originalFilter": member(&body, "filter").map(|filter| filter.to_string()),
     });
-    let task = indexes::new_task(uid, TaskKind::DocumentEdition, details);
+    let task = new_task(request, uid, TaskKind::DocumentEdition, details);
     on_every_node(core, uid, task, Method::POST, "/documents/edit", body).await
+}
+
+/// A task with the metadata that the client gave for it.
+fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
+    let custom_metadata = Query::parse(request.uri.query()).get("customMetadata").map(str::to_owned);
+    NewTask { custom_metadata, ..indexes::new_task(uid, kind, details) }
 }
 
 async fn on_every_node<R: Runtime>(
