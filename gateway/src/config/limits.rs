@@ -79,6 +79,8 @@ pub const SCATTER_ATTEMPTS_MAX: usize = 4;
 pub const SCATTER_REACH_MAX: u32 = 8;
 /// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
 pub const DISTINCT_COUNTED_MAX: usize = 10_000;
+/// How long a deletion of tasks waits for those that are still at work.
+pub const TASK_DELETION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Between two questions to nodes about a task that a lane waits for.
 pub const NODE_TASK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A list of tasks asks nodes again when what it knows is older: well under what clients notice.

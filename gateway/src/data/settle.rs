@@ -57,6 +57,21 @@ pub async fn refresh_unfinished<R: Runtime>(core: &Core<R>) -> Result<(), ApiErr
     Ok(())
 }
 
+/// Waits until none of these tasks, whose uids ascend, is at work any more, or for as long as a client may have to
+/// wait.
+pub(super) async fn wait_for<R: Runtime>(core: &Core<R>, uids: &[u32]) -> Result<(), ApiError> {
+    let deadline = R::now() + limits::TASK_DELETION_WAIT_MAX;
+    loop {
+        let mut records = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
+        records.retain(|record| record.accepted && uids.binary_search(&record.uid).is_ok());
+        let settled = refresh_all(core, records).await;
+        if settled.iter().all(|record| record.status.is_finished()) || R::now() >= deadline {
+            return Ok(());
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
 /// Asks the nodes about many tasks at once and stores what changed.
 pub(super) async fn refresh_all<R: Runtime>(core: &Core<R>, records: Vec<TaskRecord>) -> Vec<TaskRecord> {
     let mut by_node: AHashMap<&str, Vec<u32>> = AHashMap::new();

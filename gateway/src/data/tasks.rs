@@ -146,6 +146,8 @@ pub(super) async fn delete<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let (intent, matched) = select(core, request, permission, TaskKind::TaskDeletion, "delete").await?;
     let started = OffsetDateTime::now_utc();
+    // A node works on a deletion after what was asked before it.
+    settle::wait_for(core, &matched).await?;
     let mut deleted = 0;
     for chunk in matched.chunks(limits::TASKS_CHANGED_AT_ONCE) {
         deleted += core.shared.store.delete_tasks(chunk.to_vec()).await?.len();

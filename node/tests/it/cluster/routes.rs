@@ -91,7 +91,9 @@ fn clients_see_no_network_and_learn_what_is_refused() {
         client.call("PATCH", "/experimental-features", &json!({"network": true}));
     }
     assert_eq!(cluster.client.read("/network"), single.client.read("/network"));
-    for (method, path) in [("PATCH", "/network"), ("GET", "/webhooks"), ("POST", "/chats/a/chat/completions")]
+    assert_eq!(cluster.client.read("/webhooks"), json!({"results": []}));
+    for (method, path) in
+        [("PATCH", "/network"), ("POST", "/webhooks"), ("POST", "/chats/a/chat/completions")]
     {
         let (status, answer) = cluster.client.call(method, path, &json!({}));
         assert_eq!((status, &answer["code"]), (400, &json!("feature_not_enabled")), "{answer}");

@@ -219,3 +219,15 @@ fn a_task_whose_end_is_known_needs_no_node() {
     assert_eq!(cluster.client.read("/tasks")["results"], json!([done]));
     assert_eq!(cluster.client.read("/batches")["total"], 1);
 }
+
+#[test]
+fn a_deletion_waits_for_the_tasks_it_is_about() {
+    let cluster = TestCluster::start(|_| {});
+    let documents = json!([{"id": 1}, {"id": 2}, {"id": 3}]);
+    let (_, summary) = cluster.client.call("POST", "/indexes/fresh/documents", &documents);
+    let uid = &summary["taskUid"];
+    let (status, deletion) = cluster.client.call("DELETE", &format!("/tasks?uids={uid}"), &Value::Null);
+    assert_eq!(status, 200, "{deletion}");
+    assert_eq!(cluster.client.finished(&deletion)["details"]["deletedTasks"], 1);
+    assert_eq!(cluster.client.get(&format!("/tasks/{uid}")).0, 404);
+}
