@@ -33,6 +33,18 @@ const IO_MEMORY_BYTES: usize = 64 << 10;
 /// How long a busy task may keep wakes from other threads waiting.
 const PREEMPT_TIMER: Duration = Duration::from_millis(2);
 
+/// How often an executor turns whatever happens.
+const PULSE: Duration = Duration::from_millis(50);
+
+/// Under load a socket's poll was seen to stay in an executor's queue while it slept, and a request on an idle
+/// connection to wait for the connection's idle timer: 75 s. Each turn submits what is queued, so nothing waits longer
+/// than a pulse.
+async fn pulse() {
+    loop {
+        ::glommio::timer::sleep(PULSE).await;
+    }
+}
+
 /// glommio behind the seam.
 #[derive(Clone, Copy)]
 pub struct Glommio;
@@ -92,6 +104,7 @@ impl Runtime for Glommio {
             .io_memory(IO_MEMORY_BYTES)
             .preempt_timer(PREEMPT_TIMER)
             .spawn(move || async move {
+                ::glommio::spawn_local(pulse()).detach();
                 let _ = ready.send(());
                 main().await;
             })
