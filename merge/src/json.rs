@@ -101,6 +101,11 @@ impl<'a> Members<'a> {
         text.starts_with('{').then_some(Self { text, at: 1, first: true })
     }
 
+    /// The members from the one whose opening quote is at `at` on.
+    pub(crate) fn resume(text: &'a str, at: usize) -> Self {
+        Self { text, at, first: true }
+    }
+
     /// After the last member: where the byte after the closing brace is, if there was one.
     pub(crate) fn end(&self) -> Option<usize> {
         let at = skip_space(self.text.as_bytes(), self.at);

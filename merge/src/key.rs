@@ -20,6 +20,8 @@ pub(crate) struct Key<'a> {
     parts: Vec<Part<'a>>,
     /// The position a rule of the index pins this hit to, in place of a ranking.
     pub(crate) pin: Option<usize>,
+    /// Where in its text the last rule begins, if the rules stand in their order there; else 0.
+    last_at: usize,
 }
 
 /// A `_geoPoint` rule and what a node says about one hit under it.
@@ -78,21 +80,42 @@ impl<'a> Key<'a> {
     /// Reads the details object that `text` opens with into this key and gives the offset after it.
     pub(crate) fn read(&mut self, text: &'a str) -> Result<usize, Fault> {
         self.parts.clear();
+        let rules = Members::of(text).ok_or_else(|| Fault::new("ranking details are not an object"))?;
+        self.read_rules(rules)
+    }
+
+    /// The same where the key of another text is known: neighbours in a leg mostly differ in their last rule alone.
+    pub(crate) fn read_like(&mut self, text: &'a str, other: &Self, others: &'a str) -> Result<usize, Fault> {
+        let same = other.last_at;
+        if same == 0 || text.as_bytes().get(..same) != others.as_bytes().get(..same) {
+            return self.read(text);
+        }
+        self.parts.clear();
+        self.parts.extend_from_slice(&other.parts[..other.parts.len() - 1]);
+        self.read_rules(Members::resume(text, same))
+    }
+
+    fn read_rules(&mut self, mut rules: Members<'a>) -> Result<usize, Fault> {
         self.pin = None;
-        let mut rules = Members::of(text).ok_or_else(|| Fault::new("ranking details are not an object"))?;
+        self.last_at = 0;
         for rule in &mut rules {
             if rule.key == PIN {
                 self.pin = Some(pinned_position(rule.value)?);
                 continue;
             }
             self.parts.push(Part::read(rule.key, rule.value)?);
+            self.last_at = rule.key_at;
         }
         let end = rules.end().ok_or_else(|| Fault::new("ranking details are cut short"))?;
         if !self.parts.is_sorted_by(|left, right| left.order < right.order) {
+            self.last_at = 0;
             self.parts.sort_by(|left, right| left.order.total_cmp(&right.order));
             if self.parts.windows(2).any(|pair| pair[0].order >= pair[1].order) {
                 return Err(Fault::new("two ranking rules claim the same order"));
             }
+        }
+        if self.pin.is_some() {
+            self.last_at = 0;
         }
         Ok(end)
     }

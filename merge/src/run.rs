@@ -65,7 +65,10 @@ impl<'a> Run<'a> {
             return Ok(true);
         }
         std::mem::swap(&mut self.key, &mut self.previous_key);
-        let verified = |hit: &Hit<'a>| self.key.read(hit.details).is_ok_and(|end| end == hit.details.len());
+        let verified = |hit: &Hit<'a>| {
+            let end = self.key.read_like(hit.details, &self.previous_key, before);
+            end.is_ok_and(|end| end == hit.details.len())
+        };
         self.hit = match candidate.filter(verified) {
             Some(hit) => hit,
             None => {
