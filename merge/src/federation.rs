@@ -15,7 +15,7 @@ use crate::distinct::{Admitted, Distinct};
 use crate::error::{Fault, MergeError};
 use crate::facets;
 use crate::hit::{self, Edit};
-use crate::json::{Answer, Members, number, shorten, unescape, write_string};
+use crate::json::{Answer, Members, number, shorten, unescape, write_count, write_member, write_string};
 use crate::strip;
 use crate::weighted::{self, Scale, Value};
 use crate::{ExtraFields, FacetOrder, FacetRules, Merged, Paging};
@@ -476,15 +476,4 @@ fn write_merged_facets(
     stats.push(b'}');
     write_member("facetStats", &String::from_utf8_lossy(&stats), out);
     Ok(())
-}
-
-fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.push(b',');
-    write_string(name, out);
-    out.push(b':');
-    out.extend_from_slice(value.as_bytes());
-}
-
-fn write_count(name: &str, count: u64, out: &mut Vec<u8>) {
-    write_member(name, &count.to_string(), out);
 }

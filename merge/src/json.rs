@@ -279,3 +279,16 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+/// Appends a member of an object that is not its first, so a comma goes before it.
+pub(crate) fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.push(b',');
+    write_string(name, out);
+    out.push(b':');
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// The same for a count.
+pub(crate) fn write_count(name: &str, count: u64, out: &mut Vec<u8>) {
+    write_member(name, &count.to_string(), out);
+}

@@ -5,7 +5,7 @@
 
 use crate::distinct::{Admitted, Distinct};
 use crate::error::{Fault, MergeError};
-use crate::json::{Answer, Members, write_string};
+use crate::json::{Answer, Members, write_count, write_member};
 use crate::order::{Asked, Order, Ranked};
 use crate::run::{Hit, Run};
 use crate::{Merged, Paging, SearchSpec, facets, strip};
@@ -233,17 +233,4 @@ pub(crate) fn write_rest(
         write_count("semanticHitCount", semantic, out);
     }
     Ok(())
-}
-
-/// Every member but the first, so a comma goes before it. The names that nodes give need no escapes; others are
-/// written with them.
-fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.push(b',');
-    write_string(name, out);
-    out.push(b':');
-    out.extend_from_slice(value.as_bytes());
-}
-
-fn write_count(name: &str, count: u64, out: &mut Vec<u8>) {
-    write_member(name, &count.to_string(), out);
 }
