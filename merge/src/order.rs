@@ -8,31 +8,13 @@
 use std::cmp::Ordering;
 
 use crate::error::MergeError;
-use crate::regroup::{Bucket, Regrouped};
-use crate::run::{Hit, Run};
-
-/// A hit at its place in the merged order.
-pub(crate) struct Ranked<'a> {
-    pub(crate) hit: Hit<'a>,
-    /// What the merged order says about each `_geoPoint` rule in place of the leg.
-    pub(crate) buckets: Vec<Bucket>,
-}
+use crate::regroup::Regrouped;
+use crate::run::{Asked, Ranked, Run};
 
 /// The merged order, hit by hit.
 pub(crate) enum Order<'r, 'a> {
     Streamed(Streamed<'r, 'a>),
     Regrouped(Regrouped<'a>),
-}
-
-/// How legs were asked, and what can be in their answers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    /// Hits every leg was asked for.
-    pub(crate) hits: usize,
-    /// Whether hits may be pinned to positions.
-    pub(crate) pins: bool,
-    /// Documents that match on all legs together.
-    pub(crate) matched: u64,
 }
 
 impl<'r, 'a> Order<'r, 'a> {

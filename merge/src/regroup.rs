@@ -15,8 +15,7 @@ use geoutils::Location;
 use crate::error::{Fault, MergeError};
 use crate::json::{Members, number, string};
 use crate::key::{GeoPart, Key};
-use crate::order::{Asked, Ranked};
-use crate::run::{Hit, Run};
+use crate::run::{Asked, Bucket, Hit, Ranked, Run};
 
 /// Metres within which documents share the bucket of its first.
 const BUCKET_METRES: f64 = 1.0;
@@ -25,17 +24,6 @@ const BUCKET_DOCUMENTS_MAX: usize = 1000;
 /// Candidates from which on a node walks a spatial index, in exact order; below, whole metres decide and then the
 /// document's number.
 const EXACT_ORDER_MIN: u64 = 1000;
-
-/// What details say about a hit under a `_geoPoint` rule: the first document of its bucket.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Bucket {
-    /// Position of the rule among the details.
-    pub(crate) rule: usize,
-    pub(crate) latitude: f64,
-    pub(crate) longitude: f64,
-    /// Metres.
-    pub(crate) distance: f64,
-}
 
 /// A whole merged order.
 pub(crate) struct Regrouped<'a> {

@@ -1,4 +1,4 @@
-//! One leg's answer, read hit by hit with its ranking key.
+//! One leg's answer, read hit by hit with its ranking key; what a hit is at its place in the merged order.
 //!
 //! - A hit is read when it is asked for, not before.
 //! - A leg that is not in the order of its own keys is a fault of that leg.
@@ -32,6 +32,35 @@ pub(crate) struct Hit<'a> {
     pub(crate) details: &'a str,
     /// Where the opening quote of `_rankingScoreDetails` is, if it is the last member of compact JSON.
     pub(crate) details_at: Option<usize>,
+}
+
+/// A hit at its place in the merged order.
+pub(crate) struct Ranked<'a> {
+    pub(crate) hit: Hit<'a>,
+    /// What the merged order says about each `_geoPoint` rule in place of the leg.
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// What details say about a hit under a `_geoPoint` rule: the first document of its bucket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bucket {
+    /// Position of the rule among the details.
+    pub(crate) rule: usize,
+    pub(crate) latitude: f64,
+    pub(crate) longitude: f64,
+    /// Metres.
+    pub(crate) distance: f64,
+}
+
+/// How legs were asked, and what can be in their answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// Hits every leg was asked for.
+    pub(crate) hits: usize,
+    /// Whether hits may be pinned to positions.
+    pub(crate) pins: bool,
+    /// Documents that match on all legs together.
+    pub(crate) matched: u64,
 }
 
 impl<'a> Run<'a> {

@@ -6,8 +6,8 @@
 use crate::distinct::{Admitted, Distinct};
 use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_count, write_member};
-use crate::order::{Asked, Order, Ranked};
-use crate::run::{Hit, Run};
+use crate::order::Order;
+use crate::run::{Asked, Hit, Ranked, Run};
 use crate::{Merged, Paging, SearchSpec, facets, strip};
 
 /// Members of an answer that are made here; all others are the first leg's.

@@ -9,8 +9,7 @@
 use crate::SearchSpec;
 use crate::hit::{self, Edit};
 use crate::json::{Member, Members, unescape};
-use crate::order::Ranked;
-use crate::regroup::Bucket;
+use crate::run::{Bucket, Ranked};
 
 /// What the names of all reserved fields begin with.
 pub(crate) const RESERVED: &str = "_miroir_";

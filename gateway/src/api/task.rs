@@ -132,6 +132,14 @@ pub fn is_summed(kind: TaskKind) -> bool {
     counted(kind).is_some() || kind == TaskKind::IndexCompaction
 }
 
+/// Details with one count filled in.
+#[must_use]
+pub fn with_member(details: Option<&Value>, name: &str, count: usize) -> Value {
+    let mut details = details.cloned().unwrap_or_else(|| json!({}));
+    details[name] = json!(count);
+    details
+}
+
 /// Sums what nodes counted; `copies` is how many nodes hold each document.
 #[must_use]
 pub fn sum_details(

@@ -14,7 +14,6 @@ use time::OffsetDateTime;
 use super::{
     Core, changes,
     settle::{self, Times},
-    tasks::with_member,
 };
 use crate::{
     api::{error::ApiError, task},
@@ -53,7 +52,7 @@ pub(super) async fn cancel<R: Runtime>(
         change.status = Some(TaskStatus::Succeeded);
         change.started_at = Some(now);
         change.finished_at = Some(now);
-        change.details = Some(with_member(intent.details.as_ref(), "canceledTasks", 0));
+        change.details = Some(task::with_member(intent.details.as_ref(), "canceledTasks", 0));
     }
     change.node_tasks = Some(node_tasks);
     Ok(core.shared.store.update_task(intent.uid, change).await?)
@@ -123,6 +122,6 @@ pub(super) async fn finish<R: Runtime>(core: &Core<R>, record: TaskRecord, times
     }
     let mut change = settle::ended(&record, TaskStatus::Succeeded, &times, 1);
     change.error = None;
-    change.details = Some(with_member(record.details.as_ref(), "canceledTasks", canceled));
+    change.details = Some(task::with_member(record.details.as_ref(), "canceledTasks", canceled));
     settle::store_change(core, record, change).await
 }

@@ -16,10 +16,12 @@ use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationS
 use router::Leg;
 
 use super::{
-    Core, ingress, plan,
+    Core, ingress,
+    list::milliseconds,
+    plan,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter, is_refusal},
-    search::{self, milliseconds},
+    search,
 };
 use crate::{
     api::{

@@ -46,20 +46,7 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
     let turn = core.turn();
     for step in 0..groups.len() {
         let nodes = &groups[(turn + step) % groups.len()];
-        let limit = core.shared.config.node_timeout;
-        let asked = nodes.iter().map(|node| core.pools.ask(*node, NodeRequest::get(target), limit));
-        let mut values = Vec::with_capacity(nodes.len());
-        for answer in join_all(asked).await {
-            match answer {
-                Ok(answer) if answer.status == StatusCode::OK => {
-                    values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
-                }
-                Ok(answer) if is_refusal(&answer) => {
-                    return Err(ApiError::from_node(answer.status, &answer.body));
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
+        let values = ask(core, nodes.iter().copied(), target).await?;
         if values.len() == nodes.len() {
             return Ok(values);
         }
@@ -73,9 +60,25 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
 /// A node's refusal, or 503 when none answers.
 pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let limit = core.shared.config.node_timeout;
     let up = nodes.into_iter().filter(|node| core.shared.health.state(*node) != NodeState::Down);
-    let asked = up.map(|node| core.pools.ask(node, NodeRequest::get(target), limit));
+    let values = ask(core, up, target).await?;
+    match values.is_empty() {
+        false => Ok(values),
+        true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+    }
+}
+
+/// Asks nodes all at once; gives what those say that answer.
+///
+/// # Errors
+/// A node's refusal.
+async fn ask<R: Runtime>(
+    core: &Core<R>,
+    nodes: impl Iterator<Item = NodeIndex>,
+    target: &str,
+) -> Result<Vec<Value>, ApiError> {
+    let limit = core.shared.config.node_timeout;
+    let asked = nodes.map(|node| core.pools.ask(node, NodeRequest::get(target), limit));
     let mut values = Vec::new();
     for answer in join_all(asked).await {
         match answer {
@@ -88,10 +91,7 @@ pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Resul
             Ok(_) | Err(_) => {}
         }
     }
-    match values.is_empty() {
-        false => Ok(values),
-        true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
-    }
+    Ok(values)
 }
 
 /// The version of the oldest node; those whose version is not known yet are asked.

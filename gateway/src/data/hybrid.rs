@@ -11,10 +11,11 @@ use merge::{Halves, SearchSpec};
 use serde_json::Value;
 
 use super::{
-    Core, plan,
+    Core,
+    list::{Shown, keeps_facet_orders, list, milliseconds, total_is_clipped},
+    plan,
     pool::NodeRequest,
     scatter::{Merged, is_refusal},
-    search::{Shown, keeps_facet_orders, list, milliseconds, total_is_clipped},
 };
 use crate::{
     api::{

@@ -20,6 +20,7 @@ mod ingress;
 mod keys;
 pub mod lanes;
 pub mod leftovers;
+mod list;
 pub mod moves;
 mod multi_search;
 mod network;

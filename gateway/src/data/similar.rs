@@ -14,9 +14,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Core, documents, ingress,
+    list::milliseconds,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter, is_refusal},
-    search::{milliseconds, node_target, refusal_of_a_node},
+    search::{node_target, refusal_of_a_node},
 };
 use crate::{
     api::{

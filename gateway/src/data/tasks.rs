@@ -4,7 +4,7 @@
 //! cancelation or deletion is about the tasks that matched when it was asked for.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
@@ -155,7 +155,7 @@ pub(super) async fn delete<R: Runtime>(
     let change = TaskChange {
         accepted: Some(true),
         status: Some(TaskStatus::Succeeded),
-        details: Some(with_member(intent.details.as_ref(), "deletedTasks", deleted)),
+        details: Some(task::with_member(intent.details.as_ref(), "deletedTasks", deleted)),
         started_at: Some(started),
         finished_at: Some(OffsetDateTime::now_utc()),
         ..TaskChange::default()
@@ -195,13 +195,6 @@ async fn select<R: Runtime>(
         owners: Vec::new(),
     };
     Ok((core.shared.store.create_task(new).await?, matched))
-}
-
-/// Details with one count filled in.
-pub(super) fn with_member(details: Option<&Value>, name: &str, count: usize) -> Value {
-    let mut details = details.cloned().unwrap_or_else(|| json!({}));
-    details[name] = json!(count);
-    details
 }
 
 /// Answers a change with the summary of its task.

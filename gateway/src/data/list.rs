@@ -1,0 +1,157 @@
+//! One list of hits in the order of one node: scatter, merge, and again where that did not suffice.
+//!
+//! Invariants: one leg that covers everything is asked for no details it does not need; an answer that
+//! breaks the merge's invariants is a failed leg, never a wrong order in silence.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use merge::{MergeError, Paging, SearchSpec};
+use router::Leg;
+
+use super::{
+    Core, plan,
+    scatter::{Gathered, Merged, Reach, Scatter},
+};
+use crate::{
+    api::{
+        error::ApiError,
+        search::{LegNeeds, SearchRequest},
+    },
+    config::limits,
+    runtime::Runtime,
+    shared::NodeVersion,
+    snapshot::{Index, Snapshot},
+};
+
+/// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
+/// was rewritten in it).
+const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
+
+/// From this version on the facets `*` come in the orders of their own; before, in that of `*` (seen on
+/// 1.15 and 1.50; the versions between were not looked at).
+const FACET_ORDERS_UNDER_STAR_SINCE: NodeVersion = NodeVersion(1, 37);
+
+/// Who reads a list of hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    ToClient,
+    /// A further merge here, which looks at scores, details and every field asked for.
+    ToMerge,
+}
+
+/// One list of hits in the order of one node.
+pub(super) async fn list<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    started: Instant,
+    shown: Shown,
+) -> Result<Merged, ApiError> {
+    let rules = &index.rules;
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let wanted = asked.hits_wanted(rules);
+    let needs = |leg: &Leg, reach: Reach| LegNeeds {
+        hits: deeper(wanted, reach.depth),
+        // A leg that covers everything gives the answer's order: nothing has to be compared.
+        merged: shown == Shown::ToMerge || leg.shards.len() < index.record.shards,
+        plain: reach.plain,
+    };
+    let total = match asked.paging {
+        Paging::Page { .. } => distinct_total(core, snapshot, index, asked).await?,
+        Paging::Offset { .. } => None,
+    };
+    // Most legs of most searches get one of these two.
+    let prefixes =
+        [false, true].map(|merged| asked.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
+    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, reach| {
+        let needs = needs(leg, reach);
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        let body = match reach == Reach::default() {
+            true => asked.leg_body(&prefixes[usize::from(needs.merged)], filter.as_deref()),
+            false => asked.leg_body(&asked.leg_prefix(rules, needs), filter.as_deref()),
+        };
+        Bytes::from(body)
+    });
+    let extra_fields = asked.extra_fields(rules).filter(|_| shown == Shown::ToClient);
+    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        let spec = SearchSpec {
+            paging: asked.paging,
+            show_ranking_score: asked.show_ranking_score,
+            show_ranking_score_details: asked.show_ranking_score_details,
+            details_in_legs: !gathered.whole || asked.show_ranking_score_details,
+            hits_asked: deeper(wanted, gathered.reach.depth),
+            distinct: asked.distinct(rules).filter(|_| !gathered.whole),
+            distinct_legs: asked.distinct_is_asked(rules) && !gathered.reach.plain,
+            tie_break: asked.tie_break(rules),
+            displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
+            only_vectors: asked.only_vectors,
+            pins: false,
+            extra_fields: extra_fields.as_ref(),
+            facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
+            processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
+            hits_total_max: rules.hits_total_max,
+            total_clipped: total_is_clipped(core),
+            total: total.filter(|_| !gathered.whole),
+        };
+        merge::search(gathered.bodies, &spec, body)?;
+        asked.hide_positions(rules, body);
+        Ok(())
+    };
+    scatter.answer(merge).await
+}
+
+/// Whether the nodes name no total above `maxTotalHits`.
+pub(super) fn total_is_clipped<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
+}
+
+/// Whether nodes asked for the facets `*` keep to the orders of single facets.
+pub(super) fn keeps_facet_orders<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version() >= Some(FACET_ORDERS_UNDER_STAR_SINCE)
+}
+
+/// Hits to ask legs for when they were asked `reach` times already and gave too few.
+fn deeper(wanted: usize, reach: u32) -> usize {
+    if reach == 0 { wanted } else { wanted.max(20).saturating_mul(4_usize.saturating_pow(reach)) }
+}
+
+/// How many hits are left when every value of the distinct attribute counts once over all legs; `None` where a
+/// sum over the legs is the total, or where there are too many hits to look at.
+async fn distinct_total<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+) -> Result<Option<u64>, ApiError> {
+    let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
+    if plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
+        return Ok(None);
+    }
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let most = limits::DISTINCT_COUNTED_MAX;
+    let plain = asked.distinct_is_asked(&index.rules);
+    let prefix = asked.counting_prefix(attribute, most, plain);
+    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
+    });
+    let mut total = None;
+    let count = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        let paging = Paging::Page { page: 1, hits_per_page: most };
+        let spec = SearchSpec { distinct: Some(attribute), ..SearchSpec::plain(paging, most) };
+        match merge::search(gathered.bodies, &spec, body) {
+            Ok(merged) => total = Some(merged.hits as u64),
+            Err(MergeError::Short) => total = None,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    };
+    scatter.answer(count).await?;
+    Ok(total)
+}
+
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
