@@ -19,8 +19,8 @@ use crate::{
         search::{LegNeeds, SearchRequest},
     },
     config::limits,
+    health::NodeVersion,
     runtime::Runtime,
-    shared::NodeVersion,
     snapshot::{Index, Snapshot},
 };
 
