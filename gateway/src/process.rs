@@ -89,7 +89,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
-        health: Health::new(nodes.len()),
+        health: Health::new(nodes.len(), Instant::now()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),

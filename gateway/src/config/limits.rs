@@ -100,8 +100,26 @@ pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const TASKS_KEPT_MAX: u64 = 1_000_000;
 /// Tasks forgotten in one sweep.
 pub const TASKS_PRUNED_MAX: usize = 10_000;
-pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
-pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two probes of a node that answers no requests, and of one that failed lately.
+pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_millis(200);
+pub const HEALTH_SUSPECT_INTERVAL: Duration = Duration::from_millis(100);
+pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_millis(400);
+/// Per node of the cluster, so that probes of many nodes stay few: a longer interval, the same load.
+pub const HEALTH_PROBE_SHARE: Duration = Duration::from_millis(2);
+/// Probes in a row after which a node is down, or joins.
+pub const PROBES_FAILED_TO_DOWN: u32 = 2;
+pub const PROBES_ANSWERED_TO_JOIN: u32 = 2;
+/// Requests in a row, within the window, that a node fails before it is down.
+pub const FAILURES_TO_DOWN: u32 = 10;
+pub const FAILURE_WINDOW: Duration = Duration::from_secs(2);
+/// A node that failed is suspect for so long.
+pub const SUSPICION: Duration = Duration::from_secs(1);
+/// Between two looks whether the node that a request waits for is down by now.
+pub const NODE_DOWN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// One small question to a node, such as its version.
+pub const NODE_QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks at changes that wait for something to come back.
+pub const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in flight may take so long to end once the process is asked to.
@@ -127,6 +145,15 @@ const _: () = {
     // A connection does not time out as idle while its request is still being worked on.
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
     assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    // A node that says nothing is noticed in little more than a second.
+    assert!(
+        HEALTH_PROBE_INTERVAL.as_millis()
+            + PROBES_FAILED_TO_DOWN as u128
+                * (HEALTH_PROBE_TIMEOUT.as_millis() + HEALTH_SUSPECT_INTERVAL.as_millis())
+            <= 1200
+    );
+    assert!(HEALTH_SUSPECT_INTERVAL.as_millis() <= HEALTH_PROBE_INTERVAL.as_millis());
+    assert!(SUSPICION.as_millis() <= FAILURE_WINDOW.as_millis());
     assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
     // There is room for new tasks while old ones are on their way out.
     assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);

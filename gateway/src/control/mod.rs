@@ -48,10 +48,7 @@ pub fn start<R: Runtime>(
         for task in accepted {
             moves::resume(&core, task);
         }
-        let probing = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
-        });
+        health::watch_all(&core);
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;

@@ -104,7 +104,7 @@ pub(super) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVer
 
 /// Asks a node for its version and remembers it.
 pub async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
-    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::HEALTH_PROBE_TIMEOUT).await;
+    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::NODE_QUESTION_TIMEOUT).await;
     let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
     let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
     match version {
