@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use router::NodeIndex;
 
 use crate::{
@@ -161,6 +161,19 @@ pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
         }
         Err(_) => Seen::Failed,
     }
+}
+
+/// Whether an answer refuses the client's request, rather than failing to serve it. What a node
+/// says about the gateway's own key is not the client's business.
+pub(super) fn is_refusal(answer: &NodeAnswer) -> bool {
+    let status = answer.status;
+    let gateway_at_fault = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !gateway_at_fault.contains(&status)
 }
 
 impl<R: Runtime> NodePool<R> {
