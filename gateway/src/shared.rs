@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     health::{Health, NodeState, Seen},
     observe::log,
+    sessions::Sessions,
     snapshot::Snapshot,
 };
 
@@ -36,6 +37,7 @@ pub struct Shared {
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
+    pub sessions: Sessions,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -112,6 +112,10 @@ pub const EXPLORE_EVERY: usize = 20;
 pub const SCATTER_REACH_MAX: u32 = 8;
 /// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
 pub const DISTINCT_COUNTED_MAX: usize = 10_000;
+/// Writes that sessions are to see, and for how long; what a read waits for one at most.
+pub const SESSION_WRITES_MAX: usize = 1 << 15;
+pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);
+pub const SESSION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a deletion of tasks waits for those that are still at work.
 pub const TASK_DELETION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Between two questions to nodes about a task that a lane waits for.

@@ -34,6 +34,7 @@ mod routes;
 mod scatter;
 mod search;
 mod serve;
+mod session;
 mod settings;
 pub mod settle;
 mod similar;
