@@ -5,7 +5,6 @@
 //! hashed with keys of this process; a write is forgotten after its time.
 
 use std::{
-    hash::BuildHasher,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };

@@ -86,6 +86,8 @@ pub const HEDGES_AT_ONCE_MAX: u16 = 16;
 /// Somebody else is asked after so many times the time of a hedge, but not earlier than the least, hedges or not.
 pub const PATIENCE_FACTOR: u32 = 4;
 pub const PATIENCE_LEAST: Duration = Duration::from_millis(250);
+/// Nodes that are asked what no other can answer instead get at least this once others have answered.
+pub const STRAGGLER_PATIENCE_LEAST: Duration = Duration::from_millis(500);
 /// Between two looks at the legs of a read that has waited for long enough to hedge.
 pub const LEG_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Retries per leg asked, per second, and at once, per core: as many as a node that dies can leave behind.

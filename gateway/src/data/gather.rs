@@ -4,7 +4,7 @@
 //! Invariant: a question to "a group" is answered by every node of one group, or not at all, so
 //! that sums count each document once per copy.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use http::StatusCode;
 use router::{Leg, NodeIndex, ShardSet};
 use serde_json::Value;
@@ -21,7 +21,7 @@ use crate::{
     h1::NodeAnswer,
     health::NodeVersion,
     observe::log,
-    runtime::Runtime,
+    runtime::{Runtime, timeout},
 };
 
 /// One question that any of some nodes can answer, the first ones best.
@@ -84,7 +84,7 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
     let turn = core.turn();
     for step in 0..groups.len() {
         let nodes = &groups[(turn + step) % groups.len()];
-        if !nodes.iter().all(|node| core.shared.health.state(*node).serves_reads()) {
+        if !nodes.iter().all(|node| plan::serves_well(core, *node)) {
             continue;
         }
         let values = ask(core, nodes.iter().copied(), target).await?;
@@ -101,15 +101,19 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
 /// A node's refusal, or 503 when none answers.
 pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let up = nodes.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
-    let values = ask(core, up, target).await?;
+    let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
+    let mut values = ask(core, well.into_iter(), target).await?;
+    if values.is_empty() {
+        let others = others.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
+        values = ask(core, others, target).await?;
+    }
     match values.is_empty() {
         false => Ok(values),
         true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
     }
 }
 
-/// Asks nodes all at once; gives what those say that answer.
+/// Asks nodes all at once; gives what those say that answer before they are far later than the others.
 ///
 /// # Errors
 /// A node's refusal.
@@ -118,19 +122,33 @@ async fn ask<R: Runtime>(
     nodes: impl Iterator<Item = NodeIndex>,
     target: &str,
 ) -> Result<Vec<Value>, ApiError> {
-    let limit = core.shared.config.node_timeout;
-    let asked = nodes.map(|node| core.pools.ask(node, NodeRequest::get(target), limit));
+    let (started, longest) = (R::now(), core.shared.config.node_timeout);
+    let mut silent = nodes.collect::<Vec<_>>();
+    let asked = silent.iter().map(|node| {
+        let node = *node;
+        async move { (node, core.pools.ask(node, NodeRequest::get(target), longest).await) }
+    });
+    let mut asked = asked.collect::<FuturesUnordered<_>>();
     let mut values = Vec::new();
-    for answer in join_all(asked).await {
+    let mut limit = longest;
+    while let Ok(Some((node, answer))) = timeout::<R, _>(limit, asked.next()).await {
+        silent.retain(|waiting| *waiting != node);
+        let took = R::now().saturating_duration_since(started);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
+                // The others have had as long as this one; they get some times as much.
+                let most = (took * limits::PATIENCE_FACTOR).max(limits::STRAGGLER_PATIENCE_LEAST);
+                limit = most.min(longest).saturating_sub(took);
             }
             Ok(answer) if is_refusal(&answer) => {
                 return Err(ApiError::from_node(answer.status, &answer.body));
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => legs::note_failure(core, node, started, "no answer to a question"),
         }
+    }
+    for node in silent {
+        legs::note_failure(core, node, started, "it is far later than others");
     }
     Ok(values)
 }

@@ -76,6 +76,11 @@ pub(super) fn in_order<R: Runtime>(core: &Core<R>, mut nodes: Vec<NodeIndex>) ->
     nodes
 }
 
+/// Whether a node serves reads and is not set aside.
+pub(super) fn serves_well<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    serves(core, node, &[]) && !core.vitals.is_aside(node, R::now())
+}
+
 fn serves<R: Runtime>(core: &Core<R>, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
     !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
 }

@@ -12,7 +12,7 @@ use super::{Core, routes::Route, settle};
 use crate::{
     api::error::ApiError,
     config::{SessionMode, limits},
-    h1::{Request, Response},
+    h1::Response,
     runtime::Runtime,
     sessions::LastWrite,
 };
