@@ -10,8 +10,7 @@ use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core,
-    plan::{self, Choice},
+    Core, plan,
     scatter::{Gathered, Merged, Reach, Scatter},
 };
 use crate::{
@@ -127,7 +126,7 @@ async fn distinct_total<R: Runtime>(
     asked: &SearchRequest<'_>,
 ) -> Result<Option<u64>, ApiError> {
     let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
-    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn(), Choice::Serving).legs;
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
     if legs.len() < 2 {
         return Ok(None);
     }
