@@ -17,5 +17,6 @@ pub mod moves;
 pub mod observe;
 pub mod process;
 pub mod runtime;
+pub mod sessions;
 pub mod shared;
 pub mod snapshot;

@@ -41,6 +41,7 @@ use crate::{
     moves::{self, Move},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
+    sessions::Sessions,
     shared::{KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
 };
@@ -89,7 +90,8 @@ fn run(config: Config) -> anyhow::Result<()> {
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
-        health: Health::new(nodes.len()),
+        health: Health::new(nodes.len(), Instant::now()),
+        sessions: Sessions::new(Instant::now()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),

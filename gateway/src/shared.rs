@@ -8,14 +8,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
+use router::NodeIndex;
 use store::{Store, Table};
 
-use crate::{auth::KeyRing, config::Config, health::Health, snapshot::Snapshot};
+use crate::{
+    auth::KeyRing,
+    config::Config,
+    health::{Health, NodeState, Seen},
+    observe::log,
+    sessions::Sessions,
+    snapshot::Snapshot,
+};
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
@@ -28,6 +37,7 @@ pub struct Shared {
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
+    pub sessions: Sessions,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,
@@ -49,6 +59,19 @@ impl Shared {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Takes in what was seen of a node, and logs it when that changed the node's state.
+    pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) {
+        let Some(state) = self.health.saw(node, seen, now) else { return };
+        let fields = [("node", self.nodes[usize::from(node.0)].id.as_str())];
+        match state {
+            NodeState::Down => log::warn("node_down", &fields),
+            NodeState::Suspect => log::warn("node_suspect", &fields),
+            NodeState::Unknown | NodeState::Healthy | NodeState::Joining | NodeState::Draining => {
+                log::info(&format!("node_{}", state.as_str()), &fields);
+            }
+        }
     }
 
     #[must_use]

@@ -58,6 +58,11 @@ pub struct Config {
     pub request_timeout: Duration,
     /// At most `request_timeout`.
     pub node_timeout: Duration,
+    /// Whether another copy is asked when a node is late.
+    pub hedging: bool,
+    /// Whether nodes that answer fast are preferred.
+    pub adaptive_selection: bool,
+    pub session_mode: SessionMode,
     /// Per core.
     pub in_flight_max: usize,
     /// Tests may make a request panic.
@@ -109,6 +114,15 @@ pub enum Environment {
 pub enum UnavailableShardPolicy {
     Partial,
     Error,
+}
+
+/// How the reads of a session see its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionMode {
+    /// They wait until the last write is applied.
+    Block,
+    /// They go to the group that took it.
+    RoutePin,
 }
 
 /// A key. `Debug` does not show it.
@@ -255,6 +269,11 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         })?,
         request_timeout,
         node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
+        hedging: switch("hedging", &raw.hedging)?,
+        adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
+        session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
+            value::one_of(text, &SessionMode::NAMES)
+        })?,
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
@@ -275,6 +294,11 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+/// A capability that is on unless it is switched off.
+fn switch(name: &'static str, text: &Option<String>) -> Result<bool, ConfigError> {
+    option(name, text, true, |text| value::one_of(text, &value::SWITCH))
 }
 
 fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
@@ -379,4 +403,9 @@ impl Environment {
 impl UnavailableShardPolicy {
     const NAMES: [(&'static str, UnavailableShardPolicy); 2] =
         [("partial", UnavailableShardPolicy::Partial), ("error", UnavailableShardPolicy::Error)];
+}
+
+impl SessionMode {
+    const NAMES: [(&'static str, SessionMode); 2] =
+        [("block", SessionMode::Block), ("route_pin", SessionMode::RoutePin)];
 }

@@ -16,11 +16,11 @@ use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationS
 use router::Leg;
 
 use super::{
-    Core, ingress,
+    Core, gather, ingress,
     list::milliseconds,
     plan,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter},
     search,
 };
 use crate::{
@@ -102,19 +102,13 @@ impl<R: Runtime> Federated<'_, R> {
             hits_max: 0,
         };
         let body = Bytes::from(self.federation.counting_body(&counting));
-        for node in plan::every_node(&self.snapshot.topology) {
-            let request = NodeRequest::post_json(TARGET, body.clone());
-            match self.core.pools.ask(node, request, self.core.shared.config.node_timeout).await {
-                Ok(answer) if answer.status.is_success() => return Ok(()),
-                // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
-                Ok(answer) if speaks_of_ranking_rules(&answer.body) => return Ok(()),
-                Ok(answer) if is_refusal(&answer) => {
-                    return Err(ApiError::from_node(answer.status, &answer.body));
-                }
-                Ok(_) | Err(_) => {}
-            }
+        let nodes = plan::every_node(&self.snapshot.topology);
+        match gather::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+            Ok(_) => Ok(()),
+            // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
+            Err(refusal) if speaks_of_ranking_rules(&refusal.body) => Ok(()),
+            Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
         }
-        Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
     }
 
     fn node_uid(&self, uid: &str) -> String {

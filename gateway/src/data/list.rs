@@ -10,7 +10,8 @@ use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core, plan,
+    Core,
+    plan::{self, Choice},
     scatter::{Gathered, Merged, Reach, Scatter},
 };
 use crate::{
@@ -126,7 +127,8 @@ async fn distinct_total<R: Runtime>(
     asked: &SearchRequest<'_>,
 ) -> Result<Option<u64>, ApiError> {
     let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
-    if plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn(), Choice::Serving).legs;
+    if legs.len() < 2 {
         return Ok(None);
     }
     let target = format!("/indexes/{}/search", index.record.node_uid);

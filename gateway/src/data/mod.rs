@@ -6,6 +6,7 @@
 mod access;
 mod admit;
 mod backups;
+mod budget;
 mod cancel;
 mod changes;
 mod connection;
@@ -20,6 +21,7 @@ mod ingress;
 mod keys;
 pub mod lanes;
 pub mod leftovers;
+mod legs;
 mod list;
 pub mod moves;
 mod multi_search;
@@ -32,12 +34,14 @@ mod routes;
 mod scatter;
 mod search;
 mod serve;
+mod session;
 mod settings;
 pub mod settle;
 mod similar;
 mod stats;
 mod tasks;
 mod unserved;
+mod vitals;
 mod writes;
 
 use std::{
@@ -52,7 +56,7 @@ use std::{
 pub use gather::learn_version;
 pub use plan::every_node;
 
-use self::pool::NodePools;
+use self::{pool::NodePools, vitals::Vitals};
 use crate::{
     config::limits,
     h1::ServerLimits,
@@ -66,6 +70,10 @@ pub struct Core<R: Runtime> {
     pub shared: Arc<Shared>,
     pub pools: NodePools<R>,
     pub metrics: CoreMetrics,
+    /// What this core has seen of the nodes it reads from.
+    vitals: Vitals,
+    /// The replica group that the request being polled reads first, where its session says so.
+    pinned_group: Cell<Option<usize>>,
     /// The lanes of every data core, by core number.
     lanes: Arc<[lanes::LaneSender]>,
     /// Which slot of the process-wide counters is this core's.
@@ -83,6 +91,8 @@ impl<R: Runtime> Core<R> {
         Self {
             pools: NodePools::new(&shared),
             metrics: CoreMetrics::new(),
+            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
+            pinned_group: Cell::new(None),
             lanes,
             number,
             rotation: Cell::new(0),
