@@ -146,7 +146,7 @@ fn join(
     }
     let others = runs.first().map(|run| run.answer.members()).unwrap_or_default();
     write_rest(offset, limit, total, others, out);
-    Ok(Merged { hits, total })
+    Ok(Merged { hits, total, ..Merged::default() })
 }
 
 /// One leg and the document it now offers, with its key.
@@ -176,7 +176,7 @@ fn best_of(runs: &[Run<'_>]) -> Option<usize> {
 
 /// What a document is sorted by; greater comes first.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Key<'a> {
+pub(crate) enum Key<'a> {
     Missing,
     Text(Directed<Cow<'a, str>>),
     Number(f64),
@@ -184,7 +184,7 @@ enum Key<'a> {
 
 /// A text that comes first by its direction.
 #[derive(Debug, Clone, PartialEq)]
-struct Directed<T> {
+pub(crate) struct Directed<T> {
     value: T,
     ascending: bool,
 }
@@ -197,7 +197,7 @@ impl<T: PartialOrd> PartialOrd for Directed<T> {
 }
 
 impl<'a> Key<'a> {
-    fn read(text: &'a str, field: &SortField) -> Self {
+    pub(crate) fn read(text: &'a str, field: &SortField) -> Self {
         let directed = |value: f64| Self::Number(if field.ascending { -value } else { value });
         match &field.by {
             By::Distance { latitude, longitude } => {

@@ -17,7 +17,7 @@ use crate::json::{Answer, Members, number, shorten, unescape, write_string};
 use crate::key::order_of;
 use crate::normalize::{fold, normalize};
 use crate::strip::RESERVED;
-use crate::{FacetOrder, FacetRules};
+use crate::{Contested, FacetOrder, FacetRules};
 
 /// Candidates up to which one node lists numbers as text in alphabetical order (`CANDIDATES_THRESHOLD`).
 const CANDIDATES_AS_TEXT_MAX: u64 = 3000;
@@ -58,21 +58,22 @@ pub fn facet_search(
     Ok(())
 }
 
-/// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them.
+/// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them; gives
+/// the values written that legs spell in several ways.
 /// `candidates`: the documents that matched, over all legs.
 pub(crate) fn write_members(
     answers: &[&Answer<'_>],
     rules: &FacetRules,
     candidates: u64,
     out: &mut Vec<u8>,
-) -> Result<(), MergeError> {
+) -> Result<Vec<Contested>, MergeError> {
     let parts = answers.iter().map(|answer| Part {
         distribution: answer.member("facetDistribution"),
         stats: answer.member("facetStats"),
     });
     let parts = parts.collect::<Vec<_>>();
     if parts.iter().all(|part| part.distribution.is_none()) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     out.push(b',');
     write_parts(&parts, rules, candidates, ["facetDistribution", "facetStats"], out)
@@ -92,7 +93,8 @@ pub(crate) fn write_parts(
     candidates: u64,
     [distribution_name, stats_name]: [&str; 2],
     out: &mut Vec<u8>,
-) -> Result<(), MergeError> {
+) -> Result<Vec<Contested>, MergeError> {
+    let mut contested = Vec::new();
     let mut facets = BTreeMap::new();
     let mut stats = BTreeMap::new();
     for (leg, part) in parts.iter().enumerate() {
@@ -109,6 +111,7 @@ pub(crate) fn write_parts(
         }
         write_key(at, name, out);
         facet.write(rules.values_max, out);
+        contested.extend(facet.contested(name, rules.values_max));
     }
     out.extend_from_slice(format!("}},\"{stats_name}\":{{").as_bytes());
     for (at, (name, range)) in stats.iter().enumerate() {
@@ -116,7 +119,7 @@ pub(crate) fn write_parts(
         out.extend_from_slice(format!("{{\"min\":{},\"max\":{}}}", range.raw_min, range.raw_max).as_bytes());
     }
     out.push(b'}');
-    Ok(())
+    Ok(contested)
 }
 
 /// The values of one facet, in the order first met.
@@ -134,6 +137,8 @@ struct Value<'a> {
     normalized: Cow<'a, str>,
     count: u64,
     number: Option<f64>,
+    /// Whether legs spell it in several ways.
+    contested: bool,
 }
 
 /// The least and the greatest number of a facet, with the text that the node gave.
@@ -169,10 +174,11 @@ impl<'a> Facet<'a> {
             let value = &mut self.values[*at];
             value.count = value.count.saturating_add(count);
             value.number = value.number.or(number);
+            value.contested |= value.raw != raw;
             return;
         }
         self.index.insert(normalized.clone(), self.values.len());
-        self.values.push(Value { raw, normalized, count, number });
+        self.values.push(Value { raw, normalized, count, number, contested: false });
     }
 
     /// Adds the values that one leg counted; `range` is that leg's range of numbers.
@@ -246,6 +252,15 @@ impl<'a> Facet<'a> {
             }),
             FacetOrder::Alpha => self.values.sort_by(|left, right| left.normalized.cmp(&right.normalized)),
         }
+    }
+
+    fn contested(&self, name: &str, values_max: usize) -> impl Iterator<Item = Contested> {
+        let shown = self.values.iter().take(values_max).filter(|value| value.contested);
+        shown.map(|value| Contested {
+            facet: name.to_owned(),
+            spelling: unescape(value.raw).into_owned(),
+            count: value.count,
+        })
     }
 
     fn write(&self, values_max: usize, out: &mut Vec<u8>) {

@@ -347,10 +347,16 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// A body, open at its end, that asks for up to `hits` hits with nothing but the attribute that makes them
-    /// distinct. `plain`: legs shall not leave out any.
+    /// Whether it finds everything that its filter lets through.
     #[must_use]
-    pub fn counting_prefix(&self, attribute: &str, hits: usize, plain: bool) -> Vec<u8> {
+    pub fn finds_everything(&self) -> bool {
+        !self.has_words && !self.has_vector && self.hybrid.is_none()
+    }
+
+    /// A body, open at its end, that asks for up to `hits` hits with nothing but these attributes.
+    /// `plain`: legs shall not leave out any.
+    #[must_use]
+    pub fn counting_prefix(&self, attributes: &[&str], hits: usize, plain: bool) -> Vec<u8> {
         const KEPT: [&str; 9] = [
             "\"q\"",
             "\"sort\"",
@@ -364,7 +370,7 @@ impl<'a> SearchRequest<'a> {
         ];
         let mut body = b"{\"page\":1,\"showRankingScoreDetails\":true".to_vec();
         number_member(&mut body, "\"hitsPerPage\"", hits);
-        let list = sonic_rs::to_string(&[attribute, "_geo"]).unwrap_or_default();
+        let list = sonic_rs::to_string(attributes).unwrap_or_default();
         member(&mut body, "\"attributesToRetrieve\"", &list);
         for (name, value) in self.copied.iter().filter(|(name, _)| KEPT.contains(&name.as_str())) {
             if plain && name == "\"distinct\"" {

@@ -53,6 +53,13 @@ const RANKING_RULES_NEW: &[&str] =
     &["words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"];
 const RANKING_RULES_NEW_SINCE: NodeVersion = NodeVersion(1, 37);
 
+/// The ranking rules of an index whose user set none.
+#[must_use]
+pub fn ranking_rules_default(lowest_version: Option<NodeVersion>) -> &'static [&'static str] {
+    let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
+    if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD }
+}
+
 /// What the nodes' settings are derived from, beside the change itself.
 #[derive(Debug, Clone)]
 pub struct Derivation<'a> {
@@ -66,12 +73,8 @@ impl<'a> Derivation<'a> {
     /// For an index with this primary key, on nodes of which `lowest_version` is the oldest.
     #[must_use]
     pub fn new(owned: &'a Value, primary_key: Option<&str>, lowest_version: Option<NodeVersion>) -> Self {
-        let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
-        Self {
-            owned,
-            tie_break: TieBreak::of(primary_key, owned),
-            ranking_rules_default: if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD },
-        }
+        let ranking_rules_default = ranking_rules_default(lowest_version);
+        Self { owned, tie_break: TieBreak::of(primary_key, owned), ranking_rules_default }
     }
 
     /// The ranking rules of the nodes for those of the user.

@@ -17,7 +17,7 @@ use router::Leg;
 
 use super::{
     Core, ingress,
-    list::milliseconds,
+    list::{milliseconds, scores_end_at_sorts},
     plan,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter, is_refusal},
@@ -25,9 +25,11 @@ use super::{
 };
 use crate::{
     api::{
+        compatible::{RuleKinds, are_compatible},
         error::{ApiError, Code},
         multi_search::{Counting, Federation, MultiQuery},
         search::SearchRequest,
+        settings::ranking_rules_default,
     },
     config::limits,
     observe::log,
@@ -86,8 +88,26 @@ struct Answered {
 }
 
 impl<R: Runtime> Federated<'_, R> {
+    /// Whether the queries' orders may stand in one list.
+    fn orders_are_compatible(&self) -> bool {
+        let default = ranking_rules_default(self.core.shared.health.lowest_version());
+        let kinds = self.groups.values().flat_map(|group| {
+            let rules = group.index.record.settings["rankingRules"].as_array();
+            let rules = match rules {
+                Some(rules) => rules.iter().filter_map(serde_json::Value::as_str).collect(),
+                None => default.to_vec(),
+            };
+            group.queries.iter().map(move |query| RuleKinds::of(&rules, &query.sort(), query.finds()))
+        });
+        are_compatible(kinds)
+    }
+
     /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
     async fn judge(&self) -> Result<(), ApiError> {
+        if !self.orders_are_compatible() {
+            // Whoever asked has a node say so in its own words.
+            return Err(ApiError::new(Code::BadRequest, "The orders of the queries are incompatible."));
+        }
         let facets_elsewhere =
             self.federation.facets_by_index.keys().any(|uid| !self.groups.contains_key(uid.as_str()));
         if self.groups.len() == 1 && !facets_elsewhere {
@@ -230,6 +250,7 @@ impl<R: Runtime> Federated<'_, R> {
             distinct: self.federation.distinct.as_deref(),
             merge_facets: self.federation.merge_facets,
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+            scores_end_at_sorts: scores_end_at_sorts(self.core),
         };
         let bodies = answers.iter().map(|answered| answered.merged.body.as_slice()).collect::<Vec<_>>();
         let totals = counts.iter().map(|counted| counted.body.as_slice()).collect::<Vec<_>>();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Core,
-    list::{Shown, keeps_facet_orders, list, milliseconds, total_is_clipped},
+    list::{Shown, keeps_facet_orders, list, milliseconds, scores_end_at_sorts, total_is_clipped},
     plan,
     pool::NodeRequest,
     scatter::{Merged, is_refusal},
@@ -80,6 +80,7 @@ pub(super) async fn answer<R: Runtime>(
         semantic: semantic.as_ref().map(|merged| merged.body.as_slice()),
         semantic_ratio,
         primary_key,
+        scores_end_at_sorts: scores_end_at_sorts(core),
     };
     let mut body = Vec::with_capacity(keyword.body.len());
     merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;

@@ -12,6 +12,7 @@ use router::Leg;
 use super::{
     Core, plan,
     scatter::{Gathered, Merged, Reach, Scatter},
+    spelling,
 };
 use crate::{
     api::{
@@ -27,6 +28,9 @@ use crate::{
 /// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
 /// was rewritten in it).
 const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
+
+/// From this version on ranking scores are made of all rules; before, of those up to the first sort.
+const SCORES_OF_ALL_RULES_SINCE: NodeVersion = NodeVersion(1, 24);
 
 /// From this version on the facets `*` come in the orders of their own; before, in that of `*` (seen on
 /// 1.15 and 1.50; the versions between were not looked at).
@@ -75,6 +79,7 @@ pub(super) async fn list<R: Runtime>(
         Bytes::from(body)
     });
     let extra_fields = asked.extra_fields(rules).filter(|_| shown == Shown::ToClient);
+    let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let spec = SearchSpec {
             paging: asked.paging,
@@ -95,16 +100,25 @@ pub(super) async fn list<R: Runtime>(
             total_clipped: total_is_clipped(core),
             total: total.filter(|_| !gathered.whole),
         };
-        merge::search(gathered.bodies, &spec, body)?;
+        contested = merge::search(gathered.bodies, &spec, body)?.contested;
         asked.hide_positions(rules, body);
         Ok(())
     };
-    scatter.answer(merge).await
+    let merged = scatter.answer(merge).await?;
+    match contested.is_empty() {
+        true => Ok(merged),
+        false => Ok(spelling::settle(core, snapshot, index, asked, merged, contested).await),
+    }
 }
 
 /// Whether the nodes name no total above `maxTotalHits`.
 pub(super) fn total_is_clipped<R: Runtime>(core: &Core<R>) -> bool {
     core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
+}
+
+/// Whether ranking scores of nodes tell of the rules up to the first sort only.
+pub(super) fn scores_end_at_sorts<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version() < Some(SCORES_OF_ALL_RULES_SINCE)
 }
 
 /// Whether nodes asked for the facets `*` keep to the orders of single facets.
@@ -132,7 +146,7 @@ async fn distinct_total<R: Runtime>(
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let most = limits::DISTINCT_COUNTED_MAX;
     let plain = asked.distinct_is_asked(&index.rules);
-    let prefix = asked.counting_prefix(attribute, most, plain);
+    let prefix = asked.counting_prefix(&[attribute, "_geo"], most, plain);
     let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(&prefix, filter.as_deref()))

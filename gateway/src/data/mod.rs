@@ -35,6 +35,7 @@ mod serve;
 mod settings;
 pub mod settle;
 mod similar;
+mod spelling;
 mod stats;
 mod tasks;
 mod unserved;

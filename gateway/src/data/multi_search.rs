@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     api::{
+        compatible::without_tie_breaks,
         error::{ApiError, Code},
         multi_search::{MultiQuery, MultiSearchRequest},
         search::SearchRequest,
@@ -58,7 +59,11 @@ pub(super) async fn multi_search<R: Runtime>(
         // The refusal of a query says nothing of where it stands: a node names it as one node does.
         Err(error) if error.status().is_client_error() => {
             let renamed = for_nodes(&snapshot, &body);
-            Err(refusal_to(core, request, "/multi-search", renamed).await.unwrap_or(error))
+            let refusal = refusal_to(core, request, "/multi-search", renamed).await.unwrap_or(error);
+            let indexes = asked.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+            let tie_breaks = indexes.filter_map(|index| Some(index.rules.tie_break.as_ref()?.field.as_str()));
+            let tie_breaks = tie_breaks.collect::<Vec<_>>();
+            Err(refusal.rewrite(|message| without_tie_breaks(message, &tie_breaks)))
         }
         other => other.map(Merged::into_response),
     }

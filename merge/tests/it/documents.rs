@@ -23,7 +23,7 @@ fn documents_are_joined_by_primary_key() {
             answer,
             format!(r#"{{"results":[{results}],"offset":{offset},"limit":{limit},"total":7}}"#)
         );
-        assert_eq!(merged, Merged { hits, total: 7 });
+        assert_eq!(merged, Merged { hits, total: 7, ..Merged::default() });
     };
     check(0, 9, r#"{"id":1,"t":"a"},{"id":2},{"id":4}"#, 3);
     check(1, 1, r#"{"id":2}"#, 1);
