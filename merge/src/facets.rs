@@ -58,6 +58,48 @@ pub fn facet_search(
     Ok(())
 }
 
+/// The values of a facet over all legs of searches by pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueCounts {
+    /// Different values.
+    pub values: u64,
+    /// The sum of their counts.
+    pub occurrences: u64,
+    /// Documents that matched.
+    pub hits: u64,
+}
+
+/// Counts the values of one facet; `None` if a leg gave as many as `values_max` and so may have more, or if a number
+/// and a text look the same.
+///
+/// # Errors
+/// `MergeError::Leg` if a leg's answer is unusable.
+pub fn count_values(
+    legs: &[&[u8]],
+    facet_name: &str,
+    values_max: u64,
+) -> Result<Option<ValueCounts>, MergeError> {
+    let mut facet = Facet::default();
+    let (mut hits, mut cut) = (0_u64, false);
+    let mut read = |body| {
+        let answer = Answer::read(body, "hits")?;
+        hits = hits.saturating_add(answer.count("totalHits")?);
+        let distribution = answer.member("facetDistribution").and_then(Members::of);
+        let values = distribution.and_then(|mut all| all.find(|one| unescape(one.key) == facet_name));
+        // A facet that no document of a leg has is not named.
+        let Some(values) = values else { return Ok(()) };
+        let ranges = read_stats(answer.member("facetStats"))?;
+        facet.add_values(values.value, ranges.get(facet_name))?;
+        cut |= Members::of(values.value).is_some_and(|values| values.count() as u64 >= values_max);
+        Ok(())
+    };
+    for (leg, body) in legs.iter().enumerate() {
+        read(body).map_err(|fault: Fault| fault.at(leg))?;
+    }
+    let occurrences = facet.values.iter().map(|value| value.count).sum();
+    Ok((!cut && !facet.mixed).then_some(ValueCounts { values: facet.values.len() as u64, occurrences, hits }))
+}
+
 /// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them; gives
 /// the values written that legs spell in several ways.
 /// `candidates`: the documents that matched, over all legs.
@@ -129,6 +171,8 @@ struct Facet<'a> {
     index: AHashMap<Cow<'a, str>, usize>,
     /// Whether a leg listed its numbers by value where their texts have another order.
     numbers_by_value: bool,
+    /// Whether a value is a number on one leg and a text on another.
+    mixed: bool,
 }
 
 struct Value<'a> {
@@ -173,6 +217,7 @@ impl<'a> Facet<'a> {
         if let Some(at) = self.index.get(&normalized) {
             let value = &mut self.values[*at];
             value.count = value.count.saturating_add(count);
+            self.mixed |= value.number.is_some() != number.is_some();
             value.number = value.number.or(number);
             value.contested |= value.raw != raw;
             return;

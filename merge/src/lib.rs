@@ -34,7 +34,7 @@ use ahash::AHashMap;
 pub use document_order::{SortField, documents};
 pub use documents::strip_document;
 pub use error::MergeError;
-pub use facets::facet_search;
+pub use facets::{ValueCounts, count_values, facet_search};
 pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use hybrid::{Halves, hybrid, is_good_enough};
 pub use message::{STAND_IN, hide_attributes, strip_message};

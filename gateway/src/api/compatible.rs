@@ -85,18 +85,19 @@ impl RuleKinds {
     }
 }
 
-/// Whether the queries may stand in one list; they come in the order of their indexes' names.
+/// The first two queries, by their positions, that may not stand in one list. They come in the order of their indexes'
+/// names, in which a node looks at them.
 #[must_use]
-pub fn are_compatible(queries: impl IntoIterator<Item = RuleKinds>) -> bool {
-    let mut longest: Option<RuleKinds> = None;
-    for query in queries {
+pub fn first_incompatible(queries: impl IntoIterator<Item = (usize, RuleKinds)>) -> Option<(usize, usize)> {
+    let mut longest: Option<(usize, RuleKinds)> = None;
+    for (position, query) in queries {
         longest = match longest {
-            Some(known) if !known.may_stand_with(&query) => return false,
-            Some(known) if known.0.len() > query.0.len() => Some(known),
-            Some(_) | None => Some(query),
+            Some((before, known)) if !known.may_stand_with(&query) => return Some((before, position)),
+            Some(known) if known.1.0.len() > query.0.len() => Some(known),
+            Some(_) | None => Some((position, query)),
         };
     }
-    true
+    None
 }
 
 fn by_field(rule: &str) -> Option<(Kind, &str)> {
@@ -135,6 +136,31 @@ pub fn without_tie_breaks(message: &str, fields: &[&str]) -> String {
         kept.push(line);
     }
     kept.join("\n")
+}
+
+/// What a node says of a federation of only some queries, in the numbers that these have among all.
+#[must_use]
+pub fn renumbered(message: &str, positions: &[usize]) -> String {
+    // What stands in front of a query's number in Meilisearch's messages.
+    const MARKS: [&str; 5] = ["queries[", "queries #", "query #", "position #", " and #"];
+    let mut numbered = String::with_capacity(message.len());
+    let mut rest = message;
+    let next = |rest: &str| {
+        let found = MARKS.iter().filter_map(|mark| Some((rest.find(mark)? + mark.len(), *mark)));
+        found.min_by_key(|(end, _)| *end)
+    };
+    while let Some((end, mark)) = next(rest) {
+        let digits = rest[end..].bytes().take_while(u8::is_ascii_digit).count();
+        let known = rest[end..end + digits].parse::<usize>().ok().and_then(|at| positions.get(at));
+        numbered.push_str(&rest[..end]);
+        match known.filter(|_| mark != "position #") {
+            Some(position) => numbered.push_str(&position.to_string()),
+            None => numbered.push_str(&rest[end..end + digits]),
+        }
+        rest = &rest[end + digits..];
+    }
+    numbered.push_str(rest);
+    numbered
 }
 
 #[cfg(test)]
@@ -176,12 +202,12 @@ mod tests {
                 let sort = sort.iter().map(ToString::to_string).collect::<Vec<_>>();
                 RuleKinds::of(&["sort"], &sort, Finds::Everything)
             });
-            assert_eq!(are_compatible(queries), expected, "{all:?}");
+            assert_eq!(first_incompatible(queries.enumerate()), expected, "{all:?}");
         };
-        check(&[], true);
-        check(&[&["a:asc"], &["b:asc", "c:desc"], &[], &["d:asc"]], true);
-        check(&[&["a:asc"], &["b:desc"]], false);
-        check(&[&["a:asc", "b:asc"], &[], &["a:asc", "b:desc"]], false);
+        check(&[], None);
+        check(&[&["a:asc"], &["b:asc", "c:desc"], &[], &["d:asc"]], None);
+        check(&[&["a:asc"], &["b:desc"]], Some((0, 1)));
+        check(&[&["a:asc", "b:asc"], &[], &["a:asc", "b:desc"]], Some((0, 2)));
     }
 
     #[test]
@@ -197,5 +223,17 @@ mod tests {
         let own =
             "  - note: of #1:\n    1. Removed duplicate rule `id:desc` at position #1 in `query.sort` (as\n";
         check(own, own);
+    }
+
+    #[test]
+    fn queries_keep_their_numbers() {
+        let message = "Inside `.queries[1]`: The results of queries #0 and #1 are incompatible: \n  1. `queries[0]`, \
+                       `a.rankingRules[0]`\n  - note: The ranking rules of query #1 were modified:\n    1. Removed \
+                       rule `sort` at position #1 because";
+        let expected = "Inside `.queries[2]`: The results of queries #5 and #2 are incompatible: \n  1. \
+                        `queries[5]`, `a.rankingRules[0]`\n  - note: The ranking rules of query #2 were \
+                        modified:\n    1. Removed rule `sort` at position #1 because";
+        assert_eq!(renumbered(message, &[5, 2]), expected);
+        assert_eq!(renumbered("nothing", &[5, 2]), "nothing");
     }
 }

@@ -203,6 +203,14 @@ impl ApiError {
         self
     }
 
+    /// The code in a node's refusal; `None` for what the gateway says itself.
+    #[must_use]
+    pub fn node_code(&self) -> Option<String> {
+        let ErrorBody::Node(body) = &self.body else { return None };
+        let members = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+        members["code"].as_str().map(str::to_owned)
+    }
+
     /// The same error with another message where it is a node's refusal.
     #[must_use]
     pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String) -> Self {

@@ -21,6 +21,10 @@ use crate::snapshot::IndexRules;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotUnderstood;
 
+/// The attribute to ask nodes to be distinct by so that they leave out nothing, whatever the index is set to: it
+/// passes for filterable since the reserved field above it is, and no document has it.
+const NOT_DISTINCT: &str = "\"_miroir_shard.none\"";
+
 /// Hits per page when the client does not say.
 pub(super) const HITS_DEFAULT: usize = 20;
 
@@ -221,6 +225,9 @@ impl<'a> SearchRequest<'a> {
         for (name, value) in self.copied.iter().filter(|(name, _)| !needs.plain || name != "\"distinct\"") {
             member(&mut body, name, value);
         }
+        if needs.plain {
+            member(&mut body, "\"distinct\"", NOT_DISTINCT);
+        }
         self.push_attributes(&mut body, rules, needs.merged);
         body
     }
@@ -236,12 +243,6 @@ impl<'a> SearchRequest<'a> {
     #[must_use]
     pub fn facet_rules<'r>(&self, rules: &'r IndexRules, orders_under_star: bool) -> &'r FacetRules {
         if self.all_facets && !orders_under_star { &rules.facets_in_one_order } else { &rules.facets }
-    }
-
-    /// Whether hits are distinct because the query says so, and not the index: then legs can be asked for all.
-    #[must_use]
-    pub fn distinct_is_asked(&self, rules: &IndexRules) -> bool {
-        self.distinct.is_some() && rules.distinct.is_none()
     }
 
     /// The tie-break of the nodes, to be cut out of details: none where the client sorts by the primary key itself.
@@ -378,6 +379,18 @@ impl<'a> SearchRequest<'a> {
             }
             member(&mut body, name, value);
         }
+        if plain {
+            member(&mut body, "\"distinct\"", NOT_DISTINCT);
+        }
+        body
+    }
+
+    /// A body, open at its end, that counts hits and the values of an attribute among them, and gives none.
+    #[must_use]
+    pub fn values_prefix(&self, attribute: &str) -> Vec<u8> {
+        let mut body = self.counting_prefix(&[], 0, true);
+        let facets = sonic_rs::to_string(&[attribute]).unwrap_or_default();
+        member(&mut body, "\"facets\"", &facets);
         body
     }
 

@@ -41,7 +41,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 
 /// Facet values a node returns at least. More than the client sees, because whether a node orders
 /// numbers by value or as text depends on how many documents it has itself.
-const FACET_VALUES_ON_NODES: u64 = 10_000;
+pub const FACET_VALUES_ON_NODES: u64 = 10_000;
 /// The same when facets are ordered by count: the order by count over several nodes is exact only
 /// when each gives all its values.
 const FACET_VALUES_ON_NODES_BY_COUNT: u64 = 100_000;

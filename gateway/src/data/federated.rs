@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{
-        compatible::{RuleKinds, are_compatible},
+        compatible::{RuleKinds, first_incompatible},
         error::{ApiError, Code},
         multi_search::{Counting, Federation, MultiQuery},
         search::SearchRequest,
@@ -88,23 +88,9 @@ struct Answered {
 }
 
 impl<R: Runtime> Federated<'_, R> {
-    /// Whether the queries' orders may stand in one list.
-    fn orders_are_compatible(&self) -> bool {
-        let default = ranking_rules_default(self.core.shared.health.lowest_version());
-        let kinds = self.groups.values().flat_map(|group| {
-            let rules = group.index.record.settings["rankingRules"].as_array();
-            let rules = match rules {
-                Some(rules) => rules.iter().filter_map(serde_json::Value::as_str).collect(),
-                None => default.to_vec(),
-            };
-            group.queries.iter().map(move |query| RuleKinds::of(&rules, &query.sort(), query.finds()))
-        });
-        are_compatible(kinds)
-    }
-
     /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
     async fn judge(&self) -> Result<(), ApiError> {
-        if !self.orders_are_compatible() {
+        if incompatible_orders(self.core, self.snapshot, self.queries).is_some() {
             // Whoever asked has a node say so in its own words.
             return Err(ApiError::new(Code::BadRequest, "The orders of the queries are incompatible."));
         }
@@ -262,6 +248,32 @@ impl<R: Runtime> Federated<'_, R> {
         let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
         Ok(Merged::of_parts(body, parts))
     }
+}
+
+/// The positions of the first two queries whose orders may not stand in one list.
+pub(super) fn incompatible_orders<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+) -> Option<(usize, usize)> {
+    let default = ranking_rules_default(core.shared.health.lowest_version());
+    let kinds = in_nodes_order(queries).into_iter().map(|position| {
+        let query = &queries[position];
+        let index = snapshot.indexes.get(&query.index_uid);
+        let rules = match index.and_then(|index| index.record.settings["rankingRules"].as_array()) {
+            Some(rules) => rules.iter().filter_map(serde_json::Value::as_str).collect(),
+            None => default.to_vec(),
+        };
+        (position, RuleKinds::of(&rules, &query.sort(), query.finds()))
+    });
+    first_incompatible(kinds)
+}
+
+/// The positions of queries in the order in which a node looks at them: by the names of their indexes.
+pub(super) fn in_nodes_order(queries: &[MultiQuery]) -> Vec<usize> {
+    let mut positions = (0..queries.len()).collect::<Vec<_>>();
+    positions.sort_by_key(|position| &queries[*position].index_uid);
+    positions
 }
 
 fn speaks_of_ranking_rules(refusal: &[u8]) -> bool {

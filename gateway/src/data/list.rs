@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
@@ -18,6 +19,7 @@ use crate::{
     api::{
         error::ApiError,
         search::{LegNeeds, SearchRequest},
+        settings::FACET_VALUES_ON_NODES,
     },
     config::limits,
     runtime::Runtime,
@@ -88,7 +90,7 @@ pub(super) async fn list<R: Runtime>(
             details_in_legs: !gathered.whole || asked.show_ranking_score_details,
             hits_asked: deeper(wanted, gathered.reach.depth),
             distinct: asked.distinct(rules).filter(|_| !gathered.whole),
-            distinct_legs: asked.distinct_is_asked(rules) && !gathered.reach.plain,
+            distinct_legs: asked.distinct(rules).is_some() && !gathered.reach.plain,
             tie_break: asked.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
@@ -143,10 +145,59 @@ async fn distinct_total<R: Runtime>(
     if plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
         return Ok(None);
     }
+    match total_by_values(core, snapshot, index, asked, attribute).await {
+        Some(total) => Ok(Some(total)),
+        None => total_by_hits(core, snapshot, index, asked, attribute).await,
+    }
+}
+
+/// The same from counts alone: `None` where hits have several values, or the attribute cannot be counted.
+async fn total_by_values<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    attribute: &str,
+) -> Option<u64> {
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let prefix = asked.values_prefix(attribute);
+    // Texts, and numbers: whatever has a value at all.
+    let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
+    let has_value = format!("({quoted} >= \"\" OR {quoted} >= -1.7976931348623157e308)");
+    let count = async |condition: Option<&str>| {
+        let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let filter = match (shards, condition) {
+                (Some(shards), Some(condition)) => Some(format!("{shards} AND {condition}")),
+                (shards, condition) => shards.or(condition.map(str::to_owned)),
+            };
+            Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
+        });
+        let mut counted = None;
+        let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
+            counted = merge::count_values(gathered.bodies, attribute, FACET_VALUES_ON_NODES)?;
+            Ok(())
+        };
+        scatter.answer(add).await.ok()?;
+        counted
+    };
+    let (all, valued) = join(count(None), count(Some(&has_value))).await;
+    let (all, valued) = (all?, valued?);
+    // As many values as hits that have any: each has one.
+    (all.occurrences == valued.hits).then(|| all.values + all.hits.saturating_sub(valued.hits))
+}
+
+/// The same from the hits.
+async fn total_by_hits<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    attribute: &str,
+) -> Result<Option<u64>, ApiError> {
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let most = limits::DISTINCT_COUNTED_MAX;
-    let plain = asked.distinct_is_asked(&index.rules);
-    let prefix = asked.counting_prefix(&[attribute, "_geo"], most, plain);
+    let prefix = asked.counting_prefix(&[attribute, "_geo"], most, true);
     let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(&prefix, filter.as_deref()))

@@ -49,6 +49,12 @@ pub(super) enum Cause {
     MarkedMisspelling,
     /// A smaller index of vectors finds nearer neighbours.
     NearerNeighbours,
+    /// Facet values of equal count come in the order in which the engine meets them in its tree of values, whose shape
+    /// follows the history of all of them; no answer tells it.
+    FacetTree,
+    /// Which places are at no distance from a point depends on the order in which the engine's spatial index walks
+    /// those that round to none: it stops at the first that does not.
+    ZeroRadius,
 }
 
 impl Cause {
@@ -59,6 +65,8 @@ impl Cause {
         Self::EstimatedTotal,
         Self::MarkedMisspelling,
         Self::NearerNeighbours,
+        Self::FacetTree,
+        Self::ZeroRadius,
         Self::PrefixDatabase,
         Self::SplitWord,
         Self::DerivationCap,
@@ -75,6 +83,8 @@ impl Cause {
             Self::EstimatedTotal => "estimated-total",
             Self::MarkedMisspelling => "marked-misspelling",
             Self::NearerNeighbours => "nearer-neighbours",
+            Self::FacetTree => "facet-tree",
+            Self::ZeroRadius => "zero-radius",
         }
     }
 
@@ -90,6 +100,8 @@ impl Cause {
             Self::EstimatedTotal => estimated_total(case),
             Self::MarkedMisspelling => marked_misspelling(case),
             Self::NearerNeighbours => nearer_neighbours(case),
+            Self::FacetTree => facet_tree(case),
+            Self::ZeroRadius => zero_radius(case),
         }
     }
 }
@@ -187,6 +199,76 @@ fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
         return Ok(false);
     }
     agrees(case, &with_text(case.question, quoted(&text, |_| true)))
+}
+
+/// Both must show the same counts in the same order, and the same values above the least of them; what only the
+/// cluster shows must be true.
+fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
+    let is_facet = |one: &Difference| one.kind.starts_with("facetDistribution");
+    let Some(index) =
+        case.judge.corpus.index(case.question.index).filter(|_| case.kinds.iter().all(is_facet))
+    else {
+        return Ok(false);
+    };
+    let orders = &index.settings["faceting"]["sortFacetValuesBy"];
+    let (expected, found) = case.judge.ask(case.question, case.uid)?;
+    let facets = |answer: &Answer| answer.body["facetDistribution"].as_object().cloned().unwrap_or_default();
+    let (expected, found) = (facets(&expected), facets(&found));
+    if !expected.keys().eq(found.keys()) {
+        return Ok(false);
+    }
+    for (name, values) in &expected {
+        let order = if orders[name].is_null() { &orders["*"] } else { &orders[name] };
+        let (values, others) = (values.as_object(), found[name].as_object());
+        let (Some(values), Some(others)) = (values, others) else { return Ok(false) };
+        if values.iter().eq(others) {
+            continue;
+        }
+        let least = others.values().next_back();
+        let missing = |(value, count): &(&String, &Value)| values.get(*value) != Some(count);
+        if order != "count"
+            || !values.values().eq(others.values())
+            || others.iter().filter(missing).any(|(_, count)| Some(count) != least)
+        {
+            return Ok(false);
+        }
+        for (value, count) in others.iter().filter(missing) {
+            let own = case.question.member("filter");
+            let condition = json!(format!("{name} = {}", Value::from(value.as_str())));
+            let filter = if own.is_null() { condition } else { json!([own, condition]) };
+            let with_value = case.question.with("filter", filter).without("page").without("hitsPerPage");
+            let (counted, _) = case.judge.ask(&with_value, case.uid)?;
+            if counted.body["estimatedTotalHits"] != *count {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// A radius of a micrometre leaves nothing to rounding.
+fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
+    let filter = case.question.member("filter").to_string();
+    let Some(widened) = widened(&filter) else { return Ok(false) };
+    let widened = serde_json::from_str::<Value>(&widened)?;
+    agrees(case, &case.question.with("filter", widened))
+}
+
+/// A filter with every `_geoRadius` of no metres made one of more than what rounds to none; `None` without such.
+fn widened(filter: &str) -> Option<String> {
+    let mut parts = filter.split("_geoRadius(");
+    let mut out = parts.next()?.to_owned();
+    let mut any = false;
+    for part in parts {
+        let (arguments, rest) = part.split_once(')')?;
+        let mut arguments = arguments.split(',').map(str::trim).collect::<Vec<_>>();
+        if let Some(radius) = arguments.get_mut(2).filter(|radius| radius.parse() == Ok(0.0)) {
+            *radius = "0.000001";
+            any = true;
+        }
+        out.push_str(&format!("_geoRadius({}){rest}", arguments.join(", ")));
+    }
+    any.then_some(out)
 }
 
 /// The cluster's hits must be at least as near, position by position, and some nearer.
