@@ -7,6 +7,7 @@
 
 mod distinct;
 mod document_order;
+mod document_places;
 mod documents;
 mod error;
 mod facets;

@@ -2,6 +2,8 @@
 //! Invariants: a cause explains a difference only if its condition holds for the query and the documents, and the answers
 //! agree once the suspected part is taken out; the name of a family explains nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::compare::{Difference, compare};
@@ -25,6 +27,8 @@ const WHOLE_PAGE: usize = 1_000;
 const MARKS: [&str; 3] = ["attributesToHighlight", "attributesToCrop", "showMatchesPosition"];
 /// Similarities that differ less are equal.
 const SIMILARITY_TOLERANCE: f64 = 1e-6;
+/// Documents of equal distance that the engine looks at together, at most.
+const BUCKET_DOCUMENTS_MAX: usize = 1_000;
 /// How far a shown similarity may be from the one that the harness computes.
 const TRUTH_TOLERANCE: f64 = 1e-4;
 
@@ -55,6 +59,12 @@ pub(super) enum Cause {
     /// Which places are at no distance from a point depends on the order in which the engine's spatial index walks
     /// those that round to none: it stops at the first that does not.
     ZeroRadius,
+    /// One node lists documents of several kinds of values several times, or not at all, yet skips to a page as if each
+    /// stood there once: its own pages contradict each other.
+    SkippedDocuments,
+    /// More places within a metre of each other than the engine puts in one bucket: which of them is in the first follows
+    /// the shape of its spatial index.
+    CrowdedPlace,
 }
 
 impl Cause {
@@ -67,6 +77,8 @@ impl Cause {
         Self::NearerNeighbours,
         Self::FacetTree,
         Self::ZeroRadius,
+        Self::SkippedDocuments,
+        Self::CrowdedPlace,
         Self::PrefixDatabase,
         Self::SplitWord,
         Self::DerivationCap,
@@ -85,6 +97,8 @@ impl Cause {
             Self::NearerNeighbours => "nearer-neighbours",
             Self::FacetTree => "facet-tree",
             Self::ZeroRadius => "zero-radius",
+            Self::SkippedDocuments => "skipped-documents",
+            Self::CrowdedPlace => "crowded-place",
         }
     }
 
@@ -102,6 +116,8 @@ impl Cause {
             Self::NearerNeighbours => nearer_neighbours(case),
             Self::FacetTree => facet_tree(case),
             Self::ZeroRadius => zero_radius(case),
+            Self::SkippedDocuments => skipped_documents(case),
+            Self::CrowdedPlace => crowded_place(case),
         }
     }
 }
@@ -246,29 +262,94 @@ fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// A radius of a micrometre leaves nothing to rounding.
-fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
-    let filter = case.question.member("filter").to_string();
-    let Some(widened) = widened(&filter) else { return Ok(false) };
-    let widened = serde_json::from_str::<Value>(&widened)?;
-    agrees(case, &case.question.with("filter", widened))
+/// From the first document on both must agree, and one node's page must not be that part of its own list.
+fn skipped_documents(case: &Case<'_>) -> anyhow::Result<bool> {
+    let question = case.question;
+    let number = |name: &str, otherwise| question.member(name).as_u64().unwrap_or(otherwise);
+    let (offset, limit) = (number("offset", 0), number("limit", 20));
+    if !question.path.ends_with("/documents/fetch") || question.member("sort").is_null() || offset == 0 {
+        return Ok(false);
+    }
+    let whole = question.with("offset", json!(0)).with("limit", json!(offset + limit));
+    let (expected, found) = case.judge.ask(&whole, case.uid)?;
+    let (page, _) = case.judge.ask(question, case.uid)?;
+    let results = |answer: &Answer| answer.body["results"].as_array().cloned().unwrap_or_default();
+    let after = results(&expected).into_iter().skip(usize::try_from(offset)?);
+    Ok(compare(&expected, &found).is_empty() && !after.eq(results(&page)))
 }
 
-/// A filter with every `_geoRadius` of no metres made one of more than what rounds to none; `None` without such.
-fn widened(filter: &str) -> Option<String> {
-    let mut parts = filter.split("_geoRadius(");
-    let mut out = parts.next()?.to_owned();
-    let mut any = false;
-    for part in parts {
-        let (arguments, rest) = part.split_once(')')?;
-        let mut arguments = arguments.split(',').map(str::trim).collect::<Vec<_>>();
-        if let Some(radius) = arguments.get_mut(2).filter(|radius| radius.parse() == Ok(0.0)) {
-            *radius = "0.000001";
-            any = true;
-        }
-        out.push_str(&format!("_geoRadius({}){rest}", arguments.join(", ")));
+/// Some thousand documents must be within a metre of one another, and both agree on half of the documents.
+fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
+    let Some(index) = case.judge.corpus.index(case.question.index) else { return Ok(false) };
+    if !case.question.member("sort").to_string().contains("_geoPoint(") {
+        return Ok(false);
     }
-    any.then_some(out)
+    let mut places = BTreeMap::<(i64, i64), usize>::new();
+    for document in &index.documents {
+        let degrees = |name: &str| {
+            let degrees = &document["_geo"][name];
+            degrees.as_f64().or_else(|| degrees.as_str()?.trim().parse().ok())
+        };
+        if let (Some(lat), Some(lng)) = (degrees("lat"), degrees("lng")) {
+            // A metre is about 1e-5 degrees.
+            #[allow(clippy::cast_possible_truncation, reason = "degrees are small numbers")]
+            let square = ((lat * 1e5).round() as i64, (lng * 1e5).round() as i64);
+            *places.entry(square).or_default() += 1;
+        }
+    }
+    if places.values().all(|documents| *documents < BUCKET_DOCUMENTS_MAX) {
+        return Ok(false);
+    }
+    let half = json!(format!("{} < {}", index.primary_key, index.documents.len() / 2));
+    let own = case.question.member("filter");
+    let filter = if own.is_null() { half } else { json!([own, half]) };
+    agrees(case, &case.question.with("filter", filter))
+}
+
+/// A radius of a metre ends where no places are; of no metres, the cluster must find all that are at the point.
+fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
+    let filter = case.question.member("filter").to_string();
+    let (widened, points) = widened(&filter);
+    let Some(index) = case.judge.corpus.index(case.question.index).filter(|_| !points.is_empty()) else {
+        return Ok(false);
+    };
+    for (latitude, longitude) in points {
+        let filter = json!(format!("_geoRadius({latitude}, {longitude}, 0)"));
+        let all = Question::search(case.question.index, json!({"filter": filter, "limit": 0}));
+        let (_, found) = case.judge.ask(&all, case.uid)?;
+        let there = index.documents.iter().filter(|document| is_at(&document["_geo"], (latitude, longitude)));
+        if found.body["estimatedTotalHits"] != there.count() {
+            return Ok(false);
+        }
+    }
+    agrees(case, &case.question.with("filter", serde_json::from_str(&widened)?))
+}
+
+/// A filter with every `_geoRadius` of no metres made one of a metre, and the points of these.
+fn widened(filter: &str) -> (String, Vec<(f64, f64)>) {
+    let mut parts = filter.split("_geoRadius(");
+    let (mut out, mut points) = (parts.next().unwrap_or_default().to_owned(), Vec::new());
+    for part in parts {
+        let (arguments, rest) = part.split_once(')').unwrap_or((part, ""));
+        let numbers = arguments.split(',').filter_map(|number| number.trim().parse::<f64>().ok());
+        match *numbers.collect::<Vec<_>>() {
+            [latitude, longitude, 0.0] => {
+                points.push((latitude, longitude));
+                out.push_str(&format!("_geoRadius({latitude}, {longitude}, 1){rest}"));
+            }
+            _ => out.push_str(&format!("_geoRadius({arguments}){rest}")),
+        }
+    }
+    (out, points)
+}
+
+/// Whether a place is at a point; distances are rounded to millimetres.
+fn is_at(place: &Value, (latitude, longitude): (f64, f64)) -> bool {
+    const METRES_PER_DEGREE: f64 = 111_194.9;
+    let degrees = |name: &str| place[name].as_f64().or_else(|| place[name].as_str()?.trim().parse().ok());
+    let (Some(lat), Some(lng)) = (degrees("lat"), degrees("lng")) else { return false };
+    let (north, east) = (lat - latitude, (lng - longitude) * latitude.to_radians().cos());
+    north.hypot(east) * METRES_PER_DEGREE < 0.0005
 }
 
 /// The cluster's hits must be at least as near, position by position, and some nearer.
@@ -469,5 +550,15 @@ mod tests {
         check(&[0.9, 0.5], &[0.8, 0.6], false);
         check(&[0.9, 0.5], &[0.9], false);
         check(&[0.9], &[0.9, 0.1], true);
+    }
+
+    #[test]
+    fn radii_of_no_metres_are_widened() {
+        let (filter, points) = widened(r#"["_geoRadius(1, 2,0) OR _geoRadius(3,4,0.5)"]"#);
+        assert_eq!(filter, r#"["_geoRadius(1, 2, 1) OR _geoRadius(3,4,0.5)"]"#);
+        assert_eq!(points, [(1.0, 2.0)]);
+        assert!(is_at(&json!({"lat": "1", "lng": 2}), (1.0, 2.0)));
+        assert!(!is_at(&json!({"lat": 1.000_000_1, "lng": 2}), (1.0, 2.0)));
+        assert!(!is_at(&Value::Null, (1.0, 2.0)));
     }
 }
