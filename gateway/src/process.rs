@@ -37,10 +37,11 @@ use crate::{
         self, lanes,
         leftovers::{self, LEFTOVERS},
     },
+    health::Health,
     moves::{self, Move},
     observe,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{Health, KEYS, NodeAddress, Shared},
+    shared::{KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
 };
 

@@ -5,6 +5,7 @@
 
 mod health;
 mod recover;
+mod rejoin;
 
 use std::{
     future::Future,

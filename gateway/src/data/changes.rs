@@ -32,7 +32,6 @@ use crate::{
     h1::NodeAnswer,
     observe::log,
     runtime::Runtime,
-    shared::NodeState,
     snapshot::{Index, publish},
 };
 
@@ -439,7 +438,7 @@ fn every_node<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
 
 /// A change that needs a node known to be down is refused before anything is sent anywhere.
 fn check_up<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) -> Result<(), Outcome> {
-    let down = nodes.iter().find(|node| core.shared.health.state(**node) == NodeState::Down);
+    let down = nodes.iter().find(|node| !core.shared.health.state(**node).takes_writes());
     match down {
         None => Ok(()),
         Some(_) => Err(Outcome::Refused(no_quorum())),

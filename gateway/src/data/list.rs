@@ -22,8 +22,8 @@ use crate::{
         settings::FACET_VALUES_ON_NODES,
     },
     config::limits,
+    health::NodeVersion,
     runtime::Runtime,
-    shared::NodeVersion,
     snapshot::{Index, Snapshot},
 };
 
