@@ -90,9 +90,8 @@ struct Answered {
 impl<R: Runtime> Federated<'_, R> {
     /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
     async fn judge(&self) -> Result<(), ApiError> {
-        if incompatible_orders(self.core, self.snapshot, self.queries).is_some() {
-            // Whoever asked has a node say so in its own words.
-            return Err(ApiError::new(Code::BadRequest, "The orders of the queries are incompatible."));
+        if let Some((one, other)) = incompatible_orders(self.core, self.snapshot, self.queries) {
+            self.judge_pair([one, other]).await?;
         }
         let facets_elsewhere =
             self.federation.facets_by_index.keys().any(|uid| !self.groups.contains_key(uid.as_str()));
@@ -114,6 +113,29 @@ impl<R: Runtime> Federated<'_, R> {
                 Ok(answer) if answer.status.is_success() => return Ok(()),
                 // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
                 Ok(answer) if speaks_of_ranking_rules(&answer.body) => return Ok(()),
+                Ok(answer) if is_refusal(&answer) => {
+                    return Err(ApiError::from_node(answer.status, &answer.body));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
+    }
+
+    /// Lets a node judge two queries whose orders do not go together; one that does not look at orders has no objection.
+    async fn judge_pair(&self, positions: [usize; 2]) -> Result<(), ApiError> {
+        let queries = positions.map(|position| {
+            let query = &self.queries[position];
+            let uid = sonic_rs::to_string(&self.node_uid(&query.index_uid)).unwrap_or_default();
+            query.search_body(&[("indexUid", &uid), ("attributesToRetrieve", "[]")])
+        });
+        let body =
+            Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
+        for node in plan::every_node(&self.snapshot.topology) {
+            let request = NodeRequest::post_json(TARGET, body.clone());
+            match self.core.pools.ask(node, request, self.core.shared.config.node_timeout).await {
+                Ok(answer) if answer.status.is_success() => return Ok(()),
+                // Whoever asked has a node say so of the whole request.
                 Ok(answer) if is_refusal(&answer) => {
                     return Err(ApiError::from_node(answer.status, &answer.body));
                 }
