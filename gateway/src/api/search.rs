@@ -254,6 +254,12 @@ impl<'a> SearchRequest<'a> {
         (!self.sort.iter().any(sorts_by_key)).then_some(tie_break.raw_rule.as_str())
     }
 
+    /// The name of the embedder that the query asks for.
+    #[must_use]
+    pub fn embedder(&self) -> Option<String> {
+        sonic_rs::from_str(&self.hybrid.as_ref()?.embedder).ok()
+    }
+
     /// Whether the query has two halves.
     #[must_use]
     pub fn kind(&self) -> SearchKind {

@@ -46,7 +46,10 @@ pub(super) async fn answer<R: Runtime>(
     let half = asked.keyword_half(wanted);
     let mut keyword = list(core, snapshot, index, &half, started, Shown::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
-    let semantic = match good_enough {
+    // A node looks the embedder up before it searches: one that is not there is refused by the semantic half.
+    let has_embedder =
+        asked.embedder().is_some_and(|name| index.record.settings["embedders"][&name].is_object());
+    let semantic = match good_enough && has_embedder {
         true => None,
         false => {
             let half = asked.semantic_half(wanted);
