@@ -6,6 +6,7 @@
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
 mod blocks;
+mod check;
 mod distinct;
 mod document_order;
 mod document_places;
