@@ -1,15 +1,15 @@
 //! Walking JSON text: members of an object as raw slices, without a tree.
 //!
 //! - `Answer` is the only place where foreign bytes come in: all of it is UTF-8 and no deeper than readers can go,
-//!   members are checked at once, elements when they are pulled.
+//!   members are checked at once, elements when they are pulled
+//!   or, of those pulled unchecked, what is used.
 //! - Everything else here walks slices of that text; on text that is not JSON it ends early or
 //!   yields wrong slices, but never panics and never reads outside its slice.
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
-
 use crate::blocks::{container_end, element_ends};
+use crate::check::{is_json, skip_space};
 use crate::error::Fault;
 
 /// A node's answer: an object, its members as raw slices in the order sent.
@@ -82,8 +82,16 @@ impl<'a> Answer<'a> {
         raw.parse().map_err(|_| Fault::new(format!("`{name}` is not a count: {}", shorten(raw))))
     }
 
-    /// The next element of the array as raw text.
+    /// The next element of the array as raw text, which is JSON.
     pub(crate) fn next_element(&mut self) -> Result<Option<&'a str>, Fault> {
+        match self.next_unchecked()? {
+            Some(element) if !is_json(element) => Err(Fault::new("not valid JSON")),
+            element => Ok(element),
+        }
+    }
+
+    /// The next element of the array, an object by its brackets; the caller checks what it uses of it.
+    pub(crate) fn next_unchecked(&mut self) -> Result<Option<&'a str>, Fault> {
         let bytes = self.text.as_bytes();
         let mut at = skip_space(bytes, self.at);
         let Some(end) = self.ends.get(self.given).copied() else {
@@ -104,17 +112,10 @@ impl<'a> Answer<'a> {
             Some(element) if !element.starts_with('{') => {
                 Err(Fault::new("an element of the answer is not an object"))
             }
-            Some(element) if is_json(element) => Ok(Some(element)),
-            _ => Err(Fault::new("not valid JSON")),
+            Some(element) => Ok(Some(element)),
+            None => Err(Fault::new("not valid JSON")),
         }
     }
-}
-
-/// Whether `text` is one JSON value.
-pub(crate) fn is_json(text: &str) -> bool {
-    let is_count = !text.is_empty() && text.len() < 16 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_count && (text.len() == 1 || !text.starts_with('0')))
-        || sonic_rs::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// One member of an object. Offsets are bytes in the walked text.
@@ -258,13 +259,6 @@ pub(crate) fn is_one_value(text: &str) -> bool {
 /// At most the first 60 characters, for messages.
 pub(crate) fn shorten(raw: &str) -> String {
     raw.chars().take(60).collect()
-}
-
-fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
-        at += 1;
-    }
-    at
 }
 
 /// Where the byte after the closing quote of the string opened at `at` is.

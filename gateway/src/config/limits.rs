@@ -118,6 +118,12 @@ pub const DISTINCT_COUNTED_MAX: usize = 10_000;
 pub const SESSION_WRITES_MAX: usize = 1 << 15;
 pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);
 pub const SESSION_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Facet values of one answer whose spelling is looked up in documents, where nodes disagree.
+pub const SPELLINGS_MAX: usize = 20;
+/// How many of them at a time.
+pub const SPELLINGS_AT_ONCE: usize = 4;
+/// Documents of one node that are looked at for the spelling of one value, where they come by rank.
+pub const SPELLING_HITS_MAX: u64 = 5_000;
 /// How long a deletion of tasks waits for those that are still at work.
 pub const TASK_DELETION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Between two questions to nodes about a task that a lane waits for.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Core, gather,
-    list::{Shown, keeps_facet_orders, list, milliseconds, total_is_clipped},
+    list::{Shown, keeps_facet_orders, list, milliseconds, scores_end_at_sorts, total_is_clipped},
     plan,
     pool::NodeRequest,
     scatter::Merged,
@@ -45,7 +45,10 @@ pub(super) async fn answer<R: Runtime>(
     let half = asked.keyword_half(wanted);
     let mut keyword = list(core, snapshot, index, &half, started, Shown::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
-    let semantic = match good_enough {
+    // A node looks the embedder up before it searches: one that is not there is refused by the semantic half.
+    let has_embedder =
+        asked.embedder().is_some_and(|name| index.record.settings["embedders"][&name].is_object());
+    let semantic = match good_enough && has_embedder {
         true => None,
         false => {
             let half = asked.semantic_half(wanted);
@@ -78,6 +81,7 @@ pub(super) async fn answer<R: Runtime>(
         semantic: semantic.as_ref().map(|merged| merged.body.as_slice()),
         semantic_ratio,
         primary_key,
+        scores_end_at_sorts: scores_end_at_sorts(core),
     };
     let mut body = Vec::with_capacity(keyword.body.len());
     merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;

@@ -38,6 +38,7 @@ mod session;
 mod settings;
 pub mod settle;
 mod similar;
+mod spelling;
 mod stats;
 mod tasks;
 mod unserved;
