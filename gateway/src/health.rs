@@ -117,6 +117,13 @@ impl Health {
         self.change(node, NodeState::Joining, NodeState::Healthy)
     }
 
+    /// A node has missed something, or is known to lack something: it serves no reads before it has
+    /// joined again. Returns whether that is news.
+    pub fn lags(&self, node: NodeIndex) -> bool {
+        let serving = [NodeState::Unknown, NodeState::Healthy, NodeState::Suspect, NodeState::Draining];
+        serving.into_iter().any(|before| self.change(node, before, NodeState::Joining))
+    }
+
     fn change(&self, node: NodeIndex, before: NodeState, after: NodeState) -> bool {
         let state = &self.states[usize::from(node.0)];
         state.compare_exchange(before as u8, after as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -170,5 +177,8 @@ mod tests {
             health.answers(node) && health.is_down(node) && !health.has_joined(node),
             "down while it joined"
         );
+        assert!(!health.lags(node) && health.state(node) == NodeState::Down, "it is away already");
+        assert!(health.answers(node) && health.has_joined(node) && health.lags(node) && !health.lags(node));
+        assert!(health.state(node) == NodeState::Joining);
     }
 }

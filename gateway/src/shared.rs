@@ -15,7 +15,7 @@ use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{Store, Table};
 
-use crate::{auth::KeyRing, config::Config, health::Health, snapshot::Snapshot};
+use crate::{auth::KeyRing, clock::Clock, config::Config, health::Health, hints::Hints, snapshot::Snapshot};
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
@@ -28,6 +28,8 @@ pub struct Shared {
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
+    pub hints: Hints,
+    pub clock: Clock,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

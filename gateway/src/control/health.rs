@@ -1,5 +1,7 @@
 //! Health of the nodes: an active probe of each, besides what requests themselves see.
 
+use std::rc::Rc;
+
 use futures_util::future::join_all;
 use http::StatusCode;
 
@@ -14,7 +16,7 @@ use crate::{
 use super::rejoin;
 
 /// Probes every node once, all at the same time.
-pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
+pub(super) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
     let nodes = every_node(&core.shared.snapshot().topology);
     join_all(nodes.into_iter().map(|node| async move {
         let started = R::now();
@@ -26,7 +28,7 @@ pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
             log::warn("node_down", &[("node", id)]);
         }
         if healthy && (health.answers(node) || health.state(node) == NodeState::Joining) {
-            rejoin::admit(core, node).await;
+            rejoin::begin(core, node);
         }
         metrics::gauge!("miroir_node_healthy", "node" => id.clone()).set(if healthy { 1.0 } else { 0.0 });
         if healthy {

@@ -4,12 +4,14 @@
 //! file; what must be durable goes to the store over a channel and is awaited.
 
 mod access;
+mod additions;
 mod admit;
 mod backups;
 mod cancel;
 mod changes;
 mod connection;
 mod documents;
+mod fanout;
 mod features;
 mod federated;
 mod fields;
