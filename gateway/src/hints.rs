@@ -69,6 +69,8 @@ struct NodeHints {
     /// It has taken all it missed: from here on its tasks hold those of the gateway.
     is_level: AtomicBool,
     is_joining: AtomicBool,
+    /// How often in a row its first hint has failed on it.
+    failures: AtomicU32,
     /// One more than the uid of the last task that it must have done before it serves.
     awaited: AtomicU32,
     /// One more than the newest task uid it has given out.
@@ -161,6 +163,16 @@ impl Hints {
     pub fn replayed(&self, node: NodeIndex, entries: u64, bytes: u64) {
         self.of(node).bytes.fetch_sub(bytes, Ordering::SeqCst);
         self.of(node).pending.fetch_sub(entries, Ordering::SeqCst);
+    }
+
+    /// The first hint of a node was answered with an error of its own; returns how often in a row.
+    pub fn fails(&self, node: NodeIndex) -> u32 {
+        self.of(node).failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A hint was taken.
+    pub fn succeeds(&self, node: NodeIndex) {
+        self.of(node).failures.store(0, Ordering::Relaxed);
     }
 
     pub fn set_nearly_level(&self, node: NodeIndex, nearly: bool) {

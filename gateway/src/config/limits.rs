@@ -35,6 +35,8 @@ pub const HINT_BYTES_LEAST: u64 = 1024;
 pub const HINT_BYTES_MOST: u64 = 1 << 40;
 /// Bytes of hints read at once for a replay.
 pub const REPLAY_BYTES_MAX: usize = 8 << 20;
+/// How often a node may answer the same hint with an error of its own before its copies are suspect.
+pub const REPLAY_ATTEMPTS_MAX: u32 = 60;
 /// Documents, and bytes for one node, of waiting writes that become one request.
 pub const MERGED_DOCUMENTS_MAX: u64 = 1000;
 pub const MERGED_BYTES_MAX: usize = 1 << 20;

@@ -30,6 +30,9 @@ pub(super) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
         if healthy && (health.answers(node) || health.state(node) == NodeState::Joining) {
             rejoin::begin(core, node);
         }
+        if healthy {
+            rejoin::watch(core, node).await;
+        }
         metrics::gauge!("miroir_node_healthy", "node" => id.clone()).set(if healthy { 1.0 } else { 0.0 });
         if healthy {
             let took = R::now().saturating_duration_since(started);

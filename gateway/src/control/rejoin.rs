@@ -71,11 +71,19 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     }
 }
 
+/// Sees whether a serving node is still the one that was known: it may have come back between two probes.
+pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    if core.shared.health.state(node).serves_reads() {
+        is_known(core, node).await;
+    }
+}
+
 /// Whether the node is the one that has given out the tasks known of it.
 async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    // What is known is looked up first: it may give out more meanwhile.
+    let known = core.shared.hints.newest_task(node);
     let Some(page) = ask(core, node, "/tasks?limit=1").await else { return false };
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
-    let known = core.shared.hints.newest_task(node);
     if newest >= known {
         newest.into_iter().for_each(|uid| core.shared.hints.saw_task(node, uid));
         return true;
@@ -114,6 +122,7 @@ async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
     let changes = core.shared.hints.recopy(node, id, reason.to_owned());
+    core.shared.health.lags(node);
     if let Err(error) = core.shared.store.commit(changes).await {
         log::error("mark_not_stored", &[("node", id), ("reason", &error.to_string())]);
     }

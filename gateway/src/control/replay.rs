@@ -4,6 +4,7 @@
 //! no longer counted, after the node has taken it; a request that must not be done twice is off the log
 //! and its shards are suspect before it is sent.
 
+use http::StatusCode;
 use router::NodeIndex;
 use store::{Change, LogEntry, TaskStatus};
 
@@ -105,12 +106,14 @@ async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry) -
             match value["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok()) {
                 Some(uid) => {
                     core.shared.hints.saw_task(node, uid);
+                    core.shared.hints.succeeds(node);
                     Replayed::Taken(uid)
                 }
                 None => Replayed::Dropped,
             }
         }
-        Ok(answer) if matches!(answer.status.as_u16(), 400 | 404 | 413 | 415 | 422) => {
+        Ok(answer) if is_final(core, node, answer.status) => {
+            core.shared.hints.succeeds(node);
             let status = answer.status.as_u16().to_string();
             log::error("hint_refused", &[("node", id), ("index", &hint.index), ("status", &status)]);
             stored(core, vec![suspect()], Replayed::Dropped).await
@@ -118,6 +121,15 @@ async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry) -
         // It is sent again, unless that is what must not be: then its shards are suspect already.
         Ok(_) | Err(_) if hint.once => Replayed::Dropped,
         Ok(_) | Err(_) => Replayed::NotTaken,
+    }
+}
+
+/// Whether it is no use to send a request again: it is refused, or the node fails on it every time.
+fn is_final<R: Runtime>(core: &Core<R>, node: NodeIndex, status: StatusCode) -> bool {
+    match status.as_u16() {
+        400 | 404 | 405 | 413 | 415 | 422 => true,
+        500 | 501 => core.shared.hints.fails(node) >= limits::REPLAY_ATTEMPTS_MAX,
+        _ => false,
     }
 }
 

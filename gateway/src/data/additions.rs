@@ -239,9 +239,9 @@ fn node_tasks<R: Runtime>(
 }
 
 fn refusal(deliveries: &[Delivery]) -> ApiError {
-    let refusals = deliveries.iter().filter_map(|delivery| match delivery {
+    let refusal = deliveries.iter().find_map(|delivery| match delivery {
         Delivery::Refused(error) => Some(error.clone()),
         Delivery::Taken(_) | Delivery::Missed { .. } => None,
     });
-    refusals.last().unwrap_or_else(fanout::no_quorum)
+    refusal.unwrap_or_else(fanout::no_quorum)
 }

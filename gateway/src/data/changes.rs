@@ -75,11 +75,13 @@ pub(super) enum Repetition {
 impl Action {
     /// The change as a client with this permission may make it.
     pub(super) fn within(self, permission: &Permission, uid: &str) -> Self {
-        match self {
-            action if permission.creates_index(uid) => action,
-            Self::AddDocuments(write) => Self::AddDocuments(DocumentWrite { existing_only: true, ..write }),
-            action => Self::OnExisting(Box::new(action)),
+        if permission.creates_index(uid) {
+            return self;
         }
+        if let Self::AddDocuments(write) = self {
+            return Self::AddDocuments(DocumentWrite { existing_only: true, ..write });
+        }
+        Self::OnExisting(Box::new(self))
     }
 }
 

@@ -376,7 +376,7 @@ pub(super) async fn ask<R: Runtime>(
         Ok(answer) => {
             let status = answer.status.as_u16();
             // What is turned away at the door has not come in.
-            (format!("status {status}"), !matches!(status, 401 | 403 | 429 | 503))
+            (format!("status {status}"), matches!(status, 500 | 502 | 504))
         }
         Err(error) => (error.to_string(), !matches!(error, NodeError::Connect(_))),
     };

@@ -133,12 +133,10 @@ impl Pending {
             Work::Stop { stopped } => return Self::Stop { stopped },
         };
         let intent = core.shared.store.create_task(*task);
-        match action {
-            changes::Action::AddDocuments(write) => {
-                Self::Documents(additions::Waiting { write, intent, client: reply })
-            }
-            action => Self::Change { action, intent, reply },
+        if let changes::Action::AddDocuments(write) = action {
+            return Self::Documents(additions::Waiting { write, intent, client: reply });
         }
+        Self::Change { action, intent, reply }
     }
 }
 

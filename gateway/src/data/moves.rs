@@ -120,12 +120,11 @@ async fn accept<R: Runtime>(
     mut missed: Missed,
     holds: Vec<Hold>,
 ) -> Result<Accepted, ApiError> {
-    let node_tasks = Some(node_tasks);
-    let change = TaskChange { accepted: Some(true), node_tasks: node_tasks.clone(), ..TaskChange::default() };
+    let change =
+        TaskChange { accepted: Some(true), node_tasks: Some(node_tasks.clone()), ..TaskChange::default() };
     let mut changes = vec![Change::UpdateTask { uid: intent.uid, change: Box::new(change) }];
     changes.extend(missed.take());
     let revision = fanout::commit(core, changes).await.await?[0];
-    let node_tasks = node_tasks.unwrap_or_default();
     let record = TaskRecord { accepted: true, node_tasks, revision, ..intent };
     spawn_finish(core, record.clone(), steps, holds);
     Ok(Accepted { record, degraded: missed.degraded.header() })

@@ -358,7 +358,7 @@ fn bodies_are_given_their_time_and_joined() {
     two.set_clock(6);
     one.append(&two);
     assert_eq!(one.documents, 3);
-    let read: Vec<Value> = serde_json::from_slice(&one.bytes).unwrap();
+    let read: Vec<serde_json::Value> = serde_json::from_slice(&one.bytes).unwrap();
     let clocks = read.iter().map(|document| document["_miroir_updated_at"].as_str().unwrap());
     assert_eq!(clocks.collect::<Vec<_>>(), [time(5), time(5), time(6)]);
     one.set_clock(u64::MAX);

@@ -127,6 +127,7 @@ fn task_changes(subject: &mut Subject) {
         link: "https://docs.meilisearch.com/errors#internal".to_owned(),
     };
     let node_task = NodeTask {
+        shared: true,
         node: "n1".to_owned(),
         uid: 7,
         documents: 3,
