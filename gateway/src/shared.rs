@@ -19,8 +19,10 @@ use store::{Store, Table};
 
 use crate::{
     auth::KeyRing,
+    clock::Clock,
     config::Config,
     health::{Health, NodeState, Seen},
+    hints::Hints,
     observe::log,
     sessions::Sessions,
     snapshot::Snapshot,
@@ -38,6 +40,8 @@ pub struct Shared {
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
     pub sessions: Sessions,
+    pub hints: Hints,
+    pub clock: Clock,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -20,9 +20,9 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use limits::{
-    BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
-    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
-    REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
+    BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
+    HINT_BYTES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT,
+    NODES_MOST, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -54,6 +54,11 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     pub environment: Environment,
     pub unavailable_shard_policy: UnavailableShardPolicy,
+    pub write_quorum: WriteQuorum,
+    /// Bytes kept for one node that is down.
+    pub hint_bytes_max: u64,
+    /// Whether documents carry the time of their last write.
+    pub anti_entropy: bool,
     pub body_bytes_max: u64,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
@@ -123,6 +128,15 @@ pub enum SessionMode {
     Block,
     /// They go to the group that took it.
     RoutePin,
+}
+
+/// Which owners count towards the quorum of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteQuorum {
+    /// Those that took it, and with at least one of these also those for which a hint is kept.
+    Hinted,
+    /// Only those that took it.
+    Strict,
 }
 
 /// A key. `Debug` does not show it.
@@ -264,6 +278,15 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             UnavailableShardPolicy::Partial,
             |text| value::one_of(text, &UnavailableShardPolicy::NAMES),
         )?,
+        write_quorum: option("write-quorum", &raw.write_quorum, WriteQuorum::Hinted, |text| {
+            value::one_of(text, &WriteQuorum::NAMES)
+        })?,
+        hint_bytes_max: option("hint-limit", &raw.hint_limit, HINT_BYTES_DEFAULT, |text| {
+            value::bytes(text, HINT_BYTES_LEAST..=HINT_BYTES_MOST)
+        })?,
+        anti_entropy: option("anti-entropy", &raw.anti_entropy, true, |text| {
+            value::one_of(text, &value::SWITCH)
+        })?,
         body_bytes_max: option("body-limit", &raw.body_limit, BODY_BYTES_DEFAULT, |text| {
             value::bytes(text, BODY_BYTES_LEAST..=BODY_BYTES_MOST)
         })?,
@@ -398,6 +421,11 @@ impl RuntimeChoice {
 impl Environment {
     const NAMES: [(&'static str, Environment); 2] =
         [("development", Environment::Development), ("production", Environment::Production)];
+}
+
+impl WriteQuorum {
+    const NAMES: [(&'static str, WriteQuorum); 2] =
+        [("hinted", WriteQuorum::Hinted), ("strict", WriteQuorum::Strict)];
 }
 
 impl UnavailableShardPolicy {

@@ -4,8 +4,10 @@
 //! own; a job that fails is tried again at its next turn, and never takes the process down.
 
 mod health;
+pub mod marks;
 mod recover;
 mod rejoin;
+mod replay;
 
 use std::{
     future::Future,
@@ -80,6 +82,7 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     leftovers::sweep(core).await;
+    marks::keep(core).await;
 }
 
 /// Forgets tasks that ended long ago, and the oldest ones where there are too many.

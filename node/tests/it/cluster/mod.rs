@@ -14,6 +14,7 @@ mod multi_search;
 mod panics;
 mod queries;
 mod replicas;
+mod replicas_writes;
 mod reserved;
 mod routes;
 mod sdk;
@@ -55,6 +56,11 @@ impl TestCluster {
         let cluster = Cluster::start(options).unwrap();
         let client = Client::new(cluster.url());
         Self { cluster, client, _data: data }
+    }
+
+    /// Where everything durable lies.
+    fn directory(&self) -> &Path {
+        self._data.path()
     }
 
     fn on_runtime(runtime: &str) -> Self {
