@@ -14,6 +14,7 @@ pub mod h1;
 pub mod ingest;
 pub mod moves;
 pub mod observe;
+pub mod outbound;
 pub mod process;
 pub mod runtime;
 pub mod shared;

@@ -25,11 +25,11 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus};
+use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus, Versioned};
 use time::OffsetDateTime;
 
 use crate::{
-    api::task::ends_here,
+    api::{task::ends_here, webhook::Webhooks},
     auth::{ApiKey, KeyRing},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
@@ -38,9 +38,9 @@ use crate::{
         leftovers::{self, LEFTOVERS},
     },
     moves::{self, Move},
-    observe,
+    observe, outbound,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{Health, KEYS, NodeAddress, Shared},
+    shared::{Health, KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
     snapshot::{Index, Snapshot},
 };
 
@@ -84,6 +84,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     abandon_half_made(&store)?;
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
+    let webhooks = load_webhooks(&store)?;
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
@@ -92,6 +93,8 @@ fn run(config: Config) -> anyhow::Result<()> {
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
+        webhooks: ArcSwap::from_pointee(webhooks),
+        outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
         prometheus,
         draining: AtomicBool::new(false),
@@ -365,6 +368,15 @@ fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snaps
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
+    let Some(record) = wait(store.record(WEBHOOKS, WEBHOOKS_KEY))? else {
+        return Ok(Versioned { version: 0, value: Webhooks::new() });
+    };
+    let value =
+        serde_json::from_value(record.value).context("--store: the stored webhooks cannot be read")?;
+    Ok(Versioned { version: record.revision, value })
 }
 
 /// The stored keys; the default ones are made when there is a master key and no key at all.

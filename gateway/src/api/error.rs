@@ -72,6 +72,9 @@ codes! {
     ImmutableApiKeyUpdatedAt = "immutable_api_key_updated_at", InvalidRequest, 400;
     ImmutableIndexCreatedAt = "immutable_index_created_at", InvalidRequest, 400;
     ImmutableIndexUpdatedAt = "immutable_index_updated_at", InvalidRequest, 400;
+    ImmutableWebhook = "immutable_webhook", InvalidRequest, 400;
+    ImmutableWebhookIsEditable = "immutable_webhook_is_editable", InvalidRequest, 400;
+    ImmutableWebhookUuid = "immutable_webhook_uuid", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
     IndexNotFound = "index_not_found", InvalidRequest, 404;
     IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
@@ -116,6 +119,10 @@ codes! {
     InvalidTaskStatuses = "invalid_task_statuses", InvalidRequest, 400;
     InvalidTaskTypes = "invalid_task_types", InvalidRequest, 400;
     InvalidTaskUids = "invalid_task_uids", InvalidRequest, 400;
+    InvalidWebhookHeaders = "invalid_webhook_headers", InvalidRequest, 400;
+    InvalidWebhookUrl = "invalid_webhook_url", InvalidRequest, 400;
+    InvalidWebhookUuid = "invalid_webhook_uuid", InvalidRequest, 400;
+    InvalidWebhooks = "invalid_webhooks", InvalidRequest, 400;
     MalformedPayload = "malformed_payload", InvalidRequest, 400;
     MissingApiKeyActions = "missing_api_key_actions", InvalidRequest, 400;
     MissingApiKeyExpiresAt = "missing_api_key_expires_at", InvalidRequest, 400;
@@ -132,6 +139,7 @@ codes! {
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
     TaskNotFound = "task_not_found", InvalidRequest, 404;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
+    WebhookNotFound = "webhook_not_found", InvalidRequest, 404;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
     MiroirOverloaded = "miroir_overloaded", System, 503;

@@ -20,3 +20,4 @@ pub mod similar;
 pub mod swap;
 pub mod task;
 pub mod task_filters;
+pub mod webhook;

@@ -66,6 +66,10 @@ pub const KEYS_MAX: usize = 10_000;
 pub const KEYS_PER_READ: usize = 1000;
 pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
+/// Webhooks and the headers of one, Meilisearch's own bounds.
+pub const WEBHOOKS_MAX: usize = 20;
+pub const WEBHOOK_HEADERS_MAX: usize = 200;
+
 // How often the gateway does what nobody waits for, and how much of it at once.
 
 /// Queries of one multi-search, and how many of them are worked on at once.
@@ -100,6 +104,13 @@ pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const TASKS_KEPT_MAX: u64 = 1_000_000;
 /// Tasks forgotten in one sweep.
 pub const TASKS_PRUNED_MAX: usize = 10_000;
+/// Between two looks for tasks that webhooks have to be told of; nothing is looked for without webhooks.
+pub const WEBHOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Times one message is sent to a webhook that does not take it, and the pause in between.
+pub const WEBHOOK_ATTEMPTS_MAX: u32 = 3;
+pub const WEBHOOK_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// One request to an address that a client has named.
+pub const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two clean-ups of recorded histograms; without them samples pile up.

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::FromArgs;
+use ipnet::IpNet;
 
 use limits::{
     BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
@@ -60,6 +61,8 @@ pub struct Config {
     pub node_timeout: Duration,
     /// Per core.
     pub in_flight_max: usize,
+    /// Networks beside the public ones that may be reached where clients name an address.
+    pub allowed_ip_networks: Vec<IpNet>,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -258,6 +261,12 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
+        allowed_ip_networks: option(
+            "allowed-ip-networks",
+            &raw.allowed_ip_networks,
+            Vec::new(),
+            value::networks,
+        )?,
         test_faults,
     };
     check_groups(&config)?;

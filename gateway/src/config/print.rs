@@ -30,6 +30,12 @@ pub(super) fn to_toml(config: &Config) -> String {
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
         in_flight_max: config.in_flight_max,
+        allowed_ip_networks: config
+            .allowed_ip_networks
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -61,6 +67,7 @@ struct Effective {
     request_timeout: String,
     node_timeout: String,
     in_flight_max: usize,
+    allowed_ip_networks: String,
 }
 
 fn node(node: &NodeConfig) -> String {

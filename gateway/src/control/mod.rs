@@ -5,6 +5,7 @@
 
 mod health;
 mod recover;
+mod webhooks;
 
 use std::{
     future::Future,
@@ -50,6 +51,11 @@ pub fn start<R: Runtime>(
         let probing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
+        });
+        let telling = Rc::clone(&core);
+        R::spawn(async move {
+            let watched = webhooks::Watched::default();
+            repeat::<R, _>("webhooks", limits::WEBHOOK_INTERVAL, || webhooks::tell(&telling, &watched)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {

@@ -70,7 +70,10 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
-        Route::Webhooks => Right(Action::WebhooksGet, None),
+        Route::Webhooks | Route::Webhook(_) => Right(Action::WebhooksGet, None),
+        Route::CreateWebhook => Right(Action::WebhooksCreate, None),
+        Route::UpdateWebhook(_) => Right(Action::WebhooksUpdate, None),
+        Route::DeleteWebhook(_) => Right(Action::WebhooksDelete, None),
         Route::Unserved { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),

@@ -38,6 +38,7 @@ mod similar;
 mod stats;
 mod tasks;
 mod unserved;
+mod webhooks;
 mod writes;
 
 use std::{

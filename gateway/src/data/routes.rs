@@ -79,6 +79,10 @@ pub(super) enum Route<'a> {
     CreateSnapshot,
     Network,
     Webhooks,
+    CreateWebhook,
+    Webhook(&'a str),
+    UpdateWebhook(&'a str),
+    DeleteWebhook(&'a str),
     /// A route of Meilisearch's that this gateway refuses on purpose.
     Unserved {
         route: &'static Unserved,
@@ -139,7 +143,11 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["experimental-features"] => only(method, Method::GET, Route::Features),
         ["snapshots"] => only(method, Method::POST, Route::CreateSnapshot),
         ["network"] if *method == Method::GET => Ok(Route::Network),
-        ["webhooks"] if matches!(*method, Method::GET | Method::HEAD) => Ok(Route::Webhooks),
+        ["webhooks"] if *method == Method::POST => Ok(Route::CreateWebhook),
+        ["webhooks"] => only(method, Method::GET, Route::Webhooks),
+        ["webhooks", uuid] if *method == Method::PATCH => Ok(Route::UpdateWebhook(uuid)),
+        ["webhooks", uuid] if *method == Method::DELETE => Ok(Route::DeleteWebhook(uuid)),
+        ["webhooks", uuid] => only(method, Method::GET, Route::Webhook(uuid)),
         others => unserved::find(method, others).map(|route| Route::Unserved { route, index: None }),
     }
 }
@@ -255,7 +263,8 @@ impl Route<'_> {
             Self::Features | Self::ChangeFeatures => "/experimental-features",
             Self::CreateSnapshot => "/snapshots",
             Self::Network => "/network",
-            Self::Webhooks => "/webhooks",
+            Self::Webhooks | Self::CreateWebhook => "/webhooks",
+            Self::Webhook(_) | Self::UpdateWebhook(_) | Self::DeleteWebhook(_) => "/webhooks/{uuid}",
             Self::Unserved { .. } => "unserved",
         }
     }

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
     routes::{self, NoRoute, Route},
-    search, settings, similar, stats, tasks, writes,
+    search, settings, similar, stats, tasks, webhooks, writes,
 };
 use crate::{
     admin,
@@ -133,8 +133,11 @@ async fn answer<R: Runtime>(
         Route::ChangeFeatures => features::change(core, request).await,
         Route::CreateSnapshot => backups::snapshot(core).await,
         Route::Network => network::get(core).await,
-        // None can be made, so there are none.
-        Route::Webhooks => Ok(Response::json(StatusCode::OK, r#"{"results":[]}"#)),
+        Route::Webhooks => Ok(webhooks::list(core)),
+        Route::CreateWebhook => webhooks::create(core, request).await,
+        Route::Webhook(uuid) => webhooks::get(core, uuid),
+        Route::UpdateWebhook(uuid) => webhooks::update(core, request, uuid).await,
+        Route::DeleteWebhook(uuid) => webhooks::delete(core, uuid).await,
         Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -33,7 +33,6 @@ const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
 const NETWORK: &str = "the gateway's own topology says which node holds what";
 const RENDERING: &str = "a template may name a document, which one node in the cluster would know";
 const RULES: &str = "nodes would pin documents at places of their own lists, not of the whole one";
-const WEBHOOKS: &str = "nodes would tell of their own tasks, not of the gateway's";
 
 const TABLE: &[Unserved] = &[
     refused("GET", "indexes/*/settings/chat", &[Action::SettingsGet], CHATS),
@@ -47,10 +46,6 @@ const TABLE: &[Unserved] = &[
     refused("GET", "metrics", &[Action::MetricsGet], METRICS),
     refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),
     refused("POST", "logs/stderr", &[Action::MetricsGet], LOGS),
-    refused("POST", "webhooks", &[Action::WebhooksCreate], WEBHOOKS),
-    refused("GET", "webhooks/*", &[Action::WebhooksGet], WEBHOOKS),
-    refused("PATCH", "webhooks/*", &[Action::WebhooksUpdate], WEBHOOKS),
-    refused("DELETE", "webhooks/*", &[Action::WebhooksDelete], WEBHOOKS),
     refused("GET", "chats", &[Action::ChatsGet], CHATS),
     refused("GET", "chats/*", &[Action::ChatsGet], CHATS),
     refused("DELETE", "chats/*", &[Action::ChatsDelete], CHATS),

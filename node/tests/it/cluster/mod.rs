@@ -19,6 +19,7 @@ mod similar;
 mod startup;
 mod tasks;
 mod tenants;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 
