@@ -11,6 +11,8 @@ pub mod error;
 pub mod facet_search;
 pub mod filter;
 pub mod multi_search;
+pub mod network;
+pub mod patch;
 pub mod query;
 pub mod reserved;
 pub mod search;

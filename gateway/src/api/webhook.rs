@@ -3,19 +3,19 @@
 //! Invariants: the texts of errors are Meilisearch's, made by the same library from the same shapes; a
 //! value of an `Authorization` header is shown by its first letters only. Source: Meilisearch's webhooks routes, 1.50.
 
-use std::{collections::BTreeMap, convert::Infallible, ops::ControlFlow};
+use std::collections::BTreeMap;
 
-use deserr::{
-    DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValueKind, ValuePointerRef,
-    errors::JsonError, take_cf_content,
-};
+use deserr::Deserr;
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use super::error::{ApiError, Code};
+use super::{
+    error::{ApiError, Code},
+    patch::{BodyError, Places, Setting, immutable_or_unknown},
+};
 use crate::config::limits;
 
 /// Where tasks are told of, and with which headers.
@@ -30,7 +30,7 @@ pub type Webhooks = BTreeMap<Uuid, Webhook>;
 
 /// The body of `POST /webhooks` and `PATCH /webhooks/{uuid}`.
 #[derive(Debug, Deserr)]
-#[deserr(error = BodyError, rename_all = camelCase, deny_unknown_fields = immutable_or_unknown)]
+#[deserr(error = BodyError<InWebhook>, rename_all = camelCase, deny_unknown_fields = immutable_or_unknown::<InWebhook>)]
 pub struct WebhookChange {
     #[deserr(default)]
     url: Setting<String>,
@@ -38,27 +38,33 @@ pub struct WebhookChange {
     headers: Setting<BTreeMap<String, Setting<String>>>,
 }
 
-/// A member that is not there changes nothing; `null` takes away.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Setting<T> {
-    Keep,
-    Reset,
-    Set(T),
-}
-
-/// An error with the code of its field.
+/// The codes of what is wrong in such a body.
 #[derive(Debug)]
-pub struct BodyError {
-    code: Code,
-    message: String,
+enum InWebhook {}
+
+impl Places for InWebhook {
+    fn code_at(path: &[&str]) -> Code {
+        match path {
+            ["url", ..] => Code::InvalidWebhookUrl,
+            ["headers", ..] => Code::InvalidWebhookHeaders,
+            _ => Code::BadRequest,
+        }
+    }
+
+    fn immutable(field: &str) -> Option<Code> {
+        match field {
+            "uuid" => Some(Code::ImmutableWebhookUuid),
+            "isEditable" => Some(Code::ImmutableWebhookIsEditable),
+            _ => None,
+        }
+    }
 }
 
 impl WebhookChange {
     /// # Errors
     /// 400, as one node's.
     pub fn parse(body: Value) -> Result<Self, ApiError> {
-        deserr::deserialize::<Self, _, BodyError>(body)
-            .map_err(|error| ApiError::new(error.code, error.message))
+        deserr::deserialize::<Self, _, BodyError<InWebhook>>(body).map_err(ApiError::from)
     }
 
     /// A new webhook.
@@ -165,68 +171,6 @@ fn hidden(value: &str) -> String {
     };
     let end = (start + kept..=value.len()).find(|end| value.is_char_boundary(*end));
     format!("{}{mark}", &value[..end.unwrap_or(value.len())])
-}
-
-impl<T> Default for Setting<T> {
-    fn default() -> Self {
-        Self::Keep
-    }
-}
-
-impl<T: Deserr<BodyError>> Deserr<BodyError> for Setting<T> {
-    fn deserialize_from_value<V: IntoValue>(
-        value: deserr::Value<V>,
-        location: ValuePointerRef<'_>,
-    ) -> Result<Self, BodyError> {
-        match value.kind() == ValueKind::Null {
-            true => Ok(Self::Reset),
-            false => T::deserialize_from_value(value, location).map(Self::Set),
-        }
-    }
-}
-
-fn immutable_or_unknown(field: &str, accepted: &[&str], location: ValuePointerRef<'_>) -> BodyError {
-    let code = match field {
-        "uuid" => Code::ImmutableWebhookUuid,
-        "isEditable" => Code::ImmutableWebhookIsEditable,
-        _ => {
-            let kind = ErrorKind::UnknownKey { key: field, accepted };
-            return take_cf_content(BodyError::error::<Infallible>(None, kind, location));
-        }
-    };
-    let listed = accepted.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    BodyError { code, message: format!("Immutable field `{field}`: expected one of {listed}") }
-}
-
-impl DeserializeError for BodyError {
-    fn error<V: IntoValue>(
-        _previous: Option<Self>,
-        error: ErrorKind<'_, V>,
-        location: ValuePointerRef<'_>,
-    ) -> ControlFlow<Self, Self> {
-        let code = match field_of(location) {
-            Some("url") => Code::InvalidWebhookUrl,
-            Some("headers") => Code::InvalidWebhookHeaders,
-            _ => Code::BadRequest,
-        };
-        let message = take_cf_content(JsonError::error(None, error, location)).to_string();
-        ControlFlow::Break(Self { code, message })
-    }
-}
-
-/// The member of the body a place is in.
-fn field_of(location: ValuePointerRef<'_>) -> Option<&str> {
-    match location {
-        ValuePointerRef::Origin => None,
-        ValuePointerRef::Key { key, prev } => field_of(*prev).or(Some(key)),
-        ValuePointerRef::Index { prev, .. } => field_of(*prev),
-    }
-}
-
-impl MergeWithError<BodyError> for BodyError {
-    fn merge(_: Option<Self>, other: Self, _: ValuePointerRef<'_>) -> ControlFlow<Self, Self> {
-        ControlFlow::Break(other)
-    }
 }
 
 #[cfg(test)]

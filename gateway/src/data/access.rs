@@ -70,6 +70,9 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
+        Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),
+        // The indexes are judged where the body is read.
+        Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
         Route::Webhooks | Route::Webhook(_) => Right(Action::WebhooksGet, None),
         Route::CreateWebhook => Right(Action::WebhooksCreate, None),
         Route::UpdateWebhook(_) => Right(Action::WebhooksUpdate, None),

@@ -26,6 +26,7 @@ mod multi_search;
 mod network;
 mod plan;
 pub mod pool;
+mod rendering;
 #[cfg(test)]
 mod route_table;
 mod routes;

@@ -48,8 +48,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/snapshots", "POST", ""),
     ("/export", "", "POST"),
     ("/experimental-features", "GET PATCH", ""),
-    ("/network", "GET", "PATCH"),
-    ("/network/control", "", "POST"),
+    ("/network", "GET PATCH", ""),
+    ("/network/control", "POST", ""),
     ("/logs/stream", "", "POST DELETE"),
     ("/logs/stderr", "", "POST"),
     ("/webhooks", "GET POST", ""),
@@ -60,7 +60,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/chats/{workspace}/chat/completions", "", "POST"),
     ("/dynamic-search-rules", "", "POST DELETE"),
     ("/dynamic-search-rules/{uid}", "", "GET PATCH DELETE"),
-    ("/render-template", "", "POST"),
+    ("/render-template", "POST", ""),
 ];
 
 /// What has a path of its own and, with other methods, is the name of a document or a task.

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
+    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network, rendering,
     routes::{self, NoRoute, Route},
     search, settings, similar, stats, tasks, webhooks, writes,
 };
@@ -133,6 +133,9 @@ async fn answer<R: Runtime>(
         Route::ChangeFeatures => features::change(core, request).await,
         Route::CreateSnapshot => backups::snapshot(core).await,
         Route::Network => network::get(core).await,
+        Route::ChangeNetwork => network::change(core, request).await,
+        Route::ControlNetwork => Err(network::control(core).await),
+        Route::RenderTemplate => rendering::render(core, request, &permission).await,
         Route::Webhooks => Ok(webhooks::list(core)),
         Route::CreateWebhook => webhooks::create(core, request).await,
         Route::Webhook(uuid) => webhooks::get(core, uuid),

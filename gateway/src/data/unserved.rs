@@ -30,8 +30,6 @@ const EXPORT: &str = "nodes would export their documents with stamps of the gate
 const FOREIGN_KEYS: &str = "a node finds foreign documents among its own only";
 const LOGS: &str = "every node has a log of its own, and so has the gateway";
 const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
-const NETWORK: &str = "the gateway's own topology says which node holds what";
-const RENDERING: &str = "a template may name a document, which one node in the cluster would know";
 const RULES: &str = "nodes would pin documents at places of their own lists, not of the whole one";
 
 const TABLE: &[Unserved] = &[
@@ -41,8 +39,6 @@ const TABLE: &[Unserved] = &[
     refused("PUT DELETE", "indexes/*/settings/foreign-keys", &[Action::SettingsUpdate], FOREIGN_KEYS),
     refused("POST", "dumps", &[Action::DumpsCreate], DUMPS),
     refused("POST", "export", &[Action::Export], EXPORT),
-    refused("PATCH", "network", &[Action::NetworkUpdate], NETWORK),
-    refused("POST", "network/control", &[Action::NetworkUpdate], NETWORK),
     refused("GET", "metrics", &[Action::MetricsGet], METRICS),
     refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),
     refused("POST", "logs/stderr", &[Action::MetricsGet], LOGS),
@@ -57,7 +53,6 @@ const TABLE: &[Unserved] = &[
     refused("GET", "dynamic-search-rules/*", &[Action::DynamicSearchRulesGet], RULES),
     refused("PATCH", "dynamic-search-rules/*", &[Action::DynamicSearchRulesUpdate], RULES),
     refused("DELETE", "dynamic-search-rules/*", &[Action::DynamicSearchRulesDelete], RULES),
-    refused("POST", "render-template", &[Action::SettingsGet, Action::DocumentsGet], RENDERING),
 ];
 
 const fn refused(
