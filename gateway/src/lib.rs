@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod data;
 pub mod h1;
+pub mod health;
 pub mod ingest;
 pub mod moves;
 pub mod observe;

@@ -36,11 +36,13 @@ use crate::{
     data::{
         self, lanes,
         leftovers::{self, LEFTOVERS},
+        rules::{self, RULES},
     },
+    health::Health,
     moves::{self, Move},
     observe, outbound,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{Health, KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
+    shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
     snapshot::{Index, Snapshot},
 };
 
@@ -85,6 +87,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
     let webhooks = load_webhooks(&store)?;
+    let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
@@ -94,6 +97,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
         webhooks: ArcSwap::from_pointee(webhooks),
+        rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
         prometheus,

@@ -6,11 +6,7 @@ use http::StatusCode;
 use router::{NodeIndex, Placement};
 use serde_json::{Value, json};
 
-use crate::{
-    h1::Response,
-    shared::{NodeState, Shared},
-    snapshot::Snapshot,
-};
+use crate::{h1::Response, health::NodeState, shared::Shared, snapshot::Snapshot};
 
 /// `GET /_miroir/topology`: nodes, groups and indexes.
 pub fn topology(shared: &Shared) -> Response {
@@ -107,11 +103,7 @@ fn indexes(snapshot: &Snapshot) -> Value {
 }
 
 fn state_name(shared: &Shared, node: NodeIndex) -> &'static str {
-    match shared.health.state(node) {
-        NodeState::Unknown => "unknown",
-        NodeState::Healthy => "healthy",
-        NodeState::Down => "down",
-    }
+    shared.health.state(node).as_str()
 }
 
 fn index(position: usize) -> NodeIndex {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
 use crate::{
-    shared::NodeVersion,
+    health::NodeVersion,
     snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
 };
 

@@ -5,11 +5,13 @@ use http::StatusCode;
 
 use crate::{
     config::limits,
-    data::{Core, every_node, learn_version, pool::NodeRequest},
+    data::{Core, every_node, pool::NodeRequest},
+    health::NodeState,
     observe::log,
     runtime::Runtime,
-    shared::NodeState,
 };
+
+use super::rejoin;
 
 /// Probes every node once, all at the same time.
 pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
@@ -19,16 +21,12 @@ pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
         let answer = core.pools.ask(node, NodeRequest::get("/health"), limits::HEALTH_PROBE_TIMEOUT).await;
         let healthy = matches!(&answer, Ok(answer) if answer.status == StatusCode::OK);
         let id = &core.shared.nodes[usize::from(node.0)].id;
-        let was_down = core.shared.health.state(node) != NodeState::Healthy;
-        // A node that comes back may be another version.
-        if healthy && (was_down || !core.shared.health.knows_version(node)) {
-            learn_version(core, node).await;
+        let health = &core.shared.health;
+        if !healthy && health.is_down(node) {
+            log::warn("node_down", &[("node", id)]);
         }
-        if core.shared.health.set(node, healthy) {
-            match healthy {
-                true => log::info("node_healthy", &[("node", id)]),
-                false => log::warn("node_down", &[("node", id)]),
-            }
+        if healthy && (health.answers(node) || health.state(node) == NodeState::Joining) {
+            rejoin::admit(core, node).await;
         }
         metrics::gauge!("miroir_node_healthy", "node" => id.clone()).set(if healthy { 1.0 } else { 0.0 });
         if healthy {

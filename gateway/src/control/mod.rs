@@ -5,6 +5,7 @@
 
 mod health;
 mod recover;
+mod rejoin;
 mod webhooks;
 
 use std::{

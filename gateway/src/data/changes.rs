@@ -21,6 +21,7 @@ use super::{
     leftovers::{self, LEFTOVERS},
     plan,
     pool::NodeRequest,
+    rules,
     scatter::is_refusal,
 };
 use crate::{
@@ -32,7 +33,6 @@ use crate::{
     h1::NodeAnswer,
     observe::log,
     runtime::Runtime,
-    shared::NodeState,
     snapshot::{Index, publish},
 };
 
@@ -365,6 +365,7 @@ async fn register_index<R: Runtime>(
     record.revision = core.shared.store.commit(vec![register, forget]).await.map_err(refused)?[0];
     let index = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    rules::follow(core, &[uid]).await;
     Ok((index, node_tasks))
 }
 
@@ -403,6 +404,17 @@ pub(super) async fn send_to_every_node<R: Runtime>(
     send_to_all(core, method, target, Bytes::new(), false).await.map_err(refusal)
 }
 
+/// The same with a body, or without one where it is null; the first node alone is asked at first.
+pub(super) async fn change_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Value,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    send_to_all(core, method, target, body, true).await.map_err(refusal)
+}
+
 fn refusal(outcome: Outcome) -> ApiError {
     match outcome {
         Outcome::Refused(error) | Outcome::Failed(error) => error,
@@ -439,7 +451,7 @@ fn every_node<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
 
 /// A change that needs a node known to be down is refused before anything is sent anywhere.
 fn check_up<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) -> Result<(), Outcome> {
-    let down = nodes.iter().find(|node| core.shared.health.state(**node) == NodeState::Down);
+    let down = nodes.iter().find(|node| !core.shared.health.state(**node).takes_writes());
     match down {
         None => Ok(()),
         Some(_) => Err(Outcome::Refused(no_quorum())),

@@ -21,7 +21,6 @@ use crate::{
     },
     h1::{Request, Response},
     runtime::Runtime,
-    shared::NodeState,
     snapshot::{Index, Snapshot},
 };
 
@@ -120,7 +119,7 @@ pub(super) fn owners_in_turn<R: Runtime>(
     let mut nodes = owners(snapshot, index, id);
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());
     nodes
 }
 

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use router::NodeIndex;
 use serde_json::{Map, Value};
+use store::Table;
 
 use super::{Core, changes, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
 use crate::{
@@ -23,6 +24,10 @@ use crate::{
 const TARGET: &str = "/experimental-features";
 /// The lane of these changes: no index is called so.
 const LANE: &str = TARGET;
+
+/// Where what clients have switched is stored, in one record.
+const FEATURES: Table = Table::named("features");
+const FEATURES_KEY: &str = "switched";
 
 type Features = Map<String, Value>;
 
@@ -62,7 +67,37 @@ pub(super) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) ->
     for features in join_all(others).await {
         changed.push(features?);
     }
+    remember(core, &body).await?;
     Ok(answer(on_everywhere(changed)))
+}
+
+/// Keeps what was switched, for nodes to come.
+async fn remember<R: Runtime>(core: &Core<R>, body: &[u8]) -> Result<(), ApiError> {
+    let (mut switched, revision) = stored(core).await?;
+    let change = serde_json::from_slice::<Features>(body).unwrap_or_default();
+    switched.extend(change.into_iter().filter(|(_, value)| value.is_boolean()));
+    core.shared.store.put_record(FEATURES, FEATURES_KEY, Value::Object(switched), revision).await?;
+    Ok(())
+}
+
+async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Features, Option<u64>), ApiError> {
+    let record = core.shared.store.record(FEATURES, FEATURES_KEY).await?;
+    let revision = record.as_ref().map(|record| record.revision);
+    let features = record.and_then(|record| record.value.as_object().cloned());
+    Ok((features.unwrap_or_default(), revision))
+}
+
+/// Switches a node's features as clients have switched them; whether all went well.
+pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let Ok((mut switched, _)) = stored(core).await else { return false };
+    if switched.is_empty() {
+        return true;
+    }
+    let Ok(known) = ask(core, node, Method::GET, Bytes::new()).await else { return false };
+    // A feature that the node's version does not know cannot be switched there.
+    switched.retain(|name, value| known.get(name).is_some_and(|now| now != value));
+    let body = Value::Object(switched.clone()).to_string();
+    switched.is_empty() || ask(core, node, Method::PATCH, body.into()).await.is_ok()
 }
 
 /// Asks one node, which answers its features.

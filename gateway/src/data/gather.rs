@@ -12,19 +12,24 @@ use super::{Core, plan, pool::NodeRequest, scatter::is_refusal};
 use crate::{
     api::error::{ApiError, Code},
     config::limits,
+    health::NodeVersion,
     observe::log,
     runtime::Runtime,
-    shared::{NodeState, NodeVersion},
 };
 
 /// Asks nodes one after the other until one answers.
 pub(super) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
+    one(core, &NodeRequest::get(target)).await
+}
+
+/// Asks nodes one after the other until one answers, whatever the question; it must be repeatable.
+pub(super) async fn one<R: Runtime>(core: &Core<R>, question: &NodeRequest<'_>) -> Result<Value, ApiError> {
     let mut nodes = plan::every_node(&core.shared.snapshot().topology);
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());
     for node in nodes {
-        match core.pools.ask(node, NodeRequest::get(target), core.shared.config.node_timeout).await {
+        match core.pools.ask(node, question.clone(), core.shared.config.node_timeout).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 if let Ok(value) = serde_json::from_slice(&answer.body) {
                     return Ok(value);
@@ -60,7 +65,7 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
 /// A node's refusal, or 503 when none answers.
 pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let up = nodes.into_iter().filter(|node| core.shared.health.state(*node) != NodeState::Down);
+    let up = nodes.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
     let values = ask(core, up, target).await?;
     match values.is_empty() {
         false => Ok(values),

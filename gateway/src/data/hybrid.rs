@@ -24,7 +24,6 @@ use crate::{
     },
     observe::log,
     runtime::Runtime,
-    shared::NodeState,
     snapshot::{Index, Snapshot},
 };
 
@@ -115,7 +114,7 @@ pub(super) async fn with_vector<'a, R: Runtime>(
     }
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let body = Bytes::from(asked.leg_body(&asked.embedding_prefix(), None));
-    for leg in legs.iter().filter(|leg| core.shared.health.state(leg.node) != NodeState::Down) {
+    for leg in legs.iter().filter(|leg| core.shared.health.state(leg.node).serves_reads()) {
         let request = NodeRequest::post_json(&target, body.clone());
         match core.pools.ask(leg.node, request, core.shared.config.node_timeout).await {
             Ok(answer) if answer.status == StatusCode::OK => {

@@ -10,7 +10,7 @@ use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core, plan,
+    Core, plan, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
         search::{LegNeeds, SearchRequest},
     },
     config::limits,
+    health::NodeVersion,
     runtime::Runtime,
-    shared::NodeVersion,
     snapshot::{Index, Snapshot},
 };
 
@@ -49,6 +49,10 @@ pub(super) async fn list<R: Runtime>(
     started: Instant,
     shown: Shown,
 ) -> Result<Merged, ApiError> {
+    let pins = rules::pin_in(core, &index.record.uid);
+    if pins && shown == Shown::ToMerge {
+        return Err(rules::refusal());
+    }
     let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
@@ -87,7 +91,7 @@ pub(super) async fn list<R: Runtime>(
             tie_break: asked.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
-            pins: false,
+            pins,
             extra_fields: extra_fields.as_ref(),
             facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),

@@ -10,7 +10,7 @@ mod cancel;
 mod changes;
 mod connection;
 mod documents;
-mod features;
+pub mod features;
 mod federated;
 mod fields;
 mod gather;
@@ -30,6 +30,7 @@ mod rendering;
 #[cfg(test)]
 mod route_table;
 mod routes;
+pub mod rules;
 mod scatter;
 mod search;
 mod serve;

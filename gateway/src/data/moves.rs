@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use super::{
     Core, changes,
     lanes::{self, Hold},
-    settle,
+    rules, settle,
 };
 use crate::{
     api::error::{ApiError, Code},
@@ -210,6 +210,8 @@ async fn change_registry<R: Runtime>(
     }
     let revisions = core.shared.store.commit(commit.clone()).await?;
     show(core, &snapshot, steps, &commit, &revisions);
+    let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
+    rules::follow(core, &names).await;
     Ok(())
 }
 

@@ -8,7 +8,6 @@ use router::{CoveringSet, NodeIndex, ShardSet, Topology, covering_set};
 use super::Core;
 use crate::{
     runtime::Runtime,
-    shared::NodeState,
     snapshot::{Index, Snapshot},
 };
 
@@ -25,7 +24,7 @@ pub(super) fn cover<R: Runtime>(
     turn: usize,
 ) -> CoveringSet {
     let healthy_only = best_group(snapshot, index, wanted, turn, |node| {
-        !avoided.contains(&node) && core.shared.health.state(node) != NodeState::Down
+        !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
     });
     if healthy_only.uncovered.is_empty() {
         return healthy_only;

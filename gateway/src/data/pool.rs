@@ -98,7 +98,7 @@ impl<R: Runtime> NodePools<R> {
             Ok(result) => result,
             Err(_) => Err(NodeError::TimedOut(limit)),
         };
-        if matches!(result, Err(NodeError::Connect(_))) && self.shared.health.set(node, false) {
+        if matches!(result, Err(NodeError::Connect(_))) && self.shared.health.is_down(node) {
             crate::observe::log::warn("node_down", &[("node", &pool.node.id)]);
         }
         result

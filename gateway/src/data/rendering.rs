@@ -16,7 +16,6 @@ use crate::{
     auth::{self, Permission},
     h1::{Request, Response},
     runtime::Runtime,
-    shared::NodeState,
     snapshot::Snapshot,
 };
 
@@ -37,7 +36,9 @@ pub(super) async fn render<R: Runtime>(
         if !permission.allows_index(&uid) {
             return Err(auth::invalid_key());
         }
-        if let Some(name) = name_on_nodes(&snapshot, &uid) {
+        // What is no name at all stays as it is, for a node to refuse.
+        if is_index_uid(&uid) {
+            let name = snapshot.name_on_nodes(&uid);
             asked[part]["indexUid"] = json!(name);
             hidden.push((name, uid));
         }
@@ -56,23 +57,16 @@ pub(super) async fn render<R: Runtime>(
         match core.pools.ask(node, question, core.shared.config.node_timeout).await {
             Ok(answer) if answer.status == StatusCode::OK => return rendered(answer.body),
             Ok(answer) if is_refusal(&answer) => {
-                let error = ApiError::from_node(answer.status, &answer.body);
-                return Err(error.rename_indexes(|name| {
-                    hidden.iter().find(|(known, _)| known == name).map(|(_, uid)| uid.clone())
-                }));
+                let mut body = String::from_utf8_lossy(&answer.body).into_owned();
+                for (name, uid) in &hidden {
+                    body = body.replace(&format!("`{name}`"), &format!("`{uid}`"));
+                }
+                return Err(ApiError::from_node(answer.status, body.as_bytes()));
             }
             Ok(_) | Err(_) => {}
         }
     }
     Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
-}
-
-/// What nodes call an index; a name of nothing where there is none. What is no name at all stays as it is.
-fn name_on_nodes(snapshot: &Snapshot, uid: &str) -> Option<String> {
-    match snapshot.indexes.get(uid) {
-        Some(index) => Some(index.record.node_uid.clone()),
-        None => is_index_uid(uid).then(|| format!("{uid}-none")),
-    }
 }
 
 /// The owners of the document that is rendered, or all nodes in turn.
@@ -86,7 +80,7 @@ fn nodes_to_ask<R: Runtime>(core: &Core<R>, snapshot: &Snapshot, body: &[u8]) ->
     let mut nodes = plan::every_node(&snapshot.topology);
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| core.shared.health.state(*node) == NodeState::Down);
+    nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());
     nodes
 }
 

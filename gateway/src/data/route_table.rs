@@ -58,8 +58,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/chats/{workspace}", "", "GET DELETE"),
     ("/chats/{workspace}/settings", "", "GET PATCH DELETE"),
     ("/chats/{workspace}/chat/completions", "", "POST"),
-    ("/dynamic-search-rules", "", "POST DELETE"),
-    ("/dynamic-search-rules/{uid}", "", "GET PATCH DELETE"),
+    ("/dynamic-search-rules", "POST DELETE", ""),
+    ("/dynamic-search-rules/{uid}", "GET PATCH DELETE", ""),
     ("/render-template", "POST", ""),
 ];
 

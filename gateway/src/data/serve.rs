@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network, rendering,
     routes::{self, NoRoute, Route},
-    search, settings, similar, stats, tasks, webhooks, writes,
+    rules, search, settings, similar, stats, tasks, webhooks, writes,
 };
 use crate::{
     admin,
@@ -135,6 +135,11 @@ async fn answer<R: Runtime>(
         Route::Network => network::get(core).await,
         Route::ChangeNetwork => network::change(core, request).await,
         Route::ControlNetwork => Err(network::control(core).await),
+        Route::Rules => rules::list(core, request).await,
+        Route::ClearRules => rules::clear(core, request).await,
+        Route::Rule(uid) => rules::get(core, uid).await,
+        Route::UpdateRule(uid) => rules::update(core, request, uid).await,
+        Route::DeleteRule(uid) => rules::delete(core, request, uid).await,
         Route::RenderTemplate => rendering::render(core, request, &permission).await,
         Route::Webhooks => Ok(webhooks::list(core)),
         Route::CreateWebhook => webhooks::create(core, request).await,

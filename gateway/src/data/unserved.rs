@@ -30,7 +30,6 @@ const EXPORT: &str = "nodes would export their documents with stamps of the gate
 const FOREIGN_KEYS: &str = "a node finds foreign documents among its own only";
 const LOGS: &str = "every node has a log of its own, and so has the gateway";
 const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
-const RULES: &str = "nodes would pin documents at places of their own lists, not of the whole one";
 
 const TABLE: &[Unserved] = &[
     refused("GET", "indexes/*/settings/chat", &[Action::SettingsGet], CHATS),
@@ -48,11 +47,6 @@ const TABLE: &[Unserved] = &[
     refused("GET", "chats/*/settings", &[Action::ChatsSettingsGet], CHATS),
     refused("PATCH DELETE", "chats/*/settings", &[Action::ChatsSettingsUpdate], CHATS),
     refused("POST", "chats/*/chat/completions", &[Action::ChatCompletions], CHATS),
-    refused("POST", "dynamic-search-rules", &[Action::DynamicSearchRulesGet], RULES),
-    refused("DELETE", "dynamic-search-rules", &[Action::DynamicSearchRulesDelete], RULES),
-    refused("GET", "dynamic-search-rules/*", &[Action::DynamicSearchRulesGet], RULES),
-    refused("PATCH", "dynamic-search-rules/*", &[Action::DynamicSearchRulesUpdate], RULES),
-    refused("DELETE", "dynamic-search-rules/*", &[Action::DynamicSearchRulesDelete], RULES),
 ];
 
 const fn refused(

@@ -14,6 +14,7 @@ mod queries;
 mod replicas;
 mod reserved;
 mod routes;
+mod rules;
 mod sdk;
 mod similar;
 mod startup;
