@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use router::NodeIndex;
 use serde_json::{Map, Value, json};
-use store::{Change, Record, Table, TaskKind, TaskRecord};
+use store::{Change, NodeTask, Record, Table, TaskKind, TaskRecord};
 
 use super::{Core, changes, gather, indexes::new_task, ingress, keys, lanes, pool::NodeRequest, tasks};
 use crate::{
@@ -119,17 +119,19 @@ pub(super) async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> 
     Ok(tasks::accepted(&record))
 }
 
-/// Makes rules that name any of these indexes follow what has become of the names.
-pub(super) async fn follow<R: Runtime>(core: &Core<R>, uids: &[&str]) {
+/// Makes rules that name any of these indexes follow what has become of the names; answers the nodes' tasks.
+pub(super) async fn follow<R: Runtime>(core: &Core<R>, uids: &[&str]) -> Vec<NodeTask> {
+    let mut node_tasks = Vec::new();
     let rules = core.shared.rules.load_full();
     let snapshot = core.shared.snapshot();
     for (uid, rule) in rules.iter().filter(|(_, rule)| names_any(rule, uids)) {
         let actions = json!({"actions": for_nodes(&snapshot, rule)["actions"]});
-        let sent = changes::change_every_node(core, &Method::PATCH, &target_of(uid), &actions).await;
-        if sent.is_err() {
-            log::warn("rule_not_followed", &[("rule", uid)]);
+        match changes::change_every_node(core, &Method::PATCH, &target_of(uid), &actions).await {
+            Ok(sent) => node_tasks.extend(sent),
+            Err(_) => log::warn("rule_not_followed", &[("rule", uid)]),
         }
     }
+    node_tasks
 }
 
 /// Whether any rule may pin documents of an index.
