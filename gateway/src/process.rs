@@ -29,7 +29,7 @@ use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus, Version
 use time::OffsetDateTime;
 
 use crate::{
-    api::{task::ends_here, webhook::Webhooks},
+    api::webhook::Webhooks,
     auth::{ApiKey, KeyRing},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
@@ -127,7 +127,8 @@ fn run(config: Config) -> anyhow::Result<()> {
 /// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
 /// a part in are resumed later (`data::moves::resume`).
 fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
-    let here = |task: &&TaskRecord| task.accepted && ends_here(task) && task.node_tasks.is_empty();
+    let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
+    let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
     for task in unfinished.iter().filter(here) {
         let steps = Move::of_task(task);
         let indexes = wait(store.indexes())?;

@@ -7,6 +7,8 @@ pub mod body;
 pub mod cors;
 pub mod depth;
 pub mod documents;
+pub mod dump;
+pub mod encoding;
 pub mod error;
 pub mod facet_search;
 pub mod filter;

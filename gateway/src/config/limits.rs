@@ -104,6 +104,11 @@ pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const TASKS_KEPT_MAX: u64 = 1_000_000;
 /// Tasks forgotten in one sweep.
 pub const TASKS_PRUNED_MAX: usize = 10_000;
+/// Between two looks for dumps that were asked for.
+pub const DUMP_INTERVAL: Duration = Duration::from_millis(200);
+/// Documents and tasks that a dump reads at once.
+pub const DOCUMENTS_PER_DUMP_READ: usize = 500;
+pub const TASKS_PER_DUMP_READ: u32 = 1000;
 /// Between two looks for tasks that webhooks have to be told of; nothing is looked for without webhooks.
 pub const WEBHOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Times one message is sent to a webhook that does not take it, and the pause in between.

@@ -61,6 +61,8 @@ pub struct Config {
     pub node_timeout: Duration,
     /// Per core.
     pub in_flight_max: usize,
+    /// Where dumps are written; made when the first one is.
+    pub dump_dir: PathBuf,
     /// Networks beside the public ones that may be reached where clients name an address.
     pub allowed_ip_networks: Vec<IpNet>,
     /// Tests may make a request panic.
@@ -261,6 +263,7 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
+        dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
         allowed_ip_networks: option(
             "allowed-ip-networks",
             &raw.allowed_ip_networks,

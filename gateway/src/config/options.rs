@@ -63,6 +63,9 @@ pub(super) struct Flags {
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
+    /// where dumps are written (default ./dumps)
+    #[argh(option, arg_name = "DIR")]
+    pub(super) dump_dir: Option<String>,
     /// networks beside the public ones that webhooks may reach, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
     pub(super) allowed_ip_networks: Option<String>,
@@ -118,6 +121,8 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) dump_dir: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) allowed_ip_networks: Option<String>,
 }
 
@@ -141,6 +146,7 @@ impl RawOptions {
             request_timeout: flags.request_timeout,
             node_timeout: flags.node_timeout,
             in_flight_max: flags.in_flight_max,
+            dump_dir: flags.dump_dir,
             allowed_ip_networks: flags.allowed_ip_networks,
         }
     }
@@ -176,6 +182,7 @@ impl RawOptions {
             request_timeout: self.request_timeout.or(lower.request_timeout),
             node_timeout: self.node_timeout.or(lower.node_timeout),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
+            dump_dir: self.dump_dir.or(lower.dump_dir),
             allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
         }
     }

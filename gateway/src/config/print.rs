@@ -30,6 +30,7 @@ pub(super) fn to_toml(config: &Config) -> String {
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
         in_flight_max: config.in_flight_max,
+        dump_dir: config.dump_dir.display().to_string(),
         allowed_ip_networks: config
             .allowed_ip_networks
             .iter()
@@ -67,6 +68,7 @@ struct Effective {
     request_timeout: String,
     node_timeout: String,
     in_flight_max: usize,
+    dump_dir: String,
     allowed_ip_networks: String,
 }
 

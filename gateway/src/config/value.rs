@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -83,6 +84,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
     });
     time.filter(|time| (TIMEOUT_LEAST..=TIMEOUT_MOST).contains(time))
         .ok_or_else(|| "give a time from 10ms to 60m, for example 500ms or 30s".to_owned())
+}
+
+pub(super) fn folder(text: &str) -> Result<PathBuf, Allowed> {
+    match text.is_empty() {
+        false => Ok(text.into()),
+        true => Err("give a directory, for example ./dumps".to_owned()),
+    }
 }
 
 /// Networks as `ADDRESS/BITS`, with commas in between; none for an empty text.

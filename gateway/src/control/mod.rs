@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, leftovers, moves, settle},
+    data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
@@ -57,6 +57,10 @@ pub fn start<R: Runtime>(
         R::spawn(async move {
             let watched = webhooks::Watched::default();
             repeat::<R, _>("webhooks", limits::WEBHOOK_INTERVAL, || webhooks::tell(&telling, &watched)).await;
+        });
+        let dumping = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {

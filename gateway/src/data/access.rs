@@ -68,6 +68,7 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::DeleteKey(_) => Right(Action::KeysDelete, None),
         Route::Features => Right(Action::ExperimentalGet, None),
         Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
+        Route::CreateDump => Right(Action::DumpsCreate, None),
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
         Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),

@@ -41,7 +41,7 @@ pub(super) async fn is_on<R: Runtime>(core: &Core<R>, name: &str) -> bool {
     shown(core).await.is_ok_and(|features| features.get(name) == Some(&Value::Bool(true)))
 }
 
-async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
+pub(super) async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
     let of_nodes = gather::group(core, TARGET).await?;
     Ok(on_everywhere(of_nodes.into_iter().filter_map(|features| match features {
         Value::Object(features) => Some(features),

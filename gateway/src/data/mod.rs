@@ -10,6 +10,7 @@ mod cancel;
 mod changes;
 mod connection;
 mod documents;
+pub mod dumps;
 pub mod features;
 mod federated;
 mod fields;

@@ -44,7 +44,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/batches/{uid}", "GET", ""),
     ("/keys", "GET POST", ""),
     ("/keys/{uid_or_key}", "GET PATCH DELETE", ""),
-    ("/dumps", "", "POST"),
+    ("/dumps", "POST", ""),
     ("/snapshots", "POST", ""),
     ("/export", "", "POST"),
     ("/experimental-features", "GET PATCH", ""),

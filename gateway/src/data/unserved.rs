@@ -25,7 +25,6 @@ pub(super) struct Unserved {
 }
 
 const CHATS: &str = "a chat is held by one node, which searches its own documents only";
-const DUMPS: &str = "a node's dump holds a part of the documents, with stamps of the gateway's in them";
 const EXPORT: &str = "nodes would export their documents with stamps of the gateway's in them";
 const FOREIGN_KEYS: &str = "a node finds foreign documents among its own only";
 const LOGS: &str = "every node has a log of its own, and so has the gateway";
@@ -36,7 +35,6 @@ const TABLE: &[Unserved] = &[
     refused("PATCH DELETE", "indexes/*/settings/chat", &[Action::SettingsUpdate], CHATS),
     refused("GET", "indexes/*/settings/foreign-keys", &[Action::SettingsGet], FOREIGN_KEYS),
     refused("PUT DELETE", "indexes/*/settings/foreign-keys", &[Action::SettingsUpdate], FOREIGN_KEYS),
-    refused("POST", "dumps", &[Action::DumpsCreate], DUMPS),
     refused("POST", "export", &[Action::Export], EXPORT),
     refused("GET", "metrics", &[Action::MetricsGet], METRICS),
     refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),
