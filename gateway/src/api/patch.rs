@@ -14,8 +14,9 @@ use deserr::{
 use super::error::{ApiError, Code};
 
 /// A member that is not there changes nothing; `null` takes away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Setting<T> {
+    #[default]
     Keep,
     Reset,
     Set(T),
@@ -39,12 +40,6 @@ pub struct BodyError<P> {
     code: Code,
     message: String,
     places: PhantomData<P>,
-}
-
-impl<T> Default for Setting<T> {
-    fn default() -> Self {
-        Self::Keep
-    }
 }
 
 impl<T> Setting<T> {

@@ -72,15 +72,10 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
         Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),
-        Route::Rules | Route::Rule(_) => Right(Action::DynamicSearchRulesGet, None),
-        Route::UpdateRule(_) => Right(Action::DynamicSearchRulesUpdate, None),
-        Route::ClearRules | Route::DeleteRule(_) => Right(Action::DynamicSearchRulesDelete, None),
+        Route::Rules(asked) => Right(asked.action(), None),
         // The indexes are judged where the body is read.
         Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
-        Route::Webhooks | Route::Webhook(_) => Right(Action::WebhooksGet, None),
-        Route::CreateWebhook => Right(Action::WebhooksCreate, None),
-        Route::UpdateWebhook(_) => Right(Action::WebhooksUpdate, None),
-        Route::DeleteWebhook(_) => Right(Action::WebhooksDelete, None),
+        Route::Webhooks(asked) => Right(asked.action(), None),
         Route::Unserved { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),

@@ -5,7 +5,11 @@
 
 use http::Method;
 
-use super::unserved::{self, Unserved};
+use super::{
+    rules,
+    unserved::{self, Unserved},
+    webhooks,
+};
 use crate::api::settings::SETTINGS;
 
 /// A route with the parts of its path.
@@ -82,16 +86,8 @@ pub(super) enum Route<'a> {
     ChangeNetwork,
     ControlNetwork,
     RenderTemplate,
-    Rules,
-    ClearRules,
-    Rule(&'a str),
-    UpdateRule(&'a str),
-    DeleteRule(&'a str),
-    Webhooks,
-    CreateWebhook,
-    Webhook(&'a str),
-    UpdateWebhook(&'a str),
-    DeleteWebhook(&'a str),
+    Rules(rules::Asked<'a>),
+    Webhooks(webhooks::Asked<'a>),
     /// A route of Meilisearch's that this gateway refuses on purpose.
     Unserved {
         route: &'static Unserved,
@@ -155,17 +151,21 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["network"] if *method == Method::PATCH => Ok(Route::ChangeNetwork),
         ["network"] => only(method, Method::GET, Route::Network),
         ["network", "control"] => only(method, Method::POST, Route::ControlNetwork),
-        ["dynamic-search-rules"] if *method == Method::DELETE => Ok(Route::ClearRules),
-        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules),
-        ["dynamic-search-rules", uid] if *method == Method::PATCH => Ok(Route::UpdateRule(uid)),
-        ["dynamic-search-rules", uid] if *method == Method::DELETE => Ok(Route::DeleteRule(uid)),
-        ["dynamic-search-rules", uid] => only(method, Method::GET, Route::Rule(uid)),
+        ["dynamic-search-rules"] if *method == Method::DELETE => Ok(Route::Rules(rules::Asked::Clear)),
+        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(rules::Asked::List)),
+        ["dynamic-search-rules", uid] if *method == Method::PATCH => {
+            Ok(Route::Rules(rules::Asked::Update(uid)))
+        }
+        ["dynamic-search-rules", uid] if *method == Method::DELETE => {
+            Ok(Route::Rules(rules::Asked::Delete(uid)))
+        }
+        ["dynamic-search-rules", uid] => only(method, Method::GET, Route::Rules(rules::Asked::One(uid))),
         ["render-template"] => only(method, Method::POST, Route::RenderTemplate),
-        ["webhooks"] if *method == Method::POST => Ok(Route::CreateWebhook),
-        ["webhooks"] => only(method, Method::GET, Route::Webhooks),
-        ["webhooks", uuid] if *method == Method::PATCH => Ok(Route::UpdateWebhook(uuid)),
-        ["webhooks", uuid] if *method == Method::DELETE => Ok(Route::DeleteWebhook(uuid)),
-        ["webhooks", uuid] => only(method, Method::GET, Route::Webhook(uuid)),
+        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(webhooks::Asked::Create)),
+        ["webhooks"] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::List)),
+        ["webhooks", uid] if *method == Method::PATCH => Ok(Route::Webhooks(webhooks::Asked::Update(uid))),
+        ["webhooks", uid] if *method == Method::DELETE => Ok(Route::Webhooks(webhooks::Asked::Delete(uid))),
+        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::One(uid))),
         others => unserved::find(method, others).map(|route| Route::Unserved { route, index: None }),
     }
 }
@@ -283,11 +283,11 @@ impl Route<'_> {
             Self::CreateDump => "/dumps",
             Self::Network | Self::ChangeNetwork => "/network",
             Self::ControlNetwork => "/network/control",
-            Self::Rules | Self::ClearRules => "/dynamic-search-rules",
-            Self::Rule(_) | Self::UpdateRule(_) | Self::DeleteRule(_) => "/dynamic-search-rules/{uid}",
+            Self::Rules(rules::Asked::List | rules::Asked::Clear) => "/dynamic-search-rules",
+            Self::Rules(_) => "/dynamic-search-rules/{uid}",
             Self::RenderTemplate => "/render-template",
-            Self::Webhooks | Self::CreateWebhook => "/webhooks",
-            Self::Webhook(_) | Self::UpdateWebhook(_) | Self::DeleteWebhook(_) => "/webhooks/{uuid}",
+            Self::Webhooks(webhooks::Asked::List | webhooks::Asked::Create) => "/webhooks",
+            Self::Webhooks(_) => "/webhooks/{uuid}",
             Self::Unserved { .. } => "unserved",
         }
     }

@@ -21,6 +21,7 @@ use crate::{
         query::Query,
         task::{invalid_index_uid_reason, is_index_uid},
     },
+    auth::Action,
     h1::{Request, Response},
     observe::log,
     runtime::Runtime,
@@ -37,8 +38,44 @@ const INDEX: &str = ".meili_dsr";
 /// All rules, by uid.
 pub type Rules = AHashMap<String, Value>;
 
+/// What is asked about rules; a text is a uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked<'a> {
+    List,
+    Clear,
+    One(&'a str),
+    Update(&'a str),
+    Delete(&'a str),
+}
+
+impl Asked<'_> {
+    /// The right it takes.
+    pub(super) fn action(self) -> Action {
+        match self {
+            Self::List | Self::One(_) => Action::DynamicSearchRulesGet,
+            Self::Update(_) => Action::DynamicSearchRulesUpdate,
+            Self::Clear | Self::Delete(_) => Action::DynamicSearchRulesDelete,
+        }
+    }
+}
+
+/// Answers what is asked.
+pub(super) async fn serve<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    asked: Asked<'_>,
+) -> Result<Response, ApiError> {
+    match asked {
+        Asked::List => list(core, request).await,
+        Asked::Clear => clear(core, request).await,
+        Asked::One(uid) => get(core, uid).await,
+        Asked::Update(uid) => update(core, request, uid).await,
+        Asked::Delete(uid) => delete(core, request, uid).await,
+    }
+}
+
 /// `POST /dynamic-search-rules`: a page of rules.
-pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
     let body = ingress::json_body(core, request)?;
     let mut page = gather::one(core, &NodeRequest::post_json(TARGET, body)).await?;
     let rules = core.shared.rules.load();
@@ -49,7 +86,7 @@ pub(super) async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Resul
 }
 
 /// `GET /dynamic-search-rules/{uid}`.
-pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
@@ -59,11 +96,7 @@ pub(super) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Respons
 }
 
 /// `PATCH /dynamic-search-rules/{uid}`.
-pub(super) async fn update<R: Runtime>(
-    core: &Rc<Core<R>>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+async fn update<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) -> Result<Response, ApiError> {
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
@@ -86,11 +119,7 @@ pub(super) async fn update<R: Runtime>(
 }
 
 /// `DELETE /dynamic-search-rules/{uid}`.
-pub(super) async fn delete<R: Runtime>(
-    core: &Rc<Core<R>>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+async fn delete<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) -> Result<Response, ApiError> {
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
@@ -106,7 +135,7 @@ pub(super) async fn delete<R: Runtime>(
 }
 
 /// `DELETE /dynamic-search-rules`.
-pub(super) async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
     let metadata = metadata(request)?;
     let hold = lanes::hold(core, vec![TARGET]).await?;
     let known = core.shared.rules.load_full();

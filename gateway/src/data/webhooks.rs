@@ -16,14 +16,52 @@ use crate::{
         error::{ApiError, Code},
         webhook::{self, Webhook, WebhookChange, Webhooks},
     },
+    auth::Action,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
     shared::{WEBHOOKS, WEBHOOKS_KEY, WEBHOOKS_TOLD_KEY},
 };
 
+/// What is asked about webhooks; a text is a uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked<'a> {
+    List,
+    Create,
+    One(&'a str),
+    Update(&'a str),
+    Delete(&'a str),
+}
+
+impl Asked<'_> {
+    /// The right it takes.
+    pub(super) fn action(self) -> Action {
+        match self {
+            Self::List | Self::One(_) => Action::WebhooksGet,
+            Self::Create => Action::WebhooksCreate,
+            Self::Update(_) => Action::WebhooksUpdate,
+            Self::Delete(_) => Action::WebhooksDelete,
+        }
+    }
+}
+
+/// Answers what is asked.
+pub(super) async fn serve<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    asked: Asked<'_>,
+) -> Result<Response, ApiError> {
+    match asked {
+        Asked::List => Ok(list(core)),
+        Asked::Create => create(core, request).await,
+        Asked::One(uuid) => get(core, uuid),
+        Asked::Update(uuid) => update(core, request, uuid).await,
+        Asked::Delete(uuid) => delete(core, uuid).await,
+    }
+}
+
 /// `GET /webhooks`.
-pub(super) fn list<R: Runtime>(core: &Core<R>) -> Response {
+fn list<R: Runtime>(core: &Core<R>) -> Response {
     let webhooks = core.shared.webhooks.load();
     let views =
         webhooks.value.iter().map(|(uuid, webhook)| webhook::view(*uuid, webhook)).collect::<Vec<_>>();
@@ -31,7 +69,7 @@ pub(super) fn list<R: Runtime>(core: &Core<R>) -> Response {
 }
 
 /// `GET /webhooks/{uuid}`.
-pub(super) fn get<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
+fn get<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
     let uuid = parse_uuid(uuid)?;
     let webhooks = core.shared.webhooks.load();
     let found = webhooks.value.get(&uuid).ok_or_else(|| not_found(uuid))?;
@@ -39,7 +77,7 @@ pub(super) fn get<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, Ap
 }
 
 /// `POST /webhooks`.
-pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
     let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = Uuid::new_v4();
     let made = asked.into_new(uuid)?;
@@ -60,11 +98,7 @@ pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
 }
 
 /// `PATCH /webhooks/{uuid}`.
-pub(super) async fn update<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uuid: &str,
-) -> Result<Response, ApiError> {
+async fn update<R: Runtime>(core: &Core<R>, request: &Request, uuid: &str) -> Result<Response, ApiError> {
     let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = editable(uuid)?;
     let after = change(core, |webhooks| {
@@ -77,7 +111,7 @@ pub(super) async fn update<R: Runtime>(
 }
 
 /// `DELETE /webhooks/{uuid}`.
-pub(super) async fn delete<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
+async fn delete<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
     let uuid = editable(uuid)?;
     change(core, |webhooks| webhooks.remove(&uuid).map(drop).ok_or_else(|| not_found(uuid))).await?;
     Ok(Response::empty(StatusCode::NO_CONTENT))

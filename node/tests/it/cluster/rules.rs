@@ -139,14 +139,23 @@ fn rules_and_templates_are_those_of_one_node() {
     }
     searches("pets");
     searches("others");
+    same_rules_and_templates(&clients);
+    for client in clients {
+        client.done("DELETE", "/dynamic-search-rules/late", &Value::Null);
+        client.done("DELETE", "/dynamic-search-rules", &Value::Null);
+    }
+    same(&clients, "POST", "/dynamic-search-rules", &json!({}));
+}
+
+fn same_rules_and_templates(clients: &[&Client; 2]) {
     for body in [json!({}), json!({"limit": 1}), json!({"filter": {"query": "dog"}}), json!({"nope": 1})] {
-        same(&clients, "POST", "/dynamic-search-rules", &body);
+        same(clients, "POST", "/dynamic-search-rules", &body);
     }
     for uid in ["early", "nope", "a%20b"] {
-        same(&clients, "GET", &format!("/dynamic-search-rules/{uid}"), &Value::Null);
+        same(clients, "GET", &format!("/dynamic-search-rules/{uid}"), &Value::Null);
     }
     for body in [json!({"actions": 7}), json!([]), json!({"precedence": -1})] {
-        same(&clients, "PATCH", "/dynamic-search-rules/early", &body);
+        same(clients, "PATCH", "/dynamic-search-rules/early", &body);
     }
     let template = json!({"kind": "inlineDocumentTemplate", "inline": "A {{doc.t}}"});
     for input in [
@@ -157,13 +166,8 @@ fn rules_and_templates_are_those_of_one_node() {
         json!({"kind": "nope"}),
         Value::Null,
     ] {
-        same(&clients, "POST", "/render-template", &json!({"template": template, "input": input}));
+        same(clients, "POST", "/render-template", &json!({"template": template, "input": input}));
     }
-    for client in clients {
-        client.done("DELETE", "/dynamic-search-rules/late", &Value::Null);
-        client.done("DELETE", "/dynamic-search-rules", &Value::Null);
-    }
-    same(&clients, "POST", "/dynamic-search-rules", &json!({}));
 }
 
 /// A page of one document.
