@@ -14,7 +14,7 @@ use store::Change;
 use super::replay;
 use crate::{
     config::limits,
-    data::{Core, learn_version, pool::NodeRequest},
+    data::{Core, features, learn_version, pool::NodeRequest, rules},
     health::NodeState,
     hints::{UNAPPLIED, Unapplied},
     observe::log,
@@ -60,6 +60,9 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     }
     if !has_all_indexes(core, node).await {
         return distrust(core, node, "it lacks an index that it had taken").await;
+    }
+    if !features::restore(core, node).await || !rules::restore(core, node).await {
+        return log::warn("node_not_restored", &[("node", id)]);
     }
     if health.has_joined(node) {
         if hints.lets_through(node) {
