@@ -4,7 +4,7 @@
 //! order: it is the node that was known, it has taken what it missed, and it has done that and what other
 //! tasks ended without it; what fails is tried again at the next probe; a node is brought back by one.
 
-use std::{panic::AssertUnwindSafe, rc::Rc};
+use std::{panic::AssertUnwindSafe, rc::Rc, time::Duration};
 
 use futures_util::FutureExt;
 use router::NodeIndex;
@@ -42,7 +42,10 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     // It may have come back as another version.
     learn_version(core, node).await;
     hints.set_level(node, false);
-    if hints.is_recopied(node) || !is_known(core, node).await || !replay::bring_level(core, node).await {
+    if hints.is_recopied(node)
+        || !is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await
+        || !replay::bring_level(core, node).await
+    {
         return;
     }
     // From here on tasks wait for it; what they did not wait for before, it does now.
@@ -76,16 +79,17 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
 
 /// Sees whether a serving node is still the one that was known: it may have come back between two probes.
 pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
-    if core.shared.health.state(node).serves_reads() {
-        is_known(core, node).await;
+    // One that is suspect is being probed: its silence is not waited for here as well.
+    if core.shared.health.state(node) == NodeState::Healthy {
+        is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
     }
 }
 
 /// Whether the node is the one that has given out the tasks known of it.
-async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) -> bool {
     // What is known is looked up first: it may give out more meanwhile.
     let known = core.shared.hints.newest_task(node);
-    let Some(page) = ask(core, node, "/tasks?limit=1").await else { return false };
+    let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
     if newest >= known {
         newest.into_iter().for_each(|uid| core.shared.hints.saw_task(node, uid));
@@ -156,7 +160,16 @@ async fn forget_awaited<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) {
 }
 
 async fn ask<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
-    let limit = core.shared.config.node_timeout.min(limits::TASK_QUESTION_TIMEOUT);
+    ask_within(core, node, target, limits::TASK_QUESTION_TIMEOUT).await
+}
+
+async fn ask_within<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    target: &str,
+    limit: Duration,
+) -> Option<Value> {
+    let limit = core.shared.config.node_timeout.min(limit);
     let answer = core.pools.ask(node, NodeRequest::get(target), limit).await.ok()?;
     answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
 }

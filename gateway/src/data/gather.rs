@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Core,
     legs::{self, Placed, Question},
-    plan::{self, Choice},
+    plan,
     pool::{NodeRequest, is_refusal},
 };
 use crate::{
@@ -31,7 +31,7 @@ struct OneOf<'a> {
 }
 
 impl Question for OneOf<'_> {
-    fn place(&self, _wanted: Option<&ShardSet>, avoided: &[NodeIndex], _choice: Choice) -> Placed {
+    fn place(&self, _wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         // The whole question is one shard.
         let shards: ShardSet = [0].into_iter().collect();
         match self.nodes.iter().find(|node| !avoided.contains(node)) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Core, gather,
     list::{Shown, keeps_facet_orders, list, milliseconds, scores_end_at_sorts, total_is_clipped},
-    plan::{self, Choice},
+    plan,
     pool::NodeRequest,
     scatter::Merged,
 };
@@ -111,7 +111,7 @@ pub(super) async fn with_vector<'a, R: Runtime>(
     if !asked.needs_embedding() {
         return Ok(asked);
     }
-    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn(), Choice::Serving).legs;
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
     if legs.len() < 2 {
         return Ok(asked);
     }

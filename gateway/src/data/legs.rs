@@ -21,7 +21,6 @@ use router::{Leg, NodeIndex, ShardSet};
 
 use super::{
     Core,
-    plan::Choice,
     pool::{NodeError, NodeRequest, is_refusal},
 };
 use crate::{
@@ -34,9 +33,9 @@ use crate::{
 
 /// What a read asks of nodes.
 pub(super) trait Question {
-    /// Who can answer for which of these shards (all, when `None`), without the nodes in `avoided`, as
-    /// far as `choice` allows; the shards that nobody can answer for.
-    fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex], choice: Choice) -> Placed;
+    /// Who can answer for which of these shards (all, when `None`), without the nodes in `avoided`; the
+    /// shards that nobody can answer for.
+    fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed;
 
     /// What one leg asks.
     fn request(&self, leg: &Leg) -> NodeRequest<'_>;
@@ -71,7 +70,7 @@ pub(super) async fn ask<R: Runtime, Q: Question>(
     let now = R::now();
     let mut race = Race { core, question, parts: Vec::new(), failed: avoided.to_vec(), hedges: 0 };
     let mut outcome = Outcome::default();
-    let placed = question.place(wanted, avoided, Choice::Serving);
+    let placed = question.place(wanted, avoided);
     outcome.missing = placed.uncovered;
     core.vitals.earn(placed.legs.len());
     let asked = placed.legs.into_iter().map(|leg| race.open(leg, 1, now)).collect::<Vec<_>>();
@@ -246,7 +245,7 @@ impl<'a, R: Runtime, Q: Question> Race<'a, R, Q> {
         self.parts[part].done = true;
         let tries = self.parts[part].tries + self.parts[part].attempts.len();
         let wanted = std::mem::take(&mut self.parts[part].shards);
-        let placed = self.question.place(Some(&wanted), &self.failed, Choice::Serving);
+        let placed = self.question.place(Some(&wanted), &self.failed);
         let count = placed.legs.len();
         let within = tries <= limits::SCATTER_ATTEMPTS_MAX;
         if count == 0 || !within || !self.core.vitals.may_retry(count, now) {
@@ -291,9 +290,8 @@ impl<'a, R: Runtime, Q: Question> Race<'a, R, Q> {
             return Vec::new();
         }
         let avoided = self.failed.iter().copied().chain(waits_for.iter().map(|(node, _)| *node));
-        let choice = if hedged { Choice::Liked } else { Choice::Serving };
         let avoided = avoided.collect::<Vec<_>>();
-        let placed = self.question.place(Some(&self.parts[part].shards), &avoided, choice);
+        let placed = self.question.place(Some(&self.parts[part].shards), &avoided);
         let count = placed.legs.len();
         if count == 0 || !placed.uncovered.is_empty() {
             return Vec::new();

@@ -11,9 +11,7 @@ use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core,
-    plan::{self, Choice},
-    rules,
+    Core, plan, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
     spelling,
 };
@@ -148,7 +146,7 @@ async fn distinct_total<R: Runtime>(
     asked: &SearchRequest<'_>,
 ) -> Result<Option<u64>, ApiError> {
     let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
-    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn(), Choice::Serving).legs;
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
     if legs.len() < 2 {
         return Ok(None);
     }

@@ -16,17 +16,9 @@ use crate::{
 /// Scores between two levels of slowness; ties below it are broken by turns.
 const SCORES_PER_LEVEL: u16 = 16;
 
-/// Which nodes may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// Only those nothing speaks against.
-    Liked,
-    /// All that serve reads, but those first.
-    Serving,
-}
-
 /// A covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
 ///
+/// Nodes that nothing speaks against are enough where they cover everything, else all that serve reads are tried.
 /// Groups are taken in turn, that of a session first; the first that covers everything wins, else the one that covers most.
 pub(super) fn cover<R: Runtime>(
     core: &Core<R>,
@@ -35,7 +27,6 @@ pub(super) fn cover<R: Runtime>(
     wanted: Option<&ShardSet>,
     avoided: &[NodeIndex],
     turn: usize,
-    choice: Choice,
 ) -> CoveringSet {
     let selection = core.vitals.begin_plan(R::now());
     let tie = |node: NodeIndex| turn.wrapping_add(usize::from(node.0)) % usize::from(SCORES_PER_LEVEL);
@@ -48,7 +39,7 @@ pub(super) fn cover<R: Runtime>(
         let trusted = !matches!(core.shared.health.state(node), NodeState::Suspect);
         (serves(core, node, avoided) && trusted && selection.likes(node)).then(|| score(node))
     });
-    if liked.uncovered.is_empty() || choice == Choice::Liked {
+    if liked.uncovered.is_empty() {
         return liked;
     }
     let serving = best_group(core, snapshot, index, wanted, turn, |node| {

@@ -15,7 +15,7 @@ pub(super) use super::pool::is_refusal;
 use super::{
     Core,
     legs::{self, Placed, Question},
-    plan::{self, Choice},
+    plan,
     pool::NodeRequest,
 };
 use crate::{
@@ -194,9 +194,9 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
 }
 
 impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, R, Body> {
-    fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex], choice: Choice) -> Placed {
+    fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         let cover = |wanted: Option<&ShardSet>| {
-            plan::cover(self.core, self.snapshot, self.index, wanted, avoided, self.turn, choice)
+            plan::cover(self.core, self.snapshot, self.index, wanted, avoided, self.turn)
         };
         let first = cover(wanted);
         let mut placed = Placed { legs: first.legs, uncovered: first.uncovered };

@@ -102,12 +102,14 @@ fn strip(answer: &mut Value) {
     answer.as_array_mut().into_iter().flatten().for_each(strip);
 }
 
+/// Points with more dimensions than there are points, so that a node looks at all of them and misses none.
 fn load_points(client: &Client) {
-    let settings = json!({"embedders": {"own": {"source": "userProvided", "dimensions": 3}}});
+    const DIMENSIONS: u32 = 64;
+    let settings = json!({"embedders": {"own": {"source": "userProvided", "dimensions": DIMENSIONS}}});
     client.done("PATCH", "/indexes/points/settings", &settings);
-    let points = (0..40).map(|id: i32| {
-        let angle = f64::from(id) / 7.0;
-        json!({"id": id, "_vectors": {"own": [angle.sin(), angle.cos(), f64::from(id) / 40.0]}})
+    let points = (0..40_u32).map(|id| {
+        let vector = (1..=DIMENSIONS).map(|dimension| (f64::from(id * dimension) * 0.37).sin() + 1.1);
+        json!({"id": id, "_vectors": {"own": vector.collect::<Vec<_>>()}})
     });
     client.done("POST", "/indexes/points/documents?primaryKey=id", &points.collect());
 }

@@ -30,11 +30,8 @@ fn a_slow_node_costs_searches_little() {
         search(number);
     }
     set_faults(&cluster, 1, &json!({"delay_ms": DELAY.as_millis(), "path_prefix": "/indexes"}));
-    let mut took = (0..400).map(search).collect::<Vec<_>>();
-    took.sort_unstable();
-    let late = took.iter().filter(|took| **took >= DELAY).count();
+    let late = (0..400).map(search).filter(|took| *took >= DELAY).count();
     assert!(late <= 4, "{late} of 400 searches waited for the slow node");
-    assert!(took[395] < DELAY / 2, "99 % of searches took up to {:?}", took[395]);
     let (hedges, legs) = (metric(&cluster, "miroir_hedge_fired_total"), requests());
     assert!(hedges >= 1.0, "nobody was hedged");
     // What each of two cores may begin with, and the share.
