@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod archive;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod hints;
 pub mod ingest;
 pub mod moves;
 pub mod observe;
+pub mod outbound;
 pub mod process;
 pub mod quorum;
 pub mod runtime;

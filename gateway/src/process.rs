@@ -25,11 +25,11 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskStatus};
+use store::{Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
 use time::OffsetDateTime;
 
 use crate::{
-    api::task::ends_here,
+    api::webhook::Webhooks,
     auth::{ApiKey, KeyRing},
     clock::{CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
@@ -37,14 +37,15 @@ use crate::{
     data::{
         self, lanes,
         leftovers::{self, LEFTOVERS},
+        rules::{self, RULES},
     },
     health::Health,
     hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
-    observe,
+    observe, outbound,
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     sessions::Sessions,
-    shared::{KEYS, NodeAddress, Shared},
+    shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
     snapshot::{Index, Snapshot},
 };
 
@@ -89,6 +90,8 @@ fn run(config: Config) -> anyhow::Result<()> {
     let topology_of_nodes = Arc::clone(&topology);
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
+    let webhooks = load_webhooks(&store)?;
+    let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
@@ -102,6 +105,9 @@ fn run(config: Config) -> anyhow::Result<()> {
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
+        webhooks: ArcSwap::from_pointee(webhooks),
+        rules: ArcSwap::from_pointee(rules),
+        outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
         prometheus,
         draining: AtomicBool::new(false),
@@ -130,7 +136,8 @@ fn run(config: Config) -> anyhow::Result<()> {
 /// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
 /// a part in are resumed later (`data::moves::resume`).
 fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
-    let here = |task: &&TaskRecord| task.accepted && ends_here(task) && task.node_tasks.is_empty();
+    let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
+    let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
     for task in unfinished.iter().filter(here) {
         let steps = Move::of_task(task);
         let indexes = wait(store.indexes())?;
@@ -426,6 +433,15 @@ fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<serde_
 
 fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
     Ok(wait(store.record(table, key))?.and_then(|record| record.value.as_u64()))
+}
+
+fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
+    let Some(record) = wait(store.record(WEBHOOKS, WEBHOOKS_KEY))? else {
+        return Ok(Versioned { version: 0, value: Webhooks::new() });
+    };
+    let value =
+        serde_json::from_value(record.value).context("--store: the stored webhooks cannot be read")?;
+    Ok(Versioned { version: record.revision, value })
 }
 
 /// The stored keys; the default ones are made when there is a master key and no key at all.

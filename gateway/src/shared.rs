@@ -15,12 +15,14 @@ use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use router::NodeIndex;
-use store::{Store, Table};
+use store::{Store, Table, Versioned};
 
 use crate::{
+    api::webhook::Webhooks,
     auth::KeyRing,
     clock::Clock,
     config::Config,
+    data::rules::Rules,
     health::{Health, NodeState, Seen},
     hints::Hints,
     observe::log,
@@ -30,12 +32,22 @@ use crate::{
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
+/// Where webhooks are stored, all in one record.
+pub const WEBHOOKS: Table = Table::named("webhooks");
+pub const WEBHOOKS_KEY: &str = "all";
+/// The uid up to which webhooks have been told of all tasks that have ended; there while there are webhooks.
+pub const WEBHOOKS_TOLD_KEY: &str = "told";
 
 /// One per process, behind an `Arc`.
 pub struct Shared {
     pub config: Config,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
+    pub webhooks: ArcSwap<Versioned<Webhooks>>,
+    /// Dynamic search rules as clients give them.
+    pub rules: ArcSwap<Rules>,
+    /// Reaches what clients name and the operator allows.
+    pub outbound: ureq::Agent,
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,

@@ -122,7 +122,11 @@ pub fn is_cancelable(kind: TaskKind) -> bool {
 pub fn ends_here(task: &TaskRecord) -> bool {
     matches!(
         task.kind,
-        TaskKind::IndexSwap | TaskKind::IndexUpdate | TaskKind::TaskCancelation | TaskKind::TaskDeletion
+        TaskKind::IndexSwap
+            | TaskKind::IndexUpdate
+            | TaskKind::TaskCancelation
+            | TaskKind::TaskDeletion
+            | TaskKind::DumpCreation
     )
 }
 

@@ -88,6 +88,10 @@ pub const KEYS_MAX: usize = 10_000;
 pub const KEYS_PER_READ: usize = 1000;
 pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
 
+/// Webhooks and the headers of one, Meilisearch's own bounds.
+pub const WEBHOOKS_MAX: usize = 20;
+pub const WEBHOOK_HEADERS_MAX: usize = 200;
+
 // How often the gateway does what nobody waits for, and how much of it at once.
 
 /// Queries of one multi-search, and how many of them are worked on at once.
@@ -189,6 +193,18 @@ pub const NODE_DOWN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 pub const NODE_QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at changes that wait for something to come back.
 pub const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks for dumps that were asked for.
+pub const DUMP_INTERVAL: Duration = Duration::from_millis(200);
+/// Documents and tasks that a dump reads at once.
+pub const DOCUMENTS_PER_DUMP_READ: usize = 500;
+pub const TASKS_PER_DUMP_READ: u32 = 1000;
+/// Between two looks for tasks that webhooks have to be told of; nothing is looked for without webhooks.
+pub const WEBHOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Times one message is sent to a webhook that does not take it, and the pause in between.
+pub const WEBHOOK_ATTEMPTS_MAX: u32 = 3;
+pub const WEBHOOK_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// One request to an address that a client has named.
+pub const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in flight may take so long to end once the process is asked to.

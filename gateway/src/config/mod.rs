@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::FromArgs;
+use ipnet::IpNet;
 
 use limits::{
     BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
@@ -70,6 +71,10 @@ pub struct Config {
     pub session_mode: SessionMode,
     /// Per core.
     pub in_flight_max: usize,
+    /// Where dumps are written; made when the first one is.
+    pub dump_dir: PathBuf,
+    /// Networks beside the public ones that may be reached where clients name an address.
+    pub allowed_ip_networks: Vec<IpNet>,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -300,6 +305,13 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
+        dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
+        allowed_ip_networks: option(
+            "allowed-ip-networks",
+            &raw.allowed_ip_networks,
+            Vec::new(),
+            value::networks,
+        )?,
         test_faults,
     };
     check_groups(&config)?;

@@ -81,6 +81,12 @@ pub(super) struct Flags {
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
+    /// where dumps are written (default ./dumps)
+    #[argh(option, arg_name = "DIR")]
+    pub(super) dump_dir: Option<String>,
+    /// networks beside the public ones that webhooks may reach, with commas (default none)
+    #[argh(option, arg_name = "CIDR,...")]
+    pub(super) allowed_ip_networks: Option<String>,
     /// a TOML file with options of the same names
     #[argh(option, arg_name = "FILE")]
     pub(super) config: Option<String>,
@@ -144,6 +150,10 @@ pub(super) struct RawOptions {
     pub(super) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) dump_dir: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) allowed_ip_networks: Option<String>,
 }
 
 impl RawOptions {
@@ -172,6 +182,8 @@ impl RawOptions {
             adaptive_selection: flags.adaptive_selection,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
+            dump_dir: flags.dump_dir,
+            allowed_ip_networks: flags.allowed_ip_networks,
         }
     }
 
@@ -212,6 +224,8 @@ impl RawOptions {
             adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
+            dump_dir: self.dump_dir.or(lower.dump_dir),
+            allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
         }
     }
 }

@@ -39,6 +39,13 @@ pub(super) fn to_toml(config: &Config) -> String {
         adaptive_selection: name_of(&SWITCH, config.adaptive_selection),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
         in_flight_max: config.in_flight_max,
+        dump_dir: config.dump_dir.display().to_string(),
+        allowed_ip_networks: config
+            .allowed_ip_networks
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -76,6 +83,8 @@ struct Effective {
     adaptive_selection: &'static str,
     session_mode: &'static str,
     in_flight_max: usize,
+    dump_dir: String,
+    allowed_ip_networks: String,
 }
 
 fn node(node: &NodeConfig) -> String {

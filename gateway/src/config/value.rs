@@ -4,10 +4,12 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::Uri;
+use ipnet::IpNet;
 
 use super::limits::{
     CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, NODE_ID_BYTES_MOST, TIMEOUT_LEAST,
@@ -85,6 +87,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
     });
     time.filter(|time| (TIMEOUT_LEAST..=TIMEOUT_MOST).contains(time))
         .ok_or_else(|| "give a time from 10ms to 60m, for example 500ms or 30s".to_owned())
+}
+
+pub(super) fn folder(text: &str) -> Result<PathBuf, Allowed> {
+    match text.is_empty() {
+        false => Ok(text.into()),
+        true => Err("give a directory, for example ./dumps".to_owned()),
+    }
+}
+
+/// Networks as `ADDRESS/BITS`, with commas in between; none for an empty text.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let networks = parts.map(str::parse).collect::<Result<Vec<_>, _>>();
+    networks.map_err(|_| "give networks such as 10.0.0.0/8,::1/128".to_owned())
 }
 
 /// Keys travel in a header, so they are visible ASCII without spaces.

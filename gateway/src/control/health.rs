@@ -55,10 +55,7 @@ async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duratio
             // Bringing a node level takes its time; it is watched meanwhile.
             rejoin::begin(&core, node);
         }
-        // One that says nothing has nothing to say of itself either.
-        if core.shared.health.answered_lately(node, R::now()) {
-            rejoin::watch(&core, node).await;
-        }
+        rejoin::watch(&core, node).await;
     }
 }
 

@@ -8,6 +8,7 @@ pub mod marks;
 mod recover;
 mod rejoin;
 mod replay;
+mod webhooks;
 
 use std::{
     future::Future,
@@ -24,7 +25,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, leftovers, moves, settle},
+    data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
     runtime::{Runtime, StartError},
     shared::Shared,
@@ -51,6 +52,15 @@ pub fn start<R: Runtime>(
             moves::resume(&core, task);
         }
         health::watch_all(&core);
+        let telling = Rc::clone(&core);
+        R::spawn(async move {
+            let watched = webhooks::Watched::default();
+            repeat::<R, _>("webhooks", limits::WEBHOOK_INTERVAL, || webhooks::tell(&telling, &watched)).await;
+        });
+        let dumping = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
+        });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;

@@ -14,7 +14,7 @@ use store::Change;
 use super::replay;
 use crate::{
     config::limits,
-    data::{Core, learn_version, pool::NodeRequest},
+    data::{Core, features, learn_version, pool::NodeRequest, rules},
     health::NodeState,
     hints::{UNAPPLIED, Unapplied},
     observe::log,
@@ -64,6 +64,9 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     if !has_all_indexes(core, node).await {
         return distrust(core, node, "it lacks an index that it had taken").await;
     }
+    if !features::restore(core, node).await || !rules::restore(core, node).await {
+        return log::warn("node_not_restored", &[("node", id)]);
+    }
     if health.has_joined(node) {
         if hints.lets_through(node) {
             log::info("node_healthy", &[("node", id)]);
@@ -76,8 +79,8 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
 
 /// Sees whether a serving node is still the one that was known: it may have come back between two probes.
 pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
-    if core.shared.health.state(node).serves_reads() {
-        // Its next probe waits for this.
+    // One that is suspect is being probed: its silence is not waited for here as well.
+    if core.shared.health.state(node) == NodeState::Healthy {
         is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
     }
 }

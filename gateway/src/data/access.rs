@@ -68,9 +68,14 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::DeleteKey(_) => Right(Action::KeysDelete, None),
         Route::Features => Right(Action::ExperimentalGet, None),
         Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
+        Route::CreateDump => Right(Action::DumpsCreate, None),
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
-        Route::Webhooks => Right(Action::WebhooksGet, None),
+        Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),
+        Route::Rules(asked) => Right(asked.action(), None),
+        // The indexes are judged where the body is read.
+        Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
+        Route::Webhooks(asked) => Right(asked.action(), None),
         Route::Unserved { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),

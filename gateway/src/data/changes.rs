@@ -11,7 +11,7 @@ use std::{rc::Rc, sync::Arc};
 use bytes::Bytes;
 use http::Method;
 use router::{Placement, ShardSet};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
@@ -22,6 +22,7 @@ use super::{
     gather,
     lanes::{Accepted, Client},
     leftovers::{self, LEFTOVERS},
+    rules,
 };
 use crate::{
     api::{
@@ -439,6 +440,7 @@ async fn register_index<R: Runtime>(
     record.revision = fanout::commit(core, changes).await.await.map_err(refused)?[0];
     let index = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    rules::follow(core, &[uid]).await;
     Ok((index, node_tasks))
 }
 
@@ -481,11 +483,32 @@ pub(super) async fn send_to_every_node<R: Runtime>(
     method: &Method,
     target: &str,
 ) -> Result<Vec<NodeTask>, ApiError> {
+    send_to_nodes(core, method, target, &Bytes::new(), false).await
+}
+
+/// The same with a body, or without one where it is null; one node alone is asked at first.
+pub(super) async fn change_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Value,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    send_to_nodes(core, method, target, &body, true).await
+}
+
+async fn send_to_nodes<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Bytes,
+    validated: bool,
+) -> Result<Vec<NodeTask>, ApiError> {
     let snapshot = core.shared.snapshot();
     let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(fanout::no_quorum)?;
     let judge = judge(core, &snapshot, placement);
-    let order = Order { index: "", method, target, validated: false, once: true };
-    let parts = fanout::for_every_node(&judge, &Bytes::new());
+    let order = Order { index: "", method, target, validated, once: !validated };
+    let parts = fanout::for_every_node(&judge, body);
     fanout::send_unhinted(core, &judge, &order, &parts).await
 }
 

@@ -123,7 +123,7 @@ pub(super) async fn count<R: Runtime>(
 }
 
 /// The nodes that hold the document with this id, in every group.
-fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<NodeIndex> {
+pub(super) fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<NodeIndex> {
     let shard = router::shard_of(id, index.record.shards);
     let groups = snapshot.topology.groups().len();
     (0..groups).flat_map(|group| index.placement.owners(group, shard).iter().copied()).collect()

@@ -70,8 +70,13 @@ pub(super) async fn one_of<R: Runtime>(
 
 /// Asks any node.
 pub(super) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
+    one(core, NodeRequest::get(target)).await
+}
+
+/// Asks any node, whatever the question; it must be repeatable.
+pub(super) async fn one<R: Runtime>(core: &Core<R>, question: NodeRequest<'_>) -> Result<Value, ApiError> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let answer = one_of(core, nodes, NodeRequest::get(target)).await?;
+    let answer = one_of(core, nodes, question).await?;
     let answer = answer.map_err(|refusal| ApiError::from_node(refusal.status, &refusal.body))?;
     let unreadable = |_| ApiError::new(Code::MiroirShardUnavailable, "A node's answer cannot be read.");
     serde_json::from_slice(&answer.body).map_err(unreadable)

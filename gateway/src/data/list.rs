@@ -11,7 +11,7 @@ use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core, plan,
+    Core, plan, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
     spelling,
 };
@@ -55,6 +55,10 @@ pub(super) async fn list<R: Runtime>(
     started: Instant,
     shown: Shown,
 ) -> Result<Merged, ApiError> {
+    let pins = rules::pin_in(core, &index.record.uid);
+    if pins && shown == Shown::ToMerge {
+        return Err(rules::refusal());
+    }
     let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
@@ -94,7 +98,7 @@ pub(super) async fn list<R: Runtime>(
             tie_break: asked.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
-            pins: false,
+            pins,
             extra_fields: extra_fields.as_ref(),
             facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),

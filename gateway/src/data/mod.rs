@@ -12,8 +12,9 @@ mod cancel;
 mod changes;
 mod connection;
 mod documents;
+pub mod dumps;
 mod fanout;
-mod features;
+pub mod features;
 mod federated;
 mod fields;
 mod gather;
@@ -30,9 +31,11 @@ mod multi_search;
 mod network;
 mod plan;
 pub mod pool;
+mod rendering;
 #[cfg(test)]
 mod route_table;
 mod routes;
+pub mod rules;
 mod scatter;
 mod search;
 mod serve;
@@ -45,6 +48,7 @@ mod stats;
 mod tasks;
 mod unserved;
 mod vitals;
+mod webhooks;
 mod writes;
 
 use std::{

@@ -15,14 +15,14 @@ use super::{
     Core, changes,
     fanout::{self, Missed},
     lanes::{self, Accepted, Hold},
-    settle,
+    rules, settle,
 };
 use crate::{
     api::error::{ApiError, Code},
     config::limits,
     moves::{self, Move},
     observe::log,
-    runtime::Runtime,
+    runtime::{Runtime, timeout},
     snapshot::{Index, Snapshot, publish},
 };
 
@@ -159,11 +159,24 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
             }
         }
     }
+    follow_with_rules(core, &task, steps).await;
     while let Err(error) = core.shared.store.update_task(task.uid, moves::ended(&task)).await {
         if error != StoreError::Overloaded {
             return not_stored(&task, &error);
         }
         R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// Search rules follow the names, for no longer than a request may take.
+async fn follow_with_rules<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move]) {
+    let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
+    let node_tasks = rules::follow(core, &names).await;
+    let mut followed = TaskRecord { node_tasks, ..task.clone() };
+    let limit = core.shared.config.request_timeout;
+    let waited = wait_for_nodes(core, &mut followed, Vec::new(), R::now() + limit);
+    if timeout::<R, _>(limit, waited).await.is_err() {
+        log::warn("rules_not_followed", &[("task", &task.uid.to_string())]);
     }
 }
 

@@ -9,13 +9,14 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
+    Core, admit, backups, documents, dumps, features, fields, indexes, keys, multi_search, network,
+    rendering,
     routes::{self, NoRoute, Route},
-    search, session, settings, similar, stats, tasks, writes,
+    rules, search, session, settings, similar, stats, tasks, webhooks, writes,
 };
 use crate::{
     admin,
-    api::{cors, error::ApiError},
+    api::{cors, encoding, error::ApiError},
     auth::Permission,
     h1::{Request, Response},
     runtime::Runtime,
@@ -42,7 +43,7 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
-    cors::readable(&request, response)
+    encoding::encoded(&request, cors::readable(&request, response))
 }
 
 /// 405 with the methods that the path has.
@@ -146,10 +147,14 @@ async fn dispatch<R: Runtime>(
         Route::Metrics => Ok(admin::metrics(&core.shared)),
         Route::Features => features::get(core).await,
         Route::ChangeFeatures => features::change(core, request).await,
+        Route::CreateDump => dumps::create(core).await,
         Route::CreateSnapshot => backups::snapshot(core).await,
         Route::Network => network::get(core).await,
-        // None can be made, so there are none.
-        Route::Webhooks => Ok(Response::json(StatusCode::OK, r#"{"results":[]}"#)),
+        Route::ChangeNetwork => network::change(core, request).await,
+        Route::ControlNetwork => Err(network::control(core).await),
+        Route::Rules(asked) => rules::serve(core, request, asked).await,
+        Route::RenderTemplate => rendering::render(core, request, permission).await,
+        Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
         Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

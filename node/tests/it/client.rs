@@ -121,7 +121,8 @@ impl Client {
         let deadline = Instant::now() + TASK_MAX;
         loop {
             let task = self.read(&format!("/tasks/{}", summary["taskUid"]));
-            if !task["finishedAt"].is_null() {
+            // A node may know when a swap ended and still call it processing.
+            if !task["finishedAt"].is_null() && task["status"] != "processing" {
                 return task;
             }
             assert!(Instant::now() < deadline, "task is not finished: {task}");

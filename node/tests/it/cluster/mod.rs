@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod differential;
 mod documents;
+mod dumps;
 mod failover;
 mod hedging;
 mod index_life;
@@ -17,12 +18,14 @@ mod replicas;
 mod replicas_writes;
 mod reserved;
 mod routes;
+mod rules;
 mod sdk;
 mod sessions;
 mod similar;
 mod startup;
 mod tasks;
 mod tenants;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 
