@@ -31,6 +31,7 @@ use time::OffsetDateTime;
 use crate::{
     api::task::ends_here,
     auth::{ApiKey, KeyRing},
+    clock::Clock,
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control,
     data::{
@@ -86,6 +87,8 @@ fn run(config: Config) -> anyhow::Result<()> {
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
     interrupted.retain(|task| !task.accepted || is_resumed(task));
+    let clock =
+        futures_lite::future::block_on(Clock::start(&store)).map_err(|error| anyhow!("--store: {error}"))?;
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
@@ -94,6 +97,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
         store,
+        clock,
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),

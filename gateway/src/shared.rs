@@ -15,7 +15,7 @@ use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{Store, Table};
 
-use crate::{auth::KeyRing, config::Config, health::Health, snapshot::Snapshot};
+use crate::{auth::KeyRing, clock::Clock, config::Config, health::Health, snapshot::Snapshot};
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
@@ -26,6 +26,8 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
     pub store: Store,
+    /// Stamps every write.
+    pub clock: Clock,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
     pub prometheus: PrometheusHandle,

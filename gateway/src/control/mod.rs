@@ -21,6 +21,7 @@ use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
+    clock,
     config::limits,
     data::{Core, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
@@ -51,6 +52,10 @@ pub fn start<R: Runtime>(
         let probing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
+        });
+        let ticking = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("clock", clock::MOVED_EVERY, || move_clock_bound(&ticking)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
@@ -95,6 +100,12 @@ async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
         store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
     }
     Ok(())
+}
+
+async fn move_clock_bound<R: Runtime>(core: &Core<R>) {
+    if let Err(error) = core.shared.clock.move_bound(&core.shared.store).await {
+        log::warn("clock_bound_not_moved", &[("reason", &error.to_string())]);
+    }
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
