@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod moves;
 pub mod observe;
 pub mod process;
+pub mod repair;
 pub mod runtime;
 pub mod shared;
 pub mod snapshot;

@@ -41,6 +41,7 @@ use crate::{
     health::Health,
     moves::{self, Move},
     observe,
+    repair::{pass::Board, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     shared::{KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
@@ -89,6 +90,10 @@ fn run(config: Config) -> anyhow::Result<()> {
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     let clock =
         futures_lite::future::block_on(Clock::start(&store)).map_err(|error| anyhow!("--store: {error}"))?;
+    if !config.anti_entropy {
+        futures_lite::future::block_on(tombstones::forget_all(&store))
+            .map_err(|error| anyhow!("--store: {error}"))?;
+    }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
@@ -98,6 +103,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         keys: ArcSwap::from_pointee(keys),
         store,
         clock,
+        anti_entropy: Board::default(),
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),

@@ -15,7 +15,9 @@ use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{Store, Table};
 
-use crate::{auth::KeyRing, clock::Clock, config::Config, health::Health, snapshot::Snapshot};
+use crate::{
+    auth::KeyRing, clock::Clock, config::Config, health::Health, repair::pass::Board, snapshot::Snapshot,
+};
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
@@ -30,6 +32,7 @@ pub struct Shared {
     pub clock: Clock,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
+    pub anti_entropy: Board,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -20,9 +20,10 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use limits::{
-    BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
-    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
-    REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST,
+    IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST,
+    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT,
+    SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -60,6 +61,10 @@ pub struct Config {
     pub node_timeout: Duration,
     /// Per core.
     pub in_flight_max: usize,
+    /// Whether copies are compared and repaired now and then, and writes stamped for it.
+    pub anti_entropy: bool,
+    pub anti_entropy_interval: Duration,
+    pub settings_drift_interval: Duration,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -258,6 +263,21 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
+        anti_entropy: option("anti-entropy", &raw.anti_entropy, true, |text| {
+            value::one_of(text, &value::ON_OR_OFF)
+        })?,
+        anti_entropy_interval: option(
+            "anti-entropy-interval",
+            &raw.anti_entropy_interval,
+            ANTI_ENTROPY_INTERVAL_DEFAULT,
+            value::interval,
+        )?,
+        settings_drift_interval: option(
+            "settings-drift-interval",
+            &raw.settings_drift_interval,
+            SETTINGS_DRIFT_INTERVAL_DEFAULT,
+            value::interval,
+        )?,
         test_faults,
     };
     check_groups(&config)?;

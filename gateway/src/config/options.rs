@@ -63,6 +63,15 @@ pub(super) struct Flags {
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
+    /// on or off: compare and repair the copies of documents, and stamp writes for it (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(super) anti_entropy: Option<String>,
+    /// time from one comparison of all copies to the next (default 6h)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) anti_entropy_interval: Option<String>,
+    /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) settings_drift_interval: Option<String>,
     /// a TOML file with options of the same names
     #[argh(option, arg_name = "FILE")]
     pub(super) config: Option<String>,
@@ -114,6 +123,12 @@ pub(super) struct RawOptions {
     pub(super) node_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy_interval: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) settings_drift_interval: Option<String>,
 }
 
 impl RawOptions {
@@ -136,6 +151,9 @@ impl RawOptions {
             request_timeout: flags.request_timeout,
             node_timeout: flags.node_timeout,
             in_flight_max: flags.in_flight_max,
+            anti_entropy: flags.anti_entropy,
+            anti_entropy_interval: flags.anti_entropy_interval,
+            settings_drift_interval: flags.settings_drift_interval,
         }
     }
 
@@ -170,6 +188,9 @@ impl RawOptions {
             request_timeout: self.request_timeout.or(lower.request_timeout),
             node_timeout: self.node_timeout.or(lower.node_timeout),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
+            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
+            anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),
+            settings_drift_interval: self.settings_drift_interval.or(lower.settings_drift_interval),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::value::SECRET_SHOWN;
+use super::value::{ON_OR_OFF, SECRET_SHOWN};
 use super::{Config, Environment, NodeConfig, RuntimeChoice, Secret, StoreConfig, UnavailableShardPolicy};
 
 pub(super) fn to_toml(config: &Config) -> String {
@@ -30,6 +30,9 @@ pub(super) fn to_toml(config: &Config) -> String {
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
         in_flight_max: config.in_flight_max,
+        anti_entropy: name_of(&ON_OR_OFF, config.anti_entropy),
+        anti_entropy_interval: duration(config.anti_entropy_interval),
+        settings_drift_interval: duration(config.settings_drift_interval),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -61,6 +64,9 @@ struct Effective {
     request_timeout: String,
     node_timeout: String,
     in_flight_max: usize,
+    anti_entropy: &'static str,
+    anti_entropy_interval: String,
+    settings_drift_interval: String,
 }
 
 fn node(node: &NodeConfig) -> String {

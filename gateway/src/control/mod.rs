@@ -25,6 +25,7 @@ use crate::{
     config::limits,
     data::{Core, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
+    repair::pass,
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -56,6 +57,10 @@ pub fn start<R: Runtime>(
         let ticking = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("clock", clock::MOVED_EVERY, || move_clock_bound(&ticking)).await;
+        });
+        let repairing = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {

@@ -31,6 +31,7 @@ use crate::{
     auth::Permission,
     h1::NodeAnswer,
     observe::log,
+    repair::tombstones::{Burial, Erased},
     runtime::Runtime,
     snapshot::{Index, publish},
 };
@@ -73,6 +74,34 @@ impl Action {
     }
 }
 
+impl Action {
+    /// What the change deletes, as far as it says so.
+    fn erases(&self) -> Option<Erased> {
+        match self {
+            Self::DeleteDocuments { parts } => {
+                let lists =
+                    parts.iter().filter_map(|part| serde_json::from_slice::<Vec<String>>(&part.body).ok());
+                let mut keys = lists.flatten().collect::<Vec<_>>();
+                keys.sort_unstable();
+                keys.dedup();
+                (!keys.is_empty()).then_some(Erased::Keys(keys))
+            }
+            Self::OnEveryNode { suffix: "/documents", .. } => Some(Erased::Matching(None)),
+            Self::OnEveryNode { suffix: "/documents/delete", body, .. } => {
+                let mut body: Value = serde_json::from_slice(body).ok()?;
+                Some(Erased::Matching(Some(body.get_mut("filter")?.take())))
+            }
+            Self::OnExisting(action) => action.erases(),
+            Self::OnEveryNode { .. }
+            | Self::AddDocuments { .. }
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::ChangeSettings(_)
+            | Self::Fail(_) => None,
+        }
+    }
+}
+
 /// What one node gets of a write.
 pub(super) struct NodePart {
     pub node: NodeIndex,
@@ -103,10 +132,21 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
+    let burial = bury(core, &index_uid, &action);
     let outcome = match perform(core, &index_uid, task.uid, action).await {
         Ok(node_tasks) => Outcome::Taken(node_tasks),
         Err(outcome) => outcome,
     };
+    if let Some(burial) = burial {
+        match &outcome {
+            Outcome::Taken(_) => {
+                if let Err(error) = burial.done().await {
+                    return drop(client.send(Err(error.into())));
+                }
+            }
+            Outcome::Failed(_) | Outcome::Refused(_) => burial.undo(&core.shared.store).await,
+        }
+    }
     match outcome {
         Outcome::Refused(error) => {
             discard(core, &task).await;
@@ -125,6 +165,17 @@ pub(super) async fn apply<R: Runtime>(
             });
         }
     }
+}
+
+/// Sends the tombstones of a deletion to the store, with a clock of its place in the lane.
+fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Option<Burial> {
+    if !core.shared.config.anti_entropy {
+        return None;
+    }
+    let erased = action.erases()?;
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    Some(Burial::begin(&core.shared.store, &index.record.node_uid, core.shared.clock.tick(), erased))
 }
 
 /// A task that is accepted and has failed at once.

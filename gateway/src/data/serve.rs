@@ -17,6 +17,7 @@ use crate::{
     admin,
     api::{cors, error::ApiError},
     h1::{Request, Response},
+    repair::manage,
     runtime::Runtime,
 };
 
@@ -129,6 +130,9 @@ async fn answer<R: Runtime>(
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),
+        Route::RunAntiEntropy => manage::start(&core.shared, request),
+        Route::AntiEntropy => manage::status(core).await,
+        Route::AntiEntropyHistory => manage::history(core).await,
         Route::Features => features::get(core).await,
         Route::ChangeFeatures => features::change(core, request).await,
         Route::CreateSnapshot => backups::snapshot(core).await,

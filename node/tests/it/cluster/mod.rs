@@ -11,6 +11,7 @@ mod keys;
 mod multi_search;
 mod panics;
 mod queries;
+mod repair;
 mod replicas;
 mod reserved;
 mod routes;
