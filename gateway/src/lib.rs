@@ -10,6 +10,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod data;
 pub mod h1;
 pub mod health;

@@ -16,7 +16,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use store::{Store, Table};
 
 use crate::{
-    auth::KeyRing, clock::Clock, config::Config, health::Health, repair::pass::Board, snapshot::Snapshot,
+    auth::KeyRing,
+    clock::Clock,
+    config::Config,
+    health::Health,
+    repair::{frozen::Frozen, pass::Board},
+    snapshot::Snapshot,
 };
 
 /// Where keys are stored, by uid.
@@ -33,6 +38,7 @@ pub struct Shared {
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
     pub anti_entropy: Board,
+    pub frozen: Frozen,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -145,6 +145,13 @@ pub const REPAIR_PASS_PAUSE: Duration = Duration::from_millis(100);
 pub const ANTI_ENTROPY_HISTORY_MAX: usize = 100;
 pub const INTERVAL_LEAST: Duration = Duration::from_millis(100);
 pub const INTERVAL_MOST: Duration = Duration::from_secs(720 * 3600);
+/// Between two looks at changes of settings that are pending, and between tries where nodes disagree.
+pub const SETTINGS_TEND_INTERVAL: Duration = Duration::from_millis(100);
+pub const SETTINGS_BACKOFF_LEAST: Duration = Duration::from_millis(500);
+/// An index whose settings could not be made equal so often takes no writes.
+pub const SETTINGS_ATTEMPTS_MAX: u32 = 5;
+/// Settings tasks since the last commit that are looked at.
+pub const SETTINGS_TASKS_FOLDED_MAX: u32 = 10_000;
 /// Between two looks at whether nodes' settings are what they should be, unless the option says otherwise.
 pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 

@@ -25,7 +25,7 @@ use crate::{
     config::limits,
     data::{Core, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
-    repair::pass,
+    repair::{drift, pass},
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -61,6 +61,22 @@ pub fn start<R: Runtime>(
         let repairing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
+        });
+        let settling = Rc::clone(&core);
+        R::spawn(async move {
+            let mut attempts = drift::Attempts::default();
+            loop {
+                let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts));
+                if tending.catch_unwind().await.is_err() {
+                    log::error("panic_in_job", &[("job", "settings")]);
+                }
+                R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
+            }
+        });
+        let checking = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = checking.shared.config.settings_drift_interval;
+            repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {

@@ -132,6 +132,12 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
+    if is_frozen(core, &index_uid, &action) {
+        discard(core, &task).await;
+        let message =
+            "The settings of this index differ between nodes; it takes writes again once they are equal.";
+        return drop(client.send(Err(ApiError::new(Code::MiroirNoQuorum, message))));
+    }
     let burial = bury(core, &index_uid, &action);
     let outcome = match perform(core, &index_uid, task.uid, action).await {
         Ok(node_tasks) => Outcome::Taken(node_tasks),
@@ -165,6 +171,14 @@ pub(super) async fn apply<R: Runtime>(
             });
         }
     }
+}
+
+/// Whether the index takes no such change now. Settings and deletions are ways out.
+fn is_frozen<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> bool {
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid);
+    let frozen = index.is_some_and(|index| core.shared.frozen.contains(&index.record.node_uid));
+    frozen && !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
 }
 
 /// Sends the tombstones of a deletion to the store, with a clock of its place in the lane.
@@ -346,7 +360,7 @@ async fn change_settings<R: Runtime>(
     let node_tasks = send_to_all(core, &request.method, &target, request.body.into(), true).await?;
     let mut record = index.record.clone();
     record.settings = owned;
-    record.settings_version += 1;
+    record.settings_pending = true;
     store_index(core, record, index).await.map_err(Outcome::Refused)?;
     Ok(node_tasks)
 }
@@ -408,6 +422,7 @@ async fn register_index<R: Runtime>(
         updated_at: now,
         settings: json!({}),
         settings_version: 1,
+        settings_pending: false,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

@@ -38,6 +38,7 @@ mod similar;
 mod stats;
 mod tasks;
 mod unserved;
+mod versions;
 mod writes;
 
 use std::{

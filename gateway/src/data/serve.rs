@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
     routes::{self, NoRoute, Route},
-    search, settings, similar, stats, tasks, writes,
+    search, settings, similar, stats, tasks, versions, writes,
 };
 use crate::{
     admin,
@@ -34,11 +34,16 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         return response;
     }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
+    let mut seen = None;
     let (template, answered) = match routes::find(&request.method, &path) {
-        Ok(route) => (route.template(), answer(core, &request, &route).await),
+        Ok(route) => {
+            seen = versions::seen(core, &route);
+            (route.template(), answer(core, &request, &route).await)
+        }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
     };
+    let answered = answered.map(|response| versions::tell(response, seen));
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
@@ -75,6 +80,7 @@ async fn answer<R: Runtime>(
     route: &Route<'_>,
 ) -> Result<Response, ApiError> {
     let (_permit, permission) = admit::admit(core, request, route)?;
+    versions::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }

@@ -106,6 +106,12 @@ struct ValueHash {
     vectors: bool,
 }
 
+/// A hash of a JSON value; members of objects have no order.
+pub(super) fn hash_of(value: &serde_json::Value) -> u64 {
+    // Reading a value that is there cannot fail.
+    ValueHash { vectors: false }.deserialize(value).unwrap_or_default()
+}
+
 fn member(name: &str, value: u64) -> u64 {
     xxh3_64_with_seed(name.as_bytes(), value)
 }

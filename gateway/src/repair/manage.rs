@@ -18,6 +18,8 @@ use crate::{
 struct Asked {
     /// Only this index.
     index: Option<String>,
+    /// Only this node, and bring its indexes and settings level, too.
+    node: Option<String>,
     /// Compare and repair nothing.
     dry_run: bool,
 }
@@ -35,7 +37,20 @@ pub fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
     if let Some(uid) = asked.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
         return Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")));
     }
-    let number = shared.anti_entropy.ask(asked.index, asked.dry_run);
+    let node = match asked.node.as_deref() {
+        None => None,
+        Some(_) if asked.dry_run || asked.index.is_some() => {
+            return Err(ApiError::new(Code::BadRequest, "`node` goes with neither `index` nor `dryRun`."));
+        }
+        Some(id) => Some(
+            shared
+                .snapshot()
+                .topology
+                .index_of(id)
+                .ok_or_else(|| ApiError::new(Code::BadRequest, format!("There is no node `{id}`.")))?,
+        ),
+    };
+    let number = shared.anti_entropy.ask(asked.index, node, asked.dry_run);
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }
 

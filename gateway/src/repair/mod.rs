@@ -7,11 +7,15 @@
 
 mod decide;
 mod digest;
+pub mod drift;
 mod evidence;
+pub mod frozen;
 pub mod manage;
 mod mend;
 pub mod pass;
 mod reading;
+pub mod reconcile;
+mod settings;
 pub mod tombstones;
 
 use std::{cell::RefCell, sync::Arc};
@@ -282,8 +286,8 @@ fn filter_of(shard: u32, shards: u32) -> String {
 }
 
 /// The buckets in which copies differ, in portions of a bounded number of documents.
-fn differing_buckets(prints: &[Fingerprint]) -> Vec<Box<[bool; BUCKETS]>> {
-    let mut portions: Vec<(u64, Box<[bool; BUCKETS]>)> = Vec::new();
+fn differing_buckets(prints: &[Fingerprint]) -> Vec<[bool; BUCKETS]> {
+    let mut portions: Vec<(u64, [bool; BUCKETS])> = Vec::new();
     for bucket in 0..BUCKETS {
         if prints.windows(2).all(|pair| pair[0].buckets[bucket] == pair[1].buckets[bucket]) {
             continue;
@@ -295,7 +299,7 @@ fn differing_buckets(prints: &[Fingerprint]) -> Vec<Box<[bool; BUCKETS]>> {
                 portion[bucket] = true;
             }
             _ => {
-                let mut portion = Box::new([false; BUCKETS]);
+                let mut portion = [false; BUCKETS];
                 portion[bucket] = true;
                 portions.push((documents, portion));
             }

@@ -13,13 +13,13 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use router::ShardSet;
+use router::{NodeIndex, ShardSet};
 use serde::{Deserialize, Serialize};
 use store::{Change, StoreError, Table};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use super::{Pace, RepairError, Report, Scope, tombstones, verify};
+use super::{Pace, RepairError, Report, Scope, reconcile::reconcile_node, tombstones, verify};
 use crate::{
     config::limits,
     data::Core,
@@ -44,6 +44,7 @@ pub struct Board {
 struct Wanted {
     number: u64,
     index: Option<String>,
+    node: Option<NodeIndex>,
     dry_run: bool,
     periodic: bool,
 }
@@ -55,6 +56,9 @@ pub struct Pass {
     /// Counts the passes of this process.
     pub number: u64,
     pub index: Option<String>,
+    /// The id of the node that alone was brought level, its indexes and settings, too.
+    #[serde(default)]
+    pub node: Option<String>,
     pub dry_run: bool,
     pub periodic: bool,
     #[serde(with = "time::serde::rfc3339")]
@@ -70,9 +74,9 @@ pub struct Pass {
 
 impl Board {
     /// Asks for a pass; answers its number. One that was asked for and has not begun is replaced.
-    pub fn ask(&self, index: Option<String>, dry_run: bool) -> u64 {
+    pub fn ask(&self, index: Option<String>, node: Option<NodeIndex>, dry_run: bool) -> u64 {
         let number = self.last_number.fetch_add(1, Ordering::AcqRel) + 1;
-        self.wanted.store(Some(Arc::new(Wanted { number, index, dry_run, periodic: false })));
+        self.wanted.store(Some(Arc::new(Wanted { number, index, node, dry_run, periodic: false })));
         self.asked.notify_one();
         number
     }
@@ -103,7 +107,7 @@ pub async fn run<R: Runtime>(core: &Core<R>) {
                 Ok(wanted) => wanted,
                 Err(_) => {
                     let number = board.last_number.fetch_add(1, Ordering::AcqRel) + 1;
-                    Wanted { number, index: None, dry_run: false, periodic: true }
+                    Wanted { number, index: None, node: None, dry_run: false, periodic: true }
                 }
             },
         };
@@ -115,7 +119,7 @@ pub async fn run<R: Runtime>(core: &Core<R>) {
 async fn until_due<R: Runtime>(core: &Core<R>) -> Duration {
     let interval = core.shared.config.anti_entropy_interval;
     let passes = history(core).await.unwrap_or_default();
-    let last = passes.iter().rev().find(|pass| pass.index.is_none() && !pass.dry_run);
+    let last = passes.iter().rev().find(|pass| pass.index.is_none() && pass.node.is_none() && !pass.dry_run);
     let Some(ended) = last.and_then(|pass| pass.finished_at) else { return interval };
     let since = (OffsetDateTime::now_utc() - ended).unsigned_abs();
     interval.saturating_sub(since).max(limits::REPAIR_PASS_PAUSE)
@@ -132,10 +136,11 @@ pub async fn history<R: Runtime>(core: &Core<R>) -> Result<Vec<Pass>, StoreError
 
 async fn pass<R: Runtime>(core: &Core<R>, wanted: Wanted) {
     let board = &core.shared.anti_entropy;
-    let Wanted { number, index, dry_run, periodic } = wanted;
+    let Wanted { number, index, node, dry_run, periodic } = wanted;
     let mut pass = Pass {
         number,
         index,
+        node: node.map(|node| core.shared.nodes[usize::from(node.0)].id.clone()),
         dry_run,
         periodic,
         started_at: OffsetDateTime::now_utc(),
@@ -146,11 +151,34 @@ async fn pass<R: Runtime>(core: &Core<R>, wanted: Wanted) {
     };
     board.running.store(Some(Arc::new(pass.clone())));
     metrics::gauge!("miroir_antientropy_running").set(1.0);
-    let pace = if periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
-    let scope = Scope { target: None, distrust: false, pace, dry_run };
+    match node {
+        None => compare_all(core, &mut pass).await,
+        Some(node) => match reconcile_node(core, node, false).await {
+            Ok(found) => pass.report = found,
+            Err(error) => {
+                log::warn("node_not_level", &[("reason", &error.to_string())]);
+                pass.report.failed += 1;
+            }
+        },
+    }
+    pass.finished_at = Some(OffsetDateTime::now_utc());
+    pass.whole = pass.index.is_none()
+        && node.is_none()
+        && !dry_run
+        && pass.report.is_level()
+        && pass.report.missing == 0;
+    finish(core, &pass).await;
+    board.running.store(None);
+    metrics::gauge!("miroir_antientropy_running").set(0.0);
+}
+
+/// Compares all shards of the indexes that the pass is about.
+async fn compare_all<R: Runtime>(core: &Core<R>, pass: &mut Pass) {
+    let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
+    let scope = Scope { target: None, distrust: false, pace, dry_run: pass.dry_run };
     let snapshot = core.shared.snapshot();
-    let mut uids = snapshot.indexes.keys().filter(|uid| pass.index.as_ref().is_none_or(|only| only == *uid));
-    let mut uids = uids.by_ref().cloned().collect::<Vec<_>>();
+    let uids = snapshot.indexes.keys().filter(|uid| pass.index.as_ref().is_none_or(|only| only == *uid));
+    let mut uids = uids.cloned().collect::<Vec<_>>();
     uids.sort_unstable();
     for uid in uids {
         let shards = snapshot.indexes[&uid].record.shards;
@@ -164,14 +192,9 @@ async fn pass<R: Runtime>(core: &Core<R>, wanted: Wanted) {
                     pass.report.failed += 1;
                 }
             }
-            board.running.store(Some(Arc::new(pass.clone())));
+            core.shared.anti_entropy.running.store(Some(Arc::new(pass.clone())));
         }
     }
-    pass.finished_at = Some(OffsetDateTime::now_utc());
-    pass.whole = pass.index.is_none() && !dry_run && pass.report.is_level() && pass.report.missing == 0;
-    finish(core, &pass).await;
-    board.running.store(None);
-    metrics::gauge!("miroir_antientropy_running").set(0.0);
 }
 
 pub(super) fn only(shard: u32, shards: u32) -> ShardSet {

@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod differential;
 mod documents;
+mod drift;
 mod index_life;
 mod keys;
 mod multi_search;

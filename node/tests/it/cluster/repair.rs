@@ -44,7 +44,9 @@ impl Things {
     /// The name of the index on the nodes.
     fn node_uid(&self) -> String {
         let topology = self.client().read("/_miroir/topology");
-        topology["indexes"][0]["nodeUid"].as_str().unwrap().to_owned()
+        let mut indexes = topology["indexes"].as_array().unwrap().iter();
+        let things = indexes.find(|index| index["uid"] == "things").unwrap();
+        things["nodeUid"].as_str().unwrap().to_owned()
     }
 
     fn node(&self, number: usize) -> Client {
@@ -119,9 +121,9 @@ fn key(document: &Value) -> String {
 /// A document as the client gave it.
 fn bare(document: Value) -> Value {
     let Value::Object(members) = document else { panic!("{document} is no document") };
-    let kept = members.into_iter().filter(|(name, value)| {
-        !name.starts_with("_miroir_") && !(name == "_vectors" && *value == json!({}))
-    });
+    let kept = members
+        .into_iter()
+        .filter(|(name, value)| !(name.starts_with("_miroir_") || name == "_vectors" && *value == json!({})));
     Value::Object(kept.collect::<Map<_, _>>())
 }
 
@@ -277,6 +279,69 @@ fn vectors_are_repaired_and_kept() {
     things.tamper(0, "PUT", "", &json!(changed));
     things.pass();
     things.check_level();
+}
+
+#[test]
+fn a_wiped_node_becomes_what_it_was() {
+    let mut things = Things::start(two_copies);
+    let settings =
+        json!({"stopWords": ["the"], "synonyms": {"one": ["1"]}, "pagination": {"maxTotalHits": 50}});
+    things.client().done("PATCH", "/indexes/things/settings", &settings);
+    things.client().done("POST", "/indexes", &json!({"uid": "empty"}));
+    let target = format!("/indexes/{}/settings", things.node_uid());
+    let before = things.node(1).read(&target);
+    things.cluster.cluster.kill_node(1).unwrap();
+    std::fs::remove_dir_all(things.cluster._data.path().join("node-1")).unwrap();
+    things.cluster.cluster.start_node(1).unwrap();
+    // An index with a name of the gateway's that it has not made.
+    things.node(1).done("POST", "/indexes", &json!({"uid": "ghost-7777"}));
+    things.node(1).done("POST", "/indexes", &json!({"uid": "somebodys"}));
+    let report = things.ask_pass(&json!({"node": "n1"}));
+    assert_eq!((&report["failed"], &report["undecided"]), (&json!(0), &json!(0)), "{report}");
+    things.check_level();
+    assert_eq!(things.node(1).read(&target), before);
+    let names = things.node(1).read("/indexes");
+    let names = names["results"].as_array().unwrap().iter().map(|index| index["uid"].as_str().unwrap());
+    let names = names.collect::<Vec<_>>();
+    assert!(names.contains(&"somebodys") && names.iter().any(|name| name.starts_with("empty-")), "{names:?}");
+    assert!(!names.contains(&"ghost-7777"), "{names:?}");
+    assert_eq!(things.client().call("POST", "/_miroir/anti-entropy", &json!({"node": "n9"})).0, 400);
+    assert_eq!(things.pass()["differing"], 0);
+}
+
+#[test]
+fn the_command_line_finds_differences_and_repairs_them() {
+    let things = Things::start(|options| {
+        two_copies(options);
+        options.gateway_arguments.extend(["--admin-key", "the-admins-key"].map(str::to_owned));
+    });
+    let run = |key: &str, words: &[&str]| {
+        let address = things.cluster.cluster.url().replace("http://", "");
+        let mut command = std::process::Command::new(super::PROGRAM);
+        command.args(["role-ctl", "--address", &address]).args(words).env("MIROIR_ADMIN_API_KEY", key);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), text, String::from_utf8(output.stderr).unwrap())
+    };
+    let key = "the-admins-key";
+    let (code, _, said) = run("wrong", &["status"]);
+    assert!(code == 2 && said.contains("401"), "{said}");
+    let (code, text, _) = run(key, &["status"]);
+    assert!(code == 0 && text.starts_with("ready") && text.contains("n2 "), "{text}");
+    assert_eq!(run(key, &["anti-entropy", "verify"]).0, 0);
+    let topology = run(key, &["--json", "node", "list"]).1;
+    let topology = serde_json::from_str::<Value>(&topology).unwrap();
+    let node_uid = topology["indexes"][0]["nodeUid"].as_str().unwrap();
+    let gone: Vec<i32> = (0..400).collect();
+    things.node(0).done("POST", &format!("/indexes/{node_uid}/documents/delete-batch"), &json!(gone));
+    assert_eq!(run(key, &["anti-entropy", "verify", "--index", "things"]).0, 1);
+    let (code, text, _) = run(key, &["anti-entropy", "run"]);
+    assert!(code == 0 && text.contains(" 0 failed"), "{text}");
+    assert_eq!(run(key, &["anti-entropy", "verify"]).0, 0);
+    let (code, text, _) = run(key, &["anti-entropy", "history"]);
+    assert!(code == 0 && text.lines().count() == 4, "{text}");
+    assert_eq!(run(key, &["shards", "list"]).1.lines().count(), 17);
+    assert_eq!(run(key, &["dance"]).0, 2);
 }
 
 #[test]
