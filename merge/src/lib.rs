@@ -1,10 +1,12 @@
 //! Pure merging: per-shard answers in, one exact answer out, over raw JSON slices.
 //!
 //! - No IO, no clock, no async: the same bytes in give the same bytes out.
-//! - Foreign bytes are validated once; whatever cannot be merged exactly is a `MergeError`, never a guess.
+//! - Foreign bytes are checked before they are used; whatever cannot be merged exactly is a `MergeError`, never a guess.
 //! - On an error nothing is left in the caller's buffer.
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
+mod blocks;
+mod check;
 mod distinct;
 mod document_order;
 mod documents;

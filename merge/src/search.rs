@@ -51,7 +51,9 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let mut runs = Vec::with_capacity(legs.len());
     for (leg, body) in legs.iter().enumerate() {
         let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
-        runs.push(Run::new(leg, answer, spec.only_vectors));
+        let mut run = Run::new(leg, answer, spec.only_vectors);
+        run.shows_details = spec.show_ranking_score_details;
+        runs.push(run);
     }
     if runs.is_empty() {
         return Err(Fault::new("there are no legs").at(0));

@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use crate::process::{NodeKind, NodeProcess, SpawnOptions};
+use crate::proxy::Proxy;
 
 /// How long a gateway may take until every shard is covered.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -36,6 +37,8 @@ pub struct ClusterOptions {
     pub listen: SocketAddr,
     /// Whether the nodes have fault switches (embedded nodes only).
     pub control: bool,
+    /// Whether the gateway reaches the nodes through proxies that can be told to misbehave.
+    pub proxied: bool,
     /// Whether embedded nodes skip waiting for the disk: for what no crash is tried on.
     pub no_sync: bool,
     /// Further arguments of the gateway.
@@ -50,6 +53,8 @@ pub struct Cluster {
     options: ClusterOptions,
     nodes: Vec<Option<NodeProcess>>,
     ports: Vec<u16>,
+    /// By node, when the options ask for them.
+    proxies: Vec<Proxy>,
     gateway: Option<GatewayProcess>,
     listen: SocketAddr,
 }
@@ -74,6 +79,7 @@ impl ClusterOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             control: false,
             no_sync: false,
+            proxied: false,
             gateway_arguments: Vec::new(),
             node_master_key: None,
         }
@@ -85,11 +91,16 @@ impl Cluster {
     pub fn start(options: ClusterOptions) -> anyhow::Result<Self> {
         ensure!(options.groups >= 1 && options.nodes >= options.groups, "every group needs a node");
         let listen = options.listen;
-        let mut cluster = Self { nodes: Vec::new(), ports: Vec::new(), gateway: None, listen, options };
+        let (nodes, ports, proxies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cluster = Self { nodes, ports, proxies, gateway: None, listen, options };
         for number in 0..cluster.options.nodes {
             cluster.ports.push(0);
             cluster.nodes.push(None);
             cluster.start_node(number)?;
+            if cluster.options.proxied {
+                let address = SocketAddr::from(([127, 0, 0, 1], cluster.ports[number]));
+                cluster.proxies.push(Proxy::start(address)?);
+            }
         }
         cluster.start_gateway()?;
         Ok(cluster)
@@ -108,6 +119,16 @@ impl Cluster {
     /// A running node.
     pub fn node(&self, number: usize) -> Option<&NodeProcess> {
         self.nodes.get(number).and_then(Option::as_ref)
+    }
+
+    /// The proxy in front of a node, where the options ask for one.
+    pub fn proxy(&self, number: usize) -> Option<&Proxy> {
+        self.proxies.get(number)
+    }
+
+    /// What was started.
+    pub fn options(&self) -> &ClusterOptions {
+        &self.options
     }
 
     /// SIGKILL of the gateway; its port is free again when this returns. The kernel may hold it longer than the
@@ -150,10 +171,16 @@ impl Cluster {
 
     /// Starts the gateway, again on its old address if it had one.
     pub fn start_gateway(&mut self) -> anyhow::Result<()> {
+        self.start_gateway_unready()?;
+        self.wait_until_ready()
+    }
+
+    /// The same, while nodes may be missing: it serves, but maybe not every shard.
+    pub fn start_gateway_unready(&mut self) -> anyhow::Result<()> {
         let gateway = GatewayProcess::spawn(&self.gateway_command())?;
         self.listen = gateway.listen;
         self.gateway = Some(gateway);
-        self.wait_until_ready()
+        Ok(())
     }
 
     /// The gateway's arguments.
@@ -167,6 +194,7 @@ impl Cluster {
         option("replication-factor", options.replication_factor.to_string());
         let per_group = options.nodes.div_ceil(options.groups);
         for (number, port) in self.ports.iter().enumerate() {
+            let port = self.proxies.get(number).map_or(*port, |proxy| proxy.address().port());
             let group = number / per_group;
             option("node", format!("n{number}=http://127.0.0.1:{port},group={group}"));
         }

@@ -4,6 +4,7 @@
 //! answers 501 with its name.
 
 mod catalog;
+pub mod chaos;
 mod clock;
 pub mod cluster;
 pub mod differential;
@@ -13,6 +14,7 @@ mod faults;
 mod names;
 mod node;
 pub mod process;
+pub mod proxy;
 pub mod roles;
 mod scheduler;
 mod server;

@@ -87,12 +87,27 @@ impl NodeProcess {
         Ok(())
     }
 
+    /// SIGSTOP: the process keeps its connections and does nothing.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal("-CONT")
+    }
+
+    /// No library is worth a signal; every Unix has the command.
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status()?;
+        ensure!(status.success(), "cannot signal process {}", self.child.id());
+        Ok(())
+    }
+
     /// Ends the node in order: an embedded one by closing its stdin, a real one by SIGTERM.
     pub fn stop(mut self) -> anyhow::Result<()> {
         if self.child.stdin.take().is_none() {
-            // No library is worth one signal; every Unix has the command.
-            let status = Command::new("kill").arg(self.child.id().to_string()).status()?;
-            ensure!(status.success(), "cannot signal process {}", self.child.id());
+            self.signal("-TERM")?;
         }
         let deadline = Instant::now() + STOP_MAX;
         while self.child.try_wait()?.is_none() {

@@ -19,14 +19,14 @@ const TASK_PAUSE: Duration = Duration::from_millis(5);
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     base: String,
     key: Option<String>,
 }
 
 impl Client {
-    pub(super) fn new(base: String, key: Option<String>) -> Self {
+    pub(crate) fn new(base: String, key: Option<String>) -> Self {
         Self { agent: agent(), base, key }
     }
 
@@ -35,7 +35,7 @@ impl Client {
         self.send(question.method, &question.target(uid), question.body.as_ref())
     }
 
-    pub(super) fn send(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    pub(crate) fn send(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.base));
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
@@ -60,14 +60,14 @@ impl Client {
     }
 
     /// Sends a write and waits until its task has succeeded.
-    pub(super) fn done(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<()> {
+    pub(crate) fn done(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<()> {
         let task = self.finished(method, target, body)?;
         ensure!(task["status"] == "succeeded", "{method} {target}: {task}");
         Ok(())
     }
 
     /// Sends a write and waits until its task has ended.
-    pub(super) fn finished(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) fn finished(&self, method: &str, target: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let Answer { status, body: summary } = self.send(method, target, body)?;
         ensure!(status == 202, "{method} {target}: {status} {summary}");
         let deadline = Instant::now() + TASK_MAX;

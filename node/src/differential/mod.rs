@@ -16,5 +16,6 @@ mod runner;
 mod shrink;
 mod tokens;
 
+pub(crate) use client::Client;
 pub use report::Report;
 pub use runner::{Options, Ties, family_names, run};

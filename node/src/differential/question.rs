@@ -20,10 +20,10 @@ pub(super) struct Question {
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Null when the body is empty, a string when it is no JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 impl Question {

@@ -1,0 +1,210 @@
+//! A TCP proxy in front of a node that can be told to misbehave, as networks and overloaded machines do.
+//! Invariants: it works for every kind of node, since it knows nothing of them; bytes held back are delivered
+//! later, in order, as a network does that was cut for a while; its threads end with their connections.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the proxy does to traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    None,
+    /// Connections are closed, and new ones as soon as they are accepted.
+    Cut,
+    /// Nothing passes in either direction, until the trouble is over.
+    Silence,
+    /// What clients send arrives this much later.
+    Delay(Duration),
+    /// Every request is answered 500 and does not arrive.
+    InternalError,
+    /// Requests arrive; answers break off halfway.
+    HalfAnswer,
+}
+
+/// A running proxy; it goes on until the process ends, as do the connections made through it.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    upstream: SocketAddr,
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Line {
+    trouble: Trouble,
+    /// Both ends of every connection, to be cut.
+    open: Vec<TcpStream>,
+}
+
+/// Bytes passed on at a time.
+const CHUNK: usize = 64 << 10;
+/// Connections remembered before those that have ended are looked for.
+const OPEN_MAX: usize = 256;
+
+impl Proxy {
+    /// Starts a proxy on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub fn start(upstream: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let line = Mutex::new(Line { trouble: Trouble::None, open: Vec::new() });
+        let state = Arc::new(State { upstream, line, changed: Condvar::new() });
+        let accepting = Arc::clone(&state);
+        std::thread::Builder::new().name("proxy".to_owned()).spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // A client whose node is not there sees its connection closed.
+                let _ = accepting.connect(client);
+            }
+        })?;
+        Ok(Self { address, state })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins or ends a trouble.
+    pub fn set(&self, trouble: Trouble) {
+        let mut line = self.state.line();
+        line.trouble = trouble;
+        if trouble == Trouble::Cut {
+            for stream in line.open.drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+        self.state.changed.notify_all();
+    }
+}
+
+impl State {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // No holder leaves it half changed.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
+        if self.line().trouble == Trouble::Cut {
+            return Ok(());
+        }
+        let node = TcpStream::connect(self.upstream)?;
+        for stream in [&client, &node] {
+            stream.set_nodelay(true)?;
+        }
+        {
+            let mut line = self.line();
+            if line.open.len() >= OPEN_MAX {
+                line.open.retain(|stream| stream.peer_addr().is_ok());
+            }
+            line.open.extend([client.try_clone()?, node.try_clone()?]);
+        }
+        let (upwards, downwards) = ((client.try_clone()?, node.try_clone()?), (node, client));
+        let (requests, answers) = (Arc::clone(self), Arc::clone(self));
+        std::thread::spawn(move || requests.pass(upwards.0, upwards.1, State::request));
+        std::thread::spawn(move || answers.pass(downwards.0, downwards.1, State::answer));
+        Ok(())
+    }
+
+    /// Passes bytes on until either end is closed.
+    fn pass(&self, mut from: TcpStream, mut to: TcpStream, step: Step) {
+        let mut buffer = vec![0; CHUNK];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if step(self, &buffer[..length], &mut from, &mut to).is_err() {
+                break;
+            }
+        }
+        for stream in [from, to] {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// The trouble now; while that is silence, waits for its end.
+    fn trouble(&self) -> Trouble {
+        let silent = |line: &mut Line| line.trouble == Trouble::Silence;
+        self.changed.wait_while(self.line(), silent).unwrap_or_else(PoisonError::into_inner).trouble
+    }
+
+    fn request(&self, bytes: &[u8], client: &mut TcpStream, node: &mut TcpStream) -> std::io::Result<()> {
+        match self.trouble() {
+            Trouble::Delay(time) => {
+                std::thread::sleep(time);
+                node.write_all(bytes)
+            }
+            Trouble::InternalError => {
+                client.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")?;
+                Err(std::io::ErrorKind::ConnectionAborted.into())
+            }
+            Trouble::None | Trouble::Cut | Trouble::Silence | Trouble::HalfAnswer => node.write_all(bytes),
+        }
+    }
+
+    fn answer(&self, bytes: &[u8], _node: &mut TcpStream, client: &mut TcpStream) -> std::io::Result<()> {
+        if self.trouble() != Trouble::HalfAnswer {
+            return client.write_all(bytes);
+        }
+        client.write_all(&bytes[..bytes.len() / 2])?;
+        Err(std::io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+/// Passes one chunk on, from the first stream to the second; an error ends the connection.
+type Step = fn(&State, &[u8], &mut TcpStream, &mut TcpStream) -> std::io::Result<()>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that echoes lines.
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+            }
+        });
+        address
+    }
+
+    fn ask(proxy: &Proxy) -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(proxy.address())?;
+        stream.write_all(b"12345678")?;
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while answer.len() < 8 && stream.read(&mut byte)? == 1 {
+            answer.push(byte[0]);
+        }
+        Ok(answer)
+    }
+
+    #[test]
+    fn every_trouble_shows_and_passes() {
+        let proxy = Proxy::start(echo()).unwrap();
+        assert_eq!(ask(&proxy).unwrap(), b"12345678");
+        proxy.set(Trouble::HalfAnswer);
+        assert_eq!(ask(&proxy).unwrap(), b"1234");
+        proxy.set(Trouble::InternalError);
+        assert_eq!(ask(&proxy).unwrap(), b"HTTP/1.1");
+        proxy.set(Trouble::Cut);
+        assert!(ask(&proxy).unwrap_or_default().is_empty());
+        proxy.set(Trouble::Delay(Duration::from_millis(1)));
+        assert_eq!(ask(&proxy).unwrap(), b"12345678");
+        proxy.set(Trouble::Silence);
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ask(&proxy).unwrap());
+            proxy.set(Trouble::None);
+            assert_eq!(asked.join().unwrap(), b"12345678");
+        });
+    }
+}
