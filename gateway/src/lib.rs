@@ -20,5 +20,6 @@ pub mod observe;
 pub mod process;
 pub mod repair;
 pub mod runtime;
+pub mod sessions;
 pub mod shared;
 pub mod snapshot;

@@ -43,6 +43,7 @@ use crate::{
     observe,
     repair::{frozen::Frozen, pass::Board, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
+    sessions::Sessions,
     shared::{KEYS, NodeAddress, Shared},
     snapshot::{Index, Snapshot},
 };
@@ -97,7 +98,8 @@ fn run(config: Config) -> anyhow::Result<()> {
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let shared = Arc::new(Shared {
-        health: Health::new(nodes.len()),
+        health: Health::new(nodes.len(), Instant::now()),
+        sessions: Sessions::new(Instant::now()),
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),

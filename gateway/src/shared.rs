@@ -8,19 +8,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
+use router::NodeIndex;
 use store::{Store, Table};
 
 use crate::{
     auth::KeyRing,
     clock::Clock,
     config::Config,
-    health::Health,
+    health::{Health, NodeState, Seen},
+    observe::log,
     repair::{frozen::Frozen, pass::Board},
+    sessions::Sessions,
     snapshot::Snapshot,
 };
 
@@ -39,6 +43,7 @@ pub struct Shared {
     pub health: Health,
     pub anti_entropy: Board,
     pub frozen: Frozen,
+    pub sessions: Sessions,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,
@@ -60,6 +65,19 @@ impl Shared {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Takes in what was seen of a node, and logs it when that changed the node's state.
+    pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) {
+        let Some(state) = self.health.saw(node, seen, now) else { return };
+        let fields = [("node", self.nodes[usize::from(node.0)].id.as_str())];
+        match state {
+            NodeState::Down => log::warn("node_down", &fields),
+            NodeState::Suspect => log::warn("node_suspect", &fields),
+            NodeState::Unknown | NodeState::Healthy | NodeState::Joining | NodeState::Draining => {
+                log::info(&format!("node_{}", state.as_str()), &fields);
+            }
+        }
     }
 
     #[must_use]

@@ -81,7 +81,9 @@ pub fn uncovered_shards(shared: &Shared, snapshot: &Snapshot) -> usize {
     let covered = |shard: u32, placement: &Placement| {
         (0..groups).any(|group| {
             let owners = placement.owners(group, shard).iter();
-            owners.into_iter().any(|node| shared.health.state(*node) == NodeState::Healthy)
+            owners
+                .into_iter()
+                .any(|node| matches!(shared.health.state(*node), NodeState::Healthy | NodeState::Suspect))
         })
     };
     (0..placement.shards()).filter(|shard| !covered(*shard, placement)).count()

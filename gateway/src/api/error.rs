@@ -204,6 +204,23 @@ impl ApiError {
         self
     }
 
+    /// The code in a node's refusal; `None` for what the gateway says itself.
+    #[must_use]
+    pub fn node_code(&self) -> Option<String> {
+        let ErrorBody::Node(body) = &self.body else { return None };
+        let members = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+        members["code"].as_str().map(str::to_owned)
+    }
+
+    /// The same error with another message where it is a node's refusal.
+    #[must_use]
+    pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String) -> Self {
+        if let ErrorBody::Node(body) = &self.body {
+            self.body = ErrorBody::Node(rewritten(body, rewrite));
+        }
+        self
+    }
+
     /// The same error without the names of attributes the client may not see, where it is a node's refusal.
     #[must_use]
     pub fn hide_attributes(mut self, displayed: &[String]) -> Self {
@@ -289,7 +306,7 @@ impl ApiError {
 #[must_use]
 pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
     // What stands in front of an index's name in Meilisearch's messages.
-    const MARKS: [&str; 2] = ["ndex `", "facetsByIndex."];
+    const MARKS: [&str; 3] = ["ndex `", "facetsByIndex.", "]`, `"];
     let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut renamed = String::new();
     let mut rest = message;

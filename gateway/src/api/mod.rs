@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod body;
+pub mod compatible;
 pub mod cors;
 pub mod depth;
 pub mod documents;

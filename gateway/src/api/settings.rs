@@ -40,7 +40,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 
 /// Facet values a node returns at least. More than the client sees, because whether a node orders
 /// numbers by value or as text depends on how many documents it has itself.
-const FACET_VALUES_ON_NODES: u64 = 10_000;
+pub const FACET_VALUES_ON_NODES: u64 = 10_000;
 /// The same when facets are ordered by count: the order by count over several nodes is exact only
 /// when each gives all its values.
 const FACET_VALUES_ON_NODES_BY_COUNT: u64 = 100_000;
@@ -51,6 +51,13 @@ const RANKING_RULES_OLD: &[&str] = &["words", "typo", "proximity", "attribute", 
 const RANKING_RULES_NEW: &[&str] =
     &["words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"];
 const RANKING_RULES_NEW_SINCE: NodeVersion = NodeVersion(1, 37);
+
+/// The ranking rules of an index whose user set none.
+#[must_use]
+pub fn ranking_rules_default(lowest_version: Option<NodeVersion>) -> &'static [&'static str] {
+    let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
+    if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD }
+}
 
 /// What the nodes' settings are derived from, beside the change itself.
 #[derive(Debug, Clone)]
@@ -65,12 +72,8 @@ impl<'a> Derivation<'a> {
     /// For an index with this primary key, on nodes of which `lowest_version` is the oldest.
     #[must_use]
     pub fn new(owned: &'a Value, primary_key: Option<&str>, lowest_version: Option<NodeVersion>) -> Self {
-        let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
-        Self {
-            owned,
-            tie_break: TieBreak::of(primary_key, owned),
-            ranking_rules_default: if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD },
-        }
+        let ranking_rules_default = ranking_rules_default(lowest_version);
+        Self { owned, tie_break: TieBreak::of(primary_key, owned), ranking_rules_default }
     }
 
     /// The ranking rules of the nodes for those of the user.

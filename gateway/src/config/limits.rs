@@ -73,12 +73,57 @@ pub const MULTI_SEARCH_QUERIES_MAX: usize = 100;
 pub const MULTI_SEARCH_QUERIES_AT_ONCE: usize = 8;
 /// Vectors of one document whose neighbours are searched at once.
 pub const SIMILAR_VECTORS_MAX: usize = 16;
-/// Times a read asks for the shards that are still missing.
+/// Nodes, or sets of nodes, that a read asks for the same shards.
 pub const SCATTER_ATTEMPTS_MAX: usize = 4;
+/// A leg is hedged after so many times its node's 95th percentile, but not earlier than the least.
+pub const HEDGE_FACTOR: f32 = 1.2;
+pub const HEDGE_AFTER_LEAST: Duration = Duration::from_millis(15);
+/// Legs of one query that are hedged.
+pub const HEDGES_PER_QUERY_MAX: usize = 2;
+/// Hedges per leg asked, and how many at once, per core.
+pub const HEDGE_SHARE: f32 = 0.05;
+pub const HEDGES_AT_ONCE_MAX: u16 = 16;
+/// Somebody else is asked after so many times the time of a hedge, but not earlier than the least, hedges or not.
+pub const PATIENCE_FACTOR: u32 = 4;
+pub const PATIENCE_LEAST: Duration = Duration::from_millis(250);
+/// Nodes that are asked what no other can answer instead get at least this once others have answered.
+pub const STRAGGLER_PATIENCE_LEAST: Duration = Duration::from_millis(500);
+/// Between two looks at the legs of a read that has waited for long enough to hedge.
+pub const LEG_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Retries per leg asked, per second, and at once, per core: as many as a node that dies can leave behind.
+pub const RETRY_SHARE: f32 = 0.2;
+pub const RETRIES_PER_SECOND: f32 = 10.0;
+pub const RETRIES_AT_ONCE_MAX: u16 = 2048;
+/// Legs in a row that a node fails, or answers later than another one, before a core sets it aside; for how long,
+/// doubled each time its trial fails.
+pub const BREAKER_FAILURES: u32 = 5;
+pub const BREAKER_REST_LEAST: Duration = Duration::from_millis(500);
+pub const BREAKER_REST_MOST: Duration = Duration::from_secs(8);
+/// How long a node is set aside that says it is overloaded: without `Retry-After`, and with it at most.
+pub const OVERLOADED_REST_DEFAULT: Duration = Duration::from_secs(1);
+pub const OVERLOADED_REST_MOST: Duration = Duration::from_secs(30);
+/// Averages of latency and errors forget half of what they know in this time.
+pub const VITALS_HALF_LIFE: Duration = Duration::from_secs(5);
+/// Latest latencies of which the 95th percentile is taken.
+pub const LATENCIES_KEPT: usize = 64;
+/// A core compares its nodes again when what it knows is older.
+pub const LEVELS_AGE_MAX: Duration = Duration::from_millis(20);
+/// One plan of so many ignores which nodes are slow, so that a node that has recovered is noticed.
+pub const EXPLORE_EVERY: usize = 20;
 /// Times a read asks its legs again because what they gave does not suffice; each time for four times as much.
 pub const SCATTER_REACH_MAX: u32 = 8;
 /// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
 pub const DISTINCT_COUNTED_MAX: usize = 10_000;
+/// Writes that sessions are to see, and for how long; what a read waits for one at most.
+pub const SESSION_WRITES_MAX: usize = 1 << 15;
+pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);
+pub const SESSION_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Facet values of one answer whose spelling is looked up in documents, where nodes disagree.
+pub const SPELLINGS_MAX: usize = 20;
+/// How many of them at a time.
+pub const SPELLINGS_AT_ONCE: usize = 4;
+/// Documents of one node that are looked at for the spelling of one value, where they come by rank.
+pub const SPELLING_HITS_MAX: u64 = 5_000;
 /// How long a deletion of tasks waits for those that are still at work.
 pub const TASK_DELETION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Between two questions to nodes about a task that a lane waits for.
@@ -100,8 +145,26 @@ pub const TASK_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const TASKS_KEPT_MAX: u64 = 1_000_000;
 /// Tasks forgotten in one sweep.
 pub const TASKS_PRUNED_MAX: usize = 10_000;
-pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(1);
-pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two probes of a node that answers no requests, and of one that failed lately.
+pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_millis(200);
+pub const HEALTH_SUSPECT_INTERVAL: Duration = Duration::from_millis(100);
+pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_millis(400);
+/// Per node of the cluster, so that probes of many nodes stay few: a longer interval, the same load.
+pub const HEALTH_PROBE_SHARE: Duration = Duration::from_millis(2);
+/// Probes in a row after which a node is down, or joins.
+pub const PROBES_FAILED_TO_DOWN: u32 = 2;
+pub const PROBES_ANSWERED_TO_JOIN: u32 = 2;
+/// Requests in a row, within the window, that a node fails before it is down.
+pub const FAILURES_TO_DOWN: u32 = 10;
+pub const FAILURE_WINDOW: Duration = Duration::from_secs(2);
+/// A node that failed is suspect for so long.
+pub const SUSPICION: Duration = Duration::from_secs(1);
+/// Between two looks whether the node that a request waits for is down by now.
+pub const NODE_DOWN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// One small question to a node, such as its version.
+pub const NODE_QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks at changes that wait for something to come back.
+pub const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in flight may take so long to end once the process is asked to.
@@ -175,6 +238,20 @@ const _: () = {
     // A connection does not time out as idle while its request is still being worked on.
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
     assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    // A node that says nothing is noticed in little more than a second.
+    assert!(
+        HEALTH_PROBE_INTERVAL.as_millis()
+            + PROBES_FAILED_TO_DOWN as u128
+                * (HEALTH_PROBE_TIMEOUT.as_millis() + HEALTH_SUSPECT_INTERVAL.as_millis())
+            <= 1200
+    );
+    assert!(HEALTH_SUSPECT_INTERVAL.as_millis() <= HEALTH_PROBE_INTERVAL.as_millis());
+    assert!(SUSPICION.as_millis() <= FAILURE_WINDOW.as_millis());
+    // Somebody else is asked long before a leg has to end.
+    assert!(HEDGE_AFTER_LEAST.as_millis() < PATIENCE_LEAST.as_millis());
+    assert!(PATIENCE_LEAST.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
+    assert!(BREAKER_REST_LEAST.as_millis() <= BREAKER_REST_MOST.as_millis());
+    assert!(IN_FLIGHT_DEFAULT <= RETRIES_AT_ONCE_MAX as usize);
     assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
     // There is room for new tasks while old ones are on their way out.
     assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);

@@ -59,6 +59,11 @@ pub struct Config {
     pub request_timeout: Duration,
     /// At most `request_timeout`.
     pub node_timeout: Duration,
+    /// Whether another copy is asked when a node is late.
+    pub hedging: bool,
+    /// Whether nodes that answer fast are preferred.
+    pub adaptive_selection: bool,
+    pub session_mode: SessionMode,
     /// Per core.
     pub in_flight_max: usize,
     /// Whether copies are compared and repaired now and then, and writes stamped for it.
@@ -114,6 +119,15 @@ pub enum Environment {
 pub enum UnavailableShardPolicy {
     Partial,
     Error,
+}
+
+/// How the reads of a session see its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionMode {
+    /// They wait until the last write is applied.
+    Block,
+    /// They go to the group that took it.
+    RoutePin,
 }
 
 /// A key. `Debug` does not show it.
@@ -260,11 +274,16 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         })?,
         request_timeout,
         node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
+        hedging: switch("hedging", &raw.hedging)?,
+        adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
+        session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
+            value::one_of(text, &SessionMode::NAMES)
+        })?,
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
         anti_entropy: option("anti-entropy", &raw.anti_entropy, true, |text| {
-            value::one_of(text, &value::ON_OR_OFF)
+            value::one_of(text, &value::SWITCH)
         })?,
         anti_entropy_interval: option(
             "anti-entropy-interval",
@@ -295,6 +314,11 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+/// A capability that is on unless it is switched off.
+fn switch(name: &'static str, text: &Option<String>) -> Result<bool, ConfigError> {
+    option(name, text, true, |text| value::one_of(text, &value::SWITCH))
 }
 
 fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
@@ -399,4 +423,9 @@ impl Environment {
 impl UnavailableShardPolicy {
     const NAMES: [(&'static str, UnavailableShardPolicy); 2] =
         [("partial", UnavailableShardPolicy::Partial), ("error", UnavailableShardPolicy::Error)];
+}
+
+impl SessionMode {
+    const NAMES: [(&'static str, SessionMode); 2] =
+        [("block", SessionMode::Block), ("route_pin", SessionMode::RoutePin)];
 }

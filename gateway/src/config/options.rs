@@ -60,6 +60,15 @@ pub(super) struct Flags {
     /// longest time for one node's part of it (default 30s)
     #[argh(option, arg_name = "TIME")]
     pub(super) node_timeout: Option<String>,
+    /// on or off: ask another copy when a node is late (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) hedging: Option<String>,
+    /// on or off: prefer the nodes that answer fastest (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) adaptive_selection: Option<String>,
+    /// block or route_pin: how a session's reads see its writes (default block)
+    #[argh(option, arg_name = "MODE")]
+    pub(super) session_mode: Option<String>,
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
@@ -122,6 +131,12 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) node_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) hedging: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) adaptive_selection: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) session_mode: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) anti_entropy: Option<String>,
@@ -150,6 +165,9 @@ impl RawOptions {
             body_limit: flags.body_limit,
             request_timeout: flags.request_timeout,
             node_timeout: flags.node_timeout,
+            hedging: flags.hedging,
+            adaptive_selection: flags.adaptive_selection,
+            session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
             anti_entropy: flags.anti_entropy,
             anti_entropy_interval: flags.anti_entropy_interval,
@@ -187,6 +205,9 @@ impl RawOptions {
             body_limit: self.body_limit.or(lower.body_limit),
             request_timeout: self.request_timeout.or(lower.request_timeout),
             node_timeout: self.node_timeout.or(lower.node_timeout),
+            hedging: self.hedging.or(lower.hedging),
+            adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
+            session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
             anti_entropy: self.anti_entropy.or(lower.anti_entropy),
             anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),

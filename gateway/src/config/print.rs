@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::value::{ON_OR_OFF, SECRET_SHOWN};
-use super::{Config, Environment, NodeConfig, RuntimeChoice, Secret, StoreConfig, UnavailableShardPolicy};
+use super::value::{SECRET_SHOWN, SWITCH};
+use super::{
+    Config, Environment, NodeConfig, RuntimeChoice, Secret, SessionMode, StoreConfig, UnavailableShardPolicy,
+};
 
 pub(super) fn to_toml(config: &Config) -> String {
     let shown = |secret: &Option<Secret>| secret.as_ref().map(|_| SECRET_SHOWN);
@@ -29,8 +31,11 @@ pub(super) fn to_toml(config: &Config) -> String {
         body_limit: config.body_bytes_max,
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
+        hedging: name_of(&SWITCH, config.hedging),
+        adaptive_selection: name_of(&SWITCH, config.adaptive_selection),
+        session_mode: name_of(&SessionMode::NAMES, config.session_mode),
         in_flight_max: config.in_flight_max,
-        anti_entropy: name_of(&ON_OR_OFF, config.anti_entropy),
+        anti_entropy: name_of(&SWITCH, config.anti_entropy),
         anti_entropy_interval: duration(config.anti_entropy_interval),
         settings_drift_interval: duration(config.settings_drift_interval),
     };
@@ -63,6 +68,9 @@ struct Effective {
     body_limit: u64,
     request_timeout: String,
     node_timeout: String,
+    hedging: &'static str,
+    adaptive_selection: &'static str,
+    session_mode: &'static str,
     in_flight_max: usize,
     anti_entropy: &'static str,
     anti_entropy_interval: String,

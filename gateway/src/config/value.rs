@@ -23,6 +23,9 @@ const HTTP_PORT_DEFAULT: u16 = 80;
 /// What `--print-config` shows for a key, so it cannot be one.
 pub(super) const SECRET_SHOWN: &str = "(set)";
 
+/// The names of a capability that is on or off.
+pub(super) const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
+
 pub(super) fn address(text: &str) -> Result<SocketAddr, Allowed> {
     text.parse().map_err(|_| "give IP:PORT, for example 127.0.0.1:7700".to_owned())
 }
@@ -73,9 +76,6 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
 }
 
 /// A time with the unit ms, s or m.
-/// How a switch is said.
-pub(super) const ON_OR_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
-
 /// A time between two turns of a job; days of it are no mistake.
 pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {

@@ -50,10 +50,7 @@ pub fn start<R: Runtime>(
         for task in accepted {
             moves::resume(&core, task);
         }
-        let probing = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
-        });
+        health::watch_all(&core);
         let ticking = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("clock", clock::MOVED_EVERY, || move_clock_bound(&ticking)).await;
@@ -136,6 +133,9 @@ async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
     let uncovered = crate::admin::uncovered_shards(&core.shared, &snapshot);
     #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
     metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
+    #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
+    metrics::gauge!("miroir_session_pinning_active_sessions")
+        .set(core.shared.sessions.active(R::now()) as f64);
     let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
     metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);

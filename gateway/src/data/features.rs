@@ -37,7 +37,7 @@ pub(super) async fn is_on<R: Runtime>(core: &Core<R>, name: &str) -> bool {
 }
 
 async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
-    let of_nodes = gather::group(core, TARGET).await?;
+    let of_nodes = gather::answering(core, TARGET).await?;
     Ok(on_everywhere(of_nodes.into_iter().filter_map(|features| match features {
         Value::Object(features) => Some(features),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,

@@ -6,6 +6,7 @@
 mod access;
 mod admit;
 mod backups;
+mod budget;
 mod cancel;
 mod changes;
 mod connection;
@@ -20,6 +21,7 @@ mod ingress;
 mod keys;
 pub mod lanes;
 pub mod leftovers;
+mod legs;
 mod list;
 pub mod moves;
 mod multi_search;
@@ -32,13 +34,16 @@ mod routes;
 mod scatter;
 mod search;
 mod serve;
+mod session;
 mod settings;
 pub mod settle;
 mod similar;
+mod spelling;
 mod stats;
 mod tasks;
 mod unserved;
 mod versions;
+mod vitals;
 mod writes;
 
 use std::{
@@ -53,7 +58,7 @@ use std::{
 pub use gather::learn_version;
 pub use plan::every_node;
 
-use self::pool::NodePools;
+use self::{pool::NodePools, vitals::Vitals};
 use crate::{
     config::limits,
     h1::ServerLimits,
@@ -67,6 +72,10 @@ pub struct Core<R: Runtime> {
     pub shared: Arc<Shared>,
     pub pools: NodePools<R>,
     pub metrics: CoreMetrics,
+    /// What this core has seen of the nodes it reads from.
+    vitals: Vitals,
+    /// The replica group that the request being polled reads first, where its session says so.
+    pinned_group: Cell<Option<usize>>,
     /// The lanes of every data core, by core number.
     lanes: Arc<[lanes::LaneSender]>,
     /// Which slot of the process-wide counters is this core's.
@@ -84,6 +93,8 @@ impl<R: Runtime> Core<R> {
         Self {
             pools: NodePools::new(&shared),
             metrics: CoreMetrics::new(),
+            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
+            pinned_group: Cell::new(None),
             lanes,
             number,
             rotation: Cell::new(0),

@@ -174,7 +174,7 @@ async fn wait_for_nodes<R: Runtime>(
         if late {
             holds.clear();
         }
-        R::sleep(if late { limits::HEALTH_PROBE_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
+        R::sleep(if late { limits::LATE_RETRY_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
     }
 }
 

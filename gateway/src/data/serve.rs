@@ -11,11 +11,12 @@ use percent_encoding::percent_decode_str;
 use super::{
     Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
     routes::{self, NoRoute, Route},
-    search, settings, similar, stats, tasks, versions, writes,
+    search, session, settings, similar, stats, tasks, versions, writes,
 };
 use crate::{
     admin,
     api::{cors, error::ApiError},
+    auth::Permission,
     h1::{Request, Response},
     repair::manage,
     runtime::Runtime,
@@ -84,51 +85,65 @@ async fn answer<R: Runtime>(
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
+    let serving = dispatch(core, request, route, &permission);
+    match request.header(session::HEADER) {
+        None => serving.await,
+        Some(session) => session::within(core, session, route, serving).await,
+    }
+}
+
+/// What each route does.
+async fn dispatch<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     match *route {
-        Route::Search { index } => search::search(core, request, &permission, index).await,
-        Route::FacetSearch(index) => search::facet_search(core, request, &permission, index).await,
-        Route::MultiSearch => multi_search::multi_search(core, request, &permission).await,
+        Route::Search { index } => search::search(core, request, permission, index).await,
+        Route::FacetSearch(index) => search::facet_search(core, request, permission, index).await,
+        Route::MultiSearch => multi_search::multi_search(core, request, permission).await,
         Route::Fields(index) => fields::fields(core, request, index).await,
-        Route::Similar(index) => similar::similar(core, request, &permission, index).await,
+        Route::Similar(index) => similar::similar(core, request, permission, index).await,
         Route::Document { index, id } => documents::get(core, request, index, id).await,
         Route::Documents(index) | Route::FetchDocuments(index) => {
             documents::fetch(core, request, index).await
         }
         Route::AddDocuments { index, replace } => {
-            writes::add(core, request, &permission, index, replace).await
+            writes::add(core, request, permission, index, replace).await
         }
         Route::DeleteDocument { index, id } => writes::delete_one(core, request, index, id).await,
         Route::DeleteDocumentsBatch(index) => writes::delete_batch(core, request, index).await,
         Route::DeleteDocumentsByFilter(index) => writes::delete_by_filter(core, request, index).await,
         Route::DeleteDocuments(index) => writes::delete_all(core, request, index).await,
         Route::EditDocuments(index) => writes::edit(core, request, index).await,
-        Route::Indexes => indexes::list(core, request, &permission).await,
+        Route::Indexes => indexes::list(core, request, permission).await,
         Route::Index(index) => indexes::get(core, index).await,
-        Route::CreateIndex => indexes::create(core, request, &permission).await,
-        Route::UpdateIndex(index) => indexes::update(core, request, &permission, index).await,
+        Route::CreateIndex => indexes::create(core, request, permission).await,
+        Route::UpdateIndex(index) => indexes::update(core, request, permission, index).await,
         Route::CompactIndex(index) => indexes::compact(core, index).await,
-        Route::SwapIndexes => indexes::swap(core, request, &permission).await,
+        Route::SwapIndexes => indexes::swap(core, request, permission).await,
         Route::DeleteIndex(index) => indexes::delete(core, index).await,
         Route::Settings(index) => settings::get(core, index).await,
         Route::Setting { index, name } => settings::get_one(core, index, name).await,
-        Route::ChangeSettings(index) => settings::change(core, request, &permission, index).await,
+        Route::ChangeSettings(index) => settings::change(core, request, permission, index).await,
         Route::ChangeSetting { index, name } => {
-            settings::change_one(core, request, &permission, index, name).await
+            settings::change_one(core, request, permission, index, name).await
         }
-        Route::Tasks => tasks::list(core, request, &permission).await,
-        Route::DeleteTasks => tasks::delete(core, request, &permission).await,
-        Route::CancelTasks => tasks::cancel(core, request, &permission).await,
+        Route::Tasks => tasks::list(core, request, permission).await,
+        Route::DeleteTasks => tasks::delete(core, request, permission).await,
+        Route::CancelTasks => tasks::cancel(core, request, permission).await,
         Route::CompactTasks => Err(tasks::compact(core).await),
-        Route::Task(uid) => tasks::get(core, &permission, uid).await,
+        Route::Task(uid) => tasks::get(core, permission, uid).await,
         Route::TaskDocuments(_) => Err(tasks::documents(core).await),
-        Route::Batches => tasks::batches(core, request, &permission).await,
-        Route::Batch(uid) => tasks::batch(core, &permission, uid).await,
+        Route::Batches => tasks::batches(core, request, permission).await,
+        Route::Batch(uid) => tasks::batch(core, permission, uid).await,
         Route::Keys => keys::list(core, request),
         Route::CreateKey => keys::create(core, request).await,
         Route::Key(key) => keys::get(core, key),
         Route::UpdateKey(key) => keys::update(core, request, key).await,
         Route::DeleteKey(key) => keys::delete(core, key).await,
-        Route::Stats => stats::all(core, request, &permission).await,
+        Route::Stats => stats::all(core, request, permission).await,
         Route::IndexStats(index) => stats::one(core, request, index).await,
         Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
         Route::Version => indexes::version(core).await,
