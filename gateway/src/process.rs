@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 use crate::{
     api::webhook::Webhooks,
     auth::{ApiKey, KeyRing},
-    clock::{CLOCK, CLOCK_KEY, Clock},
+    clock::Clock,
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control::{self, marks::NEWEST_TASKS},
     data::{
@@ -43,6 +43,7 @@ use crate::{
     hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
     observe, outbound,
+    repair::{frozen::Frozen, pass::Board, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     sessions::Sessions,
     shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
@@ -93,15 +94,19 @@ fn run(config: Config) -> anyhow::Result<()> {
     let webhooks = load_webhooks(&store)?;
     let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
+    let clock =
+        futures_lite::future::block_on(Clock::start(&store)).map_err(|error| anyhow!("--store: {error}"))?;
+    if !config.anti_entropy {
+        futures_lite::future::block_on(tombstones::forget_all(&store))
+            .map_err(|error| anyhow!("--store: {error}"))?;
+    }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
     let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
-    let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY)?.unwrap_or(0));
     let shared = Arc::new(Shared {
         sessions: Sessions::new(Instant::now()),
         health,
         hints,
-        clock,
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
@@ -109,6 +114,9 @@ fn run(config: Config) -> anyhow::Result<()> {
         rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
+        clock,
+        anti_entropy: Board::default(),
+        frozen: Frozen::default(),
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),

@@ -24,9 +24,11 @@ use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
+    clock,
     config::limits,
     data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
+    repair::{drift, pass},
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -60,6 +62,30 @@ pub fn start<R: Runtime>(
         let dumping = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
+        });
+        let ticking = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("clock", clock::MOVED_EVERY, || move_clock_bound(&ticking)).await;
+        });
+        let repairing = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
+        });
+        let settling = Rc::clone(&core);
+        R::spawn(async move {
+            let mut attempts = drift::Attempts::default();
+            loop {
+                let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts));
+                if tending.catch_unwind().await.is_err() {
+                    log::error("panic_in_job", &[("job", "settings")]);
+                }
+                R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
+            }
+        });
+        let checking = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = checking.shared.config.settings_drift_interval;
+            repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
@@ -105,6 +131,12 @@ async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
         store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
     }
     Ok(())
+}
+
+async fn move_clock_bound<R: Runtime>(core: &Core<R>) {
+    if let Err(error) = core.shared.clock.move_bound(&core.shared.store).await {
+        log::warn("clock_bound_not_moved", &[("reason", &error.to_string())]);
+    }
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {

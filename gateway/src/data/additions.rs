@@ -115,6 +115,9 @@ async fn prepare<R: Runtime>(
     write: &DocumentWrite,
     missed: &mut Missed,
 ) -> Result<Arc<Index>, Outcome> {
+    if let Some(frozen) = changes::frozen(core, uid) {
+        return Err(Outcome::Refused(frozen));
+    }
     let key = write.primary_key.as_deref();
     let index = match write.existing_only {
         true => changes::existing(core, uid)?,
@@ -194,7 +197,7 @@ fn merge<R: Runtime>(core: &Core<R>, members: &mut [Member]) -> (Vec<NodePart>, 
     let mut merged: Vec<DocumentPart> = Vec::new();
     let mut shares = Vec::with_capacity(members.len());
     for member in members {
-        let clock = core.shared.clock.next();
+        let clock = core.shared.clock.tick();
         let mut share = Share::new();
         for mut part in std::mem::take(&mut member.write.parts) {
             part.body.set_clock(clock);

@@ -32,6 +32,7 @@ use crate::{
     auth::Permission,
     observe::log,
     quorum::Judge,
+    repair::tombstones::{Burial, Erased},
     runtime::Runtime,
     snapshot::{Index, Snapshot, publish},
 };
@@ -86,6 +87,34 @@ impl Action {
     }
 }
 
+impl Action {
+    /// What the change deletes, as far as it says so.
+    fn erases(&self) -> Option<Erased> {
+        match self {
+            Self::DeleteDocuments { parts } => {
+                let lists =
+                    parts.iter().filter_map(|part| serde_json::from_slice::<Vec<String>>(&part.body).ok());
+                let mut keys = lists.flatten().collect::<Vec<_>>();
+                keys.sort_unstable();
+                keys.dedup();
+                (!keys.is_empty()).then_some(Erased::Keys(keys))
+            }
+            Self::OnEveryNode { suffix: "/documents", .. } => Some(Erased::Matching(None)),
+            Self::OnEveryNode { suffix: "/documents/delete", body, .. } => {
+                let mut body: Value = serde_json::from_slice(body).ok()?;
+                Some(Erased::Matching(Some(body.get_mut("filter")?.take())))
+            }
+            Self::OnExisting(action) => action.erases(),
+            Self::OnEveryNode { .. }
+            | Self::AddDocuments { .. }
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::ChangeSettings(_)
+            | Self::Fail(_) => None,
+        }
+    }
+}
+
 /// How a change went.
 #[derive(Debug, Clone)]
 pub(super) enum Outcome {
@@ -110,10 +139,24 @@ pub(super) async fn apply<R: Runtime>(
         Err(error) => return drop(client.send(Err(error.into()))),
     };
     let mut missed = Missed::new(core, task.uid);
-    let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
+    let way_out = matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex);
+    if let Some(frozen) = frozen(core, &index_uid).filter(|_| !way_out) {
+        return finish(core, vec![(task, client, Outcome::Refused(frozen))], missed).await;
+    }
+    let burial = bury(core, &index_uid, &action);
+    let mut outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
         Ok(node_tasks) => Outcome::Taken(node_tasks),
         Err(outcome) => outcome,
     };
+    match (burial, &outcome) {
+        (None, _) => {}
+        (Some(burial), Outcome::Taken(_)) => {
+            if let Err(error) = burial.done().await {
+                outcome = Outcome::Refused(error.into());
+            }
+        }
+        (Some(burial), Outcome::Failed(_) | Outcome::Refused(_)) => burial.undo(&core.shared.store).await,
+    }
     finish(core, vec![(task, client, outcome)], missed).await;
 }
 
@@ -156,6 +199,27 @@ pub(super) async fn finish<R: Runtime>(
         discard(core, &task).await;
         let _ = client.send(Err(error));
     }
+}
+
+/// Why an index takes no writes now, if it does not; settings and its deletion are ways out.
+pub(super) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    let message =
+        "The settings of this index differ between nodes; it takes writes again once they are equal.";
+    let is_frozen = core.shared.frozen.contains(&index.record.node_uid);
+    is_frozen.then(|| ApiError::new(Code::MiroirNoQuorum, message))
+}
+
+/// Sends the tombstones of a deletion to the store, with a clock of its place in the lane.
+fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Option<Burial> {
+    if !core.shared.config.anti_entropy {
+        return None;
+    }
+    let erased = action.erases()?;
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    Some(Burial::begin(&core.shared.store, &index.record.node_uid, core.shared.clock.tick(), erased))
 }
 
 /// A task that is accepted and has failed at once.
@@ -369,7 +433,7 @@ async fn change_settings<R: Runtime>(
     let node_tasks = sent.map_err(Outcome::Refused)?;
     let mut record = index.record.clone();
     record.settings = owned;
-    record.settings_version += 1;
+    record.settings_pending = true;
     store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
     Ok(node_tasks)
 }
@@ -432,6 +496,7 @@ async fn register_index<R: Runtime>(
         updated_at: now,
         settings: json!({}),
         settings_version: 1,
+        settings_pending: false,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

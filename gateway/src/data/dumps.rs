@@ -15,8 +15,7 @@ use super::{
     Core, features, gather,
     indexes::new_task,
     lanes::{self, Accepted},
-    network,
-    plan::{self, Choice},
+    network, plan,
     pool::NodeRequest,
     settle, tasks,
 };
@@ -187,7 +186,7 @@ async fn write_documents<R: Runtime>(
     index: &Index,
 ) -> Result<(), ApiError> {
     let mut avoided: Vec<NodeIndex> = Vec::new();
-    let set = plan::cover(core, snapshot, index, None, &[], core.turn(), Choice::Serving);
+    let set = plan::cover(core, snapshot, index, None, &[], core.turn());
     let mut legs = set.legs;
     if !set.uncovered.is_empty() {
         return Err(unavailable());
@@ -204,15 +203,7 @@ async fn write_documents<R: Runtime>(
                 Ok(None) => break,
                 Err(_) if offset == 0 && avoided.len() < limits::SCATTER_ATTEMPTS_MAX => {
                     avoided.push(leg.node);
-                    let rest = plan::cover(
-                        core,
-                        snapshot,
-                        index,
-                        Some(&leg.shards),
-                        &avoided,
-                        core.turn(),
-                        Choice::Serving,
-                    );
+                    let rest = plan::cover(core, snapshot, index, Some(&leg.shards), &avoided, core.turn());
                     if !rest.uncovered.is_empty() {
                         return Err(unavailable());
                     }
