@@ -19,26 +19,27 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
-use router::{Node, Topology};
+use router::{Node, NodeIndex, Topology};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus};
+use store::{Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
     api::task::ends_here,
     auth::{ApiKey, KeyRing},
-    clock::Clock,
+    clock::{CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
-    control,
+    control::{self, marks::NEWEST_TASKS},
     data::{
         self, lanes,
         leftovers::{self, LEFTOVERS},
     },
     health::Health,
+    hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
     observe,
     repair::{frozen::Frozen, pass::Board, tombstones},
@@ -86,25 +87,27 @@ fn run(config: Config) -> anyhow::Result<()> {
     finish_moves(&store, &wait(store.unfinished_tasks(usize::MAX))?)?;
     let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
     abandon_half_made(&store)?;
+    let topology_of_nodes = Arc::clone(&topology);
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
     interrupted.retain(|task| !task.accepted || is_resumed(task));
-    let clock =
-        futures_lite::future::block_on(Clock::start(&store)).map_err(|error| anyhow!("--store: {error}"))?;
     if !config.anti_entropy {
         futures_lite::future::block_on(tombstones::forget_all(&store))
             .map_err(|error| anyhow!("--store: {error}"))?;
     }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
+    let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
+    let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY)?.unwrap_or(0));
     let shared = Arc::new(Shared {
-        health: Health::new(nodes.len(), Instant::now()),
         sessions: Sessions::new(Instant::now()),
+        health,
+        hints,
+        clock,
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
         store,
-        clock,
         anti_entropy: Board::default(),
         frozen: Frozen::default(),
         prometheus,
@@ -379,6 +382,57 @@ fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snaps
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+/// What nodes have missed. Those that have something to catch up with serve nothing before that.
+fn load_hints(config: &Config, topology: &Topology, store: &Store) -> anyhow::Result<(Health, Hints)> {
+    let health = Health::new(config.nodes.len(), Instant::now());
+    let hints = Hints::new(config.nodes.len(), config.hint_bytes_max);
+    for size in wait(store.log_sizes(HINTS))? {
+        if let Some(node) = topology.index_of(&size.stream) {
+            hints.restore(node, size.entries, size.bytes);
+            health.lags(node);
+        }
+    }
+    for size in wait(store.log_sizes(SUSPECT_SHARDS))? {
+        let Some(node) = topology.index_of(&size.stream) else { continue };
+        for header in headers(store, SUSPECT_SHARDS, &size.stream)? {
+            if let Ok(Suspicion::Everything { .. }) = serde_json::from_value(header) {
+                hints.marked_for_copy(node);
+                health.lags(node);
+            }
+        }
+    }
+    for size in wait(store.log_sizes(UNAPPLIED))? {
+        let Some(node) = topology.index_of(&size.stream) else { continue };
+        for header in headers(store, UNAPPLIED, &size.stream)? {
+            let unapplied: Unapplied = serde_json::from_value(header).context("--store")?;
+            hints.await_task(node, unapplied.task);
+            health.lags(node);
+        }
+    }
+    for (position, node) in config.nodes.iter().enumerate() {
+        let newest = load_mark(store, NEWEST_TASKS, &node.id)?.and_then(|uid| u32::try_from(uid).ok());
+        let index = NodeIndex(u16::try_from(position).unwrap_or(u16::MAX));
+        newest.into_iter().for_each(|uid| hints.saw_task(index, uid));
+    }
+    Ok((health, hints))
+}
+
+/// The headers of a whole log.
+fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut headers = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = wait(store.entries(log, stream, after, usize::MAX))?;
+        let Some(last) = page.last() else { return Ok(headers) };
+        after = last.sequence;
+        headers.extend(page.into_iter().map(|entry| entry.header));
+    }
+}
+
+fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
+    Ok(wait(store.record(table, key))?.and_then(|record| record.value.as_u64()))
 }
 
 /// The stored keys; the default ones are made when there is a master key and no key at all.

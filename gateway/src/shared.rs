@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     config::Config,
     health::{Health, NodeState, Seen},
+    hints::Hints,
     observe::log,
     repair::{frozen::Frozen, pass::Board},
     sessions::Sessions,
@@ -37,13 +38,14 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
     pub store: Store,
-    /// Stamps every write.
-    pub clock: Clock,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
     pub anti_entropy: Board,
     pub frozen: Frozen,
     pub sessions: Sessions,
+    pub hints: Hints,
+    /// Stamps every write.
+    pub clock: Clock,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -84,14 +84,14 @@ impl<'a> Answer<'a> {
 
     /// The next element of the array as raw text, which is JSON.
     pub(crate) fn next_element(&mut self) -> Result<Option<&'a str>, Fault> {
-        match self.next_unchecked()? {
+        match self.next_raw()? {
             Some(element) if !is_json(element) => Err(Fault::new("not valid JSON")),
             element => Ok(element),
         }
     }
 
     /// The next element of the array, an object by its brackets; the caller checks what it uses of it.
-    pub(crate) fn next_unchecked(&mut self) -> Result<Option<&'a str>, Fault> {
+    pub(crate) fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
         let bytes = self.text.as_bytes();
         let mut at = skip_space(bytes, self.at);
         let Some(end) = self.ends.get(self.given).copied() else {

@@ -84,16 +84,16 @@ impl<'a> Run<'a> {
 
     /// The next raw hit, which is JSON.
     pub(crate) fn next_text(&mut self) -> Result<Option<&'a str>, Fault> {
-        match self.next_unchecked()? {
+        match self.next_raw()? {
             Some(text) if !is_json(text) => Err(Fault::new("not valid JSON")),
             text => Ok(text),
         }
     }
 
     /// The next raw hit; every hit of the answer counts as pulled.
-    fn next_unchecked(&mut self) -> Result<Option<&'a str>, Fault> {
+    fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
         loop {
-            let Some(text) = self.answer.next_unchecked()? else { return Ok(None) };
+            let Some(text) = self.answer.next_raw()? else { return Ok(None) };
             self.pulled += 1;
             if !self.only_vectors || Hit::read(text)?.details.contains("\"vectorSort\"") {
                 return Ok(Some(text));
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
 
     /// Pulls the next hit with its key; false at the end of the leg.
     pub(crate) fn advance(&mut self) -> Result<bool, Fault> {
-        let Some(text) = self.next_unchecked()? else { return Ok(false) };
+        let Some(text) = self.next_raw()? else { return Ok(false) };
         let before = self.hit.details;
         let candidate = Hit::guess(text);
         // Ranking details that nobody sees are read below, as strictly as their order needs.

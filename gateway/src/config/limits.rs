@@ -29,6 +29,18 @@ pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
 /// Commands waiting for the store.
 pub const STORE_QUEUE_LENGTH_MAX: usize = store::QUEUE_LENGTH_MAX;
 
+/// Bytes of what is kept for one node that is down.
+pub const HINT_BYTES_DEFAULT: u64 = 256_000_000;
+pub const HINT_BYTES_LEAST: u64 = 1024;
+pub const HINT_BYTES_MOST: u64 = 1 << 40;
+/// Bytes of hints read at once for a replay.
+pub const REPLAY_BYTES_MAX: usize = 8 << 20;
+/// How often a node may answer the same hint with an error of its own before its copies are suspect.
+pub const REPLAY_ATTEMPTS_MAX: u32 = 60;
+/// Documents, and bytes for one node, of waiting writes that become one request.
+pub const MERGED_DOCUMENTS_MAX: u64 = 1000;
+pub const MERGED_BYTES_MAX: usize = 1 << 20;
+
 // How long anything may take.
 
 /// From a connection's first byte of a request to the end of its headers.
@@ -40,6 +52,16 @@ pub const IDLE_NODE_TIMEOUT: Duration = Duration::from_secs(4);
 pub const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// One request to one node, connecting included.
 pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a write waits for its last owners once those that took it suffice, besides the time for
+/// its bytes; what they miss is kept for them.
+pub const STRAGGLER_WAIT: Duration = Duration::from_secs(2);
+/// Bytes a second that such an owner is expected to take at least.
+pub const STRAGGLER_BYTES_PER_SECOND: u64 = 10_000_000;
+/// How long a write waits for a node whose last hints are being replayed, and how often it looks.
+pub const NEARLY_LEVEL_WAIT_MAX: Duration = Duration::from_millis(250);
+pub const NEARLY_LEVEL_POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How far ahead the ceiling of the clock is stored.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(30);
 /// One client request, all its legs and retries included.
 pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// The range of both options.
@@ -136,6 +158,8 @@ pub const TASKS_CANCELED_MAX: usize = 10_000;
 pub const TASKS_CHANGED_AT_ONCE: usize = 500;
 /// Unfinished tasks one list or sweep asks nodes about.
 pub const TASKS_REFRESHED_MAX: usize = 1000;
+/// One question to a node about tasks; it is asked again when somebody wants to know.
+pub const TASK_QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Task uids in one question to a node: keeps its request line short.
 pub const TASKS_PER_NODE_QUESTION: usize = 200;
 pub const TASK_SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -252,6 +276,9 @@ const _: () = {
     assert!(PATIENCE_LEAST.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
     assert!(BREAKER_REST_LEAST.as_millis() <= BREAKER_REST_MOST.as_millis());
     assert!(IN_FLIGHT_DEFAULT <= RETRIES_AT_ONCE_MAX as usize);
+    assert!(STRAGGLER_WAIT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
+    // The ceiling is stored well before it is reached.
+    assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD.as_millis());
     assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
     // There is room for new tasks while old ones are on their way out.
     assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);

@@ -21,9 +21,9 @@ use argh::FromArgs;
 
 use limits::{
     ANTI_ENTROPY_INTERVAL_DEFAULT, BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST,
-    IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST,
-    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT,
-    SHARDS_MOST,
+    HINT_BYTES_DEFAULT, HINT_BYTES_LEAST, HINT_BYTES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
+    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
+    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -55,6 +55,11 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     pub environment: Environment,
     pub unavailable_shard_policy: UnavailableShardPolicy,
+    pub write_quorum: WriteQuorum,
+    /// Bytes kept for one node that is down.
+    pub hint_bytes_max: u64,
+    /// Whether documents carry the time of their last write.
+    pub anti_entropy: bool,
     pub body_bytes_max: u64,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
@@ -66,8 +71,6 @@ pub struct Config {
     pub session_mode: SessionMode,
     /// Per core.
     pub in_flight_max: usize,
-    /// Whether copies are compared and repaired now and then, and writes stamped for it.
-    pub anti_entropy: bool,
     pub anti_entropy_interval: Duration,
     pub settings_drift_interval: Duration,
     /// Tests may make a request panic.
@@ -128,6 +131,15 @@ pub enum SessionMode {
     Block,
     /// They go to the group that took it.
     RoutePin,
+}
+
+/// Which owners count towards the quorum of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteQuorum {
+    /// Those that took it, and with at least one of these also those for which a hint is kept.
+    Hinted,
+    /// Only those that took it.
+    Strict,
 }
 
 /// A key. `Debug` does not show it.
@@ -269,6 +281,12 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             UnavailableShardPolicy::Partial,
             |text| value::one_of(text, &UnavailableShardPolicy::NAMES),
         )?,
+        write_quorum: option("write-quorum", &raw.write_quorum, WriteQuorum::Hinted, |text| {
+            value::one_of(text, &WriteQuorum::NAMES)
+        })?,
+        hint_bytes_max: option("hint-limit", &raw.hint_limit, HINT_BYTES_DEFAULT, |text| {
+            value::bytes(text, HINT_BYTES_LEAST..=HINT_BYTES_MOST)
+        })?,
         body_bytes_max: option("body-limit", &raw.body_limit, BODY_BYTES_DEFAULT, |text| {
             value::bytes(text, BODY_BYTES_LEAST..=BODY_BYTES_MOST)
         })?,
@@ -282,21 +300,9 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
-        anti_entropy: option("anti-entropy", &raw.anti_entropy, true, |text| {
-            value::one_of(text, &value::SWITCH)
-        })?,
-        anti_entropy_interval: option(
-            "anti-entropy-interval",
-            &raw.anti_entropy_interval,
-            ANTI_ENTROPY_INTERVAL_DEFAULT,
-            value::interval,
-        )?,
-        settings_drift_interval: option(
-            "settings-drift-interval",
-            &raw.settings_drift_interval,
-            SETTINGS_DRIFT_INTERVAL_DEFAULT,
-            value::interval,
-        )?,
+        anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
+        anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
+        settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
         test_faults,
     };
     check_groups(&config)?;
@@ -314,6 +320,14 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("anti-entropy-interval", text, ANTI_ENTROPY_INTERVAL_DEFAULT, value::interval)
+}
+
+fn settings_drift_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("settings-drift-interval", text, SETTINGS_DRIFT_INTERVAL_DEFAULT, value::interval)
 }
 
 /// A capability that is on unless it is switched off.
@@ -418,6 +432,11 @@ impl RuntimeChoice {
 impl Environment {
     const NAMES: [(&'static str, Environment); 2] =
         [("development", Environment::Development), ("production", Environment::Production)];
+}
+
+impl WriteQuorum {
+    const NAMES: [(&'static str, WriteQuorum); 2] =
+        [("hinted", WriteQuorum::Hinted), ("strict", WriteQuorum::Strict)];
 }
 
 impl UnavailableShardPolicy {

@@ -51,6 +51,15 @@ pub(super) struct Flags {
     /// partial or error: what a search answers when a shard cannot be reached (default partial)
     #[argh(option, arg_name = "POLICY")]
     pub(super) unavailable_shard_policy: Option<String>,
+    /// hinted or strict: whether owners that are down count towards a write's quorum (default hinted)
+    #[argh(option, arg_name = "QUORUM")]
+    pub(super) write_quorum: Option<String>,
+    /// what is kept for a node that is down; past it the node is copied anew (default 256MB)
+    #[argh(option, arg_name = "BYTES")]
+    pub(super) hint_limit: Option<String>,
+    /// on or off: whether documents carry the time of their last write (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) anti_entropy: Option<String>,
     /// largest request body (default 100MB)
     #[argh(option, arg_name = "BYTES")]
     pub(super) body_limit: Option<String>,
@@ -72,9 +81,6 @@ pub(super) struct Flags {
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
-    /// on or off: compare and repair the copies of documents, and stamp writes for it (default on)
-    #[argh(option, arg_name = "on|off")]
-    pub(super) anti_entropy: Option<String>,
     /// time from one comparison of all copies to the next (default 6h)
     #[argh(option, arg_name = "TIME")]
     pub(super) anti_entropy_interval: Option<String>,
@@ -125,6 +131,12 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) unavailable_shard_policy: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) write_quorum: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) hint_limit: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) body_limit: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) request_timeout: Option<String>,
@@ -138,8 +150,6 @@ pub(super) struct RawOptions {
     pub(super) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
-    #[serde(deserialize_with = "text")]
-    pub(super) anti_entropy: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) anti_entropy_interval: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -162,6 +172,9 @@ impl RawOptions {
             admin_key: flags.admin_key,
             env: flags.env,
             unavailable_shard_policy: flags.unavailable_shard_policy,
+            write_quorum: flags.write_quorum,
+            hint_limit: flags.hint_limit,
+            anti_entropy: flags.anti_entropy,
             body_limit: flags.body_limit,
             request_timeout: flags.request_timeout,
             node_timeout: flags.node_timeout,
@@ -169,7 +182,6 @@ impl RawOptions {
             adaptive_selection: flags.adaptive_selection,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
-            anti_entropy: flags.anti_entropy,
             anti_entropy_interval: flags.anti_entropy_interval,
             settings_drift_interval: flags.settings_drift_interval,
         }
@@ -202,6 +214,9 @@ impl RawOptions {
             admin_key: self.admin_key.or(lower.admin_key),
             env: self.env.or(lower.env),
             unavailable_shard_policy: self.unavailable_shard_policy.or(lower.unavailable_shard_policy),
+            write_quorum: self.write_quorum.or(lower.write_quorum),
+            hint_limit: self.hint_limit.or(lower.hint_limit),
+            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
             body_limit: self.body_limit.or(lower.body_limit),
             request_timeout: self.request_timeout.or(lower.request_timeout),
             node_timeout: self.node_timeout.or(lower.node_timeout),
@@ -209,7 +224,6 @@ impl RawOptions {
             adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
-            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
             anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),
             settings_drift_interval: self.settings_drift_interval.or(lower.settings_drift_interval),
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::value::{SECRET_SHOWN, SWITCH};
 use super::{
     Config, Environment, NodeConfig, RuntimeChoice, Secret, SessionMode, StoreConfig, UnavailableShardPolicy,
+    WriteQuorum,
 };
 
 pub(super) fn to_toml(config: &Config) -> String {
@@ -28,6 +29,9 @@ pub(super) fn to_toml(config: &Config) -> String {
         admin_key: shown(&config.admin_key),
         env: name_of(&Environment::NAMES, config.environment),
         unavailable_shard_policy: name_of(&UnavailableShardPolicy::NAMES, config.unavailable_shard_policy),
+        write_quorum: name_of(&WriteQuorum::NAMES, config.write_quorum),
+        hint_limit: config.hint_bytes_max,
+        anti_entropy: name_of(&SWITCH, config.anti_entropy),
         body_limit: config.body_bytes_max,
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
@@ -35,7 +39,6 @@ pub(super) fn to_toml(config: &Config) -> String {
         adaptive_selection: name_of(&SWITCH, config.adaptive_selection),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
         in_flight_max: config.in_flight_max,
-        anti_entropy: name_of(&SWITCH, config.anti_entropy),
         anti_entropy_interval: duration(config.anti_entropy_interval),
         settings_drift_interval: duration(config.settings_drift_interval),
     };
@@ -65,6 +68,9 @@ struct Effective {
     admin_key: Option<&'static str>,
     env: &'static str,
     unavailable_shard_policy: &'static str,
+    write_quorum: &'static str,
+    hint_limit: u64,
+    anti_entropy: &'static str,
     body_limit: u64,
     request_timeout: String,
     node_timeout: String,
@@ -72,7 +78,6 @@ struct Effective {
     adaptive_selection: &'static str,
     session_mode: &'static str,
     in_flight_max: usize,
-    anti_entropy: &'static str,
     anti_entropy_interval: String,
     settings_drift_interval: String,
 }

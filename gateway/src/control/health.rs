@@ -3,9 +3,9 @@
 //! Invariants: every node is watched apart from the others, so that none waits for another's silence
 //! or joining; a node that answers requests is not probed.
 
-use std::{cell::Cell, panic::AssertUnwindSafe, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use http::StatusCode;
 use router::NodeIndex;
 
@@ -16,19 +16,18 @@ use crate::{
         pool::{NodeRequest, seen},
     },
     health::{NodeState, Seen},
-    observe::log,
     runtime::Runtime,
 };
 
 use super::rejoin;
 
 /// Probes every node once, all at the same time, and lets those join that answer.
-pub(super) async fn probe_all<R: Runtime>(core: &Core<R>) {
+pub(super) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
     let nodes = every_node(&core.shared.snapshot().topology);
     join_all(nodes.into_iter().map(|node| async move {
         probe(core, node).await;
         if core.shared.health.state(node) == NodeState::Joining {
-            rejoin::admit(core, node).await;
+            rejoin::begin(core, node);
         }
     }))
     .await;
@@ -45,7 +44,6 @@ pub(super) fn watch_all<R: Runtime>(core: &Rc<Core<R>>) {
 }
 
 async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duration) {
-    let joining = Rc::new(Cell::new(false));
     loop {
         let state = core.shared.health.state(node);
         R::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval }).await;
@@ -53,16 +51,11 @@ async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duratio
         if !healthy || !core.shared.health.answered_lately(node, R::now()) {
             probe(&core, node).await;
         }
-        if core.shared.health.state(node) == NodeState::Joining && !joining.replace(true) {
-            let (core, joining) = (Rc::clone(&core), Rc::clone(&joining));
+        if core.shared.health.state(node) == NodeState::Joining {
             // Bringing a node level takes its time; it is watched meanwhile.
-            R::spawn(async move {
-                if AssertUnwindSafe(rejoin::admit(&core, node)).catch_unwind().await.is_err() {
-                    log::error("panic_in_job", &[("job", "rejoin")]);
-                }
-                joining.set(false);
-            });
+            rejoin::begin(&core, node);
         }
+        rejoin::watch(&core, node).await;
     }
 }
 

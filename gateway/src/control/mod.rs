@@ -4,8 +4,11 @@
 //! own; a job that fails is tried again at its next turn, and never takes the process down.
 
 mod health;
+pub mod marks;
+mod mending;
 mod recover;
 mod rejoin;
+mod replay;
 
 use std::{
     future::Future,
@@ -21,7 +24,6 @@ use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
-    clock,
     config::limits,
     data::{Core, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
@@ -51,10 +53,6 @@ pub fn start<R: Runtime>(
             moves::resume(&core, task);
         }
         health::watch_all(&core);
-        let ticking = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("clock", clock::MOVED_EVERY, || move_clock_bound(&ticking)).await;
-        });
         let repairing = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
@@ -106,6 +104,7 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     leftovers::sweep(core).await;
+    marks::keep(core).await;
 }
 
 /// Forgets tasks that ended long ago, and the oldest ones where there are too many.
@@ -118,12 +117,6 @@ async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
         store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
     }
     Ok(())
-}
-
-async fn move_clock_bound<R: Runtime>(core: &Core<R>) {
-    if let Err(error) = core.shared.clock.move_bound(&core.shared.store).await {
-        log::warn("clock_bound_not_moved", &[("reason", &error.to_string())]);
-    }
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {

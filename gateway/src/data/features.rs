@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use router::NodeIndex;
 use serde_json::{Map, Value};
 
-use super::{Core, changes, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
+use super::{Core, fanout, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
 use crate::{
     api::error::ApiError,
     h1::{Request, Response},
@@ -56,7 +56,7 @@ pub(super) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) ->
     let mut known = known.into_iter().zip(nodes).map(|(known, node)| Ok((known?.len(), node)));
     let mut nodes = known.by_ref().collect::<Result<Vec<_>, ApiError>>()?;
     nodes.sort_unstable();
-    let Some(((_, first), others)) = nodes.split_first() else { return Err(changes::no_quorum()) };
+    let Some(((_, first), others)) = nodes.split_first() else { return Err(fanout::no_quorum()) };
     let mut changed = vec![ask(core, *first, Method::PATCH, body.clone()).await?];
     let others = others.iter().map(|(_, node)| ask(core, *node, Method::PATCH, body.clone()));
     for features in join_all(others).await {
@@ -86,7 +86,7 @@ async fn ask<R: Runtime>(
     };
     let id = &core.shared.nodes[usize::from(node.0)].id;
     log::warn("features_failed", &[("node", id), ("reason", &reason)]);
-    Err(changes::no_quorum())
+    Err(fanout::no_quorum())
 }
 
 /// The features that every node knows; one is on when it is on everywhere.

@@ -156,7 +156,9 @@ async fn ask<R: Runtime>(
 /// The version of the oldest node; those whose version is not known yet are asked.
 pub(super) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let unknown = nodes.into_iter().filter(|node| !core.shared.health.knows_version(*node));
+    let unknown = nodes.into_iter().filter(|node| {
+        !core.shared.health.knows_version(*node) && core.shared.health.state(*node).takes_writes()
+    });
     join_all(unknown.map(|node| learn_version(core, node))).await;
     core.shared.health.lowest_version()
 }

@@ -3,10 +3,8 @@
 //!
 //! Invariants: an index's name on the nodes is used once, for the task that made it, so that a late
 //! request about it never meets another one; the name is on record from before the first node is asked
-//! to make the index until it is registered, and from its deletion until every node has taken that.
+//! to make the index until it is registered, and from its deletion until every node has taken that, or a hint of it is kept.
 
-use futures_util::future::join_all;
-use http::Method;
 use serde_json::{Value, json};
 use store::{Change, Table};
 
@@ -55,13 +53,7 @@ pub async fn sweep<R: Runtime>(core: &Core<R>) {
         if record.value["beingMade"] == true {
             continue;
         }
-        let target = format!("/indexes/{}", record.key);
-        let asked = super::every_node(&core.shared.snapshot().topology)
-            .into_iter()
-            .map(|node| changes::send(core, node, &Method::DELETE, &target, bytes::Bytes::new(), true));
-        if join_all(asked).await.iter().all(Result::is_ok)
-            && core.shared.store.delete_record(LEFTOVERS, &record.key, record.revision).await.is_ok()
-        {
+        if changes::drop_leftover(core, &record.key).await.is_ok() {
             log::info("leftover_dropped", &[("index", &record.key)]);
         }
     }

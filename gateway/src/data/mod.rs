@@ -4,6 +4,7 @@
 //! file; what must be durable goes to the store over a channel and is awaited.
 
 mod access;
+mod additions;
 mod admit;
 mod backups;
 mod budget;
@@ -11,6 +12,7 @@ mod cancel;
 mod changes;
 mod connection;
 mod documents;
+mod fanout;
 mod features;
 mod federated;
 mod fields;

@@ -16,6 +16,7 @@ mod panics;
 mod queries;
 mod repair;
 mod replicas;
+mod replicas_writes;
 mod reserved;
 mod routes;
 mod sdk;
@@ -57,6 +58,11 @@ impl TestCluster {
         let cluster = Cluster::start(options).unwrap();
         let client = Client::new(cluster.url());
         Self { cluster, client, _data: data }
+    }
+
+    /// Where everything durable lies.
+    fn directory(&self) -> &Path {
+        self._data.path()
     }
 
     fn on_runtime(runtime: &str) -> Self {
