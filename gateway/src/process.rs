@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 use crate::{
     api::webhook::Webhooks,
     auth::{ApiKey, KeyRing},
-    clock::Clock,
+    clock::{CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control::{self, marks::NEWEST_TASKS},
     data::{
@@ -94,16 +94,16 @@ fn run(config: Config) -> anyhow::Result<()> {
     let webhooks = load_webhooks(&store)?;
     let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
-    let clock =
-        futures_lite::future::block_on(Clock::start(&store)).map_err(|error| anyhow!("--store: {error}"))?;
     if !config.anti_entropy {
         futures_lite::future::block_on(tombstones::forget_all(&store))
             .map_err(|error| anyhow!("--store: {error}"))?;
     }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
+    let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY)?.unwrap_or(0));
     let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
     let shared = Arc::new(Shared {
+        clock,
         sessions: Sessions::new(Instant::now()),
         health,
         hints,
@@ -114,7 +114,6 @@ fn run(config: Config) -> anyhow::Result<()> {
         rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
-        clock,
         anti_entropy: Board::default(),
         frozen: Frozen::default(),
         prometheus,

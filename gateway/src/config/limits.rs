@@ -256,7 +256,12 @@ pub const SETTINGS_TASKS_FOLDED_MAX: u32 = 10_000;
 /// Between two looks at whether nodes' settings are what they should be, unless the option says otherwise.
 pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 
+/// How far ahead the ceiling of the clock is stored.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(30);
+
 const _: () = {
+    // The ceiling is stored well before it is reached.
+    assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD.as_millis());
     assert!((HEAD_BYTES_MAX as u64) < BODY_BYTES_DEFAULT);
     assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MOST);

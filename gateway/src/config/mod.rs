@@ -312,21 +312,9 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             Vec::new(),
             value::networks,
         )?,
-        anti_entropy: option("anti-entropy", &raw.anti_entropy, true, |text| {
-            value::one_of(text, &value::SWITCH)
-        })?,
-        anti_entropy_interval: option(
-            "anti-entropy-interval",
-            &raw.anti_entropy_interval,
-            ANTI_ENTROPY_INTERVAL_DEFAULT,
-            value::interval,
-        )?,
-        settings_drift_interval: option(
-            "settings-drift-interval",
-            &raw.settings_drift_interval,
-            SETTINGS_DRIFT_INTERVAL_DEFAULT,
-            value::interval,
-        )?,
+        anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
+        anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
+        settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
         test_faults,
     };
     check_groups(&config)?;
@@ -344,6 +332,14 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("anti-entropy-interval", text, ANTI_ENTROPY_INTERVAL_DEFAULT, value::interval)
+}
+
+fn settings_drift_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("settings-drift-interval", text, SETTINGS_DRIFT_INTERVAL_DEFAULT, value::interval)
 }
 
 /// A capability that is on unless it is switched off.

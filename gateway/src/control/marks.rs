@@ -1,4 +1,5 @@
-//! What must be known of the last process when the next one starts: the newest task seen of every node.
+//! What must be known of the last process when the next one starts: how far the clock may have come, and
+//! the newest task seen of every node.
 //!
 //! Invariant: only this job writes these records, so a conflict cannot happen but with another process.
 
@@ -6,6 +7,8 @@ use serde_json::json;
 use store::{StoreError, Table};
 
 use crate::{
+    clock::{CLOCK, CLOCK_KEY},
+    config::limits,
     data::{Core, every_node},
     observe::log,
     runtime::Runtime,
@@ -16,7 +19,9 @@ pub const NEWEST_TASKS: Table = Table::named("newest_tasks");
 
 /// Stores the marks that have changed.
 pub(super) async fn keep<R: Runtime>(core: &Core<R>) {
-    let mut outcomes = Vec::new();
+    let ahead = u64::try_from(limits::CLOCK_AHEAD.as_millis()).unwrap_or(u64::MAX);
+    let ceiling = json!(core.shared.clock.ceiling(ahead));
+    let mut outcomes = vec![put(core, CLOCK, CLOCK_KEY, ceiling).await];
     for node in every_node(&core.shared.snapshot().topology) {
         if let Some(newest) = core.shared.hints.newest_task(node) {
             let id = &core.shared.nodes[usize::from(node.0)].id;

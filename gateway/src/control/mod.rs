@@ -5,6 +5,7 @@
 
 mod health;
 pub mod marks;
+mod mending;
 mod recover;
 mod rejoin;
 mod replay;
@@ -24,7 +25,6 @@ use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
-    clock,
     config::limits,
     data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
@@ -62,10 +62,6 @@ pub fn start<R: Runtime>(
         let dumping = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
-        });
-        let ticking = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("clock", clock::MOVED_EVERY, || move_clock_bound(&ticking)).await;
         });
         let repairing = Rc::clone(&core);
         R::spawn(async move {
@@ -131,12 +127,6 @@ async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
         store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
     }
     Ok(())
-}
-
-async fn move_clock_bound<R: Runtime>(core: &Core<R>) {
-    if let Err(error) = core.shared.clock.move_bound(&core.shared.store).await {
-        log::warn("clock_bound_not_moved", &[("reason", &error.to_string())]);
-    }
 }
 
 async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {

@@ -123,6 +123,9 @@ async fn prepare<R: Runtime>(
         true => changes::existing(core, uid)?,
         false => changes::ensure_index(core, uid, key, missed).await?,
     };
+    if let Some(error) = changes::frozen(core, uid) {
+        return Err(Outcome::Refused(error));
+    }
     if let Some(key) = key {
         changes::agree_on_key(core, &index, key, missed).await?;
     }
@@ -197,7 +200,7 @@ fn merge<R: Runtime>(core: &Core<R>, members: &mut [Member]) -> (Vec<NodePart>, 
     let mut merged: Vec<DocumentPart> = Vec::new();
     let mut shares = Vec::with_capacity(members.len());
     for member in members {
-        let clock = core.shared.clock.tick();
+        let clock = core.shared.clock.next();
         let mut share = Share::new();
         for mut part in std::mem::take(&mut member.write.parts) {
             part.body.set_clock(clock);

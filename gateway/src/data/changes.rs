@@ -32,7 +32,7 @@ use crate::{
     auth::Permission,
     observe::log,
     quorum::Judge,
-    repair::tombstones::{Burial, Erased},
+    repair::tombstones::{self, Erased},
     runtime::Runtime,
     snapshot::{Index, Snapshot, publish},
 };
@@ -92,9 +92,8 @@ impl Action {
     fn erases(&self) -> Option<Erased> {
         match self {
             Self::DeleteDocuments { parts } => {
-                let lists =
-                    parts.iter().filter_map(|part| serde_json::from_slice::<Vec<String>>(&part.body).ok());
-                let mut keys = lists.flatten().collect::<Vec<_>>();
+                let lists = parts.iter().map(|part| serde_json::from_slice::<Vec<String>>(&part.body));
+                let mut keys = lists.filter_map(Result::ok).flatten().collect::<Vec<_>>();
                 keys.sort_unstable();
                 keys.dedup();
                 (!keys.is_empty()).then_some(Erased::Keys(keys))
@@ -106,7 +105,7 @@ impl Action {
             }
             Self::OnExisting(action) => action.erases(),
             Self::OnEveryNode { .. }
-            | Self::AddDocuments { .. }
+            | Self::AddDocuments(_)
             | Self::CreateIndex { .. }
             | Self::DeleteIndex
             | Self::ChangeSettings(_)
@@ -138,26 +137,47 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
-    let mut missed = Missed::new(core, task.uid);
-    let way_out = matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex);
-    if let Some(frozen) = frozen(core, &index_uid).filter(|_| !way_out) {
-        return finish(core, vec![(task, client, Outcome::Refused(frozen))], missed).await;
+    if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
+        && let Some(error) = frozen(core, &index_uid)
+    {
+        discard(core, &task).await;
+        return drop(client.send(Err(error)));
     }
-    let burial = bury(core, &index_uid, &action);
-    let mut outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
-        Ok(node_tasks) => Outcome::Taken(node_tasks),
+    let mut missed = Missed::new(core, task.uid);
+    let buried = bury(core, &index_uid, &action);
+    let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
+        Ok(node_tasks) => {
+            missed.commit_with(buried);
+            Outcome::Taken(node_tasks)
+        }
         Err(outcome) => outcome,
     };
-    match (burial, &outcome) {
-        (None, _) => {}
-        (Some(burial), Outcome::Taken(_)) => {
-            if let Err(error) = burial.done().await {
-                outcome = Outcome::Refused(error.into());
-            }
-        }
-        (Some(burial), Outcome::Failed(_) | Outcome::Refused(_)) => burial.undo(&core.shared.store).await,
-    }
     finish(core, vec![(task, client, outcome)], missed).await;
+}
+
+/// The tombstones of a deletion, with a clock of its place in the lane.
+fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Vec<Change> {
+    if !core.shared.config.anti_entropy {
+        return Vec::new();
+    }
+    let snapshot = core.shared.snapshot();
+    match (action.erases(), snapshot.indexes.get(index_uid)) {
+        (Some(erased), Some(index)) => {
+            tombstones::bury(&index.record.node_uid, core.shared.clock.next(), &erased)
+        }
+        (_, _) => Vec::new(),
+    }
+}
+
+/// Why an index takes no documents, if it takes none.
+pub(super) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    core.shared.frozen.contains(&index.record.node_uid).then(|| {
+        let message =
+            "The settings of this index differ between nodes; it takes writes again once they are equal.";
+        ApiError::new(Code::MiroirNoQuorum, message)
+    })
 }
 
 /// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on
@@ -199,27 +219,6 @@ pub(super) async fn finish<R: Runtime>(
         discard(core, &task).await;
         let _ = client.send(Err(error));
     }
-}
-
-/// Why an index takes no writes now, if it does not; settings and its deletion are ways out.
-pub(super) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
-    let snapshot = core.shared.snapshot();
-    let index = snapshot.indexes.get(index_uid)?;
-    let message =
-        "The settings of this index differ between nodes; it takes writes again once they are equal.";
-    let is_frozen = core.shared.frozen.contains(&index.record.node_uid);
-    is_frozen.then(|| ApiError::new(Code::MiroirNoQuorum, message))
-}
-
-/// Sends the tombstones of a deletion to the store, with a clock of its place in the lane.
-fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Option<Burial> {
-    if !core.shared.config.anti_entropy {
-        return None;
-    }
-    let erased = action.erases()?;
-    let snapshot = core.shared.snapshot();
-    let index = snapshot.indexes.get(index_uid)?;
-    Some(Burial::begin(&core.shared.store, &index.record.node_uid, core.shared.clock.tick(), erased))
 }
 
 /// A task that is accepted and has failed at once.

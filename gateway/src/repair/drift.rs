@@ -244,6 +244,7 @@ fn current<R: Runtime>(core: &Core<R>, index: &Index) -> Option<Arc<Index>> {
 
 fn serving<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
     let mut nodes = every_node(&core.shared.snapshot().topology);
-    nodes.retain(|node| core.shared.health.state(*node).serves_reads());
+    let shared = &core.shared;
+    nodes.retain(|node| shared.health.state(*node).serves_reads() && shared.hints.lets_through(*node));
     nodes
 }

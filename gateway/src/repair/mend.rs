@@ -38,6 +38,9 @@ impl<R: Runtime> Verification<'_, R> {
             let hold = lanes::hold(self.core, vec![&self.index.record.uid]).await;
             let _hold = hold.map_err(|_| RepairError::Busy)?;
             self.check_index()?;
+            if !nodes.iter().all(|node| self.is_copy(*node)) {
+                return Err(RepairError::Busy);
+            }
             let idle = replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_HELD_WAIT_MAX));
             match try_join_all(idle).await {
                 Ok(_) => break self.settle(&replicas, keys).await?,

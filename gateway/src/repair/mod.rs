@@ -99,7 +99,7 @@ pub enum RepairError {
     Node { node: String, reason: String },
     #[error("the index is gone")]
     IndexGone,
-    #[error("the lane of the index is full")]
+    #[error("the index or a node is busy")]
     Busy,
     #[error("store: {0}")]
     Store(#[from] StoreError),
@@ -168,7 +168,10 @@ impl<R: Runtime> Verification<'_, R> {
         }
         self.report.borrow_mut().missing += (self.owners(shard).count() - nodes.len()) as u64;
         if nodes.len() < 2 {
-            self.report.borrow_mut().single += 1;
+            let mut report = self.report.borrow_mut();
+            report.single += 1;
+            // There may be a copy again some time; till then a distrusted one stands for nothing.
+            report.failed += u64::from(self.scope.distrust && self.owners(shard).count() > 1);
             return Ok(());
         }
         let filter = filter_of(shard, self.index.record.shards);
@@ -254,7 +257,10 @@ impl<R: Runtime> Verification<'_, R> {
     }
 
     fn is_copy(&self, node: NodeIndex) -> bool {
-        self.scope.target == Some(node) || self.core.shared.health.state(node).serves_reads()
+        let shared = &self.core.shared;
+        // What waits for a node would come after what repair gives it.
+        let is_level = shared.health.state(node).serves_reads() && shared.hints.lets_through(node);
+        self.scope.target == Some(node) || is_level
     }
 
     fn trusts(&self, node: NodeIndex) -> bool {

@@ -145,7 +145,7 @@ async fn pass<R: Runtime>(core: &Core<R>, wanted: Wanted) {
         periodic,
         started_at: OffsetDateTime::now_utc(),
         finished_at: None,
-        clock: core.shared.clock.tick(),
+        clock: core.shared.clock.next(),
         whole: false,
         report: Report::default(),
     };
@@ -153,7 +153,7 @@ async fn pass<R: Runtime>(core: &Core<R>, wanted: Wanted) {
     metrics::gauge!("miroir_antientropy_running").set(1.0);
     match node {
         None => compare_all(core, &mut pass).await,
-        Some(node) => match reconcile_node(core, node, false).await {
+        Some(node) => match reconcile_node(core, node, core.shared.hints.is_recopied(node)).await {
             Ok(found) => pass.report = found,
             Err(error) => {
                 log::warn("node_not_level", &[("reason", &error.to_string())]);

@@ -41,6 +41,7 @@ pub async fn reconcile_node<R: Runtime>(
     let mut names = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
     names.sort_unstable();
     for name in &names {
+        let _hold = lanes::hold(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
         reconcile_index(core, node, name).await?;
     }
     drop_unknown(core, node).await?;
@@ -66,8 +67,15 @@ pub async fn reconcile_node<R: Runtime>(
     Ok(report)
 }
 
-async fn reconcile_index<R: Runtime>(core: &Core<R>, node: NodeIndex, name: &str) -> Result<(), RepairError> {
-    let _hold = lanes::hold(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
+/// Makes an index on a node if it lacks it, with its settings. The caller holds its lane.
+///
+/// # Errors
+/// [`RepairError`].
+pub async fn reconcile_index<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    name: &str,
+) -> Result<(), RepairError> {
     // It may have been deleted or moved while this waited for its lane.
     let Some(index) = core.shared.snapshot().indexes.get(name).cloned() else { return Ok(()) };
     let copies = Copies::new(core, index.clone(), vec![node]);
@@ -109,7 +117,10 @@ async fn make<R: Runtime>(
 }
 
 /// Drops indexes with names of the gateway's that it does not know.
-async fn drop_unknown<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+///
+/// # Errors
+/// [`RepairError`].
+pub async fn drop_unknown<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
     let failed = |reason: String| RepairError::Node {
         node: core.shared.nodes[usize::from(node.0)].id.clone(),
         reason,

@@ -1,12 +1,11 @@
 //! What deletions leave behind, so that a copy that missed one does not bring documents back.
 //!
-//! Invariants: a tombstone is durable before its deletion is answered, and goes away when the deletion
-//! is refused; it stays for two whole passes and more; its clock is of the lane, so it is newer than every
+//! Invariants: a tombstone is durable with its deletion, which is answered then; it stays for two whole passes and more; its clock is of the lane, so it is newer than every
 //! write before and older than every write after; there are none while anti-entropy is off.
 
 use ahash::AHashMap;
 use serde_json::{Value, json};
-use store::{Change, Record, Reply, Store, StoreError, Table};
+use store::{Change, Record, Store, StoreError, Table};
 
 use crate::{config::limits, observe::log, snapshot::Snapshot};
 
@@ -22,50 +21,23 @@ pub enum Erased {
     Matching(Option<Value>),
 }
 
-/// Tombstones on their way to the store.
-pub struct Burial {
-    keys: Vec<String>,
-    buried: Reply<Vec<u64>>,
-}
-
-impl Burial {
-    /// Sends the tombstones of a deletion in an index, by its name on the nodes, to the store.
-    pub fn begin(store: &Store, node_uid: &str, clock: u64, erased: Erased) -> Self {
-        let values = match erased {
-            Erased::Keys(ids) => {
-                let chunks = ids.chunks(limits::TOMBSTONE_KEYS_PER_RECORD);
-                chunks.map(|ids| json!({"ids": ids})).collect()
-            }
-            Erased::Matching(filter) => vec![json!({"filter": filter})],
-        };
-        let number = values.iter().enumerate();
-        let keys = number.map(|(part, _)| format!("{node_uid}/{clock:020}/{part:06}")).collect::<Vec<_>>();
-        let put = |(key, value): (&String, Value)| Change::PutRecord {
-            table: TOMBSTONES,
-            key: key.clone(),
-            value,
-            expected_revision: None,
-        };
-        let buried = store.commit(keys.iter().zip(values).map(put).collect());
-        Self { keys, buried }
-    }
-
-    /// Waits until they are durable.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn done(self) -> Result<(), StoreError> {
-        self.buried.await.map(drop)
-    }
-
-    /// The deletion was refused: takes them back.
-    pub async fn undo(self, store: &Store) {
-        let _ = self.buried.await;
-        let forget = self.keys.into_iter().map(|key| Change::ForgetRecord { table: TOMBSTONES, key });
-        if let Err(error) = store.commit(forget.collect()).await {
-            log::warn("tombstone_not_taken_back", &[("reason", &error.to_string())]);
+/// The tombstones of a deletion in an index, by its name on the nodes: to be committed with its task.
+#[must_use]
+pub fn bury(node_uid: &str, clock: u64, erased: &Erased) -> Vec<Change> {
+    let values = match erased {
+        Erased::Keys(ids) => {
+            let chunks = ids.chunks(limits::TOMBSTONE_KEYS_PER_RECORD);
+            chunks.map(|ids| json!({"ids": ids})).collect()
         }
-    }
+        Erased::Matching(filter) => vec![json!({"filter": filter})],
+    };
+    let put = |(part, value)| Change::PutRecord {
+        table: TOMBSTONES,
+        key: format!("{node_uid}/{clock:020}/{part:06}"),
+        value,
+        expected_revision: None,
+    };
+    values.into_iter().enumerate().map(put).collect()
 }
 
 /// The tombstones of one index.
@@ -173,21 +145,25 @@ mod tests {
     use futures_lite::future::block_on;
 
     #[test]
-    fn tombstones_are_durable_and_undone_with_their_deletion() {
+    fn tombstones_are_read_back_by_index() {
         let directory = tempfile::tempdir().unwrap();
         let (store, _thread) = store::open_sled(&directory.path().join("store")).unwrap();
         let keys = |keys: &[&str]| Erased::Keys(keys.iter().map(|key| (*key).to_owned()).collect());
+        let filter = Some(json!("year < 1990"));
+        let buried = [
+            bury("films-1", 5, &keys(&["a", "b"])),
+            bury("films-1", 9, &keys(&["b"])),
+            bury("films-10", 7, &keys(&["z"])),
+            bury("films-1", 11, &Erased::Matching(filter.clone())),
+        ];
         block_on(async {
-            Burial::begin(&store, "films-1", 5, keys(&["a", "b"])).done().await.unwrap();
-            Burial::begin(&store, "films-1", 9, keys(&["b"])).done().await.unwrap();
-            Burial::begin(&store, "films-10", 7, keys(&["z"])).done().await.unwrap();
-            let filter = Some(json!("year < 1990"));
-            Burial::begin(&store, "films-1", 11, Erased::Matching(filter.clone())).done().await.unwrap();
-            Burial::begin(&store, "films-1", 12, Erased::Matching(None)).undo(&store).await;
+            store.commit(buried.concat()).await.unwrap();
             let graves = Graveyard::load(&store, "films-1").await.unwrap();
             let deleted = ["a", "b", "z"].map(|key| graves.deleted_at(key));
             assert_eq!(deleted, [Some(5), Some(9), None]);
             assert_eq!(graves.filters, [(11, filter)]);
+            forget_all(&store).await.unwrap();
+            assert_eq!(Graveyard::load(&store, "films-1").await.unwrap(), Graveyard::default());
         });
     }
 }
