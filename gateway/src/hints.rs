@@ -225,6 +225,11 @@ impl Hints {
         self.of(node).newest.fetch_max(uid.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// A node that is copied anew has given out this task last.
+    pub fn counts_from(&self, node: NodeIndex, uid: Option<u32>) {
+        self.of(node).newest.store(uid.map_or(0, |uid| uid.saturating_add(1)), Ordering::Relaxed);
+    }
+
     /// The newest task uid that a node has ever been seen to give out.
     #[must_use]
     pub fn newest_task(&self, node: NodeIndex) -> Option<u32> {

@@ -179,6 +179,7 @@ mod tests {
             updated_at: OffsetDateTime::UNIX_EPOCH,
             settings: json!({}),
             settings_version: 1,
+            settings_pending: false,
             revision: 7,
         }
     }

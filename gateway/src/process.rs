@@ -43,6 +43,7 @@ use crate::{
     hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
     observe, outbound,
+    repair::{frozen::Frozen, pass::Board, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     sessions::Sessions,
     shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
@@ -93,15 +94,19 @@ fn run(config: Config) -> anyhow::Result<()> {
     let webhooks = load_webhooks(&store)?;
     let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
+    if !config.anti_entropy {
+        futures_lite::future::block_on(tombstones::forget_all(&store))
+            .map_err(|error| anyhow!("--store: {error}"))?;
+    }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
-    let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
     let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY)?.unwrap_or(0));
+    let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
     let shared = Arc::new(Shared {
+        clock,
         sessions: Sessions::new(Instant::now()),
         health,
         hints,
-        clock,
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
@@ -109,6 +114,8 @@ fn run(config: Config) -> anyhow::Result<()> {
         rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
+        anti_entropy: Board::default(),
+        frozen: Frozen::default(),
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),

@@ -26,6 +26,7 @@ use crate::{
     health::{Health, NodeState, Seen},
     hints::Hints,
     observe::log,
+    repair::{frozen::Frozen, pass::Board},
     sessions::Sessions,
     snapshot::Snapshot,
 };
@@ -51,8 +52,11 @@ pub struct Shared {
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
+    pub anti_entropy: Board,
+    pub frozen: Frozen,
     pub sessions: Sessions,
     pub hints: Hints,
+    /// Stamps every write.
     pub clock: Clock,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.

@@ -30,6 +30,9 @@ pub struct IndexRecord {
     /// The part of the user's settings that the gateway owns.
     pub settings: serde_json::Value,
     pub settings_version: u64,
+    /// Whether nodes have been given settings that are not yet committed as a version.
+    #[serde(default)]
+    pub settings_pending: bool,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
 }

@@ -154,6 +154,7 @@ codes! {
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
     MiroirOverloaded = "miroir_overloaded", System, 503;
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
+    MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;
     MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
 }
 

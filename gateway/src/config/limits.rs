@@ -60,8 +60,6 @@ pub const STRAGGLER_BYTES_PER_SECOND: u64 = 10_000_000;
 /// How long a write waits for a node whose last hints are being replayed, and how often it looks.
 pub const NEARLY_LEVEL_WAIT_MAX: Duration = Duration::from_millis(250);
 pub const NEARLY_LEVEL_POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// How far ahead the ceiling of the clock is stored.
-pub const CLOCK_AHEAD: Duration = Duration::from_secs(30);
 /// One client request, all its legs and retries included.
 pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// The range of both options.
@@ -210,7 +208,60 @@ pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in flight may take so long to end once the process is asked to.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+// How copies are compared and mended.
+
+/// Documents on the first page of a shard, when nobody knows yet how large they are.
+pub const REPAIR_PAGE_FIRST: usize = 100;
+pub const REPAIR_PAGE_DOCUMENTS_MAX: usize = 5000;
+/// What a page should weigh.
+pub const REPAIR_PAGE_BYTES: usize = 4 << 20;
+/// Documents whose keys and hashes are in memory together, all copies counted.
+pub const REPAIR_KEYS_LOOKED_AT: u64 = 200_000;
+/// Documents looked at in one hold of a lane.
+pub const REPAIR_KEYS_PER_HOLD: usize = 1000;
+/// Bytes of one body that repair gives a node, unless one document is larger.
+pub const REPAIR_BODY_BYTES: usize = 8 << 20;
+/// A question to a node while a lane is held.
+pub const REPAIR_HELD_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long nodes may still be at work while a lane is held for them, and how often that is tried.
+pub const REPAIR_HELD_WAIT_MAX: Duration = Duration::from_secs(2);
+pub const REPAIR_HOLD_ATTEMPTS: u32 = 20;
+/// How long repair waits for a node to be done with what it was given.
+pub const REPAIR_TASK_TIMEOUT: Duration = Duration::from_secs(600);
+/// Misplaced documents that one pass takes from one node.
+pub const REPAIR_STRAYS_MAX: usize = 100_000;
+/// A node's newest tasks, and the gateway's, among which foreign ones are looked for.
+pub const FOREIGN_TASKS_LOOKED_AT: u32 = 1000;
+pub const GATEWAY_TASKS_LOOKED_AT: u32 = 10_000;
+/// Ids of one stored tombstone, and ids that tombstones remember in all; past it the oldest go.
+pub const TOMBSTONE_KEYS_PER_RECORD: usize = 10_000;
+pub const TOMBSTONES_MAX: usize = 1_000_000;
+/// Between two passes, unless the option says otherwise.
+pub const ANTI_ENTROPY_INTERVAL_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+/// The share of a node's time that a periodic pass takes.
+pub const ANTI_ENTROPY_SHARE: f64 = 0.02;
+/// Between two periodic passes at least.
+pub const REPAIR_PASS_PAUSE: Duration = Duration::from_millis(100);
+/// Passes remembered.
+pub const ANTI_ENTROPY_HISTORY_MAX: usize = 100;
+pub const INTERVAL_LEAST: Duration = Duration::from_millis(100);
+pub const INTERVAL_MOST: Duration = Duration::from_secs(720 * 3600);
+/// Between two looks at changes of settings that are pending, and between tries where nodes disagree.
+pub const SETTINGS_TEND_INTERVAL: Duration = Duration::from_millis(100);
+pub const SETTINGS_BACKOFF_LEAST: Duration = Duration::from_millis(500);
+/// An index whose settings could not be made equal so often takes no writes.
+pub const SETTINGS_ATTEMPTS_MAX: u32 = 5;
+/// Settings tasks since the last commit that are looked at.
+pub const SETTINGS_TASKS_FOLDED_MAX: u32 = 10_000;
+/// Between two looks at whether nodes' settings are what they should be, unless the option says otherwise.
+pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
+
+/// How far ahead the ceiling of the clock is stored.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(30);
+
 const _: () = {
+    // The ceiling is stored well before it is reached.
+    assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD.as_millis());
     assert!((HEAD_BYTES_MAX as u64) < BODY_BYTES_DEFAULT);
     assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MOST);
@@ -245,8 +296,6 @@ const _: () = {
     assert!(BREAKER_REST_LEAST.as_millis() <= BREAKER_REST_MOST.as_millis());
     assert!(IN_FLIGHT_DEFAULT <= RETRIES_AT_ONCE_MAX as usize);
     assert!(STRAGGLER_WAIT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
-    // The ceiling is stored well before it is reached.
-    assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD.as_millis());
     assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
     // There is room for new tasks while old ones are on their way out.
     assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);

@@ -21,9 +21,10 @@ use argh::FromArgs;
 use ipnet::IpNet;
 
 use limits::{
-    BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
-    HINT_BYTES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT,
-    NODES_MOST, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST,
+    HINT_BYTES_DEFAULT, HINT_BYTES_LEAST, HINT_BYTES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
+    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
+    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -58,8 +59,6 @@ pub struct Config {
     pub write_quorum: WriteQuorum,
     /// Bytes kept for one node that is down.
     pub hint_bytes_max: u64,
-    /// Whether documents carry the time of their last write.
-    pub anti_entropy: bool,
     pub body_bytes_max: u64,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
@@ -75,6 +74,10 @@ pub struct Config {
     pub dump_dir: PathBuf,
     /// Networks beside the public ones that may be reached where clients name an address.
     pub allowed_ip_networks: Vec<IpNet>,
+    /// Whether copies are compared and repaired now and then, and writes stamped for it.
+    pub anti_entropy: bool,
+    pub anti_entropy_interval: Duration,
+    pub settings_drift_interval: Duration,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -289,9 +292,6 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         hint_bytes_max: option("hint-limit", &raw.hint_limit, HINT_BYTES_DEFAULT, |text| {
             value::bytes(text, HINT_BYTES_LEAST..=HINT_BYTES_MOST)
         })?,
-        anti_entropy: option("anti-entropy", &raw.anti_entropy, true, |text| {
-            value::one_of(text, &value::SWITCH)
-        })?,
         body_bytes_max: option("body-limit", &raw.body_limit, BODY_BYTES_DEFAULT, |text| {
             value::bytes(text, BODY_BYTES_LEAST..=BODY_BYTES_MOST)
         })?,
@@ -312,6 +312,9 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             Vec::new(),
             value::networks,
         )?,
+        anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
+        anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
+        settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
         test_faults,
     };
     check_groups(&config)?;
@@ -329,6 +332,14 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("anti-entropy-interval", text, ANTI_ENTROPY_INTERVAL_DEFAULT, value::interval)
+}
+
+fn settings_drift_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("settings-drift-interval", text, SETTINGS_DRIFT_INTERVAL_DEFAULT, value::interval)
 }
 
 /// A capability that is on unless it is switched off.

@@ -57,9 +57,6 @@ pub(super) struct Flags {
     /// what is kept for a node that is down; past it the node is copied anew (default 256MB)
     #[argh(option, arg_name = "BYTES")]
     pub(super) hint_limit: Option<String>,
-    /// on or off: whether documents carry the time of their last write (default on)
-    #[argh(option, arg_name = "SWITCH")]
-    pub(super) anti_entropy: Option<String>,
     /// largest request body (default 100MB)
     #[argh(option, arg_name = "BYTES")]
     pub(super) body_limit: Option<String>,
@@ -87,6 +84,15 @@ pub(super) struct Flags {
     /// networks beside the public ones that webhooks may reach, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
     pub(super) allowed_ip_networks: Option<String>,
+    /// on or off: compare and repair the copies of documents, and stamp writes for it (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(super) anti_entropy: Option<String>,
+    /// time from one comparison of all copies to the next (default 6h)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) anti_entropy_interval: Option<String>,
+    /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) settings_drift_interval: Option<String>,
     /// a TOML file with options of the same names
     #[argh(option, arg_name = "FILE")]
     pub(super) config: Option<String>,
@@ -135,8 +141,6 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) hint_limit: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) anti_entropy: Option<String>,
-    #[serde(deserialize_with = "text")]
     pub(super) body_limit: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) request_timeout: Option<String>,
@@ -154,6 +158,12 @@ pub(super) struct RawOptions {
     pub(super) dump_dir: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) allowed_ip_networks: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy_interval: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) settings_drift_interval: Option<String>,
 }
 
 impl RawOptions {
@@ -174,7 +184,6 @@ impl RawOptions {
             unavailable_shard_policy: flags.unavailable_shard_policy,
             write_quorum: flags.write_quorum,
             hint_limit: flags.hint_limit,
-            anti_entropy: flags.anti_entropy,
             body_limit: flags.body_limit,
             request_timeout: flags.request_timeout,
             node_timeout: flags.node_timeout,
@@ -184,6 +193,9 @@ impl RawOptions {
             in_flight_max: flags.in_flight_max,
             dump_dir: flags.dump_dir,
             allowed_ip_networks: flags.allowed_ip_networks,
+            anti_entropy: flags.anti_entropy,
+            anti_entropy_interval: flags.anti_entropy_interval,
+            settings_drift_interval: flags.settings_drift_interval,
         }
     }
 
@@ -216,7 +228,6 @@ impl RawOptions {
             unavailable_shard_policy: self.unavailable_shard_policy.or(lower.unavailable_shard_policy),
             write_quorum: self.write_quorum.or(lower.write_quorum),
             hint_limit: self.hint_limit.or(lower.hint_limit),
-            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
             body_limit: self.body_limit.or(lower.body_limit),
             request_timeout: self.request_timeout.or(lower.request_timeout),
             node_timeout: self.node_timeout.or(lower.node_timeout),
@@ -226,6 +237,9 @@ impl RawOptions {
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
             dump_dir: self.dump_dir.or(lower.dump_dir),
             allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
+            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
+            anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),
+            settings_drift_interval: self.settings_drift_interval.or(lower.settings_drift_interval),
         }
     }
 }

@@ -31,7 +31,6 @@ pub(super) fn to_toml(config: &Config) -> String {
         unavailable_shard_policy: name_of(&UnavailableShardPolicy::NAMES, config.unavailable_shard_policy),
         write_quorum: name_of(&WriteQuorum::NAMES, config.write_quorum),
         hint_limit: config.hint_bytes_max,
-        anti_entropy: name_of(&SWITCH, config.anti_entropy),
         body_limit: config.body_bytes_max,
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
@@ -46,6 +45,9 @@ pub(super) fn to_toml(config: &Config) -> String {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(","),
+        anti_entropy: name_of(&SWITCH, config.anti_entropy),
+        anti_entropy_interval: duration(config.anti_entropy_interval),
+        settings_drift_interval: duration(config.settings_drift_interval),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -75,7 +77,6 @@ struct Effective {
     unavailable_shard_policy: &'static str,
     write_quorum: &'static str,
     hint_limit: u64,
-    anti_entropy: &'static str,
     body_limit: u64,
     request_timeout: String,
     node_timeout: String,
@@ -85,6 +86,9 @@ struct Effective {
     in_flight_max: usize,
     dump_dir: String,
     allowed_ip_networks: String,
+    anti_entropy: &'static str,
+    anti_entropy_interval: String,
+    settings_drift_interval: String,
 }
 
 fn node(node: &NodeConfig) -> String {

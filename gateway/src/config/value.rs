@@ -12,8 +12,8 @@ use http::Uri;
 use ipnet::IpNet;
 
 use super::limits::{
-    CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, NODE_ID_BYTES_MOST, TIMEOUT_LEAST,
-    TIMEOUT_MOST,
+    CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, INTERVAL_LEAST, INTERVAL_MOST,
+    NODE_ID_BYTES_MOST, TIMEOUT_LEAST, TIMEOUT_MOST,
 };
 use super::{NodeConfig, NodeUrl, Secret, StoreConfig};
 
@@ -78,6 +78,19 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
 }
 
 /// A time with the unit ms, s or m.
+/// A time between two turns of a job; days of it are no mistake.
+pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
+    let time = split_unit(text).and_then(|(number, unit)| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        _ => None,
+    });
+    time.filter(|time| (INTERVAL_LEAST..=INTERVAL_MOST).contains(time))
+        .ok_or_else(|| "give a time from 100ms to 720h, for example 300s or 6h".to_owned())
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
         "ms" => Some(Duration::from_millis(number)),

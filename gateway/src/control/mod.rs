@@ -5,6 +5,7 @@
 
 mod health;
 pub mod marks;
+mod mending;
 mod recover;
 mod rejoin;
 mod replay;
@@ -27,6 +28,7 @@ use crate::{
     config::limits,
     data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
+    repair::{drift, pass},
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -60,6 +62,26 @@ pub fn start<R: Runtime>(
         let dumping = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
+        });
+        let repairing = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
+        });
+        let settling = Rc::clone(&core);
+        R::spawn(async move {
+            let mut attempts = drift::Attempts::default();
+            loop {
+                let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts));
+                if tending.catch_unwind().await.is_err() {
+                    log::error("panic_in_job", &[("job", "settings")]);
+                }
+                R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
+            }
+        });
+        let checking = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = checking.shared.config.settings_drift_interval;
+            repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {

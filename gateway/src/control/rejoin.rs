@@ -1,8 +1,9 @@
 //! How a node that answers again, or for the first time, comes to serve reads.
 //!
 //! Invariants: it is healthy only after everything here has succeeded while it stayed reachable, in this
-//! order: it is the node that was known, it has taken what it missed, and it has done that and what other
-//! tasks ended without it; what fails is tried again at the next probe; a node is brought back by one.
+//! order: it is the node that was known, or has its indexes anew; it has taken what it missed; it has done
+//! that and what other tasks ended without it; what is suspect on it is level with others. What fails is
+//! tried again at the next probe; a node is brought back by one.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, time::Duration};
 
@@ -11,7 +12,7 @@ use router::NodeIndex;
 use serde_json::Value;
 use store::Change;
 
-use super::replay;
+use super::{mending, replay};
 use crate::{
     config::limits,
     data::{Core, features, learn_version, pool::NodeRequest, rules},
@@ -42,10 +43,14 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     // It may have come back as another version.
     learn_version(core, node).await;
     hints.set_level(node, false);
-    if hints.is_recopied(node)
-        || !is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await
-        || !replay::bring_level(core, node).await
-    {
+    if hints.is_recopied(node) {
+        if let Err(error) = mending::begin_copy(core, node).await {
+            return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
+        }
+    } else if !is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+        return;
+    }
+    if !replay::bring_level(core, node).await {
         return;
     }
     // From here on tasks wait for it; what they did not wait for before, it does now.
@@ -66,6 +71,9 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     }
     if !features::restore(core, node).await || !rules::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
+    }
+    if !mending::settle_suspicions(core, node).await {
+        return;
     }
     if health.has_joined(node) {
         if hints.lets_through(node) {

@@ -25,7 +25,12 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
         Route::Health | Route::Ready => Needs::Nothing,
-        Route::Topology | Route::Shards | Route::Metrics => Needs::AdminKey,
+        Route::Topology
+        | Route::Shards
+        | Route::Metrics
+        | Route::RunAntiEntropy
+        | Route::AntiEntropy
+        | Route::AntiEntropyHistory => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
         Route::IndexStats(index) => Right(Action::StatsGet, Some(index)),

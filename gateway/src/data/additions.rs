@@ -115,11 +115,17 @@ async fn prepare<R: Runtime>(
     write: &DocumentWrite,
     missed: &mut Missed,
 ) -> Result<Arc<Index>, Outcome> {
+    if let Some(frozen) = changes::frozen(core, uid) {
+        return Err(Outcome::Refused(frozen));
+    }
     let key = write.primary_key.as_deref();
     let index = match write.existing_only {
         true => changes::existing(core, uid)?,
         false => changes::ensure_index(core, uid, key, missed).await?,
     };
+    if let Some(error) = changes::frozen(core, uid) {
+        return Err(Outcome::Refused(error));
+    }
     if let Some(key) = key {
         changes::agree_on_key(core, &index, key, missed).await?;
     }

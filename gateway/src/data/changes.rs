@@ -32,6 +32,7 @@ use crate::{
     auth::Permission,
     observe::log,
     quorum::Judge,
+    repair::tombstones::{self, Erased},
     runtime::Runtime,
     snapshot::{Index, Snapshot, publish},
 };
@@ -86,6 +87,33 @@ impl Action {
     }
 }
 
+impl Action {
+    /// What the change deletes, as far as it says so.
+    fn erases(&self) -> Option<Erased> {
+        match self {
+            Self::DeleteDocuments { parts } => {
+                let lists = parts.iter().map(|part| serde_json::from_slice::<Vec<String>>(&part.body));
+                let mut keys = lists.filter_map(Result::ok).flatten().collect::<Vec<_>>();
+                keys.sort_unstable();
+                keys.dedup();
+                (!keys.is_empty()).then_some(Erased::Keys(keys))
+            }
+            Self::OnEveryNode { suffix: "/documents", .. } => Some(Erased::Matching(None)),
+            Self::OnEveryNode { suffix: "/documents/delete", body, .. } => {
+                let mut body: Value = serde_json::from_slice(body).ok()?;
+                Some(Erased::Matching(Some(body.get_mut("filter")?.take())))
+            }
+            Self::OnExisting(action) => action.erases(),
+            Self::OnEveryNode { .. }
+            | Self::AddDocuments(_)
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::ChangeSettings(_)
+            | Self::Fail(_) => None,
+        }
+    }
+}
+
 /// How a change went.
 #[derive(Debug, Clone)]
 pub(super) enum Outcome {
@@ -109,12 +137,47 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
+    if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
+        && let Some(error) = frozen(core, &index_uid)
+    {
+        discard(core, &task).await;
+        return drop(client.send(Err(error)));
+    }
     let mut missed = Missed::new(core, task.uid);
+    let buried = bury(core, &index_uid, &action);
     let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
-        Ok(node_tasks) => Outcome::Taken(node_tasks),
+        Ok(node_tasks) => {
+            missed.commit_with(buried);
+            Outcome::Taken(node_tasks)
+        }
         Err(outcome) => outcome,
     };
     finish(core, vec![(task, client, outcome)], missed).await;
+}
+
+/// The tombstones of a deletion, with a clock of its place in the lane.
+fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Vec<Change> {
+    if !core.shared.config.anti_entropy {
+        return Vec::new();
+    }
+    let snapshot = core.shared.snapshot();
+    match (action.erases(), snapshot.indexes.get(index_uid)) {
+        (Some(erased), Some(index)) => {
+            tombstones::bury(&index.record.node_uid, core.shared.clock.next(), &erased)
+        }
+        (_, _) => Vec::new(),
+    }
+}
+
+/// Why an index takes no documents, if it takes none.
+pub(super) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    core.shared.frozen.contains(&index.record.node_uid).then(|| {
+        let message =
+            "The settings of this index differ between nodes; it takes writes again once they are equal.";
+        ApiError::new(Code::MiroirNoQuorum, message)
+    })
 }
 
 /// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on
@@ -369,7 +432,7 @@ async fn change_settings<R: Runtime>(
     let node_tasks = sent.map_err(Outcome::Refused)?;
     let mut record = index.record.clone();
     record.settings = owned;
-    record.settings_version += 1;
+    record.settings_pending = true;
     store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
     Ok(node_tasks)
 }
@@ -432,6 +495,7 @@ async fn register_index<R: Runtime>(
         updated_at: now,
         settings: json!({}),
         settings_version: 1,
+        settings_pending: false,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

@@ -95,6 +95,11 @@ impl Missed {
         std::mem::take(&mut self.changes)
     }
 
+    /// What else is to be durable when the client is answered.
+    pub(super) fn commit_with(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
+    }
+
     /// The gateway's task of the change.
     pub(super) fn task(&self) -> u32 {
         self.task

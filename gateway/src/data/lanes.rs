@@ -56,7 +56,7 @@ pub(super) struct Accepted {
 
 /// A lane at rest: no change of its index is under way until this is dropped.
 #[must_use = "a lane goes on when its hold is dropped"]
-pub(super) struct Hold {
+pub(crate) struct Hold {
     _released_on_drop: oneshot::Sender<()>,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn submit<R: Runtime>(
 ///
 /// # Errors
 /// 503 when a lane is full; none is held then.
-pub(super) async fn hold<R: Runtime>(
+pub(crate) async fn hold<R: Runtime>(
     core: &Core<R>,
     mut index_uids: Vec<&str>,
 ) -> Result<Vec<Hold>, ApiError> {

@@ -22,6 +22,13 @@ pub(super) fn node_uid(uid: &str, task_uid: u32) -> String {
     format!("{}-{task_uid}", &uid[..uid.len().min(UID_BYTES_KEPT)])
 }
 
+/// The task that made the index with this name on nodes; `None` for a name that [`node_uid`] does not give.
+#[must_use]
+pub fn task_of(node_uid: &str) -> Option<u32> {
+    let (name, task) = node_uid.rsplit_once('-')?;
+    task.parse().ok().filter(|_| !name.is_empty())
+}
+
 /// The value of a leftover; while it is being made it is nobody's business but its maker's.
 #[must_use]
 pub fn value(being_made: bool) -> Value {
@@ -60,6 +67,7 @@ mod tests {
     #[test]
     fn names_on_nodes_are_valid_and_end_with_their_task() {
         assert_eq!(node_uid("films", 7), "films-7");
+        assert_eq!((task_of("films-7"), task_of("films"), task_of("-7")), (Some(7), None, None));
         assert!(is_index_uid(&node_uid(&"x".repeat(400), u32::MAX)));
     }
 }

@@ -47,6 +47,7 @@ mod spelling;
 mod stats;
 mod tasks;
 mod unserved;
+mod versions;
 mod vitals;
 mod webhooks;
 mod writes;

@@ -12,13 +12,14 @@ use super::{
     Core, admit, backups, documents, dumps, features, fields, indexes, keys, multi_search, network,
     rendering,
     routes::{self, NoRoute, Route},
-    rules, search, session, settings, similar, stats, tasks, webhooks, writes,
+    rules, search, session, settings, similar, stats, tasks, versions, webhooks, writes,
 };
 use crate::{
     admin,
     api::{cors, encoding, error::ApiError},
     auth::Permission,
     h1::{Request, Response},
+    repair::manage,
     runtime::Runtime,
 };
 
@@ -35,11 +36,16 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         return response;
     }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
+    let mut seen = None;
     let (template, answered) = match routes::find(&request.method, &path) {
-        Ok(route) => (route.template(), answer(core, &request, &route).await),
+        Ok(route) => {
+            seen = versions::seen(core, &route);
+            (route.template(), answer(core, &request, &route).await)
+        }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
     };
+    let answered = answered.map(|response| versions::tell(response, seen));
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
@@ -76,6 +82,7 @@ async fn answer<R: Runtime>(
     route: &Route<'_>,
 ) -> Result<Response, ApiError> {
     let (_permit, permission) = admit::admit(core, request, route)?;
+    versions::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
@@ -145,6 +152,9 @@ async fn dispatch<R: Runtime>(
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),
+        Route::RunAntiEntropy => manage::start(&core.shared, request),
+        Route::AntiEntropy => manage::status(core).await,
+        Route::AntiEntropyHistory => manage::history(core).await,
         Route::Features => features::get(core).await,
         Route::ChangeFeatures => features::change(core, request).await,
         Route::CreateDump => dumps::create(core).await,

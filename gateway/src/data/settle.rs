@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Asks the nodes about one task and stores what changed.
-pub(super) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> TaskRecord {
+pub(crate) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> TaskRecord {
     if record.status.is_finished() || !record.accepted {
         return record;
     }
