@@ -57,6 +57,11 @@ pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const STRAGGLER_WAIT: Duration = Duration::from_secs(2);
 /// Bytes a second that such an owner is expected to take at least.
 pub const STRAGGLER_BYTES_PER_SECOND: u64 = 10_000_000;
+/// How long a write waits for owners that are coming back, where too few can be written to.
+pub const OWNERS_WAIT_MAX: Duration = Duration::from_secs(3);
+pub const OWNERS_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// After so long without a write a shortage of owners counts as a new one.
+pub const SHORTAGE_FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// How long a write waits for a node whose last hints are being replayed, and how often it looks.
 pub const NEARLY_LEVEL_WAIT_MAX: Duration = Duration::from_millis(250);
 pub const NEARLY_LEVEL_POLL_INTERVAL: Duration = Duration::from_millis(2);

@@ -30,6 +30,7 @@ use crate::{
     api::error::{ApiError, Code},
     config::limits,
     h1::NodeAnswer,
+    health::NodeState,
     hints::{self, Hint},
     observe::log,
     quorum::{Degraded, Judge},
@@ -149,9 +150,43 @@ pub(super) async fn check<R: Runtime>(
     shards: &ShardSet,
 ) -> Result<(), ApiError> {
     wait_for_nearly_level(core, &plan::every_node(judge.topology)).await;
-    match judge.accepts(shards, |node| is_direct(core, node)) {
+    let nodes = plan::every_node(judge.topology);
+    let enough = || judge.accepts(shards, |node| is_direct(core, node));
+    let joining = || nodes.iter().any(|node| core.shared.health.state(*node) == NodeState::Joining);
+    match wait_for_owners(core, enough, joining).await {
         true => Ok(()),
         false => Err(no_quorum()),
+    }
+}
+
+/// Waits a moment where too few owners can be written to: one of them may be about to come back while another
+/// fails. Only the first write that finds too few waits for nodes that are down; those behind it would only wait
+/// in line.
+async fn wait_for_owners<R: Runtime>(
+    core: &Core<R>,
+    enough: impl Fn() -> bool,
+    joining: impl Fn() -> bool,
+) -> bool {
+    let now = R::now();
+    if enough() {
+        core.short_of_owners.set(None);
+        return true;
+    }
+    let known = core.short_of_owners.get();
+    let since =
+        known.filter(|since| now.saturating_duration_since(*since) < limits::SHORTAGE_FORGOTTEN_AFTER);
+    let since = since.unwrap_or(now);
+    core.short_of_owners.set(Some(since));
+    loop {
+        let waited_from = if joining() { now } else { since };
+        if R::now() >= waited_from + limits::OWNERS_WAIT_MAX {
+            return false;
+        }
+        R::sleep(limits::OWNERS_POLL_INTERVAL).await;
+        if enough() {
+            core.short_of_owners.set(None);
+            return true;
+        }
     }
 }
 
@@ -251,8 +286,45 @@ pub(super) fn node_task<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32, d
     NodeTask { node, uid, documents, shared: false, status, details: None, error: None }
 }
 
-/// Sends each part to its node, if it may go there now.
+/// Sends each part to its node, and where that is not enough for a moment again to those that missed it: one may
+/// fail just while another comes back.
 pub(super) async fn deliver<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    order: &Order<'_>,
+    parts: &[NodePart],
+) -> Vec<Delivery> {
+    let shards = shards_of(parts);
+    let deadline = R::now() + limits::OWNERS_WAIT_MAX;
+    let mut deliveries = deliver_once(core, judge, order, parts).await;
+    let mut pause = limits::OWNERS_POLL_INTERVAL;
+    loop {
+        let took = taken_by(parts, &deliveries);
+        let refused = deliveries.iter().any(|delivery| matches!(delivery, Delivery::Refused(_)));
+        let accepted = judge.accepts(&shards, |node| took.contains(&node));
+        if accepted || refused || order.once || R::now() >= deadline {
+            return deliveries;
+        }
+        R::sleep(pause).await;
+        pause *= 2;
+        let again = (0..parts.len())
+            .filter(|position| !is_taken(&deliveries[*position]) && is_direct(core, parts[*position].node));
+        let again = again.collect::<Vec<_>>();
+        let rest = again.iter().map(|position| parts[*position].clone()).collect::<Vec<_>>();
+        let order = Order { validated: order.validated && took.is_empty(), ..*order };
+        for (position, delivery) in again.into_iter().zip(deliver_once(core, judge, &order, &rest).await) {
+            // That it may have been taken once is not forgotten.
+            let known = matches!(deliveries[position], Delivery::Missed { ambiguous: true });
+            deliveries[position] = match delivery {
+                Delivery::Missed { ambiguous } => Delivery::Missed { ambiguous: ambiguous || known },
+                Delivery::Taken(_) | Delivery::Refused(_) => delivery,
+            };
+        }
+    }
+}
+
+/// Sends each part to its node, if it may go there now.
+async fn deliver_once<R: Runtime>(
     core: &Core<R>,
     judge: &Judge<'_>,
     order: &Order<'_>,

@@ -84,6 +84,8 @@ pub struct Core<R: Runtime> {
     pinned_group: Cell<Option<usize>>,
     /// The lanes of every data core, by core number.
     lanes: Arc<[lanes::LaneSender]>,
+    /// Since when writes find too few nodes to take them.
+    short_of_owners: Cell<Option<Instant>>,
     /// Which slot of the process-wide counters is this core's.
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
@@ -102,6 +104,7 @@ impl<R: Runtime> Core<R> {
             vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
             pinned_group: Cell::new(None),
             lanes,
+            short_of_owners: Cell::new(None),
             number,
             rotation: Cell::new(0),
             tasks_refreshed: Cell::new(None),

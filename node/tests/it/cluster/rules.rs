@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SingleNode, TestCluster, real_node};
+use super::{SingleNode, TestCluster, failover::wait_for_state, real_node};
 use crate::client::Client;
 
 /// Status and body without times, versions and uids of requests.
@@ -181,8 +181,9 @@ fn a_blank_node_gets_the_features_of_the_others() {
     let mut cluster = TestCluster::start(|_| {});
     cluster.client.call("PATCH", "/experimental-features", &json!({"containsFilter": true}));
     cluster.cluster.kill_node(1).unwrap();
-    // Whoever asks finds out that the node is gone.
-    assert_eq!(cluster.client.get("/experimental-features").0, 503);
+    // The others still say what is on.
+    assert_eq!(cluster.client.read("/experimental-features")["containsFilter"], true);
+    wait_for_state(&cluster, 1, "down");
     std::fs::remove_dir_all(cluster._data.path().join("node-1")).unwrap();
     cluster.cluster.start_node(1).unwrap();
     cluster.cluster.wait_until_ready().unwrap();
