@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use router::{Leg, NodeIndex, ShardSet};
 use serde_json::json;
 
@@ -33,7 +34,8 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let target = node_target(request, index, &format!("/documents/{id}"));
+    let suffix = format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+    let target = node_target(request, index, &suffix);
     let answer = ask_an_owner(core, &snapshot, index, id, NodeRequest::get(&target)).await?;
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
