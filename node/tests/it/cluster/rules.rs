@@ -315,6 +315,43 @@ fn functions_edit_documents_and_no_reserved_fields() {
 }
 
 #[test]
+fn a_node_that_was_away_has_the_rules_of_now() {
+    let Some(_) = real_node() else { return };
+    let mut cluster = TestCluster::start(|options| options.replication_factor = 2);
+    let client = &cluster.client;
+    client.call("PATCH", "/experimental-features", &json!({"dynamicSearchRules": true}));
+    let rule = |text: &str| json!({"description": text, "conditions": {"query": {"words": text}}});
+    for uid in ["kept", "changed", "gone"] {
+        client.done("PATCH", &format!("/dynamic-search-rules/{uid}"), &rule(uid));
+    }
+    cluster.cluster.kill_node(1).unwrap();
+    wait_for_state(&cluster, 1, "down");
+    client_changes(&cluster.client, &rule("new"));
+    cluster.cluster.start_node(1).unwrap();
+    wait_for_state(&cluster, 1, "healthy");
+    let node = Client::new(cluster.cluster.node(1).unwrap().url()).with_key("the-key-of-the-nodes");
+    while node.read("/tasks?statuses=enqueued,processing&limit=0")["total"] != 0 {
+        std::thread::yield_now();
+    }
+    let listed = node.post("/dynamic-search-rules", &json!({}));
+    let mut listed = listed["results"].as_array().unwrap().iter();
+    let mut listed =
+        listed.by_ref().map(|rule| (rule["uid"].clone(), rule["description"].clone())).collect::<Vec<_>>();
+    listed.sort_by_key(|(uid, _)| uid.to_string());
+    assert_eq!(json!(listed), json!([["changed", "new"], ["kept", "kept"], ["late", "new"]]));
+}
+
+/// What happens to rules while a node is away; writes go on without it.
+fn client_changes(client: &Client, new: &Value) {
+    for (method, uid, body) in
+        [("PATCH", "changed", new), ("DELETE", "gone", &Value::Null), ("PATCH", "late", new)]
+    {
+        let (status, answer) = client.call(method, &format!("/dynamic-search-rules/{uid}"), body);
+        assert_eq!(status, 202, "{answer}");
+    }
+}
+
+#[test]
 fn a_blank_node_gets_the_features_of_the_others() {
     let mut cluster = TestCluster::start(|_| {});
     cluster.client.call("PATCH", "/experimental-features", &json!({"containsFilter": true}));
