@@ -2,8 +2,8 @@
 //!
 //! Invariants: it is healthy only after everything here has succeeded while it stayed reachable, in this
 //! order: it is the node that was known, or has its indexes anew; it has taken what it missed; it has done
-//! that and what other tasks ended without it; what is suspect on it is level with others. What fails is
-//! tried again at the next probe; a node is brought back by one.
+//! that and what other tasks ended without it; what is suspect on it is level with others, as far as others have
+//! it. What fails is tried again at the next probe; a node is brought back by one.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, time::Duration};
 
@@ -91,6 +91,21 @@ pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     if core.shared.health.state(node) == NodeState::Healthy {
         is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
     }
+}
+
+/// Looks at what is still suspect on a node that serves, in its own time: there may be a copy to compare it with now.
+pub(super) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+    let serves = core.shared.health.state(node) == NodeState::Healthy;
+    if !serves || !mending::has_suspicions(core, node).await || !core.shared.hints.begin_joining(node) {
+        return;
+    }
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(mending::settle_suspicions(&core, node)).catch_unwind().await.is_err() {
+            log::error("panic_in_rejoin", &[]);
+        }
+        core.shared.hints.end_joining(node);
+    });
 }
 
 /// Whether the node is the one that has given out the tasks known of it.
