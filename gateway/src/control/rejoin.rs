@@ -47,7 +47,9 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
         if let Err(error) = mending::begin_copy(core, node).await {
             return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
         }
-    } else if !is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+    } else if is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+        hints.set_known(node, true);
+    } else {
         return;
     }
     if !replay::bring_level(core, node).await {
@@ -151,6 +153,7 @@ async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
 async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
+    core.shared.hints.set_known(node, false);
     let changes = core.shared.hints.recopy(node, id, reason.to_owned());
     core.shared.health.lags(node);
     if let Err(error) = core.shared.store.commit(changes).await {
