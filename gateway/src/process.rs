@@ -50,6 +50,12 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let config = match config::parse(&rest, |name| std::env::var(name).ok()) {
         Ok(config::Parsed::Run(config)) => *config,
+        Ok(config::Parsed::Check(config)) => {
+            return match check(&config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(&format!("{error:#}")),
+            };
+        }
         Ok(config::Parsed::Print(text)) => {
             let _ = writeln!(std::io::stdout().lock(), "{text}");
             return ExitCode::SUCCESS;
@@ -60,6 +66,13 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format!("{error:#}")),
     }
+}
+
+/// `--check-config`: everything that can be known without touching the store or a port.
+fn check(config: &Config) -> anyhow::Result<()> {
+    resolve_nodes(config)?;
+    let _ = writeln!(std::io::stdout().lock(), "the configuration is sound");
+    Ok(())
 }
 
 /// One clear line and exit code 2.
@@ -97,6 +110,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
+        edge: ArcSwap::from_pointee(config.edge.clone()),
         config,
     });
     let address = reserved.1;
@@ -228,7 +242,7 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
 /// Lets requests in flight end, closes the store and ends.
 fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     shared.draining.store(true, Ordering::Relaxed);
-    let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
+    let deadline = Instant::now() + shared.config.drain_timeout;
     let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
     while in_flight() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));

@@ -15,7 +15,12 @@ use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{Store, Table};
 
-use crate::{auth::KeyRing, config::Config, health::Health, snapshot::Snapshot};
+use crate::{
+    auth::KeyRing,
+    config::{Config, EdgeConfig},
+    health::Health,
+    snapshot::Snapshot,
+};
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
@@ -23,6 +28,8 @@ pub const KEYS: Table = Table::named("api_keys");
 /// One per process, behind an `Arc`.
 pub struct Shared {
     pub config: Config,
+    /// What clients may do; the configuration's own until it is reloaded.
+    pub edge: ArcSwap<EdgeConfig>,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
     pub store: Store,

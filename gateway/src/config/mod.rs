@@ -3,6 +3,7 @@
 //! - Every error is one line with the option, the value and what is allowed.
 //! - Keys are never printed, neither by `Debug` nor in errors.
 
+mod edge;
 pub mod limits;
 mod options;
 mod print;
@@ -19,10 +20,10 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
+pub use edge::{EdgeConfig, LogRequests};
 use limits::{
-    BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
-    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
-    REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
+    CORES_MOST, DRAIN_TIMEOUT_DEFAULT, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST,
+    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -31,6 +32,8 @@ use value::Allowed;
 #[derive(Debug)]
 pub enum Parsed {
     Run(Box<Config>),
+    /// Check what the options name and exit.
+    Check(Box<Config>),
     /// Print this text to standard output and exit with 0: help, version or configuration.
     Print(String),
 }
@@ -54,12 +57,12 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     pub environment: Environment,
     pub unavailable_shard_policy: UnavailableShardPolicy,
-    pub body_bytes_max: u64,
+    pub edge: EdgeConfig,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
     pub node_timeout: Duration,
-    /// Per core.
-    pub in_flight_max: usize,
+    pub drain_timeout: Duration,
+    pub tls: TlsConfig,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -104,6 +107,17 @@ pub enum Environment {
     Production,
 }
 
+/// Files of certificates and keys, as PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Certificates and private key that clients are served with; `None`: plain HTTP.
+    pub server: Option<(PathBuf, PathBuf)>,
+    /// Authorities of client certificates, which are needed then; only with `server`.
+    pub client_ca: Option<PathBuf>,
+    /// Authorities of https nodes; `None`: the public ones.
+    pub node_ca: Option<PathBuf>,
+}
+
 /// What a search answers when a shard cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnavailableShardPolicy {
@@ -137,10 +151,15 @@ pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Res
         return Ok(Parsed::Print(format!("miroir {}\n", env!("CARGO_PKG_VERSION"))));
     }
     let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
-    let (print_config, test_faults) = (flags.print_config, flags.test_faults);
+    let (print_config, check_config, test_faults) =
+        (flags.print_config, flags.check_config, flags.test_faults);
     let raw = RawOptions::from_flags(flags).or(RawOptions::from_environment(environment)).or(file);
     let config = validate(&raw, test_faults)?;
-    Ok(if print_config { Parsed::Print(print::to_toml(&config)) } else { Parsed::Run(Box::new(config)) })
+    Ok(match (print_config, check_config) {
+        (true, _) => Parsed::Print(print::to_toml(&config)),
+        (false, true) => Parsed::Check(Box::new(config)),
+        (false, false) => Parsed::Run(Box::new(config)),
+    })
 }
 
 impl NodeUrl {
@@ -250,14 +269,11 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             UnavailableShardPolicy::Partial,
             |text| value::one_of(text, &UnavailableShardPolicy::NAMES),
         )?,
-        body_bytes_max: option("body-limit", &raw.body_limit, BODY_BYTES_DEFAULT, |text| {
-            value::bytes(text, BODY_BYTES_LEAST..=BODY_BYTES_MOST)
-        })?,
+        edge: EdgeConfig::validate(raw)?,
         request_timeout,
         node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
-        in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
-            value::whole(text, 1..=IN_FLIGHT_MOST)
-        })?,
+        drain_timeout: option("drain-timeout", &raw.drain_timeout, DRAIN_TIMEOUT_DEFAULT, value::duration)?,
+        tls: tls(raw)?,
         test_faults,
     };
     check_groups(&config)?;
@@ -334,6 +350,26 @@ fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
         nodes.push(node);
     }
     Ok(nodes)
+}
+
+fn tls(raw: &RawOptions) -> Result<TlsConfig, ConfigError> {
+    let path = |name, text| option(name, text, None, |text| value::file(text).map(Some));
+    let certificate = path("tls-certificate", &raw.tls_certificate)?;
+    let key = path("tls-key", &raw.tls_key)?;
+    let client_ca = path("tls-client-ca", &raw.tls_client_ca)?;
+    let missing = |option, allowed: &str| {
+        Err(ConfigError::Value { option, value: "none".to_owned(), allowed: allowed.to_owned() })
+    };
+    let server = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return missing("tls-key", "give the key of --tls-certificate"),
+        (None, Some(_)) => return missing("tls-certificate", "give the certificate of --tls-key"),
+    };
+    if server.is_none() && client_ca.is_some() {
+        return missing("tls-certificate", "clients have certificates only where the gateway has one");
+    }
+    Ok(TlsConfig { server, client_ca, node_ca: path("node-ca", &raw.node_ca)? })
 }
 
 fn check_master_key(config: &Config) -> Result<(), ConfigError> {

@@ -45,10 +45,10 @@ fn one_node_is_all_that_must_be_said() {
     assert_eq!(config.store, StoreConfig::Sled { path: "./miroir-data".into() });
     assert_eq!((&config.master_key, &config.node_master_key, &config.admin_key), (&None, &None, &None));
     assert_eq!(config.unavailable_shard_policy, UnavailableShardPolicy::Partial);
-    assert_eq!(config.body_bytes_max, 100_000_000);
+    assert_eq!(config.edge.body_bytes_max, 100_000_000);
     assert_eq!(config.request_timeout, Duration::from_secs(60));
     assert_eq!(config.node_timeout, Duration::from_secs(30));
-    assert_eq!(config.in_flight_max, 1024);
+    assert_eq!(config.edge.in_flight_max, 1024);
     assert!(!config.test_faults);
     let node = &config.nodes[0];
     assert_eq!((node.id.as_str(), node.url.to_string().as_str()), ("n1", "http://10.0.0.1:7700"));
@@ -75,10 +75,10 @@ fn every_flag_is_heard() {
     let keys = [&config.master_key, &config.node_master_key, &config.admin_key];
     assert_eq!(keys.map(|key| key.as_ref().unwrap().expose()), ["mk", "nk", "ak"]);
     assert_eq!(config.unavailable_shard_policy, UnavailableShardPolicy::Error);
-    assert_eq!(config.body_bytes_max, 64 << 20);
+    assert_eq!(config.edge.body_bytes_max, 64 << 20);
     assert_eq!(config.request_timeout, Duration::from_secs(20));
     assert_eq!(config.node_timeout, Duration::from_millis(1500));
-    assert_eq!((config.in_flight_max, config.test_faults), (7, true));
+    assert_eq!((config.edge.in_flight_max, config.test_faults), (7, true));
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     };
     let args = ["--config", path, "--cores", "4", "--master-key", "flag"];
     let Ok(Parsed::Run(config)) = parse(&args, environment) else { panic!("not accepted") };
-    assert_eq!((config.cores, config.shards, config.body_bytes_max), (4, 8, 1_000_000));
-    assert_eq!(config.in_flight_max, 1024);
+    assert_eq!((config.cores, config.shards, config.edge.body_bytes_max), (4, 8, 1_000_000));
+    assert_eq!(config.edge.in_flight_max, 1024);
     let keys = [&config.master_key, &config.node_master_key, &config.admin_key];
     assert_eq!(keys.map(|key| key.as_ref().unwrap().expose()), ["flag", "environment", "file"]);
     assert_eq!(config.nodes.len(), 2);

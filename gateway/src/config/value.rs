@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -93,6 +94,13 @@ pub(super) fn secret(text: &str) -> Result<Secret, Allowed> {
         return Err("give at least one character, all of them visible ASCII without spaces".to_owned());
     }
     Ok(Secret(text.to_owned()))
+}
+
+pub(super) fn file(text: &str) -> Result<PathBuf, Allowed> {
+    if text.is_empty() {
+        return Err("give the path of a file".to_owned());
+    }
+    Ok(text.into())
 }
 
 pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {

@@ -44,7 +44,7 @@ pub(super) fn admit<R: Runtime>(
     let needs = access::needs(route);
     let permission = check_key(core, request, needs)?;
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
-    if !exempt && core.in_flight().load(Ordering::Relaxed) >= core.shared.config.in_flight_max {
+    if !exempt && core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max {
         return Err(ApiError::overloaded("Too many requests are in flight; try again shortly."));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
