@@ -3,7 +3,7 @@
 //! Invariant: all of them can change while the gateway runs: `process::reload` replaces them whole, and each
 //! connection looks at them again before its next request.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     ConfigError,
@@ -67,93 +67,92 @@ impl LogRequests {
 /// Names of a switch that a file can set.
 pub(super) const SWITCH: [(&str, bool); 2] = [("off", false), ("on", true)];
 
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            request_line_bytes_max: REQUEST_LINE_BYTES_DEFAULT,
+            head_bytes_max: HEAD_BYTES_DEFAULT,
+            headers_max: HEADERS_DEFAULT,
+            body_bytes_max: usize::try_from(BODY_BYTES_DEFAULT).unwrap_or(usize::MAX),
+            first_byte_timeout: FIRST_BYTE_TIMEOUT_DEFAULT,
+            head_timeout: HEAD_TIMEOUT_DEFAULT,
+            idle_timeout: IDLE_TIMEOUT_DEFAULT,
+            body_gap_timeout: BODY_GAP_TIMEOUT_DEFAULT,
+            body_timeout: BODY_TIMEOUT_DEFAULT,
+            requests_per_connection_max: REQUESTS_PER_CONNECTION_DEFAULT,
+            connections_max: CONNECTIONS_DEFAULT,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_DEFAULT,
+            in_flight_max: IN_FLIGHT_DEFAULT,
+            queue_delay_max: QUEUE_DELAY_DEFAULT,
+            multi_search_queries_max: MULTI_SEARCH_QUERIES_DEFAULT,
+            json_depth_max: JSON_DEPTH_DEFAULT,
+            page_depth_max: PAGE_DEPTH_DEFAULT,
+            log_requests: LogRequests::Off,
+            log_queries: false,
+        }
+    }
+}
+
 impl EdgeConfig {
     pub(super) fn validate(raw: &RawOptions) -> Result<Self, ConfigError> {
-        let bytes = |name, text, default: usize, least: usize, most: u64| {
-            let count = option(name, text, default as u64, |text| value::bytes(text, least as u64..=most));
-            count.map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+        let mut edge = Self::default();
+        edge.set_sizes(raw)?;
+        edge.set_times(raw)?;
+        edge.set_counts(raw)?;
+        let names = |text: &str| value::one_of(text, &LogRequests::NAMES);
+        edge.log_requests = option("log-requests", &raw.log_requests, edge.log_requests, names)?;
+        let switch = |text: &str| value::one_of(text, &SWITCH);
+        edge.log_queries = option("log-queries", &raw.log_queries, edge.log_queries, switch)?;
+        Ok(edge)
+    }
+
+    fn set_sizes(&mut self, raw: &RawOptions) -> Result<(), ConfigError> {
+        let set = |name, field: &mut usize, text, least: u64, most: u64| {
+            let count = option(name, text, *field as u64, |text| value::bytes(text, least..=most))?;
+            *field = usize::try_from(count).unwrap_or(usize::MAX);
+            Ok(())
         };
-        let count = |name, text, default: usize, least: usize, most: usize| {
-            option(name, text, default, |text| value::whole(text, least..=most))
+        let (line_least, head_least) = (REQUEST_LINE_BYTES_LEAST as u64, HEAD_BYTES_LEAST as u64);
+        let most = HEAD_BYTES_MOST as u64;
+        let line = &mut self.request_line_bytes_max;
+        set("request-line-limit", line, &raw.request_line_limit, line_least, most)?;
+        set("head-limit", &mut self.head_bytes_max, &raw.head_limit, head_least, most)?;
+        let (least, most) = (BODY_BYTES_LEAST, BODY_BYTES_MOST);
+        set("body-limit", &mut self.body_bytes_max, &raw.body_limit, least, most)
+    }
+
+    fn set_times(&mut self, raw: &RawOptions) -> Result<(), ConfigError> {
+        let set = |name, field: &mut Duration, text| {
+            *field = option(name, text, *field, value::duration)?;
+            Ok(())
         };
-        let time = |name, text, default: Duration| option(name, text, default, value::duration);
-        let head = HEAD_BYTES_MOST as u64;
-        let body_default = usize::try_from(BODY_BYTES_DEFAULT).unwrap_or(usize::MAX);
-        let body_least = usize::try_from(BODY_BYTES_LEAST).unwrap_or(usize::MAX);
-        let connections = CONNECTIONS_MOST;
-        Ok(Self {
-            request_line_bytes_max: bytes(
-                "request-line-limit",
-                &raw.request_line_limit,
-                REQUEST_LINE_BYTES_DEFAULT,
-                REQUEST_LINE_BYTES_LEAST,
-                head,
-            )?,
-            head_bytes_max: bytes("head-limit", &raw.head_limit, HEAD_BYTES_DEFAULT, HEAD_BYTES_LEAST, head)?,
-            headers_max: count(
-                "headers-max",
-                &raw.headers_max,
-                HEADERS_DEFAULT,
-                HEADERS_LEAST,
-                HEADERS_MOST,
-            )?,
-            body_bytes_max: bytes("body-limit", &raw.body_limit, body_default, body_least, BODY_BYTES_MOST)?,
-            first_byte_timeout: time(
-                "first-byte-timeout",
-                &raw.first_byte_timeout,
-                FIRST_BYTE_TIMEOUT_DEFAULT,
-            )?,
-            head_timeout: time("head-timeout", &raw.head_timeout, HEAD_TIMEOUT_DEFAULT)?,
-            idle_timeout: time("idle-timeout", &raw.idle_timeout, IDLE_TIMEOUT_DEFAULT)?,
-            body_gap_timeout: time("body-gap-timeout", &raw.body_gap_timeout, BODY_GAP_TIMEOUT_DEFAULT)?,
-            body_timeout: time("body-timeout", &raw.body_timeout, BODY_TIMEOUT_DEFAULT)?,
-            requests_per_connection_max: option(
-                "requests-per-connection-max",
-                &raw.requests_per_connection_max,
-                REQUESTS_PER_CONNECTION_DEFAULT,
-                |text| value::whole(text, 1..=u32::MAX),
-            )?,
-            connections_max: count(
-                "connections-max",
-                &raw.connections_max,
-                CONNECTIONS_DEFAULT,
-                1,
-                connections,
-            )?,
-            connections_per_address_max: count(
-                "connections-per-address-max",
-                &raw.connections_per_address_max,
-                CONNECTIONS_PER_ADDRESS_DEFAULT,
-                1,
-                connections,
-            )?,
-            in_flight_max: count("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, 1, IN_FLIGHT_MOST)?,
-            queue_delay_max: time("queue-delay-max", &raw.queue_delay_max, QUEUE_DELAY_DEFAULT)?,
-            multi_search_queries_max: count(
-                "multi-search-queries-max",
-                &raw.multi_search_queries_max,
-                MULTI_SEARCH_QUERIES_DEFAULT,
-                1,
-                MULTI_SEARCH_QUERIES_MOST,
-            )?,
-            json_depth_max: count(
-                "json-depth-max",
-                &raw.json_depth_max,
-                JSON_DEPTH_DEFAULT,
-                JSON_DEPTH_LEAST,
-                JSON_DEPTH_DEFAULT,
-            )?,
-            page_depth_max: count(
-                "page-depth-max",
-                &raw.page_depth_max,
-                PAGE_DEPTH_DEFAULT,
-                1,
-                PAGE_DEPTH_DEFAULT,
-            )?,
-            log_requests: option("log-requests", &raw.log_requests, LogRequests::Off, |text| {
-                value::one_of(text, &LogRequests::NAMES)
-            })?,
-            log_queries: option("log-queries", &raw.log_queries, false, |text| value::one_of(text, &SWITCH))?,
-        })
+        set("first-byte-timeout", &mut self.first_byte_timeout, &raw.first_byte_timeout)?;
+        set("head-timeout", &mut self.head_timeout, &raw.head_timeout)?;
+        set("idle-timeout", &mut self.idle_timeout, &raw.idle_timeout)?;
+        set("body-gap-timeout", &mut self.body_gap_timeout, &raw.body_gap_timeout)?;
+        set("body-timeout", &mut self.body_timeout, &raw.body_timeout)?;
+        set("queue-delay-max", &mut self.queue_delay_max, &raw.queue_delay_max)
+    }
+
+    fn set_counts(&mut self, raw: &RawOptions) -> Result<(), ConfigError> {
+        let set = |name, field: &mut usize, text, range: RangeInclusive<usize>| {
+            *field = option(name, text, *field, |text| value::whole(text, range))?;
+            Ok(())
+        };
+        set("headers-max", &mut self.headers_max, &raw.headers_max, HEADERS_LEAST..=HEADERS_MOST)?;
+        let connections = 1..=CONNECTIONS_MOST;
+        set("connections-max", &mut self.connections_max, &raw.connections_max, connections.clone())?;
+        let of_address = &mut self.connections_per_address_max;
+        set("connections-per-address-max", of_address, &raw.connections_per_address_max, connections)?;
+        set("in-flight-max", &mut self.in_flight_max, &raw.in_flight_max, 1..=IN_FLIGHT_MOST)?;
+        let (queries, range) = (&mut self.multi_search_queries_max, 1..=MULTI_SEARCH_QUERIES_MOST);
+        set("multi-search-queries-max", queries, &raw.multi_search_queries_max, range)?;
+        let range = JSON_DEPTH_LEAST..=JSON_DEPTH_DEFAULT;
+        set("json-depth-max", &mut self.json_depth_max, &raw.json_depth_max, range)?;
+        set("page-depth-max", &mut self.page_depth_max, &raw.page_depth_max, 1..=PAGE_DEPTH_DEFAULT)?;
+        let name = "requests-per-connection-max";
+        let (text, most) = (&raw.requests_per_connection_max, self.requests_per_connection_max);
+        self.requests_per_connection_max = option(name, text, most, |text| value::whole(text, 1..=u32::MAX))?;
+        Ok(())
     }
 }

@@ -72,8 +72,8 @@ pub const BODY_GAP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
 /// For a client to take note that the connection ends.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What may stand between a request and its turn before others are refused.
-pub const QUEUE_DELAY_DEFAULT: Duration = Duration::from_millis(100);
+/// How long searches may wait for each other, at the least for an interval, before some are refused.
+pub const QUEUE_DELAY_DEFAULT: Duration = Duration::from_millis(50);
 /// A pooled node connection is not used again after this; shorter than what nodes allow theirs.
 pub const IDLE_NODE_TIMEOUT: Duration = Duration::from_secs(4);
 pub const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

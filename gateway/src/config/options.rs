@@ -96,7 +96,7 @@ pub(super) struct Flags {
     /// client connections of a core from one address (default 4096)
     #[argh(option, arg_name = "N")]
     pub(super) connections_per_address_max: Option<String>,
-    /// delay a core may let build up before it refuses requests (default 100ms)
+    /// delay a core may let build up before it refuses requests (default 50ms)
     #[argh(option, arg_name = "TIME")]
     pub(super) queue_delay_max: Option<String>,
     /// queries of one multi-search (default 100)

@@ -34,7 +34,9 @@ pub(super) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
             request.method = Method::GET;
         }
         let keep_alive = request.keep_alive && !core.shared.is_draining();
-        let served = AssertUnwindSafe(serve::serve(core, request)).catch_unwind().await;
+        // On the heap while it lasts: a connection that waits does not hold the room that serving needs.
+        let serving = Box::pin(serve::serve(core, request));
+        let served = AssertUnwindSafe(serving).catch_unwind().await;
         let Ok(response) = served else {
             log::error("panic_in_request", &[("method", method.as_str())]);
             core.metrics.panics.increment(1);

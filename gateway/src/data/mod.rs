@@ -25,6 +25,7 @@ mod list;
 pub mod moves;
 mod multi_search;
 mod network;
+mod overload;
 mod plan;
 pub mod pool;
 #[cfg(test)]
@@ -74,6 +75,8 @@ pub struct Core<R: Runtime> {
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
     rotation: Cell<usize>,
+    /// How many requests this core can work on at once.
+    overload: overload::Overload,
     /// When this core last asked nodes about all unfinished tasks.
     tasks_refreshed: Cell<Option<Instant>>,
 }
@@ -88,6 +91,7 @@ impl<R: Runtime> Core<R> {
             lanes,
             number,
             rotation: Cell::new(0),
+            overload: overload::Overload::new(),
             tasks_refreshed: Cell::new(None),
             shared,
         }
@@ -152,6 +156,7 @@ pub fn start_core<R: Runtime>(
         let _ = listening.send(Ok(()));
         let core = Rc::new(Core::<R>::new(shared, lanes, number));
         R::spawn(lanes::run(Rc::clone(&core), lane_inbox));
+        R::spawn(admit::watch(Rc::clone(&core)));
         accept::run(core, listener).await;
     })?;
     // Nobody is told where clients are served before they are.

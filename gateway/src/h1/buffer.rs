@@ -19,9 +19,9 @@ use crate::runtime::{Runtime, timeout};
 /// Free space asked for before a read; head and body of a search fit.
 const READ_BYTES_MIN: usize = 4 << 10;
 /// What is read of a body at least before more memory is taken for it.
-const BODY_BYTES_STEP: usize = 256 << 10;
+const BODY_BYTES_STEP: usize = 64 << 10;
 /// Up to here a body is read into the receive buffer itself.
-const BODY_BYTES_SMALL: usize = 64 << 10;
+const BODY_BYTES_SMALL: usize = 32 << 10;
 
 /// How long a peer may take.
 #[derive(Debug, Clone, Copy)]

@@ -164,8 +164,8 @@ fn head_refused(error: HeadError) -> ExchangeError {
 }
 
 fn refused(refusal: Refusal) -> ExchangeError {
-    ExchangeError::Malformed(match refusal {
-        Refusal::Malformed(reason) | Refusal::NotImplemented(reason) => reason,
-        _ => "its framing is ambiguous",
-    })
+    if let Refusal::Malformed(reason) | Refusal::NotImplemented(reason) = refusal {
+        return ExchangeError::Malformed(reason);
+    }
+    ExchangeError::Malformed(refusal.name())
 }

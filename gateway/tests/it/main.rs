@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "the whole binary is a test, helpers included")]
 
 mod conformance;
+mod endurance;
 mod gateway;
 mod wire;

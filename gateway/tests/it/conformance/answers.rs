@@ -302,5 +302,5 @@ fn glommio_takes_answers_by_the_book() {
 
 #[test]
 fn the_table_is_large() {
-    assert!(super::requests::cases().len() + CASES.len() >= 150);
+    assert!(super::table::cases().len() + CASES.len() >= 150);
 }
