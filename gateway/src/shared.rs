@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{Store, Table};
@@ -20,6 +20,7 @@ use crate::{
     config::{Config, EdgeConfig},
     health::Health,
     snapshot::Snapshot,
+    tls::NodeTls,
 };
 
 /// Where keys are stored, by uid.
@@ -30,6 +31,8 @@ pub struct Shared {
     pub config: Config,
     /// What clients may do; the configuration's own until it is reloaded.
     pub edge: ArcSwap<EdgeConfig>,
+    /// What clients are served with; replaced when the files are read again.
+    pub tls: ArcSwapOption<rustls::ServerConfig>,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
     pub store: Store,
@@ -49,6 +52,8 @@ pub struct NodeAddress {
     pub address: SocketAddr,
     /// Value of the `Host` header.
     pub host: String,
+    /// `None`: plain HTTP.
+    pub tls: Option<NodeTls>,
 }
 
 impl Shared {

@@ -78,13 +78,15 @@ pub struct NodeConfig {
     pub capacity: f64,
 }
 
-/// Where a node listens, over plain HTTP. Prints as `http://HOST:PORT`.
+/// Where a node listens. Prints as `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeUrl {
     /// A name or an IP address in lower case, IPv6 without brackets: `(host, port)` resolves as
     /// `std::net::ToSocketAddrs` has it.
     pub host: String,
     pub port: u16,
+    /// Whether it is asked over TLS.
+    pub tls: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +176,7 @@ impl NodeUrl {
 
 impl fmt::Display for NodeUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.authority())
+        write!(formatter, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
     }
 }
 

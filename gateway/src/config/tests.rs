@@ -137,7 +137,7 @@ fn help_and_version_are_printed_whatever_else_is_missing() {
 
 #[test]
 fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
-    const URL: &str = "a node's URL is http://HOST[:PORT]";
+    const URL: &str = "a node's URL is http[s]://HOST[:PORT]";
     const SHARDS: &str = "give a whole number from 1 to 65536";
     const BYTES: &str = "give 1024 to 4294967296 bytes, for example 100MB or 64MiB";
     const TIME: &str = "give a time from 10ms to 60m, for example 500ms or 30s";
@@ -184,12 +184,12 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
         ("node", "n2=http://", URL),
         ("node", "n2=http://:80", URL),
         ("node", "n2=http://[::zz]:80", URL),
-        ("node", "n2=https://h", "https to nodes is not supported yet; a node's URL is http://HOST[:PORT]"),
-        ("node", "n2=http://h/indexes", "a node's URL is http://HOST[:PORT] without a path"),
-        ("node", "n2=http://h?a", "a node's URL is http://HOST[:PORT] without a path"),
-        ("node", "n2=http://h#a", "a node's URL is http://HOST[:PORT] without a path"),
-        ("node", "n2=http://h:0", "a node's URL is http://HOST[:PORT], the port from 1 to 65535"),
-        ("node", "n2=http://h:65536", "a node's URL is http://HOST[:PORT], the port from 1 to 65535"),
+        ("node", "n2=ftp://h", "a node's URL is http[s]://HOST[:PORT]"),
+        ("node", "n2=http://h/indexes", "a node's URL is http[s]://HOST[:PORT] without a path"),
+        ("node", "n2=http://h?a", "a node's URL is http[s]://HOST[:PORT] without a path"),
+        ("node", "n2=http://h#a", "a node's URL is http[s]://HOST[:PORT] without a path"),
+        ("node", "n2=http://h:0", "a node's URL is http[s]://HOST[:PORT], the port from 1 to 65535"),
+        ("node", "n2=http://h:65536", "a node's URL is http[s]://HOST[:PORT], the port from 1 to 65535"),
         ("node", "n2=http://h,group=64", "for group give a whole number from 0 to 63"),
         ("node", "n2=http://h,group", "for group give a whole number from 0 to 63"),
         ("node", "n2=http://h,group=1,group=1", "give group once"),
@@ -233,7 +233,7 @@ fn errors_show_no_secret() {
     assert_eq!(error(&["--node", NODE, "--store", "redis://:hush@10.0.0.1:6379/0"]), refused);
     assert_eq!(
         error(&["--node", "n2=http://me:hush@h"]),
-        "option node: \"n2=http://...@h\" is not allowed; a node's URL is http://HOST[:PORT] without a user"
+        "option node: \"n2=http://...@h\" is not allowed; a node's URL is http[s]://HOST[:PORT] without a user"
     );
     for key in ["hush hush", "", "hush\u{e9}"] {
         let expected = "option master-key: this key is not allowed; give at least one character, all of them \

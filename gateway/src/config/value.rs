@@ -20,6 +20,7 @@ use super::{NodeConfig, NodeUrl, Secret, StoreConfig};
 pub(super) type Allowed = String;
 
 const HTTP_PORT_DEFAULT: u16 = 80;
+const HTTPS_PORT_DEFAULT: u16 = 443;
 
 /// What `--print-config` shows for a key, so it cannot be one.
 pub(super) const SECRET_SHOWN: &str = "(set)";
@@ -154,13 +155,13 @@ fn capacity(text: &str) -> Result<f64, Allowed> {
 }
 
 fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
-    const FORM: &str = "a node's URL is http://HOST[:PORT]";
+    const FORM: &str = "a node's URL is http[s]://HOST[:PORT]";
     let uri: Uri = text.parse().map_err(|_| FORM.to_owned())?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(format!("https to nodes is not supported yet; {FORM}")),
+    let tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         _ => return Err(FORM.to_owned()),
-    }
+    };
     let authority = uri.authority().ok_or(FORM)?;
     if authority.as_str().contains('@') {
         return Err(format!("{FORM} without a user"));
@@ -170,6 +171,7 @@ fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
     }
     let host = authority.host().to_owned();
     let port = match authority.as_str().strip_prefix(&host) {
+        Some("") if tls => HTTPS_PORT_DEFAULT,
         Some("") => HTTP_PORT_DEFAULT,
         Some(rest) => rest
             .strip_prefix(':')
@@ -181,7 +183,7 @@ fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
     match bare {
         Some(bare) if !matches!(bare.parse(), Ok(IpAddr::V6(_))) => Err(FORM.to_owned()),
         None if host.is_empty() || host.contains('[') => Err(FORM.to_owned()),
-        _ => Ok(NodeUrl { host: bare.unwrap_or(&host).to_ascii_lowercase(), port }),
+        _ => Ok(NodeUrl { host: bare.unwrap_or(&host).to_ascii_lowercase(), port, tls }),
     }
 }
 

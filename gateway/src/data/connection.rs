@@ -18,7 +18,14 @@ use crate::{
 
 /// Serves a connection to its end.
 pub(super) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
-    let mut connection = ServerConnection::<R>::new(stream, core.server_limits());
+    let limits = core.server_limits();
+    let mut connection = match core.shared.tls.load_full() {
+        None => ServerConnection::<R>::new(stream, limits),
+        Some(tls) => match ServerConnection::<R>::new_tls(stream, tls, limits).await {
+            Ok(connection) => connection,
+            Err(_) => return core.metrics.refusal("tls_handshake"),
+        },
+    };
     loop {
         let mut request = match connection.read_request().await {
             Ok(request) => request,

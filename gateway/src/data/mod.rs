@@ -28,6 +28,7 @@ mod network;
 mod overload;
 mod plan;
 pub mod pool;
+mod request_log;
 #[cfg(test)]
 mod route_table;
 mod routes;

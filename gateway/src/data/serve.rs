@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network,
+    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network, request_log,
     routes::{self, NoRoute, Route},
     search, settings, similar, stats, tasks, writes,
 };
@@ -41,6 +41,7 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
+    request_log::record(core, &request, template, response.status.as_u16(), took);
     cors::readable(&request, response)
 }
 

@@ -9,11 +9,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use monoio::{
-    buf::{IoBuf, SliceMut},
-    io::{AsyncReadRent, AsyncWriteRent},
-};
+use monoio::buf::IoBuf;
 
+use super::stream::Stream;
 use crate::runtime::{Runtime, timeout};
 
 /// Free space asked for before a read; head and body of a search fit.
@@ -44,20 +42,25 @@ impl Patience {
 }
 
 pub(super) struct Buffered<R: Runtime> {
-    stream: R::Stream,
+    stream: Stream<R>,
     pub(super) received: BytesMut,
 }
 
 impl<R: Runtime> Buffered<R> {
-    pub(super) fn new(stream: R::Stream) -> Self {
+    pub(super) fn new(stream: Stream<R>) -> Self {
         Self { stream, received: BytesMut::with_capacity(READ_BYTES_MIN) }
+    }
+
+    /// Brings up the stream's session, if it has one.
+    pub(super) async fn handshake(&mut self) -> io::Result<()> {
+        self.stream.handshake().await
     }
 
     /// Receives once, appending; 0 means that the peer has closed its side.
     pub(super) async fn receive(&mut self) -> io::Result<usize> {
         self.received.reserve(READ_BYTES_MIN);
         let buffer = std::mem::take(&mut self.received);
-        let (result, buffer) = self.read(buffer, usize::MAX).await;
+        let (result, buffer) = self.stream.read(buffer, usize::MAX).await;
         self.received = buffer;
         result
     }
@@ -95,7 +98,7 @@ impl<R: Runtime> Buffered<R> {
             // Grows with what has really arrived: an announced length alone costs no memory.
             let missing = length - body.len();
             body.reserve(missing.min(body.len().max(BODY_BYTES_STEP)));
-            let reading = self.read(std::mem::take(&mut body), missing);
+            let reading = self.stream.read(std::mem::take(&mut body), missing);
             let (result, buffer) = match patience {
                 Some(patience) => match timeout::<R, _>(patience.left::<R>(), reading).await {
                     Ok(read) => read,
@@ -112,22 +115,22 @@ impl<R: Runtime> Buffered<R> {
     }
 
     /// Sends all of `bytes`.
-    pub(super) async fn send<T: IoBuf + 'static>(
+    pub(super) async fn send<T: IoBuf + AsRef<[u8]>>(
         &mut self,
         bytes: T,
         patience: Option<Patience>,
     ) -> io::Result<()> {
-        let (length, mut bytes, mut sent) = (bytes.bytes_init(), bytes, 0);
+        let (length, mut bytes, mut sent) = (bytes.as_ref().len(), bytes, 0);
         while sent < length {
-            let writing = self.stream.write(bytes.slice(sent..length));
-            let (result, slice) = match patience {
+            let writing = self.stream.write(bytes, sent);
+            let (result, rest) = match patience {
                 Some(patience) => match timeout::<R, _>(patience.left::<R>(), writing).await {
                     Ok(written) => written,
                     Err(_) => return Err(io::ErrorKind::TimedOut.into()),
                 },
                 None => writing.await,
             };
-            bytes = slice.into_inner();
+            bytes = rest;
             sent += match result? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 count => count,
@@ -167,14 +170,6 @@ impl<R: Runtime> Buffered<R> {
                 Ok(_) => {}
             }
         }
-    }
-
-    /// Appends to `buffer` at most `most` bytes, and no more than it has room for.
-    async fn read(&mut self, buffer: BytesMut, most: usize) -> (io::Result<usize>, BytesMut) {
-        let (begin, end) = (buffer.len(), buffer.capacity());
-        let end = end.min(begin.saturating_add(most));
-        let (result, slice) = self.stream.read(SliceMut::new(buffer, begin, end)).await;
-        (result, slice.into_inner())
     }
 }
 

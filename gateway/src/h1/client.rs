@@ -4,7 +4,7 @@
 //! any error the connection is dropped, never pooled. Deadlines are the caller's. A body that ends
 //! with the connection is refused: whether it is whole cannot be told.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -18,8 +18,9 @@ use super::{
     guard::{self, Framing},
     refusal::Refusal,
     scan::{HeadError, HeadScanner},
+    stream::Stream,
 };
-use crate::{config::limits, runtime::Runtime};
+use crate::{config::limits, runtime::Runtime, tls::NodeTls};
 
 const HEAD_LIMITS: HeadLimits = HeadLimits {
     start_line_bytes_max: limits::NODE_HEAD_BYTES_MAX,
@@ -59,7 +60,19 @@ impl<R: Runtime> ClientConnection<R> {
     /// Takes over a connected stream.
     #[must_use]
     pub fn new(stream: R::Stream) -> Self {
-        Self { buffered: Buffered::new(stream) }
+        Self { buffered: Buffered::new(Stream::Plain(stream)) }
+    }
+
+    /// Takes over a connected stream and brings up TLS on it; the caller bounds the time.
+    ///
+    /// # Errors
+    /// When the node is not who it has to be, or does not speak TLS.
+    pub async fn new_tls(stream: R::Stream, tls: &NodeTls) -> io::Result<Self> {
+        let session = rustls::ClientConnection::new(Arc::clone(&tls.config), tls.name.clone());
+        let session = session.map_err(io::Error::other)?;
+        let mut connection = Self { buffered: Buffered::new(Stream::tls(stream, session.into())) };
+        connection.buffered.handshake().await?;
+        Ok(connection)
     }
 
     /// Sends `head` and `body` and waits for the answer; says whether the connection may be reused.

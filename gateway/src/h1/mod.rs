@@ -13,6 +13,7 @@ mod message;
 mod refusal;
 mod scan;
 mod server;
+mod stream;
 
 pub use client::{ClientConnection, ExchangeError, NodeAnswer};
 pub use message::{Request, Response};

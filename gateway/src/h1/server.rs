@@ -3,7 +3,7 @@
 //! Invariants: a refusal closes the connection, since its framing is in doubt; memory is bounded
 //! by the head and body limits; 413 comes before the body is read where the length is announced.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
@@ -21,8 +21,9 @@ use super::{
     message::{Request, Response},
     refusal::Refusal,
     scan::HeadScanner,
+    stream::Stream,
 };
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, timeout};
 
 /// Empty lines in front of a request that are ignored.
 const EMPTY_LINES_MAX: usize = 8;
@@ -63,6 +64,26 @@ impl<R: Runtime> ServerConnection<R> {
     /// Takes over an accepted stream.
     #[must_use]
     pub fn new(stream: R::Stream, limits: ServerLimits) -> Self {
+        Self::over(Stream::Plain(stream), limits)
+    }
+
+    /// Takes over an accepted stream and brings up TLS on it.
+    ///
+    /// # Errors
+    /// When there is no session within the time of a head: whoever is there does not speak TLS, or not as it must.
+    pub async fn new_tls(
+        stream: R::Stream,
+        tls: Arc<rustls::ServerConfig>,
+        limits: ServerLimits,
+    ) -> io::Result<Self> {
+        let session = rustls::ServerConnection::new(tls).map_err(io::Error::other)?;
+        let mut connection = Self::over(Stream::tls(stream, session.into()), limits);
+        let handshake = timeout::<R, _>(limits.head_timeout, connection.buffered.handshake()).await;
+        handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(connection)
+    }
+
+    fn over(stream: Stream<R>, limits: ServerLimits) -> Self {
         Self { buffered: Buffered::new(stream), limits, requests: 0, version: Version::HTTP_11 }
     }
 

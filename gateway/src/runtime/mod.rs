@@ -19,7 +19,7 @@ use std::{
 use ::monoio::io::{AsyncReadRent, AsyncWriteRent};
 use futures_util::future::{Either, select};
 
-pub use pinning::allowed_cpus;
+pub use pinning::pinned_cpus;
 
 /// One io_uring executor per thread, statically dispatched.
 pub trait Runtime: Copy + Send + 'static {

@@ -2,12 +2,15 @@
 //! Invariants: it is ready when it is handed out; it dies with its handle.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use serde_json::Value;
+
+use crate::wire::Wire;
 
 /// The key its clients send.
 pub(crate) const MASTER_KEY: &str = "a-key-for-conformance";
@@ -18,7 +21,7 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) metrics: SocketAddr,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -40,14 +43,38 @@ impl Gateway {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(data.path().join("log")).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).expect("the gateway says where it listens");
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        Self { address: address("listen"), metrics: address("metrics"), child, _data: data }
+        Self { address: address("listen"), metrics: address("metrics"), child, data }
+    }
+
+    /// A count or gauge, by the line it stands on up to its value; `None` if it is not there.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let mut wire = Wire::connect(self.metrics);
+        wire.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", usize::MAX);
+        let text = wire.answer(false).unwrap().body;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.data.path().join("log")).unwrap()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {

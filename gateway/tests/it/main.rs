@@ -6,4 +6,6 @@
 mod conformance;
 mod endurance;
 mod gateway;
+mod operations;
+mod tls;
 mod wire;

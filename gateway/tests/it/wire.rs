@@ -11,8 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
     received: Vec<u8>,
 }
 
@@ -25,13 +25,34 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+/// A connection on which nothing is waited for for ever.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 impl Wire {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::over(connect(address))
+    }
+
+    /// Says that nothing more is to come.
+    pub(crate) fn finish(&self) {
+        // Fails only when the peer has closed both sides.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl<S: Read + Write> Wire<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, received: Vec::new() }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Sends in pieces of at most `step` bytes. A peer that has closed by then is found out when it is read from.
@@ -41,12 +62,6 @@ impl Wire {
                 return;
             }
         }
-    }
-
-    /// Says that nothing more is to come.
-    pub(crate) fn finish(&self) {
-        // Fails only when the peer has closed both sides.
-        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next answer, `None` at the end of the connection.
