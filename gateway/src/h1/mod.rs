@@ -14,9 +14,11 @@ mod refusal;
 mod scan;
 mod server;
 mod stream;
+mod whole;
 
 pub use client::{ClientConnection, ExchangeError, NodeAnswer};
 pub use message::{Request, Response};
 pub use refusal::Refusal;
 pub use scan::HeadLimits;
 pub use server::{ServerConnection, ServerLimits};
+pub use whole::read_request;

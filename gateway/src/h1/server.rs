@@ -233,7 +233,7 @@ impl<R: Runtime> ServerConnection<R> {
 ///
 /// # Errors
 /// A [`Refusal`].
-fn decode_head(received: &mut BytesMut, length: usize) -> Result<RequestHead, Refusal> {
+pub(super) fn decode_head(received: &mut BytesMut, length: usize) -> Result<RequestHead, Refusal> {
     let mut bytes = received.split_to(length);
     let head = match RequestHeadDecoder.decode(&mut bytes) {
         Ok(Decoded::Some(head)) => head,
