@@ -6,18 +6,26 @@
 
 pub mod admin;
 pub mod api;
+pub mod archive;
 pub mod auth;
+pub mod clock;
 pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod data;
 pub mod h1;
 pub mod health;
+pub mod hints;
 pub mod ingest;
 pub mod moves;
 pub mod notify;
 pub mod observe;
+pub mod outbound;
 pub mod process;
+pub mod quorum;
+pub mod repair;
 pub mod runtime;
+pub mod sessions;
 pub mod shared;
 pub mod snapshot;
 pub mod tls;

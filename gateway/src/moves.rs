@@ -150,7 +150,9 @@ pub fn begun(task: &TaskRecord, now: OffsetDateTime) -> TaskChange {
 /// The change that ends a task whose registry change is made: as its nodes ended, if they had a part.
 #[must_use]
 pub fn ended(task: &TaskRecord) -> TaskChange {
-    let refused = task.node_tasks.iter().find(|node_task| node_task.status != TaskStatus::Succeeded);
+    // A node that is away does not count.
+    let ended = task.node_tasks.iter().filter(|node_task| node_task.status.is_finished());
+    let refused = ended.into_iter().find(|node_task| node_task.status != TaskStatus::Succeeded);
     TaskChange {
         status: Some(if refused.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded }),
         error: refused.and_then(|node_task| node_task.error.clone()),
@@ -177,6 +179,7 @@ mod tests {
             updated_at: OffsetDateTime::UNIX_EPOCH,
             settings: json!({}),
             settings_version: 1,
+            settings_pending: false,
             revision: 7,
         }
     }

@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
-use router::{Node, Topology};
+use router::{Node, NodeIndex, Topology};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::ServerName;
 use signal_hook::{
@@ -27,24 +27,29 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, TaskKind, TaskRecord, TaskStatus};
+use store::{Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
 use time::OffsetDateTime;
 
 use crate::{
-    api::task::ends_here,
+    api::webhook::Webhooks,
     auth::{ApiKey, KeyRing},
+    clock::{CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
-    control,
+    control::{self, marks::NEWEST_TASKS},
     data::{
         self, lanes,
         leftovers::{self, LEFTOVERS},
+        rules::{self, RULES},
     },
     health::Health,
+    hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
     notify::Notifier,
-    observe,
+    observe, outbound,
+    repair::{frozen::Frozen, pass::Board, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
-    shared::{KEYS, NodeAddress, Shared},
+    sessions::Sessions,
+    shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
     snapshot::{Index, Snapshot},
     tls::{self, NodeTls},
 };
@@ -102,17 +107,34 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     finish_moves(&store, &wait(store.unfinished_tasks(usize::MAX))?)?;
     let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
     abandon_half_made(&store)?;
+    let topology_of_nodes = Arc::clone(&topology);
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
+    let webhooks = load_webhooks(&store)?;
+    let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
+    if !config.anti_entropy {
+        futures_lite::future::block_on(tombstones::forget_all(&store))
+            .map_err(|error| anyhow!("--store: {error}"))?;
+    }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
+    let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY)?.unwrap_or(0));
+    let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
     let shared = Arc::new(Shared {
-        health: Health::new(nodes.len()),
+        clock,
+        sessions: Sessions::new(Instant::now()),
+        health,
+        hints,
         nodes,
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
+        webhooks: ArcSwap::from_pointee(webhooks),
+        rules: ArcSwap::from_pointee(rules),
+        outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
+        anti_entropy: Board::default(),
+        frozen: Frozen::default(),
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
@@ -133,6 +155,12 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     };
     announce(&shared, address, metrics_address);
     watch(threads);
+    heed(&mut signals, &shared, arguments);
+    drain(&shared, store_thread)
+}
+
+/// Reloads when asked to, and returns once the process is to end.
+fn heed(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
     let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
     notifier.ready("serving");
     for signal in signals.forever() {
@@ -141,7 +169,7 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
             break;
         }
         notifier.reloading();
-        match reload(&shared, arguments) {
+        match reload(shared, arguments) {
             Ok(kept) => observe::log::info("reloaded", &[("needs_a_restart", &kept)]),
             // What was in force stays in force.
             Err(error) => observe::log::error("reload_failed", &[("reason", &format!("{error:#}"))]),
@@ -149,7 +177,6 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
         notifier.ready("serving");
     }
     notifier.stopping();
-    drain(&shared, store_thread)
 }
 
 /// Reads options and certificates again: what clients may do and what they are served with changes at once. Says
@@ -171,7 +198,8 @@ fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
 /// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
 /// a part in are resumed later (`data::moves::resume`).
 fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
-    let here = |task: &&TaskRecord| task.accepted && ends_here(task) && task.node_tasks.is_empty();
+    let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
+    let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
     for task in unfinished.iter().filter(here) {
         let steps = Move::of_task(task);
         let indexes = wait(store.indexes())?;
@@ -444,6 +472,66 @@ fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snaps
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+/// What nodes have missed. Those that have something to catch up with serve nothing before that.
+fn load_hints(config: &Config, topology: &Topology, store: &Store) -> anyhow::Result<(Health, Hints)> {
+    let health = Health::new(config.nodes.len(), Instant::now());
+    let hints = Hints::new(config.nodes.len(), config.hint_bytes_max);
+    for size in wait(store.log_sizes(HINTS))? {
+        if let Some(node) = topology.index_of(&size.stream) {
+            hints.restore(node, size.entries, size.bytes);
+            health.lags(node);
+        }
+    }
+    for size in wait(store.log_sizes(SUSPECT_SHARDS))? {
+        let Some(node) = topology.index_of(&size.stream) else { continue };
+        for header in headers(store, SUSPECT_SHARDS, &size.stream)? {
+            if let Ok(Suspicion::Everything { .. }) = serde_json::from_value(header) {
+                hints.marked_for_copy(node);
+                health.lags(node);
+            }
+        }
+    }
+    for size in wait(store.log_sizes(UNAPPLIED))? {
+        let Some(node) = topology.index_of(&size.stream) else { continue };
+        for header in headers(store, UNAPPLIED, &size.stream)? {
+            let unapplied: Unapplied = serde_json::from_value(header).context("--store")?;
+            hints.await_task(node, unapplied.task);
+            health.lags(node);
+        }
+    }
+    for (position, node) in config.nodes.iter().enumerate() {
+        let newest = load_mark(store, NEWEST_TASKS, &node.id)?.and_then(|uid| u32::try_from(uid).ok());
+        let index = NodeIndex(u16::try_from(position).unwrap_or(u16::MAX));
+        newest.into_iter().for_each(|uid| hints.saw_task(index, uid));
+    }
+    Ok((health, hints))
+}
+
+/// The headers of a whole log.
+fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut headers = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = wait(store.entries(log, stream, after, usize::MAX))?;
+        let Some(last) = page.last() else { return Ok(headers) };
+        after = last.sequence;
+        headers.extend(page.into_iter().map(|entry| entry.header));
+    }
+}
+
+fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
+    Ok(wait(store.record(table, key))?.and_then(|record| record.value.as_u64()))
+}
+
+fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
+    let Some(record) = wait(store.record(WEBHOOKS, WEBHOOKS_KEY))? else {
+        return Ok(Versioned { version: 0, value: Webhooks::new() });
+    };
+    let value =
+        serde_json::from_value(record.value).context("--store: the stored webhooks cannot be read")?;
+    Ok(Versioned { version: record.revision, value })
 }
 
 /// The stored keys; the default ones are made when there is a master key and no key at all.

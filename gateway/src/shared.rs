@@ -8,23 +8,37 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
-use store::{Store, Table};
+use router::NodeIndex;
+use store::{Store, Table, Versioned};
 
 use crate::{
+    api::webhook::Webhooks,
     auth::KeyRing,
+    clock::Clock,
     config::{Config, EdgeConfig},
-    health::Health,
+    data::rules::Rules,
+    health::{Health, NodeState, Seen},
+    hints::Hints,
+    observe::log,
+    repair::{frozen::Frozen, pass::Board},
+    sessions::Sessions,
     snapshot::Snapshot,
     tls::NodeTls,
 };
 
 /// Where keys are stored, by uid.
 pub const KEYS: Table = Table::named("api_keys");
+/// Where webhooks are stored, all in one record.
+pub const WEBHOOKS: Table = Table::named("webhooks");
+pub const WEBHOOKS_KEY: &str = "all";
+/// The uid up to which webhooks have been told of all tasks that have ended; there while there are webhooks.
+pub const WEBHOOKS_TOLD_KEY: &str = "told";
 
 /// One per process, behind an `Arc`.
 pub struct Shared {
@@ -35,9 +49,20 @@ pub struct Shared {
     pub tls: ArcSwapOption<rustls::ServerConfig>,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
+    pub webhooks: ArcSwap<Versioned<Webhooks>>,
+    /// Dynamic search rules as clients give them.
+    pub rules: ArcSwap<Rules>,
+    /// Reaches what clients name and the operator allows.
+    pub outbound: ureq::Agent,
     pub store: Store,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
+    pub anti_entropy: Board,
+    pub frozen: Frozen,
+    pub sessions: Sessions,
+    pub hints: Hints,
+    /// Stamps every write.
+    pub clock: Clock,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,
@@ -61,6 +86,19 @@ impl Shared {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Takes in what was seen of a node, and logs it when that changed the node's state.
+    pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) {
+        let Some(state) = self.health.saw(node, seen, now) else { return };
+        let fields = [("node", self.nodes[usize::from(node.0)].id.as_str())];
+        match state {
+            NodeState::Down => log::warn("node_down", &fields),
+            NodeState::Suspect => log::warn("node_suspect", &fields),
+            NodeState::Unknown | NodeState::Healthy | NodeState::Joining | NodeState::Draining => {
+                log::info(&format!("node_{}", state.as_str()), &fields);
+            }
+        }
     }
 
     #[must_use]

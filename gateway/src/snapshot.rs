@@ -130,6 +130,16 @@ impl IndexRules {
 }
 
 impl Snapshot {
+    /// What nodes call an index; where there is none of this name, a name that no index of theirs has,
+    /// for those end in a number.
+    #[must_use]
+    pub fn name_on_nodes(&self, uid: &str) -> String {
+        match self.indexes.get(uid) {
+            Some(index) => index.record.node_uid.clone(),
+            None => format!("{uid}-none"),
+        }
+    }
+
     /// The same cluster with one index added or replaced.
     #[must_use]
     pub fn with_index(&self, index: Arc<Index>) -> Self {

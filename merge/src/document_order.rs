@@ -4,12 +4,16 @@
 //!   order of their keys that is one node's order, and pages fit together in any case.
 //! - Numbers come before strings in both directions, what has neither comes last; strings compare normalized,
 //!   booleans are strings, arrays count by the value that comes first.
-//! - Distances compare exactly; a node calls points within a metre of each other equal.
+//! - Under a distance, documents within a metre of the first of a bucket are equal, as in searches (`regroup`).
 //! - Equal documents: the lower leg first, then the order within the leg.
+//! - A node lists a document whose field holds numbers and strings once for each: at its numbers, and at its strings.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use ahash::AHashMap;
+
+use crate::document_places;
 use crate::documents::write_rest;
 use crate::error::{Fault, MergeError};
 use crate::hit;
@@ -23,11 +27,11 @@ use crate::{ExtraFields, Merged};
 #[derive(Debug, Clone, PartialEq)]
 pub struct SortField {
     pub ascending: bool,
-    by: By,
+    pub(crate) by: By,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum By {
+pub(crate) enum By {
     Field(String),
     /// The distance to a point, in degrees.
     Distance {
@@ -112,7 +116,7 @@ fn join(
         let read = || {
             let answer = Answer::read(body, "results")?;
             let total = answer.count("total")?;
-            let mut run = Run { answer, document: None };
+            let mut run = Run { answer, document: None, met: AHashMap::new() };
             run.advance(sort)?;
             Ok((run, total))
         };
@@ -121,62 +125,115 @@ fn join(
         runs.push(run);
     }
     out.extend_from_slice(b"{\"results\":[");
-    let mut hits = 0;
-    let mut stripped = Vec::new();
-    for position in 0..offset.saturating_add(limit) {
+    let mut page = Page { offset, extra, position: 0, hits: 0, out };
+    if sort.iter().any(|field| matches!(field.by, By::Distance { .. })) {
+        let mut documents = Vec::new();
+        for (leg, run) in runs.iter_mut().enumerate() {
+            while let Some(document) = run.document.take() {
+                documents.push(document);
+                run.advance(sort).map_err(|fault| fault.at(leg))?;
+            }
+        }
+        let cut = documents.len() as u64 != total;
+        document_places::arrange(&mut documents, sort, cut);
+        documents.iter().take(offset.saturating_add(limit)).for_each(|document| page.add(document.text));
+    }
+    while page.position < offset.saturating_add(limit) {
         let Some(best) = best_of(&runs) else { break };
-        if let Some((text, _)) = &runs[best].document
-            && position >= offset
-        {
-            if hits > 0 {
-                out.push(b',');
-            }
-            match extra {
-                None => strip::members(text, out),
-                Some(extra) => {
-                    stripped.clear();
-                    strip::members(text, &mut stripped);
-                    let text = String::from_utf8_lossy(&stripped);
-                    hit::select_below(&text, &extra.members, &extra.retrieved, out);
-                }
-            }
-            hits += 1;
+        if let Some(document) = &runs[best].document {
+            page.add(document.text);
         }
         runs[best].advance(sort).map_err(|fault| fault.at(best))?;
     }
+    let hits = page.hits;
     let others = runs.first().map(|run| run.answer.members()).unwrap_or_default();
     write_rest(offset, limit, total, others, out);
-    Ok(Merged { hits, total })
+    Ok(Merged { hits, total, ..Merged::default() })
 }
 
-/// One leg and the document it now offers, with its key.
+/// The client's page while it is being written.
+struct Page<'o, 'e> {
+    offset: usize,
+    extra: Option<&'e ExtraFields<'e>>,
+    /// Documents so far.
+    position: usize,
+    /// Documents written.
+    hits: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl Page<'_, '_> {
+    fn add(&mut self, text: &str) {
+        if self.position >= self.offset {
+            if self.hits > 0 {
+                self.out.push(b',');
+            }
+            match self.extra {
+                None => strip::members(text, self.out),
+                Some(extra) => {
+                    let mut stripped = Vec::with_capacity(text.len());
+                    strip::members(text, &mut stripped);
+                    let text = String::from_utf8_lossy(&stripped);
+                    hit::select_below(&text, &extra.members, &extra.retrieved, self.out);
+                }
+            }
+            self.hits += 1;
+        }
+        self.position += 1;
+    }
+}
+
+/// One leg and the document it now offers.
 struct Run<'a> {
     answer: Answer<'a>,
-    document: Option<(&'a str, Vec<Key<'a>>)>,
+    document: Option<Document<'a>>,
+    /// How often documents of several keys were met.
+    met: AHashMap<&'a str, usize>,
+}
+
+/// A document at one of its places in the order.
+pub(crate) struct Document<'a> {
+    pub(crate) text: &'a str,
+    /// One for each field of the sort.
+    pub(crate) keys: Vec<Key<'a>>,
 }
 
 impl Run<'_> {
     fn advance(&mut self, sort: &[SortField]) -> Result<(), Fault> {
-        self.document = match self.answer.next_element()? {
-            None => None,
-            Some(text) if Members::of(text).is_none() => {
-                return Err(Fault::new("a document is not an object"));
-            }
-            Some(text) => Some((text, sort.iter().map(|field| Key::read(text, field)).collect())),
-        };
+        self.document = None;
+        let Some(text) = self.answer.next_element()? else { return Ok(()) };
+        if Members::of(text).is_none() {
+            return Err(Fault::new("a document is not an object"));
+        }
+        let mut alternatives = sort.iter().map(|field| Key::all(text, field)).collect::<Vec<_>>();
+        let places = alternatives.iter().map(Vec::len).product::<usize>();
+        let mut place = 0;
+        if places > 1 {
+            let met = self.met.entry(text).or_insert(0);
+            place = *met % places;
+            *met += 1;
+        }
+        // The last field takes turns first.
+        for keys in alternatives.iter_mut().rev() {
+            let turn = place % keys.len();
+            place /= keys.len();
+            keys.swap(0, turn);
+        }
+        let keys = alternatives.into_iter().filter_map(|keys| keys.into_iter().next()).collect();
+        self.document = Some(Document { text, keys });
         Ok(())
     }
 }
 
 fn best_of(runs: &[Run<'_>]) -> Option<usize> {
-    let offered = runs.iter().enumerate().filter_map(|(at, run)| Some((at, &run.document.as_ref()?.1)));
+    let offered = runs.iter().enumerate().filter_map(|(at, run)| Some((at, &run.document.as_ref()?.keys)));
     // Of equals the first stays.
     offered.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(at, _)| at)
 }
 
 /// What a document is sorted by; greater comes first.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Key<'a> {
+pub(crate) enum Key<'a> {
     Missing,
     Text(Directed<Cow<'a, str>>),
     Number(f64),
@@ -184,7 +241,7 @@ enum Key<'a> {
 
 /// A text that comes first by its direction.
 #[derive(Debug, Clone, PartialEq)]
-struct Directed<T> {
+pub(crate) struct Directed<T> {
     value: T,
     ascending: bool,
 }
@@ -197,7 +254,7 @@ impl<T: PartialOrd> PartialOrd for Directed<T> {
 }
 
 impl<'a> Key<'a> {
-    fn read(text: &'a str, field: &SortField) -> Self {
+    pub(crate) fn read(text: &'a str, field: &SortField) -> Self {
         let directed = |value: f64| Self::Number(if field.ascending { -value } else { value });
         match &field.by {
             By::Distance { latitude, longitude } => {
@@ -213,6 +270,24 @@ impl<'a> Key<'a> {
                 });
                 best
             }
+        }
+    }
+
+    /// The keys of all places of a document: of its numbers, then of its strings. At least one.
+    fn all(text: &'a str, field: &SortField) -> Vec<Self> {
+        let By::Field(path) = &field.by else { return vec![Self::read(text, field)] };
+        let (mut number, mut string) = (Self::Missing, Self::Missing);
+        values_at(text, path, &mut |leaf| {
+            let key = Self::of_leaf(leaf, field.ascending);
+            let best = if matches!(key, Self::Number(_)) { &mut number } else { &mut string };
+            if key > *best {
+                *best = key;
+            }
+        });
+        match (number, string) {
+            (number, Self::Missing) => vec![number],
+            (Self::Missing, string) => vec![string],
+            (number, string) => vec![number, string],
         }
     }
 
@@ -234,7 +309,7 @@ impl<'a> Key<'a> {
 }
 
 /// Where a document is, in degrees; nodes take numbers and numbers in strings.
-fn point(text: &str) -> Option<(f64, f64)> {
+pub(crate) fn point(text: &str) -> Option<(f64, f64)> {
     let geo = hit::field(text, GEO)?;
     let coordinate = |name: &str| {
         let raw = hit::field(geo, name)?;

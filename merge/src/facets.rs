@@ -17,7 +17,7 @@ use crate::json::{Answer, Members, number, shorten, unescape, write_string};
 use crate::key::order_of;
 use crate::normalize::{fold, normalize};
 use crate::strip::RESERVED;
-use crate::{FacetOrder, FacetRules};
+use crate::{Contested, FacetOrder, FacetRules};
 
 /// Candidates up to which one node lists numbers as text in alphabetical order (`CANDIDATES_THRESHOLD`).
 const CANDIDATES_AS_TEXT_MAX: u64 = 3000;
@@ -58,21 +58,64 @@ pub fn facet_search(
     Ok(())
 }
 
-/// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them.
+/// The values of a facet over all legs of searches by pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueCounts {
+    /// Different values.
+    pub values: u64,
+    /// The sum of their counts.
+    pub occurrences: u64,
+    /// Documents that matched.
+    pub hits: u64,
+}
+
+/// Counts the values of one facet; `None` if a leg gave as many as `values_max` and so may have more, or if a number
+/// and a text look the same.
+///
+/// # Errors
+/// `MergeError::Leg` if a leg's answer is unusable.
+pub fn count_values(
+    legs: &[&[u8]],
+    facet_name: &str,
+    values_max: u64,
+) -> Result<Option<ValueCounts>, MergeError> {
+    let mut facet = Facet::default();
+    let (mut hits, mut cut) = (0_u64, false);
+    let mut read = |body| {
+        let answer = Answer::read(body, "hits")?;
+        hits = hits.saturating_add(answer.count("totalHits")?);
+        let distribution = answer.member("facetDistribution").and_then(Members::of);
+        let values = distribution.and_then(|mut all| all.find(|one| unescape(one.key) == facet_name));
+        // A facet that no document of a leg has is not named.
+        let Some(values) = values else { return Ok(()) };
+        let ranges = read_stats(answer.member("facetStats"))?;
+        facet.add_values(values.value, ranges.get(facet_name))?;
+        cut |= Members::of(values.value).is_some_and(|values| values.count() as u64 >= values_max);
+        Ok(())
+    };
+    for (leg, body) in legs.iter().enumerate() {
+        read(body).map_err(|fault: Fault| fault.at(leg))?;
+    }
+    let occurrences = facet.values.iter().map(|value| value.count).sum();
+    Ok((!cut && !facet.mixed).then_some(ValueCounts { values: facet.values.len() as u64, occurrences, hits }))
+}
+
+/// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them; gives
+/// the values written that legs spell in several ways.
 /// `candidates`: the documents that matched, over all legs.
 pub(crate) fn write_members(
     answers: &[&Answer<'_>],
     rules: &FacetRules,
     candidates: u64,
     out: &mut Vec<u8>,
-) -> Result<(), MergeError> {
+) -> Result<Vec<Contested>, MergeError> {
     let parts = answers.iter().map(|answer| Part {
         distribution: answer.member("facetDistribution"),
         stats: answer.member("facetStats"),
     });
     let parts = parts.collect::<Vec<_>>();
     if parts.iter().all(|part| part.distribution.is_none()) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     out.push(b',');
     write_parts(&parts, rules, candidates, ["facetDistribution", "facetStats"], out)
@@ -92,7 +135,8 @@ pub(crate) fn write_parts(
     candidates: u64,
     [distribution_name, stats_name]: [&str; 2],
     out: &mut Vec<u8>,
-) -> Result<(), MergeError> {
+) -> Result<Vec<Contested>, MergeError> {
+    let mut contested = Vec::new();
     let mut facets = BTreeMap::new();
     let mut stats = BTreeMap::new();
     for (leg, part) in parts.iter().enumerate() {
@@ -109,6 +153,7 @@ pub(crate) fn write_parts(
         }
         write_key(at, name, out);
         facet.write(rules.values_max, out);
+        contested.extend(facet.contested(name, rules.values_max));
     }
     out.extend_from_slice(format!("}},\"{stats_name}\":{{").as_bytes());
     for (at, (name, range)) in stats.iter().enumerate() {
@@ -116,7 +161,7 @@ pub(crate) fn write_parts(
         out.extend_from_slice(format!("{{\"min\":{},\"max\":{}}}", range.raw_min, range.raw_max).as_bytes());
     }
     out.push(b'}');
-    Ok(())
+    Ok(contested)
 }
 
 /// The values of one facet, in the order first met.
@@ -126,6 +171,8 @@ struct Facet<'a> {
     index: AHashMap<Cow<'a, str>, usize>,
     /// Whether a leg listed its numbers by value where their texts have another order.
     numbers_by_value: bool,
+    /// Whether a value is a number on one leg and a text on another.
+    mixed: bool,
 }
 
 struct Value<'a> {
@@ -134,6 +181,8 @@ struct Value<'a> {
     normalized: Cow<'a, str>,
     count: u64,
     number: Option<f64>,
+    /// Whether legs spell it in several ways.
+    contested: bool,
 }
 
 /// The least and the greatest number of a facet, with the text that the node gave.
@@ -168,11 +217,13 @@ impl<'a> Facet<'a> {
         if let Some(at) = self.index.get(&normalized) {
             let value = &mut self.values[*at];
             value.count = value.count.saturating_add(count);
+            self.mixed |= value.number.is_some() != number.is_some();
             value.number = value.number.or(number);
+            value.contested |= value.raw != raw;
             return;
         }
         self.index.insert(normalized.clone(), self.values.len());
-        self.values.push(Value { raw, normalized, count, number });
+        self.values.push(Value { raw, normalized, count, number, contested: false });
     }
 
     /// Adds the values that one leg counted; `range` is that leg's range of numbers.
@@ -246,6 +297,15 @@ impl<'a> Facet<'a> {
             }),
             FacetOrder::Alpha => self.values.sort_by(|left, right| left.normalized.cmp(&right.normalized)),
         }
+    }
+
+    fn contested(&self, name: &str, values_max: usize) -> impl Iterator<Item = Contested> {
+        let shown = self.values.iter().take(values_max).filter(|value| value.contested);
+        shown.map(|value| Contested {
+            facet: name.to_owned(),
+            spelling: unescape(value.raw).into_owned(),
+            count: value.count,
+        })
     }
 
     fn write(&self, values_max: usize, out: &mut Vec<u8>) {

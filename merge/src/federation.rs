@@ -33,6 +33,8 @@ pub struct FederationSpec<'a> {
     /// Whether facets of all indexes are merged, and how many values of each are kept.
     pub merge_facets: Option<Option<usize>>,
     pub processing_time_ms: u64,
+    /// Whether ranking scores tell of the rules up to the first sort only, as before v1.24.
+    pub scores_end_at_sorts: bool,
 }
 
 /// An index that queries name.
@@ -108,7 +110,7 @@ pub fn federated_totals(
         write_member(&name, value, out);
     }
     out.push(b'}');
-    Ok(Merged { hits: 0, total })
+    Ok(Merged { hits: 0, total, ..Merged::default() })
 }
 
 /// Members of a federated answer that are made here; all others are the first index's.
@@ -206,7 +208,7 @@ fn merge(
     out.push(b']');
     write_rest(&read, &counted, &page, total, spec, out).map_err(|fault| fault.at(answers.len()))?;
     out.push(b'}');
-    Ok(Merged { hits: page.len(), total })
+    Ok(Merged { hits: page.len(), total, ..Merged::default() })
 }
 
 /// The part of the merged order to write.
@@ -240,7 +242,7 @@ fn read_hits<'a>(
     let query = &spec.queries[position];
     let primary_key = spec.indexes[query.index].primary_key;
     let mut texts = Vec::new();
-    let mut scale = Scale::default();
+    let mut scale = Scale::new(spec.scores_end_at_sorts);
     while let Some(text) = answer.next_element()? {
         let details = hit::field(text, "_rankingScoreDetails");
         let details = details.ok_or_else(|| Fault::new("a hit has no _rankingScoreDetails"))?;

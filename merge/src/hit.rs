@@ -43,6 +43,10 @@ pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
             ("_rankingScoreDetails", _) => {
                 push(member.key, edit.new_details.unwrap_or(member.value), start, out);
             }
+            // Everything was asked to be formatted.
+            ("_formatted", Some(extra)) if extra.formatted.iter().any(|name| name == "*") => {
+                push(member.key, member.value, start, out);
+            }
             ("_formatted", Some(extra)) => {
                 let mut formatted = Vec::with_capacity(member.value.len());
                 select_below(member.value, &extra.members, &extra.formatted, &mut formatted);

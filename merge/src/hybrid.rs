@@ -32,6 +32,8 @@ pub struct Halves<'a> {
     pub semantic_ratio: f32,
     /// The field that tells documents apart; every hit carries it.
     pub primary_key: &'a str,
+    /// Whether ranking scores tell of the rules up to the first sort only, as before v1.24.
+    pub scores_end_at_sorts: bool,
 }
 
 /// Whether the keyword list alone answers the search: it has the `hits_wanted`, all of a good score.
@@ -65,10 +67,11 @@ pub fn hybrid(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> 
 }
 
 fn merge(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
-    let (mut run, keyword) = read(0, halves.keyword, 1.0 - halves.semantic_ratio)?;
+    let scale = || Scale::new(halves.scores_end_at_sorts);
+    let (mut run, keyword) = read(0, halves.keyword, 1.0 - halves.semantic_ratio, scale())?;
     let mut semantic = List::new();
     if let Some(body) = halves.semantic {
-        (run, semantic) = read(1, body, halves.semantic_ratio)?;
+        (run, semantic) = read(1, body, halves.semantic_ratio, scale())?;
     }
     let runs = [run];
     let window = Window::of(spec);
@@ -78,19 +81,24 @@ fn merge(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Resul
     let semantic_hits = interleave(keyword, semantic, halves.primary_key, &mut page)?;
     let hits = page.written;
     out.push(b']');
-    write_rest(&runs, &window, (hits, total), Some(semantic_hits), spec, out)?;
+    let contested = write_rest(&runs, &window, (hits, total), Some(semantic_hits), spec, out)?;
     out.push(b'}');
-    Ok(Merged { hits, total: spec.total(total) })
+    Ok(Merged { hits, total: spec.total(total), contested })
 }
 
 /// The hits of one half that are still to come, with what they are compared by.
 type List<'a> = VecDeque<(Hit<'a>, Vec<Value<'a>>)>;
 
 /// One half; its scores are read twice, since hits tell of each other's scale.
-fn read(leg: usize, body: &[u8], share: f32) -> Result<(Run<'_>, List<'_>), MergeError> {
+fn read<'a>(
+    leg: usize,
+    body: &'a [u8],
+    share: f32,
+    mut scale: Scale<'a>,
+) -> Result<(Run<'a>, List<'a>), MergeError> {
     let at = |fault: Fault| fault.at(leg);
     let mut answer = Answer::read(body, "hits").map_err(at)?;
-    let (mut scale, mut hits) = (Scale::default(), Vec::new());
+    let mut hits = Vec::new();
     while let Some(text) = answer.next_element().map_err(at)? {
         let hit = Hit::read(text).map_err(at)?;
         scale.learn(hit.details);

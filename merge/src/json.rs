@@ -1,49 +1,69 @@
-//! Walking JSON text that was validated before: members of an object as raw slices, without a tree.
+//! Walking JSON text: members of an object as raw slices, without a tree.
 //!
-//! - `Answer::read` is the only place where foreign bytes are validated, once, as UTF-8 and JSON.
-//! - Everything else here walks slices of that text; on text that was not validated it ends early or
+//! - `Answer` is the only place where foreign bytes come in: all of it is UTF-8 and no deeper than readers can go,
+//!   members are checked at once, elements when they are pulled
+//!   or, of those pulled unchecked, what is used.
+//! - Everything else here walks slices of that text; on text that is not JSON it ends early or
 //!   yields wrong slices, but never panics and never reads outside its slice.
 
 use std::borrow::Cow;
 
-use sonic_rs::{ArrayJsonIter, JsonType, JsonValueTrait};
-
+use crate::blocks::{container_end, element_ends};
+use crate::check::{is_json, skip_space};
 use crate::error::Fault;
 
-/// A node's answer: an object, validated whole, its members as raw slices in the order sent.
+/// A node's answer: an object, its members as raw slices in the order sent.
 pub(crate) struct Answer<'a> {
     members: Vec<(Cow<'a, str>, &'a str)>,
-    elements: ArrayJsonIter<'a>,
+    text: &'a str,
+    /// Where each element of the array ends.
+    ends: Vec<usize>,
+    /// Elements given so far.
+    given: usize,
+    /// Where the byte after the last of them, or after the opening bracket, is.
+    at: usize,
 }
 
+/// An element takes some hundred bytes; what is more or less is only a matter of one allocation.
+const ELEMENT_BYTES_LIKELY: usize = 512;
+
 impl<'a> Answer<'a> {
-    /// Validates `body` and takes out the array named `array`, whose elements are pulled lazily.
+    /// Checks `body` but for the elements of the array named `array`, which are pulled lazily.
     pub(crate) fn read(body: &'a [u8], array: &str) -> Result<Self, Fault> {
-        let mut members = Vec::with_capacity(12);
-        let mut elements = None;
-        let mut end = None;
-        for member in sonic_rs::to_object_iter(body) {
-            let (key, value) = member.map_err(|error| Fault::new(format!("not valid JSON: {error}")))?;
-            let Cow::Borrowed(raw) = value.as_raw_cow() else {
-                return Err(Fault::new("the JSON reader gave a copy instead of a slice"));
-            };
-            end = Some(raw.as_ptr() as usize - body.as_ptr() as usize + raw.len());
-            if key == array {
-                if value.get_type() != JsonType::Array {
+        let text = simdutf8::basic::from_utf8(body).map_err(|_| Fault::new("not valid UTF-8"))?;
+        let opens = text.len() - text.trim_ascii_start().len();
+        let invalid = || Fault::new("not valid JSON");
+        let mut walk = Members::of(&text[opens..]).ok_or_else(|| Fault::new("not valid JSON: no object"))?;
+        let mut answer =
+            Self { members: Vec::with_capacity(12), text: &text[opens..], ends: Vec::new(), given: 0, at: 0 };
+        while let Some((key, _, value_at)) = walk.next_key() {
+            let bytes = walk.text.as_bytes();
+            let end = if unescape(key) == array {
+                if bytes.get(value_at) != Some(&b'[') {
                     return Err(Fault::new(format!("`{array}` is not an array")));
                 }
-                elements = value.into_array_iter();
+                answer.ends = Vec::with_capacity(text.len() / ELEMENT_BYTES_LIKELY + 1);
+                answer.at = value_at + 1;
+                element_ends(bytes, value_at, &mut answer.ends).ok_or_else(invalid)?
             } else {
-                members.push((key, raw));
+                let end = value_end(bytes, value_at).ok_or_else(invalid)?;
+                let value =
+                    walk.text.get(value_at..end).filter(|value| is_json(value)).ok_or_else(invalid)?;
+                answer.members.push((unescape(key), value));
+                end
+            };
+            walk.pass(end);
+        }
+        if answer.at == 0 {
+            return Err(Fault::new(format!("there is no member `{array}`")));
+        }
+        match walk.end() {
+            None => Err(invalid()),
+            Some(end) if !walk.text[end..].trim_ascii().is_empty() => {
+                Err(Fault::new("bytes follow the answer"))
             }
+            Some(_) => Ok(answer),
         }
-        let elements = elements.ok_or_else(|| Fault::new(format!("there is no member `{array}`")))?;
-        // The reader stops at the closing brace and says nothing about what follows it.
-        let rest = body.get(end.unwrap_or(0)..).unwrap_or_default().trim_ascii();
-        if rest != b"}" {
-            return Err(Fault::new("bytes follow the answer"));
-        }
-        Ok(Self { members, elements })
     }
 
     /// The raw value of the member `name`.
@@ -62,15 +82,38 @@ impl<'a> Answer<'a> {
         raw.parse().map_err(|_| Fault::new(format!("`{name}` is not a count: {}", shorten(raw))))
     }
 
-    /// The next element of the array as raw text.
+    /// The next element of the array as raw text, which is JSON.
     pub(crate) fn next_element(&mut self) -> Result<Option<&'a str>, Fault> {
-        match self.elements.next() {
-            None => Ok(None),
-            Some(Err(error)) => Err(Fault::new(format!("not valid JSON: {error}"))),
-            Some(Ok(value)) => match value.as_raw_cow() {
-                Cow::Borrowed(raw) => Ok(Some(raw)),
-                Cow::Owned(_) => Err(Fault::new("the JSON reader gave a copy instead of a slice")),
-            },
+        match self.next_raw()? {
+            Some(element) if !is_json(element) => Err(Fault::new("not valid JSON")),
+            element => Ok(element),
+        }
+    }
+
+    /// The next element of the array, an object by its brackets; the caller checks what it uses of it.
+    pub(crate) fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
+        let bytes = self.text.as_bytes();
+        let mut at = skip_space(bytes, self.at);
+        let Some(end) = self.ends.get(self.given).copied() else {
+            return match bytes.get(at) {
+                Some(b']') => Ok(None),
+                _ => Err(Fault::new("an element of the answer is not an object")),
+            };
+        };
+        if self.given > 0 {
+            if bytes.get(at) != Some(&b',') {
+                return Err(Fault::new("not valid JSON"));
+            }
+            at = skip_space(bytes, at + 1);
+        }
+        self.given += 1;
+        self.at = end;
+        match self.text.get(at..end) {
+            Some(element) if !element.starts_with('{') => {
+                Err(Fault::new("an element of the answer is not an object"))
+            }
+            Some(element) => Ok(Some(element)),
+            None => Err(Fault::new("not valid JSON")),
         }
     }
 }
@@ -106,17 +149,8 @@ impl<'a> Members<'a> {
         Self { text, at, first: true }
     }
 
-    /// After the last member: where the byte after the closing brace is, if there was one.
-    pub(crate) fn end(&self) -> Option<usize> {
-        let at = skip_space(self.text.as_bytes(), self.at);
-        (self.text.as_bytes().get(at) == Some(&b'}')).then_some(at + 1)
-    }
-}
-
-impl<'a> Iterator for Members<'a> {
-    type Item = Member<'a>;
-
-    fn next(&mut self) -> Option<Member<'a>> {
+    /// The next member's key, where its opening quote is, and where its value begins; the caller finds the value's end.
+    fn next_key(&mut self) -> Option<(&'a str, usize, usize)> {
         let bytes = self.text.as_bytes();
         let mut at = skip_space(bytes, self.at);
         if !self.first {
@@ -129,14 +163,30 @@ impl<'a> Iterator for Members<'a> {
         let key_end = string_end(bytes, key_at)?;
         let key = self.text.get(key_at + 1..key_end - 1)?;
         at = skip_space(bytes, key_end);
-        if bytes.get(at) != Some(&b':') {
-            return None;
-        }
-        let value_at = skip_space(bytes, at + 1);
-        let end = value_end(bytes, value_at)?;
-        let value = self.text.get(value_at..end)?;
+        (bytes.get(at) == Some(&b':')).then(|| (key, key_at, skip_space(bytes, at + 1)))
+    }
+
+    /// Goes on behind the value that ends at `end`.
+    fn pass(&mut self, end: usize) {
         self.at = end;
         self.first = false;
+    }
+
+    /// After the last member: where the byte after the closing brace is, if there was one.
+    pub(crate) fn end(&self) -> Option<usize> {
+        let at = skip_space(self.text.as_bytes(), self.at);
+        (self.text.as_bytes().get(at) == Some(&b'}')).then_some(at + 1)
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let (key, key_at, value_at) = self.next_key()?;
+        let end = value_end(self.text.as_bytes(), value_at)?;
+        let value = self.text.get(value_at..end)?;
+        self.pass(end);
         Some(Member { key, key_at, value, end })
     }
 }
@@ -211,13 +261,6 @@ pub(crate) fn shorten(raw: &str) -> String {
     raw.chars().take(60).collect()
 }
 
-fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
-        at += 1;
-    }
-    at
-}
-
 /// Where the byte after the closing quote of the string opened at `at` is.
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
@@ -237,25 +280,7 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
 fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => string_end(bytes, at),
-        b'{' | b'[' => {
-            let mut depth = 0_usize;
-            let mut at = at;
-            loop {
-                match bytes.get(at)? {
-                    b'"' => {
-                        at = string_end(bytes, at)?;
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => depth -= 1,
-                    _ => {}
-                }
-                at += 1;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-        }
+        b'{' | b'[' => container_end(bytes, at),
         b',' | b':' | b'}' | b']' => None,
         _ => {
             let scalar = &bytes[at..];

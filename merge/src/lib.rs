@@ -1,12 +1,15 @@
 //! Pure merging: per-shard answers in, one exact answer out, over raw JSON slices.
 //!
 //! - No IO, no clock, no async: the same bytes in give the same bytes out.
-//! - Foreign bytes are validated once; whatever cannot be merged exactly is a `MergeError`, never a guess.
+//! - Foreign bytes are checked before they are used; whatever cannot be merged exactly is a `MergeError`, never a guess.
 //! - On an error nothing is left in the caller's buffer.
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
+mod blocks;
+mod check;
 mod distinct;
 mod document_order;
+mod document_places;
 mod documents;
 mod error;
 mod facets;
@@ -23,6 +26,7 @@ mod regroup;
 mod run;
 mod search;
 mod similar;
+mod spelling;
 mod strip;
 mod weighted;
 
@@ -33,12 +37,13 @@ use ahash::AHashMap;
 pub use document_order::{SortField, documents};
 pub use documents::strip_document;
 pub use error::MergeError;
-pub use facets::facet_search;
+pub use facets::{ValueCounts, count_values, facet_search};
 pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use hybrid::{Halves, hybrid, is_good_enough};
 pub use message::{STAND_IN, hide_attributes, strip_message};
 pub use search::search;
 pub use similar::{SimilarSpec, similar};
+pub use spelling::{first_spelling, respell};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,12 +132,24 @@ pub struct ExtraFields<'a> {
 }
 
 /// What was merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Hits or documents written.
     pub hits: usize,
     /// The total that the answer names.
     pub total: u64,
+    /// Facet values that legs spell in several ways, as far as they are in the answer.
+    pub contested: Vec<Contested>,
+}
+
+/// A facet value that legs spell in several ways: one node shows the spelling of its first document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    pub facet: String,
+    /// The spelling that the answer has.
+    pub spelling: String,
+    /// Documents with the value.
+    pub count: u64,
 }
 
 impl SearchSpec<'_> {

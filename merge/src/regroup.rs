@@ -18,12 +18,12 @@ use crate::key::{GeoPart, Key};
 use crate::run::{Asked, Bucket, Hit, Ranked, Run};
 
 /// Metres within which documents share the bucket of its first.
-const BUCKET_METRES: f64 = 1.0;
+pub(crate) const BUCKET_METRES: f64 = 1.0;
 /// Documents a bucket holds at most.
-const BUCKET_DOCUMENTS_MAX: usize = 1000;
-/// Candidates from which on a node walks a spatial index, in exact order; below, whole metres decide and then the
-/// document's number.
-const EXACT_ORDER_MIN: u64 = 1000;
+pub(crate) const BUCKET_DOCUMENTS_MAX: usize = 1000;
+/// Candidates that a node takes at a time from its spatial index, in exact order; of fewer, whole metres decide and
+/// then the document's number.
+pub(crate) const EXACT_ORDER_MIN: usize = 1000;
 
 /// A whole merged order.
 pub(crate) struct Regrouped<'a> {
@@ -76,7 +76,9 @@ impl<'a> Regrouped<'a> {
             }
         }
         pins.sort_by_key(|(position, _)| *position);
-        let mut arrangement = Arrangement { known: usize::MAX, exact: asked.matched >= EXACT_ORDER_MIN };
+        let matched = usize::try_from(asked.matched).unwrap_or(usize::MAX);
+        let mut arrangement =
+            Arrangement { known: usize::MAX, unseen: matched.saturating_sub(entries.len()) };
         let leg_of = |run: usize| runs.get(run).map_or(0, |run| run.leg);
         arrangement.arrange(&mut entries, 0, 0).map_err(|(run, fault)| fault.at(leg_of(run)))?;
         let ranked = entries.into_iter().map(|entry| Ranked { hit: entry.hit, buckets: entry.buckets });
@@ -146,8 +148,8 @@ type At = (usize, Fault);
 struct Arrangement {
     /// Entries from the front that no unseen hit can come before.
     known: usize,
-    /// Whether one node walks its spatial index.
-    exact: bool,
+    /// Hits that legs have and were not asked for.
+    unseen: usize,
 }
 
 impl Arrangement {
@@ -185,20 +187,17 @@ impl Arrangement {
             let part = entry.key.geo_part(rule).map_err(|fault| (entry.run, fault))?;
             ascending = part.map_or(ascending, |part| part.ascending);
             entry.distance = distance(entry, part).map_err(|fault| (entry.run, fault))?;
-            entry.chord = part.zip(entry.place).map_or(0.0, |(part, place)| chord(part, place));
+            let chord =
+                |(part, place): (GeoPart, _)| chord((part.latitude, part.longitude), part.ascending, place);
+            entry.chord = part.zip(entry.place).map_or(0.0, chord);
         }
-        let exact = self.exact;
-        sort(entries, |one, other| {
-            let placed = one.distance.is_nan().cmp(&other.distance.is_nan());
-            if placed != Ordering::Equal || one.distance.is_nan() {
-                return Ok(placed);
-            }
-            let metres = |entry: &Entry<'_>| if exact { entry.chord } else { entry.distance.trunc() };
-            let ordering = metres(one).total_cmp(&metres(other));
-            let ordering = ordering.then(other.key.compare_last(&one.key)?);
-            Ok(if ascending { ordering } else { ordering.reverse() })
-        })?;
+        entries.sort_by_key(|entry| entry.distance.is_nan());
         let located = entries.iter().position(|entry| entry.distance.is_nan()).unwrap_or(entries.len());
+        let exact = self.exactly_ordered(&entries[..located]);
+        by_distance(&mut entries[..located], ascending, |entry| {
+            if exact > 0 { entry.chord } else { entry.distance.trunc() }
+        })?;
+        by_distance(&mut entries[exact..located], ascending, |entry| entry.distance.trunc())?;
         let mut start = 0;
         while start < located {
             let first = entries[start].distance;
@@ -212,6 +211,17 @@ impl Arrangement {
             self.arrange(&mut entries[located..], rule + 1, base + located)?;
         }
         Ok(())
+    }
+
+    /// How many of the entries with a place, from the front, stand in exact order: a node takes them by the thousand
+    /// as long as there are as many.
+    fn exactly_ordered(&self, located: &[Entry<'_>]) -> usize {
+        let has_more = located.iter().any(|entry| entry.last);
+        match has_more {
+            false => located.len() - located.len() % EXACT_ORDER_MIN,
+            true if located.len().saturating_add(self.unseen) < EXACT_ORDER_MIN => 0,
+            true => located.len(),
+        }
     }
 
     /// Orders one bucket and notes how far the order is known.
@@ -246,18 +256,34 @@ impl Arrangement {
     }
 }
 
+/// Sorts by a distance, equals by the last rule; the farthest first where the order is not ascending.
+fn by_distance(
+    entries: &mut [Entry<'_>],
+    ascending: bool,
+    distance: impl Fn(&Entry<'_>) -> f64,
+) -> Result<(), At> {
+    sort(entries, |one, other| {
+        let ordering = distance(one).total_cmp(&distance(other));
+        let ordering = ordering.then(other.key.compare_last(&one.key)?);
+        Ok(if ascending { ordering } else { ordering.reverse() })
+    })
+}
+
 /// Metres from the rule's point; not a number for hits without a place.
 fn distance(entry: &Entry<'_>, part: Option<GeoPart>) -> Result<f64, Fault> {
     let Some(part) = part.filter(|part| part.distance.is_some()) else { return Ok(f64::NAN) };
-    let (latitude, longitude) =
-        entry.place.ok_or_else(|| Fault::new("a hit with a distance has no `_geo`"))?;
-    let target = Location::new(part.latitude, part.longitude);
-    Ok(target.haversine_distance_to(&Location::new(latitude, longitude)).meters())
+    let place = entry.place.ok_or_else(|| Fault::new("a hit with a distance has no `_geo`"))?;
+    Ok(metres((part.latitude, part.longitude), place))
 }
 
-/// The square of the straight line between the rule's point and a place, on a globe of radius 1; descending rules
+/// The distance of two places as nodes compute it.
+pub(crate) fn metres(one: (f64, f64), other: (f64, f64)) -> f64 {
+    Location::new(one.0, one.1).haversine_distance_to(&Location::new(other.0, other.1)).meters()
+}
+
+/// The square of the straight line between a rule's point and a place, on a globe of radius 1; descending rules
 /// measure from the point's antipode, and are negated.
-fn chord(part: GeoPart, (latitude, longitude): (f64, f64)) -> f64 {
+pub(crate) fn chord(from: (f64, f64), ascending: bool, (latitude, longitude): (f64, f64)) -> f64 {
     let in_space = |latitude: f64, longitude: f64| {
         let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
         [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
@@ -266,11 +292,11 @@ fn chord(part: GeoPart, (latitude, longitude): (f64, f64)) -> f64 {
         from.iter().zip(to).map(|(from, to)| (from - to) * (from - to)).sum::<f64>()
     };
     let place = in_space(latitude, longitude);
-    if part.ascending {
-        return square(in_space(part.latitude, part.longitude), place);
+    if ascending {
+        return square(in_space(from.0, from.1), place);
     }
-    let turn = if part.longitude > 0.0 { -180.0 } else { 180.0 };
-    -square(in_space(-part.latitude, part.longitude + turn), place)
+    let turn = if from.1 > 0.0 { -180.0 } else { 180.0 };
+    -square(in_space(-from.0, from.1 + turn), place)
 }
 
 /// A stable sort whose comparison can fail.

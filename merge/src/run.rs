@@ -3,6 +3,7 @@
 //! - A hit is read when it is asked for, not before.
 //! - A leg that is not in the order of its own keys is a fault of that leg.
 
+use crate::check::{is_json, is_object_up_to};
 use crate::error::Fault;
 use crate::json::{Answer, Members, is_one_value};
 use crate::key::Key;
@@ -16,6 +17,8 @@ pub(crate) struct Run<'a> {
     pub(crate) key: Key<'a>,
     /// Whether hits that did not come by their vector are passed over.
     only_vectors: bool,
+    /// Whether clients see the ranking details, so that these must be JSON to the last byte.
+    pub(crate) shows_details: bool,
     /// Whether there was a first hit.
     pub(crate) started: bool,
     /// Hits pulled so far.
@@ -66,13 +69,31 @@ pub(crate) struct Asked {
 impl<'a> Run<'a> {
     pub(crate) fn new(leg: usize, answer: Answer<'a>, only_vectors: bool) -> Self {
         let (key, previous_key) = (Key::default(), Key::default());
-        Self { leg, answer, hit: Hit::default(), key, only_vectors, started: false, pulled: 0, previous_key }
+        Self {
+            leg,
+            answer,
+            hit: Hit::default(),
+            key,
+            only_vectors,
+            shows_details: true,
+            started: false,
+            pulled: 0,
+            previous_key,
+        }
+    }
+
+    /// The next raw hit, which is JSON.
+    pub(crate) fn next_text(&mut self) -> Result<Option<&'a str>, Fault> {
+        match self.next_raw()? {
+            Some(text) if !is_json(text) => Err(Fault::new("not valid JSON")),
+            text => Ok(text),
+        }
     }
 
     /// The next raw hit; every hit of the answer counts as pulled.
-    pub(crate) fn next_text(&mut self) -> Result<Option<&'a str>, Fault> {
+    fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
         loop {
-            let Some(text) = self.answer.next_element()? else { return Ok(None) };
+            let Some(text) = self.answer.next_raw()? else { return Ok(None) };
             self.pulled += 1;
             if !self.only_vectors || Hit::read(text)?.details.contains("\"vectorSort\"") {
                 return Ok(Some(text));
@@ -82,9 +103,14 @@ impl<'a> Run<'a> {
 
     /// Pulls the next hit with its key; false at the end of the leg.
     pub(crate) fn advance(&mut self) -> Result<bool, Fault> {
-        let Some(text) = self.next_text()? else { return Ok(false) };
+        let Some(text) = self.next_raw()? else { return Ok(false) };
         let before = self.hit.details;
         let candidate = Hit::guess(text);
+        // Ranking details that nobody sees are read below, as strictly as their order needs.
+        let unseen = candidate.and_then(|hit| hit.details_at).filter(|_| !self.shows_details);
+        if !unseen.is_some_and(|details_at| is_object_up_to(text, details_at)) && !is_json(text) {
+            return Err(Fault::new("not valid JSON"));
+        }
         // Ties repeat their details byte for byte: such a hit has the key of the one before.
         if let Some(hit) = candidate
             && self.started

@@ -8,7 +8,7 @@ use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_count, write_member};
 use crate::order::Order;
 use crate::run::{Asked, Hit, Ranked, Run};
-use crate::{Merged, Paging, SearchSpec, facets, strip};
+use crate::{Contested, Merged, Paging, SearchSpec, facets, strip};
 
 /// Members of an answer that are made here; all others are the first leg's.
 const MADE_HERE: [&str; 13] = [
@@ -51,7 +51,9 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let mut runs = Vec::with_capacity(legs.len());
     for (leg, body) in legs.iter().enumerate() {
         let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
-        runs.push(Run::new(leg, answer, spec.only_vectors));
+        let mut run = Run::new(leg, answer, spec.only_vectors);
+        run.shows_details = spec.show_ranking_score_details;
+        runs.push(run);
     }
     if runs.is_empty() {
         return Err(Fault::new("there are no legs").at(0));
@@ -67,9 +69,9 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let listed = window.ended(hits);
     // Every value of the distinct attribute was seen: the list is as long as there are hits.
     let matched = listed.filter(|_| spec.distinct.is_some()).map_or(matched, |listed| listed as u64);
-    write_rest(&runs, &window, (hits, matched), None, spec, out)?;
+    let contested = write_rest(&runs, &window, (hits, matched), None, spec, out)?;
     out.push(b'}');
-    Ok(Merged { hits, total: spec.total(matched) })
+    Ok(Merged { hits, total: spec.total(matched), contested })
 }
 
 /// The part of the merged order to write, as one node cuts it.
@@ -184,8 +186,8 @@ pub(crate) fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, Me
     Ok(sum)
 }
 
-/// Writes all members after the page's `hits`. `semantic_hits`: those that came by their vector, where it is not all
-/// or none of them.
+/// Writes all members after the page's `hits`; gives the facet values that legs spell in several ways.
+/// `semantic_hits`: those that came by their vector, where it is not all or none of them.
 pub(crate) fn write_rest(
     runs: &[Run<'_>],
     window: &Window,
@@ -193,7 +195,8 @@ pub(crate) fn write_rest(
     semantic_hits: Option<u64>,
     spec: &SearchSpec<'_>,
     out: &mut Vec<u8>,
-) -> Result<(), MergeError> {
+) -> Result<Vec<Contested>, MergeError> {
+    let mut contested = Vec::new();
     let total = spec.total(matched);
     let first = &runs[0].answer;
     write_member("query", first.member("query").unwrap_or("\"\""), out);
@@ -219,7 +222,7 @@ pub(crate) fn write_rest(
     }
     if let Some(rules) = spec.facets {
         let answers = runs.iter().map(|run| &run.answer).collect::<Vec<_>>();
-        facets::write_members(&answers, rules, matched, out)?;
+        contested = facets::write_members(&answers, rules, matched, out)?;
     }
     for (name, value) in first.members() {
         if !MADE_HERE.contains(&name.as_ref()) {
@@ -232,5 +235,5 @@ pub(crate) fn write_rest(
     if let Some(semantic) = semantic {
         write_count("semanticHitCount", semantic, out);
     }
-    Ok(())
+    Ok(contested)
 }

@@ -100,7 +100,7 @@ fn write(merged: &[u8], spec: &SimilarSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
         ",\"processingTimeMs\":{took},\"limit\":{limit},\"offset\":{offset},\"estimatedTotalHits\":{total}}}"
     );
     out.extend_from_slice(counts.as_bytes());
-    Ok(Merged { hits, total })
+    Ok(Merged { hits, total, ..Merged::default() })
 }
 
 /// The hits that are neighbours, nearest first.

@@ -3,7 +3,8 @@
 //! - The rules that follow each other without a sort between them make one score, as Meilisearch's
 //!   `ScoreDetails::weighted_score_values` joins their ranks (milli/src/score_details.rs).
 //! - Details give ranks as scores; where they do not say of how many, the least number that fits all hits of the
-//!   query stands in. A hit whose rules make one score has it from `_rankingScore`, exactly.
+//!   query stands in. What `_rankingScore` tells of is taken from there, exactly: all rules as one, or on versions
+//!   before 1.24 those up to the first sort.
 //! - Comparing is meilisearch/src/search/federated/weighted_scores.rs: kinds that do not compare are settled by the
 //!   number of values left, then by the whole score.
 
@@ -34,25 +35,21 @@ pub(crate) enum SortValue<'a> {
     Other,
 }
 
-/// What one rule says of a hit: its score, and how many ranks the rule has.
+/// What one rule says of a hit: its rank, of how many. Both are whole numbers, greater ranks are better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rank {
-    score: f64,
+    rank: f64,
     ranks: f64,
 }
 
-/// The score of rules one after the other: each ranks among the equals of those before it, so that the ranks of the
-/// last one need not be known.
+/// The score of rules one after the other: each ranks among the equals of those before it.
 fn joined(rules: &[Rank]) -> f64 {
-    let inner_first = rules.iter().rev().copied();
-    let joined = inner_first.fold(None, |inner: Option<f64>, rule| match inner {
-        None => Some(rule.score),
-        Some(inner) => {
-            let rank = (rule.score * rule.ranks).round().max(1.0);
-            Some((rank - 1.0 + inner) / rule.ranks)
-        }
+    let first = Rank { rank: 1.0, ranks: 1.0 };
+    let joined = rules.iter().fold(first, |outer, inner| Rank {
+        rank: (outer.rank - 1.0).max(0.0) * inner.ranks + inner.rank,
+        ranks: outer.ranks * inner.ranks,
     });
-    joined.unwrap_or(1.0)
+    joined.rank / joined.ranks
 }
 
 /// Ranks a rule distinguishes at most, where its details do not tell.
@@ -61,16 +58,24 @@ const RANKS_MAX: u32 = 1000;
 /// What the hits of one query tell of each other's scores.
 #[derive(Debug, Default)]
 pub(crate) struct Scale<'a> {
-    /// How many ranks rules have whose details do not tell.
-    ranks: AHashMap<&'a str, u32>,
+    /// How many ranks rules have whose details do not tell, by rule and raw number of matching words: each number of
+    /// words is ranked apart.
+    ranks: AHashMap<(&'a str, &'a str), u32>,
     /// The most typos that shards allow, by the raw number of matching words: one node allows the most of all.
     typos: AHashMap<&'a str, f64>,
+    /// Whether `_rankingScore` tells of the rules up to the first sort only.
+    scores_end_at_sorts: bool,
 }
 
 impl<'a> Scale<'a> {
+    pub(crate) fn new(scores_end_at_sorts: bool) -> Self {
+        Self { scores_end_at_sorts, ..Self::default() }
+    }
+
     /// Takes the scores of one hit's details into account.
     pub(crate) fn learn(&mut self, details: &'a str) {
-        if let Some((words, typos)) = typos_of(details) {
+        let words = words_of(details);
+        if let Some(typos) = typos_of(details) {
             let most = self.typos.entry(words).or_insert(typos);
             *most = most.max(typos);
         }
@@ -79,21 +84,25 @@ impl<'a> Scale<'a> {
                 continue;
             }
             let Some(score) = hit::field(rule.value, "score").and_then(number) else { continue };
-            let known = self.ranks.entry(rule.key).or_insert(1);
+            let known = self.ranks.entry((rule.key, words)).or_insert(1);
             *known = common_multiple(*known, denominator(score));
         }
     }
 
-    fn rank(&self, rule: &str, score: f64, ranks: Option<f64>) -> Rank {
-        let ranks = ranks.or_else(|| self.ranks.get(rule).copied().map(f64::from)).unwrap_or(1.0);
-        Rank { score, ranks: ranks.max(1.0) }
+    /// `details`: all rules of the hit.
+    fn rank(&self, details: &str, rule: &str, score: f64, ranks: Option<f64>) -> Rank {
+        let learned = || self.ranks.get(&(rule, words_of(details))).copied().map(f64::from);
+        let ranks = ranks.or_else(learned).unwrap_or(1.0);
+        let ranks = ranks.max(1.0);
+        Rank { rank: (score * ranks).round(), ranks }
     }
 }
 
 impl Scale<'_> {
     /// The `_rankingScore` of a hit as one node gives it: ranked among the most typos that any shard allows.
     pub(crate) fn score(&self, details: &str, score: f64) -> f64 {
-        let Some((words, typos)) = typos_of(details) else { return score };
+        let Some(typos) = typos_of(details) else { return score };
+        let words = words_of(details);
         let most = self.typos.get(words).copied().unwrap_or(typos);
         let rules = || Members::of(details).into_iter().flatten();
         let number_of = |rule: &str, field: &str| {
@@ -114,13 +123,16 @@ impl Scale<'_> {
     }
 }
 
-/// The raw number of matching words, empty without such a rule, and the most typos that the hit's shard allows.
-fn typos_of(details: &str) -> Option<(&str, f64)> {
-    let rules = || Members::of(details).into_iter().flatten();
-    let typo = rules().find(|rule| rule.key == "typo")?;
-    let words = rules().find(|rule| rule.key == "words");
-    let words = words.and_then(|words| hit::field(words.value, "matchingWords")).unwrap_or_default();
-    Some((words, hit::field(typo.value, "maxTypoCount").and_then(number)?))
+/// The raw number of matching words, empty without such a rule.
+fn words_of(details: &str) -> &str {
+    let words = Members::of(details).into_iter().flatten().find(|rule| rule.key == "words");
+    words.and_then(|words| hit::field(words.value, "matchingWords")).unwrap_or_default()
+}
+
+/// The most typos that the hit's shard allows.
+fn typos_of(details: &str) -> Option<f64> {
+    let typo = Members::of(details)?.find(|rule| rule.key == "typo")?;
+    hit::field(typo.value, "maxTypoCount").and_then(number)
 }
 
 /// The quotient of small counts that is nearest to a number made of several: nodes divide only once.
@@ -148,7 +160,7 @@ pub(crate) fn values<'a>(
     }
     rules.sort_by(|left, right| left.0.total_cmp(&right.0));
     let mut values = Vec::with_capacity(rules.len());
-    let (mut groups, mut whole): (Vec<(usize, Vec<Rank>)>, Vec<Rank>) = (Vec::new(), Vec::new());
+    let mut groups = Vec::<(usize, Vec<Rank>)>::new();
     let mut in_group = false;
     for (_, rule) in rules {
         match rule {
@@ -157,7 +169,6 @@ pub(crate) fn values<'a>(
                 in_group = false;
             }
             Rule::Rank(rank) => {
-                whole.push(rank);
                 match groups.last_mut().filter(|_| in_group) {
                     Some((_, group)) => group.push(rank),
                     None => {
@@ -169,14 +180,11 @@ pub(crate) fn values<'a>(
             }
         }
     }
-    let by_attribute = Members::of(details).into_iter().flatten().any(|rule| rule.key == "attribute");
     let has_vector = values.iter().any(|value| matches!(value, Value::Vector(_)));
+    let first_is_known = !has_vector && (groups.len() == 1 || scale.scores_end_at_sorts);
     for (position, (at, group)) in groups.iter().enumerate() {
-        let computed = joined(group);
-        // The whole score is that of the first group on versions that rank by `attribute`, later of all groups.
-        let is_of_first = by_attribute || (score - computed).abs() <= (score - joined(&whole)).abs();
-        let known = position == 0 && !has_vector && (groups.len() == 1 || is_of_first);
-        values[*at] = Value::Score(if known { score } else { computed } * weight);
+        let known = position == 0 && first_is_known;
+        values[*at] = Value::Score(if known { score } else { joined(group) } * weight);
     }
     Ok(values)
 }
@@ -303,12 +311,12 @@ fn read<'a>(
 ) -> Result<Rule<'a>, Fault> {
     let score = || required(name, raw, "score");
     let count = |field: &str| required(name, raw, field);
-    let rank = |score: f64, max: Option<f64>| Rule::Rank(scale.rank(name, score, max));
+    let rank = |score: f64, max: Option<f64>| Rule::Rank(scale.rank(details, name, score, max));
     Ok(match name {
         "words" => rank(score()?, Some(count("maxMatchingWords")?)),
         "typo" => {
             let (own, count) = (count("maxTypoCount")?, count("typoCount")?);
-            let most = typos_of(details).and_then(|(words, _)| scale.typos.get(words).copied());
+            let most = scale.typos.get(words_of(details)).copied();
             let ranks = most.unwrap_or(own).max(own) + 1.0;
             rank((ranks - count) / ranks, Some(ranks))
         }
@@ -318,7 +326,7 @@ fn read<'a>(
             let words = hit::field(raw, "maxMatchingWords").and_then(number);
             rank(score()?, Some(3.0 * (words.unwrap_or(0.0) + 1.0)))
         }
-        "skipped" => Rule::Rank(Rank { score: 0.0, ranks: 1.0 }),
+        "skipped" => Rule::Rank(Rank { rank: 0.0, ranks: 1.0 }),
         "vectorSort" => {
             let similarity = hit::field(raw, "similarity").and_then(number);
             Rule::Value(Value::Vector(similarity.unwrap_or(0.0) * weight))
@@ -376,7 +384,11 @@ mod tests {
     use super::*;
 
     fn read_values(details: &'static str, score: f64) -> Vec<Value<'static>> {
-        let mut scale = Scale::default();
+        read_values_of(details, score, false)
+    }
+
+    fn read_values_of(details: &'static str, score: f64, scores_end_at_sorts: bool) -> Vec<Value<'static>> {
+        let mut scale = Scale::new(scores_end_at_sorts);
         scale.learn(details);
         values(details, score, 0.5, &scale).unwrap()
     }
@@ -393,7 +405,8 @@ mod tests {
         // The whole score of all groups, and that of the first group alone.
         let all = (2.0 * 6.0 + 2.0) / (8.0 * 6.0);
         assert_eq!(read_values(two, all), expected);
-        assert_eq!(read_values(two, 0.375), expected);
+        // On older versions the score is that of the first group, which is then known exactly.
+        assert_eq!(read_values_of(two, 0.375, true), expected);
     }
 
     #[test]

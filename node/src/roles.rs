@@ -1,4 +1,5 @@
-//! The parts of a cluster that a binary plays when it is started as its own child: node and gateway.
+//! The parts of a cluster that a binary plays when it is started as its own child: node and gateway,
+//! and the command line that operates it.
 //! Invariant: a part ends with its parent.
 
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ pub fn play(arguments: &[String]) -> Option<ExitCode> {
             exit_with_parent();
             Some(gateway::process::main(&arguments[1..]))
         }
+        Some("role-ctl") => Some(gateway::ctl::main(&arguments[1..])),
         Some("role-node") => Some(crate::standalone::main(&arguments[1..])),
         _ => None,
     }

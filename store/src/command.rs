@@ -8,8 +8,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    Change, IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord,
-    Versioned,
+    Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
+    TaskQuery, TaskRecord, Versioned,
 };
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -25,6 +25,8 @@ pub(crate) enum Read {
     UnfinishedTasks { count_max: usize, answer: Answer<Vec<TaskRecord>> },
     Record { table: Table, key: String, answer: Answer<Option<Record>> },
     Records { table: Table, after: Option<String>, limit: usize, answer: Answer<Vec<Record>> },
+    Entries { log: Table, stream: String, after: u64, bytes_max: usize, answer: Answer<Vec<LogEntry>> },
+    LogSizes { log: Table, answer: Answer<Vec<LogSize>> },
 }
 
 /// Answered after the sync that makes it durable.

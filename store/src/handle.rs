@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use crate::command::{Answer, Inbox, Read, Write};
 use crate::limits::QUEUE_LENGTH_MAX;
 use crate::{
-    Change, IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord,
-    Versioned,
+    Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
+    TaskQuery, TaskRecord, Versioned,
 };
 
 /// A cheap, `Send + Sync` handle to an open store.
@@ -139,6 +139,17 @@ impl Store {
 
     pub fn delete_record(&self, table: Table, key: &str, expected_revision: u64) -> Reply<()> {
         self.write(|answer| Write::DeleteRecord { table, key: key.to_owned(), expected_revision, answer })
+    }
+
+    /// Entries of a log behind the sequence `after`, in order, until their bodies have `bytes_max` bytes
+    /// or there are `LOG_PAGE_MAX` of them; the first one whatever its length.
+    pub fn entries(&self, log: Table, stream: &str, after: u64, bytes_max: usize) -> Reply<Vec<LogEntry>> {
+        self.read(|answer| Read::Entries { log, stream: stream.to_owned(), after, bytes_max, answer })
+    }
+
+    /// How long each log of a table is; empty ones are left out. Reads all of their headers.
+    pub fn log_sizes(&self, log: Table) -> Reply<Vec<LogSize>> {
+        self.read(|answer| Read::LogSizes { log, answer })
     }
 
     fn read<T>(&self, command: impl FnOnce(Answer<T>) -> Read) -> Reply<T> {

@@ -1,5 +1,5 @@
-//! The only durable writer: index registry, task registry, topology and small named tables behind
-//! one handle.
+//! The only durable writer: index registry, task registry, topology, small named tables and logs
+//! behind one handle.
 //!
 //! - A `Store` is a pair of bounded channels to a backend's thread; it never blocks its caller.
 //! - A write is answered after the disk has synced it, so what was answered survives `kill -9`.
@@ -20,8 +20,8 @@ mod task_index;
 
 pub use error::{OpenError, StoreError};
 pub use handle::{Reply, Store, StoreThread};
-pub use limits::{QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX};
-pub use record::{Change, IndexRecord, Record, Table, Versioned};
+pub use limits::{LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX};
+pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
 pub use sled_backend::open_sled;
 pub use task::{
     NewTask, NodeTask, TaskChange, TaskError, TaskKind, TaskOwner, TaskPage, TaskQuery, TaskRecord,

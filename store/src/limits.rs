@@ -14,6 +14,12 @@ pub(crate) const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 /// Bytes of one encoded record; a larger one is refused with `Full`.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes of a log entry's body that lies in the database; a longer one has a file of its own.
+pub(crate) const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Entries of a log read at once.
+pub const LOG_PAGE_MAX: usize = 256;
+
 /// Tasks the registry holds; past it a new task is refused with `Full` until some are pruned.
 pub const TASK_COUNT_MAX: u64 = 4_000_000;
 

@@ -1,7 +1,8 @@
-//! Records other than tasks: the index registry, versioned values and the generic tables.
+//! Records other than tasks: the index registry, versioned values, the generic tables and the logs.
 //! Revisions are positive, grow with every write in the whole store and are never handed out
 //! twice, so a record that was deleted and made again cannot be mistaken for the old one.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -29,6 +30,9 @@ pub struct IndexRecord {
     /// The part of the user's settings that the gateway owns.
     pub settings: serde_json::Value,
     pub settings_version: u64,
+    /// Whether nodes have been given settings that are not yet committed as a version.
+    #[serde(default)]
+    pub settings_pending: bool,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
 }
@@ -68,9 +72,22 @@ pub enum Change {
         table: Table,
         key: String,
     },
+    /// Adds an entry behind the others of its log; the revision it is given is its sequence.
+    Append {
+        log: Table,
+        stream: String,
+        header: serde_json::Value,
+        body: Bytes,
+    },
+    /// Deletes the entries of a log up to a sequence, which is among them.
+    Truncate {
+        log: Table,
+        stream: String,
+        through: u64,
+    },
 }
 
-/// The name of a generic table.
+/// The name of a generic table, or of a family of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Table(&'static str);
 
@@ -101,4 +118,23 @@ pub struct Record {
     pub key: String,
     pub value: serde_json::Value,
     pub revision: u64,
+}
+
+/// One entry of a log. A table of logs has a log for each stream; the name of a stream has no zero byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Grows along the log.
+    pub sequence: u64,
+    pub header: serde_json::Value,
+    /// Any bytes, of any length.
+    pub body: Bytes,
+}
+
+/// How long one log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSize {
+    pub stream: String,
+    pub entries: u64,
+    /// Of the bodies.
+    pub bytes: u64,
 }

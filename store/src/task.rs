@@ -58,6 +58,9 @@ pub struct NodeTask {
     pub uid: u32,
     /// How many of the payload's documents went there.
     pub documents: u64,
+    /// Whether the node did the documents of several writes in this one task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     pub status: TaskStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,

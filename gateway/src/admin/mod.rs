@@ -13,12 +13,19 @@ pub fn topology(shared: &Shared) -> Response {
     let snapshot = shared.snapshot();
     let topology = &snapshot.topology;
     let nodes = topology.nodes.iter().enumerate().map(|(position, node)| {
+        let hints = &shared.hints;
+        let number = index(position);
         json!({
             "id": node.id,
             "url": node.url,
             "group": node.group,
             "capacity": node.capacity,
-            "state": state_name(shared, index(position)),
+            "state": state_name(shared, number),
+            "hints": {
+                "count": hints.pending(number),
+                "bytes": hints.pending_bytes(number),
+                "copyNeeded": hints.is_recopied(number),
+            },
         })
     });
     let answer = json!({
@@ -81,7 +88,9 @@ pub fn uncovered_shards(shared: &Shared, snapshot: &Snapshot) -> usize {
     let covered = |shard: u32, placement: &Placement| {
         (0..groups).any(|group| {
             let owners = placement.owners(group, shard).iter();
-            owners.into_iter().any(|node| shared.health.state(*node) == NodeState::Healthy)
+            owners
+                .into_iter()
+                .any(|node| matches!(shared.health.state(*node), NodeState::Healthy | NodeState::Suspect))
         })
     };
     (0..placement.shards()).filter(|shard| !covered(*shard, placement)).count()

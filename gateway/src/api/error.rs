@@ -72,6 +72,9 @@ codes! {
     ImmutableApiKeyUpdatedAt = "immutable_api_key_updated_at", InvalidRequest, 400;
     ImmutableIndexCreatedAt = "immutable_index_created_at", InvalidRequest, 400;
     ImmutableIndexUpdatedAt = "immutable_index_updated_at", InvalidRequest, 400;
+    ImmutableWebhook = "immutable_webhook", InvalidRequest, 400;
+    ImmutableWebhookIsEditable = "immutable_webhook_is_editable", InvalidRequest, 400;
+    ImmutableWebhookUuid = "immutable_webhook_uuid", InvalidRequest, 400;
     IndexAlreadyExists = "index_already_exists", InvalidRequest, 409;
     IndexNotFound = "index_not_found", InvalidRequest, 404;
     IndexPrimaryKeyAlreadyExists = "index_primary_key_already_exists", InvalidRequest, 400;
@@ -99,6 +102,13 @@ codes! {
     InvalidIndexOffset = "invalid_index_offset", InvalidRequest, 400;
     InvalidIndexPrimaryKey = "invalid_index_primary_key", InvalidRequest, 400;
     InvalidIndexUid = "invalid_index_uid", InvalidRequest, 400;
+    InvalidNetworkLeader = "invalid_network_leader", InvalidRequest, 400;
+    InvalidNetworkRemotes = "invalid_network_remotes", InvalidRequest, 400;
+    InvalidNetworkSearchApiKey = "invalid_network_search_api_key", InvalidRequest, 400;
+    InvalidNetworkSelf = "invalid_network_self", InvalidRequest, 400;
+    InvalidNetworkShards = "invalid_network_shards", InvalidRequest, 400;
+    InvalidNetworkUrl = "invalid_network_url", InvalidRequest, 400;
+    InvalidNetworkWriteApiKey = "invalid_network_write_api_key", InvalidRequest, 400;
     InvalidSwapDuplicateIndexFound = "invalid_swap_duplicate_index_found", InvalidRequest, 400;
     InvalidSwapIndexes = "invalid_swap_indexes", InvalidRequest, 400;
     InvalidSwapRename = "invalid_swap_rename", InvalidRequest, 400;
@@ -116,6 +126,10 @@ codes! {
     InvalidTaskStatuses = "invalid_task_statuses", InvalidRequest, 400;
     InvalidTaskTypes = "invalid_task_types", InvalidRequest, 400;
     InvalidTaskUids = "invalid_task_uids", InvalidRequest, 400;
+    InvalidWebhookHeaders = "invalid_webhook_headers", InvalidRequest, 400;
+    InvalidWebhookUrl = "invalid_webhook_url", InvalidRequest, 400;
+    InvalidWebhookUuid = "invalid_webhook_uuid", InvalidRequest, 400;
+    InvalidWebhooks = "invalid_webhooks", InvalidRequest, 400;
     MalformedPayload = "malformed_payload", InvalidRequest, 400;
     MissingApiKeyActions = "missing_api_key_actions", InvalidRequest, 400;
     MissingApiKeyExpiresAt = "missing_api_key_expires_at", InvalidRequest, 400;
@@ -125,17 +139,22 @@ codes! {
     MissingDocumentId = "missing_document_id", InvalidRequest, 400;
     MissingIndexUid = "missing_index_uid", InvalidRequest, 400;
     MissingMasterKey = "missing_master_key", Auth, 401;
+    MissingNetworkUrl = "missing_network_url", InvalidRequest, 400;
     MissingPayload = "missing_payload", InvalidRequest, 400;
     NotFoundSimilarId = "not_found_similar_id", InvalidRequest, 400;
     MissingSwapIndexes = "missing_swap_indexes", InvalidRequest, 400;
     MissingTaskFilters = "missing_task_filters", InvalidRequest, 400;
     PayloadTooLarge = "payload_too_large", InvalidRequest, 413;
+    RequiresEnterpriseEdition = "requires_enterprise_edition", InvalidRequest, 451;
     TaskNotFound = "task_not_found", InvalidRequest, 404;
+    UnexpectedNetworkPreviousRemotes = "unexpected_network_previous_remotes", InvalidRequest, 400;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
+    WebhookNotFound = "webhook_not_found", InvalidRequest, 404;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
     MiroirOverloaded = "miroir_overloaded", System, 503;
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
+    MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;
     MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
 }
 
@@ -199,6 +218,23 @@ impl ApiError {
             let renamed = rename_index(message, rename).into_owned();
             members["message"] = json!(renamed);
             *body = members.to_string().into_bytes();
+        }
+        self
+    }
+
+    /// The code in a node's refusal; `None` for what the gateway says itself.
+    #[must_use]
+    pub fn node_code(&self) -> Option<String> {
+        let ErrorBody::Node(body) = &self.body else { return None };
+        let members = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+        members["code"].as_str().map(str::to_owned)
+    }
+
+    /// The same error with another message where it is a node's refusal.
+    #[must_use]
+    pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String) -> Self {
+        if let ErrorBody::Node(body) = &self.body {
+            self.body = ErrorBody::Node(rewritten(body, rewrite));
         }
         self
     }
@@ -288,7 +324,7 @@ impl ApiError {
 #[must_use]
 pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
     // What stands in front of an index's name in Meilisearch's messages.
-    const MARKS: [&str; 2] = ["ndex `", "facetsByIndex."];
+    const MARKS: [&str; 3] = ["ndex `", "facetsByIndex.", "]`, `"];
     let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut renamed = String::new();
     let mut rest = message;

@@ -4,13 +4,18 @@
 
 pub mod batch;
 pub mod body;
+pub mod compatible;
 pub mod cors;
 pub mod depth;
 pub mod documents;
+pub mod dump;
+pub mod encoding;
 pub mod error;
 pub mod facet_search;
 pub mod filter;
 pub mod multi_search;
+pub mod network;
+pub mod patch;
 pub mod query;
 pub mod reserved;
 pub mod search;
@@ -20,3 +25,4 @@ pub mod similar;
 pub mod swap;
 pub mod task;
 pub mod task_filters;
+pub mod webhook;

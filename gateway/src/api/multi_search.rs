@@ -11,6 +11,7 @@ use merge::Paging;
 use sonic_rs::{JsonContainerTrait, JsonValueTrait, LazyValue, Value};
 
 use super::{
+    compatible::Finds,
     depth::is_bounded,
     filter::{combine_filters, narrow},
     search::{HITS_DEFAULT, NotUnderstood},
@@ -131,6 +132,29 @@ impl MultiQuery {
     pub fn is_placeholder(&self) -> bool {
         let has_words = self.member("q").is_some_and(|q| !q.trim_matches('"').trim().is_empty());
         !has_words && self.member("vector").is_none() && self.member("media").is_none()
+    }
+
+    /// How it finds its hits (Meilisearch's `search_kind`).
+    #[must_use]
+    pub fn finds(&self) -> Finds {
+        let value = |name: &str| {
+            self.member(name).and_then(|raw| serde_json::from_str::<serde_json::Value>(raw).ok())
+        };
+        let has_words = value("q").is_some_and(|q| q.as_str().is_some_and(|q| !q.trim().is_empty()));
+        let ratio = value("hybrid").map(|hybrid| hybrid["semanticRatio"].as_f64().unwrap_or(0.5));
+        let has_vector = self.member("vector").is_some() || self.member("media").is_some();
+        let by_vector = ratio.is_some_and(|ratio| ratio > 0.0) && (has_vector || has_words);
+        match (by_vector, has_words) {
+            (true, words) if !words || ratio == Some(1.0) => Finds::Vectors,
+            (_, true) => Finds::Words { all: self.member("matchingStrategy") == Some("\"all\"") },
+            (_, false) => Finds::Everything,
+        }
+    }
+
+    /// What it is sorted by.
+    #[must_use]
+    pub fn sort(&self) -> Vec<String> {
+        self.member("sort").and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 
     /// A filter expression for what this query's own filter keeps out; `None` if it has none.

@@ -21,6 +21,10 @@ use crate::snapshot::IndexRules;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotUnderstood;
 
+/// The attribute to ask nodes to be distinct by so that they leave out nothing, whatever the index is set to: it
+/// passes for filterable since the reserved field above it is, and no document has it.
+const NOT_DISTINCT: &str = "\"_miroir_shard.none\"";
+
 /// Hits per page when the client does not say.
 pub(super) const HITS_DEFAULT: usize = 20;
 
@@ -221,6 +225,9 @@ impl<'a> SearchRequest<'a> {
         for (name, value) in self.copied.iter().filter(|(name, _)| !needs.plain || name != "\"distinct\"") {
             member(&mut body, name, value);
         }
+        if needs.plain {
+            member(&mut body, "\"distinct\"", NOT_DISTINCT);
+        }
         self.push_attributes(&mut body, rules, needs.merged);
         body
     }
@@ -238,12 +245,6 @@ impl<'a> SearchRequest<'a> {
         if self.all_facets && !orders_under_star { &rules.facets_in_one_order } else { &rules.facets }
     }
 
-    /// Whether hits are distinct because the query says so, and not the index: then legs can be asked for all.
-    #[must_use]
-    pub fn distinct_is_asked(&self, rules: &IndexRules) -> bool {
-        self.distinct.is_some() && rules.distinct.is_none()
-    }
-
     /// The tie-break of the nodes, to be cut out of details: none where the client sorts by the primary key itself.
     #[must_use]
     pub fn tie_break<'r>(&self, rules: &'r IndexRules) -> Option<&'r str> {
@@ -251,6 +252,12 @@ impl<'a> SearchRequest<'a> {
         let sorts_by_key =
             |rule: &String| rule.rsplit_once(':').is_some_and(|(field, _)| field == tie_break.field);
         (!self.sort.iter().any(sorts_by_key)).then_some(tie_break.raw_rule.as_str())
+    }
+
+    /// The name of the embedder that the query asks for.
+    #[must_use]
+    pub fn embedder(&self) -> Option<String> {
+        sonic_rs::from_str(&self.hybrid.as_ref()?.embedder).ok()
     }
 
     /// Whether the query has two halves.
@@ -347,10 +354,16 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// A body, open at its end, that asks for up to `hits` hits with nothing but the attribute that makes them
-    /// distinct. `plain`: legs shall not leave out any.
+    /// Whether it finds everything that its filter lets through.
     #[must_use]
-    pub fn counting_prefix(&self, attribute: &str, hits: usize, plain: bool) -> Vec<u8> {
+    pub fn finds_everything(&self) -> bool {
+        !self.has_words && !self.has_vector && self.hybrid.is_none()
+    }
+
+    /// A body, open at its end, that asks for up to `hits` hits with nothing but these attributes.
+    /// `plain`: legs shall not leave out any.
+    #[must_use]
+    pub fn counting_prefix(&self, attributes: &[&str], hits: usize, plain: bool) -> Vec<u8> {
         const KEPT: [&str; 9] = [
             "\"q\"",
             "\"sort\"",
@@ -364,7 +377,7 @@ impl<'a> SearchRequest<'a> {
         ];
         let mut body = b"{\"page\":1,\"showRankingScoreDetails\":true".to_vec();
         number_member(&mut body, "\"hitsPerPage\"", hits);
-        let list = sonic_rs::to_string(&[attribute, "_geo"]).unwrap_or_default();
+        let list = sonic_rs::to_string(attributes).unwrap_or_default();
         member(&mut body, "\"attributesToRetrieve\"", &list);
         for (name, value) in self.copied.iter().filter(|(name, _)| KEPT.contains(&name.as_str())) {
             if plain && name == "\"distinct\"" {
@@ -372,6 +385,18 @@ impl<'a> SearchRequest<'a> {
             }
             member(&mut body, name, value);
         }
+        if plain {
+            member(&mut body, "\"distinct\"", NOT_DISTINCT);
+        }
+        body
+    }
+
+    /// A body, open at its end, that counts hits and the values of an attribute among them, and gives none.
+    #[must_use]
+    pub fn values_prefix(&self, attribute: &str) -> Vec<u8> {
+        let mut body = self.counting_prefix(&[], 0, true);
+        let facets = sonic_rs::to_string(&[attribute]).unwrap_or_default();
+        member(&mut body, "\"facets\"", &facets);
         body
     }
 

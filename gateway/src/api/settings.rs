@@ -1,8 +1,7 @@
 //! Settings as clients see them and as nodes get them.
 //!
-//! Invariants: the gateway owns what it must change on the nodes or know for merging
-//! (`displayedAttributes`, `distinctAttribute`, `faceting`, `pagination`, `rankingRules`) and keeps
-//! it as the client set it; nodes always filter on the reserved fields, display everything and break
+//! Invariants: the gateway keeps all settings as the client set them, so that any node can be given them
+//! again; nodes always filter on the reserved fields, display everything and break
 //! ties by primary key; what a node would refuse is sent to it unchanged, so that it refuses in its
 //! own words.
 
@@ -41,7 +40,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 
 /// Facet values a node returns at least. More than the client sees, because whether a node orders
 /// numbers by value or as text depends on how many documents it has itself.
-const FACET_VALUES_ON_NODES: u64 = 10_000;
+pub const FACET_VALUES_ON_NODES: u64 = 10_000;
 /// The same when facets are ordered by count: the order by count over several nodes is exact only
 /// when each gives all its values.
 const FACET_VALUES_ON_NODES_BY_COUNT: u64 = 100_000;
@@ -52,6 +51,13 @@ const RANKING_RULES_OLD: &[&str] = &["words", "typo", "proximity", "attribute", 
 const RANKING_RULES_NEW: &[&str] =
     &["words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"];
 const RANKING_RULES_NEW_SINCE: NodeVersion = NodeVersion(1, 37);
+
+/// The ranking rules of an index whose user set none.
+#[must_use]
+pub fn ranking_rules_default(lowest_version: Option<NodeVersion>) -> &'static [&'static str] {
+    let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
+    if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD }
+}
 
 /// What the nodes' settings are derived from, beside the change itself.
 #[derive(Debug, Clone)]
@@ -66,12 +72,8 @@ impl<'a> Derivation<'a> {
     /// For an index with this primary key, on nodes of which `lowest_version` is the oldest.
     #[must_use]
     pub fn new(owned: &'a Value, primary_key: Option<&str>, lowest_version: Option<NodeVersion>) -> Self {
-        let new_rules = lowest_version >= Some(RANKING_RULES_NEW_SINCE);
-        Self {
-            owned,
-            tie_break: TieBreak::of(primary_key, owned),
-            ranking_rules_default: if new_rules { RANKING_RULES_NEW } else { RANKING_RULES_OLD },
-        }
+        let ranking_rules_default = ranking_rules_default(lowest_version);
+        Self { owned, tie_break: TieBreak::of(primary_key, owned), ranking_rules_default }
     }
 
     /// The ranking rules of the nodes for those of the user.
@@ -265,29 +267,76 @@ pub fn camel_case(name: &str) -> String {
     camel
 }
 
+/// Keeps what the client set, as the client set it.
 fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
-    match name {
-        "displayedAttributes" | "distinctAttribute" | "rankingRules" if value.is_null() => {
-            drop(owned.remove(name));
+    let members = match name {
+        // These merge member by member, and a null resets.
+        "faceting" | "pagination" | "typoTolerance" | "embedders" => value.as_object(),
+        _ => None,
+    };
+    let Some(members) = members else {
+        match value.is_null() {
+            true => drop(owned.remove(name)),
+            false => drop(owned.insert(name.to_owned(), value.clone())),
         }
-        "displayedAttributes" | "distinctAttribute" | "rankingRules" => {
-            drop(owned.insert(name.to_owned(), value.clone()));
-        }
-        // These two merge member by member, and a null resets.
-        "faceting" | "pagination" => {
-            let Some(members) = value.as_object() else { return drop(owned.remove(name)) };
-            let group = owned.entry(name.to_owned()).or_insert_with(|| json!({}));
-            let Some(group) = group.as_object_mut() else { return };
-            for (member, value) in members {
-                if value.is_null() {
-                    group.remove(member);
-                } else {
-                    group.insert(member.clone(), value.clone());
+        return;
+    };
+    let group = owned.entry(name.to_owned()).or_insert_with(|| json!({}));
+    let Some(group) = group.as_object_mut() else { return };
+    for (member, value) in members {
+        own_member(group, member, value, name == "embedders" || member == "minWordSizeForTypos");
+    }
+}
+
+fn own_member(group: &mut Map<String, Value>, name: &str, value: &Value, merged: bool) {
+    if value.is_null() {
+        group.remove(name);
+        return;
+    }
+    let (Some(known), Some(members), true) = (group.get_mut(name), value.as_object(), merged) else {
+        drop(group.insert(name.to_owned(), value.clone()));
+        return;
+    };
+    // Another source has other members.
+    let another_source = members.get("source").is_some_and(|source| known["source"] != *source);
+    match known.as_object_mut().filter(|_| !another_source) {
+        Some(known) => members.iter().for_each(|(name, value)| own_member(known, name, value, false)),
+        None => *known = value.clone(),
+    }
+}
+
+/// The requests (`PATCH …/settings`) that give a node everything: what the client set, and defaults for what it
+/// did not. `embedders` names those that the node has.
+#[must_use]
+pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<Value> {
+    let owned = derivation.owned;
+    let mut wanted = Map::new();
+    for (name, _) in SETTINGS {
+        let name = camel_case(name);
+        let mut value = owned.get(&name).cloned().unwrap_or(Value::Null);
+        match (name.as_str(), value.as_object_mut()) {
+            ("faceting", Some(members)) => {
+                for member in ["maxValuesPerFacet", "sortFacetValuesBy"] {
+                    members.entry(member).or_insert(Value::Null);
                 }
             }
+            // A null here would have everything embedded anew.
+            ("embedders", members) => {
+                let mut members = members.cloned().unwrap_or_default();
+                for known in embedders {
+                    members.entry(*known).or_insert(Value::Null);
+                }
+                value = Value::Object(members);
+            }
+            _ => {}
         }
-        _ => {}
+        wanted.insert(name, value);
     }
+    let values = wanted.iter().map(|(name, value)| (name.clone(), derive(name, value, derivation)));
+    let values = Value::Object(values.collect());
+    // It merges to a depth, so it begins from its defaults.
+    let reset = owned.get("typoTolerance").map(|_| json!({"typoTolerance": null}));
+    reset.into_iter().chain([values]).collect()
 }
 
 fn whole(settings: &Map<String, Value>, derivation: &Derivation<'_>) -> NodeSettingsRequest {
@@ -414,7 +463,7 @@ mod tests {
                 json!({"filterableAttributes": ["a"], "displayedAttributes": ["b"], "stopWords": ["x"]}),
             ),
             json!({"filterableAttributes": ["a", "_miroir_shard"], "displayedAttributes": ["*"], "stopWords": ["x"]}),
-            json!({"displayedAttributes": ["b"]}),
+            json!({"filterableAttributes": ["a"], "displayedAttributes": ["b"], "stopWords": ["x"]}),
         );
         check(
             whole_change(json!({"faceting": {"maxValuesPerFacet": 7}})),
@@ -432,6 +481,37 @@ mod tests {
             json!({"faceting": {"maxValuesPerFacet": "many"}}),
             json!({"faceting": {"maxValuesPerFacet": "many"}}),
         );
+    }
+
+    #[test]
+    fn what_a_client_set_is_kept_and_can_be_given_again() {
+        let mut owned = json!({});
+        for change in [
+            json!({"stopWords": ["x"], "synonyms": {"a": ["b"]}, "typoTolerance": {"enabled": false}}),
+            json!({"synonyms": null, "typoTolerance": {"minWordSizeForTypos": {"oneTypo": 4}}}),
+            json!({"typoTolerance": {"minWordSizeForTypos": {"twoTypos": 9}, "enabled": null}}),
+            json!({"embedders": {"e": {"source": "rest", "url": "u"}, "f": {"source": "userProvided"}}}),
+            json!({"embedders": {"e": {"dimensions": 3}, "f": {"source": "ollama"}}}),
+            json!({"embedders": {"f": {"source": "userProvided", "dimensions": 2}}}),
+        ] {
+            owned = whole_change(change).owned_after(&owned);
+        }
+        let embedders = json!({
+            "e": {"source": "rest", "url": "u", "dimensions": 3},
+            "f": {"source": "userProvided", "dimensions": 2},
+        });
+        let typos = json!({"minWordSizeForTypos": {"oneTypo": 4, "twoTypos": 9}});
+        assert_eq!(owned, json!({"stopWords": ["x"], "typoTolerance": typos, "embedders": embedders}));
+        let requests = whole_for_nodes(&Derivation::new(&owned, Some("id"), None), &["e", "old"]);
+        let [reset, whole] = requests.as_slice() else { panic!("{requests:?}") };
+        assert_eq!(*reset, json!({"typoTolerance": null}));
+        assert_eq!(whole["embedders"]["e"], embedders["e"]);
+        assert_eq!((&whole["embedders"]["old"], &whole["synonyms"]), (&Value::Null, &Value::Null));
+        assert_eq!(whole["filterableAttributes"], json!(["_miroir_shard"]));
+        assert_eq!(whole["rankingRules"].as_array().unwrap().last(), Some(&json!("id:asc")));
+        let defaults = whole_for_nodes(&Derivation::new(&json!({}), None, None), &[]);
+        assert_eq!((defaults.len(), &defaults[0]["embedders"]), (1, &json!({})));
+        assert!(whole_change(json!({"embedders": null})).owned_after(&owned).get("embedders").is_none());
     }
 
     #[test]

@@ -122,7 +122,11 @@ pub fn is_cancelable(kind: TaskKind) -> bool {
 pub fn ends_here(task: &TaskRecord) -> bool {
     matches!(
         task.kind,
-        TaskKind::IndexSwap | TaskKind::IndexUpdate | TaskKind::TaskCancelation | TaskKind::TaskDeletion
+        TaskKind::IndexSwap
+            | TaskKind::IndexUpdate
+            | TaskKind::TaskCancelation
+            | TaskKind::TaskDeletion
+            | TaskKind::DumpCreation
     )
 }
 
@@ -140,23 +144,23 @@ pub fn with_member(details: Option<&Value>, name: &str, count: usize) -> Value {
     details
 }
 
-/// Sums what nodes counted; `copies` is how many nodes hold each document.
+/// Sums what nodes counted; `share` is what part of the sum is one of each document, as numerator
+/// and denominator.
 #[must_use]
 pub fn sum_details(
     details: Option<Value>,
     kind: TaskKind,
     of_nodes: &[&Value],
-    copies: u64,
+    share: (u64, u64),
 ) -> Option<Value> {
     let mut members = details.and_then(|details| details.as_object().cloned()).unwrap_or_default();
     if kind == TaskKind::IndexCompaction {
         for name in COMPACTED {
             let sizes = of_nodes.iter().filter_map(|details| bytes(details[name].as_str()?));
-            #[allow(clippy::cast_precision_loss, reason = "a number of copies is small")]
-            members.insert(
-                name.to_owned(),
-                json!(size(sizes.fold(0.0, |sum, bytes| sum + bytes) / copies.max(1) as f64)),
-            );
+            #[allow(clippy::cast_precision_loss, reason = "a number of shards or copies is small")]
+            let share = share.0 as f64 / share.1.max(1) as f64;
+            let sum = sizes.fold(0.0, |sum, bytes| sum + bytes);
+            members.insert(name.to_owned(), json!(size(sum * share)));
         }
     }
     let mut names = counted(kind).into_iter().collect::<Vec<_>>();
@@ -165,7 +169,8 @@ pub fn sum_details(
     }
     for name in names {
         let sum: u64 = of_nodes.iter().filter_map(|details| details[name].as_u64()).sum();
-        members.insert(name.to_owned(), json!(sum / copies.max(1)));
+        let of_all = u128::from(sum) * u128::from(share.0) / u128::from(share.1.max(1));
+        members.insert(name.to_owned(), json!(u64::try_from(of_all).unwrap_or(u64::MAX)));
     }
     Some(Value::Object(members))
 }
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn sizes_of_a_compaction_are_summed() {
         let (one, two) = (json!({"preCompactionSize": "1.5 MiB"}), json!({"preCompactionSize": "512 KiB"}));
-        let details = sum_details(None, TaskKind::IndexCompaction, &[&one, &two], 1).unwrap();
+        let details = sum_details(None, TaskKind::IndexCompaction, &[&one, &two], (1, 1)).unwrap();
         assert_eq!(details, json!({"preCompactionSize": "2 MiB", "postCompactionSize": "0 B"}));
         assert_eq!(
             (bytes("20 KB"), bytes("7 B"), bytes("x"), bytes("1 XiB")),
@@ -263,7 +268,7 @@ mod tests {
             Some(json!({"receivedDocuments": 5})),
             TaskKind::DocumentAdditionOrUpdate,
             &[&one, &two],
-            2,
+            (1, 2),
         );
         assert_eq!(details, Some(json!({"receivedDocuments": 5, "indexedDocuments": 5})));
     }

@@ -64,9 +64,6 @@ impl LogRequests {
         [("off", Self::Off), ("errors", Self::Errors), ("all", Self::All)];
 }
 
-/// Names of a switch that a file can set.
-pub(super) const SWITCH: [(&str, bool); 2] = [("off", false), ("on", true)];
-
 impl Default for EdgeConfig {
     fn default() -> Self {
         Self {
@@ -101,7 +98,7 @@ impl EdgeConfig {
         edge.set_counts(raw)?;
         let names = |text: &str| value::one_of(text, &LogRequests::NAMES);
         edge.log_requests = option("log-requests", &raw.log_requests, edge.log_requests, names)?;
-        let switch = |text: &str| value::one_of(text, &SWITCH);
+        let switch = |text: &str| value::one_of(text, &value::SWITCH);
         edge.log_queries = option("log-queries", &raw.log_queries, edge.log_queries, switch)?;
         Ok(edge)
     }

@@ -19,11 +19,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::FromArgs;
+use ipnet::IpNet;
 
 pub use edge::{EdgeConfig, LogRequests};
 use limits::{
-    CORES_MOST, DRAIN_TIMEOUT_DEFAULT, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST,
-    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MOST, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
+    HINT_BYTES_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
+    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -58,11 +60,27 @@ pub struct Config {
     pub environment: Environment,
     pub unavailable_shard_policy: UnavailableShardPolicy,
     pub edge: EdgeConfig,
+    pub drain_timeout: Duration,
+    pub tls: TlsConfig,
+    pub write_quorum: WriteQuorum,
+    /// Bytes kept for one node that is down.
+    pub hint_bytes_max: u64,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
     pub node_timeout: Duration,
-    pub drain_timeout: Duration,
-    pub tls: TlsConfig,
+    /// Whether another copy is asked when a node is late.
+    pub hedging: bool,
+    /// Whether nodes that answer fast are preferred.
+    pub adaptive_selection: bool,
+    pub session_mode: SessionMode,
+    /// Where dumps are written; made when the first one is.
+    pub dump_dir: PathBuf,
+    /// Networks beside the public ones that may be reached where clients name an address.
+    pub allowed_ip_networks: Vec<IpNet>,
+    /// Whether copies are compared and repaired now and then, and writes stamped for it.
+    pub anti_entropy: bool,
+    pub anti_entropy_interval: Duration,
+    pub settings_drift_interval: Duration,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -125,6 +143,24 @@ pub struct TlsConfig {
 pub enum UnavailableShardPolicy {
     Partial,
     Error,
+}
+
+/// How the reads of a session see its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionMode {
+    /// They wait until the last write is applied.
+    Block,
+    /// They go to the group that took it.
+    RoutePin,
+}
+
+/// Which owners count towards the quorum of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteQuorum {
+    /// Those that took it, and with at least one of these also those for which a hint is kept.
+    Hinted,
+    /// Only those that took it.
+    Strict,
 }
 
 /// A key. `Debug` does not show it.
@@ -272,10 +308,31 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             |text| value::one_of(text, &UnavailableShardPolicy::NAMES),
         )?,
         edge: EdgeConfig::validate(raw)?,
-        request_timeout,
-        node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
         drain_timeout: option("drain-timeout", &raw.drain_timeout, DRAIN_TIMEOUT_DEFAULT, value::duration)?,
         tls: tls(raw)?,
+        write_quorum: option("write-quorum", &raw.write_quorum, WriteQuorum::Hinted, |text| {
+            value::one_of(text, &WriteQuorum::NAMES)
+        })?,
+        hint_bytes_max: option("hint-limit", &raw.hint_limit, HINT_BYTES_DEFAULT, |text| {
+            value::bytes(text, HINT_BYTES_LEAST..=HINT_BYTES_MOST)
+        })?,
+        request_timeout,
+        node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
+        hedging: switch("hedging", &raw.hedging)?,
+        adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
+        session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
+            value::one_of(text, &SessionMode::NAMES)
+        })?,
+        dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
+        allowed_ip_networks: option(
+            "allowed-ip-networks",
+            &raw.allowed_ip_networks,
+            Vec::new(),
+            value::networks,
+        )?,
+        anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
+        anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
+        settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
         test_faults,
     };
     check_groups(&config)?;
@@ -293,6 +350,19 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("anti-entropy-interval", text, ANTI_ENTROPY_INTERVAL_DEFAULT, value::interval)
+}
+
+fn settings_drift_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
+    option("settings-drift-interval", text, SETTINGS_DRIFT_INTERVAL_DEFAULT, value::interval)
+}
+
+/// A capability that is on unless it is switched off.
+fn switch(name: &'static str, text: &Option<String>) -> Result<bool, ConfigError> {
+    option(name, text, true, |text| value::one_of(text, &value::SWITCH))
 }
 
 fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
@@ -414,7 +484,17 @@ impl Environment {
         [("development", Environment::Development), ("production", Environment::Production)];
 }
 
+impl WriteQuorum {
+    const NAMES: [(&'static str, WriteQuorum); 2] =
+        [("hinted", WriteQuorum::Hinted), ("strict", WriteQuorum::Strict)];
+}
+
 impl UnavailableShardPolicy {
     const NAMES: [(&'static str, UnavailableShardPolicy); 2] =
         [("partial", UnavailableShardPolicy::Partial), ("error", UnavailableShardPolicy::Error)];
+}
+
+impl SessionMode {
+    const NAMES: [(&'static str, SessionMode); 2] =
+        [("block", SessionMode::Block), ("route_pin", SessionMode::RoutePin)];
 }

@@ -51,6 +51,12 @@ pub(super) struct Flags {
     /// partial or error: what a search answers when a shard cannot be reached (default partial)
     #[argh(option, arg_name = "POLICY")]
     pub(super) unavailable_shard_policy: Option<String>,
+    /// hinted or strict: whether owners that are down count towards a write's quorum (default hinted)
+    #[argh(option, arg_name = "QUORUM")]
+    pub(super) write_quorum: Option<String>,
+    /// what is kept for a node that is down; past it the node is copied anew (default 256MB)
+    #[argh(option, arg_name = "BYTES")]
+    pub(super) hint_limit: Option<String>,
     /// largest request body (default 100MB)
     #[argh(option, arg_name = "BYTES")]
     pub(super) body_limit: Option<String>,
@@ -60,6 +66,15 @@ pub(super) struct Flags {
     /// longest time for one node's part of it (default 30s)
     #[argh(option, arg_name = "TIME")]
     pub(super) node_timeout: Option<String>,
+    /// on or off: ask another copy when a node is late (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) hedging: Option<String>,
+    /// on or off: prefer the nodes that answer fastest (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) adaptive_selection: Option<String>,
+    /// block or route_pin: how a session's reads see its writes (default block)
+    #[argh(option, arg_name = "MODE")]
+    pub(super) session_mode: Option<String>,
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
@@ -129,6 +144,21 @@ pub(super) struct Flags {
     /// off or on: whether logged requests show their query strings (default off)
     #[argh(option, arg_name = "NAME")]
     pub(super) log_queries: Option<String>,
+    /// where dumps are written (default ./dumps)
+    #[argh(option, arg_name = "DIR")]
+    pub(super) dump_dir: Option<String>,
+    /// networks beside the public ones that webhooks may reach, with commas (default none)
+    #[argh(option, arg_name = "CIDR,...")]
+    pub(super) allowed_ip_networks: Option<String>,
+    /// on or off: compare and repair the copies of documents, and stamp writes for it (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(super) anti_entropy: Option<String>,
+    /// time from one comparison of all copies to the next (default 6h)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) anti_entropy_interval: Option<String>,
+    /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) settings_drift_interval: Option<String>,
     /// a TOML file with options of the same names
     #[argh(option, arg_name = "FILE")]
     pub(super) config: Option<String>,
@@ -176,11 +206,21 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) unavailable_shard_policy: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) write_quorum: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) hint_limit: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) body_limit: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) request_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) node_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) hedging: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) adaptive_selection: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -227,6 +267,16 @@ pub(super) struct RawOptions {
     pub(super) log_requests: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) log_queries: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) dump_dir: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) allowed_ip_networks: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) anti_entropy_interval: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) settings_drift_interval: Option<String>,
 }
 
 impl RawOptions {
@@ -245,9 +295,14 @@ impl RawOptions {
             admin_key: flags.admin_key,
             env: flags.env,
             unavailable_shard_policy: flags.unavailable_shard_policy,
+            write_quorum: flags.write_quorum,
+            hint_limit: flags.hint_limit,
             body_limit: flags.body_limit,
             request_timeout: flags.request_timeout,
             node_timeout: flags.node_timeout,
+            hedging: flags.hedging,
+            adaptive_selection: flags.adaptive_selection,
+            session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
             request_line_limit: flags.request_line_limit,
             head_limit: flags.head_limit,
@@ -271,6 +326,11 @@ impl RawOptions {
             node_ca: flags.node_ca,
             log_requests: flags.log_requests,
             log_queries: flags.log_queries,
+            dump_dir: flags.dump_dir,
+            allowed_ip_networks: flags.allowed_ip_networks,
+            anti_entropy: flags.anti_entropy,
+            anti_entropy_interval: flags.anti_entropy_interval,
+            settings_drift_interval: flags.settings_drift_interval,
         }
     }
 
@@ -301,9 +361,14 @@ impl RawOptions {
             admin_key: self.admin_key.or(lower.admin_key),
             env: self.env.or(lower.env),
             unavailable_shard_policy: self.unavailable_shard_policy.or(lower.unavailable_shard_policy),
+            write_quorum: self.write_quorum.or(lower.write_quorum),
+            hint_limit: self.hint_limit.or(lower.hint_limit),
             body_limit: self.body_limit.or(lower.body_limit),
             request_timeout: self.request_timeout.or(lower.request_timeout),
             node_timeout: self.node_timeout.or(lower.node_timeout),
+            hedging: self.hedging.or(lower.hedging),
+            adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
+            session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
             request_line_limit: self.request_line_limit.or(lower.request_line_limit),
             head_limit: self.head_limit.or(lower.head_limit),
@@ -331,6 +396,11 @@ impl RawOptions {
             node_ca: self.node_ca.or(lower.node_ca),
             log_requests: self.log_requests.or(lower.log_requests),
             log_queries: self.log_queries.or(lower.log_queries),
+            dump_dir: self.dump_dir.or(lower.dump_dir),
+            allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
+            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
+            anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),
+            settings_drift_interval: self.settings_drift_interval.or(lower.settings_drift_interval),
         }
     }
 }

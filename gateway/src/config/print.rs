@@ -5,10 +5,10 @@ use std::{path::Path, time::Duration};
 
 use serde::Serialize;
 
-use super::edge::SWITCH;
-use super::value::SECRET_SHOWN;
+use super::value::{SECRET_SHOWN, SWITCH};
 use super::{
-    Config, Environment, LogRequests, NodeConfig, RuntimeChoice, Secret, StoreConfig, UnavailableShardPolicy,
+    Config, Environment, LogRequests, NodeConfig, RuntimeChoice, Secret, SessionMode, StoreConfig,
+    UnavailableShardPolicy, WriteQuorum,
 };
 
 pub(super) fn to_toml(config: &Config) -> String {
@@ -57,6 +57,21 @@ pub(super) fn to_toml(config: &Config) -> String {
         node_ca: config.tls.node_ca.as_deref().map(path),
         log_requests: name_of(&LogRequests::NAMES, edge.log_requests),
         log_queries: name_of(&SWITCH, edge.log_queries),
+        write_quorum: name_of(&WriteQuorum::NAMES, config.write_quorum),
+        hint_limit: config.hint_bytes_max,
+        hedging: name_of(&SWITCH, config.hedging),
+        adaptive_selection: name_of(&SWITCH, config.adaptive_selection),
+        session_mode: name_of(&SessionMode::NAMES, config.session_mode),
+        dump_dir: config.dump_dir.display().to_string(),
+        allowed_ip_networks: config
+            .allowed_ip_networks
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
+        anti_entropy: name_of(&SWITCH, config.anti_entropy),
+        anti_entropy_interval: duration(config.anti_entropy_interval),
+        settings_drift_interval: duration(config.settings_drift_interval),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -114,6 +129,16 @@ struct Effective {
     node_ca: Option<String>,
     log_requests: &'static str,
     log_queries: &'static str,
+    write_quorum: &'static str,
+    hint_limit: u64,
+    hedging: &'static str,
+    adaptive_selection: &'static str,
+    session_mode: &'static str,
+    dump_dir: String,
+    allowed_ip_networks: String,
+    anti_entropy: &'static str,
+    anti_entropy_interval: String,
+    settings_drift_interval: String,
 }
 
 fn node(node: &NodeConfig) -> String {

@@ -9,10 +9,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::Uri;
+use ipnet::IpNet;
 
 use super::limits::{
-    CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, NODE_ID_BYTES_MOST, TIMEOUT_LEAST,
-    TIMEOUT_MOST,
+    CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, INTERVAL_LEAST, INTERVAL_MOST,
+    NODE_ID_BYTES_MOST, TIMEOUT_LEAST, TIMEOUT_MOST,
 };
 use super::{NodeConfig, NodeUrl, Secret, StoreConfig};
 
@@ -24,6 +25,9 @@ const HTTPS_PORT_DEFAULT: u16 = 443;
 
 /// What `--print-config` shows for a key, so it cannot be one.
 pub(super) const SECRET_SHOWN: &str = "(set)";
+
+/// The names of a capability that is on or off.
+pub(super) const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, Allowed> {
     text.parse().map_err(|_| "give IP:PORT, for example 127.0.0.1:7700".to_owned())
@@ -74,6 +78,19 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
         .ok_or_else(|| format!("give {} to {} bytes, for example 100MB or 64MiB", range.start(), range.end()))
 }
 
+/// A time between two turns of a job; days of it are no mistake.
+pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
+    let time = split_unit(text).and_then(|(number, unit)| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        _ => None,
+    });
+    time.filter(|time| (INTERVAL_LEAST..=INTERVAL_MOST).contains(time))
+        .ok_or_else(|| "give a time from 100ms to 720h, for example 300s or 6h".to_owned())
+}
+
 /// A time with the unit ms, s or m.
 pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
@@ -84,6 +101,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
     });
     time.filter(|time| (TIMEOUT_LEAST..=TIMEOUT_MOST).contains(time))
         .ok_or_else(|| "give a time from 10ms to 60m, for example 500ms or 30s".to_owned())
+}
+
+pub(super) fn folder(text: &str) -> Result<PathBuf, Allowed> {
+    match text.is_empty() {
+        false => Ok(text.into()),
+        true => Err("give a directory, for example ./dumps".to_owned()),
+    }
+}
+
+/// Networks as `ADDRESS/BITS`, with commas in between; none for an empty text.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let networks = parts.map(str::parse).collect::<Result<Vec<_>, _>>();
+    networks.map_err(|_| "give networks such as 10.0.0.0/8,::1/128".to_owned())
 }
 
 /// Keys travel in a header, so they are visible ASCII without spaces.

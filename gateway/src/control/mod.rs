@@ -4,8 +4,12 @@
 //! own; a job that fails is tried again at its next turn, and never takes the process down.
 
 mod health;
+pub mod marks;
+mod mending;
 mod recover;
 mod rejoin;
+mod replay;
+mod webhooks;
 
 use std::{
     future::Future,
@@ -22,8 +26,9 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    data::{Core, lanes::LaneSender, leftovers, moves, settle},
+    data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
+    repair::{drift, pass},
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -48,9 +53,35 @@ pub fn start<R: Runtime>(
         for task in accepted {
             moves::resume(&core, task);
         }
-        let probing = Rc::clone(&core);
+        health::watch_all(&core);
+        let telling = Rc::clone(&core);
         R::spawn(async move {
-            repeat::<R, _>("health", limits::HEALTH_PROBE_INTERVAL, || health::probe_all(&probing)).await;
+            let watched = webhooks::Watched::default();
+            repeat::<R, _>("webhooks", limits::WEBHOOK_INTERVAL, || webhooks::tell(&telling, &watched)).await;
+        });
+        let dumping = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
+        });
+        let repairing = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
+        });
+        let settling = Rc::clone(&core);
+        R::spawn(async move {
+            let mut attempts = drift::Attempts::default();
+            loop {
+                let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts));
+                if tending.catch_unwind().await.is_err() {
+                    log::error("panic_in_job", &[("job", "settings")]);
+                }
+                R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
+            }
+        });
+        let checking = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = checking.shared.config.settings_drift_interval;
+            repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
@@ -83,6 +114,7 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     leftovers::sweep(core).await;
+    marks::keep(core).await;
 }
 
 /// Forgets tasks that ended long ago, and the oldest ones where there are too many.
@@ -104,6 +136,9 @@ async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
     let uncovered = crate::admin::uncovered_shards(&core.shared, &snapshot);
     #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
     metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
+    #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
+    metrics::gauge!("miroir_session_pinning_active_sessions")
+        .set(core.shared.sessions.active(R::now()) as f64);
     let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
     metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);

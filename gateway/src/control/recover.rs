@@ -1,72 +1,129 @@
 //! What a killed gateway left half done: intents whose fan-out was never confirmed.
 //!
 //! Invariants: such an intent was never answered, so no client knows it and it may go; settings are
-//! first done again on every node, so that no node differs from the others; indexes half made or
-//! half dropped are leftovers, swept like others (`data::leftovers`). Documents of such a write may stand on some of their nodes.
+//! first done again on every node, now or when it is back, so that no node differs from the others;
+//! indexes half made or half dropped are leftovers, swept like others (`data::leftovers`); the shards of
+//! documents that may stand on some of their nodes only are marked as suspect.
 
-use futures_util::future::join_all;
 use http::StatusCode;
+use router::NodeIndex;
 use serde_json::Value;
-use store::{TaskChange, TaskKind, TaskRecord, TaskStatus};
+use store::{Change, TaskChange, TaskKind, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
-    api::settings::{Derivation, SettingsChange},
+    api::{
+        settings::{Derivation, NodeSettingsRequest, SettingsChange},
+        task,
+    },
     data::{Core, every_node, pool::NodeRequest},
+    hints::{Hint, suspect},
     observe::log,
     runtime::Runtime,
+    snapshot::Index,
 };
 
 /// Finishes or drops every unconfirmed intent of the last process.
 pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>, interrupted: Vec<TaskRecord>) {
     for record in interrupted {
-        redo(core, &record).await;
-        forget(core, &record).await;
+        let is_write = task::is_cancelable(record.kind) || record.kind == TaskKind::IndexUpdate;
+        let changes = match record.kind == TaskKind::SettingsUpdate {
+            true => redo(core, &record).await,
+            false if is_write => suspects(core, &record),
+            false => Vec::new(),
+        };
+        forget(core, &record, changes).await;
     }
 }
 
-async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) {
-    let Some(uid) = record.index_uid.as_deref() else { return };
-    let Some(index) = core.shared.snapshot().indexes.get(uid).cloned() else { return };
-    let Some(Value::Object(settings)) = &record.details else { return };
-    if record.kind != TaskKind::SettingsUpdate {
-        return;
+/// The index that a record is about, if there still is one.
+fn index_of<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Option<std::sync::Arc<Index>> {
+    core.shared.snapshot().indexes.get(record.index_uid.as_deref()?).cloned()
+}
+
+/// Every copy that the write may have reached is suspect, for another may not have it.
+fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+    let Some(index) = index_of(core, record) else { return Vec::new() };
+    let node_uid = &index.record.node_uid;
+    if record.owners.is_empty() {
+        let nodes = core.shared.nodes.iter();
+        return nodes.map(|node| suspect(&node.id, node_uid, Vec::new())).collect();
     }
+    let owners = record.owners.iter();
+    owners.map(|owner| suspect(&owner.node, node_uid, owner.shards.clone())).collect()
+}
+
+/// Sends settings again; answers what is to be committed for nodes that do not take them now.
+async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+    let Some(index) = index_of(core, record) else { return Vec::new() };
+    let Some(Value::Object(settings)) = &record.details else { return Vec::new() };
     let request = SettingsChange::Whole(settings.clone()).for_nodes(&Derivation::new(
         &index.record.settings,
         index.record.primary_key.as_deref(),
         core.shared.health.lowest_version(),
     ));
-    let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
-    let body = request.body;
-    let nodes = every_node(&core.shared.snapshot().topology);
-    join_all(nodes.into_iter().map(|node| {
-        let question = NodeRequest {
-            method: request.method.clone(),
-            target: &target,
-            content_type: (!body.is_empty()).then_some("application/json"),
-            body: body.clone().into(),
-            repeatable: true,
-        };
-        async move {
-            let answer = core.pools.ask(node, question, core.shared.config.node_timeout).await;
-            if !matches!(&answer, Ok(answer) if answer.status == StatusCode::ACCEPTED) {
-                let node = &core.shared.nodes[usize::from(node.0)].id;
-                log::warn("recovery_incomplete", &[("node", node), ("index", uid)]);
-            }
+    let mut changes = Vec::new();
+    for node in every_node(&core.shared.snapshot().topology) {
+        if !send(core, node, &index, &request).await {
+            changes.extend(keep(core, node, &index, &request, record.uid));
         }
-    }))
-    .await;
+    }
+    changes
 }
 
-async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord) {
+/// Says whether the node has taken it, or refuses it, as others then do.
+async fn send<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    index: &Index,
+    request: &NodeSettingsRequest,
+) -> bool {
+    if !core.shared.health.state(node).takes_writes() || !core.shared.hints.lets_through(node) {
+        return false;
+    }
+    let question = NodeRequest {
+        method: request.method.clone(),
+        target: &format!("/indexes/{}{}", index.record.node_uid, request.suffix),
+        content_type: (!request.body.is_empty()).then_some("application/json"),
+        body: request.body.clone().into(),
+        repeatable: true,
+    };
+    let answer = core.pools.ask(node, question, core.shared.config.node_timeout).await;
+    matches!(&answer, Ok(answer) if answer.status == StatusCode::ACCEPTED || answer.status.is_client_error())
+}
+
+fn keep<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    index: &Index,
+    request: &NodeSettingsRequest,
+    task: u32,
+) -> Vec<Change> {
+    let hint = Hint {
+        method: request.method.as_str().to_owned(),
+        target: format!("/indexes/{}{}", index.record.node_uid, request.suffix),
+        task,
+        index: index.record.node_uid.clone(),
+        ambiguous: false,
+        once: false,
+        shards: Vec::new(),
+    };
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let changes = core.shared.hints.keep(node, id, &hint, request.body.clone().into());
+    core.shared.health.lags(node);
+    changes
+}
+
+async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>) {
     let change = TaskChange {
         status: Some(TaskStatus::Canceled),
         finished_at: Some(OffsetDateTime::now_utc()),
         ..TaskChange::default()
     };
-    if core.shared.store.update_task(record.uid, change).await.is_ok() {
-        let _ = core.shared.store.delete_tasks(vec![record.uid]).await;
+    changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
+    match core.shared.store.commit(changes).await {
+        Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
+        Err(error) => log::error("recovery_not_stored", &[("reason", &error.to_string())]),
     }
     log::info("intent_dropped", &[("task", &record.uid.to_string()), ("kind", record.kind.as_str())]);
 }

@@ -1,21 +1,183 @@
 //! How a node that answers again, or for the first time, comes to serve reads.
 //!
-//! Invariant: it is healthy only after everything here has succeeded while it stayed reachable; what
-//! fails is tried again at the next probe.
+//! Invariants: it is healthy only after everything here has succeeded while it stayed reachable, in this
+//! order: it is the node that was known, or has its indexes anew; it has taken what it missed; it has done
+//! that and what other tasks ended without it; what is suspect on it is level with others. What fails is
+//! tried again at the next probe; a node is brought back by one.
 
+use std::{panic::AssertUnwindSafe, rc::Rc, time::Duration};
+
+use futures_util::FutureExt;
 use router::NodeIndex;
+use serde_json::Value;
+use store::Change;
 
+use super::{mending, replay};
 use crate::{
-    data::{Core, learn_version},
+    config::limits,
+    data::{Core, features, learn_version, pool::NodeRequest, rules},
+    health::NodeState,
+    hints::{UNAPPLIED, Unapplied},
     observe::log,
     runtime::Runtime,
 };
 
-/// Lets a joining node serve.
+/// Lets a joining node serve, in its own time: others are not kept waiting.
+pub(super) fn begin<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+    if !core.shared.hints.begin_joining(node) {
+        return;
+    }
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(admit(&core, node)).catch_unwind().await.is_err() {
+            log::error("panic_in_rejoin", &[]);
+        }
+        core.shared.hints.end_joining(node);
+    });
+}
+
+/// Brings a joining node level and lets it serve.
 pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    let (hints, health) = (&core.shared.hints, &core.shared.health);
+    let id = &core.shared.nodes[usize::from(node.0)].id;
     // It may have come back as another version.
     learn_version(core, node).await;
-    if core.shared.health.has_joined(node) {
-        log::info("node_healthy", &[("node", &core.shared.nodes[usize::from(node.0)].id)]);
+    hints.set_level(node, false);
+    if hints.is_recopied(node) {
+        if let Err(error) = mending::begin_copy(core, node).await {
+            return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
+        }
+    } else if !is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+        return;
     }
+    if !replay::bring_level(core, node).await {
+        return;
+    }
+    // From here on tasks wait for it; what they did not wait for before, it does now.
+    hints.set_level(node, true);
+    while let Some(uid) = hints.awaited(node) {
+        if health.state(node) != NodeState::Joining || hints.pending(node) > 0 {
+            return;
+        }
+        if has_done(core, node, uid).await {
+            hints.has_done(node, uid);
+            forget_awaited(core, node, uid).await;
+        } else {
+            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        }
+    }
+    if !has_all_indexes(core, node).await {
+        return distrust(core, node, "it lacks an index that it had taken").await;
+    }
+    if !features::restore(core, node).await || !rules::restore(core, node).await {
+        return log::warn("node_not_restored", &[("node", id)]);
+    }
+    if !mending::settle_suspicions(core, node).await {
+        return;
+    }
+    if health.has_joined(node) {
+        if hints.lets_through(node) {
+            log::info("node_healthy", &[("node", id)]);
+        } else {
+            // It has missed something since.
+            health.lags(node);
+        }
+    }
+}
+
+/// Sees whether a serving node is still the one that was known: it may have come back between two probes.
+pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    // One that is suspect is being probed: its silence is not waited for here as well.
+    if core.shared.health.state(node) == NodeState::Healthy {
+        is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
+    }
+}
+
+/// Whether the node is the one that has given out the tasks known of it.
+async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) -> bool {
+    // What is known is looked up first: it may give out more meanwhile.
+    let known = core.shared.hints.newest_task(node);
+    let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
+    let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    if newest >= known {
+        newest.into_iter().for_each(|uid| core.shared.hints.saw_task(node, uid));
+        return true;
+    }
+    distrust(core, node, "it has lost tasks that it had taken").await;
+    false
+}
+
+/// Whether it has every index that it had taken before it was asked.
+async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let before = core.shared.snapshot();
+    let made = |uid: &String| before.indexes[uid].record.node_uid.clone();
+    let expected = before.indexes.keys().map(made).collect::<Vec<_>>();
+    let deadline = R::now() + core.shared.config.node_timeout;
+    loop {
+        let Some(list) = ask(core, node, "/indexes?limit=1000000").await else { return true };
+        let Some(results) = list["results"].as_array() else { return true };
+        let held = results.iter().filter_map(|index| index["uid"].as_str()).collect::<Vec<_>>();
+        let after = core.shared.snapshot();
+        let wanted = after.indexes.values().map(|index| &index.record.node_uid);
+        let mut wanted = wanted.filter(|uid| expected.contains(uid));
+        if wanted.all(|uid| held.contains(&uid.as_str())) {
+            return true;
+        }
+        // It may have yet to make one.
+        let idle = ask(core, node, "/tasks?limit=1&statuses=enqueued,processing").await;
+        if idle.is_some_and(|page| page["total"] == 0) || R::now() >= deadline {
+            return false;
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// A node that is not the one that was known: all it holds is suspect, and it is copied anew.
+async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    log::error("node_distrusted", &[("node", id), ("reason", reason)]);
+    let changes = core.shared.hints.recopy(node, id, reason.to_owned());
+    core.shared.health.lags(node);
+    if let Err(error) = core.shared.store.commit(changes).await {
+        log::error("mark_not_stored", &[("node", id), ("reason", &error.to_string())]);
+    }
+}
+
+/// Whether a node has done its tasks up to `uid`.
+async fn has_done<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) -> bool {
+    let target = "/tasks?limit=1&reverse=true&statuses=enqueued,processing";
+    let Some(page) = ask(core, node, target).await else { return false };
+    let Some(open) = page["results"].as_array() else { return false };
+    open.first().is_none_or(|task| task["uid"].as_u64().is_some_and(|oldest| oldest > u64::from(uid)))
+}
+
+/// Forgets that tasks up to `uid` are awaited.
+async fn forget_awaited<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    while let Ok(page) = core.shared.store.entries(UNAPPLIED, id, 0, usize::MAX).await {
+        let is_done = |header: &Value| {
+            serde_json::from_value::<Unapplied>(header.clone()).is_ok_and(|unapplied| unapplied.task <= uid)
+        };
+        let done = page.iter().take_while(|entry| is_done(&entry.header)).last();
+        let Some(through) = done.map(|entry| entry.sequence) else { return };
+        let cut = Change::Truncate { log: UNAPPLIED, stream: id.clone(), through };
+        if core.shared.store.commit(vec![cut]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn ask<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
+    ask_within(core, node, target, limits::TASK_QUESTION_TIMEOUT).await
+}
+
+async fn ask_within<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    target: &str,
+    limit: Duration,
+) -> Option<Value> {
+    let limit = core.shared.config.node_timeout.min(limit);
+    let answer = core.pools.ask(node, NodeRequest::get(target), limit).await.ok()?;
+    answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
 }

@@ -25,7 +25,12 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
         Route::Health | Route::Ready => Needs::Nothing,
-        Route::Topology | Route::Shards | Route::Metrics => Needs::AdminKey,
+        Route::Topology
+        | Route::Shards
+        | Route::Metrics
+        | Route::RunAntiEntropy
+        | Route::AntiEntropy
+        | Route::AntiEntropyHistory => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
         Route::IndexStats(index) => Right(Action::StatsGet, Some(index)),
@@ -68,9 +73,14 @@ pub(super) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::DeleteKey(_) => Right(Action::KeysDelete, None),
         Route::Features => Right(Action::ExperimentalGet, None),
         Route::ChangeFeatures => Right(Action::ExperimentalUpdate, None),
+        Route::CreateDump => Right(Action::DumpsCreate, None),
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
-        Route::Webhooks => Right(Action::WebhooksGet, None),
+        Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),
+        Route::Rules(asked) => Right(asked.action(), None),
+        // The indexes are judged where the body is read.
+        Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
+        Route::Webhooks(asked) => Right(asked.action(), None),
         Route::Unserved { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),

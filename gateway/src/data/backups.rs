@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 use store::{NewTask, TaskKind};
 
-use super::{Core, changes, indexes::new_task, tasks};
+use super::{Core, changes, indexes::new_task, lanes::Accepted, tasks};
 use crate::{api::error::ApiError, h1::Response, runtime::Runtime};
 
 /// `POST /snapshots`. A body means nothing, as on a node.
@@ -20,7 +20,8 @@ pub(super) async fn snapshot<R: Runtime>(core: &Core<R>) -> Result<Response, Api
     match changes::send_to_every_node(core, &Method::POST, "/snapshots").await {
         Ok(node_tasks) => {
             let change = changes::accepted_change(node_tasks);
-            Ok(tasks::accepted(&core.shared.store.update_task(intent.uid, change).await?))
+            let record = core.shared.store.update_task(intent.uid, change).await?;
+            Ok(tasks::accepted(Accepted { record, degraded: None }))
         }
         Err(error) => {
             changes::discard(core, &intent).await;

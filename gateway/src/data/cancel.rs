@@ -12,8 +12,8 @@ use store::{NodeTask, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
-    Core, changes,
-    settle::{self, Times},
+    Core, changes, fanout,
+    settle::{self, Share, Times},
 };
 use crate::{
     api::{error::ApiError, task},
@@ -85,7 +85,8 @@ async fn mark<R: Runtime>(core: &Core<R>, targets: &[TaskRecord], canceler: u32)
 async fn ask_nodes<R: Runtime>(core: &Core<R>, targets: &[TaskRecord]) -> Result<Vec<NodeTask>, ApiError> {
     let mut by_node: AHashMap<&str, Vec<u32>> = AHashMap::new();
     for task in targets.iter().flat_map(|target| &target.node_tasks) {
-        if !task.status.is_finished() {
+        // What a node does for several clients at once it goes on with.
+        if !task.status.is_finished() && !task.shared {
             by_node.entry(&task.node).or_default().push(task.uid);
         }
     }
@@ -94,14 +95,13 @@ async fn ask_nodes<R: Runtime>(core: &Core<R>, targets: &[TaskRecord]) -> Result
         .iter()
         .flat_map(|(node, uids)| uids.chunks(limits::TASKS_PER_NODE_QUESTION).map(move |uids| (*node, uids)));
     let asked = questions.filter_map(|(id, uids)| {
-        let node = topology.index_of(id)?;
+        let node = topology.index_of(id).filter(|node| core.shared.health.state(*node).takes_writes())?;
         let list = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         Some(async move {
             let target = format!("/tasks/cancel?uids={list}");
-            let uid =
-                changes::send(core, node, &Method::POST, &target, json!({}).to_string().into(), true).await?;
-            let status = TaskStatus::Enqueued;
-            Ok(NodeTask { node: id.to_owned(), uid, documents: 0, status, details: None, error: None })
+            let body = json!({}).to_string().into();
+            let uid = fanout::ask_once(core, node, &Method::POST, &target, body).await?;
+            Ok(fanout::node_task(core, node, uid, 0))
         })
     });
     let (taken, failed): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
@@ -120,7 +120,7 @@ pub(super) async fn finish<R: Runtime>(core: &Core<R>, record: TaskRecord, times
         let targets = settle::refresh_all(core, targets).await;
         canceled += targets.iter().filter(|target| target.canceler() == Some(record.uid)).count();
     }
-    let mut change = settle::ended(&record, TaskStatus::Succeeded, &times, 1);
+    let mut change = settle::ended(&record, TaskStatus::Succeeded, &times, Share::whole(&record));
     change.error = None;
     change.details = Some(task::with_member(record.details.as_ref(), "canceledTasks", canceled));
     settle::store_change(core, record, change).await

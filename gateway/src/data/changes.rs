@@ -3,25 +3,26 @@
 //!
 //! Invariants: an index is registered after its nodes have taken it and unregistered before they
 //! are asked to drop it, so a crash leaves at worst a leftover that is on record and swept, or an
-//! intent that `control::recover` finishes; nothing is answered before its node tasks are durable.
+//! intent that `control::recover` finishes; nothing is answered before its node tasks, and hints of what
+//! nodes missed, are durable.
 
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::Method;
-use router::NodeIndex;
+use router::{Placement, ShardSet};
 use serde_json::{Value, json};
 use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
-    Core, gather,
-    lanes::Client,
+    Core,
+    additions::DocumentWrite,
+    fanout::{self, Missed, NodePart, Order},
+    gather,
+    lanes::{Accepted, Client},
     leftovers::{self, LEFTOVERS},
-    plan,
-    pool::NodeRequest,
-    scatter::is_refusal,
+    rules,
 };
 use crate::{
     api::{
@@ -29,22 +30,17 @@ use crate::{
         settings::{self, Derivation, SettingsChange},
     },
     auth::Permission,
-    h1::NodeAnswer,
     observe::log,
+    quorum::Judge,
+    repair::tombstones::{self, Erased},
     runtime::Runtime,
-    snapshot::{Index, publish},
+    snapshot::{Index, Snapshot, publish},
 };
 
 /// The kinds of change a lane knows.
 pub(super) enum Action {
     /// Adds or updates documents; creates the index when it is missing.
-    AddDocuments {
-        primary_key: Option<String>,
-        replace: bool,
-        /// Whether documents that do not exist yet are passed over.
-        skip_creation: bool,
-        parts: Vec<NodePart>,
-    },
+    AddDocuments(DocumentWrite),
     /// Deletes documents by id.
     DeleteDocuments {
         parts: Vec<NodePart>,
@@ -54,6 +50,7 @@ pub(super) enum Action {
         method: Method,
         suffix: &'static str,
         body: Bytes,
+        repetition: Repetition,
     },
     CreateIndex {
         primary_key: Option<String>,
@@ -66,23 +63,60 @@ pub(super) enum Action {
     OnExisting(Box<Action>),
 }
 
+/// What becomes of a request to every node where a node misses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repetition {
+    /// It is done when the node is back, and may be done twice.
+    Harmless,
+    /// It is done when the node is back, unless the node may have done it.
+    Never,
+    /// The node need not do it.
+    Unneeded,
+}
+
 impl Action {
     /// The change as a client with this permission may make it.
     pub(super) fn within(self, permission: &Permission, uid: &str) -> Self {
-        if permission.creates_index(uid) { self } else { Self::OnExisting(Box::new(self)) }
+        if permission.creates_index(uid) {
+            return self;
+        }
+        if let Self::AddDocuments(write) = self {
+            return Self::AddDocuments(DocumentWrite { existing_only: true, ..write });
+        }
+        Self::OnExisting(Box::new(self))
     }
 }
 
-/// What one node gets of a write.
-pub(super) struct NodePart {
-    pub node: NodeIndex,
-    pub body: Bytes,
-    /// Documents or ids in the body.
-    pub documents: u64,
+impl Action {
+    /// What the change deletes, as far as it says so.
+    fn erases(&self) -> Option<Erased> {
+        match self {
+            Self::DeleteDocuments { parts } => {
+                let lists = parts.iter().map(|part| serde_json::from_slice::<Vec<String>>(&part.body));
+                let mut keys = lists.filter_map(Result::ok).flatten().collect::<Vec<_>>();
+                keys.sort_unstable();
+                keys.dedup();
+                (!keys.is_empty()).then_some(Erased::Keys(keys))
+            }
+            Self::OnEveryNode { suffix: "/documents", .. } => Some(Erased::Matching(None)),
+            Self::OnEveryNode { suffix: "/documents/delete", body, .. } => {
+                let mut body: Value = serde_json::from_slice(body).ok()?;
+                Some(Erased::Matching(Some(body.get_mut("filter")?.take())))
+            }
+            Self::OnExisting(action) => action.erases(),
+            Self::OnEveryNode { .. }
+            | Self::AddDocuments(_)
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::ChangeSettings(_)
+            | Self::Fail(_) => None,
+        }
+    }
 }
 
 /// How a change went.
-enum Outcome {
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
     /// Every node concerned has taken it; these are their tasks.
     Taken(Vec<NodeTask>),
     /// It is a task that has failed at once.
@@ -103,27 +137,87 @@ pub(super) async fn apply<R: Runtime>(
         Ok(task) => task,
         Err(error) => return drop(client.send(Err(error.into()))),
     };
-    let outcome = match perform(core, &index_uid, task.uid, action).await {
-        Ok(node_tasks) => Outcome::Taken(node_tasks),
+    if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
+        && let Some(error) = frozen(core, &index_uid)
+    {
+        discard(core, &task).await;
+        return drop(client.send(Err(error)));
+    }
+    let mut missed = Missed::new(core, task.uid);
+    let buried = bury(core, &index_uid, &action);
+    let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
+        Ok(node_tasks) => {
+            missed.commit_with(buried);
+            Outcome::Taken(node_tasks)
+        }
         Err(outcome) => outcome,
     };
-    match outcome {
-        Outcome::Refused(error) => {
-            discard(core, &task).await;
-            let _ = client.send(Err(error));
+    finish(core, vec![(task, client, outcome)], missed).await;
+}
+
+/// The tombstones of a deletion, with a clock of its place in the lane.
+fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Vec<Change> {
+    if !core.shared.config.anti_entropy {
+        return Vec::new();
+    }
+    let snapshot = core.shared.snapshot();
+    match (action.erases(), snapshot.indexes.get(index_uid)) {
+        (Some(erased), Some(index)) => {
+            tombstones::bury(&index.record.node_uid, core.shared.clock.next(), &erased)
         }
-        Outcome::Failed(error) => {
-            let recorded = core.shared.store.update_task(task.uid, failed_change(error)).await;
-            let _ = client.send(recorded.map_err(ApiError::from));
-        }
-        Outcome::Taken(node_tasks) => {
-            let change = accepted_change(node_tasks);
-            let recorded = core.shared.store.update_task(task.uid, change);
-            // The lane goes on while the store syncs.
-            R::spawn(async move {
-                let _ = client.send(recorded.await.map_err(ApiError::from));
-            });
-        }
+        (_, _) => Vec::new(),
+    }
+}
+
+/// Why an index takes no documents, if it takes none.
+pub(super) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    core.shared.frozen.contains(&index.record.node_uid).then(|| {
+        let message =
+            "The settings of this index differ between nodes; it takes writes again once they are equal.";
+        ApiError::new(Code::MiroirNoQuorum, message)
+    })
+}
+
+/// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on
+/// while the store syncs.
+pub(super) async fn finish<R: Runtime>(
+    core: &Rc<Core<R>>,
+    outcomes: Vec<(TaskRecord, Client, Outcome)>,
+    mut missed: Missed,
+) {
+    let mut changes = Vec::with_capacity(outcomes.len());
+    let mut clients = Vec::with_capacity(outcomes.len());
+    let mut refused = Vec::new();
+    let degraded = missed.degraded.header();
+    for (task, client, outcome) in outcomes {
+        let change = match outcome {
+            Outcome::Taken(node_tasks) => accepted_change(node_tasks),
+            Outcome::Failed(error) => failed_change(error),
+            Outcome::Refused(error) => {
+                refused.push((task, client, error));
+                continue;
+            }
+        };
+        changes.push(Change::UpdateTask { uid: task.uid, change: Box::new(change) });
+        clients.push((task, client));
+    }
+    changes.extend(missed.take());
+    if !changes.is_empty() {
+        let committed = fanout::commit(core, changes).await;
+        R::spawn(async move {
+            let stored = committed.await;
+            for (record, client) in clients {
+                let degraded = degraded.clone();
+                let answer = stored.as_ref().map(|_| Accepted { record, degraded });
+                let _ = client.send(answer.map_err(|error| error.clone().into()));
+            }
+        });
+    }
+    for (task, client, error) in refused {
+        discard(core, &task).await;
+        let _ = client.send(Err(error));
     }
 }
 
@@ -172,71 +266,67 @@ async fn perform<R: Runtime>(
     uid: &str,
     task_uid: u32,
     action: Action,
+    missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, Outcome> {
     match action {
-        Action::AddDocuments { primary_key, replace, skip_creation, parts } => {
-            let method = if replace { Method::POST } else { Method::PUT };
-            let nodes = parts.iter().map(|part| part.node).collect::<Vec<_>>();
-            check_up(core, &nodes)?;
-            let index = ensure_index(core, uid, task_uid, primary_key.as_deref()).await?;
-            add_documents(core, &index, primary_key, &method, skip_creation, parts).await
-        }
+        Action::AddDocuments(_) => unreachable!("lanes hand documents to `additions`"),
         Action::DeleteDocuments { parts } => {
             let index = existing(core, uid)?;
             let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
-            send_parts(core, &Method::POST, &target, parts).await
+            let order = Order {
+                index: &index.record.node_uid,
+                method: &Method::POST,
+                target: &target,
+                validated: false,
+                once: false,
+            };
+            let snapshot = core.shared.snapshot();
+            let judge = judge(core, &snapshot, &index.placement);
+            fanout::send(core, &judge, &order, &parts, missed).await.map_err(Outcome::Refused)
         }
-        Action::OnEveryNode { method, suffix, body } => {
+        Action::OnEveryNode { method, suffix, body, repetition } => {
             let index = existing(core, uid)?;
-            let target = format!("/indexes/{}{suffix}", index.record.node_uid);
-            send_to_all(core, &method, &target, body, true).await
+            let request = (&method, suffix, body);
+            send_to_all(core, &index, request, repetition, missed).await.map_err(Outcome::Refused)
         }
-        Action::CreateIndex { primary_key } => create_index(core, uid, task_uid, primary_key).await,
-        Action::DeleteIndex => delete_index(core, uid).await,
+        Action::CreateIndex { primary_key } => create_index(core, uid, primary_key, missed).await,
+        Action::DeleteIndex => delete_index(core, uid, missed).await,
         Action::ChangeSettings(change) => {
-            check_up(core, &every_node(core))?;
-            let index = ensure_index(core, uid, task_uid, None).await?;
-            change_settings(core, &index, &change).await
+            let index = ensure_index(core, uid, None, missed).await?;
+            change_settings(core, &index, &change, missed).await
         }
         Action::OnExisting(action) => {
             existing(core, uid)?;
-            Box::pin(perform(core, uid, task_uid, *action)).await
+            Box::pin(perform(core, uid, task_uid, *action, missed)).await
         }
         Action::Fail(error) => {
             // On one node, too, a first write makes the index even when its documents are wrong.
-            ensure_index(core, uid, task_uid, None).await?;
+            ensure_index(core, uid, None, missed).await?;
             Err(Outcome::Failed(error))
         }
     }
 }
 
-async fn add_documents<R: Runtime>(
+/// Gives an index the primary key that a write to it names, if it has none yet.
+pub(super) async fn agree_on_key<R: Runtime>(
     core: &Core<R>,
     index: &Arc<Index>,
-    primary_key: Option<String>,
-    method: &Method,
-    skip_creation: bool,
-    parts: Vec<NodePart>,
-) -> Result<Vec<NodeTask>, Outcome> {
-    let known = index.record.primary_key.as_deref();
-    let skip = if skip_creation { "?skipCreation=true" } else { "" };
-    let mut target = format!("/indexes/{}/documents{skip}", index.record.node_uid);
-    if let Some(asked) = primary_key.as_deref() {
-        match known {
-            None => {
-                break_ties_by(core, index, asked).await.map_err(Outcome::Refused)?;
-                set_primary_key(core, index, Some(asked)).await.map_err(Outcome::Refused)?;
-            }
-            Some(known) if known == asked => {}
-            Some(known) => {
-                let message = format!("Index already has a primary key: `{known}`.");
-                return Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)));
-            }
+    asked: &str,
+    missed: &mut Missed,
+) -> Result<(), Outcome> {
+    match index.record.primary_key.as_deref() {
+        None => {
+            break_ties_by(core, index, asked, missed).await.map_err(Outcome::Refused)?;
+            let mut record = index.record.clone();
+            record.primary_key = Some(asked.to_owned());
+            store_index(core, record, index, missed).await.map(drop).map_err(Outcome::Refused)
         }
-        target.push_str(if skip_creation { "&primaryKey=" } else { "?primaryKey=" });
-        target.extend(form_urlencoded::byte_serialize(asked.as_bytes()));
+        Some(known) if known == asked => Ok(()),
+        Some(known) => {
+            let message = format!("Index already has a primary key: `{known}`.");
+            Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)))
+        }
     }
-    send_parts(core, method, &target, parts).await
 }
 
 /// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
@@ -245,62 +335,109 @@ pub(super) async fn break_ties_by<R: Runtime>(
     core: &Core<R>,
     index: &Index,
     primary_key: &str,
+    missed: &mut Missed,
 ) -> Result<(), ApiError> {
     let version = gather::lowest_version(core).await;
     let derivation = Derivation::new(&index.record.settings, Some(primary_key), version);
     let request = derivation.tie_break_for_nodes();
-    let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
-    send_to_all(core, &request.method, &target, request.body.into(), true).await.map(drop).map_err(refusal)
+    let request = (&request.method, request.suffix.as_str(), request.body.into());
+    send_to_all(core, index, request, Repetition::Harmless, missed).await.map(drop)
 }
 
 async fn create_index<R: Runtime>(
     core: &Core<R>,
     uid: &str,
-    task_uid: u32,
     primary_key: Option<String>,
+    missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, Outcome> {
     if core.shared.snapshot().indexes.contains_key(uid) {
         let message = format!("Index `{uid}` already exists.");
         return Err(Outcome::Failed(ApiError::new(Code::IndexAlreadyExists, message)));
     }
-    register_index(core, uid, task_uid, primary_key.as_deref()).await.map(|(_, node_tasks)| node_tasks)
+    register_index(core, uid, primary_key.as_deref(), missed).await.map(|(_, node_tasks)| node_tasks)
 }
 
-async fn delete_index<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Vec<NodeTask>, Outcome> {
+async fn delete_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, Outcome> {
     let index = existing(core, uid)?;
-    check_up(core, &every_node(core))?;
+    let snapshot = core.shared.snapshot();
+    let judge = judge(core, &snapshot, &index.placement);
+    let all = ShardSet::all(index.placement.shards());
+    fanout::check(core, &judge, &all).await.map_err(Outcome::Refused)?;
     let node_uid = &index.record.node_uid;
     let unregister = Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
     let deleted = core.shared.store.commit(vec![unregister, leftovers::remember(node_uid)]).await;
     deleted.map_err(|error| Outcome::Refused(error.into()))?;
     publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
     let target = format!("/indexes/{node_uid}");
-    let results = ask_all(core, &every_node(core), &Method::DELETE, &target, &Bytes::new()).await;
-    // For clients the index is gone; a node that could not be asked is left to the sweep.
-    if results.iter().all(Result::is_ok) {
-        let _ = core.shared.store.commit(vec![leftovers::forget(node_uid)]).await;
+    let node_tasks = drop_on_nodes(core, &judge, node_uid, &target, missed).await;
+    // For clients the index is gone; what no node could be asked for is left to the sweep.
+    if let Ok(node_tasks) = &node_tasks
+        && !node_tasks.is_empty()
+    {
+        let mut changes = missed.take();
+        changes.push(leftovers::forget(node_uid));
+        let stored = fanout::commit(core, changes).await;
+        stored.await.map_err(|error| Outcome::Refused(error.into()))?;
     }
-    collect(core, results.into_iter().filter(Result::is_ok).collect())
+    node_tasks.map_err(Outcome::Refused)
+}
+
+/// Makes every node drop an index, now or when it is back.
+async fn drop_on_nodes<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    node_uid: &str,
+    target: &str,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let order = Order { index: node_uid, method: &Method::DELETE, target, validated: false, once: false };
+    let parts = fanout::for_every_node(judge, &Bytes::new());
+    fanout::send(core, judge, &order, &parts, missed).await
+}
+
+/// Makes every node drop an index that no client knows.
+///
+/// # Errors
+/// 503 when too few nodes are there to be asked.
+pub(super) async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str) -> Result<(), ApiError> {
+    let snapshot = core.shared.snapshot();
+    let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
+    let mut missed = Missed::new(core, 0);
+    let target = format!("/indexes/{node_uid}");
+    let judge = judge(core, &snapshot, placement);
+    let dropped = drop_on_nodes(core, &judge, node_uid, &target, &mut missed).await;
+    let mut changes = missed.take();
+    changes.extend(dropped.is_ok().then(|| leftovers::forget(node_uid)));
+    if !changes.is_empty() {
+        fanout::commit(core, changes).await.await?;
+    }
+    dropped.map(drop)
 }
 
 async fn change_settings<R: Runtime>(
     core: &Core<R>,
     index: &Arc<Index>,
     change: &SettingsChange,
+    missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, Outcome> {
     let owned = change.owned_after(&index.record.settings);
     let version = gather::lowest_version(core).await;
     let request = change.for_nodes(&Derivation::new(&owned, index.record.primary_key.as_deref(), version));
-    let target = format!("/indexes/{}{}", index.record.node_uid, request.suffix);
-    let node_tasks = send_to_all(core, &request.method, &target, request.body.into(), true).await?;
+    let request = (&request.method, request.suffix.as_str(), request.body.into());
+    let sent = send_to_all(core, index, request, Repetition::Harmless, missed).await;
+    let node_tasks = sent.map_err(Outcome::Refused)?;
     let mut record = index.record.clone();
     record.settings = owned;
-    record.settings_version += 1;
-    store_index(core, record, index).await.map_err(Outcome::Refused)?;
+    record.settings_pending = true;
+    store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
     Ok(node_tasks)
 }
 
-fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome> {
+pub(super) fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     found.ok_or_else(|| {
         Outcome::Failed(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
@@ -308,16 +445,16 @@ fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome
 }
 
 /// The index, made when it is missing.
-async fn ensure_index<R: Runtime>(
+pub(super) async fn ensure_index<R: Runtime>(
     core: &Core<R>,
     uid: &str,
-    task_uid: u32,
     primary_key: Option<&str>,
+    missed: &mut Missed,
 ) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     match found {
         Some(index) => Ok(index),
-        None => register_index(core, uid, task_uid, primary_key).await.map(|(index, _)| index),
+        None => register_index(core, uid, primary_key, missed).await.map(|(index, _)| index),
     }
 }
 
@@ -326,8 +463,8 @@ async fn ensure_index<R: Runtime>(
 async fn register_index<R: Runtime>(
     core: &Core<R>,
     uid: &str,
-    task_uid: u32,
     primary_key: Option<&str>,
+    missed: &mut Missed,
 ) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
     let refused = |error: StoreError| Outcome::Refused(error.into());
     let snapshot = core.shared.snapshot();
@@ -335,16 +472,17 @@ async fn register_index<R: Runtime>(
     let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
         Outcome::Refused(ApiError::new(Code::Internal, "The topology has no placement for new indexes."))
     })?;
-    check_up(core, &every_node(core))?;
-    let node_uid = leftovers::node_uid(uid, task_uid);
+    let judge = judge(core, &snapshot, &placement);
+    fanout::check(core, &judge, &ShardSet::all(shards)).await.map_err(Outcome::Refused)?;
+    let node_uid = leftovers::node_uid(uid, missed.task());
     let being_made = core.shared.store.put_record(LEFTOVERS, &node_uid, leftovers::value(true), None);
     let being_made = being_made.await.map_err(refused)?;
-    let node_tasks = match make_on_nodes(core, &node_uid, primary_key).await {
+    let node_tasks = match make_on_nodes(core, &judge, &node_uid, primary_key, missed).await {
         Ok(node_tasks) => node_tasks,
-        Err(outcome) => {
+        Err(error) => {
             let abandoned = leftovers::value(false);
             let _ = core.shared.store.put_record(LEFTOVERS, &node_uid, abandoned, Some(being_made)).await;
-            return Err(outcome);
+            return Err(Outcome::Refused(error));
         }
     };
     let now = OffsetDateTime::now_utc();
@@ -357,28 +495,38 @@ async fn register_index<R: Runtime>(
         updated_at: now,
         settings: json!({}),
         settings_version: 1,
+        settings_pending: false,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };
     let forget = leftovers::forget(&record.node_uid);
-    record.revision = core.shared.store.commit(vec![register, forget]).await.map_err(refused)?[0];
+    let changes = [register, forget].into_iter().chain(missed.take()).collect();
+    record.revision = fanout::commit(core, changes).await.await.map_err(refused)?[0];
     let index = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    rules::follow(core, &[uid]).await;
     Ok((index, node_tasks))
 }
 
 async fn make_on_nodes<R: Runtime>(
     core: &Core<R>,
+    judge: &Judge<'_>,
     node_uid: &str,
     primary_key: Option<&str>,
-) -> Result<Vec<NodeTask>, Outcome> {
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
     let body = json!({"uid": node_uid, "primaryKey": primary_key}).to_string();
-    send_to_all(core, &Method::POST, "/indexes", body.into(), false).await?;
+    let parts = fanout::for_every_node(judge, &body.into());
+    let (method, target) = (&Method::POST, "/indexes");
+    let order = Order { index: node_uid, method, target, validated: false, once: false };
+    fanout::send(core, judge, &order, &parts, missed).await?;
     let target = format!("/indexes/{node_uid}/settings");
     let users = json!({});
     let derivation = Derivation::new(&users, primary_key, gather::lowest_version(core).await);
     let body = settings::base_for_nodes(&derivation).to_string();
-    send_to_all(core, &Method::PATCH, &target, body.into(), false).await
+    let parts = fanout::for_every_node(judge, &body.into());
+    let order = Order { method: &Method::PATCH, target: &target, ..order };
+    fanout::send(core, judge, &order, &parts, missed).await
 }
 
 /// Asks every node to change an index's primary key.
@@ -386,37 +534,46 @@ pub(super) async fn send_primary_key<R: Runtime>(
     core: &Core<R>,
     index: &Index,
     primary_key: &str,
+    missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
-    let target = format!("/indexes/{}", index.record.node_uid);
     let body = json!({"primaryKey": primary_key}).to_string();
-    let sent = send_to_all(core, &Method::PATCH, &target, body.into(), true).await;
-    sent.map_err(refusal)
+    send_to_all(core, index, (&Method::PATCH, "", body.into()), Repetition::Harmless, missed).await
 }
 
-/// Asks every node for something that is about no index in particular; answers their tasks.
+/// Asks the nodes that are there for something that is about no index in particular; answers their
+/// tasks.
 pub(super) async fn send_to_every_node<R: Runtime>(
     core: &Core<R>,
     method: &Method,
     target: &str,
 ) -> Result<Vec<NodeTask>, ApiError> {
-    send_to_all(core, method, target, Bytes::new(), false).await.map_err(refusal)
+    send_to_nodes(core, method, target, &Bytes::new(), false).await
 }
 
-fn refusal(outcome: Outcome) -> ApiError {
-    match outcome {
-        Outcome::Refused(error) | Outcome::Failed(error) => error,
-        Outcome::Taken(_) => no_quorum(),
-    }
-}
-
-async fn set_primary_key<R: Runtime>(
+/// The same with a body, or without one where it is null; one node alone is asked at first.
+pub(super) async fn change_every_node<R: Runtime>(
     core: &Core<R>,
-    index: &Arc<Index>,
-    primary_key: Option<&str>,
-) -> Result<Arc<Index>, ApiError> {
-    let mut record = index.record.clone();
-    record.primary_key = primary_key.map(str::to_owned);
-    store_index(core, record, index).await
+    method: &Method,
+    target: &str,
+    body: &Value,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    send_to_nodes(core, method, target, &body, true).await
+}
+
+async fn send_to_nodes<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Bytes,
+    validated: bool,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(fanout::no_quorum)?;
+    let judge = judge(core, &snapshot, placement);
+    let order = Order { index: "", method, target, validated, once: !validated };
+    let parts = fanout::for_every_node(&judge, body);
+    fanout::send_unhinted(core, &judge, &order, &parts).await
 }
 
 /// Makes a changed record durable, then visible.
@@ -424,126 +581,44 @@ async fn store_index<R: Runtime>(
     core: &Core<R>,
     mut record: IndexRecord,
     before: &Index,
+    missed: &mut Missed,
 ) -> Result<Arc<Index>, ApiError> {
     record.updated_at = OffsetDateTime::now_utc();
-    record.revision = core.shared.store.put_index(record.clone(), Some(before.record.revision)).await?;
+    let expected_revision = Some(before.record.revision);
+    let mut changes = vec![Change::PutIndex { record: Box::new(record.clone()), expected_revision }];
+    changes.extend(missed.take());
+    record.revision = fanout::commit(core, changes).await.await?[0];
     let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
     Ok(index)
 }
 
-fn every_node<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
-    plan::every_node(&core.shared.snapshot().topology)
-}
-
-/// A change that needs a node known to be down is refused before anything is sent anywhere.
-fn check_up<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) -> Result<(), Outcome> {
-    let down = nodes.iter().find(|node| !core.shared.health.state(**node).takes_writes());
-    match down {
-        None => Ok(()),
-        Some(_) => Err(Outcome::Refused(no_quorum())),
-    }
-}
-
-pub(super) fn no_quorum() -> ApiError {
-    ApiError::new(
-        Code::MiroirNoQuorum,
-        "A node that must take this write is not available; the write was not acknowledged.",
-    )
-}
-
-async fn send_parts<R: Runtime>(
+/// What writes to an index with this placement are judged by.
+pub(super) fn judge<'a, R: Runtime>(
     core: &Core<R>,
-    method: &Method,
-    target: &str,
-    parts: Vec<NodePart>,
-) -> Result<Vec<NodeTask>, Outcome> {
-    check_up(core, &parts.iter().map(|part| part.node).collect::<Vec<_>>())?;
-    let sent = parts.into_iter().map(|part| async move {
-        send(core, part.node, method, target, part.body, true)
-            .await
-            .map(|uid| (part.node, uid, part.documents))
-    });
-    collect(core, join_all(sent).await)
+    snapshot: &'a Snapshot,
+    placement: &'a Placement,
+) -> Judge<'a> {
+    Judge { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
 }
 
-/// Sends one request to every node. With `validated`, the first node alone is asked at first, so
-/// that a request the nodes refuse changes nothing anywhere.
+/// Sends one request, whose target is given below the index, to every node. One node alone is asked
+/// at first, so that a request the nodes refuse changes nothing anywhere.
 async fn send_to_all<R: Runtime>(
     core: &Core<R>,
-    method: &Method,
-    target: &str,
-    body: Bytes,
-    validated: bool,
-) -> Result<Vec<NodeTask>, Outcome> {
-    let nodes = every_node(core);
-    check_up(core, &nodes)?;
-    let (first, rest) = if validated { nodes.split_at(1) } else { (&[][..], &nodes[..]) };
-    let mut results = ask_all(core, first, method, target, &body).await;
-    if results.iter().all(Result::is_ok) {
-        results.extend(ask_all(core, rest, method, target, &body).await);
+    index: &Index,
+    (method, suffix, body): (&Method, &str, Bytes),
+    repetition: Repetition,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let judge = judge(core, &snapshot, &index.placement);
+    let target = format!("/indexes/{}{suffix}", index.record.node_uid);
+    let once = repetition != Repetition::Harmless;
+    let order = Order { index: &index.record.node_uid, method, target: &target, validated: true, once };
+    let parts = fanout::for_every_node(&judge, &body);
+    match repetition {
+        Repetition::Unneeded => fanout::send_unhinted(core, &judge, &order, &parts).await,
+        Repetition::Harmless | Repetition::Never => fanout::send(core, &judge, &order, &parts, missed).await,
     }
-    collect(core, results)
-}
-
-async fn ask_all<R: Runtime>(
-    core: &Core<R>,
-    nodes: &[NodeIndex],
-    method: &Method,
-    target: &str,
-    body: &Bytes,
-) -> Vec<Result<(NodeIndex, u32, u64), ApiError>> {
-    let repeatable = *method != Method::POST;
-    let asked = nodes.iter().map(|node| async move {
-        send(core, *node, method, target, body.clone(), repeatable).await.map(|uid| (*node, uid, 0))
-    });
-    join_all(asked).await
-}
-
-fn collect<R: Runtime>(
-    core: &Core<R>,
-    results: Vec<Result<(NodeIndex, u32, u64), ApiError>>,
-) -> Result<Vec<NodeTask>, Outcome> {
-    let mut node_tasks = Vec::with_capacity(results.len());
-    for result in results {
-        let (node, uid, documents) = result.map_err(Outcome::Refused)?;
-        let node = core.shared.nodes[usize::from(node.0)].id.clone();
-        let status = TaskStatus::Enqueued;
-        node_tasks.push(NodeTask { node, uid, documents, status, details: None, error: None });
-    }
-    Ok(node_tasks)
-}
-
-/// One request of a change to one node; answers the node's task uid.
-pub(super) async fn send<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    method: &Method,
-    target: &str,
-    body: Bytes,
-    repeatable: bool,
-) -> Result<u32, ApiError> {
-    let content_type = (!body.is_empty()).then_some("application/json");
-    let request = NodeRequest { method: method.clone(), target, content_type, body, repeatable };
-    match core.pools.ask(node, request, core.shared.config.node_timeout).await {
-        Ok(answer) if answer.status.is_success() => task_uid(&answer).ok_or_else(no_quorum),
-        Ok(answer) if is_refusal(&answer) => Err(ApiError::from_node(answer.status, &answer.body)),
-        Ok(answer) => {
-            warn_failed(core, node, &format!("status {}", answer.status.as_u16()));
-            Err(no_quorum())
-        }
-        Err(error) => {
-            warn_failed(core, node, &error.to_string());
-            Err(no_quorum())
-        }
-    }
-}
-
-fn warn_failed<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
-    log::warn("write_failed", &[("node", &core.shared.nodes[usize::from(node.0)].id), ("reason", reason)]);
-}
-
-fn task_uid(answer: &NodeAnswer) -> Option<u32> {
-    let value: Value = serde_json::from_slice(&answer.body).ok()?;
-    u32::try_from(value["taskUid"].as_u64()?).ok()
 }

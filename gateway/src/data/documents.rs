@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use router::{Leg, NodeIndex};
+use router::{Leg, NodeIndex, ShardSet};
 use serde_json::json;
 
 use super::{
-    Core, ingress,
+    Core, gather, ingress,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter},
     search::{node_target, refusal_at, refusal_of_a_node},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         error::{ApiError, Code},
         query::Query,
     },
-    h1::{Request, Response},
+    h1::{NodeAnswer, Request, Response},
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
@@ -34,22 +34,35 @@ pub(super) async fn get<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let target = node_target(request, index, &format!("/documents/{id}"));
-    for node in owners_in_turn(core, &snapshot, index, id) {
-        match core.pools.ask(node, NodeRequest::get(&target), core.shared.config.node_timeout).await {
-            Ok(answer) if answer.status == StatusCode::OK => {
-                let mut body = Vec::with_capacity(answer.body.len());
-                if merge::strip_document(&answer.body, &mut body).is_ok() {
-                    return Ok(Response::json(StatusCode::OK, body));
-                }
-            }
-            Ok(answer) if is_refusal(&answer) => {
-                return Err(ApiError::from_node(answer.status, &answer.body));
-            }
-            Ok(_) | Err(_) => {}
-        }
+    let answer = ask_an_owner(core, &snapshot, index, id, NodeRequest::get(&target)).await?;
+    let mut body = Vec::with_capacity(answer.body.len());
+    match merge::strip_document(&answer.body, &mut body) {
+        Ok(_) => Ok(Response::json(StatusCode::OK, body)),
+        Err(_) => Err(no_owner(index, id)),
     }
+}
+
+/// Asks the nodes that hold a document, one instead of the other.
+///
+/// # Errors
+/// A node's refusal; 503 when none answers.
+pub(super) async fn ask_an_owner<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    id: &str,
+    request: NodeRequest<'_>,
+) -> Result<NodeAnswer, ApiError> {
+    match gather::one_of(core, owners(snapshot, index, id), request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        Err(_) => Err(no_owner(index, id)),
+    }
+}
+
+fn no_owner(index: &Index, id: &str) -> ApiError {
     let shard = router::shard_of(id, index.record.shards);
-    Err(ApiError::new(Code::MiroirShardUnavailable, format!("No node answers for the shards {shard}.")))
+    ApiError::new(Code::MiroirShardUnavailable, format!("No node answers for the shards {shard}."))
 }
 
 /// `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
@@ -90,12 +103,12 @@ pub(super) async fn fetch<R: Runtime>(
     }
 }
 
-/// How many documents an index has, each counted once whichever nodes answer.
+/// How many documents an index has, each counted once whichever nodes answer; and the shards not counted.
 pub(super) async fn count<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
     index: &Index,
-) -> Result<u64, ApiError> {
+) -> Result<(u64, ShardSet), ApiError> {
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| json!(router::shard_filter(&leg.shards)));
@@ -106,26 +119,12 @@ pub(super) async fn count<R: Runtime>(
         total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
         Ok(())
     };
-    scatter.answer(sum).await?;
-    Ok(total)
-}
-
-/// The owners of a document in the order to ask them: in turn, those known to be down last.
-pub(super) fn owners_in_turn<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    index: &Index,
-    id: &str,
-) -> Vec<NodeIndex> {
-    let mut nodes = owners(snapshot, index, id);
-    let turn = core.turn() % nodes.len().max(1);
-    nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());
-    nodes
+    let missing = scatter.answer(sum).await?.missing;
+    Ok((total, missing))
 }
 
 /// The nodes that hold the document with this id, in every group.
-fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<NodeIndex> {
+pub(super) fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<NodeIndex> {
     let shard = router::shard_of(id, index.record.shards);
     let groups = snapshot.topology.groups().len();
     (0..groups).flat_map(|group| index.placement.owners(group, shard).iter().copied()).collect()

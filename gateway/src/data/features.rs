@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use router::NodeIndex;
 use serde_json::{Map, Value};
+use store::Table;
 
-use super::{Core, changes, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
+use super::{Core, fanout, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
 use crate::{
     api::error::ApiError,
     h1::{Request, Response},
@@ -23,6 +24,10 @@ use crate::{
 const TARGET: &str = "/experimental-features";
 /// The lane of these changes: no index is called so.
 const LANE: &str = TARGET;
+
+/// Where what clients have switched is stored, in one record.
+const FEATURES: Table = Table::named("features");
+const FEATURES_KEY: &str = "switched";
 
 type Features = Map<String, Value>;
 
@@ -36,8 +41,8 @@ pub(super) async fn is_on<R: Runtime>(core: &Core<R>, name: &str) -> bool {
     shown(core).await.is_ok_and(|features| features.get(name) == Some(&Value::Bool(true)))
 }
 
-async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
-    let of_nodes = gather::group(core, TARGET).await?;
+pub(super) async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
+    let of_nodes = gather::answering(core, TARGET).await?;
     Ok(on_everywhere(of_nodes.into_iter().filter_map(|features| match features {
         Value::Object(features) => Some(features),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
@@ -51,18 +56,50 @@ async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
 pub(super) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
     let body = ingress::json_body(core, request)?;
     let _hold = lanes::hold(core, vec![LANE]).await?;
-    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let mut nodes = plan::every_node(&core.shared.snapshot().topology);
+    // One that is away is given what it misses when it joins again (`restore`).
+    nodes.retain(|node| core.shared.health.state(*node).takes_writes());
     let known = join_all(nodes.iter().map(|node| ask(core, *node, Method::GET, Bytes::new()))).await;
     let mut known = known.into_iter().zip(nodes).map(|(known, node)| Ok((known?.len(), node)));
     let mut nodes = known.by_ref().collect::<Result<Vec<_>, ApiError>>()?;
     nodes.sort_unstable();
-    let Some(((_, first), others)) = nodes.split_first() else { return Err(changes::no_quorum()) };
+    let Some(((_, first), others)) = nodes.split_first() else { return Err(fanout::no_quorum()) };
     let mut changed = vec![ask(core, *first, Method::PATCH, body.clone()).await?];
     let others = others.iter().map(|(_, node)| ask(core, *node, Method::PATCH, body.clone()));
     for features in join_all(others).await {
         changed.push(features?);
     }
+    remember(core, &body).await?;
     Ok(answer(on_everywhere(changed)))
+}
+
+/// Keeps what was switched, for nodes to come.
+async fn remember<R: Runtime>(core: &Core<R>, body: &[u8]) -> Result<(), ApiError> {
+    let (mut switched, revision) = stored(core).await?;
+    let change = serde_json::from_slice::<Features>(body).unwrap_or_default();
+    switched.extend(change.into_iter().filter(|(_, value)| value.is_boolean()));
+    core.shared.store.put_record(FEATURES, FEATURES_KEY, Value::Object(switched), revision).await?;
+    Ok(())
+}
+
+async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Features, Option<u64>), ApiError> {
+    let record = core.shared.store.record(FEATURES, FEATURES_KEY).await?;
+    let revision = record.as_ref().map(|record| record.revision);
+    let features = record.and_then(|record| record.value.as_object().cloned());
+    Ok((features.unwrap_or_default(), revision))
+}
+
+/// Switches a node's features as clients have switched them; whether all went well.
+pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let Ok((mut switched, _)) = stored(core).await else { return false };
+    if switched.is_empty() {
+        return true;
+    }
+    let Ok(known) = ask(core, node, Method::GET, Bytes::new()).await else { return false };
+    // A feature that the node's version does not know cannot be switched there.
+    switched.retain(|name, value| known.get(name).is_some_and(|now| now != value));
+    let body = Value::Object(switched.clone()).to_string();
+    switched.is_empty() || ask(core, node, Method::PATCH, body.into()).await.is_ok()
 }
 
 /// Asks one node, which answers its features.
@@ -86,7 +123,7 @@ async fn ask<R: Runtime>(
     };
     let id = &core.shared.nodes[usize::from(node.0)].id;
     log::warn("features_failed", &[("node", id), ("reason", &reason)]);
-    Err(changes::no_quorum())
+    Err(fanout::no_quorum())
 }
 
 /// The features that every node knows; one is on when it is on everywhere.

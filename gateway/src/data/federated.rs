@@ -16,18 +16,20 @@ use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationS
 use router::Leg;
 
 use super::{
-    Core, ingress,
-    list::milliseconds,
+    Core, gather, ingress,
+    list::{milliseconds, scores_end_at_sorts},
     plan,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter},
     search,
 };
 use crate::{
     api::{
+        compatible::{RuleKinds, first_incompatible},
         error::{ApiError, Code},
         multi_search::{Counting, Federation, MultiQuery},
         search::SearchRequest,
+        settings::ranking_rules_default,
     },
     config::limits,
     observe::log,
@@ -88,6 +90,9 @@ struct Answered {
 impl<R: Runtime> Federated<'_, R> {
     /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
     async fn judge(&self) -> Result<(), ApiError> {
+        if let Some((one, other)) = incompatible_orders(self.core, self.snapshot, self.queries) {
+            self.judge_pair([one, other]).await?;
+        }
         let facets_elsewhere =
             self.federation.facets_by_index.keys().any(|uid| !self.groups.contains_key(uid.as_str()));
         if self.groups.len() == 1 && !facets_elsewhere {
@@ -102,19 +107,30 @@ impl<R: Runtime> Federated<'_, R> {
             hits_max: 0,
         };
         let body = Bytes::from(self.federation.counting_body(&counting));
-        for node in plan::every_node(&self.snapshot.topology) {
-            let request = NodeRequest::post_json(TARGET, body.clone());
-            match self.core.pools.ask(node, request, self.core.shared.config.node_timeout).await {
-                Ok(answer) if answer.status.is_success() => return Ok(()),
-                // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
-                Ok(answer) if speaks_of_ranking_rules(&answer.body) => return Ok(()),
-                Ok(answer) if is_refusal(&answer) => {
-                    return Err(ApiError::from_node(answer.status, &answer.body));
-                }
-                Ok(_) | Err(_) => {}
-            }
+        let nodes = plan::every_node(&self.snapshot.topology);
+        match gather::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+            Ok(_) => Ok(()),
+            // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
+            Err(refusal) if speaks_of_ranking_rules(&refusal.body) => Ok(()),
+            Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
         }
-        Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
+    }
+
+    /// Lets a node judge two queries whose orders do not go together; one that does not look at orders has no objection.
+    async fn judge_pair(&self, positions: [usize; 2]) -> Result<(), ApiError> {
+        let queries = positions.map(|position| {
+            let query = &self.queries[position];
+            let uid = sonic_rs::to_string(&self.node_uid(&query.index_uid)).unwrap_or_default();
+            query.search_body(&[("indexUid", &uid), ("attributesToRetrieve", "[]")])
+        });
+        let body =
+            Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
+        let nodes = plan::every_node(&self.snapshot.topology);
+        // Whoever asked has a node say so of the whole request.
+        match gather::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        }
     }
 
     fn node_uid(&self, uid: &str) -> String {
@@ -230,6 +246,7 @@ impl<R: Runtime> Federated<'_, R> {
             distinct: self.federation.distinct.as_deref(),
             merge_facets: self.federation.merge_facets,
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+            scores_end_at_sorts: scores_end_at_sorts(self.core),
         };
         let bodies = answers.iter().map(|answered| answered.merged.body.as_slice()).collect::<Vec<_>>();
         let totals = counts.iter().map(|counted| counted.body.as_slice()).collect::<Vec<_>>();
@@ -241,6 +258,32 @@ impl<R: Runtime> Federated<'_, R> {
         let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
         Ok(Merged::of_parts(body, parts))
     }
+}
+
+/// The positions of the first two queries whose orders may not stand in one list.
+pub(super) fn incompatible_orders<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+) -> Option<(usize, usize)> {
+    let default = ranking_rules_default(core.shared.health.lowest_version());
+    let kinds = in_nodes_order(queries).into_iter().map(|position| {
+        let query = &queries[position];
+        let index = snapshot.indexes.get(&query.index_uid);
+        let rules = match index.and_then(|index| index.record.settings["rankingRules"].as_array()) {
+            Some(rules) => rules.iter().filter_map(serde_json::Value::as_str).collect(),
+            None => default.to_vec(),
+        };
+        (position, RuleKinds::of(&rules, &query.sort(), query.finds()))
+    });
+    first_incompatible(kinds)
+}
+
+/// The positions of queries in the order in which a node looks at them: by the names of their indexes.
+pub(super) fn in_nodes_order(queries: &[MultiQuery]) -> Vec<usize> {
+    let mut positions = (0..queries.len()).collect::<Vec<_>>();
+    positions.sort_by_key(|position| &queries[*position].index_uid);
+    positions
 }
 
 fn speaks_of_ranking_rules(refusal: &[u8]) -> bool {

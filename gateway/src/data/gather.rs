@@ -1,42 +1,85 @@
-//! Small questions to nodes whose answers are read as values: indexes, stats, settings, version.
+//! Questions that one node of several can answer, and small ones whose answers are read as values:
+//! indexes, stats, settings, version.
 //!
 //! Invariant: a question to "a group" is answered by every node of one group, or not at all, so
 //! that sums count each document once per copy.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use http::StatusCode;
-use router::NodeIndex;
+use router::{Leg, NodeIndex, ShardSet};
 use serde_json::Value;
 
-use super::{Core, plan, pool::NodeRequest, scatter::is_refusal};
+use super::{
+    Core,
+    legs::{self, Placed, Question},
+    plan,
+    pool::{NodeRequest, is_refusal},
+};
 use crate::{
     api::error::{ApiError, Code},
     config::limits,
+    h1::NodeAnswer,
     health::NodeVersion,
     observe::log,
-    runtime::Runtime,
+    runtime::{Runtime, timeout},
 };
 
-/// Asks nodes one after the other until one answers.
-pub(super) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
-    let mut nodes = plan::every_node(&core.shared.snapshot().topology);
-    let turn = core.turn() % nodes.len().max(1);
-    nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());
-    for node in nodes {
-        match core.pools.ask(node, NodeRequest::get(target), core.shared.config.node_timeout).await {
-            Ok(answer) if answer.status == StatusCode::OK => {
-                if let Ok(value) = serde_json::from_slice(&answer.body) {
-                    return Ok(value);
-                }
+/// One question that any of some nodes can answer, the first ones best.
+struct OneOf<'a> {
+    nodes: Vec<NodeIndex>,
+    request: NodeRequest<'a>,
+}
+
+impl Question for OneOf<'_> {
+    fn place(&self, _wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
+        // The whole question is one shard.
+        let shards: ShardSet = [0].into_iter().collect();
+        match self.nodes.iter().find(|node| !avoided.contains(node)) {
+            Some(node) => {
+                let leg = Leg { node: *node, shards, whole_node: true };
+                Placed { legs: vec![leg], uncovered: ShardSet::default() }
             }
-            Ok(answer) if is_refusal(&answer) => {
-                return Err(ApiError::from_node(answer.status, &answer.body));
-            }
-            Ok(_) | Err(_) => {}
+            None => Placed { legs: Vec::new(), uncovered: shards },
         }
     }
-    Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
+
+    fn request(&self, _leg: &Leg) -> NodeRequest<'_> {
+        self.request.clone()
+    }
+}
+
+/// Asks nodes that can all answer, the best first, another one where it fails or is late.
+///
+/// # Errors
+/// 503 when none answers; the inner error is a node's refusal.
+pub(super) async fn one_of<R: Runtime>(
+    core: &Core<R>,
+    nodes: Vec<NodeIndex>,
+    request: NodeRequest<'_>,
+) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
+    let question = OneOf { nodes: plan::in_order(core, nodes), request };
+    let deadline = R::now() + core.shared.config.request_timeout;
+    match legs::ask(core, &question, None, &[], deadline).await {
+        Ok(mut outcome) => match outcome.answers.pop() {
+            Some((_, answer)) => Ok(Ok(answer)),
+            None => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+        },
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+/// Asks any node.
+pub(super) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
+    one(core, NodeRequest::get(target)).await
+}
+
+/// Asks any node, whatever the question; it must be repeatable.
+pub(super) async fn one<R: Runtime>(core: &Core<R>, question: NodeRequest<'_>) -> Result<Value, ApiError> {
+    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let answer = one_of(core, nodes, question).await?;
+    let answer = answer.map_err(|refusal| ApiError::from_node(refusal.status, &refusal.body))?;
+    let unreadable = |_| ApiError::new(Code::MiroirShardUnavailable, "A node's answer cannot be read.");
+    serde_json::from_slice(&answer.body).map_err(unreadable)
 }
 
 /// Asks every node of the first group that answers whole.
@@ -46,6 +89,9 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
     let turn = core.turn();
     for step in 0..groups.len() {
         let nodes = &groups[(turn + step) % groups.len()];
+        if !nodes.iter().all(|node| plan::serves_well(core, *node)) {
+            continue;
+        }
         let values = ask(core, nodes.iter().copied(), target).await?;
         if values.len() == nodes.len() {
             return Ok(values);
@@ -60,15 +106,19 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
 /// A node's refusal, or 503 when none answers.
 pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let up = nodes.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
-    let values = ask(core, up, target).await?;
+    let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
+    let mut values = ask(core, well.into_iter(), target).await?;
+    if values.is_empty() {
+        let others = others.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
+        values = ask(core, others, target).await?;
+    }
     match values.is_empty() {
         false => Ok(values),
         true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
     }
 }
 
-/// Asks nodes all at once; gives what those say that answer.
+/// Asks nodes all at once; gives what those say that answer before they are far later than the others.
 ///
 /// # Errors
 /// A node's refusal.
@@ -77,19 +127,33 @@ async fn ask<R: Runtime>(
     nodes: impl Iterator<Item = NodeIndex>,
     target: &str,
 ) -> Result<Vec<Value>, ApiError> {
-    let limit = core.shared.config.node_timeout;
-    let asked = nodes.map(|node| core.pools.ask(node, NodeRequest::get(target), limit));
+    let (started, longest) = (R::now(), core.shared.config.node_timeout);
+    let mut silent = nodes.collect::<Vec<_>>();
+    let asked = silent.iter().map(|node| {
+        let node = *node;
+        async move { (node, core.pools.ask(node, NodeRequest::get(target), longest).await) }
+    });
+    let mut asked = asked.collect::<FuturesUnordered<_>>();
     let mut values = Vec::new();
-    for answer in join_all(asked).await {
+    let mut limit = longest;
+    while let Ok(Some((node, answer))) = timeout::<R, _>(limit, asked.next()).await {
+        silent.retain(|waiting| *waiting != node);
+        let took = R::now().saturating_duration_since(started);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
+                // The others have had as long as this one; they get some times as much.
+                let most = (took * limits::PATIENCE_FACTOR).max(limits::STRAGGLER_PATIENCE_LEAST);
+                limit = most.min(longest).saturating_sub(took);
             }
             Ok(answer) if is_refusal(&answer) => {
                 return Err(ApiError::from_node(answer.status, &answer.body));
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => legs::note_failure(core, node, started, "no answer to a question"),
         }
+    }
+    for node in silent {
+        legs::note_failure(core, node, started, "it is far later than others");
     }
     Ok(values)
 }
@@ -97,14 +161,16 @@ async fn ask<R: Runtime>(
 /// The version of the oldest node; those whose version is not known yet are asked.
 pub(super) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
     let nodes = plan::every_node(&core.shared.snapshot().topology);
-    let unknown = nodes.into_iter().filter(|node| !core.shared.health.knows_version(*node));
+    let unknown = nodes.into_iter().filter(|node| {
+        !core.shared.health.knows_version(*node) && core.shared.health.state(*node).takes_writes()
+    });
     join_all(unknown.map(|node| learn_version(core, node))).await;
     core.shared.health.lowest_version()
 }
 
 /// Asks a node for its version and remembers it.
 pub async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
-    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::HEALTH_PROBE_TIMEOUT).await;
+    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::NODE_QUESTION_TIMEOUT).await;
     let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
     let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
     match version {

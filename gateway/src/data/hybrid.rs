@@ -6,16 +6,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
 use merge::{Halves, SearchSpec};
 use serde_json::Value;
 
 use super::{
-    Core,
-    list::{Shown, keeps_facet_orders, list, milliseconds, total_is_clipped},
+    Core, gather,
+    list::{Shown, keeps_facet_orders, list, milliseconds, scores_end_at_sorts, total_is_clipped},
     plan,
     pool::NodeRequest,
-    scatter::{Merged, is_refusal},
+    scatter::Merged,
 };
 use crate::{
     api::{
@@ -46,7 +45,10 @@ pub(super) async fn answer<R: Runtime>(
     let half = asked.keyword_half(wanted);
     let mut keyword = list(core, snapshot, index, &half, started, Shown::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
-    let semantic = match good_enough {
+    // A node looks the embedder up before it searches: one that is not there is refused by the semantic half.
+    let has_embedder =
+        asked.embedder().is_some_and(|name| index.record.settings["embedders"][&name].is_object());
+    let semantic = match good_enough && has_embedder {
         true => None,
         false => {
             let half = asked.semantic_half(wanted);
@@ -79,6 +81,7 @@ pub(super) async fn answer<R: Runtime>(
         semantic: semantic.as_ref().map(|merged| merged.body.as_slice()),
         semantic_ratio,
         primary_key,
+        scores_end_at_sorts: scores_end_at_sorts(core),
     };
     let mut body = Vec::with_capacity(keyword.body.len());
     merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;
@@ -114,22 +117,17 @@ pub(super) async fn with_vector<'a, R: Runtime>(
     }
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let body = Bytes::from(asked.leg_body(&asked.embedding_prefix(), None));
-    for leg in legs.iter().filter(|leg| core.shared.health.state(leg.node).serves_reads()) {
-        let request = NodeRequest::post_json(&target, body.clone());
-        match core.pools.ask(leg.node, request, core.shared.config.node_timeout).await {
-            Ok(answer) if answer.status == StatusCode::OK => {
-                let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-                let vector = value.get("queryVector").filter(|vector| vector.is_array());
-                return Ok(match vector {
-                    Some(vector) => asked.with_vector(vector.to_string()),
-                    None => asked,
-                });
-            }
-            Ok(answer) if is_refusal(&answer) => {
-                return Err(ApiError::from_node(answer.status, &answer.body));
-            }
-            Ok(_) | Err(_) => {}
+    let nodes = legs.iter().map(|leg| leg.node).collect();
+    match gather::one_of(core, nodes, NodeRequest::post_json(&target, body)).await {
+        Ok(Ok(answer)) => {
+            let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+            let vector = value.get("queryVector").filter(|vector| vector.is_array());
+            Ok(match vector {
+                Some(vector) => asked.with_vector(vector.to_string()),
+                None => asked,
+            })
         }
+        Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        Err(_) => Ok(asked),
     }
-    Ok(asked)
 }

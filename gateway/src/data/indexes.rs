@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 use store::{IndexRecord, NewTask, TaskKind};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Core, changes::Action, gather, ingress, lanes, moves, tasks};
+use super::{
+    Core,
+    changes::{Action, Repetition},
+    gather, ingress, lanes, moves, tasks,
+};
 use crate::{
     api::{
         body::{self, object, wrong_type},
@@ -102,8 +106,8 @@ pub(super) async fn create<R: Runtime>(
         return Err(auth::invalid_key());
     }
     let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
-    let record = lanes::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = lanes::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 /// `PATCH /indexes/{uid}`: another primary key, another name, or both.
@@ -139,8 +143,8 @@ pub(super) async fn update<R: Runtime>(
         details["newIndexUid"] = json!(renamed);
     }
     let task = new_task(uid, TaskKind::IndexUpdate, details);
-    let record = moves::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = moves::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 /// `POST /swap-indexes`.
@@ -155,25 +159,30 @@ pub(super) async fn swap<R: Runtime>(
     }
     let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});
     let task = NewTask { index_uid: None, ..new_task("", TaskKind::IndexSwap, details) };
-    let record = moves::swap(core, task, steps).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = moves::swap(core, task, steps).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 /// `POST /indexes/{uid}/compact`.
 pub(super) async fn compact<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let task = new_task(uid, TaskKind::IndexCompaction, json!({}));
-    let action = Action::OnEveryNode { method: Method::POST, suffix: "/compact", body: Bytes::new() };
-    let record = lanes::submit(core, uid, task, action).await?;
-    Ok(tasks::accepted(&record))
+    let action = Action::OnEveryNode {
+        method: Method::POST,
+        suffix: "/compact",
+        body: Bytes::new(),
+        repetition: Repetition::Unneeded,
+    };
+    let accepted = lanes::submit(core, uid, task, action).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 /// `DELETE /indexes/{uid}`.
 pub(super) async fn delete<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let task = new_task(uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
-    let record = lanes::submit(core, uid, task, Action::DeleteIndex).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = lanes::submit(core, uid, task, Action::DeleteIndex).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 /// A task about one index, to be made durable before anything is asked of a node.

@@ -141,7 +141,7 @@ fn record(key: &ApiKey) -> Result<Value, ApiError> {
     serde_json::to_value(key).map_err(|_| ApiError::new(Code::Internal, "The API key cannot be stored."))
 }
 
-fn json_value<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Value, ApiError> {
+pub(super) fn json_value<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Value, ApiError> {
     let body = ingress::json_body(core, request)?;
     if body.is_empty() {
         return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));

@@ -5,7 +5,7 @@
 //! durable before the client is answered; a panic in one change does not stop its lane; whoever
 //! holds several lanes took them in the order of their names, so that nobody waits in a circle.
 
-use std::{cell::RefCell, collections::VecDeque, panic::AssertUnwindSafe, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, rc::Rc};
 
 use ahash::AHashMap;
 use futures_channel::oneshot;
@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use store::{NewTask, Reply, TaskRecord};
 use tokio::sync::mpsc;
 
-use super::{Core, changes};
+use super::{Core, additions, changes};
 use crate::{
     api::error::{ApiError, Code},
     config::limits,
@@ -45,11 +45,18 @@ enum Work {
 }
 
 /// Where the outcome of a change goes.
-pub(super) type Client = oneshot::Sender<Result<TaskRecord, ApiError>>;
+pub(super) type Client = oneshot::Sender<Result<Accepted, ApiError>>;
+
+/// A change that is accepted, and which copies missed it: the value of `X-Miroir-Degraded`.
+#[derive(Debug, Clone)]
+pub(super) struct Accepted {
+    pub(super) record: TaskRecord,
+    pub(super) degraded: Option<String>,
+}
 
 /// A lane at rest: no change of its index is under way until this is dropped.
 #[must_use = "a lane goes on when its hold is dropped"]
-pub(super) struct Hold {
+pub(crate) struct Hold {
     _released_on_drop: oneshot::Sender<()>,
 }
 
@@ -68,7 +75,7 @@ pub(super) async fn submit<R: Runtime>(
     index_uid: &str,
     task: NewTask,
     action: changes::Action,
-) -> Result<TaskRecord, ApiError> {
+) -> Result<Accepted, ApiError> {
     let (reply, answer) = oneshot::channel();
     send(core, index_uid, Work::Change { task: Box::new(task), action, reply })?;
     answer.await.unwrap_or_else(|_| Err(gone()))
@@ -78,7 +85,7 @@ pub(super) async fn submit<R: Runtime>(
 ///
 /// # Errors
 /// 503 when a lane is full; none is held then.
-pub(super) async fn hold<R: Runtime>(
+pub(crate) async fn hold<R: Runtime>(
     core: &Core<R>,
     mut index_uids: Vec<&str>,
 ) -> Result<Vec<Hold>, ApiError> {
@@ -111,9 +118,26 @@ enum Pending {
         intent: Reply<TaskRecord>,
         reply: Client,
     },
+    Documents(additions::Waiting),
     Stop {
         stopped: oneshot::Sender<Hold>,
     },
+}
+
+impl Pending {
+    /// The intent starts on arrival, so that uids follow the order of the lane and one sync of the store
+    /// makes many intents durable.
+    fn new<R: Runtime>(core: &Core<R>, work: Work) -> Self {
+        let (task, action, reply) = match work {
+            Work::Change { task, action, reply } => (task, action, reply),
+            Work::Stop { stopped } => return Self::Stop { stopped },
+        };
+        let intent = core.shared.store.create_task(*task);
+        if let changes::Action::AddDocuments(write) = action {
+            return Self::Documents(additions::Waiting { write, intent, client: reply });
+        }
+        Self::Change { action, intent, reply }
+    }
 }
 
 type Queues = Rc<RefCell<AHashMap<String, VecDeque<Pending>>>>;
@@ -123,14 +147,7 @@ pub(super) async fn run<R: Runtime>(core: Rc<Core<R>>, mut inbox: LaneInbox) {
     let queues = Queues::default();
     while let Some(job) = inbox.recv().await {
         let Job { index_uid, work } = job;
-        let pending = match work {
-            // The intent starts on arrival, so that uids follow the order of the lane and one sync of
-            // the store makes many intents durable.
-            Work::Change { task, action, reply } => {
-                Pending::Change { action, intent: core.shared.store.create_task(*task), reply }
-            }
-            Work::Stop { stopped } => Pending::Stop { stopped },
-        };
+        let pending = Pending::new(&core, work);
         let idle = match queues.borrow_mut().get_mut(&index_uid) {
             Some(queue) => {
                 queue.push_back(pending);
@@ -163,13 +180,41 @@ async fn drain<R: Runtime>(core: Rc<Core<R>>, queues: Queues, index_uid: String)
                     let _ = released.await;
                 }
             }
+            Some(Pending::Documents(first)) => {
+                let together = with_followers(&queues, &index_uid, first);
+                let applied = additions::apply(&core, &index_uid, together);
+                run_guarded(&core, &index_uid, applied).await;
+            }
             Some(Pending::Change { action, intent, reply }) => {
                 let applied = changes::apply(&core, index_uid.clone(), action, intent, reply);
-                if AssertUnwindSafe(applied).catch_unwind().await.is_err() {
-                    log::error("panic_in_lane", &[("index", &index_uid)]);
-                    core.metrics.panics.increment(1);
-                }
+                run_guarded(&core, &index_uid, applied).await;
             }
         }
     }
+}
+
+async fn run_guarded<R: Runtime>(core: &Core<R>, index_uid: &str, applied: impl Future<Output = ()>) {
+    if AssertUnwindSafe(applied).catch_unwind().await.is_err() {
+        log::error("panic_in_lane", &[("index", index_uid)]);
+        core.metrics.panics.increment(1);
+    }
+}
+
+/// A write of documents, and those right behind it that may travel in the same request.
+fn with_followers(queues: &Queues, index_uid: &str, first: additions::Waiting) -> Vec<additions::Waiting> {
+    let mut size = additions::Size::default();
+    size.add(&first.write);
+    let mut together = vec![first];
+    let mut queues = queues.borrow_mut();
+    let Some(queue) = queues.get_mut(index_uid) else { return together };
+    let mut joins = |pending: &mut Pending| match pending {
+        Pending::Documents(next) => together[0].write.joins(&next.write, &mut size),
+        Pending::Change { .. } | Pending::Stop { .. } => false,
+    };
+    let mut followers = Vec::new();
+    while let Some(Pending::Documents(next)) = queue.pop_front_if(&mut joins) {
+        followers.push(next);
+    }
+    together.append(&mut followers);
+    together
 }

@@ -3,10 +3,8 @@
 //!
 //! Invariants: an index's name on the nodes is used once, for the task that made it, so that a late
 //! request about it never meets another one; the name is on record from before the first node is asked
-//! to make the index until it is registered, and from its deletion until every node has taken that.
+//! to make the index until it is registered, and from its deletion until every node has taken that, or a hint of it is kept.
 
-use futures_util::future::join_all;
-use http::Method;
 use serde_json::{Value, json};
 use store::{Change, Table};
 
@@ -22,6 +20,13 @@ const UID_BYTES_KEPT: usize = 380;
 /// The name on the nodes of the index that a task makes.
 pub(super) fn node_uid(uid: &str, task_uid: u32) -> String {
     format!("{}-{task_uid}", &uid[..uid.len().min(UID_BYTES_KEPT)])
+}
+
+/// The task that made the index with this name on nodes; `None` for a name that [`node_uid`] does not give.
+#[must_use]
+pub fn task_of(node_uid: &str) -> Option<u32> {
+    let (name, task) = node_uid.rsplit_once('-')?;
+    task.parse().ok().filter(|_| !name.is_empty())
 }
 
 /// The value of a leftover; while it is being made it is nobody's business but its maker's.
@@ -48,13 +53,7 @@ pub async fn sweep<R: Runtime>(core: &Core<R>) {
         if record.value["beingMade"] == true {
             continue;
         }
-        let target = format!("/indexes/{}", record.key);
-        let asked = super::every_node(&core.shared.snapshot().topology)
-            .into_iter()
-            .map(|node| changes::send(core, node, &Method::DELETE, &target, bytes::Bytes::new(), true));
-        if join_all(asked).await.iter().all(Result::is_ok)
-            && core.shared.store.delete_record(LEFTOVERS, &record.key, record.revision).await.is_ok()
-        {
+        if changes::drop_leftover(core, &record.key).await.is_ok() {
             log::info("leftover_dropped", &[("index", &record.key)]);
         }
     }
@@ -68,6 +67,7 @@ mod tests {
     #[test]
     fn names_on_nodes_are_valid_and_end_with_their_task() {
         assert_eq!(node_uid("films", 7), "films-7");
+        assert_eq!((task_of("films-7"), task_of("films"), task_of("-7")), (Some(7), None, None));
         assert!(is_index_uid(&node_uid(&"x".repeat(400), u32::MAX)));
     }
 }

@@ -6,17 +6,20 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use merge::{MergeError, Paging, SearchSpec};
 use router::Leg;
 
 use super::{
-    Core, ingress, plan,
+    Core, ingress, plan, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
+    spelling,
 };
 use crate::{
     api::{
         error::ApiError,
         search::{LegNeeds, SearchRequest},
+        settings::FACET_VALUES_ON_NODES,
     },
     config::limits,
     health::NodeVersion,
@@ -27,6 +30,9 @@ use crate::{
 /// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
 /// was rewritten in it).
 const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
+
+/// From this version on ranking scores are made of all rules; before, of those up to the first sort.
+const SCORES_OF_ALL_RULES_SINCE: NodeVersion = NodeVersion(1, 24);
 
 /// From this version on the facets `*` come in the orders of their own; before, in that of `*` (seen on
 /// 1.15 and 1.50; the versions between were not looked at).
@@ -49,6 +55,10 @@ pub(super) async fn list<R: Runtime>(
     started: Instant,
     shown: Shown,
 ) -> Result<Merged, ApiError> {
+    let pins = rules::pin_in(core, &index.record.uid);
+    if pins && shown == Shown::ToMerge {
+        return Err(rules::refusal());
+    }
     let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
@@ -76,6 +86,7 @@ pub(super) async fn list<R: Runtime>(
         Bytes::from(body)
     });
     let extra_fields = asked.extra_fields(rules).filter(|_| shown == Shown::ToClient);
+    let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let spec = SearchSpec {
             paging: asked.paging,
@@ -84,11 +95,11 @@ pub(super) async fn list<R: Runtime>(
             details_in_legs: !gathered.whole || asked.show_ranking_score_details,
             hits_asked: deeper(wanted, gathered.reach.depth),
             distinct: asked.distinct(rules).filter(|_| !gathered.whole),
-            distinct_legs: asked.distinct_is_asked(rules) && !gathered.reach.plain,
+            distinct_legs: asked.distinct(rules).is_some() && !gathered.reach.plain,
             tie_break: asked.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
-            pins: false,
+            pins,
             extra_fields: extra_fields.as_ref(),
             facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
@@ -96,16 +107,25 @@ pub(super) async fn list<R: Runtime>(
             total_clipped: total_is_clipped(core),
             total: total.filter(|_| !gathered.whole),
         };
-        merge::search(gathered.bodies, &spec, body)?;
+        contested = merge::search(gathered.bodies, &spec, body)?.contested;
         asked.hide_positions(rules, body);
         Ok(())
     };
-    scatter.answer(merge).await
+    let merged = scatter.answer(merge).await?;
+    match contested.is_empty() {
+        true => Ok(merged),
+        false => Ok(spelling::settle(core, snapshot, index, asked, merged, contested).await),
+    }
 }
 
 /// Whether the nodes name no total above `maxTotalHits`.
 pub(super) fn total_is_clipped<R: Runtime>(core: &Core<R>) -> bool {
     core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
+}
+
+/// Whether ranking scores of nodes tell of the rules up to the first sort only.
+pub(super) fn scores_end_at_sorts<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version() < Some(SCORES_OF_ALL_RULES_SINCE)
 }
 
 /// Whether nodes asked for the facets `*` keep to the orders of single facets.
@@ -127,13 +147,63 @@ async fn distinct_total<R: Runtime>(
     asked: &SearchRequest<'_>,
 ) -> Result<Option<u64>, ApiError> {
     let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
-    if plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
+    if legs.len() < 2 {
         return Ok(None);
     }
+    match total_by_values(core, snapshot, index, asked, attribute).await {
+        Some(total) => Ok(Some(total)),
+        None => total_by_hits(core, snapshot, index, asked, attribute).await,
+    }
+}
+
+/// The same from counts alone: `None` where hits have several values, or the attribute cannot be counted.
+async fn total_by_values<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    attribute: &str,
+) -> Option<u64> {
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let prefix = asked.values_prefix(attribute);
+    // Texts, and numbers: whatever has a value at all.
+    let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
+    let has_value = format!("({quoted} >= \"\" OR {quoted} >= -1.7976931348623157e308)");
+    let count = async |condition: Option<&str>| {
+        let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let filter = match (shards, condition) {
+                (Some(shards), Some(condition)) => Some(format!("{shards} AND {condition}")),
+                (shards, condition) => shards.or(condition.map(str::to_owned)),
+            };
+            Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
+        });
+        let mut counted = None;
+        let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
+            counted = merge::count_values(gathered.bodies, attribute, FACET_VALUES_ON_NODES)?;
+            Ok(())
+        };
+        scatter.answer(add).await.ok()?;
+        counted
+    };
+    let (all, valued) = join(count(None), count(Some(&has_value))).await;
+    let (all, valued) = (all?, valued?);
+    // As many values as hits that have any: each has one.
+    (all.occurrences == valued.hits).then(|| all.values + all.hits.saturating_sub(valued.hits))
+}
+
+/// The same from the hits.
+async fn total_by_hits<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    attribute: &str,
+) -> Result<Option<u64>, ApiError> {
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let most = limits::DISTINCT_COUNTED_MAX;
-    let plain = asked.distinct_is_asked(&index.rules);
-    let prefix = asked.counting_prefix(attribute, most, plain);
+    let prefix = asked.counting_prefix(&[attribute, "_geo"], most, true);
     let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         Bytes::from(asked.leg_body(&prefix, filter.as_deref()))

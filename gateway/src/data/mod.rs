@@ -5,13 +5,17 @@
 
 mod accept;
 mod access;
+mod additions;
 mod admit;
 mod backups;
+mod budget;
 mod cancel;
 mod changes;
 mod connection;
 mod documents;
-mod features;
+pub mod dumps;
+mod fanout;
+pub mod features;
 mod federated;
 mod fields;
 mod gather;
@@ -21,6 +25,7 @@ mod ingress;
 mod keys;
 pub mod lanes;
 pub mod leftovers;
+mod legs;
 mod list;
 pub mod moves;
 mod multi_search;
@@ -28,19 +33,26 @@ mod network;
 mod overload;
 mod plan;
 pub mod pool;
+mod rendering;
 mod request_log;
 #[cfg(test)]
 mod route_table;
 mod routes;
+pub mod rules;
 mod scatter;
 mod search;
 mod serve;
+mod session;
 mod settings;
 pub mod settle;
 mod similar;
+mod spelling;
 mod stats;
 mod tasks;
 mod unserved;
+mod versions;
+mod vitals;
+mod webhooks;
 mod writes;
 
 use std::{
@@ -56,7 +68,7 @@ use arc_swap::Guard;
 pub use gather::learn_version;
 pub use plan::every_node;
 
-use self::pool::NodePools;
+use self::{pool::NodePools, vitals::Vitals};
 use crate::{
     config::{EdgeConfig, limits},
     h1::{HeadLimits, ServerLimits},
@@ -70,8 +82,14 @@ pub struct Core<R: Runtime> {
     pub shared: Arc<Shared>,
     pub pools: NodePools<R>,
     pub metrics: CoreMetrics,
+    /// What this core has seen of the nodes it reads from.
+    vitals: Vitals,
+    /// The replica group that the request being polled reads first, where its session says so.
+    pinned_group: Cell<Option<usize>>,
     /// The lanes of every data core, by core number.
     lanes: Arc<[lanes::LaneSender]>,
+    /// Since when writes find too few nodes to take them.
+    short_of_owners: Cell<Option<Instant>>,
     /// Which slot of the process-wide counters is this core's.
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
@@ -89,7 +107,10 @@ impl<R: Runtime> Core<R> {
         Self {
             pools: NodePools::new(&shared),
             metrics: CoreMetrics::new(),
+            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
+            pinned_group: Cell::new(None),
             lanes,
+            short_of_owners: Cell::new(None),
             number,
             rotation: Cell::new(0),
             overload: overload::Overload::new(),

@@ -13,15 +13,16 @@ use time::OffsetDateTime;
 
 use super::{
     Core, changes,
-    lanes::{self, Hold},
-    settle,
+    fanout::{self, Missed},
+    lanes::{self, Accepted, Hold},
+    rules, settle,
 };
 use crate::{
     api::error::{ApiError, Code},
     config::limits,
     moves::{self, Move},
     observe::log,
-    runtime::Runtime,
+    runtime::{Runtime, timeout},
     snapshot::{Index, Snapshot, publish},
 };
 
@@ -33,14 +34,17 @@ pub(super) async fn swap<R: Runtime>(
     core: &Rc<Core<R>>,
     task: NewTask,
     steps: Vec<Move>,
-) -> Result<TaskRecord, ApiError> {
+) -> Result<Accepted, ApiError> {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect();
     let holds = lanes::hold(core, names).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
     match moves::check_swap(&steps, |uid| snapshot.indexes.contains_key(uid)) {
-        Ok(()) => accept(core, intent, steps, Vec::new(), holds).await,
-        Err(error) => Ok(core.shared.store.update_task(intent.uid, changes::failed_change(error)).await?),
+        Ok(()) => {
+            let missed = Missed::new(core, intent.uid);
+            accept(core, intent, steps, Vec::new(), missed, holds).await
+        }
+        Err(error) => fail(core, &intent, error).await,
     }
 }
 
@@ -55,31 +59,50 @@ pub(super) async fn update<R: Runtime>(
     from: &str,
     to: &str,
     primary_key: Option<String>,
-) -> Result<TaskRecord, ApiError> {
+) -> Result<Accepted, ApiError> {
     let holds = lanes::hold(core, vec![from, to]).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
-    let fail = |error| core.shared.store.update_task(intent.uid, changes::failed_change(error));
     let Some(index) = snapshot.indexes.get(from) else {
         let message = format!("Index `{from}` not found.");
-        return Ok(fail(ApiError::new(Code::IndexNotFound, message)).await?);
+        return fail(core, &intent, ApiError::new(Code::IndexNotFound, message)).await;
     };
     if from != to && snapshot.indexes.contains_key(to) {
         let message = format!("Index `{to}` already exists.");
-        return Ok(fail(ApiError::new(Code::IndexAlreadyExists, message)).await?);
+        return fail(core, &intent, ApiError::new(Code::IndexAlreadyExists, message)).await;
     }
+    let mut missed = Missed::new(core, intent.uid);
     let node_tasks = match primary_key {
         None => Vec::new(),
-        Some(key) => match changes::send_primary_key(core, index, &key).await {
+        Some(key) => match changes::send_primary_key(core, index, &key, &mut missed).await {
             Ok(node_tasks) => node_tasks,
             Err(error) => {
+                store_missed(core, &mut missed).await?;
                 changes::discard(core, &intent).await;
                 return Err(error);
             }
         },
     };
     let steps = Move::of_task(&intent);
-    accept(core, intent, steps, node_tasks, holds).await
+    accept(core, intent, steps, node_tasks, missed, holds).await
+}
+
+/// A task that has failed at once.
+async fn fail<R: Runtime>(
+    core: &Core<R>,
+    intent: &TaskRecord,
+    error: ApiError,
+) -> Result<Accepted, ApiError> {
+    let record = core.shared.store.update_task(intent.uid, changes::failed_change(error)).await?;
+    Ok(Accepted { record, degraded: None })
+}
+
+async fn store_missed<R: Runtime>(core: &Core<R>, missed: &mut Missed) -> Result<(), StoreError> {
+    let changes = missed.take();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    fanout::commit(core, changes).await.await.map(drop)
 }
 
 /// Goes on with a change that nodes have a part in and that was accepted by a process that died.
@@ -94,12 +117,17 @@ async fn accept<R: Runtime>(
     intent: TaskRecord,
     steps: Vec<Move>,
     node_tasks: Vec<NodeTask>,
+    mut missed: Missed,
     holds: Vec<Hold>,
-) -> Result<TaskRecord, ApiError> {
-    let change = TaskChange { accepted: Some(true), node_tasks: Some(node_tasks), ..TaskChange::default() };
-    let record = core.shared.store.update_task(intent.uid, change).await?;
+) -> Result<Accepted, ApiError> {
+    let change =
+        TaskChange { accepted: Some(true), node_tasks: Some(node_tasks.clone()), ..TaskChange::default() };
+    let mut changes = vec![Change::UpdateTask { uid: intent.uid, change: Box::new(change) }];
+    changes.extend(missed.take());
+    let revision = fanout::commit(core, changes).await.await?[0];
+    let record = TaskRecord { accepted: true, node_tasks, revision, ..intent };
     spawn_finish(core, record.clone(), steps, holds);
-    Ok(record)
+    Ok(Accepted { record, degraded: missed.degraded.header() })
 }
 
 fn spawn_finish<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord, steps: Vec<Move>, holds: Vec<Hold>) {
@@ -131,6 +159,7 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
             }
         }
     }
+    follow_with_rules(core, &task, steps).await;
     while let Err(error) = core.shared.store.update_task(task.uid, moves::ended(&task)).await {
         if error != StoreError::Overloaded {
             return not_stored(&task, &error);
@@ -139,14 +168,27 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
     }
 }
 
+/// Search rules follow the names, for no longer than a request may take.
+async fn follow_with_rules<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move]) {
+    let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
+    let node_tasks = rules::follow(core, &names).await;
+    let mut followed = TaskRecord { node_tasks, ..task.clone() };
+    let limit = core.shared.config.request_timeout;
+    let waited = wait_for_nodes(core, &mut followed, Vec::new(), R::now() + limit);
+    if timeout::<R, _>(limit, waited).await.is_err() {
+        log::warn("rules_not_followed", &[("task", &task.uid.to_string())]);
+    }
+}
+
 /// A primary key that the nodes have taken breaks ties on them from now on.
 async fn break_ties<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
     let key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
-    let succeeded = settle::overall_status(&task.node_tasks) == TaskStatus::Succeeded;
+    let succeeded = settle::status(core, task) == TaskStatus::Succeeded;
     let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
-    if let (Some(key), Some(index), true) = (key, index, succeeded)
-        && changes::break_ties_by(core, &index, key).await.is_err()
-    {
+    let (Some(key), Some(index), true) = (key, index, succeeded) else { return };
+    let mut missed = Missed::new(core, task.uid);
+    let settled = changes::break_ties_by(core, &index, key, &mut missed).await.is_ok();
+    if store_missed(core, &mut missed).await.is_err() || !settled {
         log::warn("ties_not_settled", &[("index", &index.record.uid)]);
     }
 }
@@ -167,14 +209,17 @@ async fn wait_for_nodes<R: Runtime>(
     loop {
         let seen = settle::look(core, task).await;
         task.started_at = settle::fold(task, &seen).started;
-        if settle::overall_status(&task.node_tasks).is_finished() {
+        if settle::status(core, task).is_finished()
+            && let Some(left) = settle::leave_behind(core, task)
+            && (left.is_empty() || fanout::commit(core, left).await.await.is_ok())
+        {
             return holds;
         }
         let late = R::now() >= deadline;
         if late {
             holds.clear();
         }
-        R::sleep(if late { limits::HEALTH_PROBE_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
+        R::sleep(if late { limits::LATE_RETRY_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
     }
 }
 
@@ -186,7 +231,7 @@ async fn change_registry<R: Runtime>(
 ) -> Result<(), StoreError> {
     let now = OffsetDateTime::now_utc();
     let snapshot = core.shared.snapshot();
-    let succeeds = settle::overall_status(&task.node_tasks) == TaskStatus::Succeeded;
+    let succeeds = settle::status(core, task) == TaskStatus::Succeeded;
     let asked = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
     let find = |uid: &str| {
         let mut record = snapshot.indexes.get(uid).map(|index| index.record.clone())?;

@@ -5,17 +5,18 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Core,
-    federated::federated,
+    federated::{federated, in_nodes_order, incompatible_orders},
     ingress,
     scatter::Merged,
     search::{self, refusal_to},
 };
 use crate::{
     api::{
+        compatible::{renumbered, without_tie_breaks},
         error::{ApiError, Code},
         multi_search::{MultiQuery, MultiSearchRequest},
         search::SearchRequest,
@@ -58,10 +59,50 @@ pub(super) async fn multi_search<R: Runtime>(
         // The refusal of a query says nothing of where it stands: a node names it as one node does.
         Err(error) if error.status().is_client_error() => {
             let renamed = for_nodes(&snapshot, &body);
-            Err(refusal_to(core, request, "/multi-search", renamed).await.unwrap_or(error))
+            let refusal = refusal_to(core, request, "/multi-search", renamed.clone()).await.unwrap_or(error);
+            match refusal.node_code().as_deref() {
+                Some("invalid_multi_search_query_ranking_rules") => {
+                    Err(refusal_by_own_rules(core, request, &snapshot, &asked.queries, &renamed, refusal)
+                        .await)
+                }
+                _ => Err(refusal),
+            }
         }
         other => other.map(Merged::into_response),
     }
+}
+
+/// A refusal of a federation as one node gives it whose rules are the user's alone: nodes have one more, and so refuse
+/// queries that stand beside others. Each query is judged alone, and two whose orders do not go together as a pair.
+async fn refusal_by_own_rules<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+    renamed: &Bytes,
+    refusal: ApiError,
+) -> ApiError {
+    let parsed = serde_json::from_slice::<Value>(renamed).unwrap_or_default();
+    let about = async |positions: &[usize]| {
+        let some = positions.iter().map(|position| parsed["queries"][*position].clone());
+        let body = json!({"federation": {}, "queries": some.collect::<Vec<_>>()});
+        let refusal = refusal_to(core, request, "/multi-search", Bytes::from(body.to_string())).await?;
+        Some(refusal.rewrite(|message| renumbered(message, positions)))
+    };
+    let pair = incompatible_orders(core, snapshot, queries);
+    for position in in_nodes_order(queries) {
+        if let Some((before, _)) = pair.filter(|(_, later)| *later == position) {
+            let indexes = queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+            let tie_breaks = indexes.filter_map(|index| Some(index.rules.tie_break.as_ref()?.field.as_str()));
+            let tie_breaks = tie_breaks.collect::<Vec<_>>();
+            let refusal = about(&[before, position]).await.unwrap_or(refusal);
+            return refusal.rewrite(|message| without_tie_breaks(message, &tie_breaks));
+        }
+        if let Some(refusal) = about(&[position]).await {
+            return refusal;
+        }
+    }
+    refusal
 }
 
 /// A body with the names that its indexes have on the nodes; what cannot be read stays as it is.

@@ -1,46 +1,72 @@
-//! `GET /network`: clients see one node that is part of no network.
+//! `/network`: clients see one node, which is part of the network they describe.
 //!
-//! Invariant: nothing of the nodes' names or addresses shows, whatever a node may have been told.
+//! Invariants: nothing of the nodes' names or addresses shows, whatever a node may have been told; what
+//! clients describe is kept and shown, and a search that would go there is refused (`api::multi_search`).
+
+use std::rc::Rc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use store::{Record, Table};
 
-use super::{Core, gather};
-use crate::{api::error::ApiError, h1::Response, runtime::Runtime};
+use super::{Core, gather, keys, lanes};
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        network::{Network, NetworkChange},
+    },
+    h1::{Request, Response},
+    runtime::Runtime,
+};
+
+/// Where the network is stored, in one record.
+const NETWORK: Table = Table::named("network");
+const NETWORK_KEY: &str = "all";
+const TARGET: &str = "/network";
 
 /// `GET /network`. A node says whether the feature is on, and which members the answer has.
 pub(super) async fn get<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
-    let network = alone(gather::any(core, "/network").await?);
-    Ok(Response::json(StatusCode::OK, network.to_string()))
+    let of_a_node = gather::any(core, TARGET).await?;
+    let (network, _) = stored(core).await?;
+    Ok(Response::json(StatusCode::OK, network.view(of_a_node).to_string()))
 }
 
-/// The network of a node that has none.
-fn alone(mut network: Value) -> Value {
-    for (name, value) in network.as_object_mut().into_iter().flatten() {
-        *value = match name.as_str() {
-            "remotes" | "shards" => json!({}),
-            // A version that was never changed.
-            "version" => json!("00000000-0000-0000-0000-000000000000"),
-            _ if value.is_boolean() => json!(false),
-            _ => Value::Null,
-        };
-    }
-    network
+/// `PATCH /network`.
+pub(super) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+    let change = keys::json_value(core, request).and_then(NetworkChange::parse);
+    let of_a_node = gather::any(core, TARGET).await;
+    let (change, of_a_node) = (change?, of_a_node?);
+    let _hold = lanes::hold(core, vec![TARGET]).await?;
+    let (before, revision) = stored(core).await?;
+    let after = change.apply(before)?;
+    let value = serde_json::to_value(&after)
+        .map_err(|_| ApiError::new(Code::Internal, "The network cannot be stored."))?;
+    core.shared.store.put_record(NETWORK, NETWORK_KEY, value, revision).await?;
+    Ok(Response::json(StatusCode::OK, after.view(of_a_node).to_string()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_network_shows() {
-        let told = json!({"self": "a", "remotes": {"a": {"url": "u"}}, "sharding": true, "version": "7"});
-        let shown = json!({
-            "self": null,
-            "remotes": {},
-            "sharding": false,
-            "version": "00000000-0000-0000-0000-000000000000",
-        });
-        assert_eq!(alone(told), shown);
+/// `POST /network/control`: what a node of the Community Edition says.
+pub(super) async fn control<R: Runtime>(core: &Core<R>) -> ApiError {
+    match gather::any(core, TARGET).await {
+        Err(error) => error,
+        Ok(_) => ApiError::new(
+            Code::RequiresEnterpriseEdition,
+            "Meilisearch Enterprise Edition is required to call this route",
+        ),
     }
+}
+
+/// The network as a dump has it.
+pub(super) async fn dumped<R: Runtime>(core: &Core<R>) -> Result<Value, ApiError> {
+    let members = json!({"self": null, "remotes": {}, "shards": {}, "leader": null, "version": null});
+    Ok(stored(core).await?.0.view(members))
+}
+
+async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Network, Option<u64>), ApiError> {
+    let Some(Record { value, revision, .. }) = core.shared.store.record(NETWORK, NETWORK_KEY).await? else {
+        return Ok((Network::default(), None));
+    };
+    let network = serde_json::from_value(value)
+        .map_err(|_| ApiError::new(Code::Internal, "The stored network cannot be read."))?;
+    Ok((network, Some(revision)))
 }

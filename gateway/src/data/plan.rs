@@ -1,20 +1,25 @@
 //! The third step of a read: which group, which nodes, which shards each answers for.
 //!
-//! Invariants: decided once per attempt from one snapshot and the health seen now; the legs of a
-//! plan answer for every wanted shard at most once.
+//! Invariants: decided from one snapshot and the health seen now; the legs of a plan answer for every
+//! wanted shard at most once; a node that is down or joins is never asked, for it may lack writes. Where
+//! nodes are equally good, equal turns choose alike.
 
 use router::{CoveringSet, NodeIndex, ShardSet, Topology, covering_set};
 
 use super::Core;
 use crate::{
+    health::NodeState,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
 
+/// Scores between two levels of slowness; ties below it are broken by turns.
+const SCORES_PER_LEVEL: u16 = 16;
+
 /// A covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
 ///
-/// Groups are taken in turn; the first that covers everything wins, else the one that covers most.
-/// Nodes known to be down are used only where nothing else is left. Equal `turn`s choose alike.
+/// Nodes that nothing speaks against are enough where they cover everything, else all that serve reads are tried.
+/// Groups are taken in turn, that of a session first; the first that covers everything wins, else the one that covers most.
 pub(super) fn cover<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
@@ -23,14 +28,52 @@ pub(super) fn cover<R: Runtime>(
     avoided: &[NodeIndex],
     turn: usize,
 ) -> CoveringSet {
-    let healthy_only = best_group(snapshot, index, wanted, turn, |node| {
-        !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
+    let selection = core.vitals.begin_plan(R::now());
+    let tie = |node: NodeIndex| turn.wrapping_add(usize::from(node.0)) % usize::from(SCORES_PER_LEVEL);
+    // The score only decides between sets of equal size.
+    let score = |node: NodeIndex| {
+        let tie = u16::try_from(tie(node)).unwrap_or_default();
+        f32::from(u16::from(selection.level(node)) * SCORES_PER_LEVEL + tie)
+    };
+    let liked = best_group(core, snapshot, index, wanted, turn, |node| {
+        let trusted = !matches!(core.shared.health.state(node), NodeState::Suspect);
+        (serves(core, node, avoided) && trusted && selection.likes(node)).then(|| score(node))
     });
-    if healthy_only.uncovered.is_empty() {
-        return healthy_only;
+    if liked.uncovered.is_empty() {
+        return liked;
     }
-    let any = best_group(snapshot, index, wanted, turn, |node| !avoided.contains(&node));
-    if any.uncovered.len() < healthy_only.uncovered.len() { any } else { healthy_only }
+    let serving = best_group(core, snapshot, index, wanted, turn, |node| {
+        serves(core, node, avoided).then(|| score(node))
+    });
+    if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
+}
+
+/// Nodes that serve reads in the order to ask them for something that each of them can answer: those nothing
+/// speaks against first, those of a session's group before others, equals in turn.
+pub(super) fn in_order<R: Runtime>(core: &Core<R>, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
+    nodes.retain(|node| serves(core, *node, &[]));
+    let turn = core.turn() % nodes.len().max(1);
+    nodes.rotate_left(turn);
+    let selection = core.vitals.begin_plan(R::now());
+    let suspect = |node: NodeIndex| core.shared.health.state(node) == NodeState::Suspect;
+    let snapshot = core.shared.snapshot();
+    let elsewhere = |node: NodeIndex| {
+        core.pinned_group.get().is_some_and(|group| usize::from(snapshot.topology.node(node).group) != group)
+    };
+    nodes.sort_by_key(|node| {
+        let disliked = suspect(*node) || !selection.likes(*node);
+        (disliked, elsewhere(*node), selection.level(*node))
+    });
+    nodes
+}
+
+/// Whether a node serves reads and is not set aside.
+pub(super) fn serves_well<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    serves(core, node, &[]) && !core.vitals.is_aside(node, R::now())
+}
+
+fn serves<R: Runtime>(core: &Core<R>, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
+    !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
 }
 
 /// Every node of the cluster.
@@ -38,23 +81,21 @@ pub fn every_node(topology: &Topology) -> Vec<NodeIndex> {
     topology.groups().iter().flatten().copied().collect()
 }
 
-fn best_group(
+fn best_group<R: Runtime>(
+    core: &Core<R>,
     snapshot: &Snapshot,
     index: &Index,
     wanted: Option<&ShardSet>,
     turn: usize,
-    usable: impl Fn(NodeIndex) -> bool,
+    score: impl Fn(NodeIndex) -> Option<f32>,
 ) -> CoveringSet {
     let topology = &snapshot.topology;
     let groups = topology.groups().len();
+    let first = core.pinned_group.get().unwrap_or(turn);
     let mut best: Option<CoveringSet> = None;
     for step in 0..groups {
-        let group = turn.wrapping_add(step) % groups;
-        let set = covering_set(&index.placement, topology, group, wanted, |node| {
-            // Equal nodes take turns: the score only breaks ties between sets of equal size.
-            usable(node)
-                .then(|| f32::from(u8::try_from(turn.wrapping_add(usize::from(node.0)) % 16).unwrap_or(0)))
-        });
+        let group = first.wrapping_add(step) % groups;
+        let set = covering_set(&index.placement, topology, group, wanted, &score);
         if set.uncovered.is_empty() {
             return set;
         }

@@ -6,17 +6,19 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use router::NodeIndex;
 
 use crate::{
     config::{Secret, limits},
     h1::{ClientConnection, ExchangeError, NodeAnswer},
+    health::{NodeState, Seen},
     runtime::{Runtime, timeout},
     shared::{NodeAddress, Shared},
 };
@@ -69,6 +71,9 @@ pub enum NodeError {
     Connect(std::io::Error),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// Others saw it fall silent; whether it took the request is unknown.
+    #[error("the node went down")]
+    WentDown,
     #[error("{0}")]
     Exchange(#[from] ExchangeError),
 }
@@ -82,8 +87,8 @@ impl<R: Runtime> NodePools<R> {
         Self { pools, shared: Arc::clone(shared) }
     }
 
-    /// Asks a node and waits for its whole answer, at most `limit`. What happened is noted in the
-    /// cluster's health.
+    /// Asks a node and waits for its whole answer, at most `limit`, and not when the node goes down meanwhile.
+    /// What happened is noted in the cluster's health.
     ///
     /// # Errors
     /// [`NodeError`]; an answer of any status is not an error.
@@ -93,16 +98,82 @@ impl<R: Runtime> NodePools<R> {
         request: NodeRequest<'_>,
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
-        let pool = &self.pools[usize::from(node.0)];
-        let result = match timeout::<R, _>(limit, pool.exchange(&request)).await {
-            Ok(result) => result,
-            Err(_) => Err(NodeError::TimedOut(limit)),
-        };
-        if matches!(result, Err(NodeError::Connect(_))) && self.shared.health.is_down(node) {
-            crate::observe::log::warn("node_down", &[("node", &pool.node.id)]);
+        let health = &self.shared.health;
+        let was_down = health.state(node) == NodeState::Down;
+        let mut asked = pin!(self.ask_patiently(node, request));
+        let mut left = limit;
+        loop {
+            let slice = left.min(limits::NODE_DOWN_CHECK_INTERVAL);
+            if let Ok(result) = timeout::<R, _>(slice, asked.as_mut()).await {
+                return result;
+            }
+            left -= slice;
+            if left.is_zero() {
+                self.shared.saw(node, Seen::Failed, R::now());
+                return Err(NodeError::TimedOut(limit));
+            }
+            if !was_down && health.state(node) == NodeState::Down {
+                return Err(NodeError::WentDown);
+            }
         }
+    }
+
+    /// The same for as long as the caller cares to wait: dropping it gives the connection up.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn ask_patiently(
+        &self,
+        node: NodeIndex,
+        request: NodeRequest<'_>,
+    ) -> Result<NodeAnswer, NodeError> {
+        let result = self.pools[usize::from(node.0)].exchange(&request).await;
+        self.shared.saw(node, seen(&result), R::now());
         result
     }
+
+    /// Asks a node without telling anybody what was seen.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn exchange(
+        &self,
+        node: NodeIndex,
+        request: NodeRequest<'_>,
+        limit: Duration,
+    ) -> Result<NodeAnswer, NodeError> {
+        let asked = self.pools[usize::from(node.0)].exchange(&request);
+        timeout::<R, _>(limit, asked).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+    }
+}
+
+/// What an outcome says of the node.
+pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    match result {
+        // Who says when to come again is busy, not broken.
+        Ok(answer) if answer.status.is_server_error() && answer.retry_after.is_none() => Seen::Failed,
+        Ok(_) => Seen::Answered,
+        Err(NodeError::Connect(error))
+            if matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable) =>
+        {
+            Seen::Refused
+        }
+        Err(_) => Seen::Failed,
+    }
+}
+
+/// Whether an answer refuses the client's request, rather than failing to serve it. What a node
+/// says about the gateway's own key is not the client's business.
+pub(super) fn is_refusal(answer: &NodeAnswer) -> bool {
+    let status = answer.status;
+    let gateway_at_fault = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !gateway_at_fault.contains(&status)
 }
 
 impl<R: Runtime> NodePool<R> {

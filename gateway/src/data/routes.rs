@@ -5,7 +5,11 @@
 
 use http::Method;
 
-use super::unserved::{self, Unserved};
+use super::{
+    rules,
+    unserved::{self, Unserved},
+    webhooks,
+};
 use crate::api::settings::SETTINGS;
 
 /// A route with the parts of its path.
@@ -74,11 +78,19 @@ pub(super) enum Route<'a> {
     Shards,
     Ready,
     Metrics,
+    RunAntiEntropy,
+    AntiEntropy,
+    AntiEntropyHistory,
     Features,
     ChangeFeatures,
     CreateSnapshot,
+    CreateDump,
     Network,
-    Webhooks,
+    ChangeNetwork,
+    ControlNetwork,
+    RenderTemplate,
+    Rules(rules::Asked<'a>),
+    Webhooks(webhooks::Asked<'a>),
     /// A route of Meilisearch's that this gateway refuses on purpose.
     Unserved {
         route: &'static Unserved,
@@ -132,14 +144,34 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
+        ["_miroir", "anti-entropy"] if *method == Method::POST => Ok(Route::RunAntiEntropy),
+        ["_miroir", "anti-entropy"] => only(method, Method::GET, Route::AntiEntropy),
+        ["_miroir", "anti-entropy", "history"] => only(method, Method::GET, Route::AntiEntropyHistory),
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
         ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
         ["experimental-features"] if *method == Method::PATCH => Ok(Route::ChangeFeatures),
         ["experimental-features"] => only(method, Method::GET, Route::Features),
+        ["dumps"] => only(method, Method::POST, Route::CreateDump),
         ["snapshots"] => only(method, Method::POST, Route::CreateSnapshot),
-        ["network"] if *method == Method::GET => Ok(Route::Network),
-        ["webhooks"] if matches!(*method, Method::GET | Method::HEAD) => Ok(Route::Webhooks),
+        ["network"] if *method == Method::PATCH => Ok(Route::ChangeNetwork),
+        ["network"] => only(method, Method::GET, Route::Network),
+        ["network", "control"] => only(method, Method::POST, Route::ControlNetwork),
+        ["dynamic-search-rules"] if *method == Method::DELETE => Ok(Route::Rules(rules::Asked::Clear)),
+        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(rules::Asked::List)),
+        ["dynamic-search-rules", uid] if *method == Method::PATCH => {
+            Ok(Route::Rules(rules::Asked::Update(uid)))
+        }
+        ["dynamic-search-rules", uid] if *method == Method::DELETE => {
+            Ok(Route::Rules(rules::Asked::Delete(uid)))
+        }
+        ["dynamic-search-rules", uid] => only(method, Method::GET, Route::Rules(rules::Asked::One(uid))),
+        ["render-template"] => only(method, Method::POST, Route::RenderTemplate),
+        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(webhooks::Asked::Create)),
+        ["webhooks"] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::List)),
+        ["webhooks", uid] if *method == Method::PATCH => Ok(Route::Webhooks(webhooks::Asked::Update(uid))),
+        ["webhooks", uid] if *method == Method::DELETE => Ok(Route::Webhooks(webhooks::Asked::Delete(uid))),
+        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::One(uid))),
         others => unserved::find(method, others).map(|route| Route::Unserved { route, index: None }),
     }
 }
@@ -252,10 +284,18 @@ impl Route<'_> {
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
             Self::Metrics => "/_miroir/metrics",
+            Self::RunAntiEntropy | Self::AntiEntropy => "/_miroir/anti-entropy",
+            Self::AntiEntropyHistory => "/_miroir/anti-entropy/history",
             Self::Features | Self::ChangeFeatures => "/experimental-features",
             Self::CreateSnapshot => "/snapshots",
-            Self::Network => "/network",
-            Self::Webhooks => "/webhooks",
+            Self::CreateDump => "/dumps",
+            Self::Network | Self::ChangeNetwork => "/network",
+            Self::ControlNetwork => "/network/control",
+            Self::Rules(rules::Asked::List | rules::Asked::Clear) => "/dynamic-search-rules",
+            Self::Rules(_) => "/dynamic-search-rules/{uid}",
+            Self::RenderTemplate => "/render-template",
+            Self::Webhooks(webhooks::Asked::List | webhooks::Asked::Create) => "/webhooks",
+            Self::Webhooks(_) => "/webhooks/{uuid}",
             Self::Unserved { .. } => "unserved",
         }
     }

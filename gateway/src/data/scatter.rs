@@ -1,23 +1,27 @@
-//! The fourth step of a read: ask the legs of a plan all at once and collect their answers.
+//! The fourth step of a read: ask the legs of a plan (`legs`) and have their answers merged.
 //!
-//! Invariants: a failed leg's shards are asked of other owners, then of other groups, within the
+//! Invariants: a failed or late leg's shards are asked of other owners, then of other groups, within the
 //! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node; where
 //! the legs' hits do not suffice all are asked again, deeper.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::StatusCode;
 use merge::MergeError;
 use router::{Leg, NodeIndex, ShardSet};
 
-use super::{Core, plan, pool::NodeRequest};
+pub(super) use super::pool::is_refusal;
+use super::{
+    Core,
+    legs::{self, Placed, Question},
+    plan,
+    pool::NodeRequest,
+};
 use crate::{
     api::error::{ApiError, Code},
     config::{UnavailableShardPolicy, limits},
-    h1::{NodeAnswer, Response},
-    observe::log,
+    h1::Response,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
@@ -42,7 +46,6 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
     answers: Vec<(Leg, Bytes)>,
-    attempts: usize,
     turn: usize,
     reach: Reach,
 }
@@ -102,7 +105,6 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             missing: None,
             failed: Vec::new(),
             answers: Vec::new(),
-            attempts: 0,
             turn,
             reach: Reach::default(),
         }
@@ -113,27 +115,16 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     /// # Errors
     /// The refusal of a node, or 503 when shards are unavailable and the policy says `error`.
     async fn run(&mut self) -> Result<(), ApiError> {
-        while self.missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
-            let set = plan::cover(
-                self.core,
-                self.snapshot,
-                self.index,
-                self.missing.as_ref(),
-                &self.failed,
-                self.turn,
-            );
-            let left = self.deadline.saturating_duration_since(R::now());
-            if set.legs.is_empty() || self.attempts >= limits::SCATTER_ATTEMPTS_MAX || left.is_zero() {
-                break;
-            }
-            if self.attempts > 0 {
-                self.core.metrics.scatter_retries.increment(1);
-            }
-            self.attempts += 1;
-            self.missing = Some(set.uncovered);
-            self.ask(set.legs, left.min(self.core.shared.config.node_timeout)).await?;
+        if self.missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
+            let asked =
+                legs::ask(self.core, &*self, self.missing.as_ref(), &self.failed, self.deadline).await;
+            let outcome = asked.map_err(|answer| ApiError::from_node(answer.status, &answer.body))?;
+            self.answers.extend(outcome.answers.into_iter().map(|(leg, answer)| (leg, answer.body)));
+            self.missing = Some(outcome.missing);
         }
         self.answers.sort_by_key(|(leg, _)| leg.node.0);
+        #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
+        self.core.metrics.fan_out.record(self.answers.len() as f64);
         self.check_coverage()
     }
 
@@ -165,7 +156,10 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
                 Err(MergeError::Short | MergeError::Entangled) => break,
                 Err(MergeError::Leg { leg, reason }) => {
                     let (leg, _) = self.answers.remove(leg);
-                    self.fail(&leg, &reason);
+                    legs::note_failure(self.core, leg.node, R::now(), &reason);
+                    self.failed.push(leg.node);
+                    let missing = self.missing.take().unwrap_or_default();
+                    self.missing = Some(missing.union(&leg.shards));
                 }
             }
         }
@@ -180,39 +174,6 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     fn ask_again(&mut self) {
         self.answers.clear();
         self.missing = None;
-        self.attempts = 0;
-    }
-
-    async fn ask(&mut self, legs: Vec<Leg>, limit: Duration) -> Result<(), ApiError> {
-        #[allow(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
-        self.core.metrics.fan_out.record(legs.len() as f64);
-        let asked = legs.iter().map(|leg| {
-            let request = NodeRequest::post_json(self.target, (self.body)(leg, self.reach));
-            self.core.pools.ask(leg.node, request, limit)
-        });
-        let results = join_all(asked).await;
-        for (leg, result) in legs.into_iter().zip(results) {
-            match result {
-                Ok(answer) if answer.status.is_success() => self.answers.push((leg, answer.body)),
-                Ok(answer) if is_refusal(&answer) => {
-                    return Err(ApiError::from_node(answer.status, &answer.body));
-                }
-                Ok(answer) => self.fail(&leg, &format!("status {}", answer.status.as_u16())),
-                Err(error) => self.fail(&leg, &error.to_string()),
-            }
-        }
-        Ok(())
-    }
-
-    fn fail(&mut self, leg: &Leg, reason: &str) {
-        let node = &self.core.shared.nodes[usize::from(leg.node.0)].id;
-        log::warn("leg_failed", &[("node", node), ("reason", reason)]);
-        metrics::counter!("miroir_node_errors_total", "node" => node.clone()).increment(1);
-        self.failed.push(leg.node);
-        match &mut self.missing {
-            Some(missing) => *missing = missing.union(&leg.shards),
-            None => self.missing = Some(leg.shards.clone()),
-        }
     }
 
     fn check_coverage(&self) -> Result<(), ApiError> {
@@ -232,17 +193,28 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     }
 }
 
-/// Whether an answer refuses the client's request, rather than failing to serve it. What a node
-/// says about the gateway's own key is not the client's business.
-pub(super) fn is_refusal(answer: &NodeAnswer) -> bool {
-    let status = answer.status;
-    let gateway_at_fault = [
-        StatusCode::UNAUTHORIZED,
-        StatusCode::FORBIDDEN,
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::TOO_MANY_REQUESTS,
-    ];
-    status.is_client_error() && !gateway_at_fault.contains(&status)
+impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, R, Body> {
+    fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
+        let cover = |wanted: Option<&ShardSet>| {
+            plan::cover(self.core, self.snapshot, self.index, wanted, avoided, self.turn)
+        };
+        let first = cover(wanted);
+        let mut placed = Placed { legs: first.legs, uncovered: first.uncovered };
+        // What one group lacks another may have.
+        while !placed.uncovered.is_empty() {
+            let more = cover(Some(&placed.uncovered));
+            if more.legs.is_empty() {
+                break;
+            }
+            placed.legs.extend(more.legs);
+            placed.uncovered = more.uncovered;
+        }
+        placed
+    }
+
+    fn request(&self, leg: &Leg) -> NodeRequest<'_> {
+        NodeRequest::post_json(self.target, (self.body)(leg, self.reach))
+    }
 }
 
 fn list(shards: &ShardSet) -> String {

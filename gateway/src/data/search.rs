@@ -7,11 +7,11 @@ use bytes::Bytes;
 use router::Leg;
 
 use super::{
-    Core, hybrid, ingress,
+    Core, gather, hybrid, ingress,
     list::{Shown, list, milliseconds},
     plan,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter},
 };
 use crate::{
     api::{
@@ -149,22 +149,13 @@ pub(super) async fn refusal_to<R: Runtime>(
     target: &str,
     body: Bytes,
 ) -> Option<ApiError> {
-    for node in plan::every_node(&core.shared.snapshot().topology) {
-        let content_type = (request.method != http::Method::GET).then_some("application/json");
-        let request = NodeRequest {
-            method: request.method.clone(),
-            target,
-            content_type,
-            body: body.clone(),
-            repeatable: true,
-        };
-        match core.pools.ask(node, request, core.shared.config.node_timeout).await {
-            Ok(answer) if is_refusal(&answer) => {
-                return Some(ApiError::from_node(answer.status, &answer.body));
-            }
-            Ok(answer) if answer.status.is_success() => return None,
-            Ok(_) | Err(_) => {}
-        }
+    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let content_type = (request.method != http::Method::GET).then_some("application/json");
+    let request =
+        NodeRequest { method: request.method.clone(), target, content_type, body, repeatable: true };
+    match gather::one_of(core, nodes, request).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(refusal)) => Some(ApiError::from_node(refusal.status, &refusal.body)),
+        Err(error) => Some(error),
     }
-    Some(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
 }

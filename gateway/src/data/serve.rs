@@ -9,14 +9,17 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, backups, documents, features, fields, indexes, keys, multi_search, network, request_log,
+    Core, admit, backups, documents, dumps, features, fields, indexes, keys, multi_search, network,
+    rendering, request_log,
     routes::{self, NoRoute, Route},
-    search, settings, similar, stats, tasks, writes,
+    rules, search, session, settings, similar, stats, tasks, versions, webhooks, writes,
 };
 use crate::{
     admin,
-    api::{cors, error::ApiError},
+    api::{cors, encoding, error::ApiError},
+    auth::Permission,
     h1::{Request, Response},
+    repair::manage,
     runtime::Runtime,
 };
 
@@ -33,16 +36,21 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         return response;
     }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
+    let mut seen = None;
     let (template, answered) = match routes::find(&request.method, &path) {
-        Ok(route) => (route.template(), answer(core, &request, &route).await),
+        Ok(route) => {
+            seen = versions::seen(core, &route);
+            (route.template(), answer(core, &request, &route).await)
+        }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
     };
+    let answered = answered.map(|response| versions::tell(response, seen));
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     request_log::record(core, &request, template, response.status.as_u16(), took);
-    cors::readable(&request, response)
+    encoding::encoded(&request, cors::readable(&request, response))
 }
 
 /// 405 with the methods that the path has.
@@ -75,54 +83,69 @@ async fn answer<R: Runtime>(
     route: &Route<'_>,
 ) -> Result<Response, ApiError> {
     let (_permit, permission) = admit::admit(core, request, route)?;
+    versions::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
+    let serving = dispatch(core, request, route, &permission);
+    match request.header(session::HEADER) {
+        None => serving.await,
+        Some(session) => session::within(core, session, route, serving).await,
+    }
+}
+
+/// What each route does.
+async fn dispatch<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
     match *route {
-        Route::Search { index } => search::search(core, request, &permission, index).await,
-        Route::FacetSearch(index) => search::facet_search(core, request, &permission, index).await,
-        Route::MultiSearch => multi_search::multi_search(core, request, &permission).await,
+        Route::Search { index } => search::search(core, request, permission, index).await,
+        Route::FacetSearch(index) => search::facet_search(core, request, permission, index).await,
+        Route::MultiSearch => multi_search::multi_search(core, request, permission).await,
         Route::Fields(index) => fields::fields(core, request, index).await,
-        Route::Similar(index) => similar::similar(core, request, &permission, index).await,
+        Route::Similar(index) => similar::similar(core, request, permission, index).await,
         Route::Document { index, id } => documents::get(core, request, index, id).await,
         Route::Documents(index) | Route::FetchDocuments(index) => {
             documents::fetch(core, request, index).await
         }
         Route::AddDocuments { index, replace } => {
-            writes::add(core, request, &permission, index, replace).await
+            writes::add(core, request, permission, index, replace).await
         }
         Route::DeleteDocument { index, id } => writes::delete_one(core, request, index, id).await,
         Route::DeleteDocumentsBatch(index) => writes::delete_batch(core, request, index).await,
         Route::DeleteDocumentsByFilter(index) => writes::delete_by_filter(core, request, index).await,
         Route::DeleteDocuments(index) => writes::delete_all(core, request, index).await,
         Route::EditDocuments(index) => writes::edit(core, request, index).await,
-        Route::Indexes => indexes::list(core, request, &permission).await,
+        Route::Indexes => indexes::list(core, request, permission).await,
         Route::Index(index) => indexes::get(core, index).await,
-        Route::CreateIndex => indexes::create(core, request, &permission).await,
-        Route::UpdateIndex(index) => indexes::update(core, request, &permission, index).await,
+        Route::CreateIndex => indexes::create(core, request, permission).await,
+        Route::UpdateIndex(index) => indexes::update(core, request, permission, index).await,
         Route::CompactIndex(index) => indexes::compact(core, index).await,
-        Route::SwapIndexes => indexes::swap(core, request, &permission).await,
+        Route::SwapIndexes => indexes::swap(core, request, permission).await,
         Route::DeleteIndex(index) => indexes::delete(core, index).await,
         Route::Settings(index) => settings::get(core, index).await,
         Route::Setting { index, name } => settings::get_one(core, index, name).await,
-        Route::ChangeSettings(index) => settings::change(core, request, &permission, index).await,
+        Route::ChangeSettings(index) => settings::change(core, request, permission, index).await,
         Route::ChangeSetting { index, name } => {
-            settings::change_one(core, request, &permission, index, name).await
+            settings::change_one(core, request, permission, index, name).await
         }
-        Route::Tasks => tasks::list(core, request, &permission).await,
-        Route::DeleteTasks => tasks::delete(core, request, &permission).await,
-        Route::CancelTasks => tasks::cancel(core, request, &permission).await,
+        Route::Tasks => tasks::list(core, request, permission).await,
+        Route::DeleteTasks => tasks::delete(core, request, permission).await,
+        Route::CancelTasks => tasks::cancel(core, request, permission).await,
         Route::CompactTasks => Err(tasks::compact(core).await),
-        Route::Task(uid) => tasks::get(core, &permission, uid).await,
+        Route::Task(uid) => tasks::get(core, permission, uid).await,
         Route::TaskDocuments(_) => Err(tasks::documents(core).await),
-        Route::Batches => tasks::batches(core, request, &permission).await,
-        Route::Batch(uid) => tasks::batch(core, &permission, uid).await,
+        Route::Batches => tasks::batches(core, request, permission).await,
+        Route::Batch(uid) => tasks::batch(core, permission, uid).await,
         Route::Keys => keys::list(core, request),
         Route::CreateKey => keys::create(core, request).await,
         Route::Key(key) => keys::get(core, key),
         Route::UpdateKey(key) => keys::update(core, request, key).await,
         Route::DeleteKey(key) => keys::delete(core, key).await,
-        Route::Stats => stats::all(core, request, &permission).await,
+        Route::Stats => stats::all(core, request, permission).await,
         Route::IndexStats(index) => stats::one(core, request, index).await,
         Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
         Route::Version => indexes::version(core).await,
@@ -130,12 +153,19 @@ async fn answer<R: Runtime>(
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),
+        Route::RunAntiEntropy => manage::start(&core.shared, request),
+        Route::AntiEntropy => manage::status(core).await,
+        Route::AntiEntropyHistory => manage::history(core).await,
         Route::Features => features::get(core).await,
         Route::ChangeFeatures => features::change(core, request).await,
+        Route::CreateDump => dumps::create(core).await,
         Route::CreateSnapshot => backups::snapshot(core).await,
         Route::Network => network::get(core).await,
-        // None can be made, so there are none.
-        Route::Webhooks => Ok(Response::json(StatusCode::OK, r#"{"results":[]}"#)),
+        Route::ChangeNetwork => network::change(core, request).await,
+        Route::ControlNetwork => Err(network::control(core).await),
+        Route::Rules(asked) => rules::serve(core, request, asked).await,
+        Route::RenderTemplate => rendering::render(core, request, permission).await,
+        Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
         Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -86,8 +86,8 @@ async fn submit<R: Runtime>(
     change.check()?;
     let task = indexes::new_task(uid, TaskKind::SettingsUpdate, change.details());
     let action = Action::ChangeSettings(change).within(permission, uid);
-    let record = lanes::submit(core, uid, task, action).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = lanes::submit(core, uid, task, action).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 fn parse(body: &[u8]) -> Result<Value, ApiError> {

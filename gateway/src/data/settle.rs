@@ -1,16 +1,17 @@
 //! How the gateway's tasks end: what nodes say of theirs, gathered when somebody asks.
 //!
 //! Invariants: a task that has ended is never asked about again; a status is durable before a
-//! client sees the task ended; nobody polling costs nothing but the control sweep.
+//! client sees the task ended; nobody polling costs nothing but the control sweep; a task ends without
+//! a node only while that node serves no reads, and the node does its part before it serves again.
 
 use std::time::Instant;
 
 use ahash::AHashMap;
 use futures_util::future::join_all;
 use http::Method;
-use router::NodeIndex;
-use serde_json::Value;
-use store::{NodeTask, TaskChange, TaskError, TaskKind, TaskRecord, TaskStatus};
+use router::{NodeIndex, ShardSet};
+use serde_json::{Value, json};
+use store::{Change, NodeTask, TaskChange, TaskError, TaskKind, TaskRecord, TaskStatus};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Core, cancel, pool::NodeRequest};
@@ -20,11 +21,13 @@ use crate::{
         task,
     },
     config::limits,
+    health::NodeState,
+    hints,
     runtime::Runtime,
 };
 
 /// Asks the nodes about one task and stores what changed.
-pub(super) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> TaskRecord {
+pub(crate) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> TaskRecord {
     if record.status.is_finished() || !record.accepted {
         return record;
     }
@@ -90,7 +93,11 @@ pub(super) type Seen = AHashMap<(String, u32), Value>;
 
 async fn ask_about<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
     let request = NodeRequest { method: Method::GET, ..NodeRequest::get(target) };
-    let answer = core.pools.ask(node, request, core.shared.config.node_timeout).await.ok()?;
+    if !core.shared.health.state(node).takes_writes() {
+        return None;
+    }
+    let limit = core.shared.config.node_timeout.min(limits::TASK_QUESTION_TIMEOUT);
+    let answer = core.pools.ask(node, request, limit).await.ok()?;
     answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
 }
 
@@ -117,7 +124,7 @@ async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen)
         return record;
     }
     let times = fold(&mut record, seen);
-    let status = overall_status(&record.node_tasks);
+    let status = status(core, &record);
     if record.kind == TaskKind::TaskCancelation && status.is_finished() {
         // Its targets are settled first, by this same function.
         return Box::pin(cancel::finish(core, record, times)).await;
@@ -125,8 +132,165 @@ async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen)
     if status == record.status {
         return record;
     }
-    let change = ended(&record, status, &times, copies(core));
-    store_change(core, record, change).await
+    let left = match status.is_finished() {
+        true => leave_behind(core, &record),
+        false => Some(Vec::new()),
+    };
+    let Some(left) = left else { return record };
+    let change = ended(&record, status, &times, share(core, &record));
+    if left.is_empty() && !is_torn(&record, status) {
+        return store_change(core, record, change).await;
+    }
+    let mut changes = vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
+    changes.extend(left);
+    if is_torn(&record, status) {
+        changes.extend(suspects(core, &record));
+    }
+    // If somebody else settled it at the same time, theirs is as good.
+    let _ = core.shared.store.commit(changes).await;
+    core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record)
+}
+
+/// The status that a record's node tasks add up to: those of nodes that are away do not count where
+/// others have done what these have yet to do.
+pub(super) fn status<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> TaskStatus {
+    let away = away(core, record);
+    let there = record
+        .node_tasks
+        .iter()
+        .filter(|task| !away.iter().any(|away| away.uid == task.uid && away.node == task.node));
+    overall_status(&there.cloned().collect::<Vec<_>>())
+}
+
+/// Lets a task end without the nodes that are away: what is to be committed with its end. `None` when
+/// one of them is back by now.
+pub(super) fn leave_behind<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Option<Vec<Change>> {
+    let topology = &core.shared.snapshot().topology;
+    let away = away(core, record);
+    let mut changes = Vec::new();
+    for task in &away {
+        let node = topology.index_of(&task.node)?;
+        // Before it is looked at again whether the node is away: whoever lets it join does these two
+        // the other way round.
+        if core.shared.hints.await_task(node, task.uid) {
+            changes.push(hints::unapplied(&task.node, task.uid));
+        }
+    }
+    let still = away.iter().all(|task| topology.index_of(&task.node).is_some_and(|node| !holds(core, node)));
+    still.then_some(changes)
+}
+
+/// Whether tasks wait for a node.
+fn holds<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    match core.shared.health.state(node) {
+        NodeState::Down => false,
+        NodeState::Joining => core.shared.hints.is_level(node),
+        NodeState::Unknown | NodeState::Healthy | NodeState::Suspect | NodeState::Draining => true,
+    }
+}
+
+/// The unfinished node tasks that the end of a task does not wait for: those of nodes that are away,
+/// if other owners have done their part for each of the shards.
+fn away<'r, R: Runtime>(core: &Core<R>, record: &'r TaskRecord) -> Vec<&'r NodeTask> {
+    let topology = &core.shared.snapshot().topology;
+    let is_away = |task: &&NodeTask| {
+        !task.status.is_finished() && topology.index_of(&task.node).is_some_and(|node| !holds(core, node))
+    };
+    let away = record.node_tasks.iter().filter(is_away).collect::<Vec<_>>();
+    if away.is_empty() {
+        return away;
+    }
+    let shards_of = |task: &NodeTask| concerned(core, record, &task.node);
+    let done = record.node_tasks.iter().filter(|task| task.status.is_finished());
+    let done = done.fold(ShardSet::new(), |all, task| all.union(&shards_of(task)));
+    let covered = away.iter().all(|task| shards_of(task).is_subset(&done));
+    if covered { away } else { Vec::new() }
+}
+
+/// The shards that a task concerns on a node.
+fn concerned<R: Runtime>(core: &Core<R>, record: &TaskRecord, node_id: &str) -> ShardSet {
+    if !record.owners.is_empty() {
+        let owner = record.owners.iter().find(|owner| owner.node == node_id);
+        return owner.map(|owner| owner.shards.iter().copied().collect()).unwrap_or_default();
+    }
+    let snapshot = core.shared.snapshot();
+    let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
+    let placement = match index {
+        Some(index) => Some(&index.placement),
+        None => snapshot.topology.placement(core.shared.config.shards),
+    };
+    let node = snapshot.topology.index_of(node_id);
+    placement.zip(node).map(|(placement, node)| placement.shards_of(node).clone()).unwrap_or_default()
+}
+
+/// Whether some nodes have done a task and others have not.
+fn is_torn(record: &TaskRecord, status: TaskStatus) -> bool {
+    status.is_finished()
+        && record.node_tasks.iter().any(|task| task.status.is_finished() && task.status != status)
+}
+
+/// The copies that a torn task leaves different from each other.
+fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+    let snapshot = core.shared.snapshot();
+    let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
+    let Some(index) = index else { return Vec::new() };
+    let suspect = |task: &NodeTask| {
+        let shards = concerned(core, record, &task.node).iter().collect();
+        hints::suspect(&task.node, &index.record.node_uid, shards)
+    };
+    record.node_tasks.iter().map(suspect).collect()
+}
+
+/// What part of the nodes' counts, as numerator and denominator, is one of each document: all copies
+/// where all owners have done their part, those of a group that has done it whole, or what the shards or
+/// documents of those that have come to.
+fn share<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Share {
+    let topology = &core.shared.snapshot().topology;
+    let copies = u64::from(topology.replication_factor);
+    let done = |id: &str| record.node_tasks.iter().any(|task| task.node == id && task.status.is_finished());
+    let is_concerned =
+        |id: &str| record.owners.is_empty() || record.owners.iter().any(|owner| owner.node == id);
+    let whole = |group: &usize| {
+        let mut nodes = topology.groups()[*group].iter().map(|node| topology.node(*node).id.as_str());
+        nodes.all(|id| !is_concerned(id) || done(id))
+    };
+    let groups = topology.group_numbers().filter(whole).collect::<Vec<_>>();
+    let in_groups = |task: &NodeTask| {
+        let node = topology.index_of(&task.node);
+        node.is_some_and(|node| groups.contains(&usize::from(topology.node(node).group)))
+    };
+    if !groups.is_empty() {
+        let nodes = record.node_tasks.iter().filter(|task| in_groups(task)).map(|task| task.node.clone());
+        return Share { nodes: nodes.collect(), ratio: (1, copies * groups.len() as u64) };
+    }
+    let finished = record.node_tasks.iter().filter(|task| task.status.is_finished()).collect::<Vec<_>>();
+    let all = ["receivedDocuments", "providedIds"]
+        .iter()
+        .find_map(|name| record.details.as_ref()?[*name].as_u64().filter(|count| *count > 0));
+    let ratio = match all {
+        Some(all) => (all, finished.iter().map(|task| task.documents).sum()),
+        None => {
+            let shards = |task: &NodeTask| u64::from(concerned(core, record, &task.node).len());
+            let all = finished
+                .iter()
+                .fold(ShardSet::new(), |all, task| all.union(&concerned(core, record, &task.node)));
+            (u64::from(all.len()), finished.iter().map(|task| shards(task)).sum())
+        }
+    };
+    Share { nodes: finished.iter().map(|task| task.node.clone()).collect(), ratio }
+}
+
+/// Whose counts are summed, and what part of the sum is one of each document.
+pub(super) struct Share {
+    nodes: Vec<String>,
+    ratio: (u64, u64),
+}
+
+impl Share {
+    /// All counts, as they are.
+    pub(super) fn whole(record: &TaskRecord) -> Self {
+        Self { nodes: record.node_tasks.iter().map(|task| task.node.clone()).collect(), ratio: (1, 1) }
+    }
 }
 
 /// Stores a change of a record that was read before.
@@ -143,7 +307,7 @@ pub(super) async fn store_change<R: Runtime>(
 }
 
 /// The change that brings a record to the status of its node tasks.
-pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, copies: u64) -> TaskChange {
+pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, share: Share) -> TaskChange {
     let now = OffsetDateTime::now_utc();
     let mut change = TaskChange {
         expected_revision: Some(record.revision),
@@ -156,12 +320,21 @@ pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, copi
         change.finished_at = Some(times.finished.unwrap_or(now));
         change.error = record.node_tasks.iter().find_map(|task| task.error.clone());
         if status == TaskStatus::Succeeded && task::is_summed(record.kind) {
-            let details =
-                record.node_tasks.iter().filter_map(|task| task.details.as_ref()).collect::<Vec<_>>();
-            change.details = task::sum_details(record.details.clone(), record.kind, &details, copies);
+            let counted = record.node_tasks.iter().filter(|task| share.nodes.contains(&task.node));
+            let details = counted.filter_map(details_of).collect::<Vec<_>>();
+            let details = details.iter().collect::<Vec<_>>();
+            change.details = task::sum_details(record.details.clone(), record.kind, &details, share.ratio);
         }
     }
     change
+}
+
+/// What a node counted, of this task's documents alone.
+fn details_of(task: &NodeTask) -> Option<Value> {
+    match task.shared {
+        true => Some(json!({"indexedDocuments": task.documents})),
+        false => task.details.clone(),
+    }
 }
 
 /// Takes over what nodes said of a record's node tasks.
@@ -220,12 +393,6 @@ pub(super) fn overall_status(node_tasks: &[NodeTask]) -> TaskStatus {
     }
 }
 
-/// How many nodes hold each document.
-pub(super) fn copies<R: Runtime>(core: &Core<R>) -> u64 {
-    let topology = &core.shared.snapshot().topology;
-    u64::from(topology.replication_factor) * topology.groups().len() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +405,7 @@ mod tests {
                 node: "n".to_owned(),
                 uid: 0,
                 documents: 0,
+                shared: false,
                 status: *status,
                 details: None,
                 error: None,

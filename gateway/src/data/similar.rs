@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::{join3, try_join_all};
-use http::{Method, StatusCode};
+use http::Method;
 use merge::{ExtraFields, SearchSpec, SimilarSpec};
 use router::Leg;
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use super::{
     Core, documents, ingress,
     list::milliseconds,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter, is_refusal},
+    scatter::{Gathered, Merged, Scatter},
     search::{node_target, refusal_of_a_node},
 };
 use crate::{
@@ -112,34 +112,28 @@ impl<R: Runtime> Similar<'_, R> {
         let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
         let filter = self.asked.filter.as_deref().unwrap_or("null");
         let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
-        let limit = self.core.shared.config.node_timeout;
-        for node in documents::owners_in_turn(self.core, self.snapshot, self.index, &self.asked.id) {
-            let judged = NodeRequest {
-                method: similar.method.clone(),
-                target: &similar.target,
-                content_type: (similar.method != Method::GET).then_some("application/json"),
-                body: similar.body.clone(),
-                repeatable: true,
-            };
-            let (judged, vectors, counted) = join3(
-                self.core.pools.ask(node, judged, limit),
-                self.core.pools.ask(node, NodeRequest::post_json(&fetch, vectors.clone()), limit),
-                self.core.pools.ask(node, NodeRequest::post_json(&fetch, counted.clone()), limit),
-            )
-            .await;
-            let (Ok(judged), Ok(vectors), Ok(counted)) = (judged, vectors, counted) else { continue };
-            if is_refusal(&judged) {
-                return Err(ApiError::from_node(judged.status, &judged.body));
-            }
-            if [&judged, &vectors, &counted].iter().all(|answer| answer.status == StatusCode::OK)
-                && let Some(document) = self.read(&vectors.body, &counted.body)
-            {
-                return document;
-            }
-        }
-        let shard = router::shard_of(&self.asked.id, self.index.record.shards);
-        let reason = format!("No node answers for the shards {shard}.");
-        Err(ApiError::new(Code::MiroirShardUnavailable, reason))
+        let judged = NodeRequest {
+            method: similar.method.clone(),
+            target: &similar.target,
+            content_type: (similar.method != Method::GET).then_some("application/json"),
+            body: similar.body.clone(),
+            repeatable: true,
+        };
+        let ask =
+            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.asked.id, request);
+        let (judged, vectors, counted) = join3(
+            ask(judged),
+            ask(NodeRequest::post_json(&fetch, vectors)),
+            ask(NodeRequest::post_json(&fetch, counted)),
+        )
+        .await;
+        judged?;
+        let unusable = || {
+            let shard = router::shard_of(&self.asked.id, self.index.record.shards);
+            let reason = format!("No node answers for the shards {shard}.");
+            ApiError::new(Code::MiroirShardUnavailable, reason)
+        };
+        self.read(&vectors?.body, &counted?.body).unwrap_or_else(|| Err(unusable()))
     }
 
     /// The request as a node judges it; under a tenant's rules with their filter in it.

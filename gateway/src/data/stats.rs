@@ -3,11 +3,11 @@
 //! Invariant: nodes are asked for plain bytes, which can be summed; only sums are put into words.
 //! Source of the members: Meilisearch's stats routes, 1.15 to 1.50.
 
-use http::StatusCode;
+use router::ShardSet;
 use serde_json::{Map, Value, json};
 use store::IndexRecord;
 
-use super::{Core, documents, gather, ingress};
+use super::{Core, documents, gather, ingress, scatter::Merged};
 use crate::{
     api::{error::ApiError, query::Query},
     auth::Permission,
@@ -76,6 +76,7 @@ pub(super) async fn all<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let sum = |name: &str| of_nodes.iter().filter_map(|stats| stats[name].as_u64()).sum::<u64>();
     let mut indexes = Map::new();
+    let mut missing = ShardSet::default();
     let mut uids = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
     uids.retain(|record| permission.allows_index(&record.uid));
     uids.sort_by(|one, other| one.uid.cmp(&other.uid));
@@ -87,7 +88,7 @@ pub(super) async fn all<R: Runtime>(
         let of_index = of_nodes.iter().map(|stats| &stats["indexes"][&record.node_uid]);
         let of_index = of_index.filter(|stats| stats.is_object()).collect::<Vec<_>>();
         if !of_index.is_empty() {
-            let share = share(core, &snapshot, record, &of_index, whole).await?;
+            let share = share(core, &snapshot, record, &of_index, whole, &mut missing).await?;
             let mut merged = merge_index_stats(&of_index, share);
             sizes.write(&mut merged);
             indexes.insert(record.uid.clone(), merged);
@@ -100,7 +101,7 @@ pub(super) async fn all<R: Runtime>(
     merged["lastUpdate"] = json!(last_update);
     sizes.write(&mut merged);
     merged["indexes"] = Value::Object(indexes);
-    Ok(Response::json(StatusCode::OK, merged.to_string()))
+    Ok(Merged { body: merged.to_string().into_bytes(), missing }.into_response())
 }
 
 /// When the last of some indexes was touched; nodes say it of all of them together only.
@@ -127,10 +128,11 @@ pub(super) async fn one<R: Runtime>(
     let target = format!("/indexes/{}/stats{}", index.record.node_uid, sizes.of_nodes);
     let (of_nodes, whole) = whole_or_answering(core, &target).await?;
     let of_nodes = of_nodes.iter().collect::<Vec<_>>();
-    let share = share(core, &snapshot, &index.record, &of_nodes, whole).await?;
+    let mut missing = ShardSet::default();
+    let share = share(core, &snapshot, &index.record, &of_nodes, whole, &mut missing).await?;
     let mut merged = merge_index_stats(&of_nodes, share);
     sizes.write(&mut merged);
-    Ok(Response::json(StatusCode::OK, merged.to_string()))
+    Ok(Merged { body: merged.to_string().into_bytes(), missing }.into_response())
 }
 
 /// What a group that answers whole says; else what all nodes say that answer, and `false`.
@@ -161,18 +163,23 @@ impl Share {
 }
 
 /// While a node is missing, others hold its documents, but no node counts by shard: the documents are counted
-/// exactly, and everything else in proportion.
+/// exactly, and everything else in proportion. Shards that nobody counts are added to `missing`.
 async fn share<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
     record: &IndexRecord,
     of_nodes: &[&Value],
     whole: bool,
+    missing: &mut ShardSet,
 ) -> Result<Share, ApiError> {
     let counted = of_nodes.iter().filter_map(|stats| stats["numberOfDocuments"].as_u64()).sum::<u64>();
     let copies = u64::from(snapshot.topology.replication_factor).max(1);
     let documents = match snapshot.indexes.get(&record.uid) {
-        Some(index) if !whole => documents::count(core, snapshot, index).await?,
+        Some(index) if !whole => {
+            let (documents, not_counted) = documents::count(core, snapshot, index).await?;
+            *missing = missing.union(&not_counted);
+            documents
+        }
         _ => counted / copies,
     };
     Ok(Share { documents, counted })

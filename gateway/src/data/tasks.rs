@@ -8,7 +8,7 @@ use serde_json::json;
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{Core, cancel, features, settle};
+use super::{Core, cancel, features, lanes::Accepted, settle};
 use crate::{
     api::{
         batch,
@@ -197,9 +197,13 @@ async fn select<R: Runtime>(
     Ok((core.shared.store.create_task(new).await?, matched))
 }
 
-/// Answers a change with the summary of its task.
-pub(super) fn accepted(record: &TaskRecord) -> Response {
-    Response::json(StatusCode::ACCEPTED, task::summary(record).to_string())
+/// Answers a change with the summary of its task, and which copies missed it.
+pub(super) fn accepted(accepted: Accepted) -> Response {
+    let response = Response::json(StatusCode::ACCEPTED, task::summary(&accepted.record).to_string());
+    match accepted.degraded {
+        Some(missed) => response.with_header("x-miroir-degraded", missed),
+        None => response,
+    }
 }
 
 async fn find<R: Runtime>(

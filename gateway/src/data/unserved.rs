@@ -25,44 +25,26 @@ pub(super) struct Unserved {
 }
 
 const CHATS: &str = "a chat is held by one node, which searches its own documents only";
-const DUMPS: &str = "a node's dump holds a part of the documents, with stamps of the gateway's in them";
 const EXPORT: &str = "nodes would export their documents with stamps of the gateway's in them";
 const FOREIGN_KEYS: &str = "a node finds foreign documents among its own only";
 const LOGS: &str = "every node has a log of its own, and so has the gateway";
 const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
-const NETWORK: &str = "the gateway's own topology says which node holds what";
-const RENDERING: &str = "a template may name a document, which one node in the cluster would know";
-const RULES: &str = "nodes would pin documents at places of their own lists, not of the whole one";
-const WEBHOOKS: &str = "nodes would tell of their own tasks, not of the gateway's";
 
 const TABLE: &[Unserved] = &[
     refused("GET", "indexes/*/settings/chat", &[Action::SettingsGet], CHATS),
     refused("PATCH DELETE", "indexes/*/settings/chat", &[Action::SettingsUpdate], CHATS),
     refused("GET", "indexes/*/settings/foreign-keys", &[Action::SettingsGet], FOREIGN_KEYS),
     refused("PUT DELETE", "indexes/*/settings/foreign-keys", &[Action::SettingsUpdate], FOREIGN_KEYS),
-    refused("POST", "dumps", &[Action::DumpsCreate], DUMPS),
     refused("POST", "export", &[Action::Export], EXPORT),
-    refused("PATCH", "network", &[Action::NetworkUpdate], NETWORK),
-    refused("POST", "network/control", &[Action::NetworkUpdate], NETWORK),
     refused("GET", "metrics", &[Action::MetricsGet], METRICS),
     refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),
     refused("POST", "logs/stderr", &[Action::MetricsGet], LOGS),
-    refused("POST", "webhooks", &[Action::WebhooksCreate], WEBHOOKS),
-    refused("GET", "webhooks/*", &[Action::WebhooksGet], WEBHOOKS),
-    refused("PATCH", "webhooks/*", &[Action::WebhooksUpdate], WEBHOOKS),
-    refused("DELETE", "webhooks/*", &[Action::WebhooksDelete], WEBHOOKS),
     refused("GET", "chats", &[Action::ChatsGet], CHATS),
     refused("GET", "chats/*", &[Action::ChatsGet], CHATS),
     refused("DELETE", "chats/*", &[Action::ChatsDelete], CHATS),
     refused("GET", "chats/*/settings", &[Action::ChatsSettingsGet], CHATS),
     refused("PATCH DELETE", "chats/*/settings", &[Action::ChatsSettingsUpdate], CHATS),
     refused("POST", "chats/*/chat/completions", &[Action::ChatCompletions], CHATS),
-    refused("POST", "dynamic-search-rules", &[Action::DynamicSearchRulesGet], RULES),
-    refused("DELETE", "dynamic-search-rules", &[Action::DynamicSearchRulesDelete], RULES),
-    refused("GET", "dynamic-search-rules/*", &[Action::DynamicSearchRulesGet], RULES),
-    refused("PATCH", "dynamic-search-rules/*", &[Action::DynamicSearchRulesUpdate], RULES),
-    refused("DELETE", "dynamic-search-rules/*", &[Action::DynamicSearchRulesDelete], RULES),
-    refused("POST", "render-template", &[Action::SettingsGet, Action::DocumentsGet], RENDERING),
 ];
 
 const fn refused(

@@ -5,14 +5,18 @@
 
 use bytes::Bytes;
 use http::Method;
+use memchr::memmem;
 use router::{NodeIndex, ShardSet};
 use serde_json::{Value, json};
 use store::{NewTask, TaskKind, TaskOwner};
 
 use super::{
     Core,
-    changes::{Action, NodePart},
-    every_node, indexes, ingress, lanes, tasks,
+    additions::{DocumentPart, DocumentWrite},
+    changes::{Action, Repetition},
+    every_node,
+    fanout::NodePart,
+    indexes, ingress, lanes, tasks,
 };
 use crate::{
     api::{
@@ -21,6 +25,7 @@ use crate::{
         reserved::conceal,
     },
     auth::Permission,
+    config::limits,
     h1::{Request, Response},
     ingest::{self, IngestError, ParseOptions, ParsedPayload, PayloadFormat},
     runtime::Runtime,
@@ -66,12 +71,27 @@ pub(super) async fn add<R: Runtime>(
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
             let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
-            Action::AddDocuments { primary_key, replace, skip_creation, parts }
+            let sociable = parts.iter().all(|part| is_sociable(&part.body.bytes));
+            Action::AddDocuments(DocumentWrite {
+                primary_key,
+                replace,
+                skip_creation,
+                existing_only: false,
+                parts,
+                sociable,
+            })
         }
         Err(error) => Action::Fail(error),
     };
-    let record = lanes::submit(core, uid, task, action.within(permission, uid)).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = lanes::submit(core, uid, task, action.within(permission, uid)).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// Whether documents may travel with those of other clients: the nodes fail a whole task for a bad
+/// value of these fields, which nobody else's documents shall share.
+fn is_sociable(body: &[u8]) -> bool {
+    body.len() <= limits::MERGED_BYTES_MAX
+        && [&b"\"_geo"[..], b"\"_vectors"].iter().all(|name| memmem::find(body, name).is_none())
 }
 
 /// One body per node that owns some of the documents, and the intent that names them.
@@ -81,19 +101,22 @@ fn split<R: Runtime>(
     parsed: &ParsedPayload,
     shards: u32,
     task: &mut NewTask,
-) -> Result<Vec<NodePart>, ApiError> {
+) -> Result<Vec<DocumentPart>, ApiError> {
     let placement = snapshot
         .topology
         .placement(shards)
         .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."))?;
     let of_documents = parsed.shards(shards);
+    // The lane sets the clock.
+    let clock = core.shared.config.anti_entropy.then_some(0);
     let mut parts = Vec::new();
     for node in every_node(&snapshot.topology) {
         let held = placement.shards_of(node);
-        if let Some(body) = parsed.body(&of_documents, held, None) {
-            let documents = of_documents.iter().filter(|shard| held.contains(**shard)).count() as u64;
-            task.owners.push(owner(core, node, held, &of_documents));
-            parts.push(NodePart { node, body: body.into(), documents });
+        if let Some(body) = parsed.stamped(&of_documents, held, clock) {
+            let owner = owner(core, node, held, &of_documents);
+            let shards = owner.shards.iter().copied().collect();
+            task.owners.push(owner);
+            parts.push(DocumentPart { node, body, shards });
         }
     }
     Ok(parts)
@@ -146,13 +169,16 @@ async fn delete_ids<R: Runtime>(
         for node in every_node(&snapshot.topology) {
             let held = placement.shards_of(node);
             if let Some(body) = ids.body(&of_ids, held) {
-                task.owners.push(owner(core, node, held, &of_ids));
-                parts.push(NodePart { node, body: body.into(), documents: 0 });
+                let documents = of_ids.iter().filter(|shard| held.contains(**shard)).count() as u64;
+                let owner = owner(core, node, held, &of_ids);
+                let shards = owner.shards.iter().copied().collect();
+                task.owners.push(owner);
+                parts.push(NodePart { node, body: body.into(), documents, shards });
             }
         }
     }
-    let record = lanes::submit(core, uid, task, Action::DeleteDocuments { parts }).await?;
-    Ok(tasks::accepted(&record))
+    let accepted = lanes::submit(core, uid, task, Action::DeleteDocuments { parts }).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 /// `POST /indexes/{uid}/documents/delete`.
@@ -167,7 +193,7 @@ pub(super) async fn delete_by_filter<R: Runtime>(
     let body = conceal(body.clone());
     let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
     let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
-    on_every_node(core, uid, task, Method::POST, "/documents/delete", body).await
+    on_every_node(core, uid, task, (Method::POST, "/documents/delete", body), Repetition::Harmless).await
 }
 
 /// `DELETE /indexes/{uid}/documents`.
@@ -179,7 +205,7 @@ pub(super) async fn delete_all<R: Runtime>(
     ingress::check_index_uid(uid)?;
     let details = json!({"deletedDocuments": null});
     let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
-    on_every_node(core, uid, task, Method::DELETE, "/documents", Bytes::new()).await
+    on_every_node(core, uid, task, (Method::DELETE, "/documents", Bytes::new()), Repetition::Harmless).await
 }
 
 /// `POST /indexes/{uid}/documents/edit`.
@@ -198,7 +224,7 @@ pub(super) async fn edit<R: Runtime>(
         "originalFilter": member(&body, "filter").map(|filter| filter.to_string()),
     });
     let task = new_task(request, uid, TaskKind::DocumentEdition, details);
-    on_every_node(core, uid, task, Method::POST, "/documents/edit", body).await
+    on_every_node(core, uid, task, (Method::POST, "/documents/edit", body), Repetition::Never).await
 }
 
 /// A task with the metadata that the client gave for it.
@@ -211,13 +237,12 @@ async fn on_every_node<R: Runtime>(
     core: &Core<R>,
     uid: &str,
     task: NewTask,
-    method: Method,
-    suffix: &'static str,
-    body: Bytes,
+    (method, suffix, body): (Method, &'static str, Bytes),
+    repetition: Repetition,
 ) -> Result<Response, ApiError> {
-    let action = Action::OnEveryNode { method, suffix, body };
-    let record = lanes::submit(core, uid, task, action).await?;
-    Ok(tasks::accepted(&record))
+    let action = Action::OnEveryNode { method, suffix, body, repetition };
+    let accepted = lanes::submit(core, uid, task, action).await?;
+    Ok(tasks::accepted(accepted))
 }
 
 fn payload_format(request: &Request, query: &Query<'_>) -> Result<PayloadFormat, ApiError> {

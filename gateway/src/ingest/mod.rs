@@ -22,4 +22,4 @@ mod tests;
 pub use deletion::{SplitIds, split_ids};
 pub use error::{DocumentProblem, IngestError};
 pub use format::PayloadFormat;
-pub use payload::{Document, ParseOptions, ParsedPayload, parse};
+pub use payload::{Document, ParseOptions, ParsedPayload, StampedBody, parse};

@@ -125,6 +125,12 @@ impl ParsedPayload {
     /// anti-entropy is on.
     #[must_use]
     pub fn body(&self, shards: &[u32], wanted: &ShardSet, updated_at: Option<u64>) -> Option<Vec<u8>> {
+        self.stamped(shards, wanted, updated_at).map(|body| body.bytes)
+    }
+
+    /// The same, with the places of the clock, so that the write can be given another time.
+    #[must_use]
+    pub fn stamped(&self, shards: &[u32], wanted: &ShardSet, updated_at: Option<u64>) -> Option<StampedBody> {
         debug_assert_eq!(shards.len(), self.found.len());
         let documents = self.found.iter().zip(shards).enumerate();
         let picked: Vec<(usize, &Found, u32)> = documents
@@ -138,9 +144,12 @@ impl ParsedPayload {
         let length: usize = picked.iter().map(|(_, found, _)| found.range.len() + stamps.opening.len()).sum();
         let mut expiries = self.expiries.iter().peekable();
         let mut body = Vec::with_capacity(length + self.expiries.len() * EXPIRY_STAMP_LENGTH + 2);
+        let documents = picked.len() as u64;
+        let mut clocks = Vec::with_capacity(if stamps.clock.is_some() { picked.len() } else { 0 });
         for (position, found, shard) in picked {
             while expiries.next_if(|expiry| expiry.document < position).is_some() {}
             let expiry = expiries.peek().copied().filter(|expiry| expiry.document == position);
+            clocks.extend(stamps.clock.map(|clock| body.len() + clock));
             stamps.write(&mut body, shard);
             if let Some(expiry) = expiry {
                 body.push(b',');
@@ -151,7 +160,7 @@ impl ParsedPayload {
         // Every document is written with a comma before it; the first one's is the array's bracket.
         body[0] = b'[';
         body.push(b']');
-        Some(body)
+        Some(StampedBody { bytes: body, clocks, documents })
     }
 
     /// The object's members and its closing brace, without the expiry that the client wrote.
@@ -180,6 +189,37 @@ impl ParsedPayload {
     }
 }
 
+/// The JSON array of stamped documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StampedBody {
+    pub bytes: Vec<u8>,
+    /// Where each document's clock is.
+    clocks: Vec<usize>,
+    /// At least one.
+    pub documents: u64,
+}
+
+impl StampedBody {
+    /// Gives all documents this time, if they carry one.
+    pub fn set_clock(&mut self, clock: u64) {
+        let encoded = encode_timestamp(clock);
+        for position in &self.clocks {
+            self.bytes[*position..][..TIMESTAMP_LENGTH].copy_from_slice(&encoded);
+        }
+    }
+
+    /// Adds another body's documents behind these.
+    pub fn append(&mut self, other: &Self) {
+        // Its bracket becomes the comma between the two.
+        self.bytes.pop();
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.bytes[start] = b',';
+        self.clocks.extend(other.clocks.iter().map(|position| position + start));
+        self.documents += other.documents;
+    }
+}
+
 /// The comma, quotes and colon included.
 const EXPIRY_STAMP_LENGTH: usize = EXPIRES_AT_FIELD.len() + TIMESTAMP_LENGTH + 6;
 
@@ -187,6 +227,8 @@ const EXPIRY_STAMP_LENGTH: usize = EXPIRES_AT_FIELD.len() + TIMESTAMP_LENGTH + 6
 struct Stamps {
     opening: Vec<u8>,
     marker: Range<usize>,
+    /// Where the clock begins, if there is one.
+    clock: Option<usize>,
 }
 
 impl Stamps {
@@ -199,7 +241,8 @@ impl Stamps {
             opening.push(b',');
             write_stamp(&mut opening, UPDATED_AT_FIELD, &encode_timestamp(clock));
         }
-        Stamps { opening, marker }
+        let clock = updated_at.map(|_| opening.len() - 1 - TIMESTAMP_LENGTH);
+        Stamps { opening, marker, clock }
     }
 
     fn write(&self, body: &mut Vec<u8>, shard: u32) {

@@ -347,6 +347,25 @@ fn bodies_are_stamped_copies() {
 }
 
 #[test]
+fn bodies_are_given_their_time_and_joined() {
+    let payload = |text| parse_with(text, PayloadFormat::Json, None).unwrap();
+    let stamped = |text| {
+        let payload = payload(text);
+        payload.stamped(&payload.shards(64), &ShardSet::all(64), Some(0)).unwrap()
+    };
+    let (mut one, mut two) = (stamped(r#"[{"id":1},{"id":2}]"#), stamped(r#"[{"id":3}]"#));
+    one.set_clock(5);
+    two.set_clock(6);
+    one.append(&two);
+    assert_eq!(one.documents, 3);
+    let read: Vec<serde_json::Value> = serde_json::from_slice(&one.bytes).unwrap();
+    let clocks = read.iter().map(|document| document["_miroir_updated_at"].as_str().unwrap());
+    assert_eq!(clocks.collect::<Vec<_>>(), [time(5), time(5), time(6)]);
+    one.set_clock(u64::MAX);
+    assert_eq!(String::from_utf8(one.bytes).unwrap().matches(&time(u64::MAX)).count(), 3);
+}
+
+#[test]
 fn every_document_is_in_the_body_of_its_shard_only() {
     let body: Vec<String> = (0..500).map(|id| format!(r#"{{"v":[{id}],"id":"{id}"}}"#)).collect();
     let payload = parse_with(&body.join("\n"), PayloadFormat::Ndjson, None).unwrap();

@@ -23,7 +23,7 @@ fn documents_are_joined_by_primary_key() {
             answer,
             format!(r#"{{"results":[{results}],"offset":{offset},"limit":{limit},"total":7}}"#)
         );
-        assert_eq!(merged, Merged { hits, total: 7 });
+        assert_eq!(merged, Merged { hits, total: 7, ..Merged::default() });
     };
     check(0, 9, r#"{"id":1,"t":"a"},{"id":2},{"id":4}"#, 3);
     check(1, 1, r#"{"id":2}"#, 1);
@@ -109,4 +109,18 @@ fn sorted_lists_are_merged_and_what_was_only_asked_for_is_cut_out() {
     assert!(documents(&[b"{}"], &sort, None, 0, 1, &mut out).is_err());
     assert!(documents(&[br#"{"results":[1],"total":1}"#], &sort, None, 0, 1, &mut out).is_err());
     assert!(out.is_empty());
+}
+
+#[test]
+fn a_document_of_numbers_and_strings_stands_at_both() {
+    let sort = ["a:asc", "id:asc"].map(|field| SortField::parse(field).unwrap());
+    let legs = [
+        r#"{"results":[{"id":1,"a":[7,"b"]},{"id":1,"a":[7,"b"]}],"offset":0,"limit":9,"total":1}"#,
+        r#"{"results":[{"id":2,"a":8},{"id":3,"a":"a"},{"id":4,"a":"c"}],"offset":0,"limit":9,"total":3}"#,
+    ];
+    let mut out = Vec::new();
+    documents(&legs.map(str::as_bytes), &sort, None, 0, 9, &mut out).unwrap();
+    let answer = serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+    let ids = answer["results"].as_array().unwrap().iter().map(|document| document["id"].as_u64().unwrap());
+    assert_eq!(ids.collect::<Vec<_>>(), [1, 2, 3, 1, 4]);
 }

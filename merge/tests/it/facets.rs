@@ -124,3 +124,28 @@ fn facet_search_sums_and_orders() {
     let unasked = [r#"{"facetHits":[],"facetQuery":null,"processingTimeMs":1}"#; 2];
     check(&unasked, FacetOrder::Count, 9, r#"{"facetHits":[],"facetQuery":null,"processingTimeMs":4}"#);
 }
+
+#[test]
+fn values_are_counted_over_all_legs() {
+    let leg = |total: u32, values: &str, stats: &str| {
+        format!(
+            r#"{{"hits":[],"totalHits":{total},"facetDistribution":{{"f":{values}}},"facetStats":{stats}}}"#
+        )
+    };
+    let check = |legs: &[String], values_max: u64, expected: Option<(u64, u64, u64)>| {
+        let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
+        let counted = merge::count_values(&legs, "f", values_max).unwrap();
+        let counted = counted.map(|counts| (counts.values, counts.occurrences, counts.hits));
+        assert_eq!(counted, expected, "{values_max}");
+    };
+    let legs = [leg(9, r#"{"Red":3,"blue":1}"#, "{}"), leg(4, r#"{"red":2}"#, "{}")];
+    check(&legs, 3, Some((2, 6, 13)));
+    // The first leg may have more values.
+    check(&legs, 2, None);
+    // A number on one leg, a text on the other.
+    let number = leg(1, r#"{"7":1}"#, r#"{"f":{"min":7.0,"max":7.0}}"#);
+    check(&[number, leg(1, r#"{"7":1}"#, "{}")], 9, None);
+    let absent = r#"{"hits":[],"totalHits":2,"facetDistribution":{},"facetStats":{}}"#.to_owned();
+    check(&[absent, legs[1].clone()], 9, Some((1, 2, 6)));
+    assert!(merge::count_values(&[b"[]"], "f", 9).is_err());
+}

@@ -71,6 +71,7 @@ impl Case<'_> {
         };
         let indexes = [index("a"), index("b")];
         let spec = FederationSpec {
+            scores_end_at_sorts: false,
             paging: self.paging,
             indexes: &indexes[..totals.len()],
             queries: &[query(0), query(1)],
@@ -215,6 +216,7 @@ fn an_answer_without_details_is_a_fault() {
         displayed: None,
     };
     let spec = FederationSpec {
+        scores_end_at_sorts: false,
         paging: Paging::Offset { offset: 0, limit: 1 },
         indexes: &[index],
         queries: &[query],

@@ -2,6 +2,8 @@
 //! Invariants: a cause explains a difference only if its condition holds for the query and the documents, and the answers
 //! agree once the suspected part is taken out; the name of a family explains nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::compare::{Difference, compare};
@@ -25,6 +27,8 @@ const WHOLE_PAGE: usize = 1_000;
 const MARKS: [&str; 3] = ["attributesToHighlight", "attributesToCrop", "showMatchesPosition"];
 /// Similarities that differ less are equal.
 const SIMILARITY_TOLERANCE: f64 = 1e-6;
+/// Documents of equal distance that the engine looks at together, at most.
+const BUCKET_DOCUMENTS_MAX: usize = 1_000;
 /// How far a shown similarity may be from the one that the harness computes.
 const TRUTH_TOLERANCE: f64 = 1e-4;
 
@@ -49,6 +53,21 @@ pub(super) enum Cause {
     MarkedMisspelling,
     /// A smaller index of vectors finds nearer neighbours.
     NearerNeighbours,
+    /// Facet values of equal count come in the order in which the engine meets them in its tree of values, whose shape
+    /// follows the history of all of them; no answer tells it.
+    FacetTree,
+    /// Some places near a point are at no distance from it in the engine's arithmetic, farther ones at some: which it
+    /// finds depends on what stands between, since it walks from the nearest on and stops at the first with a distance.
+    ZeroRadius,
+    /// One node lists documents of several kinds of values several times, or not at all, yet skips to a page as if each
+    /// stood there once: its own pages contradict each other.
+    SkippedDocuments,
+    /// Nodes count fields and embeddings over all their documents and never by shard: while a node is missing, some of these are counted
+    /// as often as there are copies and some less often.
+    MissingNode,
+    /// More places within a metre of each other than the engine puts in one bucket: which of them is in the first follows
+    /// the shape of its spatial index.
+    CrowdedPlace,
 }
 
 impl Cause {
@@ -59,6 +78,11 @@ impl Cause {
         Self::EstimatedTotal,
         Self::MarkedMisspelling,
         Self::NearerNeighbours,
+        Self::FacetTree,
+        Self::ZeroRadius,
+        Self::SkippedDocuments,
+        Self::CrowdedPlace,
+        Self::MissingNode,
         Self::PrefixDatabase,
         Self::SplitWord,
         Self::DerivationCap,
@@ -75,6 +99,11 @@ impl Cause {
             Self::EstimatedTotal => "estimated-total",
             Self::MarkedMisspelling => "marked-misspelling",
             Self::NearerNeighbours => "nearer-neighbours",
+            Self::FacetTree => "facet-tree",
+            Self::ZeroRadius => "zero-radius",
+            Self::SkippedDocuments => "skipped-documents",
+            Self::CrowdedPlace => "crowded-place",
+            Self::MissingNode => "missing-node",
         }
     }
 
@@ -90,6 +119,11 @@ impl Cause {
             Self::EstimatedTotal => estimated_total(case),
             Self::MarkedMisspelling => marked_misspelling(case),
             Self::NearerNeighbours => nearer_neighbours(case),
+            Self::FacetTree => facet_tree(case),
+            Self::ZeroRadius => zero_radius(case),
+            Self::SkippedDocuments => skipped_documents(case),
+            Self::CrowdedPlace => crowded_place(case),
+            Self::MissingNode => missing_node(case),
         }
     }
 }
@@ -187,6 +221,176 @@ fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
         return Ok(false);
     }
     agrees(case, &with_text(case.question, quoted(&text, |_| true)))
+}
+
+/// Both must show the same counts in the same order, and the same values above the least of them; what only the
+/// cluster shows must be true.
+fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
+    let is_facet = |one: &Difference| one.kind.starts_with("facetDistribution");
+    let Some(index) =
+        case.judge.corpus.index(case.question.index).filter(|_| case.kinds.iter().all(is_facet))
+    else {
+        return Ok(false);
+    };
+    let orders = &index.settings["faceting"]["sortFacetValuesBy"];
+    let (expected, found) = case.judge.ask(case.question, case.uid)?;
+    let facets = |answer: &Answer| answer.body["facetDistribution"].as_object().cloned().unwrap_or_default();
+    let (expected, found) = (facets(&expected), facets(&found));
+    if !expected.keys().eq(found.keys()) {
+        return Ok(false);
+    }
+    for (name, values) in &expected {
+        let order = if orders[name].is_null() { &orders["*"] } else { &orders[name] };
+        let (values, others) = (values.as_object(), found[name].as_object());
+        let (Some(values), Some(others)) = (values, others) else { return Ok(false) };
+        if values.iter().eq(others) {
+            continue;
+        }
+        let least = others.values().next_back();
+        let missing = |(value, count): &(&String, &Value)| values.get(*value) != Some(count);
+        if order != "count"
+            || !values.values().eq(others.values())
+            || others.iter().filter(missing).any(|(_, count)| Some(count) != least)
+        {
+            return Ok(false);
+        }
+        for (value, count) in others.iter().filter(missing) {
+            let own = case.question.member("filter");
+            let condition = json!(format!("{name} = {}", Value::from(value.as_str())));
+            let filter = if own.is_null() { condition } else { json!([own, condition]) };
+            let with_value = case.question.with("filter", filter).without("page").without("hitsPerPage");
+            let (counted, _) = case.judge.ask(&with_value, case.uid)?;
+            if counted.body["estimatedTotalHits"] != *count {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// A node is down, only counts of fields and embeddings differ, and no field is in more documents than there are.
+fn missing_node(case: &Case<'_>) -> anyhow::Result<bool> {
+    if case.judge.pair.killed == 0 || !case.question.path.ends_with("/stats") {
+        return Ok(false);
+    }
+    let (mut expected, mut found) = case.judge.ask(case.question, case.uid)?;
+    let fields_are_possible = |index: &Value| {
+        let fields = index["fieldDistribution"].as_object().into_iter().flatten();
+        fields.map(|(_, count)| count.as_u64()).all(|count| count <= index["numberOfDocuments"].as_u64())
+    };
+    let of_all = found.body["indexes"].as_object().into_iter().flatten().map(|(_, index)| index);
+    let possible = of_all.chain([&found.body]).all(fields_are_possible);
+    for answer in [&mut expected, &mut found] {
+        uncounted(&mut answer.body);
+        let indexes = answer.body["indexes"].as_object_mut().into_iter().flatten();
+        indexes.for_each(|(_, index)| uncounted(index));
+    }
+    Ok(possible && compare(&expected, &found).is_empty())
+}
+
+/// Takes out what nodes count and no filter finds.
+fn uncounted(stats: &mut Value) {
+    for name in ["fieldDistribution", "numberOfEmbeddings", "numberOfEmbeddedDocuments"] {
+        stats[name] = Value::Null;
+    }
+}
+
+/// From the first document on both must agree, and one node's page must not be that part of its own list.
+fn skipped_documents(case: &Case<'_>) -> anyhow::Result<bool> {
+    let question = case.question;
+    let number = |name: &str, otherwise| question.member(name).as_u64().unwrap_or(otherwise);
+    let (offset, limit) = (number("offset", 0), number("limit", 20));
+    if !question.path.ends_with("/documents/fetch") || question.member("sort").is_null() || offset == 0 {
+        return Ok(false);
+    }
+    let whole = question.with("offset", json!(0)).with("limit", json!(offset + limit));
+    let (expected, found) = case.judge.ask(&whole, case.uid)?;
+    let (page, _) = case.judge.ask(question, case.uid)?;
+    let results = |answer: &Answer| answer.body["results"].as_array().cloned().unwrap_or_default();
+    let after = results(&expected).into_iter().skip(usize::try_from(offset)?);
+    let of_whole = Case { question: &whole, ..*case };
+    let whole_agrees = compare(&expected, &found).is_empty() || crowded_place(&of_whole)?;
+    Ok(whole_agrees && !after.eq(results(&page)))
+}
+
+/// Some thousand documents must be within a metre of one another, and both agree on half of the documents.
+fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
+    let Some(index) = case.judge.corpus.index(case.question.index) else { return Ok(false) };
+    if !case.question.member("sort").to_string().contains("_geoPoint(") {
+        return Ok(false);
+    }
+    let mut places = BTreeMap::<(i64, i64), usize>::new();
+    for document in &index.documents {
+        let degrees = |name: &str| {
+            let degrees = &document["_geo"][name];
+            degrees.as_f64().or_else(|| degrees.as_str()?.trim().parse().ok())
+        };
+        if let (Some(lat), Some(lng)) = (degrees("lat"), degrees("lng")) {
+            // A metre is about 1e-5 degrees.
+            #[allow(clippy::cast_possible_truncation, reason = "degrees are small numbers")]
+            let square = ((lat * 1e5).round() as i64, (lng * 1e5).round() as i64);
+            *places.entry(square).or_default() += 1;
+        }
+    }
+    if places.values().all(|documents| *documents < BUCKET_DOCUMENTS_MAX) {
+        return Ok(false);
+    }
+    let half = json!(format!("{} < {}", index.primary_key, index.documents.len() / 2));
+    let own = case.question.member("filter");
+    let filter = if own.is_null() { half } else { json!([own, half]) };
+    agrees(case, &case.question.with("filter", filter))
+}
+
+/// A radius of a metre ends where no places are; of no metres, both must find all that are at the point, and none that
+/// is farther than that.
+fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
+    let filter = case.question.member("filter").to_string();
+    let (widened, points) = widened(&filter);
+    let Some(index) = case.judge.corpus.index(case.question.index).filter(|_| !points.is_empty()) else {
+        return Ok(false);
+    };
+    for (latitude, longitude) in points {
+        let filter = json!(format!("_geoRadius({latitude}, {longitude}, 0)"));
+        let all = Question::search(case.question.index, json!({"filter": filter, "limit": 0}));
+        let (expected, found) = case.judge.ask(&all, case.uid)?;
+        let within = |metres: f64| {
+            let is_within = |one: &&Value| metres_between(&one["_geo"], (latitude, longitude)) <= metres;
+            index.documents.iter().filter(is_within).count() as u64
+        };
+        let possible = within(0.0)..=within(1.0);
+        let totals = [expected, found].map(|answer| answer.body["estimatedTotalHits"].as_u64());
+        if !totals.iter().flatten().all(|total| possible.contains(total)) {
+            return Ok(false);
+        }
+    }
+    agrees(case, &case.question.with("filter", serde_json::from_str(&widened)?))
+}
+
+/// A filter with every `_geoRadius` of no metres made one of a metre, and the points of these.
+fn widened(filter: &str) -> (String, Vec<(f64, f64)>) {
+    let mut parts = filter.split("_geoRadius(");
+    let (mut out, mut points) = (parts.next().unwrap_or_default().to_owned(), Vec::new());
+    for part in parts {
+        let (arguments, rest) = part.split_once(')').unwrap_or((part, ""));
+        let numbers = arguments.split(',').filter_map(|number| number.trim().parse::<f64>().ok());
+        match *numbers.collect::<Vec<_>>() {
+            [latitude, longitude, 0.0] => {
+                points.push((latitude, longitude));
+                out.push_str(&format!("_geoRadius({latitude}, {longitude}, 1){rest}"));
+            }
+            _ => out.push_str(&format!("_geoRadius({arguments}){rest}")),
+        }
+    }
+    (out, points)
+}
+
+/// How far a place is from a point near it; infinite for what is no place.
+fn metres_between(place: &Value, (latitude, longitude): (f64, f64)) -> f64 {
+    const METRES_PER_DEGREE: f64 = 111_194.9;
+    let degrees = |name: &str| place[name].as_f64().or_else(|| place[name].as_str()?.trim().parse().ok());
+    let (Some(lat), Some(lng)) = (degrees("lat"), degrees("lng")) else { return f64::INFINITY };
+    let (north, east) = (lat - latitude, (lng - longitude) * latitude.to_radians().cos());
+    north.hypot(east) * METRES_PER_DEGREE
 }
 
 /// The cluster's hits must be at least as near, position by position, and some nearer.
@@ -387,5 +591,15 @@ mod tests {
         check(&[0.9, 0.5], &[0.8, 0.6], false);
         check(&[0.9, 0.5], &[0.9], false);
         check(&[0.9], &[0.9, 0.1], true);
+    }
+
+    #[test]
+    fn radii_of_no_metres_are_widened() {
+        let (filter, points) = widened(r#"["_geoRadius(1, 2,0) OR _geoRadius(3,4,0.5)"]"#);
+        assert_eq!(filter, r#"["_geoRadius(1, 2, 1) OR _geoRadius(3,4,0.5)"]"#);
+        assert_eq!(points, [(1.0, 2.0)]);
+        assert_eq!(metres_between(&json!({"lat": "1", "lng": 2}), (1.0, 2.0)), 0.0);
+        assert!(metres_between(&json!({"lat": 1.000_000_1, "lng": 2}), (1.0, 2.0)) > 0.01);
+        assert_eq!(metres_between(&Value::Null, (1.0, 2.0)), f64::INFINITY);
     }
 }

@@ -78,7 +78,12 @@ impl<'p> Judge<'p> {
             let index = query["indexUid"].as_str().and_then(|uid| self.corpus.index(uid));
             let Some(index) = index else { return Ok(None) };
             let alone = Question::search(index.uid, query.clone());
-            match self.judge(&alone.without("indexUid").without("federationOptions"), index.uid)? {
+            let mut alone = alone.without("indexUid").without("federationOptions");
+            if !case.question.member("federation").is_null() {
+                // Hits of a federation show their score in any case.
+                alone = alone.with("showRankingScore", json!(true));
+            }
+            match self.judge(&alone, index.uid)? {
                 Verdict::Equal => others.push(query.clone()),
                 Verdict::Explained(cause) => found = Some(cause),
                 Verdict::NotServed | Verdict::NotAsked | Verdict::Differs(_) => return Ok(None),

@@ -26,6 +26,8 @@ pub(super) struct Pair {
     pub(super) single: Client,
     pub(super) gateway: Client,
     pub(super) version: Version,
+    /// Nodes of the cluster that were killed.
+    pub(super) killed: usize,
     cluster: Cluster,
     _node: NodeProcess,
 }
@@ -53,7 +55,7 @@ impl Pair {
         for node in nodes.chain([single.clone()]) {
             node.send("PATCH", "/experimental-features", Some(&json!({"containsFilter": true})))?;
         }
-        Ok(Self { single, gateway, version, cluster, _node: node })
+        Ok(Self { single, gateway, version, killed: 0, cluster, _node: node })
     }
 
     pub(super) fn load(&self, corpus: &Corpus) -> anyhow::Result<()> {
@@ -89,6 +91,7 @@ impl Pair {
 
     /// SIGKILL of a node of the cluster.
     pub(super) fn kill_node(&mut self, number: usize) -> anyhow::Result<()> {
+        self.killed += 1;
         self.cluster.kill_node(number)
     }
 }

@@ -8,7 +8,7 @@ use node::{NodeOptions, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::Agent;
-use ureq::http::Request;
+use ureq::http::{HeaderMap, Request};
 
 /// How long a task may take before a test gives up on it.
 const TASK_MAX: Duration = Duration::from_secs(60);
@@ -47,6 +47,17 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<(u16, Vec<u8>), ureq::Error> {
+        self.with_headers(method, path, headers, body).map(|(status, _, body)| (status, body))
+    }
+
+    /// Sends bytes; returns status, headers and body.
+    pub(crate) fn with_headers(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<(u16, HeaderMap, Vec<u8>), ureq::Error> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -62,7 +73,7 @@ impl Client {
         };
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(256 << 20).read_to_vec()?;
-        Ok((status, body))
+        Ok((status, response.headers().clone(), body))
     }
 
     /// Sends JSON; returns status and JSON.
@@ -110,7 +121,8 @@ impl Client {
         let deadline = Instant::now() + TASK_MAX;
         loop {
             let task = self.read(&format!("/tasks/{}", summary["taskUid"]));
-            if !task["finishedAt"].is_null() {
+            // A node may know when a swap ended and still call it processing.
+            if !task["finishedAt"].is_null() && task["status"] != "processing" {
                 return task;
             }
             assert!(Instant::now() < deadline, "task is not finished: {task}");

@@ -1,9 +1,10 @@
 //! The embedded backend: sled in one directory, owned by one process.
 //! - `lock` is held while the store is open; `format` names the version of everything else and is
-//!   read before sled touches a file; `sled/` holds the data.
+//!   read before sled touches a file; `sled/` holds the data, `bodies/` the long bodies of logs.
 //! - A directory with other content is refused and left as it is.
 //! - The `meta` tree repeats the version, so a lost `sled/` is noticed instead of starting empty.
 
+mod bodies;
 mod codec;
 mod tables;
 mod worker;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use crate::handle::{Store, StoreThread, connect};
 use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES};
 use crate::{OpenError, StoreError};
+use bodies::Bodies;
 use tables::Tables;
 
 const FORMAT_VERSION: u32 = 1;
@@ -28,6 +30,7 @@ const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 const FORMAT_FILE_NEW: &str = "format.new";
 const SLED_DIRECTORY: &str = "sled";
+const BODIES_DIRECTORY: &str = "bodies";
 
 /// Records per leaf, the unit that a sync writes. sled fixes it when a database is made.
 const LEAF_FANOUT: usize = 128;
@@ -42,7 +45,8 @@ pub fn open_sled(path: &Path) -> Result<(Store, StoreThread), OpenError> {
     let version = site.inspect()?;
     let lock = site.lock()?;
     let database = site.open_database()?;
-    let tables = site.read(|| Tables::open(&database, version.is_some()))?;
+    let bodies = Bodies::open(path.join(BODIES_DIRECTORY)).map_err(|source| site.io(source))?;
+    let tables = site.read(|| Tables::open(&database, bodies, version.is_some()))?;
     if version.is_none() {
         site.write_version().map_err(|source| site.io(source))?;
     }
@@ -106,7 +110,8 @@ impl Site<'_> {
     fn inspect_unmarked(&self) -> Result<Option<u32>, OpenError> {
         for entry in fs::read_dir(self.path).map_err(|source| self.io(source))? {
             let name = entry.map_err(|source| self.io(source))?.file_name();
-            if ![LOCK_FILE, FORMAT_FILE_NEW, SLED_DIRECTORY].map(OsStr::new).contains(&name.as_os_str()) {
+            let own = [LOCK_FILE, FORMAT_FILE_NEW, SLED_DIRECTORY, BODIES_DIRECTORY];
+            if !own.map(OsStr::new).contains(&name.as_os_str()) {
                 return Err(self.corrupt(format!("it holds `{}` and no store", name.to_string_lossy())));
             }
         }

@@ -5,10 +5,12 @@
 //! - Counters are raised in a sync before, or the same as, the records that rest on them.
 
 mod commit;
+mod log;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bodies::{Bodies, FileChanges};
 use super::codec::{decode, encode};
 use super::{Database, FORMAT_VERSION, Refusal, Tree, first_line};
 use crate::command::{Answer, Read, Write};
@@ -32,6 +34,8 @@ pub(super) struct Tables {
     indexes: Tree,
     tasks: Tree,
     records: Tree,
+    log: Tree,
+    bodies: Bodies,
     task_index: TaskIndex,
     task_uid_next: u32,
     revision_next: u64,
@@ -49,13 +53,15 @@ struct Revised {
 impl Tables {
     /// Reads every task once to rebuild the index. `existing`: the directory claims to hold a
     /// store, so it must have a version record.
-    pub(super) fn open(database: &Database, existing: bool) -> Result<Tables, Refusal> {
+    pub(super) fn open(database: &Database, bodies: Bodies, existing: bool) -> Result<Tables, Refusal> {
         let mut tables = Tables {
             meta: database.open_tree("meta")?,
             topology: database.open_tree("topology")?,
             indexes: database.open_tree("indexes")?,
             tasks: database.open_tree("tasks")?,
             records: database.open_tree("records")?,
+            log: database.open_tree("log")?,
+            bodies,
             task_index: TaskIndex::default(),
             task_uid_next: 0,
             revision_next: 1,
@@ -78,6 +84,7 @@ impl Tables {
             let (_key, bytes) = entry?;
             tables.task_index.insert(&decode::<TaskRecord>(&bytes)?);
         }
+        tables.sweep_bodies()?;
         tables.task_uid_next = tables.task_index.uid_max().map_or(0, |uid| uid + 1).max(uid_next);
         Ok(tables)
     }
@@ -85,6 +92,11 @@ impl Tables {
     /// Whether something changed since the last call.
     pub(super) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
+    }
+
+    /// What the next sync has to do with files.
+    pub(super) fn take_file_changes(&mut self) -> FileChanges {
+        self.bodies.take_changes()
     }
 
     pub(super) fn answer(&mut self, read: Read) {
@@ -104,6 +116,10 @@ impl Tables {
             Read::Records { table, after, limit, answer } => {
                 reply(answer, self.records_after(table, after.as_deref(), limit));
             }
+            Read::Entries { log, stream, after, bytes_max, answer } => {
+                reply(answer, self.entries(log, &stream, after, bytes_max));
+            }
+            Read::LogSizes { log, answer } => reply(answer, self.log_sizes(log)),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded, never, select};
 
+use super::bodies::FileChanges;
 use super::tables::{Deferred, Tables};
 use super::{Database, first_line};
 use crate::StoreError;
@@ -48,7 +49,7 @@ struct Worker {
 }
 
 struct Syncer {
-    requests: Sender<()>,
+    requests: Sender<FileChanges>,
     outcomes: Receiver<io::Result<()>>,
     thread: JoinHandle<()>,
 }
@@ -125,7 +126,8 @@ impl Worker {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         let dead = || StoreError::Io("the sync thread died".to_owned());
-        self.syncer.requests.send(()).map_err(|_| dead())?;
+        let files = self.tables.take_file_changes();
+        self.syncer.requests.send(files).map_err(|_| dead())?;
         let silent = never();
         let mut reads = &self.inbox.reads;
         loop {
@@ -145,11 +147,14 @@ impl Worker {
 
 impl Syncer {
     fn spawn(database: Database) -> io::Result<Syncer> {
-        let (requests, requests_inbox) = bounded(1);
+        let (requests, requests_inbox) = bounded::<FileChanges>(1);
         let (outcomes_outbox, outcomes) = bounded(1);
         let thread = Builder::new().name("store-sync".to_owned()).spawn(move || {
-            for () in requests_inbox {
-                let outcome = database.flush().map(|_statistics| ());
+            for files in requests_inbox {
+                let outcome = files.sync().and_then(|()| database.flush()).map(|_statistics| ());
+                if outcome.is_ok() {
+                    files.delete();
+                }
                 if outcomes_outbox.send(outcome).is_err() {
                     return;
                 }

@@ -30,6 +30,7 @@ const CASES: &[Case] = &[
     ("only finished tasks are deleted", deletion),
     ("generic records change only from the revision they were read at", records),
     ("records of a table are listed by key, page by page", record_pages),
+    ("logs keep their order and their bodies, and are cut at the front", logs),
     ("a record over its bound is refused and nothing is stored", too_large),
     ("a reply may be dropped", dropped_reply),
     ("a stopped store answers that it is closed", stopped),
@@ -126,6 +127,7 @@ fn task_changes(subject: &mut Subject) {
         link: "https://docs.meilisearch.com/errors#internal".to_owned(),
     };
     let node_task = NodeTask {
+        shared: true,
         node: "n1".to_owned(),
         uid: 7,
         documents: 3,
@@ -245,6 +247,49 @@ fn commits(subject: &mut Subject) {
     assert_eq!(wait(store.record(NOTES, "a")), Ok(None));
     assert_eq!(wait(store.record(NOTES, "b")).unwrap().unwrap().value, json!(2));
     assert_eq!(wait(store.commit(changes(None))), Err(Conflict));
+}
+
+fn logs(subject: &mut Subject) {
+    const LOGS: Table = Table::named("logs");
+    let append = |subject: &Subject, stream: &str, number: u32, length: usize| {
+        let body = vec![u8::try_from(number % 251).unwrap(); length];
+        let (stream, header) = (stream.to_owned(), json!({"number": number}));
+        let entry = Change::Append { log: LOGS, stream, header, body: body.into() };
+        wait(subject.store().commit(vec![entry])).unwrap()[0]
+    };
+    let read = |subject: &Subject, stream: &str, after: u64, bytes_max: usize| {
+        let entries = wait(subject.store().entries(LOGS, stream, after, bytes_max)).unwrap();
+        let numbers = entries.into_iter().map(|entry| {
+            let number = entry.header["number"].as_u64().unwrap();
+            assert!(entry.body.iter().all(|byte| u64::from(*byte) == number % 251));
+            (number, entry.body.len(), entry.sequence)
+        });
+        numbers.collect::<Vec<_>>()
+    };
+    // Some bodies have a file of their own, and one is larger than any record may be.
+    let lengths = [0, 5, 100_000, 7, RECORD_BYTES_MAX + 1, 9];
+    let sequences = (0..).zip(lengths).map(|(number, length)| append(subject, "a", number, length));
+    let sequences = sequences.collect::<Vec<_>>();
+    append(subject, "ab", 77, 3);
+    for _ in 0..2 {
+        let all = read(subject, "a", 0, usize::MAX);
+        let expected = (0..).zip(lengths).zip(&sequences).map(|((number, length), at)| (number, length, *at));
+        assert_eq!(all, expected.collect::<Vec<_>>());
+        assert_eq!(read(subject, "a", sequences[1], 100_006).len(), 1);
+        assert_eq!(read(subject, "a", sequences[3], 1)[0].0, 4, "one entry at least");
+        let sizes = wait(subject.store().log_sizes(LOGS)).unwrap();
+        let sizes = sizes.iter().map(|size| (size.stream.as_str(), size.entries, size.bytes));
+        let bytes = lengths.iter().sum::<usize>() as u64;
+        assert_eq!(sizes.collect::<Vec<_>>(), [("a", 6, bytes), ("ab", 1, 3)]);
+        subject.reopen();
+    }
+    let cut = Change::Truncate { log: LOGS, stream: "a".to_owned(), through: sequences[4] };
+    wait(subject.store().commit(vec![cut])).unwrap();
+    for _ in 0..2 {
+        assert_eq!(read(subject, "a", 0, usize::MAX), [(5, 9, sequences[5])]);
+        assert_eq!(read(subject, "ab", 0, usize::MAX).len(), 1);
+        subject.reopen();
+    }
 }
 
 fn exchanged_names(subject: &mut Subject) {

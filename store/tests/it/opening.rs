@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use store::{OpenError, Table, TaskQuery, open_sled};
+use store::{Change, OpenError, Table, TaskQuery, open_sled};
 use tempfile::TempDir;
 
 use crate::support::{at, index_record, new_task, open, wait};
@@ -46,6 +46,9 @@ fn filled() -> TempDir {
     wait(store.put_index(index_record("movies"), None)).unwrap();
     wait(store.put_record(Table::named("notes"), "a", 1.into(), None)).unwrap();
     wait(store.put_topology(None, 1, 1.into())).unwrap();
+    let (stream, body) = ("n1".to_owned(), vec![0; 100_000].into());
+    let log = Table::named("notes");
+    wait(store.commit(vec![Change::Append { log, stream, header: 1.into(), body }])).unwrap();
     thread.join().unwrap();
     directory
 }
@@ -158,4 +161,20 @@ fn flip(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
     fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn bodies_that_a_crash_left_over_are_swept() {
+    let directory = filled();
+    let bodies = directory.path().join("bodies");
+    fs::write(bodies.join("4711"), "left over").unwrap();
+    assert_eq!(fs::read_dir(&bodies).unwrap().count(), 2);
+    let (store, thread) = open(directory.path());
+    assert_eq!(fs::read_dir(&bodies).unwrap().count(), 1);
+    let entries = wait(store.entries(Table::named("notes"), "n1", 0, usize::MAX)).unwrap();
+    assert_eq!(entries[0].body.len(), 100_000);
+    let (stream, through) = ("n1".to_owned(), entries[0].sequence);
+    wait(store.commit(vec![Change::Truncate { log: Table::named("notes"), stream, through }])).unwrap();
+    thread.join().unwrap();
+    assert_eq!(fs::read_dir(&bodies).unwrap().count(), 0);
 }

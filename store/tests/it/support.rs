@@ -87,6 +87,7 @@ pub(crate) fn index_record(uid: &str) -> IndexRecord {
         updated_at: at(1),
         settings: json!({"rankingRules": ["words"], "stopWords": []}),
         settings_version: 1,
+        settings_pending: false,
         revision: 0,
     }
 }

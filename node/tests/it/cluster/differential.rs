@@ -17,20 +17,15 @@ const DOCUMENTS: usize = 150;
 
 /// Families in which some query is still answered in another way than by one node.
 const AWAITED: &[&str] = &[
-    // Which document stands for a group, and so which facets count, follows the numbers documents have on a node.
+    // Facets under distinct count the documents that stand for a value: which ones these are follows what a node has
+    // visited.
     "distinct",
-    "distinct-setting",
     // Neighbours that one node finds and a smaller index misses.
     "vector",
     "hybrid",
     "similar",
     "multi-search",
     "federated",
-    "federated-facets",
-    // A node sorts documents of several values by rules of its own.
-    "documents-sort",
-    // Which spelling stands for a value follows the numbers documents have on a node.
-    "facet-spellings",
 ];
 
 #[test]

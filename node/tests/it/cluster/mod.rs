@@ -6,19 +6,28 @@ mod bad_input;
 mod crash;
 mod differential;
 mod documents;
+mod drift;
+mod dumps;
+mod failover;
+mod hedging;
 mod index_life;
 mod keys;
 mod multi_search;
 mod panics;
 mod queries;
+mod repair;
 mod replicas;
+mod replicas_writes;
 mod reserved;
 mod routes;
+mod rules;
 mod sdk;
+mod sessions;
 mod similar;
 mod startup;
 mod tasks;
 mod tenants;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 
@@ -52,6 +61,11 @@ impl TestCluster {
         let cluster = Cluster::start(options).unwrap();
         let client = Client::new(cluster.url());
         Self { cluster, client, _data: data }
+    }
+
+    /// Where everything durable lies.
+    fn directory(&self) -> &Path {
+        self._data.path()
     }
 
     fn on_runtime(runtime: &str) -> Self {

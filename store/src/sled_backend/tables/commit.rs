@@ -33,7 +33,10 @@ impl Tables {
                 let stored = get::<Revised>(&self.records, record_key(*table, key))?;
                 stored.map(|record| record.revision) == *expected_revision
             }
-            Change::ExchangeIndexNames { .. } | Change::ForgetRecord { .. } => true,
+            Change::ExchangeIndexNames { .. }
+            | Change::ForgetRecord { .. }
+            | Change::Append { .. }
+            | Change::Truncate { .. } => true,
         };
         if as_expected { Ok(()) } else { Err(StoreError::Conflict) }
     }
@@ -56,6 +59,8 @@ impl Tables {
                 self.records.remove(record_key(table, &key)).map_err(failed)?;
                 Ok(0)
             }
+            Change::Append { log, stream, header, body } => self.append(log, &stream, &header, &body),
+            Change::Truncate { log, stream, through } => self.truncate(log, &stream, through).map(|()| 0),
         }
     }
 

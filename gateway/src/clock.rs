@@ -1,0 +1,73 @@
+//! The hybrid logical clock that orders writes: wall time where that moves on, else a count.
+//!
+//! Invariants: it never gives the same value twice nor a lower one, also after a restart under a wall
+//! clock that was set back, as far as `ceiling` was stored in time; its value is milliseconds since the
+//! epoch and, in the low 16 bits, a count.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use store::Table;
+
+/// Where the highest value that may have been given is kept.
+pub const CLOCK: Table = Table::named("clock");
+pub const CLOCK_KEY: &str = "ceiling";
+const COUNT_BITS: u32 = 16;
+
+/// One per process.
+#[derive(Debug, Default)]
+pub struct Clock(AtomicU64);
+
+impl Clock {
+    /// A clock that goes on above a stored ceiling.
+    #[must_use]
+    pub fn above(ceiling: u64) -> Self {
+        Self(AtomicU64::new(ceiling))
+    }
+
+    /// The next value.
+    pub fn next(&self) -> u64 {
+        self.next_at(SystemTime::now())
+    }
+
+    fn next_at(&self, now: SystemTime) -> u64 {
+        let now = value_at(now);
+        let advance = |last: u64| Some(now.max(last.saturating_add(1)));
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance);
+        last.map_or(now, |last| now.max(last.saturating_add(1)))
+    }
+
+    /// A value above all that is given within `milliseconds` from now, unless the wall clock is set.
+    #[must_use]
+    pub fn ceiling(&self, milliseconds: u64) -> u64 {
+        let last = self.0.load(Ordering::Relaxed).max(value_at(SystemTime::now()));
+        last.saturating_add(milliseconds << COUNT_BITS)
+    }
+}
+
+fn value_at(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(since).unwrap_or(u64::MAX >> COUNT_BITS) << COUNT_BITS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_only_moves_forward() {
+        let clock = Clock::default();
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let first = clock.next_at(at(10));
+        assert_eq!(first, 10_000 << COUNT_BITS);
+        assert_eq!(clock.next_at(at(10)), first + 1);
+        assert_eq!(clock.next_at(at(5)), first + 2, "the wall clock was set back");
+        assert_eq!(clock.next_at(at(11)), 11_000 << COUNT_BITS);
+        assert!(Clock::above(first).next_at(at(5)) > first);
+        assert!(clock.ceiling(1000) > clock.next());
+    }
+}

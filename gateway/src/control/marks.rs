@@ -1,0 +1,47 @@
+//! What must be known of the last process when the next one starts: how far the clock may have come, and
+//! the newest task seen of every node.
+//!
+//! Invariant: only this job writes these records, so a conflict cannot happen but with another process.
+
+use serde_json::json;
+use store::{StoreError, Table};
+
+use crate::{
+    clock::{CLOCK, CLOCK_KEY},
+    config::limits,
+    data::{Core, every_node},
+    observe::log,
+    runtime::Runtime,
+};
+
+/// The newest task uid that each node was seen to give out, by node id.
+pub const NEWEST_TASKS: Table = Table::named("newest_tasks");
+
+/// Stores the marks that have changed.
+pub(super) async fn keep<R: Runtime>(core: &Core<R>) {
+    let ahead = u64::try_from(limits::CLOCK_AHEAD.as_millis()).unwrap_or(u64::MAX);
+    let ceiling = json!(core.shared.clock.ceiling(ahead));
+    let mut outcomes = vec![put(core, CLOCK, CLOCK_KEY, ceiling).await];
+    for node in every_node(&core.shared.snapshot().topology) {
+        if let Some(newest) = core.shared.hints.newest_task(node) {
+            let id = &core.shared.nodes[usize::from(node.0)].id;
+            outcomes.push(put(core, NEWEST_TASKS, id, json!(newest)).await);
+        }
+    }
+    if let Some(error) = outcomes.into_iter().find_map(Result::err) {
+        log::warn("marks_not_stored", &[("reason", &error.to_string())]);
+    }
+}
+
+async fn put<R: Runtime>(
+    core: &Core<R>,
+    table: Table,
+    key: &str,
+    value: serde_json::Value,
+) -> Result<(), StoreError> {
+    let known = core.shared.store.record(table, key).await?;
+    if known.as_ref().is_some_and(|known| known.value == value) {
+        return Ok(());
+    }
+    core.shared.store.put_record(table, key, value, known.map(|known| known.revision)).await.map(drop)
+}

@@ -1,0 +1,101 @@
+//! What a joining node is given beyond its hints: all of it anew, or the shards that are suspect.
+//!
+//! Invariants: a node that is copied anew gets its indexes and settings while all lanes are held, and every
+//! write from then on; its documents are compared with those of others before it serves, and nothing that only
+//! it says is believed; a mark is taken away when what it is about is level, never before.
+
+use router::{NodeIndex, ShardSet};
+use serde_json::Value;
+use store::Change;
+
+use crate::{
+    config::limits,
+    data::{Core, lanes, pool::NodeRequest},
+    hints::{HINTS, SUSPECT_SHARDS, Suspicion},
+    observe::log,
+    repair::{self, Pace, RepairError, Scope, reconcile},
+    runtime::Runtime,
+};
+
+/// Gives a node that is to be copied anew its indexes and settings, and lets writes go to it again.
+pub(super) async fn begin_copy<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let failed = |reason: String| RepairError::Node { node: id.clone(), reason };
+    let asked = NodeRequest::get("/tasks?limit=1");
+    let answer = core.pools.ask(node, asked, limits::TASK_QUESTION_TIMEOUT).await;
+    let page = answer.map_err(|error| failed(error.to_string()))?;
+    let page: Value = serde_json::from_slice(&page.body).map_err(|error| failed(error.to_string()))?;
+    let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    let snapshot = core.shared.snapshot();
+    let names = snapshot.indexes.keys().map(String::as_str).collect::<Vec<_>>();
+    let _holds = lanes::hold(core, names.clone()).await.map_err(|_| RepairError::Busy)?;
+    for name in names {
+        reconcile::reconcile_index(core, node, name).await?;
+    }
+    reconcile::drop_unknown(core, node).await?;
+    let cut = Change::Truncate { log: HINTS, stream: id.clone(), through: u64::MAX };
+    core.shared.store.commit(vec![cut]).await?;
+    // It may count its tasks from anew.
+    core.shared.hints.counts_from(node, newest);
+    core.shared.hints.copied(node);
+    log::info("node_copied_anew", &[("node", id)]);
+    Ok(())
+}
+
+/// Compares what is suspect on a node with the copies of others; returns whether nothing is any more.
+pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    loop {
+        let Ok(page) = core.shared.store.entries(SUSPECT_SHARDS, id, 0, usize::MAX).await else {
+            return false;
+        };
+        let Some(last) = page.last() else { return true };
+        for entry in &page {
+            let Ok(suspicion) = serde_json::from_value::<Suspicion>(entry.header.clone()) else {
+                log::error("suspicion_not_understood", &[("node", id)]);
+                return false;
+            };
+            match settle(core, node, &suspicion).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    log::warn("node_not_level", &[("node", id), ("reason", &error.to_string())]);
+                    return false;
+                }
+            }
+        }
+        let settled = Change::Truncate { log: SUSPECT_SHARDS, stream: id.clone(), through: last.sequence };
+        if core.shared.store.commit(vec![settled]).await.is_err() {
+            return false;
+        }
+    }
+}
+
+async fn settle<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    suspicion: &Suspicion,
+) -> Result<bool, RepairError> {
+    let (index, shards) = match suspicion {
+        Suspicion::Everything { .. } => {
+            return Ok(reconcile::reconcile_node(core, node, true).await?.is_level());
+        }
+        Suspicion::Shards { index, shards } => (index, shards),
+    };
+    let snapshot = core.shared.snapshot();
+    let known = snapshot.indexes.values().find(|known| known.record.node_uid == *index);
+    // An index that is gone takes its suspicions along.
+    let Some(known) = known else { return Ok(true) };
+    let uid = known.record.uid.clone();
+    let mut suspect =
+        if shards.is_empty() { known.placement.shards_of(node).clone() } else { ShardSet::new() };
+    for shard in shards {
+        suspect.insert(*shard);
+    }
+    let scope = Scope { target: Some(node), distrust: false, pace: Pace::Full, dry_run: false };
+    match repair::verify(core, &uid, &suspect, scope).await {
+        Ok(report) => Ok(report.is_level()),
+        Err(RepairError::IndexGone) => Ok(true),
+        Err(error) => Err(error),
+    }
+}

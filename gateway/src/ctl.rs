@@ -1,0 +1,330 @@
+//! `miroir-ctl`: the operator's command line over the management API.
+//!
+//! Invariants: it says what the API says and keeps no state; `--json` prints the API's own answer; the exit
+//! code is 0 for done, 1 for a difference or a failure that was found, 2 for what could not be asked.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use argh::FromArgs;
+use serde_json::{Value, json};
+
+/// How long one answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks at a pass that runs.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Operates a Miroir cluster over the management API of a gateway.
+#[derive(FromArgs)]
+struct Arguments {
+    /// the gateway, 127.0.0.1:7700 by default
+    #[argh(option, default = "\"127.0.0.1:7700\".to_owned()")]
+    address: String,
+    /// the admin key, unless MIROIR_ADMIN_API_KEY or ~/.config/miroir/credentials has it
+    #[argh(option)]
+    admin_key: Option<String>,
+    /// print the answers of the API as JSON
+    #[argh(switch)]
+    json: bool,
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Status(Status),
+    Node(Node),
+    Shards(Shards),
+    AntiEntropy(AntiEntropy),
+}
+
+/// Whether every shard has a healthy node, and what state the nodes are in.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "status")]
+struct Status {}
+
+/// Nodes.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "node")]
+struct Node {
+    #[argh(subcommand)]
+    verb: NodeVerb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum NodeVerb {
+    List(NodeList),
+}
+
+/// Lists the nodes.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list")]
+struct NodeList {}
+
+/// Shards.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "shards")]
+struct Shards {
+    #[argh(subcommand)]
+    verb: ShardsVerb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum ShardsVerb {
+    List(ShardsList),
+}
+
+/// Lists which nodes hold each shard.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list")]
+struct ShardsList {}
+
+/// Comparing and repairing the copies of documents.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "anti-entropy")]
+struct AntiEntropy {
+    #[argh(subcommand)]
+    verb: AntiEntropyVerb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum AntiEntropyVerb {
+    Run(Run),
+    Verify(Verify),
+    Status(PassStatus),
+    History(History),
+}
+
+/// Compares all copies, makes them equal and waits until that is done.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// only this index
+    #[argh(option)]
+    index: Option<String>,
+    /// only this node, its indexes and settings included
+    #[argh(option)]
+    node: Option<String>,
+}
+
+/// Compares all copies and repairs nothing; exit code 1 when they differ.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "verify")]
+struct Verify {
+    /// only this index
+    #[argh(option)]
+    index: Option<String>,
+}
+
+/// The pass that runs, and the last one.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "status")]
+struct PassStatus {}
+
+/// The passes that are remembered, newest first.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "history")]
+struct History {}
+
+/// Runs the command; `arguments` start with the program's name.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let rest = arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>();
+    let parsed = match Arguments::from_args(&["miroir-ctl"], &rest) {
+        Ok(parsed) => parsed,
+        Err(exit) if exit.status.is_ok() => {
+            let _ = writeln!(std::io::stdout().lock(), "{}", exit.output);
+            return ExitCode::SUCCESS;
+        }
+        Err(exit) => {
+            let _ = writeln!(std::io::stderr().lock(), "miroir-ctl: {}", exit.output.trim());
+            return ExitCode::from(2);
+        }
+    };
+    match run(&parsed) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "miroir-ctl: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let api = Api { address: arguments.address.clone(), key: admin_key(arguments)? };
+    let (answer, text, good) = match &arguments.command {
+        Command::Status(_) => status(&api)?,
+        Command::Node(Node { verb: NodeVerb::List(_) }) => {
+            let topology = api.ask("GET", "/_miroir/topology", None)?;
+            let text = nodes(&topology);
+            (topology, text, true)
+        }
+        Command::Shards(Shards { verb: ShardsVerb::List(_) }) => {
+            let shards = api.ask("GET", "/_miroir/shards", None)?;
+            let text = shard_lines(&shards);
+            (shards, text, true)
+        }
+        Command::AntiEntropy(AntiEntropy { verb }) => anti_entropy(&api, verb)?,
+    };
+    let text = if arguments.json { format!("{answer:#}\n") } else { text };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// An answer of the API, the same in words, and whether it is good news.
+type Told = (Value, String, bool);
+
+fn status(api: &Api) -> anyhow::Result<Told> {
+    let ready = api.ask("GET", "/_miroir/ready", None)?;
+    let topology = api.ask("GET", "/_miroir/topology", None)?;
+    let good = ready["ready"] == true;
+    let text = format!(
+        "{}: {} shards without a healthy node, {} indexes\n{}",
+        if good { "ready" } else { "not ready" },
+        ready["uncoveredShards"],
+        topology["indexes"].as_array().map_or(0, Vec::len),
+        nodes(&topology)
+    );
+    Ok((json!({"ready": ready, "topology": topology}), text, good))
+}
+
+fn nodes(topology: &Value) -> String {
+    let mut text = format!("{:<20} {:<10} {:<6} {}\n", "NODE", "STATE", "GROUP", "URL");
+    for node in topology["nodes"].as_array().into_iter().flatten() {
+        let (id, state, url) = (word(&node["id"]), word(&node["state"]), word(&node["url"]));
+        text.push_str(&format!("{id:<20} {state:<10} {:<6} {url}\n", node["group"].to_string()));
+    }
+    text
+}
+
+fn shard_lines(shards: &Value) -> String {
+    let mut text = String::new();
+    for placement in shards["placements"].as_array().into_iter().flatten() {
+        for group in placement["groups"].as_array().into_iter().flatten() {
+            text.push_str(&format!("group {}, {} shards\n", group["group"], placement["shards"]));
+            for (shard, owners) in group["owners"].as_array().into_iter().flatten().enumerate() {
+                let owners = owners.as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
+                text.push_str(&format!("{shard:>6} {}\n", owners.join(" ")));
+            }
+        }
+    }
+    text
+}
+
+fn anti_entropy(api: &Api, verb: &AntiEntropyVerb) -> anyhow::Result<Told> {
+    let asked = match verb {
+        AntiEntropyVerb::Status(_) => {
+            let status = api.ask("GET", "/_miroir/anti-entropy", None)?;
+            let text = format!("running: {}\nlast:    {}\n", pass(&status["running"]), pass(&status["last"]));
+            return Ok((status, text, true));
+        }
+        AntiEntropyVerb::History(_) => {
+            let history = api.ask("GET", "/_miroir/anti-entropy/history", None)?;
+            let lines = history["results"].as_array().into_iter().flatten().map(|of| pass(of) + "\n");
+            let text = lines.collect::<String>();
+            return Ok((history, text, true));
+        }
+        AntiEntropyVerb::Run(run) => json!({"index": run.index, "node": run.node}),
+        AntiEntropyVerb::Verify(verify) => json!({"index": verify.index, "dryRun": true}),
+    };
+    let number = api.ask("POST", "/_miroir/anti-entropy", Some(&asked))?["pass"].clone();
+    let ended = loop {
+        let status = api.ask("GET", "/_miroir/anti-entropy", None)?;
+        if status["last"]["number"] == number && status["running"].is_null() {
+            break status["last"].clone();
+        }
+        let is_ours = status["waiting"] == number || status["running"]["number"] == number;
+        let is_ending = status["last"]["number"] == number;
+        ensure!(is_ours || is_ending || !status["running"].is_null(), "another pass was asked for instead");
+        std::thread::sleep(LOOK_PAUSE);
+    };
+    let report = &ended["report"];
+    let differs = matches!(verb, AntiEntropyVerb::Verify(_)) && report["differing"] != 0;
+    let good = !differs && report["failed"] == 0 && report["undecided"] == 0;
+    let text = pass(&ended) + "\n";
+    Ok((ended, text, good))
+}
+
+/// One line about a pass.
+fn pass(pass: &Value) -> String {
+    if pass.is_null() {
+        return "none".to_owned();
+    }
+    let report = &pass["report"];
+    format!(
+        "{} {}{}: {} shards, {} copies of documents compared, {} differ, {} rewritten, {} deleted, {} failed",
+        word(&pass["startedAt"]),
+        if pass["dryRun"] == true { "verify" } else { "run" },
+        pass["index"].as_str().map(|uid| format!(" {uid}")).unwrap_or_default(),
+        report["shards"],
+        report["compared"],
+        report["differing"],
+        report["rewritten"],
+        report["deleted"],
+        report["failed"]
+    )
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+/// The key: from the environment, the file of credentials, the flag, in this order.
+fn admin_key(arguments: &Arguments) -> anyhow::Result<Option<String>> {
+    let set = |key: String| Some(key.trim().to_owned()).filter(|key| !key.is_empty());
+    if let Some(key) = std::env::var("MIROIR_ADMIN_API_KEY").ok().and_then(set) {
+        return Ok(Some(key));
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let file = home.map(|home| home.join(".config/miroir/credentials"));
+    let key = match file.filter(|file| file.exists()) {
+        Some(file) => {
+            let text = std::fs::read_to_string(&file);
+            set(text.with_context(|| format!("{} cannot be read", file.display()))?)
+        }
+        None => None,
+    };
+    Ok(key.or_else(|| arguments.admin_key.clone()))
+}
+
+/// The management API of one gateway.
+struct Api {
+    address: String,
+    key: Option<String>,
+}
+
+impl Api {
+    /// One request over a connection of its own. 503 is an answer: a gateway that is not ready says so with it.
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let stream = TcpStream::connect(&self.address);
+        let mut stream = stream.with_context(|| format!("no gateway at {}", self.address))?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let key = self.key.as_ref().map(|key| format!("x-admin-key: {key}\r\n")).unwrap_or_default();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).context("the gateway gave no whole answer")?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("this is no HTTP server")?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
+        let value: Value = serde_json::from_str(body).unwrap_or_default();
+        match status {
+            200..=299 => Ok(value),
+            503 if value["ready"].is_boolean() => Ok(value),
+            _ => bail!("{method} {path}: status {status}: {}", value["message"].as_str().unwrap_or(body)),
+        }
+    }
+}

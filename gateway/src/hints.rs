@@ -1,0 +1,323 @@
+//! Hints: what nodes missed, durable and in order, until it is replayed (`control::replay`).
+//!
+//! Invariants: a hint is counted before it is stored and until the node has taken it and the entry is
+//! gone, so that nothing is sent past what waits; past its bound a node's log makes way for the mark that
+//! all it holds is suspect; nothing here is locked, and all of it is loaded before anybody is served.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use crossbeam::utils::CachePadded;
+use router::NodeIndex;
+use serde::{Deserialize, Serialize};
+use store::{Change, Table};
+
+/// What each node missed: an entry is a [`Hint`] and the body of its request.
+pub const HINTS: Table = Table::named("hints");
+/// Copies that may differ from others': an entry is a [`Suspicion`].
+pub const SUSPECT_SHARDS: Table = Table::named("suspect_shards");
+/// Tasks that have ended while a node was away that had yet to do them: an entry is an [`Unapplied`].
+pub const UNAPPLIED: Table = Table::named("unapplied");
+
+/// One request that a node missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    pub method: String,
+    pub target: String,
+    /// The gateway's task it belongs to.
+    pub task: u32,
+    /// The index's name on the nodes.
+    pub index: String,
+    /// Whether the node may have taken it, or may yet.
+    pub ambiguous: bool,
+    /// Whether doing it twice is not the same as doing it once.
+    pub once: bool,
+    /// The shards concerned; all that the node holds when there are none.
+    pub shards: Vec<u32>,
+}
+
+/// Copies on one node that must be compared with those of others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Suspicion {
+    /// Shards of one index, by its name on the nodes; all that the node holds when there are none.
+    Shards { index: String, shards: Vec<u32> },
+    /// Everything it holds, indexes and settings included.
+    Everything { reason: String },
+}
+
+/// The uid of a node's own task that the node must have done before it serves again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unapplied {
+    pub task: u32,
+}
+
+/// The hints of all nodes, by position in the topology.
+pub struct Hints {
+    nodes: Vec<CachePadded<NodeHints>>,
+    bytes_max: u64,
+}
+
+#[derive(Default)]
+struct NodeHints {
+    pending: AtomicU64,
+    bytes: AtomicU64,
+    /// All it holds is suspect: it gets nothing until it has been copied anew.
+    is_recopied: AtomicBool,
+    /// Few hints are left: whoever writes waits a moment rather than add to them.
+    is_nearly_level: AtomicBool,
+    /// It has taken all it missed: from here on its tasks hold those of the gateway.
+    is_level: AtomicBool,
+    is_joining: AtomicBool,
+    /// How often in a row its first hint has failed on it.
+    failures: AtomicU32,
+    /// One more than the uid of the last task that it must have done before it serves.
+    awaited: AtomicU32,
+    /// One more than the newest task uid it has given out.
+    newest: AtomicU32,
+}
+
+impl Hints {
+    /// `count` nodes for which nothing waits; a log holds at most `bytes_max`.
+    #[must_use]
+    pub fn new(count: usize, bytes_max: u64) -> Self {
+        Self { nodes: (0..count).map(|_| CachePadded::default()).collect(), bytes_max }
+    }
+
+    fn of(&self, node: NodeIndex) -> &NodeHints {
+        &self.nodes[usize::from(node.0)]
+    }
+
+    /// Takes over what the store holds.
+    pub fn restore(&self, node: NodeIndex, entries: u64, bytes: u64) {
+        self.of(node).pending.store(entries, Ordering::SeqCst);
+        self.of(node).bytes.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether nothing waits for a node, so that a request may go straight to it.
+    #[must_use]
+    pub fn lets_through(&self, node: NodeIndex) -> bool {
+        self.pending(node) == 0 && !self.is_recopied(node)
+    }
+
+    #[must_use]
+    pub fn pending(&self, node: NodeIndex) -> u64 {
+        self.of(node).pending.load(Ordering::SeqCst)
+    }
+
+    #[must_use]
+    pub fn pending_bytes(&self, node: NodeIndex) -> u64 {
+        self.of(node).bytes.load(Ordering::SeqCst)
+    }
+
+    /// Keeps what a node missed: what is to be committed for it. The hint waits from now on.
+    pub fn keep(&self, node: NodeIndex, id: &str, hint: &Hint, body: Bytes) -> Vec<Change> {
+        let mine = self.of(node);
+        mine.pending.fetch_add(1, Ordering::SeqCst);
+        if self.is_recopied(node) {
+            // It is copied anew, this write included.
+            return Vec::new();
+        }
+        let length = body.len() as u64;
+        if mine.bytes.fetch_add(length, Ordering::SeqCst) + length > self.bytes_max {
+            let reason = format!("it missed more than {} bytes", self.bytes_max);
+            return self.recopy(node, id, reason);
+        }
+        let mut changes = Vec::with_capacity(2);
+        if hint.ambiguous {
+            changes.push(suspect(id, &hint.index, hint.shards.clone()));
+        }
+        let header = serde_json::to_value(hint).unwrap_or_default();
+        changes.push(Change::Append { log: HINTS, stream: id.to_owned(), header, body });
+        changes
+    }
+
+    /// Marks all that a node holds as suspect, in place of its hints: what is to be committed for it.
+    pub fn recopy(&self, node: NodeIndex, id: &str, reason: String) -> Vec<Change> {
+        self.marked_for_copy(node);
+        let suspicion = Suspicion::Everything { reason };
+        vec![
+            Change::Truncate { log: HINTS, stream: id.to_owned(), through: u64::MAX },
+            append(SUSPECT_SHARDS, id, &suspicion),
+        ]
+    }
+
+    /// Remembers such a mark.
+    pub fn marked_for_copy(&self, node: NodeIndex) {
+        self.of(node).is_recopied.store(true, Ordering::SeqCst);
+    }
+
+    #[must_use]
+    pub fn is_recopied(&self, node: NodeIndex) -> bool {
+        self.of(node).is_recopied.load(Ordering::SeqCst)
+    }
+
+    /// Indexes and settings of a node that is copied anew are those of the others: writes may go to it
+    /// again. The caller holds all lanes, and has cut its log.
+    pub fn copied(&self, node: NodeIndex) {
+        self.restore(node, 0, 0);
+        self.of(node).is_recopied.store(false, Ordering::SeqCst);
+    }
+
+    /// Hints that a node has taken, and that are no longer stored.
+    pub fn replayed(&self, node: NodeIndex, entries: u64, bytes: u64) {
+        self.of(node).bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.of(node).pending.fetch_sub(entries, Ordering::SeqCst);
+    }
+
+    /// The first hint of a node was answered with an error of its own; returns how often in a row.
+    pub fn fails(&self, node: NodeIndex) -> u32 {
+        self.of(node).failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A hint was taken.
+    pub fn succeeds(&self, node: NodeIndex) {
+        self.of(node).failures.store(0, Ordering::Relaxed);
+    }
+
+    pub fn set_nearly_level(&self, node: NodeIndex, nearly: bool) {
+        self.of(node).is_nearly_level.store(nearly, Ordering::SeqCst);
+    }
+
+    /// Whether the last hints of a node are being replayed.
+    #[must_use]
+    pub fn is_nearly_level(&self, node: NodeIndex) -> bool {
+        self.of(node).is_nearly_level.load(Ordering::SeqCst) && self.pending(node) > 0
+    }
+
+    pub fn set_level(&self, node: NodeIndex, level: bool) {
+        self.of(node).is_level.store(level, Ordering::SeqCst);
+    }
+
+    #[must_use]
+    pub fn is_level(&self, node: NodeIndex) -> bool {
+        self.of(node).is_level.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody else is bringing a node back; if so the caller is, until it says so.
+    pub fn begin_joining(&self, node: NodeIndex) -> bool {
+        !self.of(node).is_joining.swap(true, Ordering::SeqCst)
+    }
+
+    pub fn end_joining(&self, node: NodeIndex) {
+        self.of(node).is_joining.store(false, Ordering::SeqCst);
+    }
+
+    /// A node must have done its task `uid` before it serves; returns whether that is news.
+    pub fn await_task(&self, node: NodeIndex, uid: u32) -> bool {
+        self.of(node).awaited.fetch_max(uid.saturating_add(1), Ordering::SeqCst) <= uid
+    }
+
+    /// The last task that a node must have done before it serves.
+    #[must_use]
+    pub fn awaited(&self, node: NodeIndex) -> Option<u32> {
+        self.of(node).awaited.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    /// A node has done its tasks up to `uid`.
+    pub fn has_done(&self, node: NodeIndex, uid: u32) {
+        let awaited = &self.of(node).awaited;
+        let _ = awaited.compare_exchange(uid.saturating_add(1), 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// A node has given out this task uid.
+    pub fn saw_task(&self, node: NodeIndex, uid: u32) {
+        self.of(node).newest.fetch_max(uid.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// A node that is copied anew has given out this task last.
+    pub fn counts_from(&self, node: NodeIndex, uid: Option<u32>) {
+        self.of(node).newest.store(uid.map_or(0, |uid| uid.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    /// The newest task uid that a node has ever been seen to give out.
+    #[must_use]
+    pub fn newest_task(&self, node: NodeIndex) -> Option<u32> {
+        self.of(node).newest.load(Ordering::Relaxed).checked_sub(1)
+    }
+}
+
+/// Marks shards of an index on a node as suspect.
+#[must_use]
+pub fn suspect(node_id: &str, index: &str, shards: Vec<u32>) -> Change {
+    append(SUSPECT_SHARDS, node_id, &Suspicion::Shards { index: index.to_owned(), shards })
+}
+
+/// Remembers that a node must have done a task before it serves.
+#[must_use]
+pub fn unapplied(node_id: &str, task: u32) -> Change {
+    append(UNAPPLIED, node_id, &Unapplied { task })
+}
+
+fn append(log: Table, node_id: &str, header: &impl Serialize) -> Change {
+    let header = serde_json::to_value(header).unwrap_or_default();
+    Change::Append { log, stream: node_id.to_owned(), header, body: Bytes::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeIndex = NodeIndex(0);
+
+    fn hint(ambiguous: bool) -> Hint {
+        Hint {
+            method: "POST".to_owned(),
+            target: "/indexes/a-1/documents".to_owned(),
+            task: 7,
+            index: "a-1".to_owned(),
+            ambiguous,
+            once: false,
+            shards: vec![3],
+        }
+    }
+
+    #[test]
+    fn a_hint_waits_until_it_is_replayed() {
+        let hints = Hints::new(1, 10);
+        assert!(hints.lets_through(NODE));
+        let changes = hints.keep(NODE, "n0", &hint(false), Bytes::from_static(b"12345"));
+        let [Change::Append { log: HINTS, header, .. }] = changes.as_slice() else { panic!("{changes:?}") };
+        assert_eq!(serde_json::from_value::<Hint>(header.clone()).unwrap(), hint(false));
+        assert!(!hints.lets_through(NODE));
+        hints.replayed(NODE, 1, 5);
+        assert!(hints.lets_through(NODE));
+    }
+
+    #[test]
+    fn what_may_have_been_taken_is_suspect() {
+        let hints = Hints::new(1, 10);
+        let changes = hints.keep(NODE, "n0", &hint(true), Bytes::new());
+        assert_eq!(changes[0], suspect("n0", "a-1", vec![3]));
+        assert!(matches!(&changes[1], Change::Append { log: HINTS, .. }));
+    }
+
+    #[test]
+    fn past_the_bound_all_is_suspect() {
+        let hints = Hints::new(1, 10);
+        let body = || Bytes::from_static(b"123456");
+        assert_eq!(hints.keep(NODE, "n0", &hint(false), body()).len(), 1);
+        let changes = hints.keep(NODE, "n0", &hint(false), body());
+        let [Change::Truncate { log: HINTS, .. }, Change::Append { log: SUSPECT_SHARDS, header, .. }] =
+            changes.as_slice()
+        else {
+            panic!("{changes:?}")
+        };
+        assert!(header["everything"]["reason"].is_string(), "{header}");
+        assert!(hints.is_recopied(NODE) && !hints.lets_through(NODE));
+        assert!(hints.keep(NODE, "n0", &hint(false), body()).is_empty(), "the mark covers it");
+        hints.copied(NODE);
+        assert!(hints.lets_through(NODE));
+    }
+
+    #[test]
+    fn tasks_that_must_be_done_are_known() {
+        let hints = Hints::new(1, 10);
+        assert_eq!(hints.awaited(NODE), None);
+        assert!(hints.await_task(NODE, 0) && !hints.await_task(NODE, 0) && hints.await_task(NODE, 5));
+        hints.has_done(NODE, 3);
+        assert_eq!(hints.awaited(NODE), Some(5), "more is awaited by now");
+        hints.has_done(NODE, 5);
+        assert_eq!(hints.awaited(NODE), None);
+    }
+}

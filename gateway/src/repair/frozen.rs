@@ -1,0 +1,42 @@
+//! Indexes that take no writes, because their settings cannot be made equal on all nodes.
+//!
+//! Invariant: read without a lock by every core; a restart forgets them and finds them again.
+
+use std::sync::Arc;
+
+use ahash::AHashSet;
+use arc_swap::ArcSwap;
+
+/// Their names on the nodes.
+#[derive(Default)]
+pub struct Frozen(ArcSwap<AHashSet<String>>);
+
+impl Frozen {
+    #[must_use]
+    pub fn contains(&self, node_uid: &str) -> bool {
+        self.0.load().contains(node_uid)
+    }
+
+    /// Returns whether that is news.
+    pub fn freeze(&self, node_uid: &str) -> bool {
+        let is_news = !self.contains(node_uid);
+        self.change(|frozen| frozen.insert(node_uid.to_owned()));
+        is_news
+    }
+
+    pub fn thaw(&self, node_uid: &str) {
+        if self.contains(node_uid) {
+            self.change(|frozen| frozen.remove(node_uid));
+        }
+    }
+
+    fn change(&self, change: impl Fn(&mut AHashSet<String>) -> bool) {
+        self.0.rcu(|frozen| {
+            let mut frozen = AHashSet::clone(frozen);
+            change(&mut frozen);
+            Arc::new(frozen)
+        });
+        #[allow(clippy::cast_precision_loss, reason = "a count of indexes")]
+        metrics::gauge!("miroir_settings_frozen_indexes").set(self.0.load().len() as f64);
+    }
+}
