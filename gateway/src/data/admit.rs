@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::error::{ApiError, Code},
-    auth::{self, Permission},
+    auth::{self, Action, Permission},
     config::Config,
     h1::Request,
     runtime::Runtime,
@@ -26,6 +26,8 @@ use crate::{
 /// A place among the requests in flight on this core; given back on drop.
 pub(super) struct Permit<R: Runtime> {
     core: Rc<Core<R>>,
+    /// Whether it counts towards what overload allows.
+    question: bool,
     /// When a request was let in whose time tells how busy everybody is.
     measured: Option<Instant>,
 }
@@ -33,6 +35,9 @@ pub(super) struct Permit<R: Runtime> {
 impl<R: Runtime> Drop for Permit<R> {
     fn drop(&mut self) {
         self.core.in_flight().fetch_sub(1, Ordering::Relaxed);
+        if self.question {
+            self.core.overload.left();
+        }
         if let Some(began) = self.measured {
             self.core.overload.answered(R::now().saturating_duration_since(began));
         }
@@ -50,8 +55,7 @@ pub(super) async fn watch<R: Runtime>(core: Rc<Core<R>>) {
         if now.saturating_duration_since(turned) >= overload::INTERVAL {
             turned = now;
             let edge = core.edge();
-            let in_flight = core.in_flight().load(Ordering::Relaxed);
-            core.overload.turn(in_flight, edge.in_flight_max, edge.queue_delay_max);
+            core.overload.turn(edge.in_flight_max, edge.queue_delay_max);
         }
     }
 }
@@ -69,15 +73,19 @@ pub(super) fn admit<R: Runtime>(
     let needs = access::needs(route);
     let permission = check_key(core, request, needs)?;
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
-    let most = core.edge().in_flight_max.min(core.overload.limit());
-    if !exempt && core.in_flight().load(Ordering::Relaxed) >= most {
+    let question = matches!(needs, Needs::Right(Action::Search | Action::DocumentsGet, _));
+    let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
+    if (full && !exempt) || (question && !core.overload.has_room()) {
         core.metrics.refusal("overloaded");
         return Err(ApiError::overloaded("Too many requests are in flight; try again shortly."));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
-    // What writes take is up to disks and lanes; searches show how long the queues are.
+    if question {
+        core.overload.entered();
+    }
+    // Lists of queries take as long as they are; single ones show how long the queues are.
     let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(R::now);
-    Ok((Permit { core: Rc::clone(core), measured }, permission))
+    Ok((Permit { core: Rc::clone(core), question, measured }, permission))
 }
 
 fn check_key<R: Runtime>(

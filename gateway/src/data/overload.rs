@@ -1,8 +1,9 @@
-//! How many requests a core works on at once: as many as do not make each other wait.
+//! How many questions a core works on at once: as many as do not make each other wait.
 //!
 //! Invariants: pure but for its cells; the limit is never below a floor, so that work always goes on and is measured, and
 //! never above what the operator allows. As in CoDel (RFC 8289) it is the least delay of an interval that counts: a
 //! burst passes, a queue that stands is refused. What refusals do not make faster is slow by itself, and learnt as such.
+//! Writes are not counted: what holds them up is disks and lanes, which have bounds of their own.
 
 use std::{cell::Cell, time::Duration};
 
@@ -14,6 +15,8 @@ pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 const LIMIT_LEAST: usize = 16;
 /// Answers an interval must have before their times mean something.
 const ANSWERS_LEAST: u32 = 8;
+/// Probes that must all have been late before the core is: one alone shows that the machine was busy elsewhere.
+const PROBES_LEAST: u32 = 4;
 /// So many cuts in a row without gain show that the work itself is slow.
 const FUTILE_CUTS_MAX: u32 = 12;
 
@@ -21,10 +24,14 @@ const FUTILE_CUTS_MAX: u32 = 12;
 #[derive(Debug)]
 pub(super) struct Overload {
     limit: Cell<usize>,
+    /// In flight now, and at most during this interval.
+    questions: Cell<usize>,
+    peak: Cell<usize>,
     /// Of this interval.
     quickest: Cell<Duration>,
     answers: Cell<u32>,
     least_lag: Cell<Duration>,
+    probes: Cell<u32>,
     /// The time of an answer that waits for no other; drifts upwards, so that it follows the work.
     base: Cell<Duration>,
     /// Cuts since the quickest answer last took another time than `cut_at`.
@@ -37,21 +44,35 @@ impl Overload {
     pub(super) fn new() -> Self {
         Self {
             limit: Cell::new(usize::MAX),
+            questions: Cell::new(0),
+            peak: Cell::new(0),
             quickest: Cell::new(Duration::MAX),
             answers: Cell::new(0),
             least_lag: Cell::new(Duration::MAX),
+            probes: Cell::new(0),
             base: Cell::new(Duration::MAX),
             futile_cuts: Cell::new(0),
             cut_at: Cell::new(Duration::MAX),
         }
     }
 
-    /// Requests that may be in flight.
-    pub(super) fn limit(&self) -> usize {
-        self.limit.get()
+    /// Whether there is room for one more question.
+    pub(super) fn has_room(&self) -> bool {
+        self.questions.get() < self.limit.get()
     }
 
-    /// A request was answered in this time.
+    /// A question was let in.
+    pub(super) fn entered(&self) {
+        self.questions.set(self.questions.get() + 1);
+        self.peak.set(self.peak.get().max(self.questions.get()));
+    }
+
+    /// A question that was let in is done with.
+    pub(super) fn left(&self) {
+        self.questions.set(self.questions.get().saturating_sub(1));
+    }
+
+    /// A question that shows how busy everybody is was answered in this time.
     pub(super) fn answered(&self, took: Duration) {
         self.quickest.set(self.quickest.get().min(took));
         self.answers.set(self.answers.get().saturating_add(1));
@@ -60,11 +81,13 @@ impl Overload {
     /// The core was so late for a task that was due.
     pub(super) fn was_late(&self, lag: Duration) {
         self.least_lag.set(self.least_lag.get().min(lag));
+        self.probes.set(self.probes.get().saturating_add(1));
     }
 
     /// Ends an interval: draws the limit from it and begins the next. A delay up to `delay_max` may stand.
-    pub(super) fn turn(&self, in_flight: usize, in_flight_max: usize, delay_max: Duration) {
-        let lag = self.least_lag.replace(Duration::MAX);
+    pub(super) fn turn(&self, in_flight_max: usize, delay_max: Duration) {
+        let in_flight = self.peak.replace(self.questions.get());
+        let late = self.is_late(delay_max);
         let quickest = self.quickest.replace(Duration::MAX);
         let answers = self.answers.replace(0);
         let known = answers >= ANSWERS_LEAST;
@@ -75,7 +98,6 @@ impl Overload {
         // Doubles within a minute, if nothing shows it to be less.
         self.base.set(base.saturating_add(base / 512));
         let waited = known && quickest.saturating_sub(base) > delay_max;
-        let late = lag != Duration::MAX && lag > delay_max;
         let limit = self.limit.get().min(in_flight_max);
         if !waited && !late {
             self.futile_cuts.set(0);
@@ -90,6 +112,15 @@ impl Overload {
         // From what is really in flight: a limit far above it would take long to matter.
         let cut = limit.min(in_flight.max(LIMIT_LEAST));
         self.limit.set((cut - cut / 8).max(LIMIT_LEAST));
+    }
+
+    /// Whether every probe since the last verdict was late, of which there must be enough for one.
+    fn is_late(&self, delay_max: Duration) -> bool {
+        if self.probes.get() < PROBES_LEAST {
+            return false;
+        }
+        self.probes.set(0);
+        self.least_lag.replace(Duration::MAX) > delay_max
     }
 
     /// Whether cut after cut has made nothing quicker, while nothing became slower either.
@@ -135,6 +166,7 @@ mod tests {
             for now in (0..end).step_by(50) {
                 busy.retain(|(arrived, done)| {
                     if *done <= now {
+                        overload.left();
                         overload.answered(Duration::from_micros(done - arrived));
                         if now > end / 2 {
                             seen.answered += 1;
@@ -147,7 +179,8 @@ mod tests {
                 for _ in 0..4 {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     let comes = (random >> 33) % (4 * self.between) < 50;
-                    if comes && queue.len() + busy.len() < overload.limit().min(in_flight_max) {
+                    if comes && overload.has_room() && queue.len() + busy.len() < in_flight_max {
+                        overload.entered();
                         queue.push_back(now);
                     }
                 }
@@ -155,8 +188,7 @@ mod tests {
                     busy.extend(queue.pop_front().map(|arrived| (arrived, now + self.work)));
                 }
                 if now % interval == 0 {
-                    let in_flight = queue.len() + busy.len();
-                    overload.turn(in_flight, in_flight_max, delay_max);
+                    overload.turn(in_flight_max, delay_max);
                 }
             }
             seen.times.sort_unstable();
@@ -206,21 +238,26 @@ mod tests {
 
     #[test]
     fn a_core_that_is_late_takes_less() {
-        let overload = Overload::new();
-        for _ in 0..10 {
-            overload.was_late(Duration::from_millis(300));
-            overload.turn(500, 1024, Duration::from_millis(100));
-        }
-        assert!(overload.limit() < 500, "{}", overload.limit());
-        for _ in 0..200 {
-            overload.was_late(Duration::from_millis(300));
-            overload.turn(20, 1024, Duration::from_millis(100));
-        }
-        assert_eq!(overload.limit(), LIMIT_LEAST);
-        for _ in 0..200 {
-            overload.was_late(Duration::ZERO);
-            overload.turn(20, 1024, Duration::from_millis(100));
-        }
-        assert_eq!(overload.limit(), 1024);
+        let (overload, delay_max) = (Overload::new(), Duration::from_millis(100));
+        let turn = |lag: u64, probes: u32| {
+            for _ in 0..probes {
+                overload.was_late(Duration::from_millis(lag));
+            }
+            overload.turn(1024, delay_max);
+        };
+        (0..500).for_each(|_| overload.entered());
+        (0..10).for_each(|_| turn(300, PROBES_LEAST));
+        assert!(overload.limit.get() < 500, "{}", overload.limit.get());
+        assert!(!overload.has_room());
+        (0..500).for_each(|_| overload.left());
+        (0..200).for_each(|_| turn(300, PROBES_LEAST));
+        assert_eq!(overload.limit.get(), LIMIT_LEAST);
+        (0..200).for_each(|_| turn(0, PROBES_LEAST));
+        assert_eq!(overload.limit.get(), 1024);
+        // Once late is not always late, and one probe in time shows that nothing stands.
+        turn(300, 1);
+        turn(300, PROBES_LEAST - 2);
+        turn(0, 1);
+        assert_eq!(overload.limit.get(), 1024);
     }
 }
