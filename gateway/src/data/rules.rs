@@ -197,7 +197,9 @@ pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
     let of_node = match asked {
         Ok(answer) if answer.status == StatusCode::OK => answer.body,
         // Rules are switched off there, or unknown to its version: there is nothing to be had.
-        Ok(answer) => return !answer.status.is_server_error(),
+        Ok(answer) => {
+            return answer.status.is_client_error() || answer.status == StatusCode::NOT_IMPLEMENTED;
+        }
         Err(_) => return false,
     };
     let of_node = serde_json::from_slice::<Value>(&of_node).unwrap_or_default();
