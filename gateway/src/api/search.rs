@@ -520,6 +520,9 @@ impl<'a> Hybrid<'a> {
                 _ => return Err(NotUnderstood),
             }
         }
+        if hybrid.embedder.is_empty() {
+            return Err(NotUnderstood);
+        }
         Ok(hybrid)
     }
 }
@@ -693,7 +696,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_left_to_a_node() {
         for body in
-            ["", "[]", "{", r#"{"limit":-1}"#, r#"{"limit":"a"}"#, r#"{"filter":7}"#, r#"{"page":1.5}"#]
+            ["", "[]", "{", r#"{"limit":-1}"#, r#"{"limit":"a"}"#, r#"{"filter":7}"#, r#"{"page":1.5}"#, r#"{"hybrid":{}}"#]
         {
             assert!(SearchRequest::parse(body.as_bytes()).is_err(), "{body}");
         }
