@@ -12,6 +12,7 @@ pub mod process;
 pub mod scatter_hyper;
 pub mod scatter_monoio;
 pub mod score_merge;
+pub mod writes;
 
 mod load_worker;
 mod node_state;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use argh::FromArgs;
 use bench::corpus::Shape;
-use bench::{canned_node, compare, load, process, scatter_hyper, scatter_monoio};
+use bench::{canned_node, compare, load, process, scatter_hyper, scatter_monoio, writes};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,6 +31,7 @@ enum Subcommand {
     ScatterHyper(ScatterHyper),
     ScatterMonoio(ScatterMonoio),
     Launch(Launch),
+    Writes(Writes),
 }
 
 /// Start nodes, the gateway and its peers; measure them in interleaved rounds; print and keep the figures.
@@ -141,6 +142,36 @@ struct ScatterMonoio {
     hits: usize,
 }
 
+/// Compare writes through the gateway, in front of Meilisearch servers, with those of one such server.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "writes")]
+struct Writes {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// the executable of a Meilisearch server
+    #[argh(option)]
+    node: PathBuf,
+    /// nodes behind the gateway (default 2)
+    #[argh(option, default = "2")]
+    nodes: usize,
+    /// copies of each shard (default 2)
+    #[argh(option, default = "2")]
+    replication_factor: usize,
+    /// rounds (default 5)
+    #[argh(option, default = "5")]
+    rounds: usize,
+    /// seconds of a window of single documents (default 4)
+    #[argh(option, default = "4.0")]
+    seconds: f64,
+    /// batches of 1000 documents in a round (default 20)
+    #[argh(option, default = "20")]
+    batches: usize,
+    /// connections that write single documents (default 64)
+    #[argh(option, default = "64")]
+    connections: usize,
+}
+
 /// Pin this process and become another program (used by compare for all it starts).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "launch")]
@@ -163,6 +194,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::Load(arguments) => run_load(arguments),
         Subcommand::ScatterHyper(ScatterHyper { node, hits }) => scatter_hyper::serve(&node, hits),
         Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => scatter_monoio::serve(&node, hits),
+        Subcommand::Writes(arguments) => run_writes(arguments),
         Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
     }
 }
@@ -185,6 +217,21 @@ fn run_compare(arguments: Compare) -> anyhow::Result<()> {
         rate: arguments.rate,
     };
     compare::run(&options, &mut std::io::stdout())
+}
+
+fn run_writes(arguments: Writes) -> anyhow::Result<()> {
+    let beside = std::env::current_exe().context("finding the running executable")?.with_file_name("miroir");
+    let options = writes::Options {
+        gateway: arguments.gateway.unwrap_or(beside),
+        node: arguments.node,
+        nodes: arguments.nodes,
+        replication_factor: arguments.replication_factor,
+        rounds: arguments.rounds,
+        window: seconds_of(arguments.seconds)?,
+        batches: arguments.batches,
+        connections: arguments.connections,
+    };
+    writes::run(&options, &mut std::io::stdout())
 }
 
 fn run_load(arguments: Load) -> anyhow::Result<()> {

@@ -69,6 +69,8 @@ struct NodeHints {
     /// It has taken all it missed: from here on its tasks hold those of the gateway.
     is_level: AtomicBool,
     is_joining: AtomicBool,
+    /// It is the node that was known, as far as was seen since it was away last.
+    is_known: AtomicBool,
     /// How often in a row its first hint has failed on it.
     failures: AtomicU32,
     /// One more than the uid of the last task that it must have done before it serves.
@@ -192,6 +194,17 @@ impl Hints {
     #[must_use]
     pub fn is_level(&self, node: NodeIndex) -> bool {
         self.of(node).is_level.load(Ordering::SeqCst)
+    }
+
+    /// What was seen of whether a node is the one that was known.
+    pub fn set_known(&self, node: NodeIndex, known: bool) {
+        self.of(node).is_known.store(known, Ordering::SeqCst);
+    }
+
+    /// Whether a joining node may answer where nobody else can: it lacks at most what it has missed.
+    #[must_use]
+    pub fn may_stand_in(&self, node: NodeIndex) -> bool {
+        self.of(node).is_known.load(Ordering::SeqCst) && !self.is_recopied(node)
     }
 
     /// Whether nobody else is bringing a node back; if so the caller is, until it says so.

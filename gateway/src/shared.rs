@@ -86,7 +86,11 @@ impl Shared {
         let Some(state) = self.health.saw(node, seen, now) else { return };
         let fields = [("node", self.nodes[usize::from(node.0)].id.as_str())];
         match state {
-            NodeState::Down => log::warn("node_down", &fields),
+            NodeState::Down => {
+                // Another may come back in its place.
+                self.hints.set_known(node, false);
+                log::warn("node_down", &fields);
+            }
             NodeState::Suspect => log::warn("node_suspect", &fields),
             NodeState::Unknown | NodeState::Healthy | NodeState::Joining | NodeState::Draining => {
                 log::info(&format!("node_{}", state.as_str()), &fields);

@@ -180,6 +180,8 @@ pub const TASKS_PRUNED_MAX: usize = 10_000;
 pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_millis(200);
 pub const HEALTH_SUSPECT_INTERVAL: Duration = Duration::from_millis(100);
 pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_millis(400);
+/// How often it is seen whether what is suspect on a serving node can be compared by now.
+pub const SUSPICION_INTERVAL: Duration = Duration::from_secs(1);
 /// Per node of the cluster, so that probes of many nodes stay few: a longer interval, the same load.
 pub const HEALTH_PROBE_SHARE: Duration = Duration::from_millis(2);
 /// Probes in a row after which a node is down, or joins.

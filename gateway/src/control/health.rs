@@ -44,6 +44,7 @@ pub(super) fn watch_all<R: Runtime>(core: &Rc<Core<R>>) {
 }
 
 async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duration) {
+    let mut looked_at = R::now();
     loop {
         let state = core.shared.health.state(node);
         R::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval }).await;
@@ -56,6 +57,10 @@ async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duratio
             rejoin::begin(&core, node);
         }
         rejoin::watch(&core, node).await;
+        if R::now().saturating_duration_since(looked_at) >= limits::SUSPICION_INTERVAL {
+            rejoin::look_again(&core, node).await;
+            looked_at = R::now();
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! write from then on; its documents are compared with those of others before it serves, and nothing that only
 //! it says is believed; a mark is taken away when what it is about is level, never before.
 
+use std::collections::BTreeMap;
+
 use router::{NodeIndex, ShardSet};
 use serde_json::Value;
 use store::Change;
@@ -11,7 +13,7 @@ use store::Change;
 use crate::{
     config::limits,
     data::{Core, lanes, pool::NodeRequest},
-    hints::{HINTS, SUSPECT_SHARDS, Suspicion},
+    hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
     observe::log,
     repair::{self, Pace, RepairError, Scope, reconcile},
     runtime::Runtime,
@@ -42,20 +44,24 @@ pub(super) async fn begin_copy<R: Runtime>(core: &Core<R>, node: NodeIndex) -> R
     Ok(())
 }
 
-/// Compares what is suspect on a node with the copies of others; returns whether nothing is any more.
+/// Compares what is suspect on a node with the copies of others; returns whether the node may serve. What nobody else
+/// has a copy of for now stays suspect, and is looked at again while the node serves.
 pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
     let id = &core.shared.nodes[usize::from(node.0)].id;
+    let mut next = 0;
+    let mut unsettled: BTreeMap<String, ShardSet> = BTreeMap::new();
     loop {
-        let Ok(page) = core.shared.store.entries(SUSPECT_SHARDS, id, 0, usize::MAX).await else {
+        let Ok(page) = core.shared.store.entries(SUSPECT_SHARDS, id, next, usize::MAX).await else {
             return false;
         };
-        let Some(last) = page.last() else { return true };
+        let Some(last) = page.last() else { break };
+        next = last.sequence + 1;
         for entry in &page {
             let Ok(suspicion) = serde_json::from_value::<Suspicion>(entry.header.clone()) else {
                 log::error("suspicion_not_understood", &[("node", id)]);
                 return false;
             };
-            match settle(core, node, &suspicion).await {
+            match settle(core, node, &suspicion, &mut unsettled).await {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
@@ -64,17 +70,24 @@ pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeInde
                 }
             }
         }
-        let settled = Change::Truncate { log: SUSPECT_SHARDS, stream: id.clone(), through: last.sequence };
-        if core.shared.store.commit(vec![settled]).await.is_err() {
-            return false;
-        }
     }
+    let Some(through) = u64::checked_sub(next, 1) else { return true };
+    let mut changes = vec![Change::Truncate { log: SUSPECT_SHARDS, stream: id.clone(), through }];
+    changes.extend(unsettled.iter().map(|(index, shards)| suspect(id, index, shards.iter().collect())));
+    core.shared.store.commit(changes).await.is_ok()
+}
+
+/// Whether anything on a node is suspect.
+pub(super) async fn has_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    core.shared.store.entries(SUSPECT_SHARDS, id, 0, 1).await.is_ok_and(|page| !page.is_empty())
 }
 
 async fn settle<R: Runtime>(
     core: &Core<R>,
     node: NodeIndex,
     suspicion: &Suspicion,
+    unsettled: &mut BTreeMap<String, ShardSet>,
 ) -> Result<bool, RepairError> {
     let (index, shards) = match suspicion {
         Suspicion::Everything { .. } => {
@@ -92,9 +105,20 @@ async fn settle<R: Runtime>(
     for shard in shards {
         suspect.insert(*shard);
     }
+    if let Some(known) = unsettled.get(index) {
+        suspect = suspect.difference(known);
+    }
     let scope = Scope { target: Some(node), distrust: false, pace: Pace::Full, dry_run: false };
     match repair::verify(core, &uid, &suspect, scope).await {
-        Ok(report) => Ok(report.is_level()),
+        Ok(report) if report.is_level() => {
+            let alone = report.alone.into_iter().collect::<ShardSet>();
+            if !alone.is_empty() {
+                let known = unsettled.entry(index.clone()).or_default();
+                *known = known.union(&alone);
+            }
+            Ok(true)
+        }
+        Ok(_) => Ok(false),
         Err(RepairError::IndexGone) => Ok(true),
         Err(error) => Err(error),
     }

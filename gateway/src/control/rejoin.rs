@@ -2,8 +2,8 @@
 //!
 //! Invariants: it is healthy only after everything here has succeeded while it stayed reachable, in this
 //! order: it is the node that was known, or has its indexes anew; it has taken what it missed; it has done
-//! that and what other tasks ended without it; what is suspect on it is level with others. What fails is
-//! tried again at the next probe; a node is brought back by one.
+//! that and what other tasks ended without it; what is suspect on it is level with others, as far as others have
+//! it. What fails is tried again at the next probe; a node is brought back by one.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, time::Duration};
 
@@ -47,7 +47,9 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
         if let Err(error) = mending::begin_copy(core, node).await {
             return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
         }
-    } else if !is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+    } else if is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+        hints.set_known(node, true);
+    } else {
         return;
     }
     if !replay::bring_level(core, node).await {
@@ -93,6 +95,21 @@ pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     }
 }
 
+/// Looks at what is still suspect on a node that serves, in its own time: there may be a copy to compare it with now.
+pub(super) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+    let serves = core.shared.health.state(node) == NodeState::Healthy;
+    if !serves || !mending::has_suspicions(core, node).await || !core.shared.hints.begin_joining(node) {
+        return;
+    }
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(mending::settle_suspicions(&core, node)).catch_unwind().await.is_err() {
+            log::error("panic_in_rejoin", &[]);
+        }
+        core.shared.hints.end_joining(node);
+    });
+}
+
 /// Whether the node is the one that has given out the tasks known of it.
 async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) -> bool {
     // What is known is looked up first: it may give out more meanwhile.
@@ -136,6 +153,7 @@ async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
 async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
+    core.shared.hints.set_known(node, false);
     let changes = core.shared.hints.recopy(node, id, reason.to_owned());
     core.shared.health.lags(node);
     if let Err(error) = core.shared.store.commit(changes).await {

@@ -3,7 +3,7 @@
 //! Invariant: reserved fields are cut out of every document before it leaves.
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::Method;
 use router::{Leg, NodeIndex, ShardSet};
 use serde_json::json;
 
@@ -34,10 +34,20 @@ pub(super) async fn get<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
     let target = node_target(request, index, &format!("/documents/{id}"));
-    let answer = ask_an_owner(core, &snapshot, index, id, NodeRequest::get(&target)).await?;
+    let question = NodeRequest::get(&target);
+    let owners = owners(&snapshot, index, id);
+    let (answer, missing) = match gather::one_of(core, owners.clone(), question.clone()).await {
+        Ok(Ok(answer)) => (answer, ShardSet::default()),
+        Ok(Err(refusal)) => return Err(ApiError::from_node(refusal.status, &refusal.body)),
+        // A copy that may be old is more than none, but that it lacks the document says nothing.
+        Err(_) => match gather::stand_in(core, owners, question).await {
+            Ok(Ok(answer)) => (answer, [router::shard_of(id, index.record.shards)].into_iter().collect()),
+            Ok(Err(_)) | Err(_) => return Err(no_owner(index, id)),
+        },
+    };
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
-        Ok(_) => Ok(Response::json(StatusCode::OK, body)),
+        Ok(_) => Ok(Merged { body, missing }.into_response()),
         Err(_) => Err(no_owner(index, id)),
     }
 }

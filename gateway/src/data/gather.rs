@@ -57,7 +57,28 @@ pub(super) async fn one_of<R: Runtime>(
     nodes: Vec<NodeIndex>,
     request: NodeRequest<'_>,
 ) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
-    let question = OneOf { nodes: plan::in_order(core, nodes), request };
+    one_in_order(core, plan::in_order(core, nodes), request).await
+}
+
+/// Asks nodes that join, where none serves reads.
+///
+/// # Errors
+/// Those of [`one_of`].
+pub(super) async fn stand_in<R: Runtime>(
+    core: &Core<R>,
+    mut nodes: Vec<NodeIndex>,
+    request: NodeRequest<'_>,
+) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
+    nodes.retain(|node| plan::stands_in(core, *node));
+    one_in_order(core, nodes, request).await
+}
+
+async fn one_in_order<R: Runtime>(
+    core: &Core<R>,
+    nodes: Vec<NodeIndex>,
+    request: NodeRequest<'_>,
+) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
+    let question = OneOf { nodes, request };
     let deadline = R::now() + core.shared.config.request_timeout;
     match legs::ask(core, &question, None, &[], deadline).await {
         Ok(mut outcome) => match outcome.answers.pop() {

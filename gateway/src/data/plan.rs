@@ -1,8 +1,8 @@
 //! The third step of a read: which group, which nodes, which shards each answers for.
 //!
 //! Invariants: decided from one snapshot and the health seen now; the legs of a plan answer for every
-//! wanted shard at most once; a node that is down or joins is never asked, for it may lack writes. Where
-//! nodes are equally good, equal turns choose alike.
+//! wanted shard at most once; a node that is down is never asked, and one that joins, which may lack writes, only to
+//! stand in where nobody else can answer. Where nodes are equally good, equal turns choose alike.
 
 use router::{CoveringSet, NodeIndex, ShardSet, Topology, covering_set};
 
@@ -46,6 +46,24 @@ pub(super) fn cover<R: Runtime>(
         serves(core, node, avoided).then(|| score(node))
     });
     if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
+}
+
+/// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
+pub(super) fn cover_by_stand_ins<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: &ShardSet,
+    avoided: &[NodeIndex],
+) -> CoveringSet {
+    best_group(core, snapshot, index, Some(wanted), 0, |node| {
+        (stands_in(core, node) && !avoided.contains(&node)).then_some(0.0)
+    })
+}
+
+/// Whether a node may answer where none that serves reads can.
+pub(super) fn stands_in<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    core.shared.health.state(node) == NodeState::Joining && core.shared.hints.may_stand_in(node)
 }
 
 /// Nodes that serve reads in the order to ask them for something that each of them can answer: those nothing

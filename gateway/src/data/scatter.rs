@@ -2,7 +2,7 @@
 //!
 //! Invariants: a failed or late leg's shards are asked of other owners, then of other groups, within the
 //! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node; where
-//! the legs' hits do not suffice all are asked again, deeper.
+//! the legs' hits do not suffice all are asked again, deeper; what only joining nodes say counts as missing.
 
 use std::time::Instant;
 
@@ -43,9 +43,12 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
     target: &'a str,
     body: Body,
     deadline: Instant,
+    /// Shards nobody who serves reads has answered for.
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
     answers: Vec<(Leg, Bytes)>,
+    /// What nodes that join say of missing shards.
+    stood_in: Vec<(Leg, Bytes)>,
     turn: usize,
     reach: Reach,
 }
@@ -105,6 +108,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             missing: None,
             failed: Vec::new(),
             answers: Vec::new(),
+            stood_in: Vec::new(),
             turn,
             reach: Reach::default(),
         }
@@ -123,9 +127,24 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             self.missing = Some(outcome.missing);
         }
         self.answers.sort_by_key(|(leg, _)| leg.node.0);
+        self.have_others_stand_in().await;
         #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
         self.core.metrics.fan_out.record(self.answers.len() as f64);
         self.check_coverage()
+    }
+
+    /// Asks nodes that join for what is missing: an answer that may be old is more than none, and says that it is.
+    async fn have_others_stand_in(&mut self) {
+        self.stood_in.clear();
+        let Some(missing) = self.missing.as_ref().filter(|missing| !missing.is_empty()) else { return };
+        if self.core.shared.config.unavailable_shard_policy == UnavailableShardPolicy::Error {
+            return;
+        }
+        let question = StandIns(&*self);
+        let asked = legs::ask(self.core, &question, Some(missing), &self.failed, self.deadline).await;
+        // What such a node refuses another might not.
+        let answers = asked.map(|outcome| outcome.answers).unwrap_or_default();
+        self.stood_in = answers.into_iter().map(|(leg, answer)| (leg, answer.body)).collect();
     }
 
     /// Asks and merges. An answer that cannot be merged is a failed leg: somebody else is asked.
@@ -139,8 +158,9 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
         let mut body = Vec::new();
         for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize + 1 {
             self.run().await?;
-            let whole = self.answers.iter().any(|(leg, _)| self.covers_all(leg));
-            let bodies = self.answers.iter().map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
+            let answers = self.answers.iter().chain(&self.stood_in);
+            let whole = answers.clone().any(|(leg, _)| self.covers_all(leg));
+            let bodies = answers.map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
             match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
@@ -155,7 +175,10 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
                 }
                 Err(MergeError::Short | MergeError::Entangled) => break,
                 Err(MergeError::Leg { leg, reason }) => {
-                    let (leg, _) = self.answers.remove(leg);
+                    let (leg, _) = match leg.checked_sub(self.answers.len()) {
+                        Some(stood_in) => self.stood_in.remove(stood_in),
+                        None => self.answers.remove(leg),
+                    };
                     legs::note_failure(self.core, leg.node, R::now(), &reason);
                     self.failed.push(leg.node);
                     let missing = self.missing.take().unwrap_or_default();
@@ -182,7 +205,8 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
         };
         self.core.metrics.degraded_shards.increment(missing.len() as u64);
         let policy = self.core.shared.config.unavailable_shard_policy;
-        if policy == UnavailableShardPolicy::Error || self.answers.is_empty() {
+        let nobody = self.answers.is_empty() && self.stood_in.is_empty();
+        if policy == UnavailableShardPolicy::Error || nobody {
             return Err(ApiError::new(
                 Code::MiroirShardUnavailable,
                 format!("No node answers for the shards {}.", list(missing)),
@@ -214,6 +238,22 @@ impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, R, Bod
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {
         NodeRequest::post_json(self.target, (self.body)(leg, self.reach))
+    }
+}
+
+/// The same question, to nodes that join.
+struct StandIns<'s, 'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes>(&'s Scatter<'a, R, Body>);
+
+impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for StandIns<'_, '_, R, Body> {
+    fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
+        let Some(wanted) = wanted else { return Placed::default() };
+        let Scatter { core, snapshot, index, .. } = self.0;
+        let set = plan::cover_by_stand_ins(core, snapshot, index, wanted, avoided);
+        Placed { legs: set.legs, uncovered: set.uncovered }
+    }
+
+    fn request(&self, leg: &Leg) -> NodeRequest<'_> {
+        self.0.request(leg)
     }
 }
 

@@ -69,6 +69,9 @@ pub struct Report {
     pub strays: u64,
     /// Shards that could not be compared or mended.
     pub failed: u64,
+    /// The shards with one copy to be had that have others elsewhere.
+    #[serde(skip)]
+    pub alone: Vec<u32>,
 }
 
 impl Report {
@@ -89,6 +92,7 @@ impl Report {
         self.undecided += other.undecided;
         self.strays += other.strays;
         self.failed += other.failed;
+        self.alone.extend(&other.alone);
     }
 }
 
@@ -170,8 +174,11 @@ impl<R: Runtime> Verification<'_, R> {
         if nodes.len() < 2 {
             let mut report = self.report.borrow_mut();
             report.single += 1;
-            // There may be a copy again some time; till then a distrusted one stands for nothing.
-            report.failed += u64::from(self.scope.distrust && self.owners(shard).count() > 1);
+            if self.owners(shard).count() > 1 {
+                // There may be a copy again some time; till then a distrusted one stands for nothing.
+                report.failed += u64::from(self.scope.distrust);
+                report.alone.push(shard);
+            }
             return Ok(());
         }
         let filter = filter_of(shard, self.index.record.shards);

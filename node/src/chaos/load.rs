@@ -224,8 +224,14 @@ impl Load {
     fn note_read(&self, number: u64, answer: anyhow::Result<Answer>) {
         let mut report = lock(&self.report);
         match answer {
-            Ok((200, true, _)) => report.degraded_reads += 1,
-            Ok((503, _, body)) if body["code"] == "miroir_shard_unavailable" => report.degraded_reads += 1,
+            Ok((200, true, body)) => {
+                report.degraded_reads += 1;
+                report.degraded_whole += u64::from(is_whole(number, &body));
+            }
+            Ok((503, _, body)) if body["code"] == "miroir_shard_unavailable" => {
+                report.degraded_reads += 1;
+                report.unavailable_reads += 1;
+            }
             Ok((200, false, body)) if is_whole(number, &body) => report.reads += 1,
             Ok((200, false, body)) => {
                 report.incomplete_reads += 1;

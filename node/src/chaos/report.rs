@@ -26,6 +26,9 @@ pub struct Report {
     pub reads: u64,
     /// Reads whose answer says that shards are missing, and 503 for the same reason.
     pub degraded_reads: u64,
+    /// Those among them that lack nothing all the same, and the 503s.
+    pub degraded_whole: u64,
+    pub unavailable_reads: u64,
     /// Reads answered otherwise, or not at all while the gateway lived.
     pub failed_reads: u64,
     /// Answers that lack documents and do not say so.
@@ -81,7 +84,11 @@ impl fmt::Display for Report {
         writeln!(f, "writes over a second  {}, slowest {:?}", self.slow_writes, self.slowest_write)?;
         writeln!(f, "tasks not succeeded   {}", self.tasks_not_succeeded)?;
         writeln!(f, "reads whole           {}", self.reads)?;
-        writeln!(f, "reads degraded        {}", self.degraded_reads)?;
+        writeln!(
+            f,
+            "reads degraded        {}, of them whole {}, unavailable {}",
+            self.degraded_reads, self.degraded_whole, self.unavailable_reads
+        )?;
         writeln!(f, "reads failed          {}", self.failed_reads)?;
         writeln!(f, "reads incomplete      {}", self.incomplete_reads)?;
         writeln!(

@@ -3,6 +3,7 @@
 //! the single node that answers are compared with) are that Meilisearch binary, else embedded ones.
 
 mod bad_input;
+mod chaos;
 mod crash;
 mod differential;
 mod documents;
