@@ -117,7 +117,14 @@ mod tests {
     #[test]
     fn hits_are_written_anew() {
         let check = |text: &str, extra: Option<&ExtraFields<'_>>, score: bool, expected: &str| {
-            let edit = Edit { score, details: false, new_score: None, new_details: None, federation: Some("{}"), extra };
+            let edit = Edit {
+                score,
+                details: false,
+                new_score: None,
+                new_details: None,
+                federation: Some("{}"),
+                extra,
+            };
             let mut out = Vec::new();
             write(text, &edit, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -196,6 +196,16 @@ impl<'o, 's> Page<'o, 's> {
     }
 }
 
+/// The sum of the totals of searches by pages.
+///
+/// # Errors
+/// `MergeError::Leg` if a leg's answer is unusable.
+pub fn total_hits(legs: &[&[u8]]) -> Result<u64, MergeError> {
+    let count = |body| Answer::read(body, "hits")?.count("totalHits");
+    let counts = legs.iter().enumerate().map(|(leg, body)| count(body).map_err(|fault| fault.at(leg)));
+    counts.sum()
+}
+
 /// The sum of the totals of all legs.
 pub(crate) fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, MergeError> {
     let name = match spec.paging {
@@ -245,7 +255,8 @@ pub(crate) fn write_rest(
     }
     if let Some(rules) = spec.facets {
         let answers = runs.iter().map(|run| &run.answer).collect::<Vec<_>>();
-        contested = facets::write_members(&answers, rules, matched, out)?;
+        let matched = spec.total.unwrap_or(matched);
+        contested = facets::write_members(&answers, spec.facets_counted, rules, matched, out)?;
     }
     for (name, value) in first.members() {
         if !MADE_HERE.contains(&name.as_ref()) {

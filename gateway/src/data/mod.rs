@@ -11,6 +11,7 @@ mod budget;
 mod cancel;
 mod changes;
 mod connection;
+mod distinct;
 mod documents;
 pub mod dumps;
 mod fanout;
