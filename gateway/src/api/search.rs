@@ -544,7 +544,7 @@ impl<'a> Hybrid<'a> {
                 _ => return Err(NotUnderstood),
             }
         }
-        if hybrid.embedder.is_empty() {
+        if hybrid.embedder.is_empty() || !(0.0..=1.0).contains(&hybrid.semantic_ratio) {
             return Err(NotUnderstood);
         }
         Ok(hybrid)
