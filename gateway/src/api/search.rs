@@ -91,6 +91,48 @@ pub struct LegNeeds {
     pub plain: bool,
 }
 
+/// Members of questions that may be null, which is as if they were not there.
+const NULLABLE: &[&str] = &[
+    "attributesToCrop",
+    "attributesToHighlight",
+    "attributesToRetrieve",
+    "attributesToSearchOn",
+    "distinct",
+    "exhaustiveFacetCount",
+    "facetQuery",
+    "facets",
+    "federationOptions",
+    "fields",
+    "filter",
+    "hitsPerPage",
+    "hybrid",
+    "ids",
+    "locales",
+    "media",
+    "mergeFacets",
+    "page",
+    "personalize",
+    "q",
+    "queryPosition",
+    "rankingScoreThreshold",
+    "remote",
+    "sort",
+    "useNetwork",
+    "vector",
+];
+
+/// Whether a member is as good as absent.
+///
+/// # Errors
+/// [`NotUnderstood`] for a null that a node refuses.
+pub(super) fn is_absent(name: &str, value: &LazyValue<'_>) -> Result<bool, NotUnderstood> {
+    match value.is_null() {
+        false => Ok(false),
+        true if NULLABLE.contains(&name) => Ok(true),
+        true => Err(NotUnderstood),
+    }
+}
+
 impl<'a> SearchRequest<'a> {
     /// Reads the JSON body of `POST …/search`; an empty body is an empty search.
     ///
@@ -124,7 +166,7 @@ impl<'a> SearchRequest<'a> {
         let (mut offset, mut limit, mut page, mut hits_per_page) = (None, None, None, None);
         for member in sonic_rs::to_object_iter(body) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
-            if value.is_null() {
+            if is_absent(&name, &value)? {
                 continue;
             }
             match name.as_ref() {

@@ -19,6 +19,7 @@ mod fanout;
 pub mod features;
 mod federated;
 mod fields;
+mod foreign;
 mod gather;
 mod hybrid;
 mod indexes;
