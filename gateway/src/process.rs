@@ -310,6 +310,10 @@ fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread)> {
         StoreConfig::Sled { path } => {
             store::open_sled(path).map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))
         }
+        StoreConfig::Redis { url } => {
+            let options = store::RedisOptions { url: url.expose().to_owned(), clock: None };
+            store::open_redis(options).map_err(|error| anyhow!("--store: {error}"))
+        }
     }
 }
 

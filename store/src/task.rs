@@ -356,6 +356,33 @@ impl TaskRecord {
         Ok(record)
     }
 
+    /// The task with two index names exchanged; a new revision, for somebody may be about to change it.
+    pub(crate) fn with_exchanged_names(&self, one: &str, other: &str) -> TaskRecord {
+        let exchange = |name: &mut String| match name.as_str() {
+            known if known == one => other.clone_into(name),
+            known if known == other => one.clone_into(name),
+            _ => {}
+        };
+        let mut after = self.clone();
+        if let Some(name) = &mut after.index_uid {
+            exchange(name);
+        }
+        let swaps = match (self.kind, &mut after.details) {
+            (TaskKind::IndexSwap, Some(details)) => details.get_mut("swaps").and_then(Value::as_array_mut),
+            _ => None,
+        };
+        let swapped = swaps.into_iter().flatten();
+        for name in swapped.filter_map(|swap| swap.get_mut("indexes")?.as_array_mut()).flatten() {
+            if let Value::String(name) = name {
+                exchange(name);
+            }
+        }
+        if after != *self {
+            after.revision += 1;
+        }
+        after
+    }
+
     /// The cancelation that canceled this task.
     pub fn canceler(&self) -> Option<u32> {
         self.canceled_by.filter(|_| self.status == TaskStatus::Canceled)

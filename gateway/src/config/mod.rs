@@ -51,6 +51,10 @@ pub struct Config {
     pub shards: u32,
     pub replication_factor: u16,
     pub store: StoreConfig,
+    /// This pod's name; a new one at each start where none is given.
+    pub pod_id: Option<String>,
+    /// The other pods that are to be there.
+    pub peers: Vec<String>,
     pub master_key: Option<Secret>,
     pub node_master_key: Option<Secret>,
     pub admin_key: Option<Secret>,
@@ -111,7 +115,13 @@ pub enum RuntimeChoice {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
-    Sled { path: PathBuf },
+    Sled {
+        path: PathBuf,
+    },
+    /// The URL may hold a password.
+    Redis {
+        url: Secret,
+    },
 }
 
 /// How strict the gateway is about its master key, as Meilisearch has it.
@@ -274,6 +284,8 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             |text| value::whole(text, 1..=u16::try_from(NODES_MOST).unwrap_or(u16::MAX)),
         )?,
         store: store(raw.store.as_deref())?,
+        pod_id: option("pod-id", &raw.pod_id, None, |text| value::pod_id(text).map(Some))?,
+        peers: peers(raw.peer.as_deref().unwrap_or_default())?,
         master_key: key("master-key", raw.master_key.as_deref())?,
         node_master_key: key("node-master-key", raw.node_master_key.as_deref())?,
         admin_key: key("admin-key", raw.admin_key.as_deref())?,
@@ -318,6 +330,7 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         test_faults,
     };
     check_groups(&config)?;
+    check_peers(&config)?;
     check_master_key(&config)?;
     Ok(config)
 }
@@ -404,6 +417,22 @@ fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
         nodes.push(node);
     }
     Ok(nodes)
+}
+
+fn peers(texts: &[String]) -> Result<Vec<String>, ConfigError> {
+    let peer = |text: &String| value::pod_id(text).map_err(|allowed| refused("peer", text, allowed));
+    texts.iter().map(peer).collect()
+}
+
+/// A store on one machine's disk is one pod's.
+fn check_peers(config: &Config) -> Result<(), ConfigError> {
+    match (&config.store, config.peers.first()) {
+        (StoreConfig::Sled { .. }, Some(peer)) => {
+            let allowed = "more than one pod needs --store redis://HOST:PORT".to_owned();
+            Err(ConfigError::Value { option: "peer", value: format!("{peer:?}"), allowed })
+        }
+        (StoreConfig::Sled { .. } | StoreConfig::Redis { .. }, _) => Ok(()),
+    }
 }
 
 fn check_master_key(config: &Config) -> Result<(), ConfigError> {
