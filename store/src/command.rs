@@ -103,6 +103,7 @@ pub(crate) enum Write {
     },
     CreateTask {
         new: Box<NewTask>,
+        pod: Option<String>,
         answer: Answer<TaskRecord>,
     },
     UpdateTask {

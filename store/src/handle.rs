@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::{
 pub struct Store {
     reads: Sender<Read>,
     writes: Sender<Write>,
+    pod: Option<Arc<str>>,
 }
 
 /// The answer to come. Needs no particular executor.
@@ -43,6 +45,12 @@ pub struct StoreThread {
 }
 
 impl Store {
+    /// The same store, whose new tasks bear the name of the pod that makes them.
+    #[must_use]
+    pub fn named(&self, pod: &str) -> Store {
+        Store { pod: Some(Arc::from(pod)), ..self.clone() }
+    }
+
     /// The topology last put, if any.
     pub fn topology(&self) -> Reply<Option<Versioned<Value>>> {
         self.read(|answer| Read::Topology { answer })
@@ -81,7 +89,8 @@ impl Store {
 
     /// Registers a task under the next uid. `Full` past `TASK_COUNT_MAX`.
     pub fn create_task(&self, new: NewTask) -> Reply<TaskRecord> {
-        self.write(|answer| Write::CreateTask { new: Box::new(new), answer })
+        let pod = self.pod.as_deref().map(str::to_owned);
+        self.write(|answer| Write::CreateTask { new: Box::new(new), pod, answer })
     }
 
     /// Changes a task and answers the new record. `Conflict` when there is no such task, its
@@ -334,7 +343,11 @@ pub(crate) fn connect() -> (Store, Inbox, Sender<()>) {
     let (reads, reads_inbox) = bounded(QUEUE_LENGTH_MAX);
     let (writes, writes_inbox) = bounded(QUEUE_LENGTH_MAX);
     let (stop, stop_inbox) = bounded(0);
-    (Store { reads, writes }, Inbox { reads: reads_inbox, writes: writes_inbox, stop: stop_inbox }, stop)
+    (
+        Store { reads, writes, pod: None },
+        Inbox { reads: reads_inbox, writes: writes_inbox, stop: stop_inbox },
+        stop,
+    )
 }
 
 fn send<Command, T>(queue: &Sender<Command>, command: impl FnOnce(Answer<T>) -> Command) -> Reply<T> {

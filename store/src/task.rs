@@ -117,6 +117,9 @@ pub struct TaskRecord {
     /// The tasks that a cancelation is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<u32>,
+    /// Which pod made it, where pods have names: while it is an intent, it is that pod's to finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     /// Starts at 1 and grows by one with every change.
     pub revision: u64,
 }
@@ -306,7 +309,7 @@ impl Default for TaskQuery {
 }
 
 impl TaskRecord {
-    pub(crate) fn first(uid: u32, new: NewTask) -> TaskRecord {
+    pub(crate) fn first(uid: u32, new: NewTask, pod: Option<String>) -> TaskRecord {
         TaskRecord {
             uid,
             index_uid: new.index_uid,
@@ -323,6 +326,7 @@ impl TaskRecord {
             node_tasks: Vec::new(),
             owners: new.owners,
             targets: Vec::new(),
+            pod,
             revision: 1,
         }
     }

@@ -318,12 +318,7 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
         dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
-        allowed_ip_networks: option(
-            "allowed-ip-networks",
-            &raw.allowed_ip_networks,
-            Vec::new(),
-            value::networks,
-        )?,
+        allowed_ip_networks: allowed_ip_networks(&raw.allowed_ip_networks)?,
         anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
         anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
         settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
@@ -345,6 +340,10 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+fn allowed_ip_networks(text: &Option<String>) -> Result<Vec<IpNet>, ConfigError> {
+    option("allowed-ip-networks", text, Vec::new(), value::networks)
 }
 
 fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {

@@ -236,8 +236,8 @@ fn errors_show_no_secret() {
         or redis://HOST:PORT";
     assert_eq!(error(&["--node", NODE, "--store", "redis://"]), refused);
     let url = "redis://:hush@10.0.0.1:6379/0";
-    let config = run(&["--node", NODE, "--store", url]);
-    assert_eq!(config.store, StoreConfig::Redis { url: Secret(url.to_owned()) });
+    let config = config(&["--node", NODE, "--store", url]);
+    assert_eq!(config.store, StoreConfig::Redis { url: super::value::secret(url).unwrap() });
     assert!(!format!("{config:?}").contains("hush"));
     assert_eq!(
         error(&["--node", NODE, "--peer", "pod-2"]),

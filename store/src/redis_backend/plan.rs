@@ -158,7 +158,7 @@ pub(super) fn plan(
         Write::DeleteIndex { uid, expected_revision, .. } => {
             plan.delete(index_place(uid), *expected_revision);
         }
-        Write::CreateTask { new, .. } => plan.create(new)?,
+        Write::CreateTask { new, pod, .. } => plan.create(new, pod.clone())?,
         Write::UpdateTask { uid, change, .. } => {
             let after = plan.update(*uid, change, known)?;
             plan.memo = Memo::Task(Box::new(after));
@@ -231,8 +231,8 @@ impl Plan {
         self.operation("delete", [place.0.into(), place.1.into()]);
     }
 
-    fn create(&mut self, new: &NewTask) -> Result<(), StoreError> {
-        let task = TaskRecord::first(0, new.clone());
+    fn create(&mut self, new: &NewTask, pod: Option<String>) -> Result<(), StoreError> {
+        let task = TaskRecord::first(0, new.clone(), pod);
         self.operation("task", [Value::Bytes(encode(&task)?)]);
         self.memo = Memo::Task(Box::new(task));
         Ok(())

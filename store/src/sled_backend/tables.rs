@@ -159,7 +159,7 @@ impl Tables {
             Write::DeleteIndex { uid, expected_revision, answer } => {
                 defer(answer, self.delete_index(&uid, expected_revision))
             }
-            Write::CreateTask { new, answer } => defer(answer, self.create_task(*new)),
+            Write::CreateTask { new, pod, answer } => defer(answer, self.create_task(*new, pod)),
             Write::UpdateTask { uid, change, answer } => defer(answer, self.update_task(uid, *change)),
             Write::DeleteTasks { uids, answer } => defer(answer, self.delete_tasks(uids)),
             Write::PruneTasks { finished_before, count_max, answer } => {
@@ -217,11 +217,11 @@ impl Tables {
         Ok(())
     }
 
-    fn create_task(&mut self, new: NewTask) -> Result<TaskRecord, StoreError> {
+    fn create_task(&mut self, new: NewTask, pod: Option<String>) -> Result<TaskRecord, StoreError> {
         if self.task_index.len() >= TASK_COUNT_MAX {
             return Err(StoreError::Full);
         }
-        let task = TaskRecord::first(self.task_uid_next, new);
+        let task = TaskRecord::first(self.task_uid_next, new, pod);
         let task_uid_next = self.task_uid_next.checked_add(1).ok_or(StoreError::Full)?;
         self.dirty = true;
         put(&self.tasks, task.uid.to_be_bytes(), &task)?;
