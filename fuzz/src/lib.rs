@@ -8,6 +8,7 @@
 mod mutate;
 mod runner;
 mod shape;
+pub mod sim;
 mod targets;
 mod world;
 

@@ -55,6 +55,11 @@ pub const REQUESTS_PER_CONNECTION_DEFAULT: u32 = 1_000_000;
 pub const IDLE_NODE_CONNECTIONS_MAX: usize = 128;
 /// Writes waiting in one lane, the ordered stream to one index of one node.
 pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
+/// How long a pod may take to read the store when it starts, while others wait.
+pub const POD_START_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked for what pods that died have left half done.
+pub const POD_RECOVERY_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Commands waiting for the store.
 pub const STORE_QUEUE_LENGTH_MAX: usize = store::QUEUE_LENGTH_MAX;
 

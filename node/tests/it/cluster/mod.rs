@@ -16,6 +16,7 @@ mod index_life;
 mod keys;
 mod multi_search;
 mod panics;
+mod pods;
 mod queries;
 mod repair;
 mod replicas;
