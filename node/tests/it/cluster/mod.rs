@@ -10,6 +10,7 @@ mod documents;
 mod drift;
 mod dumps;
 mod failover;
+mod garbled;
 mod hedging;
 mod index_life;
 mod keys;
