@@ -9,8 +9,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, mpsc},
-    task::Poll,
+    sync::mpsc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -25,7 +24,6 @@ use ::monoio::{
     io::{AsyncReadRent, AsyncWriteRent},
 };
 use futures_lite::io::{AsyncRead, AsyncWrite};
-use futures_util::task::AtomicWaker;
 
 use super::{Runtime, StartError};
 use crate::observe::log;
@@ -38,25 +36,13 @@ const PREEMPT_TIMER: Duration = Duration::from_millis(2);
 /// How often an executor turns whatever happens.
 const PULSE: Duration = Duration::from_millis(50);
 
-/// Turns an executor every pulse, from a thread of its own until the executor ends. Under load an executor was seen to
-/// sleep on with work in its queues, and, with thousands of connections, past its own timers too: only what comes from
-/// another thread wakes it for certain. Each turn submits what is queued, so nothing waits longer than a pulse.
-fn begin_pulse(name: &str) -> io::Result<()> {
-    let beat = Arc::new(AtomicWaker::new());
-    let beats = Arc::downgrade(&beat);
-    std::thread::Builder::new().name(format!("{name}-pulse")).spawn(move || {
-        while let Some(beat) = beats.upgrade() {
-            beat.wake();
-            drop(beat);
-            std::thread::sleep(PULSE);
-        }
-    })?;
-    let turn = poll_fn(move |context| {
-        beat.register(context.waker());
-        Poll::<()>::Pending
-    });
-    ::glommio::spawn_local(turn).detach();
-    Ok(())
+/// Under load a socket's poll was seen to stay in an executor's queue while it slept, and a request on an idle
+/// connection to wait for the connection's idle timer: 75 s. Each turn submits what is queued, so nothing waits longer
+/// than a pulse.
+async fn pulse() {
+    loop {
+        ::glommio::timer::sleep(PULSE).await;
+    }
 }
 
 /// glommio behind the seam.
@@ -114,16 +100,13 @@ impl Runtime for Glommio {
             return Err(StartError::NoUring { runtime: Self::NAME });
         }
         let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
-        let pulsed = name.clone();
         let (ready, started) = mpsc::channel::<()>();
         let executor = LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
             .name(&name)
             .io_memory(IO_MEMORY_BYTES)
             .preempt_timer(PREEMPT_TIMER)
             .spawn(move || async move {
-                if let Err(error) = begin_pulse(&pulsed) {
-                    log::error("no_pulse", &[("reason", &error.to_string())]);
-                }
+                ::glommio::spawn_local(pulse()).detach();
                 let _ = ready.send(());
                 main().await;
             })

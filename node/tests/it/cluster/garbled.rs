@@ -71,7 +71,7 @@ fn damaged_answers_of_a_node_reach_nobody_else() {
         let documents: Vec<Value> = (0..DOCUMENTS).map(|id| json!({"id": id, "word": word(id)})).collect();
         cluster.client.done("POST", "/indexes/things/documents", &json!(documents));
         let sound = held(&cluster, 0);
-        assert!((1..DOCUMENTS as usize).contains(&sound.len()), "{} documents on one node", sound.len());
+        assert!((1..DOCUMENTS).contains(&(sound.len() as u64)), "{} documents on one node", sound.len());
         let garbling = cluster.cluster.proxy(1).unwrap();
         garbling.set(Trouble::Garbled);
         let until = Instant::now() + seconds();
