@@ -181,8 +181,10 @@ pub const LEVELS_AGE_MAX: Duration = Duration::from_millis(20);
 pub const EXPLORE_EVERY: usize = 20;
 /// Times a read asks its legs again because what they gave does not suffice; each time for four times as much.
 pub const SCATTER_REACH_MAX: u32 = 8;
-/// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
-pub const DISTINCT_COUNTED_MAX: usize = 10_000;
+/// Hits of one leg whose distinct values are counted for exact totals and facets; above, these are sums of the legs'.
+pub const DISTINCT_COUNTED_MAX: usize = 20_000;
+/// Hits of one leg that are looked at first where a page and its last bucket decide what is counted.
+pub const DISTINCT_WALKED_MIN: usize = 100;
 /// Writes that sessions are to see, and for how long; what a read waits for one at most.
 pub const SESSION_WRITES_MAX: usize = 1 << 15;
 pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use router::{Leg, NodeIndex, ShardSet};
 use serde_json::json;
 
@@ -33,7 +34,8 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let target = node_target(request, index, &format!("/documents/{id}"));
+    let target =
+        node_target(request, index, &format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)));
     let question = NodeRequest::get(&target);
     let owners = owners(&snapshot, index, id);
     let (answer, missing) = match gather::one_of(core, owners.clone(), question.clone()).await {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chaos;
+mod corpus;
 mod crash;
 mod differential;
 mod documents;
