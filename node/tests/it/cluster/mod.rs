@@ -11,6 +11,7 @@ mod documents;
 mod drift;
 mod dumps;
 mod failover;
+mod garbled;
 mod hedging;
 mod index_life;
 mod keys;
