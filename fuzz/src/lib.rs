@@ -61,6 +61,31 @@ pub const TARGETS: &[Target] = &[
         attacks: "router::Topology from JSON: hostile records are refused, accepted ones cover every shard",
         run: targets::routing::run_topology,
     },
+    Target {
+        name: "request",
+        attacks: "h1: a request ends where its framing says, whatever follows and however it comes; bounds hold",
+        run: targets::wire::run,
+    },
+    Target {
+        name: "payload",
+        attacks: "ingest: JSON, NDJSON, CSV and lists of ids: every document in one shard's body, all bodies sound JSON",
+        run: targets::payloads::run,
+    },
+    Target {
+        name: "question",
+        attacks: "api: bodies and query strings of questions: what is sent to nodes is JSON where the client's was",
+        run: targets::questions::run,
+    },
+    Target {
+        name: "token",
+        attacks: "auth: no bytes but a key's own and tokens it signed open anything",
+        run: targets::access::run_token,
+    },
+    Target {
+        name: "options",
+        attacks: "config: flags and TOML: one line of error, or values that print and read back the same",
+        run: targets::access::run_options,
+    },
 ];
 
 /// The target with this name.

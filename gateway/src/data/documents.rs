@@ -93,6 +93,7 @@ pub(super) async fn fetch<R: Runtime>(
     let Ok(asked) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
+    ingress::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let order = asked.order(index.record.primary_key.as_deref());
     let extra = asked.extra(&order);

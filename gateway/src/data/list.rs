@@ -10,7 +10,7 @@ use merge::SearchSpec;
 use router::Leg;
 
 use super::{
-    Core, distinct, rules,
+    Core, distinct, ingress, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
     spelling,
 };
@@ -59,6 +59,7 @@ pub(super) async fn list<R: Runtime>(
     let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
+    ingress::check_page_depth(core, wanted)?;
     let needs = |leg: &Leg, reach: Reach| LegNeeds {
         hits: deeper(wanted, reach.depth),
         // A leg that covers everything gives the answer's order: nothing has to be compared.

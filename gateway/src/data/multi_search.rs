@@ -46,8 +46,8 @@ pub(super) async fn multi_search<R: Runtime>(
         let rules = permission.rules_for(&query.index_uid);
         query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
     }
-    if asked.queries.len() > limits::MULTI_SEARCH_QUERIES_MAX {
-        let most = limits::MULTI_SEARCH_QUERIES_MAX;
+    let most = core.edge().multi_search_queries_max;
+    if asked.queries.len() > most {
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");
         return Err(ApiError::new(Code::BadRequest, reason));
     }

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     Core, admit, backups, documents, dumps, features, fields, indexes, keys, multi_search, network,
-    rendering,
+    rendering, request_log,
     routes::{self, NoRoute, Route},
     rules, search, session, settings, similar, stats, tasks, versions, webhooks, writes,
 };
@@ -49,6 +49,7 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
+    request_log::record(core, &request, template, response.status.as_u16(), took);
     encoding::encoded(&request, cors::readable(&request, response))
 }
 
