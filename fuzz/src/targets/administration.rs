@@ -103,8 +103,8 @@ fn check_settings(change: SettingsChange) {
 
 fn check_query(text: &str) {
     let query = Query::parse(Some(text));
-    read(task_filters::parse_list(&query));
-    read(task_filters::parse_selection(&query, "cancel"));
+    read(task_filters::parse_list(&query, true));
+    read(task_filters::parse_selection(&query, "cancel", true));
 }
 
 pub(crate) fn run_words(bytes: &[u8]) {
