@@ -103,8 +103,10 @@ fn check_settings(change: SettingsChange) {
 
 fn check_query(text: &str) {
     let query = Query::parse(Some(text));
-    read(task_filters::parse_list(&query, true));
-    read(task_filters::parse_selection(&query, "cancel", true));
+    for empty_lists in [false, true] {
+        read(task_filters::parse_list(&query, empty_lists));
+        read(task_filters::parse_selection(&query, "cancel", empty_lists));
+    }
 }
 
 pub(crate) fn run_words(bytes: &[u8]) {
