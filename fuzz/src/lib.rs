@@ -62,6 +62,46 @@ pub const TARGETS: &[Target] = &[
         attacks: "router::Topology from JSON: hostile records are refused, accepted ones cover every shard",
         run: targets::routing::run_topology,
     },
+    Target {
+        name: "request",
+        attacks: "h1: a request ends where its framing says, whatever follows and however it comes; bounds hold",
+        run: targets::wire::run,
+    },
+    Target {
+        name: "answer",
+        attacks: "h1: a node's answer ends where its framing says, whatever follows and however it comes; bounds hold",
+        run: targets::wire::run_answer,
+    },
+    Target {
+        name: "payload",
+        attacks: "ingest: JSON, NDJSON, CSV and lists of ids: every document in one shard's body, all bodies sound JSON",
+        run: targets::payloads::run,
+    },
+    Target {
+        name: "question",
+        attacks: "api: bodies and query strings of questions: what is sent to nodes is JSON where the client's was",
+        run: targets::questions::run,
+    },
+    Target {
+        name: "administration",
+        attacks: "api and auth: settings, keys, webhooks, networks, swaps and selections of tasks: read or refused with 4xx",
+        run: targets::administration::run,
+    },
+    Target {
+        name: "words",
+        attacks: "api: messages, documents and settings of nodes, put into this gateway's words",
+        run: targets::administration::run_words,
+    },
+    Target {
+        name: "token",
+        attacks: "auth: no bytes but a key's own and tokens it signed open anything",
+        run: targets::access::run_token,
+    },
+    Target {
+        name: "options",
+        attacks: "config: flags and TOML: one line of error, or values that print and read back the same",
+        run: targets::access::run_options,
+    },
 ];
 
 /// The target with this name.

@@ -64,6 +64,22 @@ pub(crate) const TOKENS: &[&[u8]] = &[
     b"\"nodes\":[",
     b"\"placements\":[",
     b"\"capacity\":",
+    b"\r\n",
+    b"\r\n\r\n",
+    b" HTTP/1.1\r\n",
+    b"Host: a\r\n",
+    b"Content-Length: ",
+    b"Transfer-Encoding: chunked\r\n",
+    b"0\r\n\r\n",
+    b"Connection: close\r\n",
+    b"Expect: 100-continue\r\n",
+    b"\t",
+    b"\"id\":",
+    b"\"filter\":",
+    b"\"queries\":[",
+    b"\"indexUid\":\"a\"",
+    b"\"facetName\":\"a\"",
+    b"\"sort\":[\"a:asc\"]",
 ];
 
 /// Changes `bytes` in up to four places, and a third of the time in none. Gives the number of changes made.

@@ -17,11 +17,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use router::{Node, NodeIndex, Topology};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::ServerName;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
@@ -43,12 +45,14 @@ use crate::{
     health::Health,
     hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
+    notify::Notifier,
     observe, outbound,
     repair::{frozen::Frozen, pass::Board, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     sessions::Sessions,
     shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
     snapshot::{Index, Snapshot},
+    tls::{self, NodeTls},
 };
 
 /// Runs a gateway; `arguments` start with the program's name.
@@ -56,16 +60,30 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let config = match config::parse(&rest, |name| std::env::var(name).ok()) {
         Ok(config::Parsed::Run(config)) => *config,
+        Ok(config::Parsed::Check(config)) => {
+            return match check(&config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(&format!("{error:#}")),
+            };
+        }
         Ok(config::Parsed::Print(text)) => {
             let _ = writeln!(std::io::stdout().lock(), "{text}");
             return ExitCode::SUCCESS;
         }
         Err(error) => return refuse(&error.to_string()),
     };
-    match run(config) {
+    match run(config, &rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format!("{error:#}")),
     }
+}
+
+/// `--check-config`: everything that can be known without touching the store or a port.
+fn check(config: &Config) -> anyhow::Result<()> {
+    resolve_nodes(config)?;
+    tls::server(&config.tls)?;
+    let _ = writeln!(std::io::stdout().lock(), "the configuration is sound");
+    Ok(())
 }
 
 /// One clear line and exit code 2.
@@ -74,10 +92,11 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     // Taken first, so that no signal is lost while the gateway starts.
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be handled")?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
     let nodes = resolve_nodes(&config)?;
+    let server_tls = tls::server(&config.tls)?;
     let reserved = reserve("--listen", config.listen)?;
     let metrics_socket = match config.metrics_listen {
         Some(address) => Some(bind("--metrics-listen", address)?),
@@ -128,6 +147,8 @@ fn run(config: Config) -> anyhow::Result<()> {
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
+        edge: ArcSwap::from_pointee(config.edge.clone()),
+        tls: ArcSwapOption::new(server_tls),
         config,
     });
     let address = reserved.1;
@@ -143,10 +164,44 @@ fn run(config: Config) -> anyhow::Result<()> {
     };
     announce(&shared, address, metrics_address);
     watch(threads);
-    if let Some(signal) = signals.forever().next() {
-        observe::log::info("draining", &[("signal", &signal.to_string())]);
-    }
+    heed(&mut signals, &shared, arguments);
     drain(&shared, store_thread)
+}
+
+/// Reloads when asked to, and returns once the process is to end.
+fn heed(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
+    let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
+    notifier.ready("serving");
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            observe::log::info("draining", &[("signal", &signal.to_string())]);
+            break;
+        }
+        notifier.reloading();
+        match reload(shared, arguments) {
+            Ok(kept) => observe::log::info("reloaded", &[("needs_a_restart", &kept)]),
+            // What was in force stays in force.
+            Err(error) => observe::log::error("reload_failed", &[("reason", &format!("{error:#}"))]),
+        }
+        notifier.ready("serving");
+    }
+    notifier.stopping();
+}
+
+/// Reads options and certificates again: what clients may do and what they are served with changes at once. Says
+/// whether other options differ, which take a restart.
+fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
+    let parsed = config::parse(arguments, |name| std::env::var(name).ok())?;
+    let config::Parsed::Run(config) = parsed else { bail!("the options no longer start a gateway") };
+    let server_tls = tls::server(&config.tls)?;
+    if server_tls.is_some() != shared.tls.load().is_some() {
+        bail!("--tls-certificate: TLS cannot be turned on or off while clients are served");
+    }
+    shared.tls.store(server_tls);
+    shared.edge.store(Arc::new(config.edge.clone()));
+    let same =
+        Config { edge: shared.config.edge.clone(), tls: shared.config.tls.clone(), ..(*config).clone() };
+    Ok(if same == shared.config { "nothing" } else { "other options" }.to_owned())
 }
 
 /// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
@@ -191,11 +246,9 @@ fn start<R: Runtime>(
     interrupted: Vec<TaskRecord>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut threads = vec![control::start::<R>(Arc::clone(shared), Arc::clone(&lanes), interrupted)?];
-    let cpus = runtime::allowed_cpus();
-    let pinned = cpus.len() >= inboxes.len();
+    let cpus = runtime::pinned_cpus(inboxes.len());
     for (number, inbox) in inboxes.into_iter().enumerate() {
-        // More cores than processors share them: pinning would only pile them up.
-        let cpu = pinned.then(|| cpus[number]);
+        let cpu = cpus.get(number).copied();
         threads.push(data::start_core::<R>(
             number,
             cpu,
@@ -227,6 +280,7 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
         "pid": std::process::id(),
     });
     let _ = writeln!(std::io::stdout().lock(), "{ready}");
+    let descriptors = raise_descriptors();
     let driver = if runtime::uring_available() { "io_uring" } else { "epoll" };
     let runtime = match shared.config.runtime {
         RuntimeChoice::Auto | RuntimeChoice::Monoio => Monoio::NAME,
@@ -241,8 +295,18 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
             ("cores", &shared.config.cores.to_string()),
             ("nodes", &shared.nodes.len().to_string()),
             ("version", env!("CARGO_PKG_VERSION")),
+            ("tls", if shared.config.tls.server.is_some() { "on" } else { "off" }),
+            ("pinned", if runtime::pinned_cpus(shared.config.cores).is_empty() { "no" } else { "yes" }),
+            ("descriptors", &descriptors.to_string()),
         ],
     );
+    let wanted = shared.config.cores.saturating_mul(shared.config.edge.connections_max) as u64;
+    if descriptors < wanted {
+        let (have, want) = (descriptors.to_string(), wanted.to_string());
+        let consequence = "connections end where descriptors do; raise the limit (ulimit -n, LimitNOFILE=)";
+        let fields = [("descriptors", &*have), ("connections", &*want), ("consequence", consequence)];
+        observe::log::warn("few_descriptors", &fields);
+    }
     metrics::gauge!("miroir_runtime_info", "runtime" => runtime, "driver" => driver).set(1.0);
     match &shared.config.master_key {
         None => observe::log::warn(
@@ -257,11 +321,20 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
     }
 }
 
+/// Takes all the descriptors the process may have; gives how many.
+fn raise_descriptors() -> u64 {
+    let had = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: had.maximum, maximum: had.maximum };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { had };
+    // Without a limit there is none.
+    limit.current.unwrap_or(u64::MAX)
+}
+
 /// Lets requests in flight end, closes the store and ends.
 fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     shared.draining.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + shared.config.drain_timeout;
     shared.coordinator.drain();
-    let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
     let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
     while (in_flight() || !shared.coordinator.has_given_back()) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
@@ -273,6 +346,8 @@ fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
 }
 
 fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
+    let asked = config.nodes.iter().any(|node| node.url.tls);
+    let client_tls = if asked { Some(tls::client(&config.tls)?) } else { None };
     let resolve = |node: &config::NodeConfig| {
         let host = node.url.authority();
         let found = (node.url.host.as_str(), node.url.port)
@@ -286,7 +361,15 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
                 node.url
             );
         };
-        Ok(NodeAddress { id: node.id.clone(), address, host })
+        let tls = match (&client_tls, node.url.tls) {
+            (Some(client), true) => {
+                let name = ServerName::try_from(node.url.host.clone());
+                let name = name.with_context(|| format!("--node {}={}", node.id, node.url))?;
+                Some(NodeTls { config: Arc::clone(client), name })
+            }
+            _ => None,
+        };
+        Ok(NodeAddress { id: node.id.clone(), address, host, tls })
     };
     config.nodes.iter().map(resolve).collect()
 }

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use router::NodeIndex;
@@ -21,7 +21,7 @@ use crate::{
     api::webhook::Webhooks,
     auth::KeyRing,
     clock::Clock,
-    config::Config,
+    config::{Config, EdgeConfig},
     coordinator::Coordinator,
     data::rules::Rules,
     health::{Health, NodeState, Seen},
@@ -30,6 +30,7 @@ use crate::{
     repair::{frozen::Frozen, pass::Board},
     sessions::Sessions,
     snapshot::Snapshot,
+    tls::NodeTls,
 };
 
 /// Where keys are stored, by uid.
@@ -43,6 +44,10 @@ pub const WEBHOOKS_TOLD_KEY: &str = "told";
 /// One per process, behind an `Arc`.
 pub struct Shared {
     pub config: Config,
+    /// What clients may do; the configuration's own until it is reloaded.
+    pub edge: ArcSwap<EdgeConfig>,
+    /// What clients are served with; replaced when the files are read again.
+    pub tls: ArcSwapOption<rustls::ServerConfig>,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
     pub webhooks: ArcSwap<Versioned<Webhooks>>,
@@ -74,6 +79,8 @@ pub struct NodeAddress {
     pub address: SocketAddr,
     /// Value of the `Host` header.
     pub host: String,
+    /// `None`: plain HTTP.
+    pub tls: Option<NodeTls>,
 }
 
 impl Shared {

@@ -41,8 +41,17 @@ pub struct IndexRules {
     pub displayed: Option<Vec<String>>,
     /// The attribute of which no two hits of a search share a value.
     pub distinct: Option<String>,
+    /// In the order of the settings.
+    pub foreign_keys: Vec<ForeignKey>,
     /// How nodes break ties; `None` without a primary key, or where the user's rules end in no ties.
     pub tie_break: Option<TieBreak>,
+}
+
+/// A field whose values are ids of another index's documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub index_uid: String,
+    pub field: String,
 }
 
 /// The ranking rule that nodes get behind the user's: by primary key, ascending. Ties then come in one order
@@ -123,10 +132,20 @@ impl IndexRules {
             facets_in_one_order: FacetRules { values_max, default_order, order_by_name: AHashMap::new() },
             hits_total_max: number("pagination", "maxTotalHits").unwrap_or(HITS_TOTAL_MAX_DEFAULT),
             displayed: displayed.filter(|names| !names.iter().any(|name| name == "*")),
+            foreign_keys: foreign_keys(&settings["foreignKeys"]),
             distinct: settings["distinctAttribute"].as_str().map(str::to_owned),
             tie_break: None,
         }
     }
+}
+
+fn foreign_keys(setting: &Value) -> Vec<ForeignKey> {
+    let keys = setting.as_array().into_iter().flatten();
+    let keys = keys.map(|key| {
+        let text = |name: &str| Some(key[name].as_str()?.to_owned());
+        Some(ForeignKey { index_uid: text("foreignIndexUid")?, field: text("fieldName")? })
+    });
+    keys.flatten().collect()
 }
 
 impl Snapshot {
@@ -176,7 +195,9 @@ mod tests {
             "displayedAttributes": ["a", "b"],
             "faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"*": "count", "genre": "alpha"}},
             "pagination": {"maxTotalHits": 50},
+            "foreignKeys": [{"foreignIndexUid": "b", "fieldName": "a.c"}],
         }));
+        assert_eq!(rules.foreign_keys, [ForeignKey { index_uid: "b".to_owned(), field: "a.c".to_owned() }]);
         assert_eq!((rules.facets.values_max, rules.hits_total_max), (7, 50));
         assert!(matches!(rules.facets.default_order, FacetOrder::Count));
         assert!(matches!(rules.facets.order_by_name["genre"], FacetOrder::Alpha));

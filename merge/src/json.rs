@@ -261,19 +261,42 @@ pub(crate) fn shorten(raw: &str) -> String {
     raw.chars().take(60).collect()
 }
 
-/// Where the byte after the closing quote of the string opened at `at` is.
+/// Where the byte after the closing quote of the string opened at `at` is. Names and values of details are a word or two
+/// long, so eight bytes are looked at together.
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
     }
     let mut at = at + 1;
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        let rest = bytes.get(at..)?;
+        let found = match rest.first_chunk::<8>() {
+            Some(word) => {
+                let word = u64::from_le_bytes(*word);
+                let marks = zero_bytes(word ^ EIGHT_QUOTES) | zero_bytes(word ^ EIGHT_BACKSLASHES);
+                // The lowest mark is right, though one above it may not be.
+                if marks == 0 {
+                    at += 8;
+                    continue;
+                }
+                marks.trailing_zeros() as usize / 8
+            }
+            None => rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?,
+        };
+        match rest[found] {
+            b'"' => return Some(at + found + 1),
+            _ => at += found + 2,
         }
     }
+}
+
+const EIGHT_ONES: u64 = u64::MAX / 255;
+const EIGHT_QUOTES: u64 = EIGHT_ONES * b'"' as u64;
+const EIGHT_BACKSLASHES: u64 = EIGHT_ONES * b'\\' as u64;
+
+/// Marks the high bit of each zero byte, and perhaps of bytes above the first of them.
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(EIGHT_ONES) & !word & (EIGHT_ONES << 7)
 }
 
 /// Where the byte after the value that begins at `at` is.
@@ -316,4 +339,24 @@ pub(crate) fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
 /// The same for a count.
 pub(crate) fn write_count(name: &str, count: u64, out: &mut Vec<u8>) {
     write_member(name, &count.to_string(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_end_at_their_closing_quote() {
+        for length in 0..40 {
+            for inside in ["x", "é", "\\\\", "\\\""] {
+                let text = format!("\"{}{inside}\"tail that has \" more", "a".repeat(length));
+                let expected = 1 + length + inside.len() + 1;
+                assert_eq!(string_end(text.as_bytes(), 0), Some(expected), "{text}");
+            }
+            let open = format!("\"{}", "a".repeat(length));
+            assert_eq!(string_end(open.as_bytes(), 0), None, "{open}");
+            let escaped = format!("\"{}\\", "a".repeat(length));
+            assert_eq!(string_end(escaped.as_bytes(), 0), None, "{escaped}");
+        }
+    }
 }

@@ -1,10 +1,15 @@
 //! The targets, and what those that merge share: splitting raw bytes into legs and checking the caller's buffer.
 
+pub(crate) mod access;
+pub(crate) mod administration;
 pub(crate) mod documents;
 pub(crate) mod facets;
+pub(crate) mod payloads;
+pub(crate) mod questions;
 pub(crate) mod routing;
 pub(crate) mod search;
 pub(crate) mod stripping;
+pub(crate) mod wire;
 
 use arbitrary::{Result, Unstructured};
 

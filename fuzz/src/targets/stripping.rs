@@ -96,7 +96,7 @@ fn attack_message(mut choices: Unstructured<'_>) -> Result<()> {
 
 fn check_message(message: &str) {
     let stripped = merge::strip_message(message);
-    if !message.contains("_miroir_") {
+    if !message.contains("_miroir_") && !message.contains(merge::STAND_IN) {
         assert!(matches!(stripped, Cow::Borrowed(_)), "a message without reserved names is copied");
         assert_eq!(stripped, message, "a message without reserved names changes");
     }

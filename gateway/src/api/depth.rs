@@ -8,6 +8,11 @@ pub const DEPTH_MAX: usize = 128;
 /// whether the body is JSON at all is not judged.
 #[must_use]
 pub fn is_bounded(body: &[u8]) -> bool {
+    is_within(body, DEPTH_MAX)
+}
+
+/// The same for another bound.
+pub fn is_within(body: &[u8], depth_max: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in body {
         match byte {
@@ -16,7 +21,7 @@ pub fn is_bounded(body: &[u8]) -> bool {
             b'"' => in_string = !in_string,
             b'[' | b'{' if !in_string => {
                 depth += 1;
-                if depth > DEPTH_MAX {
+                if depth > depth_max {
                     return false;
                 }
             }

@@ -14,7 +14,7 @@ use super::{
     error::{ApiError, Code},
     filter::combine_filters,
     query::Query,
-    search::{NotUnderstood, is_below, names, turn_of},
+    search::{NotUnderstood, is_absent, is_below, names, turn_of},
     search_query::split_sort,
 };
 
@@ -52,7 +52,7 @@ impl DocumentsRequest {
         };
         for member in sonic_rs::to_object_iter(body) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
-            if value.is_null() {
+            if is_absent(&name, &value)? {
                 continue;
             }
             let count =
@@ -150,7 +150,7 @@ pub fn fetch_body(query: &Query<'_>) -> Result<Vec<u8>, ApiError> {
             body.insert(name.to_owned(), json!(list));
         }
     }
-    if let Some(sort) = query.get("sort").filter(|sort| !sort.is_empty()) {
+    if let Some(sort) = query.get("sort") {
         body.insert("sort".to_owned(), json!(split_sort(sort)));
     }
     if let Some(filter) = query.get("filter").filter(|filter| !filter.is_empty()) {

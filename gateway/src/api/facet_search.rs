@@ -7,7 +7,7 @@ use sonic_rs::JsonValueTrait;
 use super::{
     depth::is_bounded,
     filter::{combine_filters, narrow},
-    search::{NotUnderstood, filter, raw},
+    search::{NotUnderstood, filter, is_absent, raw},
 };
 
 /// What the gateway needs of a facet search.
@@ -30,7 +30,8 @@ impl FacetSearchRequest {
         let (mut facet_name, mut own_filter, mut copied) = (None, None, String::new());
         for member in sonic_rs::to_object_iter(body) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
-            if value.is_null() {
+            // Nodes take members here that they do not know.
+            if is_absent(&name, &value).unwrap_or_default() {
                 continue;
             }
             if name == "filter" {

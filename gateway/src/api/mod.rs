@@ -9,6 +9,7 @@ pub mod cors;
 pub mod depth;
 pub mod documents;
 pub mod dump;
+pub mod edition;
 pub mod encoding;
 pub mod error;
 pub mod facet_search;

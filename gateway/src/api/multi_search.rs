@@ -14,7 +14,7 @@ use super::{
     compatible::Finds,
     depth::is_bounded,
     filter::{combine_filters, narrow},
-    search::{HITS_DEFAULT, NotUnderstood},
+    search::{HITS_DEFAULT, NotUnderstood, is_absent},
     task::is_index_uid,
 };
 
@@ -86,7 +86,8 @@ impl MultiQuery {
         let mut query = Self { index_uid: String::new(), weight: 1.0, options: None, members: Vec::new() };
         for member in sonic_rs::to_object_iter(text) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
-            if value.is_null() {
+            // Of a query among others these may be null, too.
+            if matches!(name.as_ref(), "offset" | "limit") && value.is_null() || is_absent(&name, &value)? {
                 continue;
             }
             match name.as_ref() {
@@ -214,7 +215,7 @@ impl Federation {
         for member in sonic_rs::to_object_iter(text) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
             match name.as_ref() {
-                _ if value.is_null() => {}
+                _ if is_absent(&name, &value)? => {}
                 "offset" => offset = Some(count(&value)?),
                 "limit" => limit = Some(count(&value)?),
                 "page" => page = Some(count(&value)?),

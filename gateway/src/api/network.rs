@@ -195,6 +195,12 @@ impl ShardChange {
 }
 
 impl Network {
+    /// What the network calls this cluster.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.local.as_deref()
+    }
+
     /// The network with the members that a node of the cluster shows, whose answer is `of_a_node`.
     #[must_use]
     pub fn view(&self, mut of_a_node: Value) -> Value {

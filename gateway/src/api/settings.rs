@@ -18,6 +18,7 @@ use crate::{
 pub const SETTINGS: &[(&str, &str)] = &[
     ("filterable-attributes", "PUT"),
     ("sortable-attributes", "PUT"),
+    (FOREIGN_KEYS, "PUT"),
     ("displayed-attributes", "PUT"),
     ("typo-tolerance", "PATCH"),
     ("searchable-attributes", "PUT"),
@@ -37,6 +38,9 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("facet-search", "PUT"),
     ("prefix-search", "PUT"),
 ];
+
+/// A setting that nodes never have: the gateway finds foreign documents. Older nodes do not know it.
+const FOREIGN_KEYS: &str = "foreign-keys";
 
 /// Facet values a node returns at least. More than the client sees, because whether a node orders
 /// numbers by value or as text depends on how many documents it has itself.
@@ -175,7 +179,8 @@ impl SettingsChange {
         match self {
             Self::Whole(settings) => whole(settings, derivation),
             Self::ResetAll => {
-                let Value::Object(settings) = all_reset() else { unreachable!("all_reset is an object") };
+                let Value::Object(mut settings) = all_reset() else { unreachable!("all_reset is an object") };
+                settings.retain(|name, _| *name != camel_case(FOREIGN_KEYS));
                 whole(&settings, derivation)
             }
             Self::One { name, method, value } => one(name, method, value.as_ref(), derivation),
@@ -227,6 +232,7 @@ pub fn setting_from_node(name: &str, mut value: Value, owned: &Value, tie_break:
             value
         }
         "displayedAttributes" => owned.get("displayedAttributes").cloned().unwrap_or_else(|| json!(["*"])),
+        "foreignKeys" => owned.get("foreignKeys").cloned().unwrap_or_else(|| json!([])),
         "faceting" => {
             if let Value::Object(faceting) = &mut value {
                 let own = owned["faceting"]["maxValuesPerFacet"].as_u64();
@@ -311,7 +317,7 @@ fn own_member(group: &mut Map<String, Value>, name: &str, value: &Value, merged:
 pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<Value> {
     let owned = derivation.owned;
     let mut wanted = Map::new();
-    for (name, _) in SETTINGS {
+    for (name, _) in SETTINGS.iter().filter(|(name, _)| *name != FOREIGN_KEYS) {
         let name = camel_case(name);
         let mut value = owned.get(&name).cloned().unwrap_or(Value::Null);
         match (name.as_str(), value.as_object_mut()) {
@@ -391,6 +397,7 @@ fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
         }
         ("displayedAttributes", Value::Null) => json!(["*"]),
         ("displayedAttributes", Value::Array(names)) if names.iter().all(Value::is_string) => json!(["*"]),
+        ("foreignKeys", Value::Array(keys)) if keys.iter().all(is_foreign_key) => json!([]),
         ("faceting", Value::Null) => derive_faceting(&reset_faceting(), owned),
         ("faceting", value @ Value::Object(_)) if is_count(&value["maxValuesPerFacet"]) => {
             derive_faceting(value, owned)
@@ -403,6 +410,14 @@ fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
         }
         (_, value) => value.clone(),
     }
+}
+
+/// Whether nodes would take a foreign key.
+fn is_foreign_key(key: &Value) -> bool {
+    let known = |name: &str| key.get(name).is_some_and(Value::is_string);
+    key.as_object().is_some_and(|members| members.len() == 2)
+        && known("foreignIndexUid")
+        && known("fieldName")
 }
 
 fn reset_faceting() -> Value {
@@ -512,6 +527,33 @@ mod tests {
         let defaults = whole_for_nodes(&Derivation::new(&json!({}), None, None), &[]);
         assert_eq!((defaults.len(), &defaults[0]["embedders"]), (1, &json!({})));
         assert!(whole_change(json!({"embedders": null})).owned_after(&owned).get("embedders").is_none());
+    }
+
+    #[test]
+    fn nodes_hear_of_no_foreign_keys() {
+        let derived = |value: &Value| {
+            let change = whole_change(json!({"foreignKeys": value}));
+            let owned = change.owned_after(&json!({}));
+            let body = change.for_nodes(&Derivation::new(&owned, None, None)).body;
+            (serde_json::from_str::<Value>(&body).unwrap()["foreignKeys"].clone(), owned)
+        };
+        let keys = json!([{"foreignIndexUid": "b", "fieldName": "a"}]);
+        let (for_nodes, owned) = derived(&keys);
+        assert_eq!((for_nodes, &owned["foreignKeys"]), (json!([]), &keys));
+        assert_eq!(setting_from_node("foreignKeys", json!([]), &owned, None), keys);
+        assert_eq!(setting_from_node("foreignKeys", json!([]), &json!({}), None), json!([]));
+        // What a node refuses reaches it unchanged.
+        for refused in [
+            json!([{"foreignIndexUid": "b"}]),
+            json!(["b"]),
+            json!({}),
+            json!([{"foreignIndexUid": "b", "fieldName": 1}]),
+        ] {
+            assert_eq!(derived(&refused).0, refused);
+        }
+        let reset = SettingsChange::ResetAll.for_nodes(&Derivation::new(&owned, None, None)).body;
+        assert!(!reset.contains("foreignKeys"), "{reset}");
+        assert!(whole_for_nodes(&Derivation::new(&owned, None, None), &[])[0].get("foreignKeys").is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     depth::is_bounded,
     filter::narrow,
     query::Query,
-    search::{HITS_DEFAULT, NotUnderstood},
+    search::{HITS_DEFAULT, NotUnderstood, is_absent},
 };
 use crate::snapshot::IndexRules;
 
@@ -63,7 +63,7 @@ impl SimilarRequest {
             match name.as_ref() {
                 "id" => id = Some(document_id(&value)?),
                 "embedder" => embedder = Some(value.as_str().ok_or(NotUnderstood)?.to_owned()),
-                _ if value.is_null() => {}
+                _ if is_absent(&name, &value)? => {}
                 "offset" => request.offset = count(&value)?,
                 "limit" => request.limit = count(&value)?,
                 "rankingScoreThreshold" => {
@@ -71,10 +71,8 @@ impl SimilarRequest {
                 }
                 "showRankingScore" => request.show_ranking_score = flag()?,
                 "showRankingScoreDetails" => request.show_ranking_score_details = flag()?,
-                // Of the gateway's own work there are none; a node checks the value.
-                "showPerformanceDetails" => {}
                 "filter" => request.filter = Some(value.as_raw_str().to_owned()),
-                "attributesToRetrieve" | "retrieveVectors" => {
+                "attributesToRetrieve" | "retrieveVectors" | "showPerformanceDetails" => {
                     request.copied.push((name.into_owned(), value.as_raw_str().to_owned()));
                 }
                 _ => return Err(NotUnderstood),

@@ -29,11 +29,12 @@ const FILTERS: [&str; 12] = [
     "beforeFinishedAt",
 ];
 
-/// Reads the query string of `GET /tasks` and `GET /batches`.
+/// Reads the query string of `GET /tasks` and `GET /batches`; `empty_lists` is whether nodes take an empty text for a
+/// list of nothing, as newer ones do.
 ///
 /// # Errors
 /// 400 with Meilisearch's code for the parameter.
-pub fn parse_list(query: &Query<'_>) -> Result<TaskQuery, ApiError> {
+pub fn parse_list(query: &Query<'_>, empty_lists: bool) -> Result<TaskQuery, ApiError> {
     // Lists name batches before tasks, cancelations and deletions the other way round.
     let mut known = [&PAGE[..], &FILTERS].concat();
     known.swap(PAGE.len(), PAGE.len() + 1);
@@ -42,7 +43,7 @@ pub fn parse_list(query: &Query<'_>) -> Result<TaskQuery, ApiError> {
         limit: query.integer("limit", Code::InvalidTaskLimit)?.unwrap_or(20),
         from: query.integer("from", Code::InvalidTaskFrom)?,
         reverse: query.flag("reverse", Code::InvalidTaskReverse)?.unwrap_or(false),
-        ..filters(query)?
+        ..filters(query, empty_lists)?
     })
 }
 
@@ -50,7 +51,7 @@ pub fn parse_list(query: &Query<'_>) -> Result<TaskQuery, ApiError> {
 ///
 /// # Errors
 /// 400 with Meilisearch's code for the parameter; `missing_task_filters` without any.
-pub fn parse_selection(query: &Query<'_>, verb: &str) -> Result<TaskQuery, ApiError> {
+pub fn parse_selection(query: &Query<'_>, verb: &str, empty_lists: bool) -> Result<TaskQuery, ApiError> {
     query.only(&FILTERS)?;
     if query.iter().next().is_none() {
         let available = [
@@ -72,7 +73,7 @@ pub fn parse_selection(query: &Query<'_>, verb: &str) -> Result<TaskQuery, ApiEr
         );
         return Err(ApiError::new(Code::MissingTaskFilters, message));
     }
-    filters(query)
+    filters(query, empty_lists)
 }
 
 /// A batch holds one task and has its uid; it exists once the task has started.
@@ -80,7 +81,7 @@ pub fn only_started(query: &mut TaskQuery) {
     query.after_started_at.get_or_insert(OffsetDateTime::UNIX_EPOCH);
 }
 
-fn filters(query: &Query<'_>) -> Result<TaskQuery, ApiError> {
+fn filters(query: &Query<'_>, empty_lists: bool) -> Result<TaskQuery, ApiError> {
     let number = |text: &str| {
         text.parse::<u32>().map_err(|_| format!("could not parse `{text}` as a positive integer"))
     };
@@ -100,13 +101,13 @@ fn filters(query: &Query<'_>) -> Result<TaskQuery, ApiError> {
             format!("`{text}` is not a valid task type. Available types are {known}.")
         })
     };
-    let batches = list(query, "batchUids", Code::InvalidBatchUids, number)?;
+    let batches = list(query, empty_lists, "batchUids", Code::InvalidBatchUids, number)?;
     let mut read = TaskQuery {
-        uids: list(query, "uids", Code::InvalidTaskUids, number)?,
-        canceled_by: list(query, "canceledBy", Code::InvalidTaskCanceledBy, number)?,
-        kinds: list(query, "types", Code::InvalidTaskTypes, kind)?,
-        statuses: list(query, "statuses", Code::InvalidTaskStatuses, status)?,
-        index_uids: list(query, "indexUids", Code::InvalidIndexUid, index_uid)?,
+        uids: list(query, empty_lists, "uids", Code::InvalidTaskUids, number)?,
+        canceled_by: list(query, empty_lists, "canceledBy", Code::InvalidTaskCanceledBy, number)?,
+        kinds: list(query, empty_lists, "types", Code::InvalidTaskTypes, kind)?,
+        statuses: list(query, empty_lists, "statuses", Code::InvalidTaskStatuses, status)?,
+        index_uids: list(query, empty_lists, "indexUids", Code::InvalidIndexUid, index_uid)?,
         after_enqueued_at: bound(query, "afterEnqueuedAt", Code::InvalidTaskAfterEnqueuedAt, true)?,
         before_enqueued_at: bound(query, "beforeEnqueuedAt", Code::InvalidTaskBeforeEnqueuedAt, false)?,
         after_started_at: bound(query, "afterStartedAt", Code::InvalidTaskAfterStartedAt, true)?,
@@ -132,11 +133,15 @@ fn quoted<const COUNT: usize>(names: [&str; COUNT]) -> String {
 /// A comma-separated list; with a `*` among its values it is no filter.
 fn list<T>(
     query: &Query<'_>,
+    empty_lists: bool,
     name: &str,
     code: Code,
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<Vec<T>>, ApiError> {
     let Some(text) = query.get(name) else { return Ok(None) };
+    if empty_lists && text.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
     let values = text.split(',').collect::<Vec<_>>();
     if values.contains(&"*") {
         return Ok(None);
@@ -179,13 +184,18 @@ mod tests {
 
     #[test]
     fn list_filters_are_read() {
-        let parse = |text: &str| parse_list(&Query::parse(Some(text)));
+        let parse = |text: &str| parse_list(&Query::parse(Some(text)), false);
         let query =
             parse("statuses=succeeded,failed&types=*&indexUids=a&limit=3&reverse=true&uids=1,2").unwrap();
         assert_eq!(query.statuses, Some(vec![TaskStatus::Succeeded, TaskStatus::Failed]));
         assert_eq!((query.kinds, query.limit, query.reverse), (None, 3, true));
         assert_eq!((query.uids, query.after_started_at), (Some(vec![1, 2]), None));
         assert_eq!(parse("statuses=succeeded,*").unwrap().statuses, None);
+        let nothing = parse_list(&Query::parse(Some("uids=&types=")), true).unwrap();
+        assert_eq!(
+            (nothing.uids, nothing.kinds, nothing.statuses),
+            (Some(Vec::new()), Some(Vec::new()), None)
+        );
         let batches = parse("batchUids=2,3&uids=1,2").unwrap();
         assert_eq!(batches.uids, Some(vec![2]));
         assert_eq!(batches.after_started_at, Some(OffsetDateTime::UNIX_EPOCH));
@@ -195,8 +205,8 @@ mod tests {
 
     #[test]
     fn wrong_filters_are_refused_with_their_place() {
-        let list = |text: &str| parse_list(&Query::parse(Some(text)));
-        let selection = |text: &str| parse_selection(&Query::parse(Some(text)), "cancel");
+        let list = |text: &str| parse_list(&Query::parse(Some(text)), false);
+        let selection = |text: &str| parse_selection(&Query::parse(Some(text)), "cancel", false);
         for (text, code) in [
             ("statuses=done", Code::InvalidTaskStatuses),
             ("types=x", Code::InvalidTaskTypes),

@@ -6,12 +6,36 @@ use std::time::Duration;
 
 // What a client may send.
 
-/// Bytes of a request's or a response's start line and headers together.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request line; a search by `GET` carries its filter there.
+pub const REQUEST_LINE_BYTES_DEFAULT: usize = 16 << 10;
+pub const REQUEST_LINE_BYTES_LEAST: usize = 256;
+/// Bytes of a request line and headers together.
+pub const HEAD_BYTES_DEFAULT: usize = 32 << 10;
+pub const HEAD_BYTES_LEAST: usize = 1024;
+pub const HEAD_BYTES_MOST: usize = 1 << 20;
+/// Headers of a request; the most that monoio-http's decoder takes.
+pub const HEADERS_DEFAULT: usize = 96;
+pub const HEADERS_LEAST: usize = 8;
+pub const HEADERS_MOST: usize = 96;
 /// Bytes of a request body, Meilisearch's own default (`--http-payload-size-limit`).
 pub const BODY_BYTES_DEFAULT: u64 = 100_000_000;
 pub const BODY_BYTES_LEAST: u64 = 1024;
 pub const BODY_BYTES_MOST: u64 = 4 << 30;
+/// Levels of arrays and objects in a JSON body: what Meilisearch's own reader takes.
+pub const JSON_DEPTH_DEFAULT: usize = crate::api::depth::DEPTH_MAX;
+pub const JSON_DEPTH_LEAST: usize = 4;
+/// Offset and limit together of what nodes are asked for: as far as Meilisearch counts.
+pub const PAGE_DEPTH_DEFAULT: usize = u32::MAX as usize;
+
+// What a node may answer.
+
+/// Bytes of an answer's status line and headers.
+pub const NODE_HEAD_BYTES_MAX: usize = 64 << 10;
+pub const NODE_HEADERS_MAX: usize = HEADERS_MOST;
+/// Bytes of an answer's body: room for pages of large documents.
+pub const NODE_BODY_BYTES_MAX: usize = 1 << 30;
+/// Interim answers (1xx) in front of the final one.
+pub const NODE_INTERIM_ANSWERS_MAX: usize = 8;
 
 // What a core holds at once.
 
@@ -21,7 +45,12 @@ pub const CORES_MOST: usize = 1024;
 pub const IN_FLIGHT_DEFAULT: usize = 1024;
 pub const IN_FLIGHT_MOST: usize = 65_536;
 /// Connections one core keeps open to clients.
-pub const CLIENT_CONNECTIONS_MAX: usize = 16_384;
+pub const CONNECTIONS_DEFAULT: usize = 16_384;
+pub const CONNECTIONS_MOST: usize = 1_000_000;
+/// Those of one address; of IPv6 one network of 64 bits.
+pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 4096;
+/// Requests on one connection.
+pub const REQUESTS_PER_CONNECTION_DEFAULT: u32 = 1_000_000;
 /// Unused connections one core keeps to one node.
 pub const IDLE_NODE_CONNECTIONS_MAX: usize = 128;
 /// Writes waiting in one lane, the ordered stream to one index of one node.
@@ -48,10 +77,20 @@ pub const MERGED_BYTES_MAX: usize = 1 << 20;
 
 // How long anything may take.
 
-/// From a connection's first byte of a request to the end of its headers.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client connection without a request is closed after this.
-pub const IDLE_CLIENT_TIMEOUT: Duration = Duration::from_secs(75);
+/// From accepting a connection to its first byte.
+pub const FIRST_BYTE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// From the first byte of a request to the end of its headers.
+pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// A client connection between two requests is closed after this.
+pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
+/// Between two pieces of a body, either way.
+pub const BODY_GAP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// A body as a whole, either way.
+pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
+/// For a client to take note that the connection ends.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long searches may wait for each other, at the least for an interval, before some are refused.
+pub const QUEUE_DELAY_DEFAULT: Duration = Duration::from_millis(50);
 /// A pooled node connection is not used again after this; shorter than what nodes allow theirs.
 pub const IDLE_NODE_TIMEOUT: Duration = Duration::from_secs(4);
 pub const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -103,7 +142,8 @@ pub const WEBHOOK_HEADERS_MAX: usize = 200;
 // How often the gateway does what nobody waits for, and how much of it at once.
 
 /// Queries of one multi-search, and how many of them are worked on at once.
-pub const MULTI_SEARCH_QUERIES_MAX: usize = 100;
+pub const MULTI_SEARCH_QUERIES_DEFAULT: usize = 100;
+pub const MULTI_SEARCH_QUERIES_MOST: usize = 10_000;
 pub const MULTI_SEARCH_QUERIES_AT_ONCE: usize = 8;
 /// Vectors of one document whose neighbours are searched at once.
 pub const SIMILAR_VECTORS_MAX: usize = 16;
@@ -146,8 +186,10 @@ pub const LEVELS_AGE_MAX: Duration = Duration::from_millis(20);
 pub const EXPLORE_EVERY: usize = 20;
 /// Times a read asks its legs again because what they gave does not suffice; each time for four times as much.
 pub const SCATTER_REACH_MAX: u32 = 8;
-/// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
-pub const DISTINCT_COUNTED_MAX: usize = 10_000;
+/// Hits of one leg whose distinct values are counted for exact totals and facets; above, these are sums of the legs'.
+pub const DISTINCT_COUNTED_MAX: usize = 20_000;
+/// Hits of one leg that are looked at first where a page and its last bucket decide what is counted.
+pub const DISTINCT_WALKED_MIN: usize = 100;
 /// Writes that sessions are to see, and for how long; what a read waits for one at most.
 pub const SESSION_WRITES_MAX: usize = 1 << 15;
 pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);
@@ -218,7 +260,7 @@ pub const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two clean-ups of recorded histograms; without them samples pile up.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests in flight may take so long to end once the process is asked to.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 // How copies are compared and mended.
 
@@ -272,27 +314,32 @@ pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(30);
 
 const _: () = {
+    assert!(REQUEST_LINE_BYTES_DEFAULT < HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT <= HEAD_BYTES_MOST);
+    assert!(HEADERS_LEAST <= HEADERS_DEFAULT && HEADERS_DEFAULT <= HEADERS_MOST);
+    assert!(
+        CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MOST
+    );
     // The ceiling is stored well before it is reached.
     assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD.as_millis());
-    assert!((HEAD_BYTES_MAX as u64) < BODY_BYTES_DEFAULT);
+    assert!((HEAD_BYTES_DEFAULT as u64) < BODY_BYTES_DEFAULT);
     assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MOST);
     // Every request in flight may come on a connection of its own.
-    assert!(IN_FLIGHT_DEFAULT <= CLIENT_CONNECTIONS_MAX);
+    assert!(IN_FLIGHT_DEFAULT <= CONNECTIONS_DEFAULT);
     // A pool never holds more than could have been in use at once.
     assert!(IDLE_NODE_CONNECTIONS_MAX <= IN_FLIGHT_DEFAULT);
     // One core's requests alone overflow neither a lane nor the store.
     assert!(IN_FLIGHT_DEFAULT <= LANE_QUEUE_LENGTH_MAX);
     assert!(IN_FLIGHT_DEFAULT <= STORE_QUEUE_LENGTH_MAX);
-    assert!(MULTI_SEARCH_QUERIES_AT_ONCE <= MULTI_SEARCH_QUERIES_MAX);
+    assert!(MULTI_SEARCH_QUERIES_AT_ONCE <= MULTI_SEARCH_QUERIES_DEFAULT);
     // A leg ends, and another owner can be asked, before the request's time is over.
     assert!(NODE_CONNECT_TIMEOUT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
     assert!(NODE_TIMEOUT_DEFAULT.as_millis() < REQUEST_TIMEOUT_DEFAULT.as_millis());
     assert!(TIMEOUT_LEAST.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() <= TIMEOUT_MOST.as_millis());
     // A connection does not time out as idle while its request is still being worked on.
-    assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
-    assert!(HEAD_TIMEOUT.as_millis() < IDLE_CLIENT_TIMEOUT.as_millis());
+    assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
+    assert!(HEAD_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
     // A node that says nothing is noticed in little more than a second.
     assert!(
         HEALTH_PROBE_INTERVAL.as_millis()

@@ -3,6 +3,7 @@
 //! - Every error is one line with the option, the value and what is allowed.
 //! - Keys are never printed, neither by `Debug` nor in errors.
 
+mod edge;
 pub mod limits;
 mod options;
 mod print;
@@ -20,10 +21,10 @@ use std::time::Duration;
 use argh::FromArgs;
 use ipnet::IpNet;
 
+pub use edge::{EdgeConfig, LogRequests};
 use limits::{
-    ANTI_ENTROPY_INTERVAL_DEFAULT, BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, CORES_MOST,
-    HINT_BYTES_DEFAULT, HINT_BYTES_LEAST, HINT_BYTES_MOST, IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST,
-    MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MOST, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
+    HINT_BYTES_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
     REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
 };
 use options::{Flags, RawOptions};
@@ -33,6 +34,8 @@ use value::Allowed;
 #[derive(Debug)]
 pub enum Parsed {
     Run(Box<Config>),
+    /// Check what the options name and exit.
+    Check(Box<Config>),
     /// Print this text to standard output and exit with 0: help, version or configuration.
     Print(String),
 }
@@ -60,10 +63,12 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     pub environment: Environment,
     pub unavailable_shard_policy: UnavailableShardPolicy,
+    pub edge: EdgeConfig,
+    pub drain_timeout: Duration,
+    pub tls: TlsConfig,
     pub write_quorum: WriteQuorum,
     /// Bytes kept for one node that is down.
     pub hint_bytes_max: u64,
-    pub body_bytes_max: u64,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
     pub node_timeout: Duration,
@@ -72,8 +77,6 @@ pub struct Config {
     /// Whether nodes that answer fast are preferred.
     pub adaptive_selection: bool,
     pub session_mode: SessionMode,
-    /// Per core.
-    pub in_flight_max: usize,
     /// Where dumps are written; made when the first one is.
     pub dump_dir: PathBuf,
     /// Networks beside the public ones that may be reached where clients name an address.
@@ -97,13 +100,15 @@ pub struct NodeConfig {
     pub capacity: f64,
 }
 
-/// Where a node listens, over plain HTTP. Prints as `http://HOST:PORT`.
+/// Where a node listens. Prints as `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeUrl {
     /// A name or an IP address in lower case, IPv6 without brackets: `(host, port)` resolves as
     /// `std::net::ToSocketAddrs` has it.
     pub host: String,
     pub port: u16,
+    /// Whether it is asked over TLS.
+    pub tls: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +135,17 @@ pub enum Environment {
     Development,
     /// A master key is needed, and not a short one.
     Production,
+}
+
+/// Files of certificates and keys, as PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Certificates and private key that clients are served with; `None`: plain HTTP.
+    pub server: Option<(PathBuf, PathBuf)>,
+    /// Authorities of client certificates, which are needed then; only with `server`.
+    pub client_ca: Option<PathBuf>,
+    /// Authorities of https nodes; `None`: the public ones.
+    pub node_ca: Option<PathBuf>,
 }
 
 /// What a search answers when a shard cannot be reached.
@@ -183,10 +199,15 @@ pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Res
         return Ok(Parsed::Print(format!("miroir {}\n", env!("CARGO_PKG_VERSION"))));
     }
     let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
-    let (print_config, test_faults) = (flags.print_config, flags.test_faults);
+    let (print_config, check_config, test_faults) =
+        (flags.print_config, flags.check_config, flags.test_faults);
     let raw = RawOptions::from_flags(flags).or(RawOptions::from_environment(environment)).or(file);
     let config = validate(&raw, test_faults)?;
-    Ok(if print_config { Parsed::Print(print::to_toml(&config)) } else { Parsed::Run(Box::new(config)) })
+    Ok(match (print_config, check_config) {
+        (true, _) => Parsed::Print(print::to_toml(&config)),
+        (false, true) => Parsed::Check(Box::new(config)),
+        (false, false) => Parsed::Run(Box::new(config)),
+    })
 }
 
 impl NodeUrl {
@@ -201,7 +222,7 @@ impl NodeUrl {
 
 impl fmt::Display for NodeUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.authority())
+        write!(formatter, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
     }
 }
 
@@ -298,14 +319,14 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             UnavailableShardPolicy::Partial,
             |text| value::one_of(text, &UnavailableShardPolicy::NAMES),
         )?,
+        edge: EdgeConfig::validate(raw)?,
+        drain_timeout: option("drain-timeout", &raw.drain_timeout, DRAIN_TIMEOUT_DEFAULT, value::duration)?,
+        tls: tls(raw)?,
         write_quorum: option("write-quorum", &raw.write_quorum, WriteQuorum::Hinted, |text| {
             value::one_of(text, &WriteQuorum::NAMES)
         })?,
         hint_bytes_max: option("hint-limit", &raw.hint_limit, HINT_BYTES_DEFAULT, |text| {
             value::bytes(text, HINT_BYTES_LEAST..=HINT_BYTES_MOST)
-        })?,
-        body_bytes_max: option("body-limit", &raw.body_limit, BODY_BYTES_DEFAULT, |text| {
-            value::bytes(text, BODY_BYTES_LEAST..=BODY_BYTES_MOST)
         })?,
         request_timeout,
         node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
@@ -313,9 +334,6 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
         session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
             value::one_of(text, &SessionMode::NAMES)
-        })?,
-        in_flight_max: option("in-flight-max", &raw.in_flight_max, IN_FLIGHT_DEFAULT, |text| {
-            value::whole(text, 1..=IN_FLIGHT_MOST)
         })?,
         dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
         allowed_ip_networks: allowed_ip_networks(&raw.allowed_ip_networks)?,
@@ -416,6 +434,26 @@ fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
         nodes.push(node);
     }
     Ok(nodes)
+}
+
+fn tls(raw: &RawOptions) -> Result<TlsConfig, ConfigError> {
+    let path = |name, text| option(name, text, None, |text| value::file(text).map(Some));
+    let certificate = path("tls-certificate", &raw.tls_certificate)?;
+    let key = path("tls-key", &raw.tls_key)?;
+    let client_ca = path("tls-client-ca", &raw.tls_client_ca)?;
+    let missing = |option, allowed: &str| {
+        Err(ConfigError::Value { option, value: "none".to_owned(), allowed: allowed.to_owned() })
+    };
+    let server = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return missing("tls-key", "give the key of --tls-certificate"),
+        (None, Some(_)) => return missing("tls-certificate", "give the certificate of --tls-key"),
+    };
+    if server.is_none() && client_ca.is_some() {
+        return missing("tls-certificate", "clients have certificates only where the gateway has one");
+    }
+    Ok(TlsConfig { server, client_ca, node_ca: path("node-ca", &raw.node_ca)? })
 }
 
 fn peers(texts: &[String]) -> Result<Vec<String>, ConfigError> {

@@ -84,6 +84,72 @@ pub(super) struct Flags {
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(super) in_flight_max: Option<String>,
+    /// longest request line (default 16KiB)
+    #[argh(option, arg_name = "BYTES")]
+    pub(super) request_line_limit: Option<String>,
+    /// largest request line and headers together (default 32KiB)
+    #[argh(option, arg_name = "BYTES")]
+    pub(super) head_limit: Option<String>,
+    /// headers of a request (default 96)
+    #[argh(option, arg_name = "N")]
+    pub(super) headers_max: Option<String>,
+    /// longest wait for the first byte on a new connection (default 10s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) first_byte_timeout: Option<String>,
+    /// longest time for a request line and its headers to arrive (default 10s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) head_timeout: Option<String>,
+    /// longest wait for the next request on a connection (default 75s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) idle_timeout: Option<String>,
+    /// longest wait while a body moves and nothing of it comes or goes (default 10s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) body_gap_timeout: Option<String>,
+    /// longest time for a whole body to move (default 5m)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) body_timeout: Option<String>,
+    /// requests on one connection before it is closed (default 1000000)
+    #[argh(option, arg_name = "N")]
+    pub(super) requests_per_connection_max: Option<String>,
+    /// client connections of a core (default 16384)
+    #[argh(option, arg_name = "N")]
+    pub(super) connections_max: Option<String>,
+    /// client connections of a core from one address (default 4096)
+    #[argh(option, arg_name = "N")]
+    pub(super) connections_per_address_max: Option<String>,
+    /// delay a core may let build up before it refuses requests (default 50ms)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) queue_delay_max: Option<String>,
+    /// queries of one multi-search (default 100)
+    #[argh(option, arg_name = "N")]
+    pub(super) multi_search_queries_max: Option<String>,
+    /// levels of arrays and objects in a JSON body (default 128)
+    #[argh(option, arg_name = "N")]
+    pub(super) json_depth_max: Option<String>,
+    /// largest offset and limit together (default 4294967295)
+    #[argh(option, arg_name = "N")]
+    pub(super) page_depth_max: Option<String>,
+    /// longest wait for requests in flight when the gateway is asked to end (default 10s)
+    #[argh(option, arg_name = "TIME")]
+    pub(super) drain_timeout: Option<String>,
+    /// certificates to serve TLS with, as PEM; read again on SIGHUP
+    #[argh(option, arg_name = "FILE")]
+    pub(super) tls_certificate: Option<String>,
+    /// the private key of the first of them, as PEM
+    #[argh(option, arg_name = "FILE")]
+    pub(super) tls_key: Option<String>,
+    /// authorities one of which must have signed a client's certificate, as PEM
+    #[argh(option, arg_name = "FILE")]
+    pub(super) tls_client_ca: Option<String>,
+    /// authorities that sign the certificates of https nodes, as PEM (default: the public ones)
+    #[argh(option, arg_name = "FILE")]
+    pub(super) node_ca: Option<String>,
+    /// off, errors or all: requests that are logged (default off)
+    #[argh(option, arg_name = "NAME")]
+    pub(super) log_requests: Option<String>,
+    /// off or on: whether logged requests show their query strings (default off)
+    #[argh(option, arg_name = "NAME")]
+    pub(super) log_queries: Option<String>,
     /// where dumps are written (default ./dumps)
     #[argh(option, arg_name = "DIR")]
     pub(super) dump_dir: Option<String>,
@@ -105,6 +171,9 @@ pub(super) struct Flags {
     /// print the options in force as TOML and exit
     #[argh(switch)]
     pub(super) print_config: bool,
+    /// check the options and the files they name, and exit
+    #[argh(switch)]
+    pub(super) check_config: bool,
     /// print the version and exit
     #[argh(switch)]
     pub(super) version: bool,
@@ -163,6 +232,50 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) request_line_limit: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) head_limit: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) headers_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) first_byte_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) head_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) idle_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) body_gap_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) body_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) requests_per_connection_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) connections_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) connections_per_address_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) queue_delay_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) multi_search_queries_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) json_depth_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) page_depth_max: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) drain_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) tls_certificate: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) tls_key: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) tls_client_ca: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) node_ca: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) log_requests: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) log_queries: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) dump_dir: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) allowed_ip_networks: Option<String>,
@@ -201,6 +314,28 @@ impl RawOptions {
             adaptive_selection: flags.adaptive_selection,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
+            request_line_limit: flags.request_line_limit,
+            head_limit: flags.head_limit,
+            headers_max: flags.headers_max,
+            first_byte_timeout: flags.first_byte_timeout,
+            head_timeout: flags.head_timeout,
+            idle_timeout: flags.idle_timeout,
+            body_gap_timeout: flags.body_gap_timeout,
+            body_timeout: flags.body_timeout,
+            requests_per_connection_max: flags.requests_per_connection_max,
+            connections_max: flags.connections_max,
+            connections_per_address_max: flags.connections_per_address_max,
+            queue_delay_max: flags.queue_delay_max,
+            multi_search_queries_max: flags.multi_search_queries_max,
+            json_depth_max: flags.json_depth_max,
+            page_depth_max: flags.page_depth_max,
+            drain_timeout: flags.drain_timeout,
+            tls_certificate: flags.tls_certificate,
+            tls_key: flags.tls_key,
+            tls_client_ca: flags.tls_client_ca,
+            node_ca: flags.node_ca,
+            log_requests: flags.log_requests,
+            log_queries: flags.log_queries,
             dump_dir: flags.dump_dir,
             allowed_ip_networks: flags.allowed_ip_networks,
             anti_entropy: flags.anti_entropy,
@@ -247,6 +382,32 @@ impl RawOptions {
             adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
+            request_line_limit: self.request_line_limit.or(lower.request_line_limit),
+            head_limit: self.head_limit.or(lower.head_limit),
+            headers_max: self.headers_max.or(lower.headers_max),
+            first_byte_timeout: self.first_byte_timeout.or(lower.first_byte_timeout),
+            head_timeout: self.head_timeout.or(lower.head_timeout),
+            idle_timeout: self.idle_timeout.or(lower.idle_timeout),
+            body_gap_timeout: self.body_gap_timeout.or(lower.body_gap_timeout),
+            body_timeout: self.body_timeout.or(lower.body_timeout),
+            requests_per_connection_max: self
+                .requests_per_connection_max
+                .or(lower.requests_per_connection_max),
+            connections_max: self.connections_max.or(lower.connections_max),
+            connections_per_address_max: self
+                .connections_per_address_max
+                .or(lower.connections_per_address_max),
+            queue_delay_max: self.queue_delay_max.or(lower.queue_delay_max),
+            multi_search_queries_max: self.multi_search_queries_max.or(lower.multi_search_queries_max),
+            json_depth_max: self.json_depth_max.or(lower.json_depth_max),
+            page_depth_max: self.page_depth_max.or(lower.page_depth_max),
+            drain_timeout: self.drain_timeout.or(lower.drain_timeout),
+            tls_certificate: self.tls_certificate.or(lower.tls_certificate),
+            tls_key: self.tls_key.or(lower.tls_key),
+            tls_client_ca: self.tls_client_ca.or(lower.tls_client_ca),
+            node_ca: self.node_ca.or(lower.node_ca),
+            log_requests: self.log_requests.or(lower.log_requests),
+            log_queries: self.log_queries.or(lower.log_queries),
             dump_dir: self.dump_dir.or(lower.dump_dir),
             allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
             anti_entropy: self.anti_entropy.or(lower.anti_entropy),

@@ -1,18 +1,20 @@
 //! The configuration in force as TOML that `--config` reads again, except for the keys: they show
 //! as `(set)`, which is refused as a key.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde::Serialize;
 
 use super::value::{SECRET_SHOWN, SWITCH};
 use super::{
-    Config, Environment, NodeConfig, RuntimeChoice, Secret, SessionMode, StoreConfig, UnavailableShardPolicy,
-    WriteQuorum,
+    Config, Environment, LogRequests, NodeConfig, RuntimeChoice, Secret, SessionMode, StoreConfig,
+    UnavailableShardPolicy, WriteQuorum,
 };
 
 pub(super) fn to_toml(config: &Config) -> String {
     let shown = |secret: &Option<Secret>| secret.as_ref().map(|_| SECRET_SHOWN);
+    let edge = &config.edge;
+    let path = |path: &Path| path.display().to_string();
     let effective = Effective {
         listen: config.listen.to_string(),
         metrics_listen: config.metrics_listen.map_or("off".to_owned(), |address| address.to_string()),
@@ -32,15 +34,37 @@ pub(super) fn to_toml(config: &Config) -> String {
         admin_key: shown(&config.admin_key),
         env: name_of(&Environment::NAMES, config.environment),
         unavailable_shard_policy: name_of(&UnavailableShardPolicy::NAMES, config.unavailable_shard_policy),
-        write_quorum: name_of(&WriteQuorum::NAMES, config.write_quorum),
-        hint_limit: config.hint_bytes_max,
-        body_limit: config.body_bytes_max,
+        body_limit: edge.body_bytes_max,
         request_timeout: duration(config.request_timeout),
         node_timeout: duration(config.node_timeout),
+        request_line_limit: edge.request_line_bytes_max,
+        head_limit: edge.head_bytes_max,
+        headers_max: edge.headers_max,
+        first_byte_timeout: duration(edge.first_byte_timeout),
+        head_timeout: duration(edge.head_timeout),
+        idle_timeout: duration(edge.idle_timeout),
+        body_gap_timeout: duration(edge.body_gap_timeout),
+        body_timeout: duration(edge.body_timeout),
+        requests_per_connection_max: edge.requests_per_connection_max,
+        connections_max: edge.connections_max,
+        connections_per_address_max: edge.connections_per_address_max,
+        in_flight_max: edge.in_flight_max,
+        queue_delay_max: duration(edge.queue_delay_max),
+        multi_search_queries_max: edge.multi_search_queries_max,
+        json_depth_max: edge.json_depth_max,
+        page_depth_max: edge.page_depth_max,
+        drain_timeout: duration(config.drain_timeout),
+        tls_certificate: config.tls.server.as_ref().map(|(certificate, _)| path(certificate)),
+        tls_key: config.tls.server.as_ref().map(|(_, key)| path(key)),
+        tls_client_ca: config.tls.client_ca.as_deref().map(path),
+        node_ca: config.tls.node_ca.as_deref().map(path),
+        log_requests: name_of(&LogRequests::NAMES, edge.log_requests),
+        log_queries: name_of(&SWITCH, edge.log_queries),
+        write_quorum: name_of(&WriteQuorum::NAMES, config.write_quorum),
+        hint_limit: config.hint_bytes_max,
         hedging: name_of(&SWITCH, config.hedging),
         adaptive_selection: name_of(&SWITCH, config.adaptive_selection),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
-        in_flight_max: config.in_flight_max,
         dump_dir: config.dump_dir.display().to_string(),
         allowed_ip_networks: config
             .allowed_ip_networks
@@ -82,15 +106,41 @@ struct Effective {
     admin_key: Option<&'static str>,
     env: &'static str,
     unavailable_shard_policy: &'static str,
-    write_quorum: &'static str,
-    hint_limit: u64,
-    body_limit: u64,
+    body_limit: usize,
     request_timeout: String,
     node_timeout: String,
+    request_line_limit: usize,
+    head_limit: usize,
+    headers_max: usize,
+    first_byte_timeout: String,
+    head_timeout: String,
+    idle_timeout: String,
+    body_gap_timeout: String,
+    body_timeout: String,
+    requests_per_connection_max: u32,
+    connections_max: usize,
+    connections_per_address_max: usize,
+    in_flight_max: usize,
+    queue_delay_max: String,
+    multi_search_queries_max: usize,
+    json_depth_max: usize,
+    page_depth_max: usize,
+    drain_timeout: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_ca: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_ca: Option<String>,
+    log_requests: &'static str,
+    log_queries: &'static str,
+    write_quorum: &'static str,
+    hint_limit: u64,
     hedging: &'static str,
     adaptive_selection: &'static str,
     session_mode: &'static str,
-    in_flight_max: usize,
     dump_dir: String,
     allowed_ip_networks: String,
     anti_entropy: &'static str,

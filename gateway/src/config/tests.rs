@@ -45,10 +45,10 @@ fn one_node_is_all_that_must_be_said() {
     assert_eq!(config.store, StoreConfig::Sled { path: "./miroir-data".into() });
     assert_eq!((&config.master_key, &config.node_master_key, &config.admin_key), (&None, &None, &None));
     assert_eq!(config.unavailable_shard_policy, UnavailableShardPolicy::Partial);
-    assert_eq!(config.body_bytes_max, 100_000_000);
+    assert_eq!(config.edge.body_bytes_max, 100_000_000);
     assert_eq!(config.request_timeout, Duration::from_secs(60));
     assert_eq!(config.node_timeout, Duration::from_secs(30));
-    assert_eq!(config.in_flight_max, 1024);
+    assert_eq!(config.edge.in_flight_max, 1024);
     assert!(config.hedging && config.adaptive_selection);
     assert_eq!(config.session_mode, SessionMode::Block);
     assert!(!config.test_faults);
@@ -77,10 +77,10 @@ fn every_flag_is_heard() {
     let keys = [&config.master_key, &config.node_master_key, &config.admin_key];
     assert_eq!(keys.map(|key| key.as_ref().unwrap().expose()), ["mk", "nk", "ak"]);
     assert_eq!(config.unavailable_shard_policy, UnavailableShardPolicy::Error);
-    assert_eq!(config.body_bytes_max, 64 << 20);
+    assert_eq!(config.edge.body_bytes_max, 64 << 20);
     assert_eq!(config.request_timeout, Duration::from_secs(20));
     assert_eq!(config.node_timeout, Duration::from_millis(1500));
-    assert_eq!((config.in_flight_max, config.test_faults), (7, true));
+    assert_eq!((config.edge.in_flight_max, config.test_faults), (7, true));
     assert_eq!((config.hedging, config.adaptive_selection), (false, false));
     assert_eq!(config.session_mode, SessionMode::RoutePin);
 }
@@ -100,8 +100,8 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     };
     let args = ["--config", path, "--cores", "4", "--master-key", "flag"];
     let Ok(Parsed::Run(config)) = parse(&args, environment) else { panic!("not accepted") };
-    assert_eq!((config.cores, config.shards, config.body_bytes_max), (4, 8, 1_000_000));
-    assert_eq!(config.in_flight_max, 1024);
+    assert_eq!((config.cores, config.shards, config.edge.body_bytes_max), (4, 8, 1_000_000));
+    assert_eq!(config.edge.in_flight_max, 1024);
     let keys = [&config.master_key, &config.node_master_key, &config.admin_key];
     assert_eq!(keys.map(|key| key.as_ref().unwrap().expose()), ["flag", "environment", "file"]);
     assert_eq!(config.nodes.len(), 2);
@@ -141,7 +141,7 @@ fn help_and_version_are_printed_whatever_else_is_missing() {
 
 #[test]
 fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
-    const URL: &str = "a node's URL is http://HOST[:PORT]";
+    const URL: &str = "a node's URL is http[s]://HOST[:PORT]";
     const SHARDS: &str = "give a whole number from 1 to 65536";
     const BYTES: &str = "give 1024 to 4294967296 bytes, for example 100MB or 64MiB";
     const TIME: &str = "give a time from 10ms to 60m, for example 500ms or 30s";
@@ -188,12 +188,12 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
         ("node", "n2=http://", URL),
         ("node", "n2=http://:80", URL),
         ("node", "n2=http://[::zz]:80", URL),
-        ("node", "n2=https://h", "https to nodes is not supported yet; a node's URL is http://HOST[:PORT]"),
-        ("node", "n2=http://h/indexes", "a node's URL is http://HOST[:PORT] without a path"),
-        ("node", "n2=http://h?a", "a node's URL is http://HOST[:PORT] without a path"),
-        ("node", "n2=http://h#a", "a node's URL is http://HOST[:PORT] without a path"),
-        ("node", "n2=http://h:0", "a node's URL is http://HOST[:PORT], the port from 1 to 65535"),
-        ("node", "n2=http://h:65536", "a node's URL is http://HOST[:PORT], the port from 1 to 65535"),
+        ("node", "n2=ftp://h", "a node's URL is http[s]://HOST[:PORT]"),
+        ("node", "n2=http://h/indexes", "a node's URL is http[s]://HOST[:PORT] without a path"),
+        ("node", "n2=http://h?a", "a node's URL is http[s]://HOST[:PORT] without a path"),
+        ("node", "n2=http://h#a", "a node's URL is http[s]://HOST[:PORT] without a path"),
+        ("node", "n2=http://h:0", "a node's URL is http[s]://HOST[:PORT], the port from 1 to 65535"),
+        ("node", "n2=http://h:65536", "a node's URL is http[s]://HOST[:PORT], the port from 1 to 65535"),
         ("node", "n2=http://h,group=64", "for group give a whole number from 0 to 63"),
         ("node", "n2=http://h,group", "for group give a whole number from 0 to 63"),
         ("node", "n2=http://h,group=1,group=1", "give group once"),
@@ -245,7 +245,7 @@ fn errors_show_no_secret() {
     );
     assert_eq!(
         error(&["--node", "n2=http://me:hush@h"]),
-        "option node: \"n2=http://...@h\" is not allowed; a node's URL is http://HOST[:PORT] without a user"
+        "option node: \"n2=http://...@h\" is not allowed; a node's URL is http[s]://HOST[:PORT] without a user"
     );
     for key in ["hush hush", "", "hush\u{e9}"] {
         let expected = "option master-key: this key is not allowed; give at least one character, all of them \

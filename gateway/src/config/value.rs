@@ -21,6 +21,7 @@ use super::{NodeConfig, NodeUrl, Secret, StoreConfig};
 pub(super) type Allowed = String;
 
 const HTTP_PORT_DEFAULT: u16 = 80;
+const HTTPS_PORT_DEFAULT: u16 = 443;
 
 /// What `--print-config` shows for a key, so it cannot be one.
 pub(super) const SECRET_SHOWN: &str = "(set)";
@@ -77,7 +78,6 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
         .ok_or_else(|| format!("give {} to {} bytes, for example 100MB or 64MiB", range.start(), range.end()))
 }
 
-/// A time with the unit ms, s or m.
 /// A time between two turns of a job; days of it are no mistake.
 pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
@@ -91,6 +91,7 @@ pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
         .ok_or_else(|| "give a time from 100ms to 720h, for example 300s or 6h".to_owned())
 }
 
+/// A time with the unit ms, s or m.
 pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
         "ms" => Some(Duration::from_millis(number)),
@@ -125,6 +126,13 @@ pub(super) fn secret(text: &str) -> Result<Secret, Allowed> {
         return Err("give at least one character, all of them visible ASCII without spaces".to_owned());
     }
     Ok(Secret(text.to_owned()))
+}
+
+pub(super) fn file(text: &str) -> Result<PathBuf, Allowed> {
+    if text.is_empty() {
+        return Err("give the path of a file".to_owned());
+    }
+    Ok(text.into())
 }
 
 pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {
@@ -188,13 +196,13 @@ fn capacity(text: &str) -> Result<f64, Allowed> {
 }
 
 fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
-    const FORM: &str = "a node's URL is http://HOST[:PORT]";
+    const FORM: &str = "a node's URL is http[s]://HOST[:PORT]";
     let uri: Uri = text.parse().map_err(|_| FORM.to_owned())?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(format!("https to nodes is not supported yet; {FORM}")),
+    let tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         _ => return Err(FORM.to_owned()),
-    }
+    };
     let authority = uri.authority().ok_or(FORM)?;
     if authority.as_str().contains('@') {
         return Err(format!("{FORM} without a user"));
@@ -204,6 +212,7 @@ fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
     }
     let host = authority.host().to_owned();
     let port = match authority.as_str().strip_prefix(&host) {
+        Some("") if tls => HTTPS_PORT_DEFAULT,
         Some("") => HTTP_PORT_DEFAULT,
         Some(rest) => rest
             .strip_prefix(':')
@@ -215,7 +224,7 @@ fn node_url(text: &str) -> Result<NodeUrl, Allowed> {
     match bare {
         Some(bare) if !matches!(bare.parse(), Ok(IpAddr::V6(_))) => Err(FORM.to_owned()),
         None if host.is_empty() || host.contains('[') => Err(FORM.to_owned()),
-        _ => Ok(NodeUrl { host: bare.unwrap_or(&host).to_ascii_lowercase(), port }),
+        _ => Ok(NodeUrl { host: bare.unwrap_or(&host).to_ascii_lowercase(), port, tls }),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Invariants: keys are compared in constant time; management routes take the admin key only;
 //! `/health` and `/_miroir/ready` need no key and are served under any load.
 
-use std::{rc::Rc, sync::atomic::Ordering};
+use std::{rc::Rc, sync::atomic::Ordering, time::Instant};
 
 use http::header::AUTHORIZATION;
 use time::OffsetDateTime;
@@ -12,22 +12,51 @@ use time::OffsetDateTime;
 use super::{
     Core,
     access::{self, Needs},
+    overload,
     routes::Route,
 };
 use crate::{
     api::error::{ApiError, Code},
-    auth::{self, Permission},
+    auth::{self, Action, Permission},
     config::Config,
     h1::Request,
     runtime::Runtime,
 };
 
 /// A place among the requests in flight on this core; given back on drop.
-pub(super) struct Permit<R: Runtime>(Rc<Core<R>>);
+pub(super) struct Permit<R: Runtime> {
+    core: Rc<Core<R>>,
+    /// Whether it counts towards what overload allows.
+    question: bool,
+    /// When a request was let in whose time tells how busy everybody is.
+    measured: Option<Instant>,
+}
 
 impl<R: Runtime> Drop for Permit<R> {
     fn drop(&mut self) {
-        self.0.in_flight().fetch_sub(1, Ordering::Relaxed);
+        self.core.in_flight().fetch_sub(1, Ordering::Relaxed);
+        if self.question {
+            self.core.overload.left();
+        }
+        if let Some(began) = self.measured {
+            self.core.overload.answered(R::now().saturating_duration_since(began));
+        }
+    }
+}
+
+/// Measures for ever how late the core is, and draws from it how many requests it takes.
+pub(super) async fn watch<R: Runtime>(core: Rc<Core<R>>) {
+    let mut turned = R::now();
+    loop {
+        let due = R::now() + overload::PROBE_INTERVAL;
+        R::sleep(overload::PROBE_INTERVAL).await;
+        let now = R::now();
+        core.overload.was_late(now.saturating_duration_since(due));
+        if now.saturating_duration_since(turned) >= overload::INTERVAL {
+            turned = now;
+            let edge = core.edge();
+            core.overload.turn(edge.in_flight_max, edge.queue_delay_max);
+        }
     }
 }
 
@@ -44,11 +73,19 @@ pub(super) fn admit<R: Runtime>(
     let needs = access::needs(route);
     let permission = check_key(core, request, needs)?;
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
-    if !exempt && core.in_flight().load(Ordering::Relaxed) >= core.shared.config.in_flight_max {
+    let question = matches!(needs, Needs::Right(Action::Search | Action::DocumentsGet, _));
+    let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
+    if (full && !exempt) || (question && !core.overload.has_room()) {
+        core.metrics.refusal("overloaded");
         return Err(ApiError::overloaded("Too many requests are in flight; try again shortly."));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
-    Ok((Permit(Rc::clone(core)), permission))
+    if question {
+        core.overload.entered();
+    }
+    // Lists of queries take as long as they are; single ones show how long the queues are.
+    let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(R::now);
+    Ok((Permit { core: Rc::clone(core), question, measured }, permission))
 }
 
 fn check_key<R: Runtime>(

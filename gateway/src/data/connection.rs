@@ -17,16 +17,22 @@ use crate::{
 };
 
 /// Serves a connection to its end.
-pub(super) async fn run<R: Runtime>(core: Rc<Core<R>>, stream: R::Stream) {
-    let mut connection = ServerConnection::<R>::new(stream, core.server_limits());
+pub(super) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
+    let limits = core.server_limits();
+    let mut connection = match core.shared.tls.load_full() {
+        None => ServerConnection::<R>::new(stream, limits),
+        Some(tls) => match ServerConnection::<R>::new_tls(stream, tls, limits).await {
+            Ok(connection) => connection,
+            Err(_) => return core.metrics.refusal("tls_handshake"),
+        },
+    };
     loop {
         let mut request = match connection.read_request().await {
             Ok(request) => request,
             Err(refusal) => {
-                if let Some(response) = refusal_response(&core, refusal) {
-                    let _ = connection.write_response(&Method::GET, response, false).await;
-                }
-                return;
+                let Some(response) = refusal_response(core, refusal) else { return };
+                let _ = connection.write_response(&Method::GET, response, false).await;
+                return connection.close().await;
             }
         };
         let method = request.method.clone();
@@ -35,44 +41,34 @@ pub(super) async fn run<R: Runtime>(core: Rc<Core<R>>, stream: R::Stream) {
             request.method = Method::GET;
         }
         let keep_alive = request.keep_alive && !core.shared.is_draining();
-        let served = AssertUnwindSafe(serve::serve(&core, request)).catch_unwind().await;
+        // On the heap while it lasts: a connection that waits does not hold the room that serving needs.
+        let serving = Box::pin(serve::serve(core, request));
+        let served = AssertUnwindSafe(serving).catch_unwind().await;
         let Ok(response) = served else {
             log::error("panic_in_request", &[("method", method.as_str())]);
             core.metrics.panics.increment(1);
             let response = ApiError::new(Code::Internal, "An internal error has occurred.").into_response();
             let _ = connection.write_response(&method, response, false).await;
-            return;
+            return connection.close().await;
         };
-        if connection.write_response(&method, response, keep_alive).await.is_err() || !keep_alive {
+        if connection.write_response(&method, response, keep_alive).await.is_err() {
             return;
         }
+        if !keep_alive {
+            return connection.close().await;
+        }
+        connection.set_limits(core.server_limits());
     }
 }
 
 fn refusal_response<R: Runtime>(core: &Core<R>, refusal: Refusal) -> Option<Response> {
     let status = refusal.status()?;
-    core.metrics.refusals.increment(1);
-    let error = match refusal {
-        Refusal::Gone => return None,
-        Refusal::Malformed(reason) => {
-            ApiError::new(Code::BadRequest, format!("Malformed HTTP request: {reason}."))
-        }
-        Refusal::HeadTooLarge(bytes) => {
-            ApiError::new(Code::BadRequest, format!("The request's head is over its limit of {bytes} bytes."))
-        }
-        Refusal::BodyTooLarge(bytes) => ApiError::new(
-            Code::PayloadTooLarge,
-            format!(
-                "The provided payload reached the size limit. The maximum accepted payload size is {bytes} bytes."
-            ),
-        ),
-        Refusal::TimedOut => ApiError::new(Code::BadRequest, "The request did not arrive in time."),
+    core.metrics.refusal(refusal.name());
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        _ => Code::BadRequest,
     };
-    let mut response = error.into_response();
-    debug_assert!(status.is_client_error());
-    response.status = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => response.status,
-        status => status,
-    };
+    let mut response = ApiError::new(code, refusal.message()).into_response();
+    response.status = status;
     Some(response)
 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use router::{Leg, NodeIndex, ShardSet};
 use serde_json::json;
 
@@ -33,7 +34,8 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let target = node_target(request, index, &format!("/documents/{id}"));
+    let target =
+        node_target(request, index, &format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)));
     let question = NodeRequest::get(&target);
     let owners = owners(&snapshot, index, id);
     let (answer, missing) = match gather::one_of(core, owners.clone(), question.clone()).await {
@@ -91,6 +93,7 @@ pub(super) async fn fetch<R: Runtime>(
     let Ok(asked) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
+    ingress::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let order = asked.order(index.record.primary_key.as_deref());
     let extra = asked.extra(&order);

@@ -11,6 +11,7 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 use super::Core;
 use crate::{
     api::{
+        depth::{DEPTH_MAX, is_within},
         error::{ApiError, Code},
         reserved::conceal,
         task::{invalid_index_uid_reason, is_index_uid},
@@ -47,7 +48,14 @@ pub(super) fn check_index_uid(uid: &str) -> Result<(), ApiError> {
 /// 415 for the content type, 400 or 413 for the encoding.
 pub(super) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
     content_type(request, &["application/json"])?;
-    decoded_body(core, request)
+    let body = decoded_body(core, request)?;
+    let depth_max = core.edge().json_depth_max;
+    // Deeper than any reader goes is for the reader to refuse, in its words.
+    if depth_max < DEPTH_MAX && !is_within(&body, depth_max) {
+        let message = format!("The JSON body is nested deeper than the limit of {depth_max} levels.");
+        return Err(ApiError::new(Code::BadRequest, message));
+    }
+    Ok(body)
 }
 
 /// The JSON body of a question about documents, in which reserved names are names of nothing.
@@ -56,6 +64,21 @@ pub(super) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result
 /// Those of [`json_body`].
 pub(super) fn question<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
     json_body(core, request).map(conceal)
+}
+
+/// Offset and limit together, as far as this gateway goes.
+///
+/// # Errors
+/// 400 over the limit.
+pub(super) fn check_page_depth<R: Runtime>(core: &Core<R>, depth: usize) -> Result<(), ApiError> {
+    let most = core.edge().page_depth_max;
+    match depth <= most {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            Code::BadRequest,
+            format!("Offset and limit together are over this gateway's limit of {most}."),
+        )),
+    }
 }
 
 /// The media type of the body, in lower case, one of `allowed`.
@@ -91,7 +114,7 @@ pub(super) fn content_type<'a>(request: &Request, allowed: &[&'a str]) -> Result
 /// # Errors
 /// 413 over the limit, 415 for an unknown encoding, 400 for a broken one.
 pub(super) fn decoded_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
-    let limit = usize::try_from(core.shared.config.body_bytes_max).unwrap_or(usize::MAX);
+    let limit = core.edge().body_bytes_max;
     match request.header("content-encoding").map(str::trim).unwrap_or_default() {
         "" | "identity" => Ok(request.body.clone()),
         "gzip" | "x-gzip" => inflate(GzDecoder::new(&request.body[..]), limit),

@@ -3,6 +3,7 @@
 //! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
 //! file; what must be durable goes to the store over a channel and is awaited.
 
+mod accept;
 mod access;
 mod additions;
 mod admit;
@@ -11,12 +12,14 @@ mod budget;
 mod cancel;
 mod changes;
 mod connection;
+mod distinct;
 mod documents;
 pub mod dumps;
 mod fanout;
 pub mod features;
 mod federated;
 mod fields;
+mod foreign;
 mod gather;
 mod hybrid;
 mod indexes;
@@ -29,9 +32,11 @@ mod list;
 pub mod moves;
 mod multi_search;
 mod network;
+mod overload;
 mod plan;
 pub mod pool;
 mod rendering;
+mod request_log;
 #[cfg(test)]
 mod route_table;
 mod routes;
@@ -56,19 +61,20 @@ use std::{
     cell::Cell,
     net::SocketAddr,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, atomic::AtomicUsize, mpsc},
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use arc_swap::Guard;
 pub use gather::learn_version;
 pub use plan::every_node;
 
 use self::{pool::NodePools, vitals::Vitals};
 use crate::{
-    config::limits,
-    h1::ServerLimits,
-    observe::{log, metrics::CoreMetrics},
+    config::{EdgeConfig, limits},
+    h1::{HeadLimits, ServerLimits},
+    observe::metrics::CoreMetrics,
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -90,6 +96,8 @@ pub struct Core<R: Runtime> {
     number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
     rotation: Cell<usize>,
+    /// How many requests this core can work on at once.
+    overload: overload::Overload,
     /// When this core last asked nodes about all unfinished tasks.
     tasks_refreshed: Cell<Option<Instant>>,
 }
@@ -107,17 +115,33 @@ impl<R: Runtime> Core<R> {
             short_of_owners: Cell::new(None),
             number,
             rotation: Cell::new(0),
+            overload: overload::Overload::new(),
             tasks_refreshed: Cell::new(None),
             shared,
         }
     }
 
+    /// What clients may do from now on.
+    fn edge(&self) -> Guard<Arc<EdgeConfig>> {
+        self.shared.edge.load()
+    }
+
     fn server_limits(&self) -> ServerLimits {
+        let edge = self.edge();
         ServerLimits {
-            head_bytes_max: limits::HEAD_BYTES_MAX,
-            body_bytes_max: usize::try_from(self.shared.config.body_bytes_max).unwrap_or(usize::MAX),
-            idle_timeout: limits::IDLE_CLIENT_TIMEOUT,
-            receive_timeout: limits::HEAD_TIMEOUT,
+            head: HeadLimits {
+                start_line_bytes_max: edge.request_line_bytes_max,
+                head_bytes_max: edge.head_bytes_max,
+                fields_max: edge.headers_max,
+            },
+            body_bytes_max: edge.body_bytes_max,
+            first_byte_timeout: edge.first_byte_timeout,
+            idle_timeout: edge.idle_timeout,
+            head_timeout: edge.head_timeout,
+            gap_timeout: edge.body_gap_timeout,
+            body_timeout: edge.body_timeout,
+            close_timeout: limits::CLOSE_TIMEOUT,
+            requests_max: edge.requests_per_connection_max,
         }
     }
 
@@ -134,7 +158,7 @@ impl<R: Runtime> Core<R> {
     }
 }
 
-/// Starts data core `number` on its own thread.
+/// Starts data core `number` on its own thread; it listens when this returns.
 ///
 /// # Errors
 /// When the executor cannot start here.
@@ -146,43 +170,27 @@ pub fn start_core<R: Runtime>(
     lanes: Arc<[lanes::LaneSender]>,
     lane_inbox: lanes::LaneInbox,
 ) -> Result<JoinHandle<()>, StartError> {
-    R::start(format!("core-{number}"), cpu, move || async move {
+    let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
+    let name = format!("core-{number}");
+    let thread = R::start(name.clone(), cpu, move || async move {
         let listener = match R::listen(address) {
             Ok(listener) => listener,
-            Err(error) => {
-                log::error(
-                    "listen_failed",
-                    &[("address", &address.to_string()), ("reason", &error.to_string())],
-                );
-                std::process::exit(2);
-            }
+            Err(error) => return drop(listening.send(Err(error))),
         };
+        let _ = listening.send(Ok(()));
         let core = Rc::new(Core::<R>::new(shared, lanes, number));
         R::spawn(lanes::run(Rc::clone(&core), lane_inbox));
-        accept_loop(core, listener).await;
-    })
-}
-
-async fn accept_loop<R: Runtime>(core: Rc<Core<R>>, listener: R::Listener) {
-    let open = Rc::new(Cell::new(0_usize));
-    loop {
-        match R::accept(&listener).await {
-            // Over the bound the socket is closed at once: the client sees a refusal, not a hang.
-            Ok(stream) if open.get() >= limits::CLIENT_CONNECTIONS_MAX => drop(stream),
-            Ok(stream) => {
-                let core = Rc::clone(&core);
-                let open = Rc::clone(&open);
-                open.set(open.get() + 1);
-                R::spawn(async move {
-                    connection::run(core, stream).await;
-                    open.set(open.get() - 1);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: accepting again at once would spin.
-                log::warn("accept_failed", &[("reason", &error.to_string())]);
-                R::sleep(Duration::from_millis(10)).await;
-            }
-        }
+        R::spawn(admit::watch(Rc::clone(&core)));
+        accept::run(core, listener).await;
+    })?;
+    // Nobody is told where clients are served before they are.
+    match heard.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(StartError::Other {
+            runtime: R::NAME,
+            name,
+            reason: format!("listening on {address}: {error}"),
+        }),
+        Err(_) => Err(StartError::Other { runtime: R::NAME, name, reason: "it ended at once".to_owned() }),
     }
 }

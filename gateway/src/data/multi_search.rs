@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::{
     Core,
     federated::{federated, in_nodes_order, incompatible_orders},
-    ingress,
+    foreign, ingress,
+    network::AsRemote,
     scatter::Merged,
     search::{self, refusal_to},
 };
@@ -37,7 +38,15 @@ pub(super) async fn multi_search<R: Runtime>(
     let snapshot = core.shared.snapshot();
     let body = ingress::question(core, request)?;
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
-    let Ok(mut asked) = MultiSearchRequest::parse(&body) else {
+    let parsed = MultiSearchRequest::parse(&body);
+    let (parsed, as_remote) = match parsed {
+        Ok(asked) => (Ok(asked), None),
+        Err(error) => match AsRemote::read(core, &body).await {
+            Some((here, as_remote)) => (MultiSearchRequest::parse(&here), Some(as_remote)),
+            None => (Err(error), None),
+        },
+    };
+    let Ok(mut asked) = parsed else {
         let renamed = for_nodes(&snapshot, &body);
         let refusal = refusal_to(core, request, "/multi-search", renamed).await;
         return Err(refusal.unwrap_or_else(not_understood));
@@ -46,8 +55,8 @@ pub(super) async fn multi_search<R: Runtime>(
         let rules = permission.rules_for(&query.index_uid);
         query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
     }
-    if asked.queries.len() > limits::MULTI_SEARCH_QUERIES_MAX {
-        let most = limits::MULTI_SEARCH_QUERIES_MAX;
+    let most = core.edge().multi_search_queries_max;
+    if asked.queries.len() > most {
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");
         return Err(ApiError::new(Code::BadRequest, reason));
     }
@@ -65,10 +74,24 @@ pub(super) async fn multi_search<R: Runtime>(
                     Err(refusal_by_own_rules(core, request, &snapshot, &asked.queries, &renamed, refusal)
                         .await)
                 }
-                _ => Err(refusal),
+                _ => {
+                    let searched =
+                        asked.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+                    Err(searched
+                        .fold(refusal, |error, index| foreign::refused(error, &index.rules.foreign_keys)))
+                }
             }
         }
-        other => other.map(Merged::into_response),
+        Err(error) => Err(error),
+        Ok(merged) => {
+            let searched = asked.queries.iter().map(|query| query.index_uid.as_str()).collect::<Vec<_>>();
+            let merged = foreign::hydrated(core, &snapshot, permission, &searched, merged).await?;
+            let merged = match &as_remote {
+                Some(as_remote) => as_remote.named(merged),
+                None => merged,
+            };
+            Ok(merged.into_response())
+        }
     }
 }
 

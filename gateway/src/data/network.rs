@@ -1,15 +1,16 @@
 //! `/network`: clients see one node, which is part of the network they describe.
 //!
 //! Invariants: nothing of the nodes' names or addresses shows, whatever a node may have been told; what
-//! clients describe is kept and shown, and a search that would go there is refused (`api::multi_search`).
+//! clients describe is kept and shown, and a search that would go to any remote but this cluster is refused.
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::{Record, Table};
 
-use super::{Core, gather, keys, lanes};
+use super::{Core, features, gather, keys, lanes, scatter::Merged};
 use crate::{
     api::{
         error::{ApiError, Code},
@@ -69,4 +70,40 @@ async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Network, Option<u64>), Ap
     let network = serde_json::from_value(value)
         .map_err(|_| ApiError::new(Code::Internal, "The stored network cannot be read."))?;
     Ok((network, Some(revision)))
+}
+
+/// What a federated search calls this cluster of which some queries name it as the remote that is to answer them.
+pub(super) struct AsRemote(String);
+
+impl AsRemote {
+    /// Reads such a body, and answers it without these names; `None` for any other, which a node then judges.
+    pub(super) async fn read<R: Runtime>(core: &Core<R>, body: &[u8]) -> Option<(Bytes, Self)> {
+        let mut body = serde_json::from_slice::<Value>(body).ok()?;
+        let named = |query: &Value| query["federationOptions"]["remote"].is_string();
+        if body.get("federation").is_none_or(Value::is_null) || !body["queries"].as_array()?.iter().any(named)
+        {
+            return None;
+        }
+        let name = stored(core).await.ok()?.0.name()?.to_owned();
+        if !features::is_on(core, "network").await {
+            return None;
+        }
+        for query in body["queries"].as_array_mut()? {
+            let options = query.get_mut("federationOptions").and_then(Value::as_object_mut);
+            if let Some(options) = options.filter(|options| options.get("remote") == Some(&json!(name))) {
+                options.remove("remote");
+            }
+        }
+        Some((body.to_string().into(), Self(name)))
+    }
+
+    /// The answer with the name of the remote in all its hits, also those of queries that name none.
+    pub(super) fn named(&self, merged: Merged) -> Merged {
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&merged.body) else { return merged };
+        for hit in answer["hits"].as_array_mut().into_iter().flatten() {
+            hit["_federation"]["remote"] = json!(self.0);
+        }
+        answer["remoteErrors"] = json!({});
+        Merged { body: answer.to_string().into_bytes(), ..merged }
+    }
 }

@@ -203,8 +203,15 @@ impl<R: Runtime> NodePool<R> {
     }
 
     async fn connect(&self) -> Result<ClientConnection<R>, NodeError> {
-        match timeout::<R, _>(limits::NODE_CONNECT_TIMEOUT, R::connect(self.node.address)).await {
-            Ok(Ok(stream)) => Ok(ClientConnection::new(stream)),
+        let connecting = async {
+            let stream = R::connect(self.node.address).await?;
+            match &self.node.tls {
+                None => Ok(ClientConnection::new(stream)),
+                Some(tls) => ClientConnection::new_tls(stream, tls).await,
+            }
+        };
+        match timeout::<R, _>(limits::NODE_CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(NodeError::Connect(error)),
             Err(_) => Err(NodeError::Connect(std::io::ErrorKind::TimedOut.into())),
         }

@@ -33,7 +33,6 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/indexes/{uid}/settings", "GET PATCH DELETE", ""),
     ("/indexes/{uid}/settings/{setting}", "", ""),
     ("/indexes/{uid}/settings/chat", "", "GET PATCH DELETE"),
-    ("/indexes/{uid}/settings/foreign-keys", "", "GET PUT DELETE"),
     ("/multi-search", "POST", ""),
     ("/tasks", "GET DELETE", ""),
     ("/tasks/cancel", "POST", ""),

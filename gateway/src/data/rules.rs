@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use ahash::AHashMap;
-use futures_util::future::join_all;
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use router::NodeIndex;
@@ -41,6 +41,9 @@ pub const RULES: Table = Table::named("search_rules");
 const TARGET: &str = "/dynamic-search-rules";
 /// The index that tasks about rules name, on a node, too.
 const INDEX: &str = ".meili_dsr";
+
+/// More than a cluster has.
+const RULES_PER_PAGE: usize = 100_000;
 
 /// All rules, by uid.
 pub type Rules = AHashMap<String, Value>;
@@ -185,28 +188,53 @@ pub(super) fn refusal() -> ApiError {
     )
 }
 
-/// Gives a node the rules it does not have; whether all went well.
+/// Gives a node the rules as they are now, which may have come, changed and gone while it was away; whether all
+/// went well.
 pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let page = Bytes::from(json!({"limit": RULES_PER_PAGE}).to_string());
+    let asked =
+        core.pools.ask(node, NodeRequest::post_json(TARGET, page), core.shared.config.node_timeout).await;
+    let of_node = match asked {
+        Ok(answer) if answer.status == StatusCode::OK => answer.body,
+        // Rules are switched off there, or unknown to its version: there is nothing to be had.
+        Ok(answer) => return !answer.status.is_server_error(),
+        Err(_) => return false,
+    };
+    let of_node = serde_json::from_slice::<Value>(&of_node).unwrap_or_default();
+    let of_node = of_node["results"].as_array().into_iter().flatten();
+    let of_node = of_node.filter_map(|rule| Some((rule["uid"].as_str()?, rule))).collect::<AHashMap<_, _>>();
     let rules = core.shared.rules.load_full();
     let snapshot = core.shared.snapshot();
-    let limit = core.shared.config.node_timeout;
-    let restored = join_all(rules.iter().map(|(uid, rule)| {
-        let snapshot = &snapshot;
-        async move {
-            let target = target_of(uid);
-            let known = core.pools.ask(node, NodeRequest::get(&target), limit).await;
-            if matches!(&known, Ok(answer) if answer.status == StatusCode::OK) {
-                return true;
-            }
-            let body = for_nodes(snapshot, rule).to_string().into();
-            match fanout::ask_once(core, node, &Method::PATCH, &target, body).await {
-                Ok(_) => true,
-                // Rules are switched off there, or unknown to its version: there is nothing to be had.
-                Err(error) => error.status().is_client_error(),
-            }
+    let mut changes = Vec::new();
+    changes.extend(of_node.keys().filter(|uid| !rules.contains_key(**uid)).map(|uid| (*uid, None)));
+    for (uid, rule) in rules.iter() {
+        let wanted = for_nodes(&snapshot, rule);
+        match of_node.get(uid.as_str()) {
+            Some(known) if is_same(known, &wanted) => {}
+            // A change keeps what it does not name, so the rule is made anew.
+            Some(_) => changes.extend([(uid.as_str(), None), (uid, Some(wanted))]),
+            None => changes.push((uid, Some(wanted))),
         }
-    }));
-    restored.await.into_iter().all(|went_well| went_well)
+    }
+    for (uid, rule) in changes {
+        let method = if rule.is_some() { Method::PATCH } else { Method::DELETE };
+        let body = rule.map_or_else(Bytes::new, |rule| rule.to_string().into());
+        if let Err(error) = fanout::ask_once(core, node, &method, &target_of(uid), body).await
+            && !error.status().is_client_error()
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a node's rule is this one: what is not set there is as good as empty.
+fn is_same(of_node: &Value, wanted: &Value) -> bool {
+    let empty = [Value::Null, json!(true), json!([]), json!({})];
+    let members = of_node.as_object().into_iter().flatten().filter(|(name, _)| *name != "uid");
+    let wanted_here = wanted.as_object().into_iter().flatten();
+    wanted_here.into_iter().all(|(name, value)| of_node.get(name) == Some(value))
+        && members.into_iter().all(|(name, value)| wanted.get(name).is_some() || empty.contains(value))
 }
 
 /// A task whose part every node has taken; the first node alone is asked at first, so that what is refused
@@ -321,6 +349,12 @@ mod tests {
         let before = json!({"description": "a", "actions": [1], "active": false});
         let after = merged(Some(before), &json!({"description": "b", "active": null, "precedence": 3}));
         assert_eq!(after, json!({"description": "b", "actions": [1], "precedence": 3}));
+        let of_node =
+            json!({"uid": "r", "description": "b", "actions": [1], "precedence": 3, "active": true});
+        assert!(is_same(&of_node, &after));
+        for other in [json!({}), json!({"description": "b", "actions": [1]}), json!({"description": "c"})] {
+            assert!(!is_same(&of_node, &other), "{other}");
+        }
         let rule = json!({"actions": [{"selector": {"indexUid": "a", "id": "1"}}]});
         assert!(names_any(&rule, &["b", "a"]) && !names_any(&rule, &["b"]) && !names_any(&json!({}), &["a"]));
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use router::Leg;
 
 use super::{
-    Core, gather, hybrid, ingress,
+    Core, foreign, gather, hybrid, ingress,
     list::{Shown, list, milliseconds},
     plan,
     pool::NodeRequest,
@@ -54,7 +54,10 @@ pub(super) async fn search<R: Runtime>(
             let target = node_target(request, index, "/search");
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
         }
-        other => other.map(Merged::into_response),
+        Err(error) => Err(error),
+        Ok(merged) => {
+            foreign::hydrated(core, &snapshot, permission, &[uid], merged).await.map(Merged::into_response)
+        }
     }
 }
 

@@ -9,14 +9,19 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, backups, documents, dumps, features, fields, indexes, keys, multi_search, network,
-    rendering,
+    Core, admit, backups, documents, dumps, features, fields, foreign, indexes, keys, multi_search, network,
+    rendering, request_log,
     routes::{self, NoRoute, Route},
-    rules, search, session, settings, similar, stats, tasks, versions, webhooks, writes,
+    rules,
+    search::{self, refusal_at},
+    session, settings, similar, stats, tasks, versions, webhooks, writes,
 };
 use crate::{
     admin,
-    api::{cors, encoding, error::ApiError},
+    api::{
+        cors, encoding,
+        error::{ApiError, Code},
+    },
     auth::Permission,
     h1::{Request, Response},
     repair::manage,
@@ -49,6 +54,7 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
+    request_log::record(core, &request, template, response.status.as_u16(), took);
     encoding::encoded(&request, cors::readable(&request, response))
 }
 
@@ -69,6 +75,10 @@ fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError, path: &str) -> 
         Some(displayed) => error.hide_attributes(displayed),
         None => error,
     };
+    let error = match index {
+        Some(index) => foreign::refused(error, &index.rules.foreign_keys),
+        None => error,
+    };
     error.rename_indexes(|name| {
         let mut indexes = snapshot.indexes.values().map(|index| &index.record);
         let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
@@ -87,9 +97,35 @@ async fn answer<R: Runtime>(
         panic!("a panic was asked for by the test switch");
     }
     let serving = dispatch(core, request, route, &permission);
-    match request.header(session::HEADER) {
+    let answered = match request.header(session::HEADER) {
         None => serving.await,
         Some(session) => session::within(core, session, route, serving).await,
+    };
+    match answered {
+        Err(error) => Err(judged_by_body(core, request, error).await),
+        answered => answered,
+    }
+}
+
+/// Whatever there is against an index's name, a node says first what is wrong with the rest of a request. It refuses
+/// the name, too, so that nothing comes of it.
+async fn judged_by_body<R: Runtime>(core: &Core<R>, request: &Request, error: ApiError) -> ApiError {
+    let path = request.uri.path();
+    let Some((uid, suffix)) = path.strip_prefix("/indexes/").and_then(|rest| rest.split_once('/')) else {
+        return error;
+    };
+    let mut target = match error.code() {
+        // Of documents the name is judged first.
+        Some(Code::InvalidIndexUid) if suffix != "documents" => path.to_owned(),
+        Some(Code::IndexNotFound) => format!("/indexes/{uid}-none/{suffix}"),
+        _ => return error,
+    };
+    if let Some(query) = request.uri.query() {
+        target = format!("{target}?{query}");
+    }
+    match refusal_at(core, request, &target).await {
+        Some(refusal) if refusal.status().is_client_error() => refusal,
+        _ => error,
     }
 }
 

@@ -234,6 +234,7 @@ impl<R: Runtime> Similar<'_, R> {
         let mut body = Vec::new();
         match merge::similar(&searches, &spec, &mut body) {
             Ok(_) => {
+                with_performance(&mut body, found);
                 let parts = found.iter().map(|near| &near.answer);
                 Ok(Merged::of_parts(body, parts).into_response())
             }
@@ -243,5 +244,15 @@ impl<R: Runtime> Similar<'_, R> {
                 Err(ApiError::new(Code::FeatureNotEnabled, message))
             }
         }
+    }
+}
+
+/// Adds what the first search says of its performance, if it was asked.
+fn with_performance(body: &mut Vec<u8>, found: &[Near]) {
+    const NAME: &str = "performanceDetails";
+    let details = found.first().and_then(|near| sonic_rs::get(near.answer.body.as_slice(), [NAME]).ok());
+    if let Some(details) = details {
+        body.pop();
+        body.extend_from_slice(format!(",\"{NAME}\":{}}}", details.as_raw_str()).as_bytes());
     }
 }

@@ -20,8 +20,12 @@ use crate::{
     auth::Permission,
     config::limits,
     h1::{Request, Response},
+    health::NodeVersion,
     runtime::Runtime,
 };
+
+/// Nodes of 1.15 refuse empty lists, those of 1.50 take them; which came first in between is not known.
+const EMPTY_LISTS_SINCE: NodeVersion = NodeVersion(1, 16);
 
 /// `GET /tasks/{uid}`.
 pub(super) async fn get<R: Runtime>(
@@ -39,11 +43,16 @@ pub(super) async fn list<R: Runtime>(
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
-    let query = parse_list(&Query::parse(request.uri.query()))?;
+    let query = parse_list(&Query::parse(request.uri.query()), empty_lists(core))?;
     let limit = query.limit;
     settle::refresh_unfinished(core).await?;
     let page = page(core, permission, query).await?;
     Ok(Response::json(StatusCode::OK, task::page(&page, limit).to_string()))
+}
+
+/// Whether nodes take an empty text for a list of nothing; when in doubt they are new.
+fn empty_lists<R: Runtime>(core: &Core<R>) -> bool {
+    core.shared.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }
 
 /// One page of the tasks that may be seen.
@@ -71,7 +80,7 @@ pub(super) async fn batches<R: Runtime>(
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
-    let mut query = parse_list(&Query::parse(request.uri.query()))?;
+    let mut query = parse_list(&Query::parse(request.uri.query()), empty_lists(core))?;
     let limit = query.limit;
     only_started(&mut query);
     settle::refresh_unfinished(core).await?;
@@ -173,7 +182,7 @@ async fn select<R: Runtime>(
     verb: &str,
 ) -> Result<(TaskRecord, Vec<u32>), ApiError> {
     let text = request.uri.query().unwrap_or_default();
-    let query = parse_selection(&Query::parse(Some(text)), verb)?;
+    let query = parse_selection(&Query::parse(Some(text)), verb, empty_lists(core))?;
     settle::refresh_unfinished(core).await?;
     let mut matched = core.shared.store.task_uids(query).await?;
     if !permission.allows_all_indexes() {

@@ -26,15 +26,12 @@ pub(super) struct Unserved {
 
 const CHATS: &str = "a chat is held by one node, which searches its own documents only";
 const EXPORT: &str = "nodes would export their documents with stamps of the gateway's in them";
-const FOREIGN_KEYS: &str = "a node finds foreign documents among its own only";
 const LOGS: &str = "every node has a log of its own, and so has the gateway";
 const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
 
 const TABLE: &[Unserved] = &[
     refused("GET", "indexes/*/settings/chat", &[Action::SettingsGet], CHATS),
     refused("PATCH DELETE", "indexes/*/settings/chat", &[Action::SettingsUpdate], CHATS),
-    refused("GET", "indexes/*/settings/foreign-keys", &[Action::SettingsGet], FOREIGN_KEYS),
-    refused("PUT DELETE", "indexes/*/settings/foreign-keys", &[Action::SettingsUpdate], FOREIGN_KEYS),
     refused("POST", "export", &[Action::Export], EXPORT),
     refused("GET", "metrics", &[Action::MetricsGet], METRICS),
     refused("POST DELETE", "logs/stream", &[Action::MetricsGet], LOGS),

@@ -364,6 +364,7 @@ mod tests {
             id: id.to_owned(),
             address: ([127, 0, 0, 1], 1).into(),
             host: String::new(),
+            tls: None,
         };
         Vitals::new(&["a", "b", "c"].map(node), true, now)
     }

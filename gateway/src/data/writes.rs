@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     api::{
+        edition,
         error::{ApiError, Code},
         query::Query,
         reserved::conceal,
@@ -189,6 +190,7 @@ pub(super) async fn delete_by_filter<R: Runtime>(
 ) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let body = ingress::json_body(core, request)?;
+    check_not_empty(&body)?;
     let filter = member(&body, "filter");
     let body = conceal(body.clone());
     let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
@@ -216,6 +218,7 @@ pub(super) async fn edit<R: Runtime>(
 ) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     let body = ingress::json_body(core, request)?;
+    check_not_empty(&body)?;
     let details = json!({
         "deletedDocuments": null,
         "editedDocuments": null,
@@ -223,8 +226,16 @@ pub(super) async fn edit<R: Runtime>(
         "function": member(&body, "function"),
         "originalFilter": member(&body, "filter").map(|filter| filter.to_string()),
     });
+    let body = edition::for_nodes(&body)?.into();
     let task = new_task(request, uid, TaskKind::DocumentEdition, details);
     on_every_node(core, uid, task, (Method::POST, "/documents/edit", body), Repetition::Never).await
+}
+
+fn check_not_empty(body: &[u8]) -> Result<(), ApiError> {
+    match body.is_empty() {
+        true => Err(ApiError::new(Code::MissingPayload, "A json payload is missing.")),
+        false => Ok(()),
+    }
 }
 
 /// A task with the metadata that the client gave for it.

@@ -1,62 +1,178 @@
 //! A stream with its receive buffer: the only place that reads from or writes to a socket.
 //!
-//! Invariant: after an error or a timeout the stream is unusable and its owner closes it.
+//! Invariants: after an error or a timeout the stream is unusable and its owner closes it; a large body never leaves its
+//! memory behind in the receive buffer.
 
-use std::{io, time::Duration};
-
-use bytes::{Bytes, BytesMut};
-use monoio::{
-    buf::{IoBuf, SliceMut},
-    io::{AsyncReadRent, AsyncWriteRentExt},
+use std::{
+    io,
+    time::{Duration, Instant},
 };
 
+use bytes::{Bytes, BytesMut};
+use monoio::buf::IoBuf;
+
+use super::stream::Stream;
 use crate::runtime::{Runtime, timeout};
 
-/// Free space asked for before a read; one page of head and small body fits.
-const READ_BYTES_MIN: usize = 8 << 10;
+/// Free space asked for before a read; head and body of a search fit.
+const READ_BYTES_MIN: usize = 4 << 10;
+/// What is read of a body at least before more memory is taken for it.
+const BODY_BYTES_STEP: usize = 64 << 10;
+/// Up to here a body is read into the receive buffer itself.
+const BODY_BYTES_SMALL: usize = 32 << 10;
+
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Between two receives or sends that move something.
+    pub(super) gap: Duration,
+    /// Until all of it has moved.
+    pub(super) until: Instant,
+}
+
+impl Patience {
+    /// All of it within `whole`, and nothing for at most `gap`.
+    pub(super) fn new<R: Runtime>(gap: Duration, whole: Duration) -> Self {
+        Self { gap, until: R::now() + whole }
+    }
+
+    fn left<R: Runtime>(self) -> Duration {
+        self.gap.min(self.until.saturating_duration_since(R::now()))
+    }
+}
 
 pub(super) struct Buffered<R: Runtime> {
-    stream: R::Stream,
+    stream: Stream<R>,
     pub(super) received: BytesMut,
 }
 
 impl<R: Runtime> Buffered<R> {
-    pub(super) fn new(stream: R::Stream) -> Self {
+    pub(super) fn new(stream: Stream<R>) -> Self {
         Self { stream, received: BytesMut::with_capacity(READ_BYTES_MIN) }
     }
 
+    /// Brings up the stream's session, if it has one.
+    pub(super) async fn handshake(&mut self) -> io::Result<()> {
+        self.stream.handshake().await
+    }
+
     /// Receives once, appending; 0 means that the peer has closed its side.
-    pub(super) async fn receive(&mut self, bytes_wanted: usize) -> io::Result<usize> {
-        self.received.reserve(bytes_wanted.max(READ_BYTES_MIN));
+    pub(super) async fn receive(&mut self) -> io::Result<usize> {
+        self.received.reserve(READ_BYTES_MIN);
         let buffer = std::mem::take(&mut self.received);
-        let (begin, end) = (buffer.len(), buffer.capacity());
-        let (result, slice) = self.stream.read(SliceMut::new(buffer, begin, end)).await;
-        self.received = slice.into_inner();
+        let (result, buffer) = self.stream.read(buffer, usize::MAX).await;
+        self.received = buffer;
         result
     }
 
-    /// [`Buffered::receive`] within `limit`; a timeout is an error of kind `TimedOut`.
-    pub(super) async fn receive_within(&mut self, bytes_wanted: usize, limit: Duration) -> io::Result<usize> {
-        timeout::<R, _>(limit, self.receive(bytes_wanted))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    /// [`Buffered::receive`] within `patience`; a timeout is an error of kind `TimedOut`.
+    pub(super) async fn receive_within(&mut self, patience: Patience) -> io::Result<usize> {
+        timed_out(timeout::<R, _>(patience.left::<R>(), self.receive()).await)
+    }
+
+    /// A body of `length` bytes, which may have been received in part; an end before its end is an error of kind
+    /// `UnexpectedEof`.
+    pub(super) async fn receive_body(
+        &mut self,
+        length: usize,
+        patience: Option<Patience>,
+    ) -> io::Result<Bytes> {
+        if length <= BODY_BYTES_SMALL {
+            self.received.reserve(length.saturating_sub(self.received.len()));
+            while self.received.len() < length {
+                let count = match patience {
+                    Some(patience) => self.receive_within(patience).await?,
+                    None => self.receive().await?,
+                };
+                if count == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            return Ok(self.received.split_to(length).freeze());
+        }
+        // Memory of its own, which goes when the body goes.
+        let had = self.received.len().min(length);
+        let mut body = BytesMut::with_capacity(length.min(BODY_BYTES_STEP));
+        body.extend_from_slice(&self.received.split_to(had));
+        while body.len() < length {
+            // Grows with what has really arrived: an announced length alone costs no memory.
+            let missing = length - body.len();
+            body.reserve(missing.min(body.len().max(BODY_BYTES_STEP)));
+            let reading = self.stream.read(std::mem::take(&mut body), missing);
+            let (result, buffer) = match patience {
+                Some(patience) => match timeout::<R, _>(patience.left::<R>(), reading).await {
+                    Ok(read) => read,
+                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+                },
+                None => reading.await,
+            };
+            body = buffer;
+            if result? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(body.freeze())
     }
 
     /// Sends all of `bytes`.
-    pub(super) async fn send<T: IoBuf + 'static>(&mut self, bytes: T) -> io::Result<()> {
-        let (result, _) = self.stream.write_all(bytes).await;
-        result.map(|_| ())
+    pub(super) async fn send<T: IoBuf + AsRef<[u8]>>(
+        &mut self,
+        bytes: T,
+        patience: Option<Patience>,
+    ) -> io::Result<()> {
+        let (length, mut bytes, mut sent) = (bytes.as_ref().len(), bytes, 0);
+        while sent < length {
+            let writing = self.stream.write(bytes, sent);
+            let (result, rest) = match patience {
+                Some(patience) => match timeout::<R, _>(patience.left::<R>(), writing).await {
+                    Ok(written) => written,
+                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+                },
+                None => writing.await,
+            };
+            bytes = rest;
+            sent += match result? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => count,
+            };
+        }
+        Ok(())
     }
 
     /// Sends a head and its body, in one piece while the body is small enough to copy.
-    pub(super) async fn send_message(&mut self, mut head: Vec<u8>, body: Bytes) -> io::Result<()> {
+    pub(super) async fn send_message(
+        &mut self,
+        mut head: Vec<u8>,
+        body: Bytes,
+        patience: Option<Patience>,
+    ) -> io::Result<()> {
         /// Above this a copy costs more than a second send.
         const COPIED_BYTES_MAX: usize = 64 << 10;
         if body.len() <= COPIED_BYTES_MAX {
             head.extend_from_slice(&body);
-            return self.send(head).await;
+            return self.send(head, patience).await;
         }
-        self.send(head).await?;
-        self.send(body).await
+        self.send(head, patience).await?;
+        self.send(body, patience).await
     }
+
+    /// Closes the sending side, then drops what still comes until the peer closes too or patience is over. A socket
+    /// closed with bytes unread resets the connection, and the peer may lose the answer before it has read it.
+    /// Source: RFC 9112, section 9.6.
+    pub(super) async fn close(&mut self, patience: Patience) {
+        if !matches!(timeout::<R, _>(patience.left::<R>(), self.stream.shutdown()).await, Ok(Ok(()))) {
+            return;
+        }
+        loop {
+            self.received.clear();
+            match self.receive_within(patience).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+fn timed_out<T, E>(result: Result<io::Result<T>, E>) -> io::Result<T> {
+    result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

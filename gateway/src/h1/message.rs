@@ -1,7 +1,9 @@
 //! Requests as clients sent them and responses as the gateway gives them, bodies whole.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+
+use super::date;
 
 /// What answers differ by, on every answer as on Meilisearch's: see `api::cors`.
 const VARY: &[u8] = b"vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
@@ -55,9 +57,9 @@ impl Response {
         self
     }
 
-    /// Status line and headers as they go over the wire.
-    pub(super) fn encode_head(&self, keep_alive: bool) -> Vec<u8> {
-        let mut head = Vec::with_capacity(192 + self.body.len().min(64 << 10));
+    /// Status line and headers as they go over the wire, in answer to a request of `version`.
+    pub(super) fn encode_head(&self, version: Version, keep_alive: bool) -> Vec<u8> {
+        let mut head = Vec::with_capacity(256 + self.body.len().min(64 << 10));
         if self.status == StatusCode::OK {
             head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         } else {
@@ -75,12 +77,17 @@ impl Response {
         if let Some(content_type) = self.content_type {
             push_header(&mut head, "content-type", content_type);
         }
+        head.extend_from_slice(b"date: ");
+        head.extend_from_slice(&date::now());
+        head.extend_from_slice(b"\r\n");
         head.extend_from_slice(VARY);
         for (name, value) in &self.headers {
             push_header(&mut head, name, value);
         }
         if !keep_alive {
             push_header(&mut head, "connection", "close");
+        } else if version == Version::HTTP_10 {
+            push_header(&mut head, "connection", "keep-alive");
         }
         head.extend_from_slice(b"\r\n");
         head
@@ -102,10 +109,13 @@ mod tests {
     #[test]
     fn heads_are_framed_and_cannot_be_split_by_values() {
         let check = |response: Response, keep_alive, expected: &str| {
-            let head = String::from_utf8(response.encode_head(keep_alive)).unwrap();
+            let head = String::from_utf8(response.encode_head(Version::HTTP_11, keep_alive)).unwrap();
             let vary = std::str::from_utf8(VARY).unwrap();
             assert!(head.contains(vary), "{head}");
-            assert_eq!(head.replace(vary, ""), expected);
+            let (date, rest): (Vec<_>, Vec<_>) =
+                head.split_inclusive("\r\n").partition(|line| line.starts_with("date: "));
+            assert_eq!(date.len(), 1, "{head}");
+            assert_eq!(rest.concat().replace(vary, ""), expected);
         };
         check(
             Response::json(StatusCode::OK, "{}"),
@@ -118,5 +128,7 @@ mod tests {
             false,
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nx-note: a  b: c\r\nconnection: close\r\n\r\n",
         );
+        let old = Response::empty(StatusCode::OK).encode_head(Version::HTTP_10, true);
+        assert!(old.ends_with(b"connection: keep-alive\r\n\r\n"));
     }
 }

@@ -25,7 +25,6 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 /// Cached handles of one core.
 pub struct CoreMetrics {
     pub panics: Counter,
-    pub refusals: Counter,
     pub degraded_shards: Counter,
     pub scatter_retries: Counter,
     pub hedges: Counter,
@@ -33,6 +32,8 @@ pub struct CoreMetrics {
     pub fan_out: Histogram,
     /// By method, path template and status.
     requests: RefCell<AHashMap<(&'static str, &'static str, u16), RequestMetrics>>,
+    /// By reason.
+    refusals: RefCell<AHashMap<&'static str, Counter>>,
 }
 
 #[derive(Clone)]
@@ -47,14 +48,20 @@ impl CoreMetrics {
     pub fn new() -> Self {
         Self {
             panics: metrics::counter!("miroir_request_panics_total"),
-            refusals: metrics::counter!("miroir_request_refusals_total"),
             degraded_shards: metrics::counter!("miroir_degraded_shards_total"),
             scatter_retries: metrics::counter!("miroir_scatter_retries_total"),
             hedges: metrics::counter!("miroir_hedge_fired_total"),
             partial_responses: metrics::counter!("miroir_scatter_partial_responses_total"),
             fan_out: metrics::histogram!("miroir_scatter_fan_out_size"),
             requests: RefCell::default(),
+            refusals: RefCell::default(),
         }
+    }
+
+    /// Counts one request or connection that was refused before it was read.
+    pub fn refusal(&self, reason: &'static str) {
+        let counter = || metrics::counter!("miroir_request_refusals_total", "reason" => reason);
+        self.refusals.borrow_mut().entry(reason).or_insert_with(counter).increment(1);
     }
 
     /// Counts one answered request.

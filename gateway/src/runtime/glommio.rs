@@ -7,7 +7,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::mpsc,
     thread::JoinHandle,
@@ -61,10 +61,12 @@ impl Runtime for Glommio {
         Ok(TcpListener::bind(address)?)
     }
 
-    async fn accept(listener: &TcpListener) -> io::Result<GlommioStream> {
+    async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {
         let stream = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok(GlommioStream(stream))
+        // Both fail for a client that has gone already, which is seen when it is read from.
+        let _ = stream.set_nodelay(true);
+        let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        Ok((GlommioStream(stream), address))
     }
 
     async fn connect(address: SocketAddr) -> io::Result<GlommioStream> {

@@ -12,14 +12,14 @@ mod pinning;
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use ::monoio::io::{AsyncReadRent, AsyncWriteRent};
 use futures_util::future::{Either, select};
 
-pub use pinning::allowed_cpus;
+pub use pinning::pinned_cpus;
 
 /// One io_uring executor per thread, statically dispatched.
 pub trait Runtime: Copy + Send + 'static {
@@ -32,8 +32,8 @@ pub trait Runtime: Copy + Send + 'static {
 
     /// Binds with `SO_REUSEPORT`, so that every core listens on the same address.
     fn listen(address: SocketAddr) -> io::Result<Self::Listener>;
-    /// Waits for the next client; Nagle's algorithm is off on the stream returned.
-    fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Waits for the next client, and gives its address; Nagle's algorithm is off on the stream returned.
+    fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>>;
     /// Connects; the caller bounds the time. Nagle's algorithm is off on the stream returned.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
     /// Runs a future on this executor until it ends.

@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::mpsc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -35,10 +35,11 @@ impl Runtime for Monoio {
         TcpListener::bind_with_config(address, &ListenerOpts::new().reuse_port(true).reuse_addr(true))
     }
 
-    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
+        let (stream, address) = listener.accept().await?;
+        // Fails for a client that has gone already, which is seen when it is read from.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, address.ip()))
     }
 
     async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

@@ -14,6 +14,9 @@ use crate::client::Client;
 const SEED: u64 = 0x1dde_5ead;
 const CLIENTS: u64 = 8;
 const INDEXES: u64 = 24;
+/// The same of a longer test, by hand: `MIROIR_TEST_CLIENTS=64 MIROIR_TEST_INDEXES=200`.
+const CLIENTS_BY_HAND: &str = "MIROIR_TEST_CLIENTS";
+const INDEXES_BY_HAND: &str = "MIROIR_TEST_INDEXES";
 /// What each client does to the indexes.
 const STEPS: usize = 12;
 /// How many answers are waited for before the kill.
@@ -183,14 +186,22 @@ fn an_accepted_swap_survives_the_death_of_the_gateway() {
 fn many_clients_leave_whole_indexes_and_ended_tasks() {
     let cluster = TestCluster::start(|_| {});
     let url = cluster.cluster.url();
+    let (clients, indexes) = (by_hand(CLIENTS_BY_HAND, CLIENTS), by_hand(INDEXES_BY_HAND, INDEXES));
+    let started = Instant::now();
     std::thread::scope(|scope| {
-        for number in 0..CLIENTS {
+        for number in 0..clients {
             let client = Client::new(url.clone());
-            scope.spawn(move || live(&client, number));
+            scope.spawn(move || live(&client, number, indexes));
         }
     });
     let client = &cluster.client;
+    let asked = started.elapsed();
     all_end(client);
+    let tasks = client.read("/tasks?limit=0")["total"].clone();
+    println!(
+        "{clients} clients, {indexes} names: {tasks} tasks asked in {asked:?}, ended in {:?}",
+        started.elapsed()
+    );
     let list = client.read("/indexes?limit=1000");
     let listed = list["results"].as_array().unwrap();
     // Every index is on every node and whole: stats and documents agree, and nothing is left besides.
@@ -209,6 +220,10 @@ fn many_clients_leave_whole_indexes_and_ended_tasks() {
         let expected = ["index_not_found", "index_already_exists", "index_primary_key_already_exists"];
         assert!(expected.contains(&code), "{task}");
     }
+}
+
+fn by_hand(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 /// Waits until no task is unfinished.
@@ -260,7 +275,7 @@ fn a_gateway_that_dies_leaves_no_index_on_some_nodes_only() {
                     let mut random = fastrand::Rng::with_seed(SEED + round * CLIENTS + number);
                     let headers = [("Content-Type", "application/json")];
                     loop {
-                        let (method, path, body) = step(&mut random, 0);
+                        let (method, path, body) = step(&mut random, 0, INDEXES);
                         let body = body.to_string();
                         // The first write that is not answered: the gateway is dead.
                         let Ok((status, _)) = client.raw(method, &path, &headers, body.as_bytes()) else {
@@ -307,10 +322,10 @@ fn an_index_that_one_node_cannot_make_is_dropped_from_the_others() {
 }
 
 /// Makes, fills, swaps, renames and deletes indexes that other clients work on as well.
-fn live(client: &Client, number: u64) {
+fn live(client: &Client, number: u64, indexes: u64) {
     let mut random = fastrand::Rng::with_seed(SEED + number);
     for number in 0..STEPS {
-        let (method, path, body) = step(&mut random, number);
+        let (method, path, body) = step(&mut random, number, indexes);
         let (status, answer) = client.call(method, &path, &body);
         assert_eq!(status, 202, "{method} {path} {body}: {answer}");
         if random.bool() {
@@ -319,9 +334,9 @@ fn live(client: &Client, number: u64) {
     }
 }
 
-fn step(random: &mut fastrand::Rng, number: usize) -> (&'static str, String, Value) {
-    let one = format!("index{}", random.u64(..INDEXES));
-    let other = format!("index{}", random.u64(..INDEXES));
+fn step(random: &mut fastrand::Rng, number: usize, indexes: u64) -> (&'static str, String, Value) {
+    let one = format!("index{}", random.u64(..indexes));
+    let other = format!("index{}", random.u64(..indexes));
     let documents = (0..20).map(|id| json!({"id": id, "step": number})).collect::<Vec<_>>();
     match random.u8(..10) {
         0 | 1 => ("POST", "/indexes".to_owned(), json!({"uid": one, "primaryKey": "id"})),

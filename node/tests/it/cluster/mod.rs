@@ -4,12 +4,14 @@
 
 mod bad_input;
 mod chaos;
+mod corpus;
 mod crash;
 mod differential;
 mod documents;
 mod drift;
 mod dumps;
 mod failover;
+mod garbled;
 mod hedging;
 mod index_life;
 mod keys;

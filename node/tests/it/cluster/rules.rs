@@ -177,6 +177,181 @@ fn client_page(client: &Client) -> Value {
 }
 
 #[test]
+fn a_search_may_name_this_cluster_as_its_remote() {
+    let Some(_) = real_node() else { return };
+    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    let clients = [&cluster.client, &single.client];
+    let ours = json!({"indexUid": "pets", "q": "a", "federationOptions": {"remote": "us", "weight": 0.5}});
+    let plain = json!({"indexUid": "pets", "q": "b"});
+    let search = |queries: &[&Value]| {
+        same(&clients, "POST", "/multi-search", &json!({"federation": {}, "queries": queries}));
+    };
+    for client in clients {
+        client.done("POST", "/indexes", &json!({"uid": "pets", "primaryKey": "id"}));
+        let pets = (0..9).map(|id| json!({"id": id, "t": if id % 2 == 0 { "a" } else { "b" }}));
+        client.done("POST", "/indexes/pets/documents", &pets.collect());
+    }
+    search(&[&ours]);
+    for client in clients {
+        client.call("PATCH", "/experimental-features", &json!({"network": true}));
+        let network = json!({"self": "us", "remotes": {"us": {"url": "http://a.example"}}});
+        client.call("PATCH", "/network", &network);
+    }
+    for queries in [vec![&ours], vec![&ours, &plain], vec![&plain]] {
+        search(&queries);
+    }
+    search(&[&json!({"indexUid": "pets", "federationOptions": {"remote": "nobody"}})]);
+}
+
+#[test]
+fn foreign_documents_are_found_as_on_one_node() {
+    let Some(_) = real_node() else { return };
+    let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
+    let clients = [&cluster.client, &single.client];
+    let keys = json!([
+        {"foreignIndexUid": "people", "fieldName": "by"},
+        {"foreignIndexUid": "people", "fieldName": "parts.editors"},
+    ]);
+    let path = "/indexes/books/settings/foreign-keys";
+    for client in clients {
+        client.done("POST", "/indexes", &json!({"uid": "books", "primaryKey": "id"}));
+    }
+    same(&clients, "GET", path, &Value::Null);
+    same(&clients, "PUT", path, &keys);
+    for client in clients {
+        client.call("PATCH", "/experimental-features", &json!({"foreignKeys": true}));
+        let people = (0..20).map(|id| json!({"id": id, "name": format!("p{id}"), "secret": 1}));
+        client.done("POST", "/indexes/people/documents", &people.collect());
+        client.done("PUT", "/indexes/people/settings/displayed-attributes", &json!(["id", "name"]));
+        let books = (0..20).map(|id| {
+            let parts = json!([{"editors": [id, format!("{}", 19 - id)]}, {"editors": 300}]);
+            json!({"id": id, "title": format!("t{id}"), "by": (id * 7) % 23, "parts": parts})
+        });
+        client.done("POST", "/indexes/books/documents", &books.collect());
+    }
+    same(&clients, "GET", path, &Value::Null);
+    for body in [
+        json!([{"foreignIndexUid": "people"}]),
+        json!(7),
+        json!([{"foreignIndexUid": "p", "fieldName": "f", "x": 1}]),
+    ] {
+        same(&clients, "PUT", path, &body);
+    }
+    clients.iter().for_each(|client| drop(client.done("PUT", path, &keys)));
+    same(&clients, "GET", path, &Value::Null);
+    same(&clients, "GET", "/indexes/books/settings", &Value::Null);
+    let query = json!({"q": "t7", "attributesToHighlight": ["title"]});
+    same(&clients, "POST", "/indexes/books/search", &query);
+    same(
+        &clients,
+        "POST",
+        "/indexes/books/search",
+        &json!({"limit": 20, "attributesToRetrieve": ["id", "by"]}),
+    );
+    let queries = json!([{"indexUid": "books", "q": "t7"}, {"indexUid": "people", "q": "p3"}]);
+    same(&clients, "POST", "/multi-search", &json!({"queries": queries}));
+    same(&clients, "POST", "/multi-search", &json!({"federation": {}, "queries": queries}));
+    let filter = json!({"filter": "_foreign(by, name = p7)"});
+    let (status, answer) = ask(clients[0], "POST", "/indexes/books/search", &filter);
+    assert_eq!((status, &answer["code"]), (400, &json!("invalid_search_filter")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("does not serve `_foreign`"), "{answer}");
+    clients.iter().for_each(|client| drop(client.done("DELETE", path, &Value::Null)));
+    same(&clients, "GET", path, &Value::Null);
+    same(&clients, "POST", "/indexes/books/search", &query);
+}
+
+#[test]
+fn functions_edit_documents_and_no_reserved_fields() {
+    let Some(_) = real_node() else { return };
+    let cluster = TestCluster::start(|options| {
+        options.nodes = 3;
+        options.replication_factor = 2;
+    });
+    let single = SingleNode::start();
+    let clients = [&cluster.client, &single.client];
+    let edit = "/indexes/books/documents/edit";
+    let page = json!({"sort": ["id:asc"], "limit": 20});
+    for client in clients {
+        client.call("PATCH", "/experimental-features", &json!({"editDocumentsByFunction": true}));
+        client.done("POST", "/indexes", &json!({"uid": "books", "primaryKey": "id"}));
+        let settings = json!({"filterableAttributes": ["id"], "sortableAttributes": ["id"]});
+        client.done("PATCH", "/indexes/books/settings", &settings);
+        client.done(
+            "POST",
+            "/indexes/books/documents",
+            &(0..20).map(|id| json!({"id": id, "a": 1})).collect(),
+        );
+    }
+    for (function, filter) in [
+        ("doc = #{id: doc.id, n: doc.len(), k: doc.keys()}", Value::Null),
+        ("doc.b = `b ${doc.id}`; // so", json!("id > 15")),
+        ("if doc.id % 3 == 0 { doc = () }", Value::Null),
+        ("doc.clear(); doc.id = 1", json!("id = 1")),
+        ("doc.c = 2", json!("id = 400")),
+        ("doc[\"_mir\" + \"oir_shard\"] = 7; doc.b = context.x", json!("id < 5")),
+    ] {
+        let body = json!({"function": function, "filter": filter, "context": {"x": 9}});
+        let tasks = clients.map(|client| {
+            let task = client.write("POST", edit, &body);
+            (task["status"].clone(), task["details"].clone())
+        });
+        assert_eq!(tasks[0].0, "succeeded", "{function}: {tasks:?}");
+        assert!(tasks[0] == tasks[1] || function.contains("_mir"), "{function}: {tasks:?}");
+        if !function.contains("_mir") {
+            same(&clients, "POST", "/indexes/books/documents/fetch", &page);
+        }
+    }
+    // Whichever copies are asked, all documents are where they were.
+    for _ in 0..6 {
+        assert_eq!(cluster.client.post("/indexes/books/documents/fetch", &page)["total"], 13);
+    }
+    for function in ["return", "doc._miroir_shard = 1", "doc.a = 1 /*"] {
+        let (status, answer) = ask(clients[0], "POST", edit, &json!({"function": function}));
+        assert_eq!(status, 400, "{answer}");
+    }
+    for body in [json!({}), json!({"function": 7}), json!({"function": "doc.a = 1", "nope": 1})] {
+        same(&clients, "POST", edit, &body);
+    }
+}
+
+#[test]
+fn a_node_that_was_away_has_the_rules_of_now() {
+    let Some(_) = real_node() else { return };
+    let mut cluster = TestCluster::start(|options| options.replication_factor = 2);
+    let client = &cluster.client;
+    client.call("PATCH", "/experimental-features", &json!({"dynamicSearchRules": true}));
+    let rule = |text: &str| json!({"description": text, "conditions": {"query": {"words": text}}});
+    for uid in ["kept", "changed", "gone"] {
+        client.done("PATCH", &format!("/dynamic-search-rules/{uid}"), &rule(uid));
+    }
+    cluster.cluster.kill_node(1).unwrap();
+    wait_for_state(&cluster, 1, "down");
+    client_changes(&cluster.client, &rule("new"));
+    cluster.cluster.start_node(1).unwrap();
+    wait_for_state(&cluster, 1, "healthy");
+    let node = Client::new(cluster.cluster.node(1).unwrap().url()).with_key("the-key-of-the-nodes");
+    while node.read("/tasks?statuses=enqueued,processing&limit=0")["total"] != 0 {
+        std::thread::yield_now();
+    }
+    let listed = node.post("/dynamic-search-rules", &json!({}));
+    let mut listed = listed["results"].as_array().unwrap().iter();
+    let mut listed =
+        listed.by_ref().map(|rule| (rule["uid"].clone(), rule["description"].clone())).collect::<Vec<_>>();
+    listed.sort_by_key(|(uid, _)| uid.to_string());
+    assert_eq!(json!(listed), json!([["changed", "new"], ["kept", "kept"], ["late", "new"]]));
+}
+
+/// What happens to rules while a node is away; writes go on without it.
+fn client_changes(client: &Client, new: &Value) {
+    for (method, uid, body) in
+        [("PATCH", "changed", new), ("DELETE", "gone", &Value::Null), ("PATCH", "late", new)]
+    {
+        let (status, answer) = client.call(method, &format!("/dynamic-search-rules/{uid}"), body);
+        assert_eq!(status, 202, "{answer}");
+    }
+}
+
+#[test]
 fn a_blank_node_gets_the_features_of_the_others() {
     let mut cluster = TestCluster::start(|_| {});
     cluster.client.call("PATCH", "/experimental-features", &json!({"containsFilter": true}));

@@ -64,7 +64,9 @@ fn compare(cluster: &TestCluster) {
     let others =
         ["/tasks/0", "/tasks/4", "/tasks/99", "/tasks/x", "/tasks/-1", "/batches/x", "/batches/4000"];
     let refused = ["uids=a", "limit=x", "nope=1", "batchUids=x"].map(|query| format!("/batches?{query}"));
-    for path in paths.into_iter().chain(others.map(str::to_owned)).chain(refused) {
+    // Meilisearch 1.50 takes an empty list for one of no tasks, older ones refuse it.
+    let paths = paths.into_iter().filter(|path| real_node().is_none() || path != "/tasks?uids=");
+    for path in paths.chain(others.map(str::to_owned)).chain(refused) {
         same(&cluster.client, &single.client, "GET", &path);
     }
     for query in ["", "limit=3", "uids=a,1", "statuses=x", "nope=2", "from=1"] {
@@ -118,7 +120,11 @@ fn cancel_nothing_and_delete(cluster: &Client, single: &Client) {
 /// The same status and body, times and batches aside.
 fn same(cluster: &Client, single: &Client, method: &str, path: &str) {
     let [found, expected] = [cluster, single].map(|client| {
-        let (status, answer) = client.call(method, path, &Value::Null);
+        let (status, mut answer) = client.call(method, path, &Value::Null);
+        // Meilisearch 1.50 counts the swaps of an index and does not list them.
+        if let Some(answer) = answer.as_object_mut().filter(|_| path.contains("?indexUids=")) {
+            answer.remove("total");
+        }
         (status, comparable(answer))
     });
     assert_eq!(found, expected, "{method} {path}");

@@ -1,0 +1,90 @@
+//! Certificates and keys, from files to what rustls serves and asks with.
+//!
+//! Invariants: only TLS 1.2 and 1.3, with ring's ciphers; a file that cannot be read is named in the error, what it
+//! holds is not; what is read replaces what was there whole or not at all.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, bail};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+
+use crate::config::TlsConfig;
+
+/// How a node is asked over TLS.
+#[derive(Debug, Clone)]
+pub struct NodeTls {
+    pub config: Arc<ClientConfig>,
+    /// Whom its certificate must name.
+    pub name: ServerName<'static>,
+}
+
+/// What clients are served with; `None` is plain HTTP.
+///
+/// # Errors
+/// When a file cannot be read, or key and certificate do not belong together.
+pub fn server(config: &TlsConfig) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    let Some((certificate, key)) = &config.server else { return Ok(None) };
+    let provider = provider();
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.context("--tls-certificate")?;
+    let builder = match &config.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(authorities("--tls-client-ca", path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            builder.with_client_cert_verifier(verifier.context("--tls-client-ca")?)
+        }
+    };
+    let chain = certificates("--tls-certificate", certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| anyhow::anyhow!("--tls-key {}: {error}", key.display()))?;
+    let mut server = builder.with_single_cert(chain, private).with_context(|| {
+        format!("--tls-key {} with --tls-certificate {}", key.display(), certificate.display())
+    })?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(server)))
+}
+
+/// How https nodes are asked.
+///
+/// # Errors
+/// When the file of authorities cannot be read.
+pub fn client(config: &TlsConfig) -> anyhow::Result<Arc<ClientConfig>> {
+    let roots = match &config.node_ca {
+        Some(path) => authorities("--node-ca", path)?,
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+    };
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let mut client = builder.context("--node-ca")?.with_root_certificates(roots).with_no_client_auth();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(client))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn authorities(option: &str, path: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(option, path)? {
+        roots.add(certificate).with_context(|| format!("{option} {}", path.display()))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(option: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            bail!("{option} {}: no certificate in it", path.display())
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => bail!("{option} {}: {error}", path.display()),
+    }
+}
