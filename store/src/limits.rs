@@ -39,7 +39,7 @@ pub(crate) const WATCHERS_MAX: usize = 64;
 /// Of Redis.
 pub(crate) const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A command without an answer for so long has failed.
-pub(crate) const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether other pods have changed something.
 pub(crate) const REDIS_FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Changes that Redis keeps for pods to follow; who has missed more reads everything anew.
