@@ -34,8 +34,8 @@ pub(super) async fn get<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = ingress::find_index(&snapshot, uid)?;
-    let target =
-        node_target(request, index, &format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)));
+    let suffix = format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+    let target = node_target(request, index, &suffix);
     let question = NodeRequest::get(&target);
     let owners = owners(&snapshot, index, id);
     let (answer, missing) = match gather::one_of(core, owners.clone(), question.clone()).await {
