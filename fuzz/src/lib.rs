@@ -8,6 +8,7 @@
 mod mutate;
 mod runner;
 mod shape;
+pub mod sim;
 mod targets;
 mod world;
 
@@ -67,6 +68,11 @@ pub const TARGETS: &[Target] = &[
         run: targets::wire::run,
     },
     Target {
+        name: "answer",
+        attacks: "h1: a node's answer ends where its framing says, whatever follows and however it comes; bounds hold",
+        run: targets::wire::run_answer,
+    },
+    Target {
         name: "payload",
         attacks: "ingest: JSON, NDJSON, CSV and lists of ids: every document in one shard's body, all bodies sound JSON",
         run: targets::payloads::run,
@@ -75,6 +81,16 @@ pub const TARGETS: &[Target] = &[
         name: "question",
         attacks: "api: bodies and query strings of questions: what is sent to nodes is JSON where the client's was",
         run: targets::questions::run,
+    },
+    Target {
+        name: "administration",
+        attacks: "api and auth: settings, keys, webhooks, networks, swaps and selections of tasks: read or refused with 4xx",
+        run: targets::administration::run,
+    },
+    Target {
+        name: "words",
+        attacks: "api: messages, documents and settings of nodes, put into this gateway's words",
+        run: targets::administration::run_words,
     },
     Target {
         name: "token",

@@ -163,8 +163,13 @@ impl Hints {
 
     /// Hints that a node has taken, and that are no longer stored.
     pub fn replayed(&self, node: NodeIndex, entries: u64, bytes: u64) {
-        self.of(node).bytes.fetch_sub(bytes, Ordering::SeqCst);
-        self.of(node).pending.fetch_sub(entries, Ordering::SeqCst);
+        // Another pod may have counted them away already.
+        let less = |count: &AtomicU64, by: u64| {
+            let _ =
+                count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_sub(by)));
+        };
+        less(&self.of(node).bytes, bytes);
+        less(&self.of(node).pending, entries);
     }
 
     /// The first hint of a node was answered with an error of its own; returns how often in a row.

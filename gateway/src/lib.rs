@@ -11,6 +11,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod coordinator;
 pub mod ctl;
 pub mod data;
 pub mod h1;

@@ -27,7 +27,7 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use store::{Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
+use store::{Lease, Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
 use time::OffsetDateTime;
 
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
     clock::{CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control::{self, marks::NEWEST_TASKS},
+    coordinator::{self, Coordinator, machine::PODS},
     data::{
         self, lanes,
         leftovers::{self, LEFTOVERS},
@@ -101,15 +102,22 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
         Some(address) => Some(bind("--metrics-listen", address)?),
         None => None,
     };
-    let (store, store_thread) = open_store(&config)?;
+    let (store, store_thread, coordinator) = open_store(&config)?;
+    // Pods that start together do so one after the other.
+    let starting = begin_start(&store, &coordinator)?;
     let topology = Arc::new(load_topology(&config, &store)?);
-    // All of this before the first client can add to it.
-    finish_moves(&store, &wait(store.unfinished_tasks(usize::MAX))?)?;
+    // All of this before the first client can add to it, and while no other pod is at it.
+    let is_first = live_pods(&store, &coordinator)?.is_empty();
+    if is_first {
+        finish_moves(&store, &wait(store.unfinished_tasks(usize::MAX))?)?;
+        abandon_half_made(&store)?;
+    }
     let mut interrupted = wait(store.unfinished_tasks(usize::MAX))?;
-    abandon_half_made(&store)?;
+    interrupted.retain(|task| is_first || task.pod.as_deref() == Some(coordinator.pod()));
     let topology_of_nodes = Arc::clone(&topology);
     let snapshot = load_snapshot(topology, &store)?;
     let keys = load_keys(&config, &store)?;
+    starting.map_or(Ok(()), |starting| wait(store.release_lease(&starting)))?;
     let webhooks = load_webhooks(&store)?;
     let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
@@ -133,6 +141,7 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
         rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store,
+        coordinator,
         anti_entropy: Board::default(),
         frozen: Frozen::default(),
         prometheus,
@@ -325,8 +334,9 @@ fn raise_descriptors() -> u64 {
 fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     shared.draining.store(true, Ordering::Relaxed);
     let deadline = Instant::now() + shared.config.drain_timeout;
+    shared.coordinator.drain();
     let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
-    while in_flight() && Instant::now() < deadline {
+    while (in_flight() || !shared.coordinator.has_given_back()) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
     store_thread.join().map_err(|error| anyhow!("closing the store failed: {error}"))?;
@@ -388,12 +398,47 @@ fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> a
     anyhow!("{option} {address}: {error}; allowed: an address of this machine")
 }
 
-fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread)> {
+/// The store, whose tasks bear this pod's name where others share it.
+fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread, Coordinator)> {
+    let pod = config.pod_id.clone().unwrap_or_else(coordinator::fresh_pod_id);
     match &config.store {
         StoreConfig::Sled { path } => {
-            store::open_sled(path).map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))
+            let opened = store::open_sled(path);
+            let (store, thread) =
+                opened.map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))?;
+            Ok((store, thread, Coordinator::alone(pod)))
+        }
+        StoreConfig::Redis { url } => {
+            let options = store::RedisOptions { url: url.expose().to_owned(), clock: None };
+            let (store, thread) = store::open_redis(options).map_err(|error| anyhow!("--store: {error}"))?;
+            Ok((store.named(&pod), thread, Coordinator::shared(pod)))
         }
     }
+}
+
+/// Waits until no other pod is starting.
+fn begin_start(store: &Store, coordinator: &Coordinator) -> anyhow::Result<Option<Lease>> {
+    if !coordinator.is_shared() {
+        return Ok(None);
+    }
+    let deadline = Instant::now() + 2 * limits::POD_START_MAX;
+    loop {
+        let about = serde_json::Value::Null;
+        let lease = wait(store.acquire_lease("start", coordinator.pod(), about, limits::POD_START_MAX))?;
+        if lease.is_some() {
+            return Ok(lease);
+        }
+        if Instant::now() >= deadline {
+            bail!("--store: another pod has been starting for too long");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The other pods that live.
+fn live_pods(store: &Store, coordinator: &Coordinator) -> anyhow::Result<Vec<String>> {
+    let pods = wait(store.leases(PODS))?.into_iter().map(|lease| lease.holder);
+    Ok(pods.filter(|pod| pod != coordinator.pod()).collect())
 }
 
 /// Waits for the store on a thread without an executor.

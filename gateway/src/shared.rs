@@ -22,6 +22,7 @@ use crate::{
     auth::KeyRing,
     clock::Clock,
     config::{Config, EdgeConfig},
+    coordinator::Coordinator,
     data::rules::Rules,
     health::{Health, NodeState, Seen},
     hints::Hints,
@@ -55,6 +56,7 @@ pub struct Shared {
     /// Reaches what clients name and the operator allows.
     pub outbound: ureq::Agent,
     pub store: Store,
+    pub coordinator: Coordinator,
     pub nodes: Vec<NodeAddress>,
     pub health: Health,
     pub anti_entropy: Board,

@@ -25,8 +25,9 @@ pub(crate) enum Admitted {
     },
 }
 
+/// What two documents may share.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Value {
+pub(crate) enum Value {
     /// The bits of an f64.
     Number(u64),
     /// A normalized string.
@@ -40,8 +41,7 @@ impl<'s> Distinct<'s> {
 
     /// Whether the hit shares no value with an earlier one; its values then count as met.
     pub(crate) fn admit(&mut self, hit: &str) -> Admitted {
-        let mut values = Vec::new();
-        values_at(hit, self.path, &mut |raw| values.extend(Value::read(raw)));
+        let values = Value::all(hit, self.path);
         if values.iter().any(|value| self.seen.contains(value)) {
             return Admitted::No { several: values.len() > 1 };
         }
@@ -51,6 +51,13 @@ impl<'s> Distinct<'s> {
 }
 
 impl Value {
+    /// The values of a hit.
+    pub(crate) fn all(hit: &str, path: &str) -> Vec<Self> {
+        let mut values = Vec::new();
+        values_at(hit, path, &mut |raw| values.extend(Self::read(raw)));
+        values
+    }
+
     fn read(raw: &str) -> Option<Self> {
         match raw.as_bytes().first()? {
             b'n' => None,

@@ -18,6 +18,7 @@ use crate::documents::write_rest;
 use crate::error::{Fault, MergeError};
 use crate::hit;
 use crate::json::{Answer, Members, number, string};
+use crate::key::order_of;
 use crate::normalize::normalize;
 use crate::paths::values_at;
 use crate::strip;
@@ -236,7 +237,23 @@ fn best_of(runs: &[Run<'_>]) -> Option<usize> {
 pub(crate) enum Key<'a> {
     Missing,
     Text(Directed<Cow<'a, str>>),
-    Number(f64),
+    Number(Number),
+}
+
+/// A number; nodes keep the two zeros apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Number(f64);
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        order_of(self.0, other.0).is_eq()
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(order_of(self.0, other.0))
+    }
 }
 
 /// A text that comes first by its direction.
@@ -255,7 +272,7 @@ impl<T: PartialOrd> PartialOrd for Directed<T> {
 
 impl<'a> Key<'a> {
     pub(crate) fn read(text: &'a str, field: &SortField) -> Self {
-        let directed = |value: f64| Self::Number(if field.ascending { -value } else { value });
+        let directed = |value: f64| Self::Number(Number(if field.ascending { -value } else { value }));
         match &field.by {
             By::Distance { latitude, longitude } => {
                 point(text).map_or(Self::Missing, |point| directed(haversine(point, (*latitude, *longitude))))
@@ -301,7 +318,7 @@ impl<'a> Key<'a> {
                 None => Self::Missing,
             },
             _ => match number(raw) {
-                Some(value) => Self::Number(if ascending { -value } else { value }),
+                Some(value) => Self::Number(Number(if ascending { -value } else { value })),
                 None => Self::Missing,
             },
         }
@@ -375,6 +392,8 @@ mod tests {
                 r#"{"b":1}"#,
             ]),
         );
+        check("a:asc", &[r#"{"a":-1}"#, r#"{"a":0}"#, r#"{"a":-0.0}"#, r#"{"a":5e-324}"#]);
+        check("a:desc", &[r#"{"a":5e-324}"#, r#"{"a":-0.0}"#, r#"{"a":0}"#, r#"{"a":-1}"#]);
         check(
             "a.b:asc",
             &values(&[r#"{"a":{"b":1}}"#, r#"{"a":[{"b":2},{"b":9}]}"#, r#"{"a.b":3}"#, r#"{"a":1}"#]),

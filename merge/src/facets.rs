@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ahash::AHashMap;
 
@@ -102,9 +102,11 @@ pub fn count_values(
 
 /// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them; gives
 /// the values written that legs spell in several ways.
-/// `candidates`: the documents that matched, over all legs.
+/// `candidates`: the documents that matched, over all legs. `counted`: answers that count in place of those where they
+/// have the same facets.
 pub(crate) fn write_members(
     answers: &[&Answer<'_>],
+    counted: Option<&[Vec<u8>]>,
     rules: &FacetRules,
     candidates: u64,
     out: &mut Vec<u8>,
@@ -113,12 +115,42 @@ pub(crate) fn write_members(
         distribution: answer.member("facetDistribution"),
         stats: answer.member("facetStats"),
     });
-    let parts = parts.collect::<Vec<_>>();
+    let mut parts = parts.collect::<Vec<_>>();
     if parts.iter().all(|part| part.distribution.is_none()) {
         return Ok(Vec::new());
     }
+    let counted = counted.unwrap_or_default().iter().enumerate();
+    let counted = counted.map(|(leg, body)| Answer::read(body, "hits").map_err(|fault| fault.at(leg)));
+    let counted = counted.collect::<Result<Vec<_>, _>>()?;
+    let names = names_of(&parts);
+    let known = counted.last().and_then(|answer| Members::of(answer.member("facetDistribution")?));
+    let known = known.into_iter().flatten().map(|facet| unescape(facet.key)).collect::<Vec<_>>();
+    let mut bare = Vec::new();
+    if !counted.is_empty() && names.iter().all(|name| known.contains(name)) {
+        bare.push(b'{');
+        for (at, name) in names.iter().enumerate() {
+            write_key(at, name, &mut bare);
+            bare.extend_from_slice(b"{}");
+        }
+        bare.push(b'}');
+    }
+    let bare = String::from_utf8_lossy(&bare);
+    if !bare.is_empty() {
+        // Facets are named for the fields that an index knows, whatever is counted.
+        parts = vec![Part { distribution: Some(&bare), stats: Some("{}") }];
+        parts.extend(counted.iter().map(|answer| Part {
+            distribution: Some(answer.member("facetDistribution").unwrap_or("{}")),
+            stats: Some(answer.member("facetStats").unwrap_or("{}")),
+        }));
+    }
     out.push(b',');
     write_parts(&parts, rules, candidates, ["facetDistribution", "facetStats"], out)
+}
+
+/// The facets that answers name.
+fn names_of<'a>(parts: &[Part<'a>]) -> BTreeSet<Cow<'a, str>> {
+    let facets = parts.iter().filter_map(|part| Members::of(part.distribution?)).flatten();
+    facets.map(|facet| unescape(facet.key)).filter(|name| !name.starts_with(RESERVED)).collect()
 }
 
 /// The facets of one leg, raw.

@@ -252,7 +252,6 @@ fn read_hits<'a>(
     let read = texts.into_iter().map(|(text, details)| {
         let score = hit::field(text, "_rankingScore").and_then(number);
         let score = score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))?;
-        let score = scale.score(details, score);
         let identity = primary_key.map(|primary_key| {
             hit::field(text, primary_key).ok_or_else(|| Fault::new("a hit has no primary key"))
         });
@@ -297,6 +296,7 @@ impl<'a> Hit<'a> {
         let edit = Edit {
             score: query.show_ranking_score,
             details: query.show_ranking_score_details,
+            new_score: None,
             new_details: (!details.is_empty()).then_some(&details),
             federation: Some(&String::from_utf8_lossy(&federation)),
             extra: query.extra,

@@ -16,6 +16,8 @@ pub(crate) struct Edit<'a> {
     pub(crate) score: bool,
     /// Whether `_rankingScoreDetails` stay.
     pub(crate) details: bool,
+    /// What stands in place of the score.
+    pub(crate) new_score: Option<&'a str>,
     /// What stands in place of the details.
     pub(crate) new_details: Option<&'a str>,
     /// The value of a member `_federation` to add.
@@ -39,6 +41,7 @@ pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
         }
         match (member.key, edit.extra) {
             ("_rankingScore", _) if !edit.score => {}
+            ("_rankingScore", _) => push(member.key, edit.new_score.unwrap_or(member.value), start, out),
             ("_rankingScoreDetails", _) if !edit.details => {}
             ("_rankingScoreDetails", _) => {
                 push(member.key, edit.new_details.unwrap_or(member.value), start, out);
@@ -114,7 +117,14 @@ mod tests {
     #[test]
     fn hits_are_written_anew() {
         let check = |text: &str, extra: Option<&ExtraFields<'_>>, score: bool, expected: &str| {
-            let edit = Edit { score, details: false, new_details: None, federation: Some("{}"), extra };
+            let edit = Edit {
+                score,
+                details: false,
+                new_score: None,
+                new_details: None,
+                federation: Some("{}"),
+                extra,
+            };
             let mut out = Vec::new();
             write(text, &edit, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -180,6 +180,34 @@ impl<'a> Key<'a> {
         }))
     }
 
+    /// Into how many levels of buckets the rules divide, the tie-break apart, and how many of them have both hits in one
+    /// bucket.
+    pub(crate) fn levels(&self, other: &Self, tie_break: Option<&str>) -> Result<(usize, usize), Fault> {
+        let (mut levels, mut shared, mut parted) = (0, 0, false);
+        for (at, ours) in self.parts.iter().enumerate() {
+            if Some(ours.name) == tie_break {
+                continue;
+            }
+            let theirs = other.parts.get(at);
+            let equal = match theirs {
+                Some(theirs) => ours.compare(theirs)?.is_eq(),
+                None => false,
+            };
+            // Two rules of the engine stand behind one name.
+            if matches!(ours.name, "attribute" | "exactness") {
+                let first =
+                    |part: &Part<'_>| (part.class, if part.name == "attribute" { part.first } else { 0.0 });
+                levels += 1;
+                parted |= theirs.is_none_or(|theirs| first(ours) != first(theirs));
+                shared += usize::from(!parted);
+            }
+            levels += 1;
+            parted |= !equal;
+            shared += usize::from(!parted);
+        }
+        Ok((levels, shared))
+    }
+
     /// The last rule alone: the tie-break, where there is one.
     pub(crate) fn compare_last(&self, other: &Self) -> Result<Ordering, Fault> {
         match (self.parts.last(), other.parts.last()) {

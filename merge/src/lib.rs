@@ -28,6 +28,7 @@ mod search;
 mod similar;
 mod spelling;
 mod strip;
+mod visited;
 mod weighted;
 
 use std::borrow::Cow;
@@ -41,9 +42,10 @@ pub use facets::{ValueCounts, count_values, facet_search};
 pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use hybrid::{Halves, hybrid, is_good_enough};
 pub use message::{STAND_IN, hide_attributes, strip_message};
-pub use search::search;
+pub use search::{search, total_hits};
 pub use similar::{SimilarSpec, similar};
 pub use spelling::{first_spelling, respell};
+pub use visited::{Visited, VisitedSpec, visited};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,8 @@ pub struct SearchSpec<'a> {
     pub extra_fields: Option<&'a ExtraFields<'a>>,
     /// How to merge facets; `None` leaves `facetDistribution` and `facetStats` out.
     pub facets: Option<&'a FacetRules>,
+    /// Answers whose facets count in place of the legs', where these count what one node does not.
+    pub facets_counted: Option<&'a [Vec<u8>]>,
     /// What the answer gives as its `processingTimeMs`.
     pub processing_time_ms: u64,
     /// `maxTotalHits` of the index: no hit beyond it is given.
@@ -170,6 +174,7 @@ impl SearchSpec<'_> {
             pins: false,
             extra_fields: None,
             facets: None,
+            facets_counted: None,
             processing_time_ms: 0,
             hits_total_max: usize::MAX,
             total_clipped: false,

@@ -32,8 +32,49 @@ const LISTS: [(&str, &str); 6] = [
 /// The message with reserved fields taken out of every list of names; a list left empty reads as on a node
 /// that has no such attribute. Names that a client asked for are written as it wrote them. Borrowed if nothing changes.
 pub fn strip_message(message: &str) -> Cow<'_, str> {
-    let stripped = if message.contains(RESERVED) { strip_lists(message) } else { Cow::Borrowed(message) };
+    let stripped = match message.contains(RESERVED) {
+        true => Cow::Owned(strip_lists(&without_shards(message)).into_owned()),
+        false => Cow::Borrowed(message),
+    };
     if stripped.contains(STAND_IN) { Cow::Owned(stripped.replace(STAND_IN, RESERVED)) } else { stripped }
+}
+
+/// The message without the condition on shards where a node prints a whole filter (v1.50 prints it as it understood it),
+/// its first line being where in it the fault is.
+fn without_shards(message: &str) -> Cow<'_, str> {
+    const SHARDS: &str = " AND (\"_miroir_shard\" IN [";
+    let parts = message.find(SHARDS).and_then(|at| {
+        let (before, filter) = message[..at].rsplit_once('\n')?;
+        let (place, filter) = filter.split_once(' ')?;
+        let (from, to) = place.split_once(':')?;
+        Some((before, from.parse::<usize>().ok()?, to.parse::<usize>().ok()?, filter))
+    });
+    let Some((before, from, to, filter)) = parts else { return Cow::Borrowed(message) };
+    // A client's only condition stands in brackets beside another one.
+    match inside_brackets(filter) {
+        Some(inside) => {
+            Cow::Owned(format!("{before}\n{}:{} {inside}", from.saturating_sub(1), to.saturating_sub(1)))
+        }
+        None => Cow::Owned(format!("{before}\n{from}:{to} {filter}")),
+    }
+}
+
+/// What stands between the brackets that hold all of `text`, if there are such.
+fn inside_brackets(text: &str) -> Option<&str> {
+    let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' if !escaped => quoted = !quoted,
+            b'(' if !quoted => depth += 1,
+            b')' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        escaped = byte == b'\\' && !escaped;
+        if depth == 0 {
+            return (at > 0 && at + 1 == text.len()).then(|| &text[1..at]);
+        }
+    }
+    None
 }
 
 fn strip_lists(message: &str) -> Cow<'_, str> {
@@ -162,6 +203,14 @@ mod tests {
                 none,
             ),
             ("Attribute `x` is not filterable. Available filterable attributes are: `_miroir_shard`.", none),
+            (
+                "No.\n8:12 (NOT (\"nope\" EXISTS)) AND (\"_miroir_shard\" IN [\",,,\", \",,.\"])",
+                "No.\n7:11 NOT (\"nope\" EXISTS)",
+            ),
+            (
+                "No.\n26:30 (\"b)\" >= \"37\") AND (\"nope\" IS EMPTY) AND (\"_miroir_shard\" IN [\",,,\"])",
+                "No.\n26:30 (\"b)\" >= \"37\") AND (\"nope\" IS EMPTY)",
+            ),
             (
                 "Attribute `x` is not sortable. Available sortable attributes are: `_miroir_updated_at, <..hidden-attributes>`.",
                 "Attribute `x` is not sortable. Available sortable attributes are: `<..hidden-attributes>`.",

@@ -26,7 +26,7 @@ pub(crate) fn normalize(original: &str) -> Cow<'_, str> {
     Cow::Owned(normalized)
 }
 
-/// The order in which facet search walks its values: accents and case do not count. Nodes fold with their
+/// The order in which facet search walks its values: accents, case and ligatures do not count. Nodes fold with their
 /// tokenizer, whose result is the same for Latin script; others may differ.
 pub(crate) fn fold(original: &str) -> String {
     original
@@ -35,6 +35,8 @@ pub(crate) fn fold(original: &str) -> String {
         .filter(|character| !is_combining_mark(*character))
         .collect::<String>()
         .to_lowercase()
+        .replace('æ', "ae")
+        .replace('œ', "oe")
 }
 
 fn cut(text: &str) -> &str {
@@ -64,6 +66,7 @@ mod tests {
             assert_eq!(normalize(original), expected, "{original:?}");
         }
         assert_eq!(fold(" Éclair"), "eclair");
+        assert_eq!(fold("Æther Œuvre"), "aether oeuvre");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_count, write_member};
 use crate::order::Order;
 use crate::run::{Asked, Hit, Ranked, Run};
+use crate::weighted::Scale;
 use crate::{Contested, Merged, Paging, SearchSpec, facets, strip};
 
 /// Members of an answer that are made here; all others are the first leg's.
@@ -64,7 +65,8 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let window = Window::of(spec);
     let matched = matched(&runs, spec)?;
     out.extend_from_slice(b"{\"hits\":[");
-    let hits = write_hits(&mut runs, &window, matched, spec, out)?;
+    let scale = scale(legs, spec)?;
+    let hits = write_hits(&mut runs, &window, matched, scale.as_ref(), spec, out)?;
     out.push(b']');
     let listed = window.ended(hits);
     // Every value of the distinct attribute was seen: the list is as long as there are hits.
@@ -97,15 +99,35 @@ impl Window {
     }
 }
 
+/// By how many typos scores that are shown are to be measured; `None` where a leg's own scores will do.
+fn scale<'a>(legs: &[&'a [u8]], spec: &SearchSpec<'_>) -> Result<Option<Scale<'a>>, MergeError> {
+    if legs.len() < 2 || !(spec.show_ranking_score || spec.show_ranking_score_details) {
+        return Ok(None);
+    }
+    let mut scale = Scale::default();
+    let mut learn = |body| {
+        let mut answer = Answer::read(body, "hits")?;
+        while let Some(text) = answer.next_raw()? {
+            scale.learn_typos(Hit::read(text)?.details);
+        }
+        Ok(())
+    };
+    for (leg, body) in legs.iter().enumerate() {
+        learn(body).map_err(|fault: Fault| fault.at(leg))?;
+    }
+    Ok(Some(scale))
+}
+
 /// Writes the hits of the window, those of one leg as they come.
 fn write_hits(
     runs: &mut [Run<'_>],
     window: &Window,
     matched: u64,
+    scale: Option<&Scale<'_>>,
     spec: &SearchSpec<'_>,
     out: &mut Vec<u8>,
 ) -> Result<usize, MergeError> {
-    let mut page = Page::new(window, spec, out);
+    let mut page = Page { scale, ..Page::new(window, spec, out) };
     if let [run] = runs {
         while page.wants_more() {
             let Some(text) = run.next_text().map_err(|fault| fault.at(run.leg))? else {
@@ -136,6 +158,7 @@ pub(crate) struct Page<'o, 's> {
     window: &'o Window,
     spec: &'o SearchSpec<'s>,
     distinct: Option<Distinct<'s>>,
+    scale: Option<&'o Scale<'o>>,
     /// Whether a hit of several values was left out.
     entangled: bool,
     /// Hits of the merged order so far, without those that distinct left out.
@@ -147,7 +170,7 @@ pub(crate) struct Page<'o, 's> {
 impl<'o, 's> Page<'o, 's> {
     pub(crate) fn new(window: &'o Window, spec: &'o SearchSpec<'s>, out: &'o mut Vec<u8>) -> Self {
         let distinct = spec.distinct.map(Distinct::new);
-        Self { window, spec, distinct, entangled: false, position: 0, written: 0, out }
+        Self { window, spec, distinct, scale: None, entangled: false, position: 0, written: 0, out }
     }
 
     pub(crate) fn wants_more(&self) -> bool {
@@ -166,11 +189,21 @@ impl<'o, 's> Page<'o, 's> {
             if self.written > 0 {
                 self.out.push(b',');
             }
-            strip::hit(&ranked, self.spec, self.out);
+            strip::hit(&ranked, self.scale, self.spec, self.out);
             self.written += 1;
         }
         self.position += 1;
     }
+}
+
+/// The sum of the totals of searches by pages.
+///
+/// # Errors
+/// `MergeError::Leg` if a leg's answer is unusable.
+pub fn total_hits(legs: &[&[u8]]) -> Result<u64, MergeError> {
+    let count = |body| Answer::read(body, "hits")?.count("totalHits");
+    let counts = legs.iter().enumerate().map(|(leg, body)| count(body).map_err(|fault| fault.at(leg)));
+    counts.sum()
 }
 
 /// The sum of the totals of all legs.
@@ -222,7 +255,8 @@ pub(crate) fn write_rest(
     }
     if let Some(rules) = spec.facets {
         let answers = runs.iter().map(|run| &run.answer).collect::<Vec<_>>();
-        contested = facets::write_members(&answers, rules, matched, out)?;
+        let matched = spec.total.unwrap_or(matched);
+        contested = facets::write_members(&answers, spec.facets_counted, rules, matched, out)?;
     }
     for (name, value) in first.members() {
         if !MADE_HERE.contains(&name.as_ref()) {

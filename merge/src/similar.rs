@@ -82,6 +82,7 @@ fn write(merged: &[u8], spec: &SimilarSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
                 let edit = Edit {
                     score: spec.show_ranking_score,
                     details: spec.show_ranking_score_details,
+                    new_score: None,
                     new_details: Some(&details),
                     federation: None,
                     extra: spec.extra,

@@ -8,8 +8,9 @@
 
 use crate::SearchSpec;
 use crate::hit::{self, Edit};
-use crate::json::{Member, Members, unescape};
+use crate::json::{Member, Members, number, unescape};
 use crate::run::{Bucket, Ranked};
+use crate::weighted::Scale;
 
 /// What the names of all reserved fields begin with.
 pub(crate) const RESERVED: &str = "_miroir_";
@@ -19,22 +20,27 @@ const DETAILS: &str = "_rankingScoreDetails";
 const SCORE: &str = "_rankingScore";
 const SCORE_KEY: &str = "\"_rankingScore\":";
 
-/// Appends the hit without what the client must not see.
-pub(crate) fn hit(ranked: &Ranked<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
+/// Appends the hit without what the client must not see; `scale` is what its score is measured by, where that is more
+/// than its leg knew.
+pub(crate) fn hit(ranked: &Ranked<'_>, scale: Option<&Scale<'_>>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
     let hit = &ranked.hit;
-    let shows_buckets = spec.show_ranking_score_details && !ranked.buckets.is_empty();
-    if !shows_buckets && spec.extra_fields.is_none() {
+    let typos = scale.and_then(|scale| scale.more_typos(hit.details));
+    let changes = typos.is_some() || spec.show_ranking_score_details && !ranked.buckets.is_empty();
+    if !changes && spec.extra_fields.is_none() {
         return nodes_hit(hit.text, hit.details_at, spec, out);
     }
     let mut details = Vec::new();
-    if shows_buckets {
-        with_buckets(hit.details, &ranked.buckets, &mut details);
+    if changes {
+        merged_details(hit.details, &ranked.buckets, typos, &mut details);
     }
     let details = String::from_utf8_lossy(&details);
+    let shown = typos.and_then(|_| number(hit::field(hit.text, SCORE)?));
+    let score = shown.zip(scale).map(|(shown, scale)| write_number(scale.score(hit.details, shown)));
     let edit = Edit {
         score: true,
         details: true,
-        new_details: shows_buckets.then_some(&details),
+        new_score: score.as_deref(),
+        new_details: changes.then_some(&details),
         federation: None,
         extra: spec.extra_fields,
     };
@@ -43,8 +49,9 @@ pub(crate) fn hit(ranked: &Ranked<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>)
     nodes_hit(&String::from_utf8_lossy(&kept), None, spec, out);
 }
 
-/// Ranking details whose `_geoPoint` rules name the first document of the merged bucket.
-fn with_buckets(details: &str, buckets: &[Bucket], out: &mut Vec<u8>) {
+/// Ranking details whose `_geoPoint` rules name the first document of the merged bucket, and whose typos are ranked
+/// among as many as `typos`.
+fn merged_details(details: &str, buckets: &[Bucket], typos: Option<f64>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (at, rule) in Members::of(details).into_iter().flatten().enumerate() {
         if at > 0 {
@@ -53,17 +60,44 @@ fn with_buckets(details: &str, buckets: &[Bucket], out: &mut Vec<u8>) {
         let key_end = rule.end - rule.value.len();
         out.extend_from_slice(&details.as_bytes()[rule.key_at..key_end]);
         let number = order(rule.value).map(|(number, _)| number);
-        match buckets.iter().find(|bucket| Some(bucket.rule) == number) {
-            Some(Bucket { rule, latitude, longitude, distance }) => out.extend_from_slice(
+        let bucket = buckets.iter().find(|bucket| Some(bucket.rule) == number);
+        match (bucket, typos.filter(|_| rule.key == "typo")) {
+            (Some(Bucket { rule, latitude, longitude, distance }), _) => out.extend_from_slice(
                 format!(
                     r#"{{"order":{rule},"value":{{"lat":{latitude:?},"lng":{longitude:?}}},"distance":{distance:?}}}"#
                 )
                 .as_bytes(),
             ),
-            None => out.extend_from_slice(rule.value.as_bytes()),
+            (None, Some(most)) => typos_among(rule.value, most, out),
+            (None, None) => out.extend_from_slice(rule.value.as_bytes()),
         }
     }
     out.push(b'}');
+}
+
+/// What the rule `typo` says, ranked among as many as `most` typos.
+fn typos_among(rule: &str, most: f64, out: &mut Vec<u8>) {
+    let count = hit::field(rule, "typoCount").and_then(number).unwrap_or(0.0);
+    let score = write_number((most + 1.0 - count) / (most + 1.0));
+    out.push(b'{');
+    for (at, field) in Members::of(rule).into_iter().flatten().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let most = most.to_string();
+        let value = match field.key {
+            "maxTypoCount" => &most,
+            "score" => &score,
+            _ => field.value,
+        };
+        out.extend_from_slice(format!("\"{}\":{value}", field.key).as_bytes());
+    }
+    out.push(b'}');
+}
+
+/// As nodes write it.
+fn write_number(number: f64) -> String {
+    sonic_rs::to_string(&number).unwrap_or_default()
 }
 
 /// Appends a hit without reserved members, and without those that nodes add and the client did not ask for.

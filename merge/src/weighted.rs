@@ -74,11 +74,8 @@ impl<'a> Scale<'a> {
 
     /// Takes the scores of one hit's details into account.
     pub(crate) fn learn(&mut self, details: &'a str) {
+        self.learn_typos(details);
         let words = words_of(details);
-        if let Some(typos) = typos_of(details) {
-            let most = self.typos.entry(words).or_insert(typos);
-            *most = most.max(typos);
-        }
         for rule in Members::of(details).into_iter().flatten() {
             if !matches!(rule.key, "proximity" | "attribute" | "attributeRank" | "wordPosition") {
                 continue;
@@ -86,6 +83,14 @@ impl<'a> Scale<'a> {
             let Some(score) = hit::field(rule.value, "score").and_then(number) else { continue };
             let known = self.ranks.entry((rule.key, words)).or_insert(1);
             *known = common_multiple(*known, denominator(score));
+        }
+    }
+
+    /// Takes into account how many typos the hit's shard allows.
+    pub(crate) fn learn_typos(&mut self, details: &'a str) {
+        if let Some(typos) = typos_of(details) {
+            let most = self.typos.entry(words_of(details)).or_insert(typos);
+            *most = most.max(typos);
         }
     }
 
@@ -99,6 +104,12 @@ impl<'a> Scale<'a> {
 }
 
 impl Scale<'_> {
+    /// The most typos that any shard allows, where the hit's own allows fewer.
+    pub(crate) fn more_typos(&self, details: &str) -> Option<f64> {
+        let most = self.typos.get(words_of(details)).copied()?;
+        (most > typos_of(details)?).then_some(most)
+    }
+
     /// The `_rankingScore` of a hit as one node gives it: ranked among the most typos that any shard allows.
     pub(crate) fn score(&self, details: &str, score: f64) -> f64 {
         let Some(typos) = typos_of(details) else { return score };

@@ -43,6 +43,8 @@ pub struct ClusterOptions {
     pub no_sync: bool,
     /// Further arguments of the gateway.
     pub gateway_arguments: Vec<String>,
+    /// Where the gateway keeps its store, beside what it keeps by itself.
+    pub store: Option<String>,
     /// The key of the nodes, which clients never learn.
     pub node_master_key: Option<String>,
 }
@@ -57,6 +59,12 @@ pub struct Cluster {
     proxies: Vec<Proxy>,
     gateway: Option<GatewayProcess>,
     listen: SocketAddr,
+}
+
+/// One more gateway of the same cluster, which shares its store.
+#[derive(Debug)]
+pub struct Pod {
+    process: GatewayProcess,
 }
 
 #[derive(Debug)]
@@ -81,6 +89,7 @@ impl ClusterOptions {
             no_sync: false,
             proxied: false,
             gateway_arguments: Vec::new(),
+            store: None,
             node_master_key: None,
         }
     }
@@ -183,13 +192,24 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts one more gateway on a free port, or on the one given; it says that it serves, not that it is ready.
+    pub fn start_pod(&self, id: &str, listen: Option<SocketAddr>) -> anyhow::Result<Pod> {
+        let (program, mut arguments) = self.gateway_command();
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let at = arguments.iter().position(|argument| argument == "--listen").context("it listens")?;
+        arguments[at + 1] = listen.to_string();
+        arguments.extend(["--pod-id".to_owned(), id.to_owned()]);
+        Ok(Pod { process: GatewayProcess::spawn(&(program, arguments))? })
+    }
+
     /// The gateway's arguments.
     fn gateway_command(&self) -> (PathBuf, Vec<String>) {
         let options = &self.options;
         let mut arguments = vec!["role-gateway".to_owned(), "--listen".to_owned(), self.listen.to_string()];
         let mut option = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
         option("metrics-listen", "127.0.0.1:0".to_owned());
-        option("store", format!("sled:{}", options.data.join("gateway").display()));
+        let own = || format!("sled:{}", options.data.join("gateway").display());
+        option("store", options.store.clone().unwrap_or_else(own));
         option("shards", options.shards.to_string());
         option("replication-factor", options.replication_factor.to_string());
         let per_group = options.nodes.div_ceil(options.groups);
@@ -220,6 +240,32 @@ impl Cluster {
                 bail!("the gateway ended before it was ready: {status}");
             }
             ensure!(Instant::now() < deadline, "the gateway is not ready after {READY_MAX:?}");
+            std::thread::sleep(READY_PAUSE);
+        }
+    }
+}
+
+impl Pod {
+    pub fn url(&self) -> String {
+        format!("http://{}", self.process.listen)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.process.listen
+    }
+
+    /// Its process, for signals.
+    pub fn process_id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Waits for its end, which somebody has asked for.
+    pub fn wait(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        // `Child::wait` would close its standard input, which tells it that its parent is gone.
+        loop {
+            if let Some(status) = self.process.child.try_wait()? {
+                return Ok(status);
+            }
             std::thread::sleep(READY_PAUSE);
         }
     }

@@ -26,6 +26,8 @@ pub struct Faults {
     pub reset: bool,
     /// Bytes of a body after which the connection breaks off.
     pub cut_body_bytes: Option<u64>,
+    /// Answers arrive whole and say something else.
+    pub distort: Option<Distortion>,
     /// Status answered instead of doing anything, e.g. 503.
     pub status: Option<u16>,
     /// Requests `status` applies to.
@@ -36,6 +38,38 @@ pub struct Faults {
     pub drop_next_writes: u64,
     /// Milliseconds added to the node's clock; may be negative.
     pub clock_skew_ms: i64,
+}
+
+/// What becomes of a good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distortion {
+    /// It is no JSON.
+    NotJson,
+    /// It ends halfway.
+    Half,
+    /// Its lists are no lists.
+    OtherShape,
+    /// Its hits come in the opposite order.
+    Reversed,
+}
+
+impl Distortion {
+    /// The body in place of `body`.
+    pub(crate) fn of(self, body: &[u8]) -> Vec<u8> {
+        match self {
+            Self::NotJson => b"<html>busy</html>".to_vec(),
+            Self::Half => body[..body.len() / 2].to_vec(),
+            Self::OtherShape => br#"{"hits":7,"results":7,"facetHits":7}"#.to_vec(),
+            Self::Reversed => {
+                let mut answer = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+                if let Some(hits) = answer.get_mut("hits").and_then(serde_json::Value::as_array_mut) {
+                    hits.reverse();
+                }
+                answer.to_string().into_bytes()
+            }
+        }
+    }
 }
 
 /// The switches as the server looks at them.

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub enum Trouble {
     InternalError,
     /// Requests arrive; answers break off halfway.
     HalfAnswer,
+    /// Requests arrive; answers come with bytes changed, lost or added, or break off.
+    Garbled,
 }
 
 /// A running proxy; it goes on until the process ends, as do the connections made through it.
@@ -35,6 +38,8 @@ struct State {
     upstream: SocketAddr,
     line: Mutex<Line>,
     changed: Condvar,
+    /// Pieces garbled so far: where the next one's damage comes from.
+    garbled: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -46,6 +51,8 @@ struct Line {
 
 /// Bytes passed on at a time.
 const CHUNK: usize = 64 << 10;
+/// Of 256 garbled pieces, after how many the connection ends.
+const BREAKS_OF_256: u8 = 32;
 /// Connections remembered before those that have ended are looked for.
 const OPEN_MAX: usize = 256;
 
@@ -58,7 +65,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let line = Mutex::new(Line { trouble: Trouble::None, open: Vec::new() });
-        let state = Arc::new(State { upstream, line, changed: Condvar::new() });
+        let state = Arc::new(State { upstream, line, changed: Condvar::new(), garbled: AtomicU64::new(0) });
         let accepting = Arc::clone(&state);
         std::thread::Builder::new().name("proxy".to_owned()).spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -145,17 +152,49 @@ impl State {
                 client.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")?;
                 Err(std::io::ErrorKind::ConnectionAborted.into())
             }
-            Trouble::None | Trouble::Cut | Trouble::Silence | Trouble::HalfAnswer => node.write_all(bytes),
+            Trouble::None | Trouble::Cut | Trouble::Silence | Trouble::HalfAnswer | Trouble::Garbled => {
+                node.write_all(bytes)
+            }
         }
     }
 
     fn answer(&self, bytes: &[u8], _node: &mut TcpStream, client: &mut TcpStream) -> std::io::Result<()> {
-        if self.trouble() != Trouble::HalfAnswer {
-            return client.write_all(bytes);
+        match self.trouble() {
+            Trouble::HalfAnswer => {
+                client.write_all(&bytes[..bytes.len() / 2])?;
+                Err(std::io::ErrorKind::ConnectionAborted.into())
+            }
+            Trouble::Garbled => {
+                let mut random = fastrand::Rng::with_seed(self.garbled.fetch_add(1, Ordering::Relaxed));
+                client.write_all(&garbled(bytes, &mut random))?;
+                let goes_on = random.u8(..) >= BREAKS_OF_256;
+                goes_on.then_some(()).ok_or_else(|| std::io::ErrorKind::ConnectionAborted.into())
+            }
+            Trouble::None | Trouble::Cut | Trouble::Silence | Trouble::Delay(_) | Trouble::InternalError => {
+                client.write_all(bytes)
+            }
         }
-        client.write_all(&bytes[..bytes.len() / 2])?;
-        Err(std::io::ErrorKind::ConnectionAborted.into())
     }
+}
+
+/// Bytes with up to four of their parts changed, lost, or there twice; a quarter of the time they are left alone.
+fn garbled(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let changes = random.usize(0..4);
+    for _ in 0..changes {
+        let at = random.usize(0..=bytes.len());
+        let end = bytes.len().min(at + random.usize(0..=16));
+        match random.u8(0..4) {
+            0 => drop(bytes.drain(at..end)),
+            1 => bytes[at..end].iter_mut().for_each(|byte| *byte = random.u8(..)),
+            2 => bytes[at..end].reverse(),
+            _ => {
+                let part = bytes[at..end].to_vec();
+                drop(bytes.splice(at..at, part));
+            }
+        }
+    }
+    bytes
 }
 
 /// Passes one chunk on, from the first stream to the second; an error ends the connection.
@@ -177,6 +216,16 @@ mod tests {
         address
     }
 
+    /// What comes within a read or two, without waiting for bytes that are lost.
+    fn ask_once(proxy: &Proxy) -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(proxy.address())?;
+        stream.write_all(b"12345678")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+
     fn ask(proxy: &Proxy) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(proxy.address())?;
         stream.write_all(b"12345678")?;
@@ -194,6 +243,9 @@ mod tests {
         assert_eq!(ask(&proxy).unwrap(), b"12345678");
         proxy.set(Trouble::HalfAnswer);
         assert_eq!(ask(&proxy).unwrap(), b"1234");
+        proxy.set(Trouble::Garbled);
+        let damaged = (0..20).filter(|_| ask_once(&proxy).unwrap_or_default() != b"12345678").count();
+        assert!((5..20).contains(&damaged), "{damaged} of 20 answers are damaged");
         proxy.set(Trouble::InternalError);
         assert_eq!(ask(&proxy).unwrap(), b"HTTP/1.1");
         proxy.set(Trouble::Cut);

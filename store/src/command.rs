@@ -7,40 +7,146 @@ use futures_channel::oneshot;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::changelog::Changes;
+use crate::coordination::{HeldLease, Job, Outcome, Step};
 use crate::{
     Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
     TaskQuery, TaskRecord, Versioned,
 };
 
+/// Takes the outcome of a step.
+pub(crate) type StepAnswer = Box<dyn FnOnce(Result<Outcome, StoreError>) + Send>;
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Answered at once, also while a sync is under way.
 pub(crate) enum Read {
-    Topology { answer: Answer<Option<Versioned<Value>>> },
-    Indexes { answer: Answer<Vec<IndexRecord>> },
-    Index { uid: String, answer: Answer<Option<IndexRecord>> },
-    Task { uid: u32, answer: Answer<Option<TaskRecord>> },
-    Tasks { query: TaskQuery, answer: Answer<TaskPage> },
-    TaskUids { query: TaskQuery, answer: Answer<Vec<u32>> },
-    UnfinishedTasks { count_max: usize, answer: Answer<Vec<TaskRecord>> },
-    Record { table: Table, key: String, answer: Answer<Option<Record>> },
-    Records { table: Table, after: Option<String>, limit: usize, answer: Answer<Vec<Record>> },
-    Entries { log: Table, stream: String, after: u64, bytes_max: usize, answer: Answer<Vec<LogEntry>> },
-    LogSizes { log: Table, answer: Answer<Vec<LogSize>> },
+    Topology {
+        answer: Answer<Option<Versioned<Value>>>,
+    },
+    Indexes {
+        answer: Answer<Vec<IndexRecord>>,
+    },
+    Index {
+        uid: String,
+        answer: Answer<Option<IndexRecord>>,
+    },
+    Task {
+        uid: u32,
+        answer: Answer<Option<TaskRecord>>,
+    },
+    Tasks {
+        query: TaskQuery,
+        answer: Answer<TaskPage>,
+    },
+    TaskUids {
+        query: TaskQuery,
+        answer: Answer<Vec<u32>>,
+    },
+    UnfinishedTasks {
+        count_max: usize,
+        answer: Answer<Vec<TaskRecord>>,
+    },
+    Record {
+        table: Table,
+        key: String,
+        answer: Answer<Option<Record>>,
+    },
+    Records {
+        table: Table,
+        after: Option<String>,
+        limit: usize,
+        answer: Answer<Vec<Record>>,
+    },
+    Entries {
+        log: Table,
+        stream: String,
+        after: u64,
+        bytes_max: usize,
+        answer: Answer<Vec<LogEntry>>,
+    },
+    LogSizes {
+        log: Table,
+        answer: Answer<Vec<LogSize>>,
+    },
+    Leases {
+        prefix: String,
+        answer: Answer<Vec<HeldLease>>,
+    },
+    Jobs {
+        queue: String,
+        answer: Answer<Vec<Job>>,
+    },
+    /// Held until there is news.
+    Changes {
+        after: Option<u64>,
+        answer: Answer<Changes>,
+    },
 }
 
 /// Answered after the sync that makes it durable.
 pub(crate) enum Write {
-    PutTopology { expected: Option<u64>, version: u64, value: Value, answer: Answer<()> },
-    PutIndex { record: Box<IndexRecord>, expected_revision: Option<u64>, answer: Answer<u64> },
-    DeleteIndex { uid: String, expected_revision: u64, answer: Answer<()> },
-    CreateTask { new: Box<NewTask>, answer: Answer<TaskRecord> },
-    UpdateTask { uid: u32, change: Box<TaskChange>, answer: Answer<TaskRecord> },
-    DeleteTasks { uids: Vec<u32>, answer: Answer<Vec<u32>> },
-    PruneTasks { finished_before: OffsetDateTime, count_max: usize, answer: Answer<usize> },
-    Commit { changes: Vec<Change>, answer: Answer<Vec<u64>> },
-    PutRecord { table: Table, key: String, value: Value, expected_revision: Option<u64>, answer: Answer<u64> },
-    DeleteRecord { table: Table, key: String, expected_revision: u64, answer: Answer<()> },
+    PutTopology {
+        expected: Option<u64>,
+        version: u64,
+        value: Value,
+        answer: Answer<()>,
+    },
+    PutIndex {
+        record: Box<IndexRecord>,
+        expected_revision: Option<u64>,
+        answer: Answer<u64>,
+    },
+    DeleteIndex {
+        uid: String,
+        expected_revision: u64,
+        answer: Answer<()>,
+    },
+    CreateTask {
+        new: Box<NewTask>,
+        pod: Option<String>,
+        answer: Answer<TaskRecord>,
+    },
+    UpdateTask {
+        uid: u32,
+        change: Box<TaskChange>,
+        answer: Answer<TaskRecord>,
+    },
+    DeleteTasks {
+        uids: Vec<u32>,
+        answer: Answer<Vec<u32>>,
+    },
+    PruneTasks {
+        finished_before: OffsetDateTime,
+        count_max: usize,
+        answer: Answer<usize>,
+    },
+    Commit {
+        changes: Vec<Change>,
+        answer: Answer<Vec<u64>>,
+    },
+    PutRecord {
+        table: Table,
+        key: String,
+        value: Value,
+        expected_revision: Option<u64>,
+        answer: Answer<u64>,
+    },
+    /// Sets task uids aside, all of them `least` or more; answers the first.
+    TakeTaskUids {
+        count: u32,
+        least: u32,
+        answer: Answer<u32>,
+    },
+    Step {
+        step: Box<Step>,
+        answer: StepAnswer,
+    },
+    DeleteRecord {
+        table: Table,
+        key: String,
+        expected_revision: u64,
+        answer: Answer<()>,
+    },
 }
 
 /// The receiving ends of a `Store`.

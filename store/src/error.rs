@@ -18,6 +18,9 @@ pub enum OpenError {
     NewerVersion { path: PathBuf, found: u32, known: u32 },
     #[error("store {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    /// A store on a server; its address without user and password.
+    #[error("store {address}: {reason}")]
+    Server { address: String, reason: String },
 }
 
 /// Why a command was refused or failed.
@@ -32,6 +35,12 @@ pub enum StoreError {
     /// The stored record is not what the caller expected, or the change contradicts it. Nothing was done.
     #[error("the stored record has changed")]
     Conflict,
+    /// The lease or the claim that the command rests on is another's by now. Nothing was done.
+    #[error("the lease is another's by now")]
+    Fenced,
+    /// The store cannot be reached. A write may or may not have happened; it will be reached again by itself.
+    #[error("the store is out of reach: {0}")]
+    Unreachable(String),
     /// A bound on records, tasks or uids would be exceeded. Nothing was done.
     #[error("the store is full")]
     Full,

@@ -5,15 +5,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam::channel::{Sender, TrySendError, bounded};
 use futures_channel::oneshot;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::changelog::Changes;
 use crate::command::{Answer, Inbox, Read, Write};
+use crate::coordination::{
+    Act, COUNTERS, HeldLease, JOBS, Job, JobState, LEASES, Lease, Outcome, Step, queue_prefix,
+};
 use crate::limits::QUEUE_LENGTH_MAX;
 use crate::{
     Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
@@ -25,6 +31,7 @@ use crate::{
 pub struct Store {
     reads: Sender<Read>,
     writes: Sender<Write>,
+    pod: Option<Arc<str>>,
 }
 
 /// The answer to come. Needs no particular executor.
@@ -38,6 +45,12 @@ pub struct StoreThread {
 }
 
 impl Store {
+    /// The same store, whose new tasks bear the name of the pod that makes them.
+    #[must_use]
+    pub fn named(&self, pod: &str) -> Store {
+        Store { pod: Some(Arc::from(pod)), ..self.clone() }
+    }
+
     /// The topology last put, if any.
     pub fn topology(&self) -> Reply<Option<Versioned<Value>>> {
         self.read(|answer| Read::Topology { answer })
@@ -76,7 +89,8 @@ impl Store {
 
     /// Registers a task under the next uid. `Full` past `TASK_COUNT_MAX`.
     pub fn create_task(&self, new: NewTask) -> Reply<TaskRecord> {
-        self.write(|answer| Write::CreateTask { new: Box::new(new), answer })
+        let pod = self.pod.as_deref().map(str::to_owned);
+        self.write(|answer| Write::CreateTask { new: Box::new(new), pod, answer })
     }
 
     /// Changes a task and answers the new record. `Conflict` when there is no such task, its
@@ -152,6 +166,130 @@ impl Store {
         self.read(|answer| Read::LogSizes { log, answer })
     }
 
+    /// Takes a lease that nobody else holds; `None` when somebody does. The same holder gets a new token.
+    pub fn acquire_lease(
+        &self,
+        scope: &str,
+        holder: &str,
+        about: Value,
+        ttl: Duration,
+    ) -> Reply<Option<Lease>> {
+        let (act, named) = (Act::Acquire { holder: holder.to_owned(), about, ttl }, scope.to_owned());
+        self.step(LEASES, scope.to_owned(), act, move |outcome| match outcome {
+            Outcome::Token(token) => Some(token.map(|token| Lease { scope: named, token })),
+            Outcome::Done | Outcome::Job(_) | Outcome::State(_) | Outcome::Count(_) => None,
+        })
+    }
+
+    /// Holds a lease for `ttl` from now; `Fenced` when it is another's by now.
+    pub fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Reply<()> {
+        self.step(LEASES, lease.scope.clone(), Act::Renew { token: lease.token, ttl }, done)
+    }
+
+    /// Gives a lease back before its time.
+    pub fn release_lease(&self, lease: &Lease) -> Reply<()> {
+        self.step(LEASES, lease.scope.clone(), Act::Release { token: lease.token }, done)
+    }
+
+    /// The leases that are held now, of the scopes that begin so.
+    pub fn leases(&self, prefix: &str) -> Reply<Vec<HeldLease>> {
+        self.read(|answer| Read::Leases { prefix: prefix.to_owned(), answer })
+    }
+
+    /// Puts a job into a queue, whose name has no slash. `Conflict` when the queue has one of this key.
+    pub fn put_job(&self, queue: &str, key: &str, payload: Value, attempts_max: u32) -> Reply<()> {
+        self.on_job(queue, key, Act::Enqueue { payload, attempts_max }, done)
+    }
+
+    /// Claims the job that has waited longest, if there is one; it is another's after `ttl` without a sign of life.
+    pub fn claim_job(&self, queue: &str, holder: &str, ttl: Duration) -> Reply<Option<Job>> {
+        let act = Act::Claim { holder: holder.to_owned(), ttl };
+        self.step(JOBS, queue.to_owned(), act, |outcome| match outcome {
+            Outcome::Job(job) => Some(job.map(|job| *job)),
+            Outcome::Done | Outcome::Token(_) | Outcome::State(_) | Outcome::Count(_) => None,
+        })
+    }
+
+    /// A sign of life of a job's holder; `Fenced` when the job is another's by now, as for all that follow.
+    pub fn keep_job(&self, job: &Job, ttl: Duration) -> Reply<()> {
+        self.on_job(&job.queue, &job.key, Act::Heartbeat { token: job.token, ttl }, done)
+    }
+
+    /// Stores where the holder has come to; a sign of life as well.
+    pub fn advance_job(&self, job: &Job, cursor: Value, ttl: Duration) -> Reply<()> {
+        self.on_job(&job.queue, &job.key, Act::Progress { token: job.token, cursor, ttl }, done)
+    }
+
+    /// The job is done and goes.
+    pub fn complete_job(&self, job: &Job) -> Reply<()> {
+        self.on_job(&job.queue, &job.key, Act::Complete { token: job.token }, done)
+    }
+
+    /// The job is queued again, or dead when it has been claimed as often as it may.
+    pub fn fail_job(&self, job: &Job, reason: &str) -> Reply<JobState> {
+        let act = Act::Fail { token: job.token, reason: reason.to_owned() };
+        self.on_job(&job.queue, &job.key, act, |outcome| match outcome {
+            Outcome::State(state) => Some(state),
+            Outcome::Done | Outcome::Token(_) | Outcome::Job(_) | Outcome::Count(_) => None,
+        })
+    }
+
+    /// Queues a dead job again.
+    pub fn revive_job(&self, queue: &str, key: &str) -> Reply<()> {
+        self.on_job(queue, key, Act::Revive, done)
+    }
+
+    /// All jobs of a queue, by key.
+    pub fn jobs(&self, queue: &str) -> Reply<Vec<Job>> {
+        self.read(|answer| Read::Jobs { queue: queue.to_owned(), answer })
+    }
+
+    /// Adds to a counter that starts anew `ttl` after its first addition; answers what it has come to.
+    pub fn count(&self, name: &str, add: u64, ttl: Duration) -> Reply<u64> {
+        self.step(COUNTERS, name.to_owned(), Act::Count { add, ttl }, |outcome| match outcome {
+            Outcome::Count(count) => Some(count),
+            Outcome::Done | Outcome::Token(_) | Outcome::Job(_) | Outcome::State(_) => None,
+        })
+    }
+
+    /// Sets task uids aside that no task will get otherwise, all of them `least` or more; answers the first.
+    pub fn take_task_uids(&self, count: u32, least: u32) -> Reply<u32> {
+        self.write(|answer| Write::TakeTaskUids { count, least, answer })
+    }
+
+    /// What has changed since a version of this handle's store, by anybody; held until something has. Begin
+    /// with `None`, which is answered at once, and then read what you follow.
+    pub fn changes(&self, after: Option<u64>) -> Reply<Changes> {
+        self.read(|answer| Read::Changes { after, answer })
+    }
+
+    fn on_job<T: Send + 'static>(
+        &self,
+        queue: &str,
+        key: &str,
+        act: Act,
+        take: impl FnOnce(Outcome) -> Option<T> + Send + 'static,
+    ) -> Reply<T> {
+        self.step(JOBS, queue_prefix(queue) + key, act, take)
+    }
+
+    fn step<T: Send + 'static>(
+        &self,
+        table: Table,
+        key: String,
+        act: Act,
+        take: impl FnOnce(Outcome) -> Option<T> + Send + 'static,
+    ) -> Reply<T> {
+        self.write(|answer: Answer<T>| {
+            let answer = Box::new(move |outcome: Result<Outcome, StoreError>| {
+                let strange = || StoreError::Io("a step had another step's outcome".to_owned());
+                // A caller that no longer listens is free to.
+                let _ = answer.send(outcome.and_then(|outcome| take(outcome).ok_or_else(strange)));
+            });
+            Write::Step { step: Box::new(Step { table, key, act }), answer }
+        })
+    }
+
     fn read<T>(&self, command: impl FnOnce(Answer<T>) -> Read) -> Reply<T> {
         send(&self.reads, command)
     }
@@ -159,6 +297,10 @@ impl Store {
     fn write<T>(&self, command: impl FnOnce(Answer<T>) -> Write) -> Reply<T> {
         send(&self.writes, command)
     }
+}
+
+fn done(outcome: Outcome) -> Option<()> {
+    (outcome == Outcome::Done).then_some(())
 }
 
 impl<T> Future for Reply<T> {
@@ -201,7 +343,11 @@ pub(crate) fn connect() -> (Store, Inbox, Sender<()>) {
     let (reads, reads_inbox) = bounded(QUEUE_LENGTH_MAX);
     let (writes, writes_inbox) = bounded(QUEUE_LENGTH_MAX);
     let (stop, stop_inbox) = bounded(0);
-    (Store { reads, writes }, Inbox { reads: reads_inbox, writes: writes_inbox, stop: stop_inbox }, stop)
+    (
+        Store { reads, writes, pod: None },
+        Inbox { reads: reads_inbox, writes: writes_inbox, stop: stop_inbox },
+        stop,
+    )
 }
 
 fn send<Command, T>(queue: &Sender<Command>, command: impl FnOnce(Answer<T>) -> Command) -> Reply<T> {

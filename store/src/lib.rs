@@ -8,21 +8,32 @@
 //! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
 //! - The crate knows no HTTP and reads no calendar; callers bring the dates.
 
+mod changelog;
 mod command;
+pub mod coordination;
 mod error;
 mod handle;
 mod limits;
 mod record;
+mod redis_backend;
 mod sled_backend;
 mod task;
 mod task_dates;
 mod task_index;
 
+pub use changelog::{Changes, Name};
+pub use coordination::{HeldLease, Job, JobState, Lease};
 pub use error::{OpenError, StoreError};
 pub use handle::{Reply, Store, StoreThread};
-pub use limits::{LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX};
+pub use limits::{
+    JOBS_MAX, LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX,
+};
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
-pub use sled_backend::open_sled;
+pub use redis_backend::{RedisOptions, open_redis};
+pub use sled_backend::{open_sled, open_sled_with_clock};
+/// Tells the time since 1970.
+pub type Clock = std::sync::Arc<dyn Fn() -> std::time::Duration + Send + Sync>;
+
 pub use task::{
     NewTask, NodeTask, TaskChange, TaskError, TaskKind, TaskOwner, TaskPage, TaskQuery, TaskRecord,
     TaskStatus, UnknownName,

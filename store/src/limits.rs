@@ -30,6 +30,32 @@ pub(crate) const REVISION_BLOCK: u64 = 1 << 20;
 pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Names of changes that are kept for those who follow the store.
+pub(crate) const CHANGES_KEPT_MAX: usize = 8192;
+
+/// Who may wait for changes at a time; one more is answered at once.
+pub(crate) const WATCHERS_MAX: usize = 64;
+
+/// Of Redis.
+pub(crate) const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A command without an answer for so long has failed.
+pub(crate) const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether other pods have changed something.
+pub(crate) const REDIS_FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+/// Changes that Redis keeps for pods to follow; who has missed more reads everything anew.
+pub(crate) const REDIS_CHANGES_KEPT: u32 = 20_000;
+/// Entries of the list of changes, or tasks or records, read at once.
+pub(crate) const REDIS_PAGE: usize = 500;
+/// Writes that share one round trip.
+pub(crate) const REDIS_GROUP_MAX: usize = 128;
+/// Reads under way at a time.
+pub(crate) const REDIS_READS_MAX: usize = 128;
+/// How often a write is tried again that other pods get in the way of.
+pub(crate) const REDIS_RACES_MAX: u32 = 100;
+
+/// Jobs of one queue, dead ones included; one more is refused with `Full`.
+pub const JOBS_MAX: usize = 10_000;
+
 /// Bytes of decoded leaves that sled may keep in memory.
 pub(crate) const SLED_CACHE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -79,6 +79,11 @@ pub enum Change {
         header: serde_json::Value,
         body: Bytes,
     },
+    /// Changes nothing: the commit is `Fenced` unless this is the newest token of the scope's lease.
+    Fence {
+        scope: String,
+        token: u64,
+    },
     /// Deletes the entries of a log up to a sequence, which is among them.
     Truncate {
         log: Table,

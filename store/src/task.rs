@@ -117,6 +117,9 @@ pub struct TaskRecord {
     /// The tasks that a cancelation is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<u32>,
+    /// Which pod made it, where pods have names: while it is an intent, it is that pod's to finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     /// Starts at 1 and grows by one with every change.
     pub revision: u64,
 }
@@ -306,7 +309,7 @@ impl Default for TaskQuery {
 }
 
 impl TaskRecord {
-    pub(crate) fn first(uid: u32, new: NewTask) -> TaskRecord {
+    pub(crate) fn first(uid: u32, new: NewTask, pod: Option<String>) -> TaskRecord {
         TaskRecord {
             uid,
             index_uid: new.index_uid,
@@ -323,6 +326,7 @@ impl TaskRecord {
             node_tasks: Vec::new(),
             owners: new.owners,
             targets: Vec::new(),
+            pod,
             revision: 1,
         }
     }
@@ -354,6 +358,33 @@ impl TaskRecord {
             return Err(StoreError::Conflict);
         }
         Ok(record)
+    }
+
+    /// The task with two index names exchanged; a new revision, for somebody may be about to change it.
+    pub(crate) fn with_exchanged_names(&self, one: &str, other: &str) -> TaskRecord {
+        let exchange = |name: &mut String| match name.as_str() {
+            known if known == one => other.clone_into(name),
+            known if known == other => one.clone_into(name),
+            _ => {}
+        };
+        let mut after = self.clone();
+        if let Some(name) = &mut after.index_uid {
+            exchange(name);
+        }
+        let swaps = match (self.kind, &mut after.details) {
+            (TaskKind::IndexSwap, Some(details)) => details.get_mut("swaps").and_then(Value::as_array_mut),
+            _ => None,
+        };
+        let swapped = swaps.into_iter().flatten();
+        for name in swapped.filter_map(|swap| swap.get_mut("indexes")?.as_array_mut()).flatten() {
+            if let Value::String(name) = name {
+                exchange(name);
+            }
+        }
+        if after != *self {
+            after.revision += 1;
+        }
+        after
     }
 
     /// The cancelation that canceled this task.

@@ -4,6 +4,7 @@
 //! - An intent (a task not yet accepted) is known as unfinished, and no query finds it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use roaring::{MultiOps, RoaringBitmap};
 use time::OffsetDateTime;
@@ -56,14 +57,22 @@ impl TaskIndex {
     }
 
     pub(crate) fn remove(&mut self, task: &TaskRecord) {
-        self.forget_names(task);
-        self.all.remove(task.uid);
-        self.accepted.remove(task.uid);
-        self.dates.remove(task.uid);
+        self.remove_named(task.uid, &Names::of(task));
+    }
+
+    pub(crate) fn remove_named(&mut self, uid: u32, names: &Names) {
+        self.forget_names(uid, names);
+        self.all.remove(uid);
+        self.accepted.remove(uid);
+        self.dates.remove(uid);
     }
 
     pub(crate) fn replace(&mut self, before: &TaskRecord, after: &TaskRecord) {
-        self.forget_names(before);
+        self.replace_named(&Names::of(before), after);
+    }
+
+    pub(crate) fn replace_named(&mut self, before: &Names, after: &TaskRecord) {
+        self.forget_names(after.uid, before);
         self.insert(after);
     }
 
@@ -142,15 +151,35 @@ impl TaskIndex {
         self.select(&query).iter().take(count_max).collect()
     }
 
-    fn forget_names(&mut self, task: &TaskRecord) {
-        take_from(&mut self.statuses, &task.status, task.uid);
-        take_from(&mut self.kinds, &task.kind, task.uid);
-        if let Some(index) = &task.index_uid {
-            take_from(&mut self.indexes, index.as_str(), task.uid);
+    fn forget_names(&mut self, uid: u32, names: &Names) {
+        take_from(&mut self.statuses, &names.status, uid);
+        take_from(&mut self.kinds, &names.kind, uid);
+        if let Some(index) = &names.index {
+            take_from(&mut self.indexes, &**index, uid);
         }
-        if let Some(canceler) = task.canceler() {
-            take_from(&mut self.cancelers, &canceler, task.uid);
+        if let Some(canceler) = names.canceler {
+            take_from(&mut self.cancelers, &canceler, uid);
         }
+    }
+}
+
+/// Under which names the index knows a task.
+pub(crate) struct Names {
+    status: TaskStatus,
+    kind: TaskKind,
+    index: Option<Arc<str>>,
+    canceler: Option<u32>,
+}
+
+impl Names {
+    pub(crate) fn of(task: &TaskRecord) -> Names {
+        Names::sharing(task, |name| Arc::from(name))
+    }
+
+    /// The same with an index's name that many tasks share.
+    pub(crate) fn sharing(task: &TaskRecord, share: impl FnOnce(&str) -> Arc<str>) -> Names {
+        let index = task.index_uid.as_deref().map(share);
+        Names { status: task.status, kind: task.kind, index, canceler: task.canceler() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The targets, and what those that merge share: splitting raw bytes into legs and checking the caller's buffer.
 
 pub(crate) mod access;
+pub(crate) mod administration;
 pub(crate) mod documents;
 pub(crate) mod facets;
 pub(crate) mod payloads;

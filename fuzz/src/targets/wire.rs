@@ -1,10 +1,10 @@
-//! Attacks `gateway::h1`: the bytes of clients.
+//! Attacks `gateway::h1`: the bytes of clients and of nodes.
 //!
-//! - A request takes a prefix of what comes: what follows changes nothing, and half of it is never a request.
+//! - A message takes a prefix of what comes: what follows changes nothing, and half of it is never a message.
 //! - What was refused stays refused, whatever follows.
 
 use arbitrary::{Result, Unstructured};
-use gateway::h1::{HeadLimits, read_request};
+use gateway::h1::{HeadLimits, read_answer, read_request};
 
 use crate::mutate::mutate;
 
@@ -25,6 +25,58 @@ const LINES: &[&str] = &[
 ];
 const BODIES: &[&str] =
     &["", "hello", "5\r\nhello\r\n0\r\n\r\n", "2;a=b\r\nhi\r\n0\r\nX: y\r\n\r\n", "0\r\n\r\n"];
+
+/// Lines that answers are made of.
+const ANSWER_LINES: &[&str] = &[
+    "content-length: 5",
+    "content-length: 0",
+    "transfer-encoding: chunked",
+    "connection: close",
+    "retry-after: 3",
+    "x-a: b",
+];
+
+pub(crate) fn run_answer(bytes: &[u8]) {
+    check_answer(bytes, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    // Too few bytes to choose by is no finding.
+    let _ = attack_answer(Unstructured::new(bytes));
+}
+
+fn attack_answer(mut choices: Unstructured<'_>) -> Result<()> {
+    let status = choices.choose(&["200 OK", "204 No Content", "304", "100 Continue", "503 x", "999 y"])?;
+    let mut answer = format!("HTTP/1.1 {status}\r\n").into_bytes();
+    for _ in 0..choices.int_in_range(0..=3)? {
+        answer.extend_from_slice(choices.choose(ANSWER_LINES)?.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(choices.choose(BODIES)?.as_bytes());
+    mutate(&mut choices, &mut answer)?;
+    check_answer(&answer, choices.take_rest());
+    Ok(())
+}
+
+fn check_answer(bytes: &[u8], behind: &[u8]) {
+    let read = |bytes: &[u8]| read_answer(bytes, BODY_BYTES_MAX);
+    match read(bytes) {
+        Ok(Some((answer, length))) => {
+            assert!(length <= bytes.len() && answer.body.len() <= BODY_BYTES_MAX, "it is over a bound");
+            let more = [&bytes[..length], behind].concat();
+            let again = read(&more).expect("what follows an answer does not spoil it");
+            let (again, same_length) = again.expect("a whole answer stays whole");
+            assert_eq!(length, same_length, "what follows changes where an answer ends");
+            assert_eq!(format!("{answer:?}"), format!("{again:?}"), "what follows changes an answer");
+            for end in [length - 1, length / 2, 0] {
+                let part = read(&bytes[..end]);
+                assert!(matches!(part, Ok(None)), "a part of an answer is read as {part:?}");
+            }
+        }
+        Ok(None) => {}
+        Err(_) => {
+            assert!(read(&[bytes, behind].concat()).is_err(), "what was refused is taken once more came")
+        }
+    }
+}
 
 pub(crate) fn run(bytes: &[u8]) {
     check(bytes, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -34,6 +34,7 @@ pub fn topology(shared: &Shared) -> Response {
         "shards": shared.config.shards,
         "nodes": nodes.collect::<Vec<_>>(),
         "indexes": indexes(&snapshot),
+        "coordinator": shared.coordinator.view(),
     });
     Response::json(StatusCode::OK, answer.to_string())
 }
@@ -69,6 +70,7 @@ pub fn ready(shared: &Shared) -> Response {
         "ready": ready,
         "uncoveredShards": uncovered,
         "draining": shared.is_draining(),
+        "storeReached": shared.coordinator.is_reached(),
     });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Response::json(status, answer.to_string())

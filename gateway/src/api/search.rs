@@ -433,11 +433,35 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// A body, open at its end, that counts hits and the values of an attribute among them, and gives none.
+    /// Facets that can be counted one by one under `distinct`: asked for by name, over a list by keywords, and not under
+    /// an estimate that follows scores.
     #[must_use]
-    pub fn values_prefix(&self, attribute: &str) -> Vec<u8> {
+    pub fn facets_counted(&self) -> Option<Vec<String>> {
+        let by_vector = self.has_vector || self.hybrid.is_some();
+        let by_place = self.sort.iter().any(|rule| rule.starts_with("_geoPoint("));
+        let estimated = self.has_threshold() && matches!(self.paging, Paging::Offset { .. });
+        if self.all_facets || by_vector || by_place || estimated {
+            return None;
+        }
+        let names = sonic_rs::from_str::<Vec<String>>(self.copied_value("\"facets\"")?).ok()?;
+        (!names.is_empty()).then_some(names)
+    }
+
+    /// Whether hits are left out by their score.
+    #[must_use]
+    pub fn has_threshold(&self) -> bool {
+        self.copied_value("\"rankingScoreThreshold\"").is_some()
+    }
+
+    fn copied_value(&self, quoted_name: &str) -> Option<&str> {
+        self.copied.iter().find(|(name, _)| name == quoted_name).map(|(_, value)| value.as_ref())
+    }
+
+    /// A body, open at its end, that counts hits and the values of attributes among them, and gives none.
+    #[must_use]
+    pub fn values_prefix(&self, attributes: &[&str]) -> Vec<u8> {
         let mut body = self.counting_prefix(&[], 0, true);
-        let facets = sonic_rs::to_string(&[attribute]).unwrap_or_default();
+        let facets = sonic_rs::to_string(attributes).unwrap_or_default();
         member(&mut body, "\"facets\"", &facets);
         body
     }
@@ -561,6 +585,9 @@ impl<'a> Hybrid<'a> {
                 }
                 _ => return Err(NotUnderstood),
             }
+        }
+        if hybrid.embedder.is_empty() || !(0.0..=1.0).contains(&hybrid.semantic_ratio) {
+            return Err(NotUnderstood);
         }
         Ok(hybrid)
     }
@@ -734,9 +761,16 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_left_to_a_node() {
-        for body in
-            ["", "[]", "{", r#"{"limit":-1}"#, r#"{"limit":"a"}"#, r#"{"filter":7}"#, r#"{"page":1.5}"#]
-        {
+        for body in [
+            "",
+            "[]",
+            "{",
+            r#"{"limit":-1}"#,
+            r#"{"limit":"a"}"#,
+            r#"{"filter":7}"#,
+            r#"{"page":1.5}"#,
+            r#"{"hybrid":{}}"#,
+        ] {
             assert!(SearchRequest::parse(body.as_bytes()).is_err(), "{body}");
         }
     }

@@ -55,6 +55,11 @@ pub const REQUESTS_PER_CONNECTION_DEFAULT: u32 = 1_000_000;
 pub const IDLE_NODE_CONNECTIONS_MAX: usize = 128;
 /// Writes waiting in one lane, the ordered stream to one index of one node.
 pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
+/// How long a pod may take to read the store when it starts, while others wait.
+pub const POD_START_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked for what pods that died have left half done.
+pub const POD_RECOVERY_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Commands waiting for the store.
 pub const STORE_QUEUE_LENGTH_MAX: usize = store::QUEUE_LENGTH_MAX;
 
@@ -181,8 +186,10 @@ pub const LEVELS_AGE_MAX: Duration = Duration::from_millis(20);
 pub const EXPLORE_EVERY: usize = 20;
 /// Times a read asks its legs again because what they gave does not suffice; each time for four times as much.
 pub const SCATTER_REACH_MAX: u32 = 8;
-/// Hits whose distinct values are counted for the exact total of a page; above, the total is an estimate.
-pub const DISTINCT_COUNTED_MAX: usize = 10_000;
+/// Hits of one leg whose distinct values are counted for exact totals and facets; above, these are sums of the legs'.
+pub const DISTINCT_COUNTED_MAX: usize = 20_000;
+/// Hits of one leg that are looked at first where a page and its last bucket decide what is counted.
+pub const DISTINCT_WALKED_MIN: usize = 100;
 /// Writes that sessions are to see, and for how long; what a read waits for one at most.
 pub const SESSION_WRITES_MAX: usize = 1 << 15;
 pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);

@@ -54,6 +54,10 @@ pub struct Config {
     pub shards: u32,
     pub replication_factor: u16,
     pub store: StoreConfig,
+    /// This pod's name; a new one at each start where none is given.
+    pub pod_id: Option<String>,
+    /// The other pods that are to be there.
+    pub peers: Vec<String>,
     pub master_key: Option<Secret>,
     pub node_master_key: Option<Secret>,
     pub admin_key: Option<Secret>,
@@ -116,7 +120,13 @@ pub enum RuntimeChoice {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
-    Sled { path: PathBuf },
+    Sled {
+        path: PathBuf,
+    },
+    /// The URL may hold a password.
+    Redis {
+        url: Secret,
+    },
 }
 
 /// How strict the gateway is about its master key, as Meilisearch has it.
@@ -295,6 +305,8 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             |text| value::whole(text, 1..=u16::try_from(NODES_MOST).unwrap_or(u16::MAX)),
         )?,
         store: store(raw.store.as_deref())?,
+        pod_id: option("pod-id", &raw.pod_id, None, |text| value::pod_id(text).map(Some))?,
+        peers: peers(raw.peer.as_deref().unwrap_or_default())?,
         master_key: key("master-key", raw.master_key.as_deref())?,
         node_master_key: key("node-master-key", raw.node_master_key.as_deref())?,
         admin_key: key("admin-key", raw.admin_key.as_deref())?,
@@ -324,18 +336,14 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             value::one_of(text, &SessionMode::NAMES)
         })?,
         dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
-        allowed_ip_networks: option(
-            "allowed-ip-networks",
-            &raw.allowed_ip_networks,
-            Vec::new(),
-            value::networks,
-        )?,
+        allowed_ip_networks: allowed_ip_networks(&raw.allowed_ip_networks)?,
         anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
         anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
         settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
         test_faults,
     };
     check_groups(&config)?;
+    check_peers(&config)?;
     check_master_key(&config)?;
     Ok(config)
 }
@@ -350,6 +358,10 @@ fn option<T>(
         Some(text) => parse(text).map_err(|allowed| refused(name, text, allowed)),
         None => Ok(default),
     }
+}
+
+fn allowed_ip_networks(text: &Option<String>) -> Result<Vec<IpNet>, ConfigError> {
+    option("allowed-ip-networks", text, Vec::new(), value::networks)
 }
 
 fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
@@ -442,6 +454,22 @@ fn tls(raw: &RawOptions) -> Result<TlsConfig, ConfigError> {
         return missing("tls-certificate", "clients have certificates only where the gateway has one");
     }
     Ok(TlsConfig { server, client_ca, node_ca: path("node-ca", &raw.node_ca)? })
+}
+
+fn peers(texts: &[String]) -> Result<Vec<String>, ConfigError> {
+    let peer = |text: &String| value::pod_id(text).map_err(|allowed| refused("peer", text, allowed));
+    texts.iter().map(peer).collect()
+}
+
+/// A store on one machine's disk is one pod's.
+fn check_peers(config: &Config) -> Result<(), ConfigError> {
+    match (&config.store, config.peers.first()) {
+        (StoreConfig::Sled { .. }, Some(peer)) => {
+            let allowed = "more than one pod needs --store redis://HOST:PORT".to_owned();
+            Err(ConfigError::Value { option: "peer", value: format!("{peer:?}"), allowed })
+        }
+        (StoreConfig::Sled { .. } | StoreConfig::Redis { .. }, _) => Ok(()),
+    }
 }
 
 fn check_master_key(config: &Config) -> Result<(), ConfigError> {

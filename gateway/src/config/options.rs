@@ -36,6 +36,12 @@ pub(super) struct Flags {
     /// where the gateway keeps its state (default sled:./miroir-data)
     #[argh(option, arg_name = "sled:PATH")]
     pub(super) store: Option<String>,
+    /// name of this pod among those of one store (default: a new one at each start)
+    #[argh(option, arg_name = "NAME")]
+    pub(super) pod_id: Option<String>,
+    /// name of another pod on the same store, repeated; more than one pod needs Redis
+    #[argh(option, arg_name = "NAME")]
+    pub(super) peer: Vec<String>,
     /// the key clients' keys derive from; better given as MIROIR_MASTER_KEY
     #[argh(option, arg_name = "KEY")]
     pub(super) master_key: Option<String>,
@@ -195,6 +201,8 @@ pub(super) struct RawOptions {
     pub(super) replication_factor: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) store: Option<String>,
+    pub(super) pod_id: Option<String>,
+    pub(super) peer: Option<Vec<String>>,
     #[serde(deserialize_with = "text")]
     pub(super) master_key: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -290,6 +298,8 @@ impl RawOptions {
             shards: flags.shards,
             replication_factor: flags.replication_factor,
             store: flags.store,
+            pod_id: flags.pod_id,
+            peer: (!flags.peer.is_empty()).then_some(flags.peer),
             master_key: flags.master_key,
             node_master_key: flags.node_master_key,
             admin_key: flags.admin_key,
@@ -356,6 +366,8 @@ impl RawOptions {
             shards: self.shards.or(lower.shards),
             replication_factor: self.replication_factor.or(lower.replication_factor),
             store: self.store.or(lower.store),
+            pod_id: self.pod_id.or(lower.pod_id),
+            peer: self.peer.or(lower.peer),
             master_key: self.master_key.or(lower.master_key),
             node_master_key: self.node_master_key.or(lower.node_master_key),
             admin_key: self.admin_key.or(lower.admin_key),

@@ -25,7 +25,10 @@ pub(super) fn to_toml(config: &Config) -> String {
         replication_factor: config.replication_factor,
         store: match &config.store {
             StoreConfig::Sled { path } => format!("sled:{}", path.display()),
+            StoreConfig::Redis { url } => super::without_user(url.expose()),
         },
+        pod_id: config.pod_id.clone(),
+        peer: config.peers.clone(),
         master_key: shown(&config.master_key),
         node_master_key: shown(&config.node_master_key),
         admin_key: shown(&config.admin_key),
@@ -91,6 +94,10 @@ struct Effective {
     shards: u32,
     replication_factor: u16,
     store: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    peer: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     master_key: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

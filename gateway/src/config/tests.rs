@@ -162,8 +162,8 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
         ("shards", "-1", SHARDS),
         ("shards", "", SHARDS),
         ("replication-factor", "0", "give a whole number from 1 to 4096"),
-        ("store", "sled:", "give sled:PATH, for example sled:./miroir-data"),
-        ("store", "./data", "give sled:PATH, for example sled:./miroir-data"),
+        ("store", "sled:", "give sled:PATH, for example sled:./miroir-data, or redis://HOST:PORT"),
+        ("store", "./data", "give sled:PATH, for example sled:./miroir-data, or redis://HOST:PORT"),
         ("unavailable-shard-policy", "ignore", "give one of partial, error"),
         ("body-limit", "12", BYTES),
         ("body-limit", "100 TB", BYTES),
@@ -232,9 +232,17 @@ fn a_cluster_needs_a_node() {
 
 #[test]
 fn errors_show_no_secret() {
-    let refused = "option store: \"redis://...\" is not allowed; Redis is not built into this version yet; \
-        give sled:PATH";
-    assert_eq!(error(&["--node", NODE, "--store", "redis://:hush@10.0.0.1:6379/0"]), refused);
+    let refused = "option store: \"redis://...\" is not allowed; give sled:PATH, for example sled:./miroir-data, \
+        or redis://HOST:PORT";
+    assert_eq!(error(&["--node", NODE, "--store", "redis://"]), refused);
+    let url = "redis://:hush@10.0.0.1:6379/0";
+    let config = config(&["--node", NODE, "--store", url]);
+    assert_eq!(config.store, StoreConfig::Redis { url: super::value::secret(url).unwrap() });
+    assert!(!format!("{config:?}").contains("hush"));
+    assert_eq!(
+        error(&["--node", NODE, "--peer", "pod-2"]),
+        "option peer: \"pod-2\" is not allowed; more than one pod needs --store redis://HOST:PORT"
+    );
     assert_eq!(
         error(&["--node", "n2=http://me:hush@h"]),
         "option node: \"n2=http://...@h\" is not allowed; a node's URL is http[s]://HOST[:PORT] without a user"

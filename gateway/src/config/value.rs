@@ -136,13 +136,23 @@ pub(super) fn file(text: &str) -> Result<PathBuf, Allowed> {
 }
 
 pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {
-    if text.starts_with("redis:") || text.starts_with("rediss:") {
-        return Err("Redis is not built into this version yet; give sled:PATH".to_owned());
+    const SCHEMES: [&str; 6] =
+        ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+    if let Some((scheme, rest)) = text.split_once("://")
+        && SCHEMES.contains(&scheme)
+        && !rest.is_empty()
+    {
+        return Ok(StoreConfig::Redis { url: Secret(text.to_owned()) });
     }
     match text.strip_prefix("sled:") {
         Some(path) if !path.is_empty() => Ok(StoreConfig::Sled { path: path.into() }),
-        _ => Err("give sled:PATH, for example sled:./miroir-data".to_owned()),
+        _ => Err("give sled:PATH, for example sled:./miroir-data, or redis://HOST:PORT".to_owned()),
     }
+}
+
+/// A pod is named as a node is.
+pub(super) fn pod_id(text: &str) -> Result<String, Allowed> {
+    node_id(text).map_err(|allowed| allowed.replace("a node's", "a pod's"))
 }
 
 /// `ID=URL[,group=N][,capacity=W]`.

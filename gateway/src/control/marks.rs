@@ -4,7 +4,7 @@
 //! Invariant: only this job writes these records, so a conflict cannot happen but with another process.
 
 use serde_json::json;
-use store::{StoreError, Table};
+use store::{Record, StoreError, Table};
 
 use crate::{
     clock::{CLOCK, CLOCK_KEY},
@@ -40,6 +40,11 @@ async fn put<R: Runtime>(
     value: serde_json::Value,
 ) -> Result<(), StoreError> {
     let known = core.shared.store.record(table, key).await?;
+    // Another pod's clock may be ahead.
+    let is_ahead = |known: &Record| table == CLOCK && known.value.as_u64() > value.as_u64();
+    if known.as_ref().is_some_and(is_ahead) {
+        return Ok(());
+    }
     if known.as_ref().is_some_and(|known| known.value == value) {
         return Ok(());
     }

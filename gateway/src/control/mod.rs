@@ -26,6 +26,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
+    coordinator::{self, scope},
     data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
     observe::log,
     repair::{drift, pass},
@@ -54,6 +55,13 @@ pub fn start<R: Runtime>(
             moves::resume(&core, task);
         }
         health::watch_all(&core);
+        R::spawn(coordinator::run(Rc::clone(&core)));
+        R::spawn(coordinator::follow::run(Rc::clone(&core)));
+        let recovering = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = limits::POD_RECOVERY_INTERVAL;
+            repeat::<R, _>("recovery", interval, || recover::of_dead_pods(&recovering)).await;
+        });
         let telling = Rc::clone(&core);
         R::spawn(async move {
             let watched = webhooks::Watched::default();
@@ -61,7 +69,12 @@ pub fn start<R: Runtime>(
         });
         let dumping = Rc::clone(&core);
         R::spawn(async move {
-            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || dumps::work_off(&dumping)).await;
+            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || async {
+                if dumping.shared.coordinator.leads(scope::DUMPS) {
+                    dumps::work_off(&dumping).await;
+                }
+            })
+            .await;
         });
         let repairing = Rc::clone(&core);
         R::spawn(async move {
@@ -71,8 +84,9 @@ pub fn start<R: Runtime>(
         R::spawn(async move {
             let mut attempts = drift::Attempts::default();
             loop {
+                let leads = settling.shared.coordinator.leads(scope::SETTINGS);
                 let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts));
-                if tending.catch_unwind().await.is_err() {
+                if leads && tending.catch_unwind().await.is_err() {
                     log::error("panic_in_job", &[("job", "settings")]);
                 }
                 R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
@@ -81,7 +95,12 @@ pub fn start<R: Runtime>(
         let checking = Rc::clone(&core);
         R::spawn(async move {
             let interval = checking.shared.config.settings_drift_interval;
-            repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
+            repeat::<R, _>("drift", interval, || async {
+                if checking.shared.coordinator.leads(scope::SETTINGS) {
+                    drift::check(&checking).await;
+                }
+            })
+            .await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
@@ -110,11 +129,16 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
     if let Err(error) = settle::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
     }
-    if let Err(error) = prune_tasks(&core.shared.store).await {
+    let coordinator = &core.shared.coordinator;
+    if coordinator.owns("task_pruning")
+        && let Err(error) = prune_tasks(&core.shared.store).await
+    {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
-    leftovers::sweep(core).await;
-    marks::keep(core).await;
+    if coordinator.leads(scope::RECOVERY) {
+        leftovers::sweep(core).await;
+        marks::keep(core).await;
+    }
 }
 
 /// Forgets tasks that ended long ago, and the oldest ones where there are too many.

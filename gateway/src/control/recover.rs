@@ -16,7 +16,13 @@ use crate::{
         settings::{Derivation, NodeSettingsRequest, SettingsChange},
         task,
     },
-    data::{Core, every_node, pool::NodeRequest},
+    config::limits,
+    coordinator::scope,
+    data::{
+        Core, every_node,
+        leftovers::{self, LEFTOVERS},
+        pool::NodeRequest,
+    },
     hints::{Hint, suspect},
     observe::log,
     runtime::Runtime,
@@ -33,6 +39,33 @@ pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>, interrupted:
             false => Vec::new(),
         };
         forget(core, &record, changes).await;
+    }
+}
+
+/// The same for the intents of pods that live no more, and lets go of what these were making.
+pub(super) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
+    let coordinator = &core.shared.coordinator;
+    if !coordinator.is_shared() || !coordinator.leads(scope::RECOVERY) {
+        return;
+    }
+    let live = coordinator.pods();
+    let is_dead = |task: &TaskRecord| task.pod.as_ref().is_some_and(|pod| !live.contains(pod));
+    let Ok(mut unfinished) = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await else {
+        return;
+    };
+    unfinished.retain(|task| !task.accepted);
+    let (dead, alive): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_dead);
+    interrupted_changes(core, dead).await;
+    let Ok(leftovers) = core.shared.store.records(LEFTOVERS, None, limits::TASKS_REFRESHED_MAX).await else {
+        return;
+    };
+    for record in leftovers {
+        let maker = leftovers::task_of(&record.key);
+        let is_made = maker.is_none_or(|maker| alive.iter().any(|task| task.uid == maker));
+        if record.value["beingMade"] == true && !is_made {
+            let (value, revision) = (leftovers::value(false), Some(record.revision));
+            let _ = core.shared.store.put_record(LEFTOVERS, &record.key, value, revision).await;
+        }
     }
 }
 

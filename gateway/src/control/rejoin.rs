@@ -15,6 +15,7 @@ use store::Change;
 use super::{mending, replay};
 use crate::{
     config::limits,
+    coordinator::scope,
     data::{Core, features, learn_version, pool::NodeRequest, rules},
     health::NodeState,
     hints::{UNAPPLIED, Unapplied},
@@ -43,6 +44,11 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     // It may have come back as another version.
     learn_version(core, node).await;
     hints.set_level(node, false);
+    let leads = core.shared.coordinator.leads(scope::NODES);
+    if !leads && (hints.is_recopied(node) || hints.pending(node) > 0) {
+        // Another pod brings it level, and says so.
+        return;
+    }
     if hints.is_recopied(node) {
         if let Err(error) = mending::begin_copy(core, node).await {
             return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);

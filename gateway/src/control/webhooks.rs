@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     api::{task, webhook::Webhook},
     config::limits,
+    coordinator::scope,
     data::{Core, settle},
     observe::log,
     outbound::blocking,
@@ -38,6 +39,9 @@ pub(super) struct Watch {
 /// Tells all webhooks what has ended since the last turn.
 pub(super) async fn tell<R: Runtime>(core: &Core<R>, watched: &Watched) {
     let before = watched.take();
+    if !core.shared.coordinator.leads(scope::WEBHOOKS) {
+        return;
+    }
     match turn(core, before).await {
         Ok(after) => drop(watched.replace(after)),
         // The next turn begins where the stored progress says.

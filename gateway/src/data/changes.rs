@@ -30,6 +30,7 @@ use crate::{
         settings::{self, Derivation, SettingsChange},
     },
     auth::Permission,
+    coordinator,
     observe::log,
     quorum::Judge,
     repair::tombstones::{self, Erased},
@@ -501,11 +502,31 @@ async fn register_index<R: Runtime>(
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };
     let forget = leftovers::forget(&record.node_uid);
     let changes = [register, forget].into_iter().chain(missed.take()).collect();
-    record.revision = fanout::commit(core, changes).await.await.map_err(refused)?[0];
+    record.revision = match fanout::commit(core, changes).await.await {
+        Ok(revisions) => revisions[0],
+        Err(StoreError::Conflict) => {
+            // Another pod has made an index of this name meanwhile: that one stands, and this one is dropped.
+            let abandoned = leftovers::value(false);
+            let _ =
+                core.shared.store.put_record(LEFTOVERS, &record.node_uid, abandoned, Some(being_made)).await;
+            return match taken_in(core, uid).await {
+                Ok(index) => Ok((index, Vec::new())),
+                Err(error) => Err(Outcome::Refused(error)),
+            };
+        }
+        Err(error) => return Err(refused(error)),
+    };
     let index = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
     rules::follow(core, &[uid]).await;
     Ok((index, node_tasks))
+}
+
+/// The index that another pod has registered.
+async fn taken_in<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, ApiError> {
+    coordinator::follow::index(core, uid).await?;
+    let found = core.shared.snapshot().indexes.get(uid).cloned();
+    found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
 }
 
 async fn make_on_nodes<R: Runtime>(

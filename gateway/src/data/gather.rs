@@ -7,7 +7,7 @@
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use http::StatusCode;
 use router::{Leg, NodeIndex, ShardSet};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Core,
@@ -78,15 +78,25 @@ async fn one_in_order<R: Runtime>(
     nodes: Vec<NodeIndex>,
     request: NodeRequest<'_>,
 ) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
-    let question = OneOf { nodes, request };
+    let mut question = OneOf { nodes, request };
     let deadline = R::now() + core.shared.config.request_timeout;
-    match legs::ask(core, &question, None, &[], deadline).await {
-        Ok(mut outcome) => match outcome.answers.pop() {
-            Some((_, answer)) => Ok(Ok(answer)),
-            None => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
-        },
-        Err(refusal) => Ok(Err(refusal)),
+    loop {
+        match legs::ask(core, &question, None, &[], deadline).await {
+            Ok(mut outcome) => match outcome.answers.pop() {
+                Some((_, answer)) if is_json(&answer.body) => return Ok(Ok(answer)),
+                Some((leg, _)) => {
+                    legs::note_failure(core, leg.node, R::now(), "its answer is not JSON");
+                    question.nodes.retain(|node| *node != leg.node);
+                }
+                None => return Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+            },
+            Err(refusal) => return Ok(Err(refusal)),
+        }
     }
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(body).is_ok()
 }
 
 /// Asks any node.

@@ -54,6 +54,7 @@ pub(super) async fn answer<R: Runtime>(
             let half = asked.semantic_half(wanted);
             match with_vector(core, snapshot, index, half).await {
                 Ok(half) => Some(list(core, snapshot, index, &half, started, Shown::ToMerge).await?),
+                Err(error) if !has_embedder => return Err(error),
                 // As on one node, a query that cannot be embedded is answered by its keywords.
                 Err(error) => {
                     log::warn("query_not_embedded", &[("status", error.status().as_str())]);

@@ -6,12 +6,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::future::join;
-use merge::{MergeError, Paging, SearchSpec};
+use merge::SearchSpec;
 use router::Leg;
 
 use super::{
-    Core, ingress, plan, rules,
+    Core, distinct, ingress, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
     spelling,
 };
@@ -19,9 +18,7 @@ use crate::{
     api::{
         error::ApiError,
         search::{LegNeeds, SearchRequest},
-        settings::FACET_VALUES_ON_NODES,
     },
-    config::limits,
     health::NodeVersion,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
@@ -69,10 +66,7 @@ pub(super) async fn list<R: Runtime>(
         merged: shown == Shown::ToMerge || leg.shards.len() < index.record.shards,
         plain: reach.plain,
     };
-    let total = match asked.paging {
-        Paging::Page { .. } => distinct_total(core, snapshot, index, asked).await?,
-        Paging::Offset { .. } => None,
-    };
+    let counted = distinct::count(core, snapshot, index, asked).await;
     // Most legs of most searches get one of these two.
     let prefixes =
         [false, true].map(|merged| asked.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
@@ -102,10 +96,11 @@ pub(super) async fn list<R: Runtime>(
             pins,
             extra_fields: extra_fields.as_ref(),
             facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
+            facets_counted: counted.facets().filter(|_| !gathered.whole),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
             hits_total_max: rules.hits_total_max,
             total_clipped: total_is_clipped(core),
-            total: total.filter(|_| !gathered.whole),
+            total: counted.total.filter(|_| !gathered.whole),
         };
         contested = merge::search(gathered.bodies, &spec, body)?.contested;
         asked.hide_positions(rules, body);
@@ -136,91 +131,6 @@ pub(super) fn keeps_facet_orders<R: Runtime>(core: &Core<R>) -> bool {
 /// Hits to ask legs for when they were asked `reach` times already and gave too few.
 fn deeper(wanted: usize, reach: u32) -> usize {
     if reach == 0 { wanted } else { wanted.max(20).saturating_mul(4_usize.saturating_pow(reach)) }
-}
-
-/// How many hits are left when every value of the distinct attribute counts once over all legs; `None` where a
-/// sum over the legs is the total, or where there are too many hits to look at.
-async fn distinct_total<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    index: &Index,
-    asked: &SearchRequest<'_>,
-) -> Result<Option<u64>, ApiError> {
-    let Some(attribute) = asked.distinct(&index.rules) else { return Ok(None) };
-    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
-    if legs.len() < 2 {
-        return Ok(None);
-    }
-    match total_by_values(core, snapshot, index, asked, attribute).await {
-        Some(total) => Ok(Some(total)),
-        None => total_by_hits(core, snapshot, index, asked, attribute).await,
-    }
-}
-
-/// The same from counts alone: `None` where hits have several values, or the attribute cannot be counted.
-async fn total_by_values<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    index: &Index,
-    asked: &SearchRequest<'_>,
-    attribute: &str,
-) -> Option<u64> {
-    let target = format!("/indexes/{}/search", index.record.node_uid);
-    let prefix = asked.values_prefix(attribute);
-    // Texts, and numbers: whatever has a value at all.
-    let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
-    let has_value = format!("({quoted} >= \"\" OR {quoted} >= -1.7976931348623157e308)");
-    let count = async |condition: Option<&str>| {
-        let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
-            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            let filter = match (shards, condition) {
-                (Some(shards), Some(condition)) => Some(format!("{shards} AND {condition}")),
-                (shards, condition) => shards.or(condition.map(str::to_owned)),
-            };
-            Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
-        });
-        let mut counted = None;
-        let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
-            counted = merge::count_values(gathered.bodies, attribute, FACET_VALUES_ON_NODES)?;
-            Ok(())
-        };
-        scatter.answer(add).await.ok()?;
-        counted
-    };
-    let (all, valued) = join(count(None), count(Some(&has_value))).await;
-    let (all, valued) = (all?, valued?);
-    // As many values as hits that have any: each has one.
-    (all.occurrences == valued.hits).then(|| all.values + all.hits.saturating_sub(valued.hits))
-}
-
-/// The same from the hits.
-async fn total_by_hits<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    index: &Index,
-    asked: &SearchRequest<'_>,
-    attribute: &str,
-) -> Result<Option<u64>, ApiError> {
-    let target = format!("/indexes/{}/search", index.record.node_uid);
-    let most = limits::DISTINCT_COUNTED_MAX;
-    let prefix = asked.counting_prefix(&[attribute, "_geo"], most, true);
-    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
-        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
-    });
-    let mut total = None;
-    let count = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        let paging = Paging::Page { page: 1, hits_per_page: most };
-        let spec = SearchSpec { distinct: Some(attribute), ..SearchSpec::plain(paging, most) };
-        match merge::search(gathered.bodies, &spec, body) {
-            Ok(merged) => total = Some(merged.hits as u64),
-            Err(MergeError::Short) => total = None,
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    };
-    scatter.answer(count).await?;
-    Ok(total)
 }
 
 pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {

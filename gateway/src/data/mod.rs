@@ -12,6 +12,7 @@ mod budget;
 mod cancel;
 mod changes;
 mod connection;
+mod distinct;
 mod documents;
 pub mod dumps;
 mod fanout;

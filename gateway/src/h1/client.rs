@@ -99,37 +99,20 @@ impl<R: Runtime> ClientConnection<R> {
         if head.status.is_informational() {
             return Err(ExchangeError::Malformed("it never becomes final"));
         }
-        let framing = guard::framing(head.version, &head.headers).map_err(refused)?;
-        let bodiless = head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
-        let body = match framing {
-            _ if bodiless => Bytes::new(),
+        let body = match body_framing(&head)? {
             Framing::Length(length) => self.receive_body(length).await?,
             Framing::Chunked => self.receive_chunks().await?,
-            Framing::None => return Err(ExchangeError::Malformed("the body has no length")),
+            Framing::None => Bytes::new(),
         };
         let reusable = guard::keep_alive(head.version, &head.headers) && self.buffered.received.is_empty();
-        let retry_after = head
-            .headers
-            .get(http::header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|seconds| seconds.parse().ok());
-        Ok((NodeAnswer { status: head.status, body, retry_after }, reusable))
+        Ok((answer(&head, body), reusable))
     }
 
     async fn receive_head(&mut self) -> Result<ResponseHead, ExchangeError> {
         let mut scanner = HeadScanner::default();
         loop {
-            let received = &mut self.buffered.received;
-            if !b"HTTP/1.".starts_with(&received[..received.len().min(7)]) {
-                return Err(ExchangeError::Malformed("it is no answer of HTTP/1.1"));
-            }
-            let found = scanner.scan(received, &HEAD_LIMITS);
-            if let Some(length) = found.map_err(head_refused)? {
-                let mut bytes = received.split_to(length);
-                return match ResponseHeadDecoder.decode(&mut bytes) {
-                    Ok(Decoded::Some(head)) if head.status.as_u16() < 600 => Ok(head),
-                    _ => Err(ExchangeError::Malformed("a malformed head")),
-                };
+            if let Some(head) = take_head(&mut self.buffered.received, &mut scanner)? {
+                return Ok(head);
             }
             self.receive().await?;
         }
@@ -165,6 +148,45 @@ impl<R: Runtime> ClientConnection<R> {
             _ => Ok(()),
         }
     }
+}
+
+/// Takes a head off the front of what was received, once it is whole.
+///
+/// # Errors
+/// [`ExchangeError::Malformed`].
+pub(super) fn take_head(
+    received: &mut BytesMut,
+    scanner: &mut HeadScanner,
+) -> Result<Option<ResponseHead>, ExchangeError> {
+    if !b"HTTP/1.".starts_with(&received[..received.len().min(7)]) {
+        return Err(ExchangeError::Malformed("it is no answer of HTTP/1.1"));
+    }
+    let Some(length) = scanner.scan(received, &HEAD_LIMITS).map_err(head_refused)? else { return Ok(None) };
+    match ResponseHeadDecoder.decode(&mut received.split_to(length)) {
+        Ok(Decoded::Some(head)) if head.status.as_u16() < 600 => Ok(Some(head)),
+        _ => Err(ExchangeError::Malformed("a malformed head")),
+    }
+}
+
+/// Where the body of an answer ends; `None` is no body.
+///
+/// # Errors
+/// [`ExchangeError::Malformed`] where that cannot be told.
+pub(super) fn body_framing(head: &ResponseHead) -> Result<Framing, ExchangeError> {
+    let framing = guard::framing(head.version, &head.headers).map_err(refused)?;
+    match framing {
+        _ if head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED => {
+            Ok(Framing::None)
+        }
+        Framing::None => Err(ExchangeError::Malformed("the body has no length")),
+        Framing::Length(_) | Framing::Chunked => Ok(framing),
+    }
+}
+
+pub(super) fn answer(head: &ResponseHead, body: Bytes) -> NodeAnswer {
+    let retry_after = head.headers.get(http::header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+    NodeAnswer { status: head.status, body, retry_after }
 }
 
 fn head_refused(error: HeadError) -> ExchangeError {

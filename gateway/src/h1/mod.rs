@@ -21,4 +21,4 @@ pub use message::{Request, Response};
 pub use refusal::Refusal;
 pub use scan::HeadLimits;
 pub use server::{ServerConnection, ServerLimits};
-pub use whole::read_request;
+pub use whole::{read_answer, read_request};

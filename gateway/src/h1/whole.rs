@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     HeadLimits, Request,
     chunked::ChunkedDecoder,
+    client::{self, ExchangeError, NodeAnswer},
     guard::{self, Framing},
     refusal::Refusal,
     scan::HeadScanner,
@@ -36,6 +37,25 @@ pub fn read_request(
     let keep_alive = guard::keep_alive(head.version, &head.headers);
     let request = Request { method: head.method, uri: head.uri, headers: head.headers, body, keep_alive };
     Ok(Some((request, bytes.len() - received.len())))
+}
+
+/// Reads the final answer at the front of `bytes`, and says how many of them it takes; `None` if it goes on behind them.
+///
+/// # Errors
+/// [`ExchangeError::Malformed`].
+pub fn read_answer(
+    bytes: &[u8],
+    body_bytes_max: usize,
+) -> Result<Option<(NodeAnswer, usize)>, ExchangeError> {
+    let mut received = BytesMut::from(bytes);
+    let Some(head) = client::take_head(&mut received, &mut HeadScanner::default())? else { return Ok(None) };
+    if head.status.is_informational() {
+        return Err(ExchangeError::Malformed("it never becomes final"));
+    }
+    let framing = client::body_framing(&head)?;
+    let body = read_body(framing, &mut received, body_bytes_max);
+    let body = body.map_err(|_| ExchangeError::Malformed("a malformed body"))?;
+    Ok(body.map(|body| (client::answer(&head, body), bytes.len() - received.len())))
 }
 
 fn read_body(

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::settings::SettingsChange,
     config::limits,
+    coordinator::scope,
     data::{Core, every_node, lanes, leftovers, settle},
     observe::log,
     runtime::Runtime,
@@ -132,7 +133,10 @@ async fn commit<R: Runtime>(
     };
     let put =
         Change::PutIndex { record: Box::new(record.clone()), expected_revision: Some(index.record.revision) };
-    let revisions = core.shared.store.commit(vec![put, copies.commit(&committed).await?]).await?;
+    let mut changes = vec![put, copies.commit(&committed).await?];
+    // Nothing is committed by right of a lease that another has by now.
+    changes.extend(core.shared.coordinator.fence(scope::SETTINGS).ok_or(RepairError::Busy)?);
+    let revisions = core.shared.store.commit(changes).await?;
     record.revision = revisions[0];
     let version = committed.version;
     #[allow(clippy::cast_precision_loss, reason = "a version is a small count")]

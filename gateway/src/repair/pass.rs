@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use super::{Pace, RepairError, Report, Scope, reconcile::reconcile_node, tombstones, verify};
 use crate::{
     config::limits,
+    coordinator::scope,
     data::Core,
     observe::log,
     runtime::{Runtime, timeout},
@@ -111,6 +112,11 @@ pub async fn run<R: Runtime>(core: &Core<R>) {
                 }
             },
         };
+        if wanted.periodic && !core.shared.coordinator.leads(scope::ANTI_ENTROPY) {
+            // The pod that leads does it.
+            R::sleep(limits::REPAIR_PASS_PAUSE).await;
+            continue;
+        }
         pass(core, wanted).await;
     }
 }

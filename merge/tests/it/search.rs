@@ -168,3 +168,25 @@ fn one_leg_without_details_is_copied() {
     assert!(merged(&[leg.to_vec(), leg.to_vec()], &spec).is_err());
     assert!(merged(&[], &spec).is_err());
 }
+
+#[test]
+fn shown_scores_are_ranked_among_the_most_typos_of_any_leg() {
+    let leg = |typos: u32, most: u32, id: u32, score: &str| {
+        let of_typos = f64::from(most + 1 - typos) / f64::from(most + 1);
+        format!(
+            r#"{{"hits":[{{"id":{id},"_rankingScore":{score},"_rankingScoreDetails":{{"words":{{"order":0,"matchingWords":1,"maxMatchingWords":1,"score":1.0}},"typo":{{"order":1,"typoCount":{typos},"maxTypoCount":{most},"score":{of_typos:?}}}}}}}],"query":"","estimatedTotalHits":1}}"#
+        )
+    };
+    let legs = [leg(0, 2, 1, "1.0").into_bytes(), leg(1, 1, 2, "0.5").into_bytes()];
+    let spec = spec(Paging::Offset { offset: 0, limit: 20 });
+    let spec = SearchSpec { show_ranking_score: true, show_ranking_score_details: true, ..spec };
+    let typo = |details: bool| {
+        let answer = merged(&legs, &SearchSpec { show_ranking_score_details: details, ..spec.clone() });
+        serde_json::from_str::<Value>(&answer.unwrap()).unwrap()["hits"][1].take()
+    };
+    let hit = typo(true);
+    assert_eq!(hit["_rankingScore"], json!(2.0 / 3.0));
+    let expected = json!({"order": 1, "typoCount": 1, "maxTypoCount": 2, "score": 2.0 / 3.0});
+    assert_eq!(hit["_rankingScoreDetails"]["typo"], expected);
+    assert_eq!(typo(false), json!({"id": 2, "_rankingScore": 2.0 / 3.0}));
+}

@@ -34,10 +34,10 @@ impl World {
         let shape = Shape::new(random);
         let mut legs = vec![Vec::new(); leg_count];
         // What a shard calls the greatest typo count depends on its own words.
-        let typos_max = (0..leg_count).map(|_| random.u64(2..6)).collect::<Vec<_>>();
+        let typos_max = random.u64(2..6);
         for id in 0..document_count {
             let leg = random.usize(0..leg_count);
-            let details = details(random, &rules, typos_max[leg]);
+            let details = details(random, &rules, typos_max);
             legs[leg].push(shape.hit(random, id, details));
         }
         for leg in &mut legs {

@@ -68,6 +68,9 @@ pub(super) enum Cause {
     /// More places within a metre of each other than the engine puts in one bucket: which of them is in the first follows
     /// the shape of its spatial index.
     CrowdedPlace,
+    /// With proximity by attribute the engine remembers which documents of one bucket have two words together, and takes
+    /// that for the answer in the next: a document is given another proximity than when it is asked for alone.
+    RememberedProximity,
 }
 
 impl Cause {
@@ -82,6 +85,7 @@ impl Cause {
         Self::ZeroRadius,
         Self::SkippedDocuments,
         Self::CrowdedPlace,
+        Self::RememberedProximity,
         Self::MissingNode,
         Self::PrefixDatabase,
         Self::SplitWord,
@@ -104,6 +108,7 @@ impl Cause {
             Self::SkippedDocuments => "skipped-documents",
             Self::CrowdedPlace => "crowded-place",
             Self::MissingNode => "missing-node",
+            Self::RememberedProximity => "remembered-proximity",
         }
     }
 
@@ -124,6 +129,7 @@ impl Cause {
             Self::SkippedDocuments => skipped_documents(case),
             Self::CrowdedPlace => crowded_place(case),
             Self::MissingNode => missing_node(case),
+            Self::RememberedProximity => remembered_proximity(case),
         }
     }
 }
@@ -339,6 +345,50 @@ fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
     let own = case.question.member("filter");
     let filter = if own.is_null() { half } else { json!([own, half]) };
     agrees(case, &case.question.with("filter", filter))
+}
+
+/// Some hit must be given another proximity than alone, none another number of words or typos, and the hits whose
+/// proximity is right must come in the same order.
+fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
+    let Some(index) = case.judge.corpus.index(case.question.index) else { return Ok(false) };
+    let by_attribute = index.settings["proximityPrecision"] == "byAttribute" && case.question.body.is_some();
+    let is_of_hits = |one: &Difference| one.kind.starts_with("hits") && one.kind != "hits.count";
+    let Some(detailed) =
+        detailed(case.question).filter(|_| by_attribute && case.kinds.iter().all(is_of_hits))
+    else {
+        return Ok(false);
+    };
+    let key = index.primary_key;
+    let detailed = detailed.with("attributesToRetrieve", json!([key]));
+    let (expected, found) = case.judge.ask(&detailed, case.uid)?;
+    let alone =
+        ["offset", "limit", "page", "hitsPerPage"].iter().fold(detailed, |one, name| one.without(name));
+    let mut is_wrong = false;
+    let mut right = [Vec::new(), Vec::new()];
+    for (hits, right) in [expected.hits(), found.hits()].into_iter().zip(&mut right) {
+        for hit in hits {
+            let condition = json!(format!("{key} = {}", hit[key]));
+            let own = alone.member("filter");
+            let filter = if own.is_null() { condition } else { json!([own, condition]) };
+            let (truth, _) = case.judge.ask(&alone.with("filter", filter), case.uid)?;
+            let rank =
+                |hit: &Value, rule: &str, field: &str| hit["_rankingScoreDetails"][rule][field].clone();
+            let [true_hit] = truth.hits() else { return Ok(false) };
+            let same = |rule, field| rank(hit, rule, field) == rank(true_hit, rule, field);
+            if !same("words", "matchingWords") || !same("typo", "typoCount") {
+                return Ok(false);
+            }
+            match same("proximity", "score") {
+                true => right.push(hit[key].clone()),
+                false => is_wrong = true,
+            }
+        }
+    }
+    let [expected, found] = right;
+    let common = |list: &[Value], other: &[Value]| {
+        list.iter().filter(|key| other.contains(key)).cloned().collect::<Vec<_>>()
+    };
+    Ok(is_wrong && common(&expected, &found) == common(&found, &expected))
 }
 
 /// A radius of a metre ends where no places are; of no metres, both must find all that are at the point, and none that

@@ -167,7 +167,20 @@ async fn answer(node: Arc<Node>, path: Vec<String>, handler: Handler, request: R
         *response.status_mut() = status;
         return response;
     }
-    cut(work(node, path, handler, request).await, &faults).await
+    let response = work(node, path, handler, request).await;
+    cut(distort(response, &faults).await, &faults).await
+}
+
+/// Another body in place of a good one.
+async fn distort(response: Response, faults: &Faults) -> Response {
+    let Some(distortion) = faults.distort.filter(|_| response.status() == StatusCode::OK) else {
+        return response;
+    };
+    let (mut head, body) = response.into_parts();
+    let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else { return Response::new(Body::empty()) };
+    let distorted = distortion.of(&whole);
+    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(distorted.len()));
+    Response::from_parts(head, Body::from(distorted))
 }
 
 /// Keeps the head with its full length, and breaks the connection after some of the body.

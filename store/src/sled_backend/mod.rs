@@ -14,12 +14,13 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::handle::{Store, StoreThread, connect};
 use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES};
-use crate::{OpenError, StoreError};
+use crate::{Clock, OpenError, StoreError};
 use bodies::Bodies;
 use tables::Tables;
 
@@ -41,12 +42,17 @@ type Tree = sled::Tree<LEAF_FANOUT>;
 /// Opens the store in the directory `path`, creating it when there is nothing, and starts its
 /// thread. Blocks: recovery reads every task once.
 pub fn open_sled(path: &Path) -> Result<(Store, StoreThread), OpenError> {
+    open_sled_with_clock(path, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
+
+/// The same with a clock of the caller's, by which leases, claims and counters end.
+pub fn open_sled_with_clock(path: &Path, clock: Clock) -> Result<(Store, StoreThread), OpenError> {
     let site = Site { path };
     let version = site.inspect()?;
     let lock = site.lock()?;
     let database = site.open_database()?;
     let bodies = Bodies::open(path.join(BODIES_DIRECTORY)).map_err(|source| site.io(source))?;
-    let tables = site.read(|| Tables::open(&database, bodies, version.is_some()))?;
+    let tables = site.read(|| Tables::open(&database, bodies, clock, version.is_some()))?;
     if version.is_none() {
         site.write_version().map_err(|source| site.io(source))?;
     }

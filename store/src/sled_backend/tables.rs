@@ -5,6 +5,7 @@
 //! - Counters are raised in a sync before, or the same as, the records that rest on them.
 
 mod commit;
+mod coordinate;
 mod log;
 
 use serde::{Deserialize, Serialize};
@@ -13,11 +14,13 @@ use serde_json::Value;
 use super::bodies::{Bodies, FileChanges};
 use super::codec::{decode, encode};
 use super::{Database, FORMAT_VERSION, Refusal, Tree, first_line};
+use crate::changelog::{ChangeLog, Name};
 use crate::command::{Answer, Read, Write};
 use crate::limits::{REVISION_BLOCK, TASK_COUNT_MAX};
 use crate::task_index::TaskIndex;
 use crate::{
-    IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord, Versioned,
+    Clock, IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord,
+    Versioned,
 };
 
 /// Sends a write's answer once its sync is over; a sync that failed replaces the answer.
@@ -41,6 +44,10 @@ pub(super) struct Tables {
     revision_next: u64,
     revisions_reserved: u64,
     dirty: bool,
+    clock: Clock,
+    /// What has changed since the last sync, and all that changed before.
+    names: Vec<Name>,
+    changes: ChangeLog,
 }
 
 /// A generic record's value as stored.
@@ -53,7 +60,12 @@ struct Revised {
 impl Tables {
     /// Reads every task once to rebuild the index. `existing`: the directory claims to hold a
     /// store, so it must have a version record.
-    pub(super) fn open(database: &Database, bodies: Bodies, existing: bool) -> Result<Tables, Refusal> {
+    pub(super) fn open(
+        database: &Database,
+        bodies: Bodies,
+        clock: Clock,
+        existing: bool,
+    ) -> Result<Tables, Refusal> {
         let mut tables = Tables {
             meta: database.open_tree("meta")?,
             topology: database.open_tree("topology")?,
@@ -67,6 +79,9 @@ impl Tables {
             revision_next: 1,
             revisions_reserved: 1,
             dirty: false,
+            clock,
+            names: Vec::new(),
+            changes: ChangeLog::default(),
         };
         match get::<u32>(&tables.meta, META_VERSION)? {
             Some(found) if found > FORMAT_VERSION => return Err(Refusal::NewerVersion(found)),
@@ -85,6 +100,8 @@ impl Tables {
             tables.task_index.insert(&decode::<TaskRecord>(&bytes)?);
         }
         tables.sweep_bodies()?;
+        tables.end_claims()?;
+        tables.names.clear();
         tables.task_uid_next = tables.task_index.uid_max().map_or(0, |uid| uid + 1).max(uid_next);
         Ok(tables)
     }
@@ -92,6 +109,11 @@ impl Tables {
     /// Whether something changed since the last call.
     pub(super) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
+    }
+
+    /// Tells those who follow the store of what is durable by now.
+    pub(super) fn publish(&mut self) {
+        self.changes.add(self.names.drain(..));
     }
 
     /// What the next sync has to do with files.
@@ -120,6 +142,9 @@ impl Tables {
                 reply(answer, self.entries(log, &stream, after, bytes_max));
             }
             Read::LogSizes { log, answer } => reply(answer, self.log_sizes(log)),
+            Read::Leases { prefix, answer } => reply(answer, self.leases(&prefix)),
+            Read::Jobs { queue, answer } => reply(answer, self.jobs(&queue)),
+            Read::Changes { after, answer } => self.changes.watch(after, answer),
         }
     }
 
@@ -134,7 +159,7 @@ impl Tables {
             Write::DeleteIndex { uid, expected_revision, answer } => {
                 defer(answer, self.delete_index(&uid, expected_revision))
             }
-            Write::CreateTask { new, answer } => defer(answer, self.create_task(*new)),
+            Write::CreateTask { new, pod, answer } => defer(answer, self.create_task(*new, pod)),
             Write::UpdateTask { uid, change, answer } => defer(answer, self.update_task(uid, *change)),
             Write::DeleteTasks { uids, answer } => defer(answer, self.delete_tasks(uids)),
             Write::PruneTasks { finished_before, count_max, answer } => {
@@ -144,6 +169,11 @@ impl Tables {
             Write::Commit { changes, answer } => defer(answer, self.commit(changes)),
             Write::PutRecord { table, key, value, expected_revision, answer } => {
                 defer(answer, self.put_record(table, &key, value, expected_revision))
+            }
+            Write::TakeTaskUids { count, least, answer } => defer(answer, self.take_task_uids(count, least)),
+            Write::Step { step, answer } => {
+                let outcome = self.step(&step);
+                Box::new(move |error| answer(error.map_or(outcome, |error| Err(error.clone()))))
             }
             Write::DeleteRecord { table, key, expected_revision, answer } => {
                 defer(answer, self.delete_record(table, &key, expected_revision))
@@ -157,6 +187,7 @@ impl Tables {
             return Err(StoreError::Conflict);
         }
         self.dirty = true;
+        self.names.push(Name::Topology);
         put(&self.topology, TOPOLOGY_KEY, &next)
     }
 
@@ -171,6 +202,7 @@ impl Tables {
         }
         record.revision = self.next_revision()?;
         put(&self.indexes, &record.uid, &record)?;
+        self.names.push(Name::Index(record.uid));
         Ok(record.revision)
     }
 
@@ -181,14 +213,15 @@ impl Tables {
         }
         self.dirty = true;
         self.indexes.remove(uid).map_err(failed)?;
+        self.names.push(Name::Index(uid.to_owned()));
         Ok(())
     }
 
-    fn create_task(&mut self, new: NewTask) -> Result<TaskRecord, StoreError> {
+    fn create_task(&mut self, new: NewTask, pod: Option<String>) -> Result<TaskRecord, StoreError> {
         if self.task_index.len() >= TASK_COUNT_MAX {
             return Err(StoreError::Full);
         }
-        let task = TaskRecord::first(self.task_uid_next, new);
+        let task = TaskRecord::first(self.task_uid_next, new, pod);
         let task_uid_next = self.task_uid_next.checked_add(1).ok_or(StoreError::Full)?;
         self.dirty = true;
         put(&self.tasks, task.uid.to_be_bytes(), &task)?;
@@ -253,19 +286,28 @@ impl Tables {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
+        let skipped = after.map(|after| record_key(table, after));
+        let start = skipped.clone().unwrap_or(record_key(table, ""));
+        self.records_in(table, start, skipped.as_deref(), limit)
+    }
+
+    fn records_in(
+        &self,
+        table: Table,
+        start: Vec<u8>,
+        skipped: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let prefix_length = table.name().len() + 1;
-        let first = record_key(table, "");
         // Keys are UTF-8, so a byte of 255 comes after every key of the table.
         let end = [table.name().as_bytes(), &[0, u8::MAX]].concat();
-        let skipped = after.map(|after| record_key(table, after));
-        let start = skipped.clone().unwrap_or(first);
         let mut records = Vec::new();
         for entry in self.records.range(start..end) {
             if records.len() == limit {
                 break;
             }
             let (key, bytes) = entry.map_err(failed)?;
-            if skipped.as_deref() == Some(&key[..]) {
+            if skipped == Some(&key[..]) {
                 continue;
             }
             let key = String::from_utf8_lossy(&key[prefix_length..]).into_owned();
@@ -282,24 +324,28 @@ impl Tables {
         value: Value,
         expected: Option<u64>,
     ) -> Result<u64, StoreError> {
-        let key = record_key(table, key);
-        let stored = get::<Revised>(&self.records, &key)?.map(|record| record.revision);
+        let stored = get::<Revised>(&self.records, record_key(table, key))?.map(|record| record.revision);
         if stored != expected {
             return Err(StoreError::Conflict);
         }
         let revision = self.next_revision()?;
-        put(&self.records, &key, &Revised { revision, value })?;
+        put(&self.records, record_key(table, key), &Revised { revision, value })?;
+        self.names.push(record_name(table, key));
         Ok(revision)
     }
 
     fn delete_record(&mut self, table: Table, key: &str, expected: u64) -> Result<(), StoreError> {
-        let key = record_key(table, key);
-        let stored = get::<Revised>(&self.records, &key)?.map(|record| record.revision);
+        let stored = get::<Revised>(&self.records, record_key(table, key))?.map(|record| record.revision);
         if stored != Some(expected) {
             return Err(StoreError::Conflict);
         }
+        self.remove_record(table, key)
+    }
+
+    fn remove_record(&mut self, table: Table, key: &str) -> Result<(), StoreError> {
         self.dirty = true;
-        self.records.remove(&key).map_err(failed)?;
+        self.records.remove(record_key(table, key)).map_err(failed)?;
+        self.names.push(record_name(table, key));
         Ok(())
     }
 
@@ -322,6 +368,10 @@ fn get<T: serde::de::DeserializeOwned>(tree: &Tree, key: impl AsRef<[u8]>) -> Re
 fn put<T: Serialize>(tree: &Tree, key: impl AsRef<[u8]>, value: &T) -> Result<(), StoreError> {
     tree.insert(key, encode(value)?).map_err(failed)?;
     Ok(())
+}
+
+fn record_name(table: Table, key: &str) -> Name {
+    Name::Record { table: table.name().to_owned(), key: key.to_owned() }
 }
 
 /// Table names have no zero byte, so a table's keys are together and no two tables share one.

@@ -91,6 +91,9 @@ impl Worker {
         let started = Instant::now();
         let synced = if self.tables.take_dirty() { self.sync() } else { Ok(()) };
         self.sync_time = started.elapsed();
+        if synced.is_ok() {
+            self.tables.publish();
+        }
         for answer in group {
             answer(synced.as_ref().err());
         }

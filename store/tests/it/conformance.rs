@@ -8,12 +8,14 @@ use store::{
     TaskStatus, Versioned,
 };
 
+use crate::coordination;
+use crate::redis::Server;
 use crate::support::{Subject, at, finish, index_record, new_task, wait};
 
 const NOTES: Table = Table::named("notes");
 const NOTES_OLD: Table = Table::named("notes_old");
 
-type Case = (&'static str, fn(&mut Subject));
+pub(crate) type Case = (&'static str, fn(&mut Subject));
 
 const CASES: &[Case] = &[
     ("a topology changes only from the version it was read at", topology),
@@ -36,8 +38,8 @@ const CASES: &[Case] = &[
     ("a stopped store answers that it is closed", stopped),
 ];
 
-fn check_backend(backend: fn() -> Subject) {
-    for (name, case) in CASES {
+fn check_backend(backend: impl Fn() -> Subject) {
+    for (name, case) in CASES.iter().chain(coordination::CASES) {
         // Shown only when the case fails.
         println!("case: {name}");
         case(&mut backend());
@@ -426,4 +428,10 @@ fn stopped(subject: &mut Subject) {
 #[test]
 fn sled_conforms() {
     check_backend(Subject::sled);
+}
+
+#[test]
+fn redis_conforms() {
+    let server = Server::start(&[]);
+    check_backend(|| server.subject());
 }

@@ -8,7 +8,10 @@
 )]
 
 mod conformance;
+mod coordination;
 mod kill;
 mod opening;
+mod outage;
 mod queries;
+mod redis;
 mod support;

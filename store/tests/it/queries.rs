@@ -7,6 +7,7 @@ use serde_json::json;
 use store::{TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
+use crate::redis::Server;
 use crate::support::{Subject, at, finish, new_task, wait};
 
 const SEEDS: std::ops::Range<u64> = 0..3;
@@ -17,9 +18,19 @@ const INDEXES: [&str; 4] = ["movies", "books", "films", "none"];
 
 #[test]
 fn queries_answer_what_a_scan_would() {
+    check_backend(Subject::sled);
+}
+
+#[test]
+fn queries_to_redis_answer_what_a_scan_would() {
+    let server = Server::start(&[]);
+    check_backend(|| server.subject());
+}
+
+fn check_backend(backend: impl Fn() -> Subject) {
     for seed in SEEDS {
         let mut random = Rng::with_seed(seed);
-        let mut subject = Subject::sled();
+        let mut subject = backend();
         let tasks = populate(&subject, &mut random);
         for round in 0..2 {
             let mut found = 0;

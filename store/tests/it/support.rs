@@ -1,11 +1,14 @@
 //! What the tests share: a store in a directory of its own, waiting for replies, sample records.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures_lite::future::block_on;
 use serde_json::json;
-use store::{IndexRecord, NewTask, Reply, Store, StoreError, StoreThread, TaskChange, TaskKind, TaskStatus};
+use store::{
+    Clock, IndexRecord, NewTask, Reply, Store, StoreError, StoreThread, TaskChange, TaskKind, TaskStatus,
+};
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 
@@ -13,17 +16,33 @@ use time::{Duration, OffsetDateTime};
 pub(crate) struct Subject {
     open: Box<dyn Fn() -> (Store, StoreThread)>,
     running: Option<(Store, StoreThread)>,
+    /// Milliseconds since 1970.
+    clock: Arc<AtomicU64>,
 }
 
 impl Subject {
-    pub(crate) fn new(open: impl Fn() -> (Store, StoreThread) + 'static) -> Subject {
+    pub(crate) fn new(open: impl Fn(Clock) -> (Store, StoreThread) + 'static) -> Subject {
+        let clock = Arc::new(AtomicU64::new(1_767_225_600_000));
+        let told = Arc::clone(&clock);
+        let tell: Clock = Arc::new(move || std::time::Duration::from_millis(told.load(Ordering::SeqCst)));
+        let open = move || open(Arc::clone(&tell));
         let running = Some(open());
-        Subject { open: Box::new(open), running }
+        Subject { open: Box::new(open), running, clock }
     }
 
     pub(crate) fn sled() -> Subject {
         let directory = TempDir::new().unwrap();
-        Subject::new(move || open(directory.path()))
+        Subject::new(move |clock| {
+            let _no_fork = FORKING.lock();
+            store::open_sled_with_clock(directory.path(), clock).unwrap_or_else(|error| panic!("{error}"))
+        })
+    }
+
+    /// Sets the store's clock so many milliseconds on, or back.
+    pub(crate) fn pass(&self, milliseconds: i64) {
+        let _ = self
+            .clock
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| now.checked_add_signed(milliseconds));
     }
 
     pub(crate) fn store(&self) -> &Store {

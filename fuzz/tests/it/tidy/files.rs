@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{File, assert_none, offender, repository};
 
 /// What the top of the repository must hold.
-const TOP_REQUIRED: [&str; 17] = [
+const TOP_REQUIRED: [&str; 19] = [
     ".ci",
     ".gitignore",
     "ARCHITECTURE.md",
@@ -13,8 +13,10 @@ const TOP_REQUIRED: [&str; 17] = [
     "Cargo.toml",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "bench",
     "clippy.toml",
+    "deny.toml",
     "fuzz",
     "gateway",
     "merge",

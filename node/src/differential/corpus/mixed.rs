@@ -202,7 +202,7 @@ pub(super) fn vector(random: &mut Rng) -> Vec<f64> {
 
 fn notes_settings(words: &Words) -> Value {
     json!({
-        "filterableAttributes": ["year", "language"],
+        "filterableAttributes": ["year", "language", "key"],
         "sortableAttributes": ["year"],
         "rankingRules": ["words", "typo", "year:desc", "proximity", "attribute", "sort", "exactness"],
         "typoTolerance": {

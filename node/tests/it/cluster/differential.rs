@@ -17,9 +17,6 @@ const DOCUMENTS: usize = 150;
 
 /// Families in which some query is still answered in another way than by one node.
 const AWAITED: &[&str] = &[
-    // Facets under distinct count the documents that stand for a value: which ones these are follows what a node has
-    // visited.
-    "distinct",
     // Neighbours that one node finds and a smaller index misses.
     "vector",
     "hybrid",

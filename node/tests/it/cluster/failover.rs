@@ -49,8 +49,11 @@ pub(super) fn metric(cluster: &TestCluster, name: &str) -> f64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
+/// Method, path and body.
+type Read = (&'static str, &'static str, Value);
+
 /// Every route that reads, with what it asks.
-fn reads() -> Vec<(&'static str, &'static str, Value)> {
+fn reads() -> Vec<Read> {
     let by_population = json!({"sort": ["population:desc", "name:asc"], "limit": 50});
     let query = |q: &str| json!({"indexUid": "cities", "q": q, "sort": ["population:desc"]});
     vec![
@@ -74,7 +77,7 @@ fn reads() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// What a read answers that does not depend on which nodes answer.
-fn answer(client: &Client, (method, path, body): &(&str, &str, Value)) -> Value {
+fn answer(client: &Client, (method, path, body): &Read) -> Value {
     let headers = [("Content-Type", "application/json")];
     let started = Instant::now();
     let (status, headers, body) =
@@ -126,7 +129,11 @@ fn loaded(change: impl FnOnce(&mut ClusterOptions)) -> TestCluster {
 
 /// All reads, as often as it takes to meet every choice of nodes, under each fault of one node.
 fn no_read_notices(cluster: &TestCluster, faults: &[Value]) {
-    let reads = reads();
+    no_one_notices(cluster, &reads(), faults);
+}
+
+/// Some reads, likewise.
+fn no_one_notices(cluster: &TestCluster, reads: &[Read], faults: &[Value]) {
     let expected = reads.iter().map(|read| answer(&cluster.client, read)).collect::<Vec<_>>();
     for (number, faults) in faults.iter().enumerate() {
         let node = number % 3;
@@ -155,6 +162,43 @@ fn no_read_notices_a_node_that_fails() {
             json!({"status": 500, "status_requests": 1_000_000, "path_prefix": "/indexes"}),
         ],
     );
+}
+
+#[test]
+fn no_read_notices_a_node_that_says_nonsense() {
+    let cluster = loaded(|_| {});
+    no_read_notices(&cluster, &[json!({"distort": "not_json"}), json!({"distort": "half"})]);
+    // An answer of another shape is told from a good one where lists are merged.
+    let is_list = |read: &Read| read.0 == "POST" && read.1.starts_with("/indexes/cities/");
+    let lists = reads().into_iter().filter(is_list).collect::<Vec<_>>();
+    no_one_notices(&cluster, &lists, &[json!({"distort": "other_shape", "path_prefix": "/indexes/"})]);
+    no_one_notices(&cluster, &[every_san()], &[json!({"distort": "reversed", "path_prefix": "/indexes/"})]);
+}
+
+/// A search of which every hit is given, so that every leg is read to its end.
+fn every_san() -> Read {
+    let body = json!({"q": "san", "sort": ["population:desc", "name:asc"], "limit": 1000});
+    ("POST", "/indexes/cities/search", body)
+}
+
+#[test]
+fn nonsense_without_another_copy_is_a_missing_shard() {
+    let cluster = loaded(|options| options.replication_factor = 1);
+    let (method, path, body) = every_san();
+    let is_degraded = || {
+        let headers = [("Content-Type", "application/json")];
+        let (status, headers, _) =
+            cluster.client.with_headers(method, path, &headers, body.to_string().as_bytes()).unwrap();
+        assert_eq!(status, 200);
+        headers.contains_key("x-miroir-degraded")
+    };
+    assert!(!is_degraded());
+    for distortion in ["not_json", "half", "other_shape", "reversed"] {
+        set_faults(&cluster, 1, &json!({"distort": distortion, "path_prefix": "/indexes/"}));
+        assert!(is_degraded(), "{distortion}");
+        set_faults(&cluster, 1, &json!({}));
+        wait_for_state(&cluster, 1, "healthy");
+    }
 }
 
 #[test]

@@ -4,10 +4,9 @@
 //! - One commit lies in one sync, so a crash keeps or loses it whole.
 
 use roaring::RoaringBitmap;
-use serde_json::Value;
 
-use super::{Revised, Tables, failed, get, put, record_key};
-use crate::{Change, IndexRecord, StoreError, TaskKind, TaskRecord};
+use super::{Revised, Tables, get, put, record_key};
+use crate::{Change, IndexRecord, StoreError, TaskRecord};
 
 impl Tables {
     pub(super) fn commit(&mut self, changes: Vec<Change>) -> Result<Vec<u64>, StoreError> {
@@ -33,6 +32,9 @@ impl Tables {
                 let stored = get::<Revised>(&self.records, record_key(*table, key))?;
                 stored.map(|record| record.revision) == *expected_revision
             }
+            Change::Fence { scope, token } => {
+                return if self.holds(scope, *token)? { Ok(()) } else { Err(StoreError::Fenced) };
+            }
             Change::ExchangeIndexNames { .. }
             | Change::ForgetRecord { .. }
             | Change::Append { .. }
@@ -54,11 +56,8 @@ impl Tables {
             Change::PutRecord { table, key, value, expected_revision } => {
                 self.put_record(table, &key, value, expected_revision)
             }
-            Change::ForgetRecord { table, key } => {
-                self.dirty = true;
-                self.records.remove(record_key(table, &key)).map_err(failed)?;
-                Ok(0)
-            }
+            Change::ForgetRecord { table, key } => self.remove_record(table, &key).map(|()| 0),
+            Change::Fence { .. } => Ok(0),
             Change::Append { log, stream, header, body } => self.append(log, &stream, &header, &body),
             Change::Truncate { log, stream, through } => self.truncate(log, &stream, through).map(|()| 0),
         }
@@ -73,7 +72,7 @@ impl Tables {
         uids.remove_range(below..);
         for uid in uids {
             let Some(before) = get::<TaskRecord>(&self.tasks, uid.to_be_bytes())? else { continue };
-            let after = renamed(&before, one, other);
+            let after = before.with_exchanged_names(one, other);
             if after != before {
                 self.dirty = true;
                 put(&self.tasks, uid.to_be_bytes(), &after)?;
@@ -82,31 +81,4 @@ impl Tables {
         }
         Ok(())
     }
-}
-
-/// The task with two index names exchanged; a new revision, for somebody may be about to change it.
-fn renamed(task: &TaskRecord, one: &str, other: &str) -> TaskRecord {
-    let exchange = |name: &mut String| match name.as_str() {
-        known if known == one => other.clone_into(name),
-        known if known == other => one.clone_into(name),
-        _ => {}
-    };
-    let mut after = task.clone();
-    if let Some(name) = &mut after.index_uid {
-        exchange(name);
-    }
-    let swaps = match (task.kind, &mut after.details) {
-        (TaskKind::IndexSwap, Some(details)) => details.get_mut("swaps").and_then(Value::as_array_mut),
-        _ => None,
-    };
-    let swapped = swaps.into_iter().flatten().filter_map(|swap| swap.get_mut("indexes")?.as_array_mut());
-    for name in swapped.flatten() {
-        if let Value::String(name) = name {
-            exchange(name);
-        }
-    }
-    if after != *task {
-        after.revision += 1;
-    }
-    after
 }

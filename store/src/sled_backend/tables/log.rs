@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Tables, failed};
+use crate::changelog::Name;
 use crate::limits::{INLINE_BODY_BYTES_MAX, LOG_PAGE_MAX};
 use crate::{LogEntry, LogSize, StoreError, Table};
 
@@ -49,6 +50,7 @@ impl Tables {
             self.bodies.write(sequence, body).map_err(failed)?;
         }
         self.log.insert(entry_key(log, stream, sequence), value).map_err(failed)?;
+        self.names.push(Name::Log { log: log.name().to_owned(), stream: stream.to_owned() });
         Ok(sequence)
     }
 
@@ -59,7 +61,10 @@ impl Tables {
             let (key, value) = entry.map_err(failed)?;
             doomed.push((key, Stored::parse(&value)?.in_file));
         }
-        self.dirty |= !doomed.is_empty();
+        if !doomed.is_empty() {
+            self.dirty = true;
+            self.names.push(Name::Log { log: log.name().to_owned(), stream: stream.to_owned() });
+        }
         for (key, in_file) in doomed {
             if in_file {
                 self.bodies.delete(sequence_of(&key));

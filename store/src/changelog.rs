@@ -1,0 +1,123 @@
+//! What has changed of late, for those who follow a store: a bounded ring of names, and who waits for more.
+//! - Versions grow by one with every change and count for one process only.
+//! - Who asks for what the ring no longer holds is told to read everything anew.
+
+use std::collections::VecDeque;
+
+use crate::command::Answer;
+use crate::limits::{CHANGES_KEPT_MAX, WATCHERS_MAX};
+
+/// The name of something that changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    Topology,
+    Index(String),
+    Record { table: String, key: String },
+    Log { log: String, stream: String },
+}
+
+/// What has changed since a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// To be asked from next time.
+    pub version: u64,
+    /// More has changed than these names say.
+    pub incomplete: bool,
+    pub names: Vec<Name>,
+}
+
+#[derive(Default)]
+pub(crate) struct ChangeLog {
+    version: u64,
+    kept: VecDeque<Name>,
+    waiting: Vec<(u64, Answer<Changes>)>,
+}
+
+impl ChangeLog {
+    pub(crate) fn add(&mut self, names: impl IntoIterator<Item = Name>) {
+        for name in names {
+            self.version += 1;
+            self.kept.push_back(name);
+            if self.kept.len() > CHANGES_KEPT_MAX {
+                self.kept.pop_front();
+            }
+        }
+        self.wake();
+    }
+
+    /// More has changed than is known.
+    pub(crate) fn lose(&mut self) {
+        self.version += 1;
+        self.kept.clear();
+        self.wake();
+    }
+
+    /// Answers now when there is news since `after`, else when there is. `None` asks for the version alone.
+    pub(crate) fn watch(&mut self, after: Option<u64>, answer: Answer<Changes>) {
+        let after = after.unwrap_or(u64::MAX);
+        self.waiting.retain(|(_, answer)| !answer.is_canceled());
+        if after != self.version || self.waiting.len() == WATCHERS_MAX {
+            return drop(answer.send(Ok(self.since(after))));
+        }
+        self.waiting.push((after, answer));
+    }
+
+    fn wake(&mut self) {
+        for (after, answer) in std::mem::take(&mut self.waiting) {
+            if after == self.version {
+                self.waiting.push((after, answer));
+            } else {
+                // A caller that no longer listens is free to.
+                let _ = answer.send(Ok(self.since(after)));
+            }
+        }
+    }
+
+    fn since(&self, after: u64) -> Changes {
+        let version = self.version;
+        let Some(missed) = version.checked_sub(after) else {
+            // A version that was never given: the caller begins.
+            return Changes { version, incomplete: after != u64::MAX, names: Vec::new() };
+        };
+        let missed = usize::try_from(missed).unwrap_or(usize::MAX);
+        let Some(first) = self.kept.len().checked_sub(missed) else {
+            return Changes { version, incomplete: true, names: Vec::new() };
+        };
+        let mut names: Vec<Name> = self.kept.range(first..).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        Changes { version, incomplete: false, names }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_channel::oneshot;
+
+    use super::*;
+
+    fn ask(log: &mut ChangeLog, after: Option<u64>) -> oneshot::Receiver<Result<Changes, crate::StoreError>> {
+        let (answer, reply) = oneshot::channel();
+        log.watch(after, answer);
+        reply
+    }
+
+    #[test]
+    fn whoever_follows_hears_of_every_change_once() {
+        let mut log = ChangeLog::default();
+        let index = |name: &str| Name::Index(name.to_owned());
+        let begun = ask(&mut log, None).try_recv().unwrap().unwrap().unwrap();
+        assert_eq!((begun.version, begun.incomplete), (0, false));
+        let mut waiting = ask(&mut log, Some(0));
+        assert_eq!(waiting.try_recv().unwrap(), None);
+        log.add([index("b"), index("a"), index("b")]);
+        let heard = waiting.try_recv().unwrap().unwrap().unwrap();
+        assert_eq!((heard.version, heard.names), (3, vec![index("a"), index("b")]));
+        log.lose();
+        assert!(ask(&mut log, Some(3)).try_recv().unwrap().unwrap().unwrap().incomplete);
+        log.add((0..=CHANGES_KEPT_MAX).map(|number| index(&number.to_string())));
+        assert!(ask(&mut log, Some(4)).try_recv().unwrap().unwrap().unwrap().incomplete);
+        let last = 4 + CHANGES_KEPT_MAX as u64;
+        assert_eq!(ask(&mut log, Some(last)).try_recv().unwrap().unwrap().unwrap().names.len(), 1);
+    }
+}

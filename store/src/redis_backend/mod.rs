@@ -1,0 +1,133 @@
+//! The backend for many pods: Redis, single, behind Sentinel or as a cluster, through fred on a thread of its own.
+//! - All keys have one hash tag, so that one script can change them together; scripts are the only writers.
+//! - A record is its revision, a bar and its JSON, so that a script can compare without reading the rest.
+//! - A command is sent once: what became of one that got no answer is not known, and it says so.
+//! - A Redis that lost its data has another epoch; nothing is written to it before that was noticed.
+
+mod follow;
+mod plan;
+mod reads;
+mod scripts;
+mod worker;
+
+use std::thread::Builder;
+use std::time::Duration;
+
+use fred::interfaces::ClientLike;
+use fred::types::InfoKind;
+use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
+
+use crate::handle::{Store, StoreThread, connect};
+use crate::limits::{REDIS_COMMAND_TIMEOUT, REDIS_CONNECT_TIMEOUT};
+use crate::{Clock, OpenError, StoreError};
+use worker::Backend;
+
+/// The hash tag that all keys begin with.
+const PREFIX: &str = "{miroir}";
+const FORMAT_VERSION: u32 = 1;
+/// The oldest Redis whose scripts and streams are as they are used here.
+const REDIS_VERSION_LEAST: u32 = 7;
+
+/// Where the store is and how its time passes.
+#[derive(Clone)]
+pub struct RedisOptions {
+    /// `redis://`, `rediss://`, and either with `-sentinel` or `-cluster` behind the scheme.
+    pub url: String,
+    /// `None`: Redis's own clock, the same for all pods.
+    pub clock: Option<Clock>,
+}
+
+/// Opens the store, making it when Redis has none, and starts its thread. Blocks until Redis has answered.
+///
+/// # Errors
+/// One line, without the password: not reachable, refused, not a master, too old, or another format.
+pub fn open_redis(options: RedisOptions) -> Result<(Store, StoreThread), OpenError> {
+    let (config, address) = configuration(&options.url)?;
+    let failed = |reason: String| OpenError::Server { address: address.clone(), reason };
+    let (store, inbox, stop) = connect();
+    let (opened, outcome) = std::sync::mpsc::channel();
+    let prefix = prefix(&options.url);
+    let thread = Builder::new().name("store".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| StoreError::Io(error.to_string()))?;
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let backend = match open(config, prefix, options.clock).await {
+                Ok(backend) => backend,
+                Err(reason) => {
+                    let _ = opened.send(Err(reason));
+                    return Ok(());
+                }
+            };
+            let _ = opened.send(Ok(()));
+            worker::run(backend, inbox).await
+        })
+    });
+    let thread = thread.map_err(|error| failed(error.to_string()))?;
+    match outcome.recv() {
+        Ok(Ok(())) => Ok((store, StoreThread::new(stop, thread))),
+        Ok(Err(reason)) => Err(failed(reason)),
+        Err(_) => Err(failed("its thread has died".to_owned())),
+    }
+}
+
+/// fred's configuration, and the servers' addresses as they may be shown.
+fn configuration(url: &str) -> Result<(Config, String), OpenError> {
+    let shown = url.split("://").next().unwrap_or_default();
+    let wrong = |reason: String| OpenError::Server { address: format!("{shown}://..."), reason };
+    if !shown.starts_with("redis") {
+        return Err(wrong(
+            "not a Redis; allowed: redis:// or rediss://, -sentinel and -cluster behind it".to_owned(),
+        ));
+    }
+    let config = Config::from_url(url).map_err(|error| wrong(error.details().to_owned()))?;
+    let hosts = config.server.hosts();
+    let address = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    Ok((Config { fail_fast: true, ..config }, address))
+}
+
+/// Stores of a cluster share no database number, so a name behind `miroir_prefix=` tells them apart.
+fn prefix(url: &str) -> String {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let named = query.split('&').find_map(|part| part.strip_prefix("miroir_prefix="));
+    named.map_or_else(|| PREFIX.to_owned(), |name| format!("{{{name}}}"))
+}
+
+async fn open(config: Config, prefix: String, clock: Option<Clock>) -> Result<Backend, String> {
+    let is_cluster = config.server.is_clustered();
+    let client = fred::types::Builder::from_config(config)
+        .with_connection_config(|connection| {
+            connection.connection_timeout = REDIS_CONNECT_TIMEOUT;
+            connection.internal_command_timeout = REDIS_CONNECT_TIMEOUT;
+            connection.max_command_attempts = 1;
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+        })
+        .with_performance_config(|performance| performance.default_command_timeout = REDIS_COMMAND_TIMEOUT)
+        .set_policy(ReconnectPolicy::new_exponential(0, 50, 2000, 2))
+        .build()
+        .map_err(|error| error.details().to_owned())?;
+    let ready = tokio::time::timeout(2 * REDIS_CONNECT_TIMEOUT, client.init()).await;
+    match ready {
+        Ok(Ok(_connection)) => {}
+        Ok(Err(error)) => return Err(error.details().to_owned()),
+        Err(_) => return Err("no answer".to_owned()),
+    }
+    let refused = |error: fred::error::Error| error.details().to_owned();
+    let server: String = client.info(Some(InfoKind::Server)).await.map_err(refused)?;
+    let version = server.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("0").trim();
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
+    if major < REDIS_VERSION_LEAST {
+        return Err(format!("Redis {version} is too old; allowed: {REDIS_VERSION_LEAST}.0 or newer"));
+    }
+    if !is_cluster {
+        let replication: String = client.info(Some(InfoKind::Replication)).await.map_err(refused)?;
+        if !replication.contains("role:master") {
+            return Err("it is a replica, which takes no writes; allowed: the master".to_owned());
+        }
+    }
+    Backend::open(client, prefix, clock).await
+}
+
+fn since_epoch(seconds: u64, micros: u64) -> Duration {
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
+}

@@ -1,0 +1,14 @@
+-- Makes the store, or checks its format. ARGV: format, epoch for a new store, least next task uid.
+local meta = KEYS[1] .. ':meta'
+local format = redis.call('HGET', meta, 'format')
+if format then
+  if tonumber(format) ~= tonumber(ARGV[1]) then return {'format', format} end
+else
+  redis.call('HSET', meta, 'format', ARGV[1], 'epoch', ARGV[2])
+  -- Revisions go on above those of a store that was lost.
+  local time = redis.call('TIME')
+  redis.call('SET', KEYS[1] .. ':revision', string.format('%.0f', time[1] * 1000000 + time[2]))
+end
+local uid = KEYS[1] .. ':uid'
+if tonumber(redis.call('GET', uid) or '0') < tonumber(ARGV[3]) then redis.call('SET', uid, ARGV[3]) end
+return {'epoch', redis.call('HGET', meta, 'epoch'), redis.call('GET', KEYS[1] .. ':version') or '0'}

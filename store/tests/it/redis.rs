@@ -1,0 +1,107 @@
+//! A Redis of the tests' own: started on a free port, with its data in a directory of its own, and ended with the
+//! test. No other Redis is ever spoken to: the address is that of the child that was started here.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use store::{RedisOptions, open_redis};
+use tempfile::TempDir;
+
+use crate::support::{FORKING, Subject};
+
+const START_TIME_MAX: Duration = Duration::from_secs(20);
+
+pub(crate) struct Server {
+    port: u16,
+    directory: TempDir,
+    options: Vec<String>,
+    child: Child,
+    stores: AtomicU32,
+}
+
+impl Server {
+    pub(crate) fn start(options: &[&str]) -> Server {
+        let directory = TempDir::new().unwrap();
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if let Some(child) = spawn(port, &directory, &options) {
+                return Server { port, directory, options, child, stores: AtomicU32::new(0) };
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a store that nobody else uses.
+    pub(crate) fn url(&self) -> String {
+        let number = self.stores.fetch_add(1, Ordering::Relaxed);
+        format!("redis://127.0.0.1:{}?miroir_prefix=test-{number}", self.port)
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        let url = self.url();
+        Subject::new(move |clock| {
+            let options = RedisOptions { url: url.clone(), clock: Some(clock) };
+            open_redis(options).unwrap_or_else(|error| panic!("{error}"))
+        })
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends it as a crash would and starts it again on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.port, &self.directory, &self.options).expect("the port is still free");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `None` when somebody else has the port.
+fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
+    command.arg(directory.path()).args(options).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = {
+        let _no_fork = FORKING.lock();
+        command.spawn().expect("redis-server is installed")
+    };
+    let deadline = Instant::now() + START_TIME_MAX;
+    loop {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if is_process(port, child.id()) {
+            return Some(child);
+        }
+        assert!(Instant::now() < deadline, "redis-server does not answer");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the Redis on this port is this process, and ready.
+fn is_process(port: u16, id: u32) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let _ = stream.write_all(b"AUTH sesame\r\nPING\r\nINFO server\r\nQUIT\r\n");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer.contains("+PONG") && answer.contains(&format!("process_id:{id}\r"))
+}
