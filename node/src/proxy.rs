@@ -216,16 +216,6 @@ mod tests {
         address
     }
 
-    /// What comes within a read or two, without waiting for bytes that are lost.
-    fn ask_once(proxy: &Proxy) -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(proxy.address())?;
-        stream.write_all(b"12345678")?;
-        stream.shutdown(Shutdown::Write)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(answer)
-    }
-
     fn ask(proxy: &Proxy) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(proxy.address())?;
         stream.write_all(b"12345678")?;
@@ -238,14 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn most_answers_are_damaged_and_some_are_left_alone() {
+        let damaged = |seed: &u64| garbled(b"12345678", &mut fastrand::Rng::with_seed(*seed)) != b"12345678";
+        let count = (0..100).filter(damaged).count();
+        assert!((40..95).contains(&count), "{count} of 100 answers are damaged");
+    }
+
+    #[test]
     fn every_trouble_shows_and_passes() {
         let proxy = Proxy::start(echo()).unwrap();
         assert_eq!(ask(&proxy).unwrap(), b"12345678");
         proxy.set(Trouble::HalfAnswer);
         assert_eq!(ask(&proxy).unwrap(), b"1234");
-        proxy.set(Trouble::Garbled);
-        let damaged = (0..20).filter(|_| ask_once(&proxy).unwrap_or_default() != b"12345678").count();
-        assert!((5..20).contains(&damaged), "{damaged} of 20 answers are damaged");
         proxy.set(Trouble::InternalError);
         assert_eq!(ask(&proxy).unwrap(), b"HTTP/1.1");
         proxy.set(Trouble::Cut);

@@ -35,7 +35,7 @@ fn bad_options_are_refused_in_one_line() {
     };
     check(&["--nope"], &["--nope"]);
     check(&[], &["node"]);
-    check(&["--node", "a=ftp://x"], &["node", "ftp://x", "http://"]);
+    check(&["--node", "a=ftp://x"], &["node", "ftp://x", "http[s]://"]);
     check(&["--node", node, "--node", "a=http://127.0.0.1:2"], &["node", "ID a"]);
     check(&["--node", node, "--replication-factor", "2"], &["replication-factor", "2", "at most 1"]);
     check(&["--node", node, "--shards", "0"], &["shards", "0", "65536"]);
