@@ -1,7 +1,7 @@
 //! What the gateway answers to requests, sound and unsound.
-//! Every case is sent whole and byte by byte, to either runtime, and must end the same way.
+//! Every case is sent whole and, but for one, byte by byte, to either runtime, and must end the same way.
 
-use super::table::{Case, cases, chunk, get, key, post};
+use super::table::{CAME_ALONG, Case, cases, chunk, get, key, post};
 use crate::{gateway::Gateway, wire::Wire};
 
 /// What went otherwise than the case says.
@@ -51,7 +51,9 @@ fn check(runtime: &str) {
     let cases = cases();
     let mut wrong = Vec::new();
     for case in &cases {
-        for step in [usize::MAX, 1] {
+        // Byte by byte no body comes along with its head.
+        let steps: &[usize] = if case.about == CAME_ALONG { &[usize::MAX] } else { &[usize::MAX, 1] };
+        for &step in steps {
             if let Err(reason) = run(&gateway, case, step) {
                 wrong.push(format!("{}: {} (in steps of {step}): {reason}", case.section, case.about));
             }

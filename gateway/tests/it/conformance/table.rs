@@ -5,6 +5,9 @@
 
 use crate::gateway::MASTER_KEY;
 
+/// The case that is another one when it is sent byte by byte.
+pub(super) const CAME_ALONG: &str = "a body that came along needs no word";
+
 /// One case: the section, what it is about, the bytes, and what comes of them: the statuses in order, then `open`,
 /// `closed`, or `shut` where the client closes its side after sending. A last part in quotes must be in the last answer.
 pub(super) struct Case {
@@ -494,12 +497,7 @@ fn answers_and_connections() -> Vec<Case> {
     let body = key("expected");
     let length = format!("Content-Length: {}\r\n", body.len());
     vec![
-        expect(
-            "a body that came along needs no word",
-            &format!("{length}Expect: 100-continue\r\n"),
-            &body,
-            "201 open \"expected\"",
-        ),
+        expect(CAME_ALONG, &format!("{length}Expect: 100-continue\r\n"), &body, "201 open \"expected\""),
         expect("no body needs no word", "Expect: 100-continue\r\nContent-Length: 0\r\n", "", "400 open"),
         expect(
             "a body over the limit is refused instead",
