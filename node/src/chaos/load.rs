@@ -128,6 +128,7 @@ impl Load {
         let mut random = fastrand::Rng::with_seed(self.seed ^ (writer as u64 + 1) << 32);
         let agent = agent();
         let mut number = 0;
+        let mut last = None;
         while !stop.load(Ordering::Relaxed) {
             number += 1;
             let mut chosen = (0..DOCUMENTS).collect::<Vec<_>>();
@@ -153,9 +154,14 @@ impl Load {
                     if number % TASK_WAIT_EVERY == 0 {
                         self.wait_for_task(&agent, &summary["taskUid"]);
                     }
+                    last = Some(summary);
                 }
                 Ok(_) | Err(_) => std::thread::sleep(PAUSE),
             }
+        }
+        // An acknowledged write is looked for once it is done; until then all copies may be equally old.
+        if let Some(summary) = last {
+            self.wait_for_task(&agent, &summary["taskUid"]);
         }
     }
 
