@@ -53,6 +53,10 @@ pub enum Seen {
 /// Cores write down that a node answers no more often than this.
 const ANSWERS_NOTED_EVERY_MS: u64 = 20;
 
+/// Since then totals of nodes go beyond `maxTotalHits`, and their ranking scores tell of all rules.
+const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
+const SCORES_OF_ALL_RULES_SINCE: NodeVersion = NodeVersion(1, 24);
+
 /// A node's version: major and minor number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeVersion(pub u16, pub u16);
@@ -120,6 +124,18 @@ impl Health {
     pub fn lowest_version(&self) -> Option<NodeVersion> {
         let known = self.nodes.iter().map(|node| node.version.load(Ordering::Relaxed));
         known.filter(|packed| *packed != 0).min().map(NodeVersion::unpack)
+    }
+
+    /// Whether some node's totals end at `maxTotalHits`.
+    #[must_use]
+    pub fn clips_totals(&self) -> bool {
+        self.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
+    }
+
+    /// Whether some node's ranking scores tell of the rules up to the first sort only.
+    #[must_use]
+    pub fn scores_end_at_sorts(&self) -> bool {
+        self.lowest_version() < Some(SCORES_OF_ALL_RULES_SINCE)
     }
 
     /// Whether a node's version is known.

@@ -14,6 +14,7 @@ pub mod control;
 pub mod coordinator;
 pub mod ctl;
 pub mod data;
+pub mod follow;
 pub mod h1;
 pub mod health;
 pub mod hints;

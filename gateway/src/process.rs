@@ -31,6 +31,7 @@ use store::{Lease, Reply, Store, StoreThread, Table, TaskKind, TaskRecord, TaskS
 use time::OffsetDateTime;
 
 use crate::{
+    api::search_rule::{self, RULES},
     api::webhook::Webhooks,
     auth::{ApiKey, KeyRing},
     clock::{CLOCK, CLOCK_KEY, Clock},
@@ -38,16 +39,15 @@ use crate::{
     control::{self, marks::NEWEST_TASKS},
     coordinator::{self, Coordinator, machine::PODS},
     data::{
-        self, lanes,
+        self, change,
         leftovers::{self, LEFTOVERS},
-        rules::{self, RULES},
     },
     health::Health,
     hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
     moves::{self, Move},
     notify::Notifier,
     observe, outbound,
-    repair::{frozen::Frozen, pass::Board, tombstones},
+    repair::{board::Board, frozen::Frozen, tombstones},
     runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
     sessions::Sessions,
     shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
@@ -119,14 +119,14 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     let keys = load_keys(&config, &store)?;
     starting.map_or(Ok(()), |starting| wait(store.release_lease(&starting)))?;
     let webhooks = load_webhooks(&store)?;
-    let rules = rules::read(wait(store.records(RULES, None, usize::MAX))?);
+    let rules = search_rule::read(wait(store.records(RULES, None, usize::MAX))?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     if !config.anti_entropy {
         futures_lite::future::block_on(tombstones::forget_all(&store))
             .map_err(|error| anyhow!("--store: {error}"))?;
     }
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
-    let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| lanes::channel()).unzip();
+    let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| change::channel()).unzip();
     let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY)?.unwrap_or(0));
     let (health, hints) = load_hints(&config, &topology_of_nodes, &store)?;
     let shared = Arc::new(Shared {
@@ -241,8 +241,8 @@ fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
 fn start<R: Runtime>(
     shared: &Arc<Shared>,
     address: SocketAddr,
-    lanes: Arc<[lanes::LaneSender]>,
-    inboxes: Vec<lanes::LaneInbox>,
+    lanes: Arc<[change::LaneSender]>,
+    inboxes: Vec<change::LaneInbox>,
     interrupted: Vec<TaskRecord>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut threads = vec![control::start::<R>(Arc::clone(shared), Arc::clone(&lanes), interrupted)?];

@@ -18,16 +18,15 @@ use router::NodeIndex;
 use store::{Store, Table, Versioned};
 
 use crate::{
-    api::webhook::Webhooks,
+    api::{search_rule::Rules, webhook::Webhooks},
     auth::KeyRing,
     clock::Clock,
     config::{Config, EdgeConfig},
     coordinator::Coordinator,
-    data::rules::Rules,
     health::{Health, NodeState, Seen},
     hints::Hints,
     observe::log,
-    repair::{frozen::Frozen, pass::Board},
+    repair::{board::Board, frozen::Frozen},
     sessions::Sessions,
     snapshot::Snapshot,
     tls::NodeTls,

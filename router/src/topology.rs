@@ -65,6 +65,12 @@ impl Topology {
         &self.groups
     }
 
+    /// Every node, group by group.
+    #[must_use]
+    pub fn every_node(&self) -> Vec<NodeIndex> {
+        self.groups.iter().flatten().copied().collect()
+    }
+
     /// The numbers of the groups that have nodes, ascending.
     pub fn group_numbers(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.groups.len()).filter(|&group| !self.groups[group].is_empty())

@@ -21,6 +21,7 @@ pub mod query;
 pub mod reserved;
 pub mod search;
 pub mod search_query;
+pub mod search_rule;
 pub mod settings;
 pub mod similar;
 pub mod swap;

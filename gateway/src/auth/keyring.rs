@@ -7,14 +7,14 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use ahash::AHashMap;
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     Action, ApiKey,
-    action::{ActionSet, Scope},
-    permission::{Permission, SearchRules, matches},
+    action::ActionSet,
+    held::{Held, invalid_key, refused},
+    permission::{Permission, SearchRules},
     secret::{self, KeyBytes, equal},
     token::{self, Refusal},
 };
@@ -29,48 +29,6 @@ pub struct KeyRing {
     master_key: Option<Secret>,
     by_uid: AHashMap<Uuid, Arc<Held>>,
     by_digest: AHashMap<KeyBytes, Arc<Held>>,
-}
-
-/// A key with what follows from it. `Debug` does not show its value.
-pub struct Held {
-    pub key: ApiKey,
-    /// Of its stored record.
-    pub revision: u64,
-    value: KeyBytes,
-    actions: ActionSet,
-}
-
-impl std::fmt::Debug for Held {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Held").field("uid", &self.key.uid).finish_non_exhaustive()
-    }
-}
-
-impl Held {
-    /// The key as clients see it, its value included.
-    #[must_use]
-    pub fn view(&self) -> Value {
-        let value = secret::key_value(&self.value);
-        serde_json::to_value(self.key.view(&value)).expect("texts and dates are always JSON")
-    }
-
-    pub(super) fn allows_index(&self, uid: &str) -> bool {
-        self.key.indexes.iter().any(|pattern| matches(pattern, uid))
-    }
-
-    pub(super) fn allows_all_indexes(&self) -> bool {
-        self.key.indexes.iter().any(|pattern| pattern == "*")
-    }
-
-    /// Whether the key is good for an action, on an index or on a route without one.
-    fn permits(&self, action: Action, index: Option<&str>, now: OffsetDateTime) -> bool {
-        let in_scope = self.allows_all_indexes()
-            || match index {
-                Some(uid) => self.allows_index(uid),
-                None => action.scope() == Scope::Filtered && !self.key.indexes.is_empty(),
-            };
-        in_scope && self.actions.contains(action) && self.key.expires_at.is_none_or(|end| now < end)
-    }
 }
 
 impl KeyRing {
@@ -237,10 +195,6 @@ fn check_index(held: &Held, rules: Option<&SearchRules>, uid: &str) -> Result<()
     Err(refused(format!("The API key cannot acces the index `{uid}`, authorized indexes are {listed:?}.")))
 }
 
-fn refused(reason: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
-    ApiError::new(Code::InvalidApiKey, reason)
-}
-
 /// 401: a key is needed and none was given as it must be.
 #[must_use]
 pub fn missing_header() -> ApiError {
@@ -248,12 +202,6 @@ pub fn missing_header() -> ApiError {
         Code::MissingAuthorizationHeader,
         "The Authorization header is missing. It must use the bearer authorization method.",
     )
-}
-
-/// 403: the key is none, or not good for this.
-#[must_use]
-pub fn invalid_key() -> ApiError {
-    refused("The provided API key is invalid.")
 }
 
 fn missing_master_key() -> ApiError {

@@ -5,6 +5,7 @@
 //! - Nothing here does IO. Source of rules and texts: Meilisearch's authentication, 1.50.
 
 mod action;
+mod held;
 mod key;
 mod keyring;
 mod payload;
@@ -16,8 +17,9 @@ mod token;
 mod tests;
 
 pub use action::Action;
+pub use held::{Held, invalid_key};
 pub use key::ApiKey;
-pub use keyring::{Held, KeyRing, invalid_key, missing_header};
+pub use keyring::{KeyRing, missing_header};
 pub use payload::{CreateKey, UpdateKey};
 pub use permission::Permission;
 pub use secret::equal;

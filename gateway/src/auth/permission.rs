@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::keyring::{Held, invalid_key};
+use super::held::{Held, invalid_key, matches};
 use crate::api::error::ApiError;
 
 /// The rights of one request.
@@ -116,13 +116,5 @@ impl SearchRules {
         let matching = rules.iter().filter(|(pattern, _)| matches(pattern, uid));
         let (_, rule) = matching.max_by_key(|(pattern, _)| (!pattern.ends_with('*'), pattern.len()))?;
         rule.as_ref().and_then(|rule| rule.filter.as_ref())
-    }
-}
-
-/// Whether a pattern, a uid or the beginning of one with a `*` behind, names an index.
-pub(super) fn matches(pattern: &str, uid: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => uid.starts_with(beginning),
-        None => pattern == uid,
     }
 }

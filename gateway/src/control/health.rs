@@ -12,7 +12,7 @@ use router::NodeIndex;
 use crate::{
     config::limits,
     data::{
-        Core, every_node,
+        core::Core,
         pool::{NodeRequest, seen},
     },
     health::{NodeState, Seen},
@@ -23,7 +23,7 @@ use super::rejoin;
 
 /// Probes every node once, all at the same time, and lets those join that answer.
 pub(super) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
-    let nodes = every_node(&core.shared.snapshot().topology);
+    let nodes = core.shared.snapshot().topology.every_node();
     join_all(nodes.into_iter().map(|node| async move {
         probe(core, node).await;
         if core.shared.health.state(node) == NodeState::Joining {
@@ -35,7 +35,7 @@ pub(super) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
 
 /// Watches every node for as long as the process lives.
 pub(super) fn watch_all<R: Runtime>(core: &Rc<Core<R>>) {
-    let nodes = every_node(&core.shared.snapshot().topology);
+    let nodes = core.shared.snapshot().topology.every_node();
     let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
     let interval = limits::HEALTH_PROBE_INTERVAL.max(limits::HEALTH_PROBE_SHARE * count);
     for node in nodes {

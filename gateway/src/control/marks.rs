@@ -9,7 +9,7 @@ use store::{Record, StoreError, Table};
 use crate::{
     clock::{CLOCK, CLOCK_KEY},
     config::limits,
-    data::{Core, every_node},
+    data::core::Core,
     observe::log,
     runtime::Runtime,
 };
@@ -22,7 +22,7 @@ pub(super) async fn keep<R: Runtime>(core: &Core<R>) {
     let ahead = u64::try_from(limits::CLOCK_AHEAD.as_millis()).unwrap_or(u64::MAX);
     let ceiling = json!(core.shared.clock.ceiling(ahead));
     let mut outcomes = vec![put(core, CLOCK, CLOCK_KEY, ceiling).await];
-    for node in every_node(&core.shared.snapshot().topology) {
+    for node in core.shared.snapshot().topology.every_node() {
         if let Some(newest) = core.shared.hints.newest_task(node) {
             let id = &core.shared.nodes[usize::from(node.0)].id;
             outcomes.push(put(core, NEWEST_TASKS, id, json!(newest)).await);

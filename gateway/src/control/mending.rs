@@ -12,10 +12,14 @@ use store::Change;
 
 use crate::{
     config::limits,
-    data::{Core, lanes, pool::NodeRequest},
+    data::{core::Core, lanes, pool::NodeRequest},
     hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
     observe::log,
-    repair::{self, Pace, RepairError, Scope, reconcile},
+    repair::{
+        reconcile,
+        report::{Pace, RepairError, Scope},
+        verify,
+    },
     runtime::Runtime,
 };
 
@@ -109,7 +113,7 @@ async fn settle<R: Runtime>(
         suspect = suspect.difference(known);
     }
     let scope = Scope { target: Some(node), distrust: false, pace: Pace::Full, dry_run: false };
-    match repair::verify(core, &uid, &suspect, scope).await {
+    match verify::verify(core, &uid, &suspect, scope).await {
         Ok(report) if report.is_level() => {
             let alone = report.alone.into_iter().collect::<ShardSet>();
             if !alone.is_empty() {

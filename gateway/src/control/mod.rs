@@ -4,11 +4,13 @@
 //! own; a job that fails is tried again at its next turn, and never takes the process down.
 
 mod health;
+mod leases;
 pub mod marks;
 mod mending;
 mod recover;
 mod rejoin;
 mod replay;
+mod sweep;
 mod webhooks;
 
 use std::{
@@ -26,8 +28,9 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    coordinator::{self, scope},
-    data::{Core, dumps, lanes::LaneSender, leftovers, moves, settle},
+    coordinator::scope,
+    data::{change::LaneSender, core::Core, dumps, moves, settle},
+    follow,
     observe::log,
     repair::{drift, pass},
     runtime::{Runtime, StartError},
@@ -55,8 +58,8 @@ pub fn start<R: Runtime>(
             moves::resume(&core, task);
         }
         health::watch_all(&core);
-        R::spawn(coordinator::run(Rc::clone(&core)));
-        R::spawn(coordinator::follow::run(Rc::clone(&core)));
+        R::spawn(leases::run::<R>(Arc::clone(&core.shared)));
+        R::spawn(follow::run::<R>(Arc::clone(&core.shared)));
         let recovering = Rc::clone(&core);
         R::spawn(async move {
             let interval = limits::POD_RECOVERY_INTERVAL;
@@ -136,7 +139,7 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     if coordinator.leads(scope::RECOVERY) {
-        leftovers::sweep(core).await;
+        sweep::leftovers(core).await;
         marks::keep(core).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     config::limits,
     coordinator::scope,
     data::{
-        Core, every_node,
+        core::Core,
         leftovers::{self, LEFTOVERS},
         pool::NodeRequest,
     },
@@ -96,7 +96,7 @@ async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
         core.shared.health.lowest_version(),
     ));
     let mut changes = Vec::new();
-    for node in every_node(&core.shared.snapshot().topology) {
+    for node in core.shared.snapshot().topology.every_node() {
         if !send(core, node, &index, &request).await {
             changes.extend(keep(core, node, &index, &request, record.uid));
         }

@@ -16,7 +16,7 @@ use super::{mending, replay};
 use crate::{
     config::limits,
     coordinator::scope,
-    data::{Core, features, learn_version, pool::NodeRequest, rules},
+    data::{core::Core, features, gather::learn_version, pool::NodeRequest, rule_copies},
     health::NodeState,
     hints::{UNAPPLIED, Unapplied},
     observe::log,
@@ -77,7 +77,7 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     if !has_all_indexes(core, node).await {
         return distrust(core, node, "it lacks an index that it had taken").await;
     }
-    if !features::restore(core, node).await || !rules::restore(core, node).await {
+    if !features::restore(core, node).await || !rule_copies::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
     }
     if !mending::settle_suspicions(core, node).await {

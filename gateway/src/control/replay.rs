@@ -10,7 +10,7 @@ use store::{Change, LogEntry, TaskStatus};
 
 use crate::{
     config::limits,
-    data::Core,
+    data::core::Core,
     data::pool::NodeRequest,
     health::NodeState,
     hints::{self, HINTS, Hint},

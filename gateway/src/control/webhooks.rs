@@ -16,7 +16,7 @@ use crate::{
     api::{task, webhook::Webhook},
     config::limits,
     coordinator::scope,
-    data::{Core, settle},
+    data::{core::Core, settle},
     observe::log,
     outbound::blocking,
     runtime::Runtime,

@@ -3,9 +3,7 @@
 //! Invariants: what a pod does by right of a lease is fenced in the store by the lease's token; a pod alone on its
 //! store leads everything and asks nobody; cores read what is known here without a lock.
 
-pub mod follow;
 pub mod machine;
-mod shell;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -16,8 +14,6 @@ use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-pub use shell::run;
 
 /// Work that one pod does for all: one lease each.
 pub mod scope {
@@ -41,7 +37,7 @@ pub struct Coordinator {
     pod: String,
     /// There are, or may be, other pods.
     is_shared: bool,
-    known: ArcSwap<Known>,
+    pub(crate) known: ArcSwap<Known>,
     is_reached: AtomicBool,
     begun: Instant,
     is_draining: AtomicBool,
@@ -50,10 +46,10 @@ pub struct Coordinator {
 
 /// What was last heard of the store.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Known {
-    pods: Vec<String>,
+pub struct Known {
+    pub(crate) pods: Vec<String>,
     /// The token and the end of each lease held, by scope.
-    leases: AHashMap<String, (u64, Duration)>,
+    pub(crate) leases: AHashMap<String, (u64, Duration)>,
 }
 
 impl Coordinator {
@@ -136,7 +132,7 @@ impl Coordinator {
         self.is_draining.store(true, Ordering::SeqCst);
     }
 
-    fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::SeqCst)
     }
 
@@ -146,17 +142,17 @@ impl Coordinator {
         self.has_given_back.load(Ordering::SeqCst)
     }
 
-    fn gave_back(&self) {
+    pub(crate) fn gave_back(&self) {
         self.has_given_back.store(true, Ordering::SeqCst);
     }
 
     /// Since this pod began.
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.begun.elapsed()
     }
 
     /// Sets whether the store answers; returns whether it did before.
-    fn reached(&self, is_reached: bool) -> bool {
+    pub(crate) fn reached(&self, is_reached: bool) -> bool {
         self.is_reached.swap(is_reached, Ordering::Relaxed)
     }
 

@@ -14,7 +14,7 @@ use std::{
 use ahash::AHashMap;
 use futures_util::FutureExt;
 
-use super::{Core, connection};
+use super::{connection, core::Core};
 use crate::{config::EdgeConfig, observe::log, runtime::Runtime};
 
 /// Wait after an accept that failed: out of descriptors, most likely, so that the next would fail as fast.

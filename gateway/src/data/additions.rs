@@ -12,32 +12,12 @@ use router::{NodeIndex, ShardSet};
 use store::{NodeTask, Reply, TaskRecord};
 
 use super::{
-    Core, changes,
-    changes::Outcome,
-    fanout::{self, Delivery, Missed, NodePart, Order},
-    lanes::Client,
+    change::{Client, DocumentPart, DocumentWrite, NodePart, Outcome},
+    changes,
+    core::Core,
+    fanout::{self, Delivery, Missed, Order},
 };
-use crate::{api::error::ApiError, config::limits, ingest::StampedBody, runtime::Runtime, snapshot::Index};
-
-/// One client's documents, checked and split.
-pub(super) struct DocumentWrite {
-    pub(super) primary_key: Option<String>,
-    pub(super) replace: bool,
-    /// Whether documents that do not exist yet are passed over.
-    pub(super) skip_creation: bool,
-    /// Whether the client may not make the index.
-    pub(super) existing_only: bool,
-    pub(super) parts: Vec<DocumentPart>,
-    /// Whether the nodes may get it together with others.
-    pub(super) sociable: bool,
-}
-
-/// The documents that one node gets.
-pub(super) struct DocumentPart {
-    pub(super) node: NodeIndex,
-    pub(super) body: StampedBody,
-    pub(super) shards: ShardSet,
-}
+use crate::{api::error::ApiError, config::limits, runtime::Runtime, snapshot::Index};
 
 /// A write whose turn comes.
 pub(super) struct Waiting {
@@ -140,7 +120,7 @@ async fn send<R: Runtime>(
     missed: &mut Missed,
 ) -> Vec<(TaskRecord, Client, Outcome)> {
     let snapshot = core.shared.snapshot();
-    let judge = changes::judge(core, &snapshot, &index.placement);
+    let judge = fanout::judge(core, &snapshot, &index.placement);
     let mut outcomes = Vec::with_capacity(members.len());
     let mut able = Vec::with_capacity(members.len());
     for member in members.drain(..) {

@@ -10,8 +10,8 @@ use http::header::AUTHORIZATION;
 use time::OffsetDateTime;
 
 use super::{
-    Core,
     access::{self, Needs},
+    core::Core,
     overload,
     routes::Route,
 };

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 use store::{NewTask, TaskKind};
 
-use super::{Core, changes, indexes::new_task, lanes::Accepted, tasks};
+use super::{change::Accepted, changes, core::Core, fanout, indexes::new_task, tasks};
 use crate::{api::error::ApiError, h1::Response, runtime::Runtime};
 
 /// `POST /snapshots`. A body means nothing, as on a node.
@@ -17,7 +17,7 @@ use crate::{api::error::ApiError, h1::Response, runtime::Runtime};
 pub(super) async fn snapshot<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
     let task = new_task("", TaskKind::SnapshotCreation, Value::Null);
     let intent = core.shared.store.create_task(NewTask { index_uid: None, details: None, ..task }).await?;
-    match changes::send_to_every_node(core, &Method::POST, "/snapshots").await {
+    match fanout::send_to_every_node(core, &Method::POST, "/snapshots").await {
         Ok(node_tasks) => {
             let change = changes::accepted_change(node_tasks);
             let record = core.shared.store.update_task(intent.uid, change).await?;

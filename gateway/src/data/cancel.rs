@@ -11,10 +11,7 @@ use serde_json::json;
 use store::{NodeTask, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{
-    Core, changes, fanout,
-    settle::{self, Share, Times},
-};
+use super::{changes, core::Core, fanout};
 use crate::{
     api::{error::ApiError, task},
     config::limits,
@@ -109,19 +106,4 @@ async fn ask_nodes<R: Runtime>(core: &Core<R>, targets: &[TaskRecord]) -> Result
         Some(error) if taken.is_empty() => Err(error),
         _ => Ok(taken.into_iter().flatten().collect()),
     }
-}
-
-/// Ends a cancelation whose node tasks have ended, once its targets are up to date.
-pub(super) async fn finish<R: Runtime>(core: &Core<R>, record: TaskRecord, times: Times) -> TaskRecord {
-    let mut canceled = 0;
-    for chunk in record.targets.chunks(limits::TASKS_CHANGED_AT_ONCE) {
-        let read = join_all(chunk.iter().map(|uid| core.shared.store.task(*uid))).await;
-        let targets = read.into_iter().filter_map(|target| target.ok().flatten()).collect();
-        let targets = settle::refresh_all(core, targets).await;
-        canceled += targets.iter().filter(|target| target.canceler() == Some(record.uid)).count();
-    }
-    let mut change = settle::ended(&record, TaskStatus::Succeeded, &times, Share::whole(&record));
-    change.error = None;
-    change.details = Some(task::with_member(record.details.as_ref(), "canceledTasks", canceled));
-    settle::store_change(core, record, change).await
 }

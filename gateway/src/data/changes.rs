@@ -10,121 +10,31 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::Method;
-use router::{Placement, ShardSet};
-use serde_json::{Value, json};
+use router::ShardSet;
+use serde_json::json;
 use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
-    Core,
-    additions::DocumentWrite,
-    fanout::{self, Missed, NodePart, Order},
+    change::{Accepted, Action, Client, Outcome, Repetition},
+    core::Core,
+    fanout::{self, Missed, Order},
     gather,
-    lanes::{Accepted, Client},
     leftovers::{self, LEFTOVERS},
-    rules,
+    rule_copies,
 };
 use crate::{
     api::{
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
-    auth::Permission,
-    coordinator,
+    follow,
     observe::log,
     quorum::Judge,
-    repair::tombstones::{self, Erased},
+    repair::tombstones,
     runtime::Runtime,
-    snapshot::{Index, Snapshot, publish},
+    snapshot::{Index, publish},
 };
-
-/// The kinds of change a lane knows.
-pub(super) enum Action {
-    /// Adds or updates documents; creates the index when it is missing.
-    AddDocuments(DocumentWrite),
-    /// Deletes documents by id.
-    DeleteDocuments {
-        parts: Vec<NodePart>,
-    },
-    /// The same request to every node: delete by filter, delete all, edit by function.
-    OnEveryNode {
-        method: Method,
-        suffix: &'static str,
-        body: Bytes,
-        repetition: Repetition,
-    },
-    CreateIndex {
-        primary_key: Option<String>,
-    },
-    DeleteIndex,
-    ChangeSettings(SettingsChange),
-    /// A write whose documents are wrong: a task that has failed.
-    Fail(ApiError),
-    /// Another change, by a client that may not make the index.
-    OnExisting(Box<Action>),
-}
-
-/// What becomes of a request to every node where a node misses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repetition {
-    /// It is done when the node is back, and may be done twice.
-    Harmless,
-    /// It is done when the node is back, unless the node may have done it.
-    Never,
-    /// The node need not do it.
-    Unneeded,
-}
-
-impl Action {
-    /// The change as a client with this permission may make it.
-    pub(super) fn within(self, permission: &Permission, uid: &str) -> Self {
-        if permission.creates_index(uid) {
-            return self;
-        }
-        if let Self::AddDocuments(write) = self {
-            return Self::AddDocuments(DocumentWrite { existing_only: true, ..write });
-        }
-        Self::OnExisting(Box::new(self))
-    }
-}
-
-impl Action {
-    /// What the change deletes, as far as it says so.
-    fn erases(&self) -> Option<Erased> {
-        match self {
-            Self::DeleteDocuments { parts } => {
-                let lists = parts.iter().map(|part| serde_json::from_slice::<Vec<String>>(&part.body));
-                let mut keys = lists.filter_map(Result::ok).flatten().collect::<Vec<_>>();
-                keys.sort_unstable();
-                keys.dedup();
-                (!keys.is_empty()).then_some(Erased::Keys(keys))
-            }
-            Self::OnEveryNode { suffix: "/documents", .. } => Some(Erased::Matching(None)),
-            Self::OnEveryNode { suffix: "/documents/delete", body, .. } => {
-                let mut body: Value = serde_json::from_slice(body).ok()?;
-                Some(Erased::Matching(Some(body.get_mut("filter")?.take())))
-            }
-            Self::OnExisting(action) => action.erases(),
-            Self::OnEveryNode { .. }
-            | Self::AddDocuments(_)
-            | Self::CreateIndex { .. }
-            | Self::DeleteIndex
-            | Self::ChangeSettings(_)
-            | Self::Fail(_) => None,
-        }
-    }
-}
-
-/// How a change went.
-#[derive(Debug, Clone)]
-pub(super) enum Outcome {
-    /// Every node concerned has taken it; these are their tasks.
-    Taken(Vec<NodeTask>),
-    /// It is a task that has failed at once.
-    Failed(ApiError),
-    /// It is refused: the client gets the error and there is no task.
-    Refused(ApiError),
-}
 
 /// Applies one change and answers the client.
 pub(super) async fn apply<R: Runtime>(
@@ -282,7 +192,7 @@ async fn perform<R: Runtime>(
                 once: false,
             };
             let snapshot = core.shared.snapshot();
-            let judge = judge(core, &snapshot, &index.placement);
+            let judge = fanout::judge(core, &snapshot, &index.placement);
             fanout::send(core, &judge, &order, &parts, missed).await.map_err(Outcome::Refused)
         }
         Action::OnEveryNode { method, suffix, body, repetition } => {
@@ -365,7 +275,7 @@ async fn delete_index<R: Runtime>(
 ) -> Result<Vec<NodeTask>, Outcome> {
     let index = existing(core, uid)?;
     let snapshot = core.shared.snapshot();
-    let judge = judge(core, &snapshot, &index.placement);
+    let judge = fanout::judge(core, &snapshot, &index.placement);
     let all = ShardSet::all(index.placement.shards());
     fanout::check(core, &judge, &all).await.map_err(Outcome::Refused)?;
     let node_uid = &index.record.node_uid;
@@ -404,12 +314,12 @@ async fn drop_on_nodes<R: Runtime>(
 ///
 /// # Errors
 /// 503 when too few nodes are there to be asked.
-pub(super) async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str) -> Result<(), ApiError> {
+pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str) -> Result<(), ApiError> {
     let snapshot = core.shared.snapshot();
     let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
     let mut missed = Missed::new(core, 0);
     let target = format!("/indexes/{node_uid}");
-    let judge = judge(core, &snapshot, placement);
+    let judge = fanout::judge(core, &snapshot, placement);
     let dropped = drop_on_nodes(core, &judge, node_uid, &target, &mut missed).await;
     let mut changes = missed.take();
     changes.extend(dropped.is_ok().then(|| leftovers::forget(node_uid)));
@@ -473,7 +383,7 @@ async fn register_index<R: Runtime>(
     let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
         Outcome::Refused(ApiError::new(Code::Internal, "The topology has no placement for new indexes."))
     })?;
-    let judge = judge(core, &snapshot, &placement);
+    let judge = fanout::judge(core, &snapshot, &placement);
     fanout::check(core, &judge, &ShardSet::all(shards)).await.map_err(Outcome::Refused)?;
     let node_uid = leftovers::node_uid(uid, missed.task());
     let being_made = core.shared.store.put_record(LEFTOVERS, &node_uid, leftovers::value(true), None);
@@ -518,13 +428,13 @@ async fn register_index<R: Runtime>(
     };
     let index = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
-    rules::follow(core, &[uid]).await;
+    rule_copies::follow(core, &[uid]).await;
     Ok((index, node_tasks))
 }
 
 /// The index that another pod has registered.
 async fn taken_in<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, ApiError> {
-    coordinator::follow::index(core, uid).await?;
+    follow::index(&core.shared, uid).await?;
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
 }
@@ -561,42 +471,6 @@ pub(super) async fn send_primary_key<R: Runtime>(
     send_to_all(core, index, (&Method::PATCH, "", body.into()), Repetition::Harmless, missed).await
 }
 
-/// Asks the nodes that are there for something that is about no index in particular; answers their
-/// tasks.
-pub(super) async fn send_to_every_node<R: Runtime>(
-    core: &Core<R>,
-    method: &Method,
-    target: &str,
-) -> Result<Vec<NodeTask>, ApiError> {
-    send_to_nodes(core, method, target, &Bytes::new(), false).await
-}
-
-/// The same with a body, or without one where it is null; one node alone is asked at first.
-pub(super) async fn change_every_node<R: Runtime>(
-    core: &Core<R>,
-    method: &Method,
-    target: &str,
-    body: &Value,
-) -> Result<Vec<NodeTask>, ApiError> {
-    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    send_to_nodes(core, method, target, &body, true).await
-}
-
-async fn send_to_nodes<R: Runtime>(
-    core: &Core<R>,
-    method: &Method,
-    target: &str,
-    body: &Bytes,
-    validated: bool,
-) -> Result<Vec<NodeTask>, ApiError> {
-    let snapshot = core.shared.snapshot();
-    let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(fanout::no_quorum)?;
-    let judge = judge(core, &snapshot, placement);
-    let order = Order { index: "", method, target, validated, once: !validated };
-    let parts = fanout::for_every_node(&judge, body);
-    fanout::send_unhinted(core, &judge, &order, &parts).await
-}
-
 /// Makes a changed record durable, then visible.
 async fn store_index<R: Runtime>(
     core: &Core<R>,
@@ -614,15 +488,6 @@ async fn store_index<R: Runtime>(
     Ok(index)
 }
 
-/// What writes to an index with this placement are judged by.
-pub(super) fn judge<'a, R: Runtime>(
-    core: &Core<R>,
-    snapshot: &'a Snapshot,
-    placement: &'a Placement,
-) -> Judge<'a> {
-    Judge { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
-}
-
 /// Sends one request, whose target is given below the index, to every node. One node alone is asked
 /// at first, so that a request the nodes refuse changes nothing anywhere.
 async fn send_to_all<R: Runtime>(
@@ -633,7 +498,7 @@ async fn send_to_all<R: Runtime>(
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
     let snapshot = core.shared.snapshot();
-    let judge = judge(core, &snapshot, &index.placement);
+    let judge = fanout::judge(core, &snapshot, &index.placement);
     let target = format!("/indexes/{}{suffix}", index.record.node_uid);
     let once = repetition != Repetition::Harmless;
     let order = Order { index: &index.record.node_uid, method, target: &target, validated: true, once };

@@ -8,7 +8,7 @@ use std::{panic::AssertUnwindSafe, rc::Rc};
 use futures_util::FutureExt;
 use http::{Method, StatusCode};
 
-use super::{Core, serve};
+use super::{core::Core, serve};
 use crate::{
     api::error::{ApiError, Code},
     h1::{Refusal, Response, ServerConnection},

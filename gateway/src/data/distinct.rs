@@ -10,8 +10,7 @@ use merge::{MergeError, Paging, Visited, VisitedSpec};
 use router::Leg;
 
 use super::{
-    Core,
-    list::total_is_clipped,
+    core::Core,
     plan,
     scatter::{Gathered, Scatter},
 };
@@ -160,7 +159,7 @@ async fn visit<R: Runtime>(
             hits_asked,
             tie_break: asked.tie_break(&index.rules),
             // The route that clips totals is also the one that passes over pages.
-            passes_over: total_is_clipped(core),
+            passes_over: core.shared.health.clips_totals(),
             threshold: asked.has_threshold(),
             facets,
         };

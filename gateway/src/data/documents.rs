@@ -9,7 +9,8 @@ use router::{Leg, NodeIndex, ShardSet};
 use serde_json::json;
 
 use super::{
-    Core, gather, ingress,
+    core::Core,
+    gather, ingress,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter},
     search::{node_target, refusal_at, refusal_of_a_node},

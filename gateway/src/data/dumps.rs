@@ -12,12 +12,8 @@ use store::{NewTask, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
-    Core, features, gather,
-    indexes::new_task,
-    lanes::{self, Accepted},
-    network, plan,
-    pool::NodeRequest,
-    settle, tasks,
+    change::Accepted, core::Core, features, gather, indexes::new_task, lanes, network, plan,
+    pool::NodeRequest, settle, tasks,
 };
 use crate::{
     api::{

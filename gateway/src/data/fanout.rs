@@ -22,7 +22,8 @@ use serde_json::Value;
 use store::{Change, NodeTask, StoreError, TaskStatus};
 
 use super::{
-    Core, plan,
+    change::NodePart,
+    core::Core,
     pool::{NodeError, NodeRequest},
     scatter::is_refusal,
 };
@@ -36,18 +37,9 @@ use crate::{
     quorum::{Degraded, Judge},
     runtime::{Runtime, timeout},
     shared::Shared,
+    snapshot::Snapshot,
 };
-
-/// What one node gets of a change.
-#[derive(Debug, Clone)]
-pub(super) struct NodePart {
-    pub(super) node: NodeIndex,
-    pub(super) body: Bytes,
-    /// Documents or ids in the body.
-    pub(super) documents: u64,
-    /// The shards concerned.
-    pub(super) shards: ShardSet,
-}
+use router::Placement;
 
 /// What all nodes of a fan-out are asked alike.
 #[derive(Debug, Clone, Copy)]
@@ -149,8 +141,8 @@ pub(super) async fn check<R: Runtime>(
     judge: &Judge<'_>,
     shards: &ShardSet,
 ) -> Result<(), ApiError> {
-    wait_for_nearly_level(core, &plan::every_node(judge.topology)).await;
-    let nodes = plan::every_node(judge.topology);
+    wait_for_nearly_level(core, &judge.topology.every_node()).await;
+    let nodes = judge.topology.every_node();
     let enough = || judge.accepts(shards, |node| is_direct(core, node));
     let joining = || nodes.iter().any(|node| core.shared.health.state(*node) == NodeState::Joining);
     match wait_for_owners(core, enough, joining).await {
@@ -205,7 +197,7 @@ async fn wait_for_nearly_level<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) 
 
 /// The same request for every node.
 pub(super) fn for_every_node(judge: &Judge<'_>, body: &Bytes) -> Vec<NodePart> {
-    let nodes = plan::every_node(judge.topology).into_iter();
+    let nodes = judge.topology.every_node().into_iter();
     let part = |node| NodePart {
         node,
         body: body.clone(),
@@ -510,4 +502,49 @@ fn warn_failed<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
 fn task_uid(answer: &NodeAnswer) -> Option<u32> {
     let value: Value = serde_json::from_slice(&answer.body).ok()?;
     u32::try_from(value["taskUid"].as_u64()?).ok()
+}
+
+/// What writes to an index with this placement are judged by.
+pub(super) fn judge<'a, R: Runtime>(
+    core: &Core<R>,
+    snapshot: &'a Snapshot,
+    placement: &'a Placement,
+) -> Judge<'a> {
+    Judge { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
+}
+
+/// Asks the nodes that are there for something that is about no index in particular; answers their
+/// tasks.
+pub(super) async fn send_to_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+) -> Result<Vec<NodeTask>, ApiError> {
+    send_to_nodes(core, method, target, &Bytes::new(), false).await
+}
+
+/// The same with a body, or without one where it is null; one node alone is asked at first.
+pub(super) async fn change_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Value,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    send_to_nodes(core, method, target, &body, true).await
+}
+
+async fn send_to_nodes<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Bytes,
+    validated: bool,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(no_quorum)?;
+    let judge = judge(core, &snapshot, placement);
+    let order = Order { index: "", method, target, validated, once: !validated };
+    let parts = for_every_node(&judge, body);
+    send_unhinted(core, &judge, &order, &parts).await
 }

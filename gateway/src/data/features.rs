@@ -13,7 +13,7 @@ use router::NodeIndex;
 use serde_json::{Map, Value};
 use store::Table;
 
-use super::{Core, fanout, gather, ingress, lanes, plan, pool::NodeRequest, scatter::is_refusal};
+use super::{core::Core, fanout, gather, ingress, lanes, pool::NodeRequest, scatter::is_refusal};
 use crate::{
     api::error::ApiError,
     h1::{Request, Response},
@@ -56,7 +56,7 @@ pub(super) async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiErr
 pub(super) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
     let body = ingress::json_body(core, request)?;
     let _hold = lanes::hold(core, vec![LANE]).await?;
-    let mut nodes = plan::every_node(&core.shared.snapshot().topology);
+    let mut nodes = core.shared.snapshot().topology.every_node();
     // One that is away is given what it misses when it joins again (`restore`).
     nodes.retain(|node| core.shared.health.state(*node).takes_writes());
     let known = join_all(nodes.iter().map(|node| ask(core, *node, Method::GET, Bytes::new()))).await;

@@ -16,9 +16,9 @@ use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationS
 use router::Leg;
 
 use super::{
-    Core, gather, ingress,
-    list::{milliseconds, scores_end_at_sorts},
-    plan,
+    core::Core,
+    gather, ingress,
+    list::milliseconds,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter},
     search,
@@ -107,7 +107,7 @@ impl<R: Runtime> Federated<'_, R> {
             hits_max: 0,
         };
         let body = Bytes::from(self.federation.counting_body(&counting));
-        let nodes = plan::every_node(&self.snapshot.topology);
+        let nodes = self.snapshot.topology.every_node();
         match gather::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
             // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
@@ -125,7 +125,7 @@ impl<R: Runtime> Federated<'_, R> {
         });
         let body =
             Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
-        let nodes = plan::every_node(&self.snapshot.topology);
+        let nodes = self.snapshot.topology.every_node();
         // Whoever asked has a node say so of the whole request.
         match gather::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
@@ -246,7 +246,7 @@ impl<R: Runtime> Federated<'_, R> {
             distinct: self.federation.distinct.as_deref(),
             merge_facets: self.federation.merge_facets,
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
-            scores_end_at_sorts: scores_end_at_sorts(self.core),
+            scores_end_at_sorts: self.core.shared.health.scores_end_at_sorts(),
         };
         let bodies = answers.iter().map(|answered| answered.merged.body.as_slice()).collect::<Vec<_>>();
         let totals = counts.iter().map(|counted| counted.body.as_slice()).collect::<Vec<_>>();

@@ -11,7 +11,8 @@ use router::Leg;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Core, ingress,
+    core::Core,
+    ingress,
     scatter::{Gathered, Merged, Scatter},
     search::{refusal_at, refusal_of_a_node},
 };

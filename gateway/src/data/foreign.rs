@@ -11,7 +11,8 @@ use router::Leg;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Core, features, ingress,
+    core::Core,
+    features, ingress,
     scatter::{Gathered, Merged, Scatter},
 };
 use crate::{

@@ -10,7 +10,7 @@ use router::{Leg, NodeIndex, ShardSet};
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    Core,
+    core::Core,
     legs::{self, Placed, Question},
     plan,
     pool::{NodeRequest, is_refusal},
@@ -106,7 +106,7 @@ pub(super) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Valu
 
 /// Asks any node, whatever the question; it must be repeatable.
 pub(super) async fn one<R: Runtime>(core: &Core<R>, question: NodeRequest<'_>) -> Result<Value, ApiError> {
-    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let nodes = core.shared.snapshot().topology.every_node();
     let answer = one_of(core, nodes, question).await?;
     let answer = answer.map_err(|refusal| ApiError::from_node(refusal.status, &refusal.body))?;
     let unreadable = |_| ApiError::new(Code::MiroirShardUnavailable, "A node's answer cannot be read.");
@@ -136,7 +136,7 @@ pub(super) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
 /// # Errors
 /// A node's refusal, or 503 when none answers.
 pub(super) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
-    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let nodes = core.shared.snapshot().topology.every_node();
     let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
     let mut values = ask(core, well.into_iter(), target).await?;
     if values.is_empty() {
@@ -191,7 +191,7 @@ async fn ask<R: Runtime>(
 
 /// The version of the oldest node; those whose version is not known yet are asked.
 pub(super) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
-    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let nodes = core.shared.snapshot().topology.every_node();
     let unknown = nodes.into_iter().filter(|node| {
         !core.shared.health.knows_version(*node) && core.shared.health.state(*node).takes_writes()
     });

@@ -10,8 +10,9 @@ use merge::{Halves, SearchSpec};
 use serde_json::Value;
 
 use super::{
-    Core, gather,
-    list::{Shown, keeps_facet_orders, list, milliseconds, scores_end_at_sorts, total_is_clipped},
+    core::Core,
+    gather,
+    list::{Shown, keeps_facet_orders, list, milliseconds},
     plan,
     pool::NodeRequest,
     scatter::Merged,
@@ -74,7 +75,7 @@ pub(super) async fn answer<R: Runtime>(
         facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
         processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
         hits_total_max: rules.hits_total_max,
-        total_clipped: total_is_clipped(core),
+        total_clipped: core.shared.health.clips_totals(),
         ..SearchSpec::plain(asked.paging, wanted)
     };
     let halves = Halves {
@@ -82,7 +83,7 @@ pub(super) async fn answer<R: Runtime>(
         semantic: semantic.as_ref().map(|merged| merged.body.as_slice()),
         semantic_ratio,
         primary_key,
-        scores_end_at_sorts: scores_end_at_sorts(core),
+        scores_end_at_sorts: core.shared.health.scores_end_at_sorts(),
     };
     let mut body = Vec::with_capacity(keyword.body.len());
     merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;

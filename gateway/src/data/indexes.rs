@@ -12,8 +12,8 @@ use store::{IndexRecord, NewTask, TaskKind};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Core,
-    changes::{Action, Repetition},
+    change::{Action, Repetition},
+    core::Core,
     gather, ingress, lanes, moves, tasks,
 };
 use crate::{

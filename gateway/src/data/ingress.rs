@@ -8,7 +8,7 @@ use std::{io::Read, sync::Arc};
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
 
-use super::Core;
+use super::core::Core;
 use crate::{
     api::{
         depth::{DEPTH_MAX, is_within},

@@ -9,7 +9,7 @@ use store::StoreError;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Core, ingress};
+use super::{core::Core, ingress};
 use crate::{
     api::{
         error::{ApiError, Code},

@@ -11,60 +11,18 @@ use ahash::AHashMap;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use store::{NewTask, Reply, TaskRecord};
-use tokio::sync::mpsc;
 
-use super::{Core, additions, changes};
+use super::{
+    additions,
+    change::{self, Accepted, Client, Hold, Job, LaneInbox, Work},
+    changes,
+    core::Core,
+};
 use crate::{
     api::error::{ApiError, Code},
-    config::limits,
     observe::log,
     runtime::Runtime,
 };
-
-/// Sends changes to the lanes of one core, from any thread.
-pub type LaneSender = mpsc::Sender<Job>;
-/// Where one core's lanes take their changes from.
-pub type LaneInbox = mpsc::Receiver<Job>;
-
-/// Work for the lane of one index.
-pub struct Job {
-    index_uid: String,
-    work: Work,
-}
-
-enum Work {
-    Change {
-        task: Box<NewTask>,
-        action: changes::Action,
-        reply: Client,
-    },
-    /// The lane stops, says so, and goes on once the `Hold` it gave is dropped.
-    Stop {
-        stopped: oneshot::Sender<Hold>,
-    },
-}
-
-/// Where the outcome of a change goes.
-pub(super) type Client = oneshot::Sender<Result<Accepted, ApiError>>;
-
-/// A change that is accepted, and which copies missed it: the value of `X-Miroir-Degraded`.
-#[derive(Debug, Clone)]
-pub(super) struct Accepted {
-    pub(super) record: TaskRecord,
-    pub(super) degraded: Option<String>,
-}
-
-/// A lane at rest: no change of its index is under way until this is dropped.
-#[must_use = "a lane goes on when its hold is dropped"]
-pub(crate) struct Hold {
-    _released_on_drop: oneshot::Sender<()>,
-}
-
-/// Makes the channel of one core's lanes.
-#[must_use]
-pub fn channel() -> (LaneSender, LaneInbox) {
-    mpsc::channel(limits::LANE_QUEUE_LENGTH_MAX)
-}
 
 /// Hands a change to its lane and waits until it is accepted or refused.
 ///
@@ -74,7 +32,7 @@ pub(super) async fn submit<R: Runtime>(
     core: &Core<R>,
     index_uid: &str,
     task: NewTask,
-    action: changes::Action,
+    action: change::Action,
 ) -> Result<Accepted, ApiError> {
     let (reply, answer) = oneshot::channel();
     send(core, index_uid, Work::Change { task: Box::new(task), action, reply })?;
@@ -114,7 +72,7 @@ fn gone() -> ApiError {
 enum Pending {
     /// The intent is on its way to the store.
     Change {
-        action: changes::Action,
+        action: change::Action,
         intent: Reply<TaskRecord>,
         reply: Client,
     },
@@ -133,7 +91,7 @@ impl Pending {
             Work::Stop { stopped } => return Self::Stop { stopped },
         };
         let intent = core.shared.store.create_task(*task);
-        if let changes::Action::AddDocuments(write) = action {
+        if let change::Action::AddDocuments(write) = action {
             return Self::Documents(additions::Waiting { write, intent, client: reply });
         }
         Self::Change { action, intent, reply }

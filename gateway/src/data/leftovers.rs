@@ -8,12 +8,7 @@
 use serde_json::{Value, json};
 use store::{Change, Table};
 
-use super::{Core, changes};
-use crate::{observe::log, runtime::Runtime};
-
 pub const LEFTOVERS: Table = Table::named("leftovers");
-/// Leftovers dropped in one sweep.
-const SWEPT_MAX: usize = 100;
 /// Bytes of an index's uid that its name on the nodes begins with: leaves room for a task's uid.
 const UID_BYTES_KEPT: usize = 380;
 
@@ -44,19 +39,6 @@ pub(super) fn forget(node_uid: &str) -> Change {
 pub(super) fn remember(node_uid: &str) -> Change {
     let (key, value) = (node_uid.to_owned(), value(false));
     Change::PutRecord { table: LEFTOVERS, key, value, expected_revision: None }
-}
-
-/// Drops leftovers from all nodes.
-pub async fn sweep<R: Runtime>(core: &Core<R>) {
-    let Ok(records) = core.shared.store.records(LEFTOVERS, None, SWEPT_MAX).await else { return };
-    for record in records {
-        if record.value["beingMade"] == true {
-            continue;
-        }
-        if changes::drop_leftover(core, &record.key).await.is_ok() {
-            log::info("leftover_dropped", &[("index", &record.key)]);
-        }
-    }
 }
 
 #[cfg(test)]

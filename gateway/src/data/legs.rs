@@ -20,7 +20,7 @@ use http::StatusCode;
 use router::{Leg, NodeIndex, ShardSet};
 
 use super::{
-    Core,
+    core::Core,
     pool::{NodeError, NodeRequest, is_refusal},
 };
 use crate::{

@@ -10,7 +10,8 @@ use merge::SearchSpec;
 use router::Leg;
 
 use super::{
-    Core, distinct, ingress, rules,
+    core::Core,
+    distinct, ingress, rules,
     scatter::{Gathered, Merged, Reach, Scatter},
     spelling,
 };
@@ -23,13 +24,6 @@ use crate::{
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
-
-/// From this version on, totals of nodes go beyond `maxTotalHits` (found on running nodes; the route
-/// was rewritten in it).
-const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
-
-/// From this version on ranking scores are made of all rules; before, of those up to the first sort.
-const SCORES_OF_ALL_RULES_SINCE: NodeVersion = NodeVersion(1, 24);
 
 /// From this version on the facets `*` come in the orders of their own; before, in that of `*` (seen on
 /// 1.15 and 1.50; the versions between were not looked at).
@@ -99,7 +93,7 @@ pub(super) async fn list<R: Runtime>(
             facets_counted: counted.facets().filter(|_| !gathered.whole),
             processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
             hits_total_max: rules.hits_total_max,
-            total_clipped: total_is_clipped(core),
+            total_clipped: core.shared.health.clips_totals(),
             total: counted.total.filter(|_| !gathered.whole),
         };
         contested = merge::search(gathered.bodies, &spec, body)?.contested;
@@ -111,16 +105,6 @@ pub(super) async fn list<R: Runtime>(
         true => Ok(merged),
         false => Ok(spelling::settle(core, snapshot, index, asked, merged, contested).await),
     }
-}
-
-/// Whether the nodes name no total above `maxTotalHits`.
-pub(super) fn total_is_clipped<R: Runtime>(core: &Core<R>) -> bool {
-    core.shared.health.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
-}
-
-/// Whether ranking scores of nodes tell of the rules up to the first sort only.
-pub(super) fn scores_end_at_sorts<R: Runtime>(core: &Core<R>) -> bool {
-    core.shared.health.lowest_version() < Some(SCORES_OF_ALL_RULES_SINCE)
 }
 
 /// Whether nodes asked for the facets `*` keep to the orders of single facets.

@@ -10,8 +10,10 @@ mod admit;
 mod backups;
 mod budget;
 mod cancel;
-mod changes;
+pub mod change;
+pub mod changes;
 mod connection;
+pub mod core;
 mod distinct;
 mod documents;
 pub mod dumps;
@@ -20,7 +22,7 @@ pub mod features;
 mod federated;
 mod fields;
 mod foreign;
-mod gather;
+pub mod gather;
 mod hybrid;
 mod indexes;
 mod ingress;
@@ -40,7 +42,8 @@ mod request_log;
 #[cfg(test)]
 mod route_table;
 mod routes;
-pub mod rules;
+pub mod rule_copies;
+mod rules;
 mod scatter;
 mod search;
 mod serve;
@@ -58,105 +61,20 @@ mod webhooks;
 mod writes;
 
 use std::{
-    cell::Cell,
     net::SocketAddr,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize, mpsc},
+    sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::Instant,
 };
 
-use arc_swap::Guard;
-pub use gather::learn_version;
-pub use plan::every_node;
-
-use self::{pool::NodePools, vitals::Vitals};
+use self::{
+    change::{LaneInbox, LaneSender},
+    core::Core,
+};
 use crate::{
-    config::{EdgeConfig, limits},
-    h1::{HeadLimits, ServerLimits},
-    observe::metrics::CoreMetrics,
     runtime::{Runtime, StartError},
     shared::Shared,
 };
-
-/// What one data core owns.
-pub struct Core<R: Runtime> {
-    pub shared: Arc<Shared>,
-    pub pools: NodePools<R>,
-    pub metrics: CoreMetrics,
-    /// What this core has seen of the nodes it reads from.
-    vitals: Vitals,
-    /// The replica group that the request being polled reads first, where its session says so.
-    pinned_group: Cell<Option<usize>>,
-    /// The lanes of every data core, by core number.
-    lanes: Arc<[lanes::LaneSender]>,
-    /// Since when writes find too few nodes to take them.
-    short_of_owners: Cell<Option<Instant>>,
-    /// Which slot of the process-wide counters is this core's.
-    number: usize,
-    /// Turns over groups and equal nodes, so that load spreads.
-    rotation: Cell<usize>,
-    /// How many requests this core can work on at once.
-    overload: overload::Overload,
-    /// When this core last asked nodes about all unfinished tasks.
-    tasks_refreshed: Cell<Option<Instant>>,
-}
-
-impl<R: Runtime> Core<R> {
-    /// A core's state, made on its own thread.
-    #[must_use]
-    pub fn new(shared: Arc<Shared>, lanes: Arc<[lanes::LaneSender]>, number: usize) -> Self {
-        Self {
-            pools: NodePools::new(&shared),
-            metrics: CoreMetrics::new(),
-            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
-            pinned_group: Cell::new(None),
-            lanes,
-            short_of_owners: Cell::new(None),
-            number,
-            rotation: Cell::new(0),
-            overload: overload::Overload::new(),
-            tasks_refreshed: Cell::new(None),
-            shared,
-        }
-    }
-
-    /// What clients may do from now on.
-    fn edge(&self) -> Guard<Arc<EdgeConfig>> {
-        self.shared.edge.load()
-    }
-
-    fn server_limits(&self) -> ServerLimits {
-        let edge = self.edge();
-        ServerLimits {
-            head: HeadLimits {
-                start_line_bytes_max: edge.request_line_bytes_max,
-                head_bytes_max: edge.head_bytes_max,
-                fields_max: edge.headers_max,
-            },
-            body_bytes_max: edge.body_bytes_max,
-            first_byte_timeout: edge.first_byte_timeout,
-            idle_timeout: edge.idle_timeout,
-            head_timeout: edge.head_timeout,
-            gap_timeout: edge.body_gap_timeout,
-            body_timeout: edge.body_timeout,
-            close_timeout: limits::CLOSE_TIMEOUT,
-            requests_max: edge.requests_per_connection_max,
-        }
-    }
-
-    /// Requests in flight on this core: written by it alone, read by whoever drains the process.
-    fn in_flight(&self) -> &AtomicUsize {
-        &self.shared.in_flight[self.number]
-    }
-
-    /// The next number of a turn; wraps.
-    fn turn(&self) -> usize {
-        let turn = self.rotation.get();
-        self.rotation.set(turn.wrapping_add(1));
-        turn
-    }
-}
 
 /// Starts data core `number` on its own thread; it listens when this returns.
 ///
@@ -167,8 +85,8 @@ pub fn start_core<R: Runtime>(
     cpu: Option<usize>,
     address: SocketAddr,
     shared: Arc<Shared>,
-    lanes: Arc<[lanes::LaneSender]>,
-    lane_inbox: lanes::LaneInbox,
+    lanes: Arc<[LaneSender]>,
+    lane_inbox: LaneInbox,
 ) -> Result<JoinHandle<()>, StartError> {
     let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
     let name = format!("core-{number}");

@@ -12,10 +12,11 @@ use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRe
 use time::OffsetDateTime;
 
 use super::{
-    Core, changes,
+    change::{Accepted, Hold},
+    changes,
+    core::Core,
     fanout::{self, Missed},
-    lanes::{self, Accepted, Hold},
-    rules, settle,
+    lanes, rule_copies, settle,
 };
 use crate::{
     api::error::{ApiError, Code},
@@ -171,7 +172,7 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
 /// Search rules follow the names, for no longer than a request may take.
 async fn follow_with_rules<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move]) {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
-    let node_tasks = rules::follow(core, &names).await;
+    let node_tasks = rule_copies::follow(core, &names).await;
     let mut followed = TaskRecord { node_tasks, ..task.clone() };
     let limit = core.shared.config.request_timeout;
     let waited = wait_for_nodes(core, &mut followed, Vec::new(), R::now() + limit);

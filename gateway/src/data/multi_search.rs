@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
-    Core,
+    core::Core,
     federated::{federated, in_nodes_order, incompatible_orders},
     foreign, ingress,
     network::AsRemote,

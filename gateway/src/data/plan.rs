@@ -4,9 +4,9 @@
 //! wanted shard at most once; a node that is down is never asked, and one that joins, which may lack writes, only to
 //! stand in where nobody else can answer. Where nodes are equally good, equal turns choose alike.
 
-use router::{CoveringSet, NodeIndex, ShardSet, Topology, covering_set};
+use router::{CoveringSet, NodeIndex, ShardSet, covering_set};
 
-use super::Core;
+use super::core::Core;
 use crate::{
     health::NodeState,
     runtime::Runtime,
@@ -92,11 +92,6 @@ pub(super) fn serves_well<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
 
 fn serves<R: Runtime>(core: &Core<R>, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
     !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
-}
-
-/// Every node of the cluster.
-pub fn every_node(topology: &Topology) -> Vec<NodeIndex> {
-    topology.groups().iter().flatten().copied().collect()
 }
 
 fn best_group<R: Runtime>(

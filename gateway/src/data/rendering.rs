@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Core, documents, ingress, plan, pool::NodeRequest, scatter::is_refusal};
+use super::{core::Core, documents, ingress, plan, pool::NodeRequest, scatter::is_refusal};
 use crate::{
     api::{
         error::{ApiError, Code},
@@ -77,7 +77,7 @@ fn nodes_to_ask<R: Runtime>(core: &Core<R>, snapshot: &Snapshot, body: &[u8]) ->
     if let (Some(index), Some(id)) = (index, input["id"].as_str()) {
         return plan::in_order(core, documents::owners(snapshot, index, id));
     }
-    let mut nodes = plan::every_node(&snapshot.topology);
+    let mut nodes = snapshot.topology.every_node();
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
     nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Core;
+use super::core::Core;
 use crate::{config::LogRequests, h1::Request, observe::log, runtime::Runtime};
 
 /// The longest id of a client's own.

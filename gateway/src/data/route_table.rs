@@ -5,7 +5,10 @@
 
 use http::Method;
 
-use super::routes::{self, NoRoute, Route};
+use super::{
+    routes::{self, Route},
+    unserved::NoRoute,
+};
 use crate::api::settings::SETTINGS;
 
 /// Paths with the methods that are served and those that are refused. The settings that clients may

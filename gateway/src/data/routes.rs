@@ -7,7 +7,7 @@ use http::Method;
 
 use super::{
     rules,
-    unserved::{self, Unserved},
+    unserved::{self, NoRoute, Unserved},
     webhooks,
 };
 use crate::api::settings::SETTINGS;
@@ -96,13 +96,6 @@ pub(super) enum Route<'a> {
         route: &'static Unserved,
         index: Option<&'a str>,
     },
-}
-
-/// Why no route was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoRoute {
-    UnknownPath,
-    UnknownMethod,
 }
 
 /// Finds the route of a request; `path` is the target without its query string.

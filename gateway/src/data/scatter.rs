@@ -13,7 +13,7 @@ use router::{Leg, NodeIndex, ShardSet};
 
 pub(super) use super::pool::is_refusal;
 use super::{
-    Core,
+    core::Core,
     legs::{self, Placed, Question},
     plan,
     pool::NodeRequest,

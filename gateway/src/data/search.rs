@@ -7,9 +7,9 @@ use bytes::Bytes;
 use router::Leg;
 
 use super::{
-    Core, foreign, gather, hybrid, ingress,
+    core::Core,
+    foreign, gather, hybrid, ingress,
     list::{Shown, list, milliseconds},
-    plan,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter},
 };
@@ -152,7 +152,7 @@ pub(super) async fn refusal_to<R: Runtime>(
     target: &str,
     body: Bytes,
 ) -> Option<ApiError> {
-    let nodes = plan::every_node(&core.shared.snapshot().topology);
+    let nodes = core.shared.snapshot().topology.every_node();
     let content_type = (request.method != http::Method::GET).then_some("application/json");
     let request =
         NodeRequest { method: request.method.clone(), target, content_type, body, repeatable: true };

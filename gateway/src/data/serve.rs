@@ -9,12 +9,16 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Core, admit, backups, documents, dumps, features, fields, foreign, indexes, keys, multi_search, network,
-    rendering, request_log,
-    routes::{self, NoRoute, Route},
+    admit, backups,
+    core::Core,
+    documents, dumps, features, fields, foreign, indexes, keys, multi_search, network, rendering,
+    request_log,
+    routes::{self, Route},
     rules,
     search::{self, refusal_at},
-    session, settings, similar, stats, tasks, versions, webhooks, writes,
+    session, settings, similar, stats, tasks,
+    unserved::NoRoute,
+    versions, webhooks, writes,
 };
 use crate::{
     admin,

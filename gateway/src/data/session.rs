@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use serde_json::Value;
 use store::TaskRecord;
 
-use super::{Core, routes::Route, settle};
+use super::{core::Core, routes::Route, settle};
 use crate::{
     api::error::ApiError,
     config::{SessionMode, limits},

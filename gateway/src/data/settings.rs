@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use store::TaskKind;
 
-use super::{Core, changes::Action, gather, indexes, ingress, lanes, tasks};
+use super::{change::Action, core::Core, gather, indexes, ingress, lanes, tasks};
 use crate::{
     api::{
         error::{ApiError, Code},

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use store::{Change, NodeTask, TaskChange, TaskError, TaskKind, TaskRecord, TaskStatus};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Core, cancel, pool::NodeRequest};
+use super::{core::Core, pool::NodeRequest};
 use crate::{
     api::{
         error::{ApiError, rename_index},
@@ -127,7 +127,7 @@ async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen)
     let status = status(core, &record);
     if record.kind == TaskKind::TaskCancelation && status.is_finished() {
         // Its targets are settled first, by this same function.
-        return Box::pin(cancel::finish(core, record, times)).await;
+        return Box::pin(end_cancelation(core, record, times)).await;
     }
     if status == record.status {
         return record;
@@ -149,6 +149,21 @@ async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen)
     // If somebody else settled it at the same time, theirs is as good.
     let _ = core.shared.store.commit(changes).await;
     core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record)
+}
+
+/// Ends a cancelation whose node tasks have ended, once its targets are up to date.
+async fn end_cancelation<R: Runtime>(core: &Core<R>, record: TaskRecord, times: Times) -> TaskRecord {
+    let mut canceled = 0;
+    for chunk in record.targets.chunks(limits::TASKS_CHANGED_AT_ONCE) {
+        let read = join_all(chunk.iter().map(|uid| core.shared.store.task(*uid))).await;
+        let targets = read.into_iter().filter_map(|target| target.ok().flatten()).collect();
+        let targets = refresh_all(core, targets).await;
+        canceled += targets.iter().filter(|target| target.canceler() == Some(record.uid)).count();
+    }
+    let mut change = ended(&record, TaskStatus::Succeeded, &times, Share::whole(&record));
+    change.error = None;
+    change.details = Some(task::with_member(record.details.as_ref(), "canceledTasks", canceled));
+    store_change(core, record, change).await
 }
 
 /// The status that a record's node tasks add up to: those of nodes that are away do not count where

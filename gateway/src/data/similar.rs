@@ -13,7 +13,8 @@ use router::Leg;
 use serde_json::value::RawValue;
 
 use super::{
-    Core, documents, ingress,
+    core::Core,
+    documents, ingress,
     list::milliseconds,
     pool::NodeRequest,
     scatter::{Gathered, Merged, Scatter},

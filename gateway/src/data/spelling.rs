@@ -10,7 +10,7 @@ use router::Leg;
 use serde_json::json;
 
 use super::{
-    Core,
+    core::Core,
     scatter::{Gathered, Merged, Scatter},
 };
 use crate::{

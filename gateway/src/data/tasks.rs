@@ -8,7 +8,7 @@ use serde_json::json;
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{Core, cancel, features, lanes::Accepted, settle};
+use super::{cancel, change::Accepted, core::Core, features, settle};
 use crate::{
     api::{
         batch,

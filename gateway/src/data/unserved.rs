@@ -5,11 +5,17 @@
 
 use http::Method;
 
-use super::routes::NoRoute;
 use crate::{
     api::error::{ApiError, Code},
     auth::Action,
 };
+
+/// Why no route was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    UnknownPath,
+    UnknownMethod,
+}
 
 /// A route that is refused.
 #[derive(Debug, PartialEq, Eq)]

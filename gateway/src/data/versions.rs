@@ -3,7 +3,7 @@
 //! Invariant: a version is committed when all nodes that serve have it (`repair::drift`), so a read that
 //! is let through is answered by nodes that have at least the version it names.
 
-use super::{Core, routes::Route};
+use super::{core::Core, routes::Route};
 use crate::{
     api::error::{ApiError, Code},
     h1::{Request, Response},

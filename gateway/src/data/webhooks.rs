@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::{Change, StoreError, TaskQuery, Versioned};
 use uuid::Uuid;
 
-use super::{Core, keys};
+use super::{core::Core, keys};
 use crate::{
     api::{
         error::{ApiError, Code},

@@ -11,11 +11,8 @@ use serde_json::{Value, json};
 use store::{NewTask, TaskKind, TaskOwner};
 
 use super::{
-    Core,
-    additions::{DocumentPart, DocumentWrite},
-    changes::{Action, Repetition},
-    every_node,
-    fanout::NodePart,
+    change::{Action, DocumentPart, DocumentWrite, NodePart, Repetition},
+    core::Core,
     indexes, ingress, lanes, tasks,
 };
 use crate::{
@@ -111,7 +108,7 @@ fn split<R: Runtime>(
     // The lane sets the clock.
     let clock = core.shared.config.anti_entropy.then_some(0);
     let mut parts = Vec::new();
-    for node in every_node(&snapshot.topology) {
+    for node in snapshot.topology.every_node() {
         let held = placement.shards_of(node);
         if let Some(body) = parsed.stamped(&of_documents, held, clock) {
             let owner = owner(core, node, held, &of_documents);
@@ -167,7 +164,7 @@ async fn delete_ids<R: Runtime>(
     let mut parts = Vec::new();
     if let Some(placement) = snapshot.topology.placement(shards) {
         let of_ids = ids.shards(shards);
-        for node in every_node(&snapshot.topology) {
+        for node in snapshot.topology.every_node() {
             let held = placement.shards_of(node);
             if let Some(body) = ids.body(&of_ids, held) {
                 let documents = of_ids.iter().filter(|shard| held.contains(**shard)).count() as u64;

@@ -13,14 +13,14 @@ use store::{Change, TaskKind, TaskQuery, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
-    RepairError,
+    report::RepairError,
     settings::{Committed, Copies, Hashes},
 };
 use crate::{
     api::settings::SettingsChange,
     config::limits,
     coordinator::scope,
-    data::{Core, every_node, lanes, leftovers, settle},
+    data::{core::Core, lanes, leftovers, settle},
     observe::log,
     runtime::Runtime,
     snapshot::{Index, publish},
@@ -247,7 +247,7 @@ fn current<R: Runtime>(core: &Core<R>, index: &Index) -> Option<Arc<Index>> {
 }
 
 fn serving<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
-    let mut nodes = every_node(&core.shared.snapshot().topology);
+    let mut nodes = core.shared.snapshot().topology.every_node();
     let shared = &core.shared;
     nodes.retain(|node| shared.health.state(*node).serves_reads() && shared.hints.lets_through(*node));
     nodes

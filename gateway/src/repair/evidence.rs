@@ -6,7 +6,7 @@ use ahash::AHashSet;
 use serde_json::{Value, json};
 use store::{Table, TaskKind, TaskQuery};
 
-use super::{RepairError, reading::Replica};
+use super::{reading::Replica, report::RepairError};
 use crate::{config::limits, runtime::Runtime};
 
 /// Tasks of nodes that repair made, by node and uid.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::pass;
 use crate::{
     api::error::{ApiError, Code},
-    data::Core,
+    data::core::Core,
     h1::{Request, Response},
     runtime::Runtime,
     shared::Shared,

@@ -11,11 +11,12 @@ use router::NodeIndex;
 use serde_json::{Map, Value, json};
 
 use super::{
-    RepairError, Verification,
     decide::{Case, Verdict, Version, decide},
     digest::VECTORS_FIELD,
     evidence,
     reading::Replica,
+    report::RepairError,
+    verification::Verification,
 };
 use crate::{config::limits, data::lanes, runtime::Runtime};
 

@@ -5,98 +5,31 @@
 //! whole passes, which compared every copy of everything.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
-use router::{NodeIndex, ShardSet};
-use serde::{Deserialize, Serialize};
 use store::{Change, StoreError, Table};
 use time::OffsetDateTime;
-use tokio::sync::Notify;
 
-use super::{Pace, RepairError, Report, Scope, reconcile::reconcile_node, tombstones, verify};
+use super::{
+    board::{Pass, Wanted},
+    reconcile::reconcile_node,
+    report::{Pace, RepairError, Report, Scope},
+    tombstones,
+    verify::only,
+    verify::verify,
+};
 use crate::{
     config::limits,
     coordinator::scope,
-    data::Core,
+    data::core::Core,
     observe::log,
     runtime::{Runtime, timeout},
 };
 
 /// The passes that ended, by the time they began.
 const HISTORY: Table = Table::named("anti_entropy");
-
-/// Where a pass is asked for, and where its progress shows. One per process.
-#[derive(Default)]
-pub struct Board {
-    wanted: ArcSwapOption<Wanted>,
-    asked: Notify,
-    last_number: AtomicU64,
-    running: ArcSwapOption<Pass>,
-}
-
-/// A pass somebody asked for.
-#[derive(Debug, Clone)]
-struct Wanted {
-    number: u64,
-    index: Option<String>,
-    node: Option<NodeIndex>,
-    dry_run: bool,
-    periodic: bool,
-}
-
-/// A pass, running or ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pass {
-    /// Counts the passes of this process.
-    pub number: u64,
-    pub index: Option<String>,
-    /// The id of the node that alone was brought level, its indexes and settings, too.
-    #[serde(default)]
-    pub node: Option<String>,
-    pub dry_run: bool,
-    pub periodic: bool,
-    #[serde(with = "time::serde::rfc3339")]
-    pub started_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub finished_at: Option<OffsetDateTime>,
-    /// The clock when it began.
-    pub clock: u64,
-    /// Whether every copy of everything was compared.
-    pub whole: bool,
-    pub report: Report,
-}
-
-impl Board {
-    /// Asks for a pass; answers its number. One that was asked for and has not begun is replaced.
-    pub fn ask(&self, index: Option<String>, node: Option<NodeIndex>, dry_run: bool) -> u64 {
-        let number = self.last_number.fetch_add(1, Ordering::AcqRel) + 1;
-        self.wanted.store(Some(Arc::new(Wanted { number, index, node, dry_run, periodic: false })));
-        self.asked.notify_one();
-        number
-    }
-
-    /// The number of the pass that waits for its turn, and the one that runs.
-    #[must_use]
-    pub fn status(&self) -> (Option<u64>, Option<Arc<Pass>>) {
-        (self.wanted.load().as_ref().map(|wanted| wanted.number), self.running.load_full())
-    }
-
-    async fn next(&self) -> Wanted {
-        loop {
-            if let Some(wanted) = self.wanted.swap(None) {
-                return Wanted::clone(&wanted);
-            }
-            self.asked.notified().await;
-        }
-    }
-}
 
 /// Runs passes for as long as the process lives.
 pub async fn run<R: Runtime>(core: &Core<R>) {
@@ -201,13 +134,6 @@ async fn compare_all<R: Runtime>(core: &Core<R>, pass: &mut Pass) {
             core.shared.anti_entropy.running.store(Some(Arc::new(pass.clone())));
         }
     }
-}
-
-pub(super) fn only(shard: u32, shards: u32) -> ShardSet {
-    let mut one = ShardSet::all(shards);
-    one.subtract(&ShardSet::all(shards));
-    one.insert(shard);
-    one
 }
 
 async fn finish<R: Runtime>(core: &Core<R>, pass: &Pass) {

@@ -13,24 +13,16 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    RepairError,
     decide::Version,
     digest::{BUCKETS, Digest, Fingerprint, bucket_of, digest},
+    report::Pace,
+    report::RepairError,
 };
 use crate::{
     config::limits,
-    data::{Core, pool::NodeRequest},
+    data::{core::Core, pool::NodeRequest},
     runtime::Runtime,
 };
-
-/// How much of a node's time a repair may take.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// All of it: somebody waits.
-    Full,
-    /// This share of it.
-    Share(f64),
-}
 
 /// One node's copy of an index.
 pub(super) struct Replica<'a, R: Runtime> {

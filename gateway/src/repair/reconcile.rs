@@ -11,15 +11,16 @@ use router::{NodeIndex, ShardSet};
 use serde_json::{Value, json};
 
 use super::{
-    Pace, RepairError, Report, Scope,
     reading::{Replica, send},
+    report::{Pace, RepairError, Report, Scope},
     settings::Copies,
-    verify,
+    verify::verify,
 };
 use crate::{
     config::limits,
     data::{
-        Core, lanes,
+        core::Core,
+        lanes,
         leftovers::{self, LEFTOVERS},
         pool::NodeRequest,
     },

@@ -13,11 +13,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Change, Table};
 
-use super::{Pace, RepairError, digest, evidence, reading::Replica};
+use super::{
+    digest, evidence,
+    reading::Replica,
+    report::{Pace, RepairError},
+};
 use crate::{
     api::settings::{Derivation, whole_for_nodes},
     config::limits,
-    data::Core,
+    data::core::Core,
     runtime::Runtime,
     snapshot::Index,
 };

@@ -7,19 +7,23 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{
-    Coordinator, Known,
-    machine::{Action, Event, LEASE_TTL, Machine, PODS},
-    scope,
+use crate::{
+    coordinator::{
+        Coordinator, Known,
+        machine::{Action, Event, LEASE_TTL, Machine, PODS},
+        scope,
+    },
+    observe::log,
+    runtime::Runtime,
+    shared::Shared,
 };
-use crate::{data::Core, observe::log, runtime::Runtime};
 
 /// How often the rules look at the clock.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Keeps this pod's leases for as long as the process lives; returns at once for a pod alone on its store.
-pub async fn run<R: Runtime>(core: Rc<Core<R>>) {
-    let coordinator = &core.shared.coordinator;
+pub(super) async fn run<R: Runtime>(shared: Arc<Shared>) {
+    let coordinator = &shared.coordinator;
     if !coordinator.is_shared() {
         coordinator.gave_back();
         return;
@@ -27,29 +31,29 @@ pub async fn run<R: Runtime>(core: Rc<Core<R>>) {
     let machine = Rc::new(RefCell::new(Machine::new(coordinator.pod(), &scope::ALL)));
     loop {
         if coordinator.is_draining() {
-            return give_back(&core, &machine).await;
+            return give_back::<R>(&shared, &machine).await;
         }
-        feed(&core, &machine, Event::Tick);
+        feed::<R>(&shared, &machine, Event::Tick);
         R::sleep(TICK).await;
     }
 }
 
-fn feed<R: Runtime>(core: &Rc<Core<R>>, machine: &Rc<RefCell<Machine>>, event: Event) {
-    let coordinator = &core.shared.coordinator;
+fn feed<R: Runtime>(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>, event: Event) {
+    let coordinator = &shared.coordinator;
     let mut actions = Vec::new();
     machine.borrow_mut().step(coordinator.now(), event, &mut actions);
     publish(coordinator, &machine.borrow());
     for action in actions {
-        R::spawn(perform(Rc::clone(core), Rc::clone(machine), action));
+        R::spawn(perform::<R>(Arc::clone(shared), Rc::clone(machine), action));
     }
 }
 
-async fn perform<R: Runtime>(core: Rc<Core<R>>, machine: Rc<RefCell<Machine>>, action: Action) {
-    let (store, coordinator) = (&core.shared.store, &core.shared.coordinator);
+async fn perform<R: Runtime>(shared: Arc<Shared>, machine: Rc<RefCell<Machine>>, action: Action) {
+    let (store, coordinator) = (&shared.store, &shared.coordinator);
     let asked_at = coordinator.now();
     let event = match action {
         Action::Acquire { scope } => {
-            let about = json!({"listen": core.shared.config.listen.to_string()});
+            let about = json!({"listen": shared.config.listen.to_string()});
             let answer = store.acquire_lease(&scope, coordinator.pod(), about, LEASE_TTL).await;
             Event::Acquired { scope, asked_at, answer }
         }
@@ -60,15 +64,16 @@ async fn perform<R: Runtime>(core: Rc<Core<R>>, machine: Rc<RefCell<Machine>>, a
         Action::Release { lease } => return drop(store.release_lease(&lease).await),
         Action::List => Event::Listed { answer: store.leases(PODS).await },
     };
-    feed(&core, &machine, event);
+    feed::<R>(&shared, &machine, event);
 }
 
-async fn give_back<R: Runtime>(core: &Rc<Core<R>>, machine: &Rc<RefCell<Machine>>) {
-    let coordinator = &core.shared.coordinator;
+async fn give_back<R: Runtime>(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>) {
+    let coordinator = &shared.coordinator;
     let mut actions = Vec::new();
     machine.borrow_mut().step(coordinator.now(), Event::Drain, &mut actions);
     publish(coordinator, &machine.borrow());
-    let releases = actions.into_iter().map(|action| perform(Rc::clone(core), Rc::clone(machine), action));
+    let releases =
+        actions.into_iter().map(|action| perform::<R>(Arc::clone(shared), Rc::clone(machine), action));
     join_all(releases).await;
     coordinator.gave_back();
 }

@@ -3,39 +3,37 @@
 //! Invariants: what this process holds of a record is never replaced by something older; who has missed changes
 //! reads everything anew; a store that lost its data is given what this process still knows.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use router::{NodeIndex, Topology};
 use store::{Change, Changes, Name, Record, StoreError, Versioned};
 use uuid::Uuid;
 
 use crate::{
+    api::search_rule::{self, RULES},
     auth::ApiKey,
     config::limits,
-    data::{
-        Core,
-        rules::{self, RULES},
-    },
+    coordinator::scope,
     hints::{HINTS, SUSPECT_SHARDS, Suspicion},
     observe::log,
     runtime::Runtime,
-    shared::{KEYS, WEBHOOKS, WEBHOOKS_KEY},
+    shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
     snapshot::{Index, Snapshot, publish},
 };
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Follows for as long as the process lives; returns at once for a pod alone on its store.
-pub async fn run<R: Runtime>(core: Rc<Core<R>>) {
-    if !core.shared.coordinator.is_shared() {
+pub async fn run<R: Runtime>(shared: Arc<Shared>) {
+    if !shared.coordinator.is_shared() {
         return;
     }
     let mut version = None;
     loop {
-        let taken_in = match core.shared.store.changes(version).await {
+        let taken_in = match shared.store.changes(version).await {
             Ok(changes) => {
                 let all = version.is_none() || changes.incomplete;
-                take_in(&core, &changes, all).await.map(|()| changes.version)
+                take_in(&shared, &changes, all).await.map(|()| changes.version)
             }
             Err(error) => Err(error),
         };
@@ -51,19 +49,19 @@ pub async fn run<R: Runtime>(core: Rc<Core<R>>) {
     }
 }
 
-async fn take_in<R: Runtime>(core: &Core<R>, changes: &Changes, all: bool) -> Result<(), StoreError> {
+async fn take_in(shared: &Shared, changes: &Changes, all: bool) -> Result<(), StoreError> {
     if all || changes.names.contains(&Name::Topology) {
-        return everything(core).await;
+        return everything(shared).await;
     }
     for name in &changes.names {
         match name {
             Name::Topology => {}
-            Name::Index(uid) => index(core, uid).await?,
-            Name::Record { table, key } if table == KEYS.name() => key_of(core, key).await?,
-            Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(core).await?,
-            Name::Record { table, .. } if table == RULES.name() => all_rules(core).await?,
+            Name::Index(uid) => index(shared, uid).await?,
+            Name::Record { table, key } if table == KEYS.name() => key_of(shared, key).await?,
+            Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(shared).await?,
+            Name::Record { table, .. } if table == RULES.name() => all_rules(shared).await?,
             Name::Log { log, stream } if log == HINTS.name() || log == SUSPECT_SHARDS.name() => {
-                missed(core, stream).await?;
+                missed(shared, stream).await?;
             }
             Name::Record { .. } | Name::Log { .. } => {}
         }
@@ -71,43 +69,43 @@ async fn take_in<R: Runtime>(core: &Core<R>, changes: &Changes, all: bool) -> Re
     Ok(())
 }
 
-async fn everything<R: Runtime>(core: &Core<R>) -> Result<(), StoreError> {
-    let store = &core.shared.store;
+async fn everything(shared: &Shared) -> Result<(), StoreError> {
+    let store = &shared.store;
     match store.topology().await? {
-        None => restore(core).await?,
-        Some(topology) => placements(core, topology),
+        None => restore(shared).await?,
+        Some(topology) => placements(shared, topology),
     }
-    let mut uids: Vec<String> = core.shared.snapshot().indexes.keys().cloned().collect();
+    let mut uids: Vec<String> = shared.snapshot().indexes.keys().cloned().collect();
     uids.extend(store.indexes().await?.into_iter().map(|record| record.uid));
     uids.sort_unstable();
     uids.dedup();
     for uid in uids {
-        index(core, &uid).await?;
+        index(shared, &uid).await?;
     }
-    let known = core.shared.keys.load().newest_first().iter().map(|held| held.key.uid.to_string()).collect();
+    let known = shared.keys.load().newest_first().iter().map(|held| held.key.uid.to_string()).collect();
     let mut keys: Vec<String> = known;
     keys.extend(store.records(KEYS, None, limits::KEYS_MAX).await?.into_iter().map(|record| record.key));
     keys.sort_unstable();
     keys.dedup();
     for key in keys {
-        key_of(core, &key).await?;
+        key_of(shared, &key).await?;
     }
-    webhooks(core).await?;
-    all_rules(core).await?;
-    for node in &core.shared.nodes {
-        missed(core, &node.id).await?;
+    webhooks(shared).await?;
+    all_rules(shared).await?;
+    for node in &shared.nodes {
+        missed(shared, &node.id).await?;
     }
     Ok(())
 }
 
 /// Another pod has placed another number of shards.
-fn placements<R: Runtime>(core: &Core<R>, stored: Versioned<serde_json::Value>) {
+fn placements(shared: &Shared, stored: Versioned<serde_json::Value>) {
     let Ok(topology) = serde_json::from_value::<Topology>(stored.value) else { return };
-    if topology.version <= core.shared.snapshot().topology.version {
+    if topology.version <= shared.snapshot().topology.version {
         return;
     }
     let topology = Arc::new(topology);
-    publish(&core.shared.snapshot, |snapshot| Snapshot {
+    publish(&shared.snapshot, |snapshot| Snapshot {
         topology: Arc::clone(&topology),
         indexes: snapshot.indexes.clone(),
     });
@@ -117,92 +115,92 @@ fn placements<R: Runtime>(core: &Core<R>, stored: Versioned<serde_json::Value>) 
 ///
 /// # Errors
 /// What the store says.
-pub async fn index<R: Runtime>(core: &Core<R>, uid: &str) -> Result<(), StoreError> {
+pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
     let revision = |snapshot: &Snapshot| snapshot.indexes.get(uid).map(|index| index.record.revision);
-    let before = revision(&core.shared.snapshot());
-    let Some(record) = core.shared.store.index(uid).await? else {
-        publish(&core.shared.snapshot, |snapshot| match revision(snapshot) {
+    let before = revision(&shared.snapshot());
+    let Some(record) = shared.store.index(uid).await? else {
+        publish(&shared.snapshot, |snapshot| match revision(snapshot) {
             // Not one that was made while the store was asked.
             Some(now) if Some(now) == before => snapshot.without_index(uid),
             _ => snapshot.clone(),
         });
         return Ok(());
     };
-    let Some(placement) = core.shared.snapshot().topology.placement(record.shards).cloned() else {
+    let Some(placement) = shared.snapshot().topology.placement(record.shards).cloned() else {
         log::error("index_not_placed", &[("index", uid)]);
         return Ok(());
     };
     let index = Arc::new(Index::new(record, placement));
-    publish(&core.shared.snapshot, |snapshot| match revision(snapshot) {
+    publish(&shared.snapshot, |snapshot| match revision(snapshot) {
         Some(known) if known >= index.record.revision => snapshot.clone(),
         _ => snapshot.with_index(Arc::clone(&index)),
     });
     Ok(())
 }
 
-async fn key_of<R: Runtime>(core: &Core<R>, key: &str) -> Result<(), StoreError> {
+async fn key_of(shared: &Shared, key: &str) -> Result<(), StoreError> {
     let Ok(uid) = Uuid::parse_str(key) else { return Ok(()) };
-    let before = core.shared.keys.load().by_uid(uid).map(|held| held.revision);
-    match core.shared.store.record(KEYS, key).await? {
+    let before = shared.keys.load().by_uid(uid).map(|held| held.revision);
+    match shared.store.record(KEYS, key).await? {
         Some(Record { value, revision, .. }) => {
             let Ok(key) = serde_json::from_value::<ApiKey>(value) else { return Ok(()) };
-            core.shared.keys.rcu(|keys| keys.with_new(&key, revision));
+            shared.keys.rcu(|keys| keys.with_new(&key, revision));
         }
         None => {
             let Some(before) = before else { return Ok(()) };
-            core.shared.keys.rcu(|keys| keys.without(uid, before));
+            shared.keys.rcu(|keys| keys.without(uid, before));
         }
     }
     Ok(())
 }
 
-async fn webhooks<R: Runtime>(core: &Core<R>) -> Result<(), StoreError> {
-    let Some(record) = core.shared.store.record(WEBHOOKS, WEBHOOKS_KEY).await? else { return Ok(()) };
+async fn webhooks(shared: &Shared) -> Result<(), StoreError> {
+    let Some(record) = shared.store.record(WEBHOOKS, WEBHOOKS_KEY).await? else { return Ok(()) };
     let Ok(value) = serde_json::from_value(record.value) else { return Ok(()) };
     let stored = Arc::new(Versioned { version: record.revision, value });
-    core.shared.webhooks.rcu(|known| match known.version >= stored.version {
+    shared.webhooks.rcu(|known| match known.version >= stored.version {
         true => Arc::clone(known),
         false => Arc::clone(&stored),
     });
     Ok(())
 }
 
-async fn all_rules<R: Runtime>(core: &Core<R>) -> Result<(), StoreError> {
-    let stored = rules::read(core.shared.store.records(RULES, None, usize::MAX).await?);
-    core.shared.rules.store(Arc::new(stored));
+async fn all_rules(shared: &Shared) -> Result<(), StoreError> {
+    let stored = search_rule::read(shared.store.records(RULES, None, usize::MAX).await?);
+    shared.rules.store(Arc::new(stored));
     Ok(())
 }
 
 /// What waits for a node, whoever keeps it. One that has missed something serves nothing before it has it.
-async fn missed<R: Runtime>(core: &Core<R>, id: &str) -> Result<(), StoreError> {
-    let (store, hints) = (&core.shared.store, &core.shared.hints);
-    let Some(node) = core.shared.snapshot().topology.index_of(id) else { return Ok(()) };
+async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
+    let (store, hints) = (&shared.store, &shared.hints);
+    let Some(node) = shared.snapshot().topology.index_of(id) else { return Ok(()) };
     let sizes = store.log_sizes(HINTS).await?;
     let (entries, bytes) =
         sizes.iter().find(|size| size.stream == id).map_or((0, 0), |size| (size.entries, size.bytes));
-    let is_recopied = is_distrusted(core, id).await?;
+    let is_recopied = is_distrusted(shared, id).await?;
     if entries > 0 || is_recopied {
-        core.shared.health.lags(node);
+        shared.health.lags(node);
     }
     if is_recopied {
         hints.marked_for_copy(node);
-    } else if hints.is_recopied(node) && !core.shared.coordinator.leads(super::scope::NODES) {
+    } else if hints.is_recopied(node) && !shared.coordinator.leads(scope::NODES) {
         hints.copied(node);
     }
-    restore_count(core, node, entries, bytes);
+    restore_count(shared, node, entries, bytes);
     Ok(())
 }
 
-fn restore_count<R: Runtime>(core: &Core<R>, node: NodeIndex, entries: u64, bytes: u64) {
-    if !core.shared.hints.is_recopied(node) {
-        core.shared.hints.restore(node, entries, bytes);
+fn restore_count(shared: &Shared, node: NodeIndex, entries: u64, bytes: u64) {
+    if !shared.hints.is_recopied(node) {
+        shared.hints.restore(node, entries, bytes);
     }
 }
 
-async fn is_distrusted<R: Runtime>(core: &Core<R>, id: &str) -> Result<bool, StoreError> {
+async fn is_distrusted(shared: &Shared, id: &str) -> Result<bool, StoreError> {
     let mut after = 0;
     loop {
-        let page = core.shared.store.entries(SUSPECT_SHARDS, id, after, usize::MAX).await?;
+        let page = shared.store.entries(SUSPECT_SHARDS, id, after, usize::MAX).await?;
         let Some(last) = page.last() else { return Ok(false) };
         after = last.sequence;
         let everything = |header: &serde_json::Value| {
@@ -216,25 +214,25 @@ async fn is_distrusted<R: Runtime>(core: &Core<R>, id: &str) -> Result<bool, Sto
 
 /// Gives a store that has lost its data what this process knows of the cluster; of several pods that do so each
 /// adds what is missing.
-async fn restore<R: Runtime>(core: &Core<R>) -> Result<(), StoreError> {
+async fn restore(shared: &Shared) -> Result<(), StoreError> {
     log::error("store_lost_its_data", &[("consequence", "tasks, hints and sessions before now are gone")]);
-    let (store, snapshot) = (&core.shared.store, core.shared.snapshot());
+    let (store, snapshot) = (&shared.store, shared.snapshot());
     let Ok(value) = serde_json::to_value(&*snapshot.topology) else { return Ok(()) };
     for index in snapshot.indexes.values() {
         unless_there(store.put_index(index.record.clone(), None).await.map(drop))?;
     }
-    let keys = core.shared.keys.load_full();
+    let keys = shared.keys.load_full();
     for held in keys.newest_first() {
         let Ok(value) = serde_json::to_value(&held.key) else { continue };
         unless_there(store.put_record(KEYS, &held.key.uid.to_string(), value, None).await.map(drop))?;
     }
-    let webhooks = core.shared.webhooks.load_full();
+    let webhooks = shared.webhooks.load_full();
     if !webhooks.value.is_empty()
         && let Ok(value) = serde_json::to_value(&webhooks.value)
     {
         unless_there(store.put_record(WEBHOOKS, WEBHOOKS_KEY, value, None).await.map(drop))?;
     }
-    let rules = core.shared.rules.load_full();
+    let rules = shared.rules.load_full();
     for (uid, rule) in rules.iter() {
         let put = Change::PutRecord {
             table: RULES,

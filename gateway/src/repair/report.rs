@@ -1,0 +1,89 @@
+//! What a comparison of copies is about, and what it found and did.
+
+use router::NodeIndex;
+use serde::{Deserialize, Serialize};
+use store::StoreError;
+
+/// How much of a node's time a repair may take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// All of it: somebody waits.
+    Full,
+    /// This share of it.
+    Share(f64),
+}
+
+/// What a verification is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// Only the shards of this node, which need not serve reads yet.
+    pub target: Option<NodeIndex>,
+    /// Whether what the target says may not win.
+    pub distrust: bool,
+    pub pace: Pace,
+    /// Whether to find out only.
+    pub dry_run: bool,
+}
+
+/// What a verification found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Report {
+    /// Shards of which at least two copies were compared.
+    pub shards: u64,
+    /// Shards with one copy to be had.
+    pub single: u64,
+    /// Copies that were not to be had.
+    pub missing: u64,
+    /// Documents compared, each counted once per copy.
+    pub compared: u64,
+    /// Documents of which copies differed.
+    pub differing: u64,
+    /// Of those, how many were written again and how many deleted; without repair, how many would have been.
+    pub rewritten: u64,
+    pub deleted: u64,
+    /// Those of which no copy could be trusted.
+    pub undecided: u64,
+    /// Documents that stood where they do not belong.
+    pub strays: u64,
+    /// Shards that could not be compared or mended.
+    pub failed: u64,
+    /// The shards with one copy to be had that have others elsewhere.
+    #[serde(skip)]
+    pub alone: Vec<u32>,
+}
+
+impl Report {
+    /// Whether every shard asked about was compared and no difference is left.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        self.failed == 0 && self.undecided == 0
+    }
+
+    pub(super) fn add(&mut self, other: &Report) {
+        self.shards += other.shards;
+        self.single += other.single;
+        self.missing += other.missing;
+        self.compared += other.compared;
+        self.differing += other.differing;
+        self.rewritten += other.rewritten;
+        self.deleted += other.deleted;
+        self.undecided += other.undecided;
+        self.strays += other.strays;
+        self.failed += other.failed;
+        self.alone.extend(&other.alone);
+    }
+}
+
+/// Why copies could not be compared or mended.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    #[error("node {node}: {reason}")]
+    Node { node: String, reason: String },
+    #[error("the index is gone")]
+    IndexGone,
+    #[error("the index or a node is busy")]
+    Busy,
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+}
