@@ -64,8 +64,9 @@ pub(super) struct Gathered<'g> {
 }
 
 /// A merged answer and the shards it lacks.
+#[derive(Clone)]
 pub(super) struct Merged {
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     pub(super) missing: ShardSet,
 }
 
@@ -73,7 +74,10 @@ impl Merged {
     /// An answer made of several: it lacks what any of them lacks.
     pub(super) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
         let missing = parts.into_iter().map(|part| &part.missing);
-        Self { body, missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)) }
+        Self {
+            body: body.into(),
+            missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)),
+        }
     }
 
     /// An answer with the header that says which shards are missing from it.
@@ -164,7 +168,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
             match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
-                Ok(()) => return Ok(Merged { body, missing: self.missing.unwrap_or_default() }),
+                Ok(()) => return Ok(Merged { body: body.into(), missing: self.missing.unwrap_or_default() }),
                 Err(MergeError::Short) if self.reach.depth < limits::SCATTER_REACH_MAX => {
                     self.reach.depth += 1;
                     self.ask_again();
@@ -267,7 +271,7 @@ mod tests {
 
     #[test]
     fn missing_shards_of_all_parts_are_named() {
-        let part = |shards: &[u32]| Merged { body: Vec::new(), missing: shards.iter().copied().collect() };
+        let part = |shards: &[u32]| Merged { body: Bytes::new(), missing: shards.iter().copied().collect() };
         let headers = |parts: &[Merged]| Merged::of_parts(Vec::new(), parts).into_response().headers;
         assert!(headers(&[part(&[]), part(&[])]).is_empty());
         let expected = vec![("x-miroir-degraded", "shards=2,3,10".to_owned())];

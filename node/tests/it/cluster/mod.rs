@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chaos;
+mod coalescing;
 mod corpus;
 mod crash;
 mod differential;
