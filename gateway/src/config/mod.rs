@@ -78,6 +78,8 @@ pub struct Config {
     pub adaptive_selection: bool,
     /// Whether identical searches at one time share one scatter.
     pub query_coalescing: bool,
+    /// Whether a filter that pins the primary key narrows what is asked.
+    pub shard_aware_planning: bool,
     pub session_mode: SessionMode,
     /// Where dumps are written; made when the first one is.
     pub dump_dir: PathBuf,
@@ -335,6 +337,7 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         hedging: switch("hedging", &raw.hedging)?,
         adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
         query_coalescing: switch("query-coalescing", &raw.query_coalescing)?,
+        shard_aware_planning: switch("shard-aware-planning", &raw.shard_aware_planning)?,
         session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
             value::one_of(text, &SessionMode::NAMES)
         })?,

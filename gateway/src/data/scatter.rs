@@ -43,6 +43,8 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
     target: &'a str,
     body: Body,
     deadline: Instant,
+    /// The shards asked about; `None` is all.
+    wanted: Option<ShardSet>,
     /// Shards nobody who serves reads has answered for.
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
@@ -109,6 +111,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             target,
             body,
             deadline,
+            wanted: None,
             missing: None,
             failed: Vec::new(),
             answers: Vec::new(),
@@ -116,6 +119,11 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             turn,
             reach: Reach::default(),
         }
+    }
+
+    /// Asks about these shards only, where others can have nothing to say.
+    pub(super) fn about(self, wanted: Option<ShardSet>) -> Self {
+        Self { missing: wanted.clone(), wanted, ..self }
     }
 
     /// Asks until every shard has answered or nobody is left to ask.
@@ -194,13 +202,14 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     }
 
     fn covers_all(&self, leg: &Leg) -> bool {
-        leg.shards.len() == self.index.record.shards
+        let wanted = self.wanted.as_ref().map_or(self.index.record.shards, ShardSet::len);
+        leg.shards.len() == wanted
     }
 
     /// Forgets all answers: every shard is to be asked again.
     fn ask_again(&mut self) {
         self.answers.clear();
-        self.missing = None;
+        self.missing = self.wanted.clone();
     }
 
     fn check_coverage(&self) -> Result<(), ApiError> {

@@ -18,6 +18,7 @@ mod index_life;
 mod keys;
 mod multi_search;
 mod panics;
+mod planning;
 mod pods;
 mod queries;
 mod repair;
