@@ -16,8 +16,6 @@ use crate::{
 /// Connections that never finish a request: few enough for the descriptors of any machine. `MIROIR_TEST_CONNECTIONS`
 /// asks for another number.
 const SLOW_CONNECTIONS: usize = 1500;
-/// Fewer than its rings are deep: with thousands an executor was seen to stop.
-const SLOW_CONNECTIONS_ON_GLOMMIO: usize = 100;
 /// What one connection that waits may hold, bytes: its buffer, its task and what lies around.
 const CONNECTION_BYTES_MAX: u64 = 64 << 10;
 /// What the process itself comes to hold as it warms up.
@@ -27,10 +25,9 @@ const OTHERS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn connections(runtime: &str) -> usize {
+fn connections() -> usize {
     let given = std::env::var("MIROIR_TEST_CONNECTIONS").ok();
-    let usual = if runtime == "glommio" { SLOW_CONNECTIONS_ON_GLOMMIO } else { SLOW_CONNECTIONS };
-    given.map_or(usual, |text| text.parse().expect("MIROIR_TEST_CONNECTIONS is a number"))
+    given.map_or(SLOW_CONNECTIONS, |text| text.parse().expect("MIROIR_TEST_CONNECTIONS is a number"))
 }
 
 fn resident_bytes(gateway: &Gateway) -> u64 {
@@ -55,7 +52,7 @@ fn refusals(gateway: &Gateway, reason: &str) -> f64 {
 }
 
 fn check_slow_and_garbage(runtime: &str) {
-    let many = connections(runtime);
+    let many = connections();
     let arguments =
         ["--connections-per-address-max", "100000", "--head-timeout", "5m", "--first-byte-timeout", "5m"];
     let gateway = Gateway::start(runtime, &[&arguments[..], &["--body-gap-timeout", "5m"]].concat());
