@@ -103,6 +103,8 @@ pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const STRAGGLER_WAIT: Duration = Duration::from_secs(2);
 /// Bytes a second that such an owner is expected to take at least.
 pub const STRAGGLER_BYTES_PER_SECOND: u64 = 10_000_000;
+/// How long after it began a search may be joined by identical ones.
+pub const QUERY_COALESCING_WINDOW: Duration = Duration::from_millis(50);
 /// How long a write waits for owners that are coming back, where too few can be written to.
 pub const OWNERS_WAIT_MAX: Duration = Duration::from_secs(3);
 pub const OWNERS_POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -50,7 +50,7 @@ pub(super) async fn get<R: Runtime>(
     };
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
-        Ok(_) => Ok(Merged { body, missing }.into_response()),
+        Ok(_) => Ok(Merged { body: body.into(), missing }.into_response()),
         Err(_) => Err(no_owner(index, id)),
     }
 }

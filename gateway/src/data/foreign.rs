@@ -76,7 +76,7 @@ pub(super) async fn hydrated<R: Runtime>(
             replace(hit, key, &documents);
         }
     });
-    Ok(Merged { body: answer.to_string().into_bytes(), missing })
+    Ok(Merged { body: answer.to_string().into(), missing })
 }
 
 /// A node's refusal of a filter on foreign documents, of whose keys it knows nothing.
@@ -172,7 +172,7 @@ async fn fetch<R: Runtime>(
     ids: &BTreeSet<String>,
 ) -> Result<Merged, ApiError> {
     if ids.is_empty() {
-        return Ok(Merged { body: Vec::new(), missing: router::ShardSet::default() });
+        return Ok(Merged { body: Bytes::new(), missing: router::ShardSet::default() });
     }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {

@@ -12,6 +12,7 @@ mod budget;
 mod cancel;
 pub mod change;
 pub mod changes;
+mod coalesce;
 mod connection;
 pub mod core;
 mod distinct;

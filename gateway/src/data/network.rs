@@ -104,6 +104,6 @@ impl AsRemote {
             hit["_federation"]["remote"] = json!(self.0);
         }
         answer["remoteErrors"] = json!({});
-        Merged { body: answer.to_string().into_bytes(), ..merged }
+        Merged { body: answer.to_string().into(), ..merged }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
     target: &'a str,
     body: Body,
     deadline: Instant,
+    /// The shards asked about; `None` is all.
+    wanted: Option<ShardSet>,
     /// Shards nobody who serves reads has answered for.
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
@@ -64,8 +66,9 @@ pub(super) struct Gathered<'g> {
 }
 
 /// A merged answer and the shards it lacks.
+#[derive(Clone)]
 pub(super) struct Merged {
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     pub(super) missing: ShardSet,
 }
 
@@ -73,7 +76,10 @@ impl Merged {
     /// An answer made of several: it lacks what any of them lacks.
     pub(super) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
         let missing = parts.into_iter().map(|part| &part.missing);
-        Self { body, missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)) }
+        Self {
+            body: body.into(),
+            missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)),
+        }
     }
 
     /// An answer with the header that says which shards are missing from it.
@@ -105,6 +111,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             target,
             body,
             deadline,
+            wanted: None,
             missing: None,
             failed: Vec::new(),
             answers: Vec::new(),
@@ -112,6 +119,11 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             turn,
             reach: Reach::default(),
         }
+    }
+
+    /// Asks about these shards only, where others can have nothing to say.
+    pub(super) fn about(self, wanted: Option<ShardSet>) -> Self {
+        Self { missing: wanted.clone(), wanted, ..self }
     }
 
     /// Asks until every shard has answered or nobody is left to ask.
@@ -164,7 +176,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
             match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
-                Ok(()) => return Ok(Merged { body, missing: self.missing.unwrap_or_default() }),
+                Ok(()) => return Ok(Merged { body: body.into(), missing: self.missing.unwrap_or_default() }),
                 Err(MergeError::Short) if self.reach.depth < limits::SCATTER_REACH_MAX => {
                     self.reach.depth += 1;
                     self.ask_again();
@@ -190,13 +202,14 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     }
 
     fn covers_all(&self, leg: &Leg) -> bool {
-        leg.shards.len() == self.index.record.shards
+        let wanted = self.wanted.as_ref().map_or(self.index.record.shards, ShardSet::len);
+        leg.shards.len() == wanted
     }
 
     /// Forgets all answers: every shard is to be asked again.
     fn ask_again(&mut self) {
         self.answers.clear();
-        self.missing = None;
+        self.missing = self.wanted.clone();
     }
 
     fn check_coverage(&self) -> Result<(), ApiError> {
@@ -267,7 +280,7 @@ mod tests {
 
     #[test]
     fn missing_shards_of_all_parts_are_named() {
-        let part = |shards: &[u32]| Merged { body: Vec::new(), missing: shards.iter().copied().collect() };
+        let part = |shards: &[u32]| Merged { body: Bytes::new(), missing: shards.iter().copied().collect() };
         let headers = |parts: &[Merged]| Merged::of_parts(Vec::new(), parts).into_response().headers;
         assert!(headers(&[part(&[]), part(&[])]).is_empty());
         let expected = vec![("x-miroir-degraded", "shards=2,3,10".to_owned())];

@@ -47,7 +47,7 @@ pub(super) async fn settle<R: Runtime>(
         .await;
     let body = String::from_utf8_lossy(&merged.body);
     let body = merge::respell(&body, &spelt).into_bytes();
-    Merged { body, missing: merged.missing }
+    Merged { body: body.into(), missing: merged.missing }
 }
 
 /// The spelling in the first of all documents that are found with the value.
