@@ -6,6 +6,7 @@
 
 mod cases;
 mod measure;
+pub mod overload;
 mod peers;
 mod report;
 

@@ -49,6 +49,8 @@ pub struct Report {
     /// Answers a second in the recorded time.
     pub requests_per_second: f64,
     pub latency: Latency,
+    /// Of answers of status 200 or 202 alone.
+    pub answered: Latency,
     /// How late the generator itself sent requests for which a connection stood idle, 99th percentile, in
     /// microseconds; when it nears the latencies, these say more about the generator. Zero in closed loop.
     pub lateness_p99_us: f64,
@@ -113,6 +115,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         total.unanswered += outcome.unanswered;
         total.failure = total.failure.take().or_else(|| outcome.failure.clone());
         total.latency.add(&outcome.latency)?;
+        total.answered.add(&outcome.answered)?;
         total.lateness.add(&outcome.lateness)?;
     }
     Ok(Report {
@@ -122,6 +125,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         unanswered: total.unanswered,
         requests_per_second: total.recorded as f64 / options.duration.as_secs_f64(),
         latency: Latency::of(&total.latency),
+        answered: Latency::of(&total.answered),
         lateness_p99_us: Latency::of(&total.lateness).p99_us,
     })
 }

@@ -45,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<String>,
     pub(crate) unanswered: u64,
     pub(crate) latency: Histogram<u64>,
+    /// Of answers that are no failures.
+    pub(crate) answered: Histogram<u64>,
     pub(crate) lateness: Histogram<u64>,
 }
 
@@ -125,6 +127,7 @@ impl<'a> Worker<'a> {
                 failure: None,
                 unanswered: 0,
                 latency: histogram()?,
+                answered: histogram()?,
                 lateness: histogram()?,
             },
             scratch: vec![0; RECEIVE_BYTES],
@@ -228,6 +231,10 @@ impl<'a> Worker<'a> {
         } else {
             self.outcome.requests += 1;
             self.outcome.recorded += u64::from(now >= self.record_from && now < self.record_until);
+            if due >= self.record_from {
+                let latency = now.saturating_duration_since(due);
+                self.outcome.answered.saturating_record(nanoseconds(latency));
+            }
         }
         self.record(due, now);
     }

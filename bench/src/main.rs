@@ -31,6 +31,7 @@ enum Subcommand {
     ScatterHyper(ScatterHyper),
     ScatterMonoio(ScatterMonoio),
     Launch(Launch),
+    Overload(Overload),
     Plot(Plot),
     Writes(Writes),
 }
@@ -185,6 +186,24 @@ struct Plot {
     picture: PathBuf,
 }
 
+/// Offer the gateway three times what it can take.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "overload")]
+struct Overload {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// rounds (default 3)
+    #[argh(option, default = "3")]
+    rounds: usize,
+    /// seconds of one window (default 3)
+    #[argh(option, default = "3.0")]
+    seconds: f64,
+    /// let the kernel place all processes
+    #[argh(switch)]
+    unpinned: bool,
+}
+
 /// Pin this process and become another program (used by compare for all it starts).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "launch")]
@@ -208,6 +227,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::ScatterHyper(ScatterHyper { node, hits }) => scatter_hyper::serve(&node, hits),
         Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => scatter_monoio::serve(&node, hits),
         Subcommand::Writes(arguments) => run_writes(arguments),
+        Subcommand::Overload(arguments) => run_overload(arguments),
         Subcommand::Plot(Plot { history, picture }) => plot::run(&history, &picture),
         Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
     }
@@ -246,6 +266,22 @@ fn run_writes(arguments: Writes) -> anyhow::Result<()> {
         connections: arguments.connections,
     };
     writes::run(&options, &mut std::io::stdout())
+}
+
+fn run_overload(arguments: Overload) -> anyhow::Result<()> {
+    let beside = std::env::current_exe().context("finding the running executable")?.with_file_name("miroir");
+    let options = compare::Options {
+        gateway: Some(arguments.gateway.unwrap_or(beside)),
+        rounds: arguments.rounds,
+        window: seconds_of(arguments.seconds)?,
+        // What is admitted has to settle first.
+        warm_up: Duration::from_secs(1),
+        cases: Vec::new(),
+        history: None,
+        pinned: !arguments.unpinned,
+        rate: None,
+    };
+    compare::overload::run(&options, &mut std::io::stdout())
 }
 
 fn run_load(arguments: Load) -> anyhow::Result<()> {

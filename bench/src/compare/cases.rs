@@ -73,6 +73,11 @@ const fn search(name: &'static str, legs: usize, hits: usize, connections: usize
     Case { name, shape, asked: Asked::Search, connections, copies: 1, gateway: EACH_ON_ITS_OWN }
 }
 
+/// Large answers, so that the load's own core holds out while the gateway's does not.
+pub(super) const fn overload(connections: usize) -> Case {
+    Case { gateway: MANY, ..search("overload", 3, 200, connections) }
+}
+
 const fn write(name: &'static str, documents: usize, connections: usize) -> Case {
     Case { asked: Asked::Write { documents }, ..search(name, 3, 20, connections) }
 }

@@ -37,10 +37,7 @@ pub(super) fn window(
     rate: Option<f64>,
 ) -> anyhow::Result<Figures> {
     let before = peer.process.counters()?;
-    let (program, arguments) = load_command(peer, case, options, rate)?;
-    let errors = peer.folder.join("load.log");
-    let load = Guard::start("load", options.core_others(), &program, &arguments, &errors)?;
-    let report = finish(load, &errors)?;
+    let report = load(peer, case, options, rate)?;
     let after = peer.process.counters()?;
     check(&report, peer)?;
     let requests = report.requests as f64;
@@ -57,6 +54,14 @@ pub(super) fn window(
         unanswered: report.unanswered,
         lateness_p99_us: report.lateness_p99_us,
     })
+}
+
+/// One window's load, whatever it is answered.
+pub(super) fn load(peer: &Peer, case: &Case, options: &Options, rate: Option<f64>) -> anyhow::Result<Report> {
+    let (program, arguments) = load_command(peer, case, options, rate)?;
+    let errors = peer.folder.join("load.log");
+    let load = Guard::start("load", options.core_others(), &program, &arguments, &errors)?;
+    finish(load, &errors)
 }
 
 /// System calls over answers, counted by `perf` in one closed-loop window; `None` where perf is absent or

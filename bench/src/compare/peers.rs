@@ -59,6 +59,36 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Starts the nodes and then every peer that this machine has.
     pub(super) fn start(case: &Case, options: &Options) -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("finding the running executable")?;
+        Self::with(case, options, |start| {
+            let mut peers = Vec::new();
+            for proxy in [Proxy::Haproxy, Proxy::Nginx] {
+                match find_program(proxy.name()) {
+                    Some(program) => peers.push(start.proxy(proxy, &program)?),
+                    None => eprintln!("{} is not installed: left out", proxy.name()),
+                }
+            }
+            if case.is_search() {
+                peers.push(start.yardstick("scatter-hyper", &own)?);
+                peers.push(start.yardstick("scatter-monoio", &own)?);
+            }
+            if let Some(gateway) = &options.gateway {
+                peers.push(start.gateway(gateway)?);
+            }
+            Ok(peers)
+        })
+    }
+
+    /// Starts the nodes and the gateway alone.
+    pub(super) fn of_gateway(case: &Case, options: &Options, gateway: &Path) -> anyhow::Result<Self> {
+        Self::with(case, options, |start| Ok(vec![start.gateway(gateway)?]))
+    }
+
+    fn with(
+        case: &Case,
+        options: &Options,
+        peers: impl FnOnce(&Start<'_>) -> anyhow::Result<Vec<Peer>>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a folder for configurations and logs")?;
         let own = std::env::current_exe().context("finding the running executable")?;
         let shape = case.shape;
@@ -76,20 +106,7 @@ impl Fleet {
         let mut node_process = Guard::start("canned-node", options.core_others(), &own, &arguments, &log)?;
         let nodes = node_process.listening()?;
         let start = Start { case, options, nodes: &nodes, folder: folder.path() };
-        let mut peers = Vec::new();
-        for proxy in [Proxy::Haproxy, Proxy::Nginx] {
-            match find_program(proxy.name()) {
-                Some(program) => peers.push(start.proxy(proxy, &program)?),
-                None => eprintln!("{} is not installed: left out", proxy.name()),
-            }
-        }
-        if case.is_search() {
-            peers.push(start.yardstick("scatter-hyper", &own)?);
-            peers.push(start.yardstick("scatter-monoio", &own)?);
-        }
-        if let Some(gateway) = &options.gateway {
-            peers.push(start.gateway(gateway)?);
-        }
+        let peers = peers(&start)?;
         Ok(Self { peers, _nodes: node_process, _folder: folder })
     }
 }
