@@ -31,6 +31,9 @@ struct Round {
     lateness_p99_ms: f64,
 }
 
+/// One line of the table.
+type Figure = fn(&Round) -> f64;
+
 /// Measures and prints. Fails when something cannot be started, or a request below the peak fails.
 pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let gateway: PathBuf = options.gateway.clone().context("overload needs the gateway")?;
@@ -40,7 +43,7 @@ pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let rounds: Vec<Round> = (0..options.rounds)
         .map(|_| round(&fleet, [&peak, &above], options))
         .collect::<anyhow::Result<_>>()?;
-    let lines: [(&str, fn(&Round) -> f64); 7] = [
+    let lines: [(&str, Figure); 7] = [
         ("peak, answers/s", |round| round.peak),
         ("goodput, answers/s", |round| round.goodput),
         ("goodput / peak", |round| round.goodput / round.peak),
