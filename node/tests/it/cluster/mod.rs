@@ -18,6 +18,7 @@ mod keys;
 mod multi_search;
 mod panics;
 mod pods;
+mod pods_work;
 mod queries;
 mod repair;
 mod replicas;
