@@ -62,7 +62,7 @@ impl CoreMetrics {
         }
     }
 
-    /// Counts one request or connection that was refused before it was read.
+    /// Counts one request or connection that was refused.
     pub fn refusal(&self, reason: &'static str) {
         let counter = || metrics::counter!("miroir_request_refusals_total", "reason" => reason);
         self.refusals.borrow_mut().entry(reason).or_insert_with(counter).increment(1);

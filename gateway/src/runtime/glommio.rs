@@ -90,6 +90,10 @@ impl Runtime for Glommio {
         Ok(GlommioStream(stream))
     }
 
+    fn is_silent(stream: &GlommioStream) -> bool {
+        super::is_silent(&stream.0)
+    }
+
     fn spawn(future: impl Future<Output = ()> + 'static) {
         ::glommio::spawn_local(future).detach();
     }
