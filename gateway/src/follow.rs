@@ -14,7 +14,7 @@ use crate::{
     auth::ApiKey,
     config::limits,
     coordinator::scope,
-    hints::{HINTS, SUSPECT_SHARDS, Suspicion},
+    hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
     observe::log,
     runtime::Runtime,
     shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
@@ -185,6 +185,12 @@ async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
     if is_recopied {
         hints.marked_for_copy(node);
     } else if hints.is_recopied(node) && !shared.coordinator.leads(scope::NODES) {
+        if hints.pending(node) > 0 {
+            // Of this pod's writes the node was given none meanwhile, and the copying may have been past their shards.
+            let indexes = shared.snapshot();
+            let marks = indexes.indexes.values().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
+            store.commit(marks.collect()).await?;
+        }
         hints.copied(node);
     }
     restore_count(shared, node, entries, bytes);

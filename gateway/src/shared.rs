@@ -15,14 +15,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use router::NodeIndex;
-use store::{Store, Table, Versioned};
+use store::{Change, Store, StoreError, Table, Versioned};
 
 use crate::{
     api::{search_rule::Rules, webhook::Webhooks},
     auth::KeyRing,
     clock::Clock,
     config::{Config, EdgeConfig},
-    coordinator::Coordinator,
+    coordinator::{Coordinator, Term},
     health::{Health, NodeState, Seen},
     hints::Hints,
     observe::log,
@@ -117,6 +117,17 @@ impl Shared {
     /// A task's end is about to be told.
     pub fn note_task_end(&self) {
         self.tasks_ended.fetch_add(1, Ordering::Release);
+    }
+
+    /// Commits by right of a term: `Fenced`, and nothing done, when another pod leads by now.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn commit_by(&self, term: &Term, changes: Vec<Change>) -> Result<Vec<u64>, StoreError> {
+        let fence = term.fence();
+        let skipped = usize::from(fence.is_some());
+        let revisions = self.store.commit(fence.into_iter().chain(changes).collect()).await?;
+        Ok(revisions.into_iter().skip(skipped).collect())
     }
 
     #[must_use]

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::command::Answer;
+use crate::answer::Answer;
 use crate::limits::{CHANGES_KEPT_MAX, WATCHERS_MAX};
 
 /// The name of something that changed.

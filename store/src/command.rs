@@ -3,20 +3,17 @@
 //! which the caller sees as `Closed`.
 
 use crossbeam::channel::Receiver;
-use futures_channel::oneshot;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::answer::{Answer, StepAnswer};
 use crate::changelog::Changes;
-use crate::coordination::{HeldLease, Job, Outcome, Step};
+use crate::coordination::{HeldLease, Job, Step};
+use crate::transfer::{Entry, EntryPage, Mark};
 use crate::{
-    Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
-    TaskQuery, TaskRecord, Versioned,
+    Change, IndexRecord, LogEntry, LogSize, NewTask, Record, Table, TaskChange, TaskPage, TaskQuery,
+    TaskRecord, Versioned,
 };
-
-/// Takes the outcome of a step.
-pub(crate) type StepAnswer = Box<dyn FnOnce(Result<Outcome, StoreError>) + Send>;
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Answered at once, also while a sync is under way.
 pub(crate) enum Read {
@@ -75,6 +72,11 @@ pub(crate) enum Read {
     Jobs {
         queue: String,
         answer: Answer<Vec<Job>>,
+    },
+    /// Everything, page by page.
+    Stored {
+        after: Option<Mark>,
+        answer: Answer<EntryPage>,
     },
     /// Held until there is news.
     Changes {
@@ -140,6 +142,11 @@ pub(crate) enum Write {
     Step {
         step: Box<Step>,
         answer: StepAnswer,
+    },
+    /// Puts things in as they were stored elsewhere.
+    Load {
+        entries: Vec<Entry>,
+        answer: Answer<()>,
     },
     DeleteRecord {
         table: Table,

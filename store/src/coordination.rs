@@ -134,11 +134,17 @@ pub enum Outcome {
     Count(u64),
 }
 
-/// What a step makes of a record at a time (since 1970).
+/// What a step makes of a record at a time (since 1970). `revision` is the record's, 0 when there is none: a job's
+/// token comes of it, so that no job gets a token again that an earlier one of its key had.
 ///
 /// # Errors
 /// `Fenced` for a token that is not the newest; `Conflict` for a job that is there, or not there.
-pub fn decide(step: &Step, record: Option<&Value>, now: Duration) -> Result<(After, Outcome), StoreError> {
+pub fn decide(
+    step: &Step,
+    record: Option<&Value>,
+    revision: u64,
+    now: Duration,
+) -> Result<(After, Outcome), StoreError> {
     match &step.act {
         Act::Acquire { .. } | Act::Renew { .. } | Act::Release { .. } => {
             on_lease(&step.act, read(record)?, now)
@@ -156,7 +162,7 @@ pub fn decide(step: &Step, record: Option<&Value>, now: Duration) -> Result<(Aft
         | Act::Progress { .. }
         | Act::Complete { .. }
         | Act::Fail { .. }
-        | Act::Revive => on_job(step, read(record)?, now),
+        | Act::Revive => on_job(step, read(record)?, revision, now),
     }
 }
 
@@ -195,7 +201,12 @@ fn on_lease(act: &Act, record: Option<LeaseRecord>, now: Duration) -> Result<(Af
     }
 }
 
-fn on_job(step: &Step, record: Option<JobRecord>, now: Duration) -> Result<(After, Outcome), StoreError> {
+fn on_job(
+    step: &Step,
+    record: Option<JobRecord>,
+    revision: u64,
+    now: Duration,
+) -> Result<(After, Outcome), StoreError> {
     if let Act::Enqueue { payload, attempts_max } = &step.act {
         let job = JobRecord {
             payload: payload.clone(),
@@ -215,7 +226,7 @@ fn on_job(step: &Step, record: Option<JobRecord>, now: Duration) -> Result<(Afte
         let Some(mut job) = record.filter(|job| job.state(now) == JobState::Queued) else {
             return Ok((After::Keep, Outcome::Job(None)));
         };
-        job.token = next_token((job.token > 0).then_some(job.token), now);
+        job.token = job.token.saturating_add(1).max(revision);
         job.holder = Some(holder.clone());
         job.expires_ms = millis(now + *ttl);
         job.attempts += 1;
@@ -300,6 +311,13 @@ pub fn lease_view(scope: &str, record: &Value, now: Duration) -> Option<HeldLeas
 pub fn is_newest(record: Option<&Value>, token: u64) -> bool {
     let lease: Result<Option<LeaseRecord>, _> = read(record);
     lease.is_ok_and(|lease| lease.is_some_and(|lease| lease.token == token && lease.holder.is_some()))
+}
+
+/// Whether a token is that of a job's newest claim, and the job is still its holder's.
+#[must_use]
+pub fn is_claimed_by(record: Option<&Value>, token: u64) -> bool {
+    let job: Result<Option<JobRecord>, _> = read(record);
+    job.is_ok_and(|job| job.is_some_and(|job| job.token == token && job.holder.is_some()))
 }
 
 /// The same lease, to be had at once: its holder is known to be gone.

@@ -15,12 +15,14 @@ use futures_channel::oneshot;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::answer::Answer;
 use crate::changelog::Changes;
-use crate::command::{Answer, Inbox, Read, Write};
+use crate::command::{Inbox, Read, Write};
 use crate::coordination::{
     Act, COUNTERS, HeldLease, JOBS, Job, JobState, LEASES, Lease, Outcome, Step, queue_prefix,
 };
 use crate::limits::QUEUE_LENGTH_MAX;
+use crate::transfer::{Entry, EntryPage, Mark};
 use crate::{
     Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
     TaskQuery, TaskRecord, Versioned,
@@ -255,6 +257,16 @@ impl Store {
     /// Sets task uids aside that no task will get otherwise, all of them `least` or more; answers the first.
     pub fn take_task_uids(&self, count: u32, least: u32) -> Reply<u32> {
         self.write(|answer| Write::TakeTaskUids { count, least, answer })
+    }
+
+    /// Everything stored, page by page, beginning with `None`: for moving a store that nobody uses (`transfer`).
+    pub fn stored(&self, after: Option<Mark>) -> Reply<EntryPage> {
+        self.read(|answer| Read::Stored { after, answer })
+    }
+
+    /// Puts things in as they were stored elsewhere, into a store that was empty.
+    pub fn load(&self, entries: Vec<Entry>) -> Reply<()> {
+        self.write(|answer| Write::Load { entries, answer })
     }
 
     /// What has changed since a version of this handle's store, by anybody; held until something has. Begin

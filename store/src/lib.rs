@@ -8,6 +8,7 @@
 //! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
 //! - The crate knows no HTTP and reads no calendar; callers bring the dates.
 
+mod answer;
 mod changelog;
 mod command;
 pub mod coordination;
@@ -20,6 +21,7 @@ mod sled_backend;
 mod task;
 mod task_dates;
 mod task_index;
+pub mod transfer;
 
 pub use changelog::{Changes, Name};
 pub use coordination::{HeldLease, Job, JobState, Lease};

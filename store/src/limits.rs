@@ -44,6 +44,8 @@ pub(crate) const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const REDIS_FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Changes that Redis keeps for pods to follow; who has missed more reads everything anew.
 pub(crate) const REDIS_CHANGES_KEPT: u32 = 20_000;
+/// Task uids left out after a Redis has lost its data: pods hear of each other's a little late, and none is used again.
+pub(crate) const REDIS_UID_GAP: u32 = 100_000;
 /// Entries of the list of changes, or tasks or records, read at once.
 pub(crate) const REDIS_PAGE: usize = 500;
 /// Writes that share one round trip.
@@ -52,6 +54,10 @@ pub(crate) const REDIS_GROUP_MAX: usize = 128;
 pub(crate) const REDIS_READS_MAX: usize = 128;
 /// How often a write is tried again that other pods get in the way of.
 pub(crate) const REDIS_RACES_MAX: u32 = 100;
+
+/// Things of one page of all that is stored, and bytes after which it ends.
+pub(crate) const STORED_PAGE: usize = 256;
+pub(crate) const STORED_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Jobs of one queue, dead ones included; one more is refused with `Full`.
 pub const JOBS_MAX: usize = 10_000;

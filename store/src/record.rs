@@ -88,6 +88,12 @@ pub enum Change {
         scope: String,
         token: u64,
     },
+    /// The job is done and goes: the commit is `Fenced` unless this is the token of its newest claim.
+    CompleteJob {
+        queue: String,
+        key: String,
+        token: u64,
+    },
     /// Deletes the entries of a log up to a sequence, which is among them.
     Truncate {
         log: Table,
@@ -114,6 +120,12 @@ impl Table {
             position += 1;
         }
         Table(name)
+    }
+
+    /// Whether a table can have this name.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        (1..=32).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
     }
 
     pub const fn name(self) -> &'static str {

@@ -5,8 +5,7 @@
 
 mod model;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -15,6 +14,7 @@ use serde_json::Value;
 use store::coordination::{Act, JOBS, LEASES, Outcome, Step};
 use store::{Job, Lease, StoreError};
 
+pub use model::Bug;
 use model::Model;
 
 const SCOPE: &str = "settings";
@@ -22,7 +22,8 @@ const QUEUE: &str = "copy";
 const JOB_COUNT: usize = 6;
 const JOB_LENGTH: u64 = 5;
 const CLAIM_TTL: Duration = Duration::from_secs(30);
-const TICK: Duration = Duration::from_millis(100);
+/// How long a pod's rules may go without looking at the clock, in milliseconds.
+const TICK: std::ops::Range<u64> = 50..900;
 /// An answer that does not come is taken for this error after this time.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long there are faults, and how long none at the end: claims of the last fault have to run out.
@@ -95,8 +96,8 @@ struct World {
     rng: Rng,
     now: Duration,
     sequence: u64,
-    queue: BinaryHeap<Reverse<(Duration, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
+    /// By time, and then in the order in which they came about.
+    happenings: BTreeMap<(Duration, u64), Happening>,
     pods: Vec<Pod>,
     model: Model,
     jumps: bool,
@@ -110,6 +111,15 @@ struct World {
 /// When a checker finds something; the message says what.
 #[must_use]
 pub fn run(seed: u64) -> Outcomes {
+    run_with(seed, None)
+}
+
+/// The same with a bug planted, which a checker should find.
+///
+/// # Panics
+/// When one does.
+#[must_use]
+pub fn run_with(seed: u64, bug: Option<Bug>) -> Outcomes {
     let mut rng = Rng::with_seed(seed);
     let count = rng.usize(2..=5);
     let jumps = rng.bool();
@@ -117,10 +127,9 @@ pub fn run(seed: u64) -> Outcomes {
         rng,
         now: Duration::ZERO,
         sequence: 0,
-        queue: BinaryHeap::new(),
         happenings: BTreeMap::new(),
         pods: (0..count).map(|number| Pod::new(number, 0)).collect(),
-        model: Model::default(),
+        model: Model::with(bug),
         jumps,
         last_leader: None,
         outcomes: Outcomes { events: 0, commits: 0, leaders: 0, jobs_completed: 0, crashes: 0, pauses: 0 },
@@ -162,18 +171,16 @@ impl World {
 
     fn at(&mut self, time: Duration, happening: Happening) {
         self.sequence += 1;
-        self.queue.push(Reverse((time, self.sequence)));
-        self.happenings.insert(self.sequence, happening);
+        self.happenings.insert((time, self.sequence), happening);
     }
 
     fn run(&mut self) {
-        while let Some(Reverse((time, sequence))) = self.queue.pop() {
+        while let Some(((time, _), happening)) = self.happenings.pop_first() {
             if time > FAULTY + QUIET {
                 return;
             }
             self.now = time;
             self.outcomes.events += 1;
-            let Some(happening) = self.happenings.remove(&sequence) else { continue };
             match happening {
                 Happening::Fault => self.fault(),
                 Happening::Tick { pod, life } => self.tick(pod, life),
@@ -242,7 +249,7 @@ impl World {
         self.pods[pod].down_until = None;
         self.feed(pod, Event::Tick);
         self.work(pod);
-        let next = self.now + TICK;
+        let next = self.now + Duration::from_millis(self.rng.u64(TICK));
         self.at(next, Happening::Tick { pod, life });
     }
 
@@ -265,7 +272,7 @@ impl World {
         let now = self.now;
         let pod = &mut self.pods[number];
         let token = pod.machine.held(SCOPE, now).map(|lease| lease.token).filter(|_| !pod.commits_asked);
-        let job = (!pod.job_asked && self.rng.u8(0..20) == 0).then(|| pod.job.clone());
+        let job = (!pod.job_asked && self.rng.u8(0..4) == 0).then(|| pod.job.clone());
         if let Some(token) = token {
             pod.commits_asked = true;
             self.ask(number, Question::Commit { token });
@@ -357,7 +364,10 @@ impl World {
         let Some(Happening::Answered { reply, .. }) = self.sleeps(number, happening) else { return };
         let pod = &mut self.pods[number];
         match reply {
-            Reply::Rules(event) => self.feed(number, event),
+            Reply::Rules(event) => {
+                let event = self.spoiled(event);
+                self.feed(number, event);
+            }
             Reply::Commit => pod.commits_asked = false,
             Reply::Claimed(job) => (pod.job, pod.job_asked) = (job.map(|job| *job), false),
             Reply::Moved => {
@@ -367,6 +377,22 @@ impl World {
                 }
             }
             Reply::Ended | Reply::Lost => (pod.job, pod.job_asked) = (None, false),
+        }
+    }
+
+    /// What a pod with the planted bug makes of an answer.
+    fn spoiled(&self, event: Event) -> Event {
+        match (self.model.bug, event) {
+            (Some(Bug::LateLease), Event::Acquired { scope, answer, .. }) => {
+                Event::Acquired { scope, asked_at: self.now, answer }
+            }
+            (Some(Bug::LateLease), Event::Renewed { scope, answer, .. }) => {
+                Event::Renewed { scope, asked_at: self.now, answer }
+            }
+            (Some(Bug::NeverGivenUp), Event::Renewed { scope, .. }) => {
+                Event::Renewed { scope, asked_at: self.now, answer: Ok(()) }
+            }
+            (_, event) => event,
         }
     }
 

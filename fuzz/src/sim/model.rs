@@ -1,7 +1,9 @@
 //! A model of the store for the simulated pods: the store's own rules on plain maps, a clock that may jump, and the
 //! checkers, which look at every step that is done.
 //! - Of one scope only the newest token gets anything done, and a token is one pod's.
-//! - A job's cursor moves on by one from where it was, moved by the newest claim; a job is completed once.
+//! - A job's cursor moves on by one from where it was, moved by the newest claim, which nobody gets before the one
+//!   before has run out; a job is completed once.
+//! - A bug can be planted, which the checkers have to find.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,9 +14,48 @@ use store::coordination::{
 };
 use store::{HeldLease, Job, StoreError};
 
+/// What can be wrong with a store, or with a pod, on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A leader's commit is done whatever its token.
+    NoFence,
+    /// A lease is given while another's has not run out.
+    LeaseNotChecked,
+    /// A job is given while another's claim has not run out.
+    ClaimNotChecked,
+    /// Whoever claims a job begins from its start.
+    CursorLost,
+    /// A stale claim moves its job on, and completes it.
+    JobNotFenced,
+    /// A lease that is taken has the token of the one before.
+    TokenAgain,
+    /// A lease counts from when its answer is heard, not from when it was asked for.
+    LateLease,
+    /// A holder goes on to the very end of a renewal that failed.
+    NeverGivenUp,
+}
+
+impl Bug {
+    pub const ALL: [Self; 8] = [
+        Self::NoFence,
+        Self::LeaseNotChecked,
+        Self::ClaimNotChecked,
+        Self::CursorLost,
+        Self::JobNotFenced,
+        Self::TokenAgain,
+        Self::LateLease,
+        Self::NeverGivenUp,
+    ];
+}
+
 #[derive(Default)]
 pub(super) struct Model {
-    records: BTreeMap<(&'static str, String), Value>,
+    pub(super) bug: Option<Bug>,
+    /// With the revision of each.
+    records: BTreeMap<(&'static str, String), (u64, Value)>,
+    revision: u64,
+    /// When the newest claim of each job runs out, by the store's clock.
+    claimed_until: BTreeMap<String, Duration>,
     /// What the clock is ahead of true time, in milliseconds.
     pub(super) skew: u64,
     /// Which pod was given each token of a scope.
@@ -28,13 +69,22 @@ pub(super) struct Model {
 }
 
 impl Model {
+    pub(super) fn with(bug: Option<Bug>) -> Self {
+        Self { bug, ..Self::default() }
+    }
+
     fn now(&self, time: Duration) -> Duration {
         Duration::from_secs(1_000_000) + time + Duration::from_millis(self.skew)
     }
 
     /// Does one step as a backend does, for a pod.
     pub(super) fn step(&mut self, pod: usize, step: &Step, time: Duration) -> Result<Outcome, StoreError> {
-        let now = self.now(time);
+        let mut now = self.now(time);
+        if self.bug == Some(Bug::LeaseNotChecked) && matches!(step.act, Act::Acquire { .. })
+            || self.bug == Some(Bug::ClaimNotChecked) && matches!(step.act, Act::Claim { .. })
+        {
+            now += Duration::from_secs(3600);
+        }
         let mut step = step.clone();
         if matches!(step.act, Act::Claim { .. }) {
             let prefix = format!("{}/", step.key);
@@ -42,25 +92,52 @@ impl Model {
                 .records
                 .iter()
                 .filter(|((table, key), _)| *table == JOBS.name() && key.starts_with(&prefix));
-            let Some(picked) = pick(jobs.map(|((_, key), value)| (key.as_str(), value)), now) else {
+            let Some(picked) = pick(jobs.map(|((_, key), (_, value))| (key.as_str(), value)), now) else {
                 return Ok(Outcome::Job(None));
             };
             step.key = picked;
         }
         let place = (step.table.name(), step.key.clone());
-        let (after, outcome) = decide(&step, self.records.get(&place), now)?;
+        let known = self.records.get(&place).cloned();
+        let asked = step.clone();
+        if self.bug == Some(Bug::JobNotFenced)
+            && let Act::Progress { token, .. } | Act::Complete { token } = &mut step.act
+        {
+            *token = known.as_ref().and_then(|(_, job)| job["token"].as_u64()).unwrap_or(*token);
+        }
+        let (revision, record) = known.unzip();
+        let (mut after, mut outcome) = decide(&step, record.as_ref(), revision.unwrap_or(0), now)?;
+        self.spoil(record.as_ref(), &mut after, &mut outcome);
         match after {
             After::Keep => {}
-            After::Put(value) => drop(self.records.insert(place, value)),
+            After::Put(value) => {
+                self.revision += 1;
+                self.records.insert(place, (self.revision, value));
+            }
             After::Delete => drop(self.records.remove(&place)),
         }
-        self.check(pod, &step, &outcome);
+        self.check(pod, &asked, &outcome, self.now(time));
         Ok(outcome)
+    }
+
+    /// Makes the outcome of a step what the planted bug would.
+    fn spoil(&self, before: Option<&Value>, after: &mut After, outcome: &mut Outcome) {
+        match (self.bug, outcome, after) {
+            (Some(Bug::CursorLost), Outcome::Job(Some(job)), After::Put(_)) => job.cursor = Value::Null,
+            (Some(Bug::TokenAgain), Outcome::Token(Some(token)), After::Put(lease)) => {
+                if let Some(last) = before.and_then(|before| before["token"].as_u64()) {
+                    *token = last;
+                    lease["token"] = Value::from(last);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A leader's commit: counted when the token is the newest.
     pub(super) fn commit(&mut self, pod: usize, scope: &str, token: u64) -> Result<(), StoreError> {
-        if !is_newest(self.records.get(&(LEASES.name(), scope.to_owned())), token) {
+        let lease = self.records.get(&(LEASES.name(), scope.to_owned())).map(|(_, lease)| lease);
+        if self.bug != Some(Bug::NoFence) && !is_newest(lease, token) {
             return Err(StoreError::Fenced);
         }
         self.acted(pod, scope, token);
@@ -74,16 +151,30 @@ impl Model {
             .records
             .iter()
             .filter(|((table, key), _)| *table == LEASES.name() && key.starts_with(prefix));
-        ours.filter_map(|((_, key), value)| lease_view(key, value, now)).collect()
+        ours.filter_map(|((_, key), (_, value))| lease_view(key, value, now)).collect()
     }
 
     pub(super) fn jobs(&self, time: Duration) -> Vec<Job> {
         let now = self.now(time);
         let ours = self.records.iter().filter(|((table, _), _)| *table == JOBS.name());
-        ours.filter_map(|((_, key), value)| job_view(key, value, now)).collect()
+        ours.filter_map(|((_, key), (_, value))| job_view(key, value, now)).collect()
     }
 
-    fn check(&mut self, pod: usize, step: &Step, outcome: &Outcome) {
+    fn check(&mut self, pod: usize, step: &Step, outcome: &Outcome, now: Duration) {
+        if let Act::Claim { ttl, .. } | Act::Heartbeat { ttl, .. } | Act::Progress { ttl, .. } = &step.act
+            && !matches!(outcome, Outcome::Job(None))
+        {
+            let until = self.claimed_until.insert(step.key.clone(), now + *ttl);
+            let is_claim = matches!(step.act, Act::Claim { .. });
+            assert!(
+                !is_claim || until.is_none_or(|until| until <= now),
+                "{} is done twice at once",
+                step.key
+            );
+        }
+        if let Act::Fail { .. } | Act::Complete { .. } = &step.act {
+            self.claimed_until.remove(&step.key);
+        }
         match (&step.act, outcome) {
             (Act::Acquire { .. }, Outcome::Token(Some(token))) => {
                 let before = self.holders.insert((step.key.clone(), *token), pod);

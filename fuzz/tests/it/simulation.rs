@@ -1,16 +1,23 @@
-//! The coordinator under simulated faults: a number of seeds at every run of the tests, each the same every time.
+//! The coordinator under simulated faults: a number of seeds at every run of the tests, each the same every time; and
+//! the checkers themselves, which have to find every bug that is planted.
 
+use std::panic::catch_unwind;
 use std::time::Instant;
 
-use fuzz::sim;
+use fuzz::sim::{self, Bug};
 
-const SEEDS: std::ops::Range<u64> = 0..60;
+/// Seeds that every run of the tests tries; more with `MIROIR_SIMULATION_SEEDS`.
+const SEEDS: u64 = 300;
+/// Within so many seeds each planted bug is found.
+const FOUND_WITHIN: u64 = 200;
 
 #[test]
 fn pods_share_work_whatever_happens() {
+    let seeds = std::env::var("MIROIR_SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    let seeds: u64 = seeds.unwrap_or(SEEDS);
     let begun = Instant::now();
     let mut sums = (0, 0, 0, 0);
-    for seed in SEEDS {
+    for seed in 0..seeds {
         println!("seed {seed}");
         let outcomes = sim::run(seed);
         assert!(outcomes.jobs_completed > 0 && outcomes.commits > 0, "seed {seed}: {outcomes:?}");
@@ -21,9 +28,18 @@ fn pods_share_work_whatever_happens() {
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     #[allow(clippy::cast_precision_loss, reason = "a small count")]
-    let rate = SEEDS.end as f64 / minutes;
+    let rate = seeds as f64 / minutes;
     println!("{rate:.0} seeds a minute; events, commits, changes of leader, faults: {sums:?}");
-    assert!(sums.2 > SEEDS.end && sums.3 > SEEDS.end, "too little happens: {sums:?}");
+    assert!(sums.2 > seeds && sums.3 > seeds, "too little happens: {sums:?}");
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for bug in Bug::ALL {
+        let found = (0..FOUND_WITHIN).find(|seed| catch_unwind(|| sim::run_with(*seed, Some(bug))).is_err());
+        println!("{bug:?}: found at seed {found:?}");
+        assert!(found.is_some(), "{bug:?} is not found within {FOUND_WITHIN} seeds");
+    }
 }
 
 #[test]

@@ -296,6 +296,8 @@ pub const TOMBSTONE_KEYS_PER_RECORD: usize = 10_000;
 pub const TOMBSTONES_MAX: usize = 1_000_000;
 /// Between two passes, unless the option says otherwise.
 pub const ANTI_ENTROPY_INTERVAL_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+/// The longest between two looks at whether a periodic pass is due.
+pub const ANTI_ENTROPY_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// The share of a node's time that a periodic pass takes.
 pub const ANTI_ENTROPY_SHARE: f64 = 0.02;
 /// Between two periodic passes at least.

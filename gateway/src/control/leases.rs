@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     coordinator::{
-        Coordinator, Known,
+        Coordinator, Known, claim,
         machine::{Action, Event, LEASE_TTL, Machine, PODS},
         scope,
     },
@@ -21,10 +21,14 @@ use crate::{
 /// How often the rules look at the clock.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Keeps this pod's leases for as long as the process lives; returns at once for a pod alone on its store.
+/// Keeps this pod's leases for as long as the process lives, and gives back what it holds at its end.
 pub(super) async fn run<R: Runtime>(shared: Arc<Shared>) {
     let coordinator = &shared.coordinator;
     if !coordinator.is_shared() {
+        while !coordinator.is_draining() {
+            R::sleep(TICK).await;
+        }
+        claim::give_back(&shared).await;
         coordinator.gave_back();
         return;
     }
@@ -75,6 +79,7 @@ async fn give_back<R: Runtime>(shared: &Arc<Shared>, machine: &Rc<RefCell<Machin
     let releases =
         actions.into_iter().map(|action| perform::<R>(Arc::clone(shared), Rc::clone(machine), action));
     join_all(releases).await;
+    claim::give_back(shared).await;
     coordinator.gave_back();
 }
 

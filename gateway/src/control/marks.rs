@@ -4,11 +4,12 @@
 //! Invariant: only this job writes these records, so a conflict cannot happen but with another process.
 
 use serde_json::json;
-use store::{Record, StoreError, Table};
+use store::{Change, Record, StoreError, Table};
 
 use crate::{
     clock::{CLOCK, CLOCK_KEY},
     config::limits,
+    coordinator::Term,
     data::core::Core,
     observe::log,
     runtime::Runtime,
@@ -18,14 +19,14 @@ use crate::{
 pub const NEWEST_TASKS: Table = Table::named("newest_tasks");
 
 /// Stores the marks that have changed.
-pub(super) async fn keep<R: Runtime>(core: &Core<R>) {
+pub(super) async fn keep<R: Runtime>(core: &Core<R>, term: &Term) {
     let ahead = u64::try_from(limits::CLOCK_AHEAD.as_millis()).unwrap_or(u64::MAX);
     let ceiling = json!(core.shared.clock.ceiling(ahead));
-    let mut outcomes = vec![put(core, CLOCK, CLOCK_KEY, ceiling).await];
+    let mut outcomes = vec![put(core, term, CLOCK, CLOCK_KEY, ceiling).await];
     for node in core.shared.snapshot().topology.every_node() {
         if let Some(newest) = core.shared.hints.newest_task(node) {
             let id = &core.shared.nodes[usize::from(node.0)].id;
-            outcomes.push(put(core, NEWEST_TASKS, id, json!(newest)).await);
+            outcomes.push(put(core, term, NEWEST_TASKS, id, json!(newest)).await);
         }
     }
     if let Some(error) = outcomes.into_iter().find_map(Result::err) {
@@ -35,6 +36,7 @@ pub(super) async fn keep<R: Runtime>(core: &Core<R>) {
 
 async fn put<R: Runtime>(
     core: &Core<R>,
+    term: &Term,
     table: Table,
     key: &str,
     value: serde_json::Value,
@@ -48,5 +50,7 @@ async fn put<R: Runtime>(
     if known.as_ref().is_some_and(|known| known.value == value) {
         return Ok(());
     }
-    core.shared.store.put_record(table, key, value, known.map(|known| known.revision)).await.map(drop)
+    let (key, expected_revision) = (key.to_owned(), known.map(|known| known.revision));
+    let put = Change::PutRecord { table, key, value, expected_revision };
+    core.shared.commit_by(term, vec![put]).await.map(drop)
 }

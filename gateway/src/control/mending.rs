@@ -12,11 +12,12 @@ use store::Change;
 
 use crate::{
     config::limits,
+    coordinator::Term,
     data::{core::Core, lanes, pool::NodeRequest},
     hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
     observe::log,
     repair::{
-        reconcile,
+        copy, reconcile,
         report::{Pace, RepairError, Scope},
         verify,
     },
@@ -24,7 +25,11 @@ use crate::{
 };
 
 /// Gives a node that is to be copied anew its indexes and settings, and lets writes go to it again.
-pub(super) async fn begin_copy<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+pub(super) async fn begin_copy<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    term: &Term,
+) -> Result<(), RepairError> {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let failed = |reason: String| RepairError::Node { node: id.clone(), reason };
     let asked = NodeRequest::get("/tasks?limit=1");
@@ -40,7 +45,7 @@ pub(super) async fn begin_copy<R: Runtime>(core: &Core<R>, node: NodeIndex) -> R
     }
     reconcile::drop_unknown(core, node).await?;
     let cut = Change::Truncate { log: HINTS, stream: id.clone(), through: u64::MAX };
-    core.shared.store.commit(vec![cut]).await?;
+    core.shared.commit_by(term, vec![cut]).await?;
     // It may count its tasks from anew.
     core.shared.hints.counts_from(node, newest);
     core.shared.hints.copied(node);
@@ -50,7 +55,7 @@ pub(super) async fn begin_copy<R: Runtime>(core: &Core<R>, node: NodeIndex) -> R
 
 /// Compares what is suspect on a node with the copies of others; returns whether the node may serve. What nobody else
 /// has a copy of for now stays suspect, and is looked at again while the node serves.
-pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let mut next = 0;
     let mut unsettled: BTreeMap<String, ShardSet> = BTreeMap::new();
@@ -65,7 +70,7 @@ pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeInde
                 log::error("suspicion_not_understood", &[("node", id)]);
                 return false;
             };
-            match settle(core, node, &suspicion, &mut unsettled).await {
+            match settle(core, node, (entry.sequence, &suspicion), &mut unsettled).await {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
@@ -78,7 +83,7 @@ pub(super) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeInde
     let Some(through) = u64::checked_sub(next, 1) else { return true };
     let mut changes = vec![Change::Truncate { log: SUSPECT_SHARDS, stream: id.clone(), through }];
     changes.extend(unsettled.iter().map(|(index, shards)| suspect(id, index, shards.iter().collect())));
-    core.shared.store.commit(changes).await.is_ok()
+    core.shared.commit_by(term, changes).await.is_ok()
 }
 
 /// Whether anything on a node is suspect.
@@ -90,12 +95,12 @@ pub(super) async fn has_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) 
 async fn settle<R: Runtime>(
     core: &Core<R>,
     node: NodeIndex,
-    suspicion: &Suspicion,
+    (mark, suspicion): (u64, &Suspicion),
     unsettled: &mut BTreeMap<String, ShardSet>,
 ) -> Result<bool, RepairError> {
     let (index, shards) = match suspicion {
         Suspicion::Everything { .. } => {
-            return Ok(reconcile::reconcile_node(core, node, true).await?.is_level());
+            return copy::by_some_pod(core, node, mark).await;
         }
         Suspicion::Shards { index, shards } => (index, shards),
     };

@@ -28,11 +28,11 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    coordinator::scope,
+    coordinator::{Term, scope},
     data::{change::LaneSender, core::Core, dumps, moves, settle},
     follow,
     observe::log,
-    repair::{drift, pass},
+    repair::{copy, drift, pass},
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -53,7 +53,7 @@ pub fn start<R: Runtime>(
         let core = Rc::new(Core::<R>::new(shared, lanes, number));
         health::probe_all(&core).await;
         let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
-        recover::interrupted_changes(&core, intents).await;
+        recover::interrupted_changes(&core, intents, &Term::own()).await;
         for task in accepted {
             moves::resume(&core, task);
         }
@@ -73,8 +73,8 @@ pub fn start<R: Runtime>(
         let dumping = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || async {
-                if dumping.shared.coordinator.leads(scope::DUMPS) {
-                    dumps::work_off(&dumping).await;
+                if let Some(term) = dumping.shared.coordinator.term(scope::DUMPS) {
+                    dumps::work_off(&dumping, &term).await;
                 }
             })
             .await;
@@ -83,14 +83,19 @@ pub fn start<R: Runtime>(
         R::spawn(async move {
             repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
         });
+        let copying = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("copies", limits::REPAIR_PASS_PAUSE, || copy::work_off(&copying)).await;
+        });
         let settling = Rc::clone(&core);
         R::spawn(async move {
             let mut attempts = drift::Attempts::default();
             loop {
-                let leads = settling.shared.coordinator.leads(scope::SETTINGS);
-                let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts));
-                if leads && tending.catch_unwind().await.is_err() {
-                    log::error("panic_in_job", &[("job", "settings")]);
+                if let Some(term) = settling.shared.coordinator.term(scope::SETTINGS) {
+                    let tending = AssertUnwindSafe(drift::tend(&settling, &mut attempts, &term));
+                    if tending.catch_unwind().await.is_err() {
+                        log::error("panic_in_job", &[("job", "settings")]);
+                    }
                 }
                 R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
             }
@@ -98,12 +103,7 @@ pub fn start<R: Runtime>(
         let checking = Rc::clone(&core);
         R::spawn(async move {
             let interval = checking.shared.config.settings_drift_interval;
-            repeat::<R, _>("drift", interval, || async {
-                if checking.shared.coordinator.leads(scope::SETTINGS) {
-                    drift::check(&checking).await;
-                }
-            })
-            .await;
+            repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
@@ -138,9 +138,9 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
     {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
-    if coordinator.leads(scope::RECOVERY) {
-        sweep::leftovers(core).await;
-        marks::keep(core).await;
+    if let Some(term) = coordinator.term(scope::RECOVERY) {
+        sweep::leftovers(core, &term).await;
+        marks::keep(core, &term).await;
     }
 }
 

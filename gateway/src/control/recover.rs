@@ -17,7 +17,7 @@ use crate::{
         task,
     },
     config::limits,
-    coordinator::scope,
+    coordinator::{Term, scope},
     data::{
         core::Core,
         leftovers::{self, LEFTOVERS},
@@ -30,7 +30,11 @@ use crate::{
 };
 
 /// Finishes or drops every unconfirmed intent of the last process.
-pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>, interrupted: Vec<TaskRecord>) {
+pub(super) async fn interrupted_changes<R: Runtime>(
+    core: &Core<R>,
+    interrupted: Vec<TaskRecord>,
+    term: &Term,
+) {
     for record in interrupted {
         let is_write = task::is_cancelable(record.kind) || record.kind == TaskKind::IndexUpdate;
         let changes = match record.kind == TaskKind::SettingsUpdate {
@@ -38,16 +42,15 @@ pub(super) async fn interrupted_changes<R: Runtime>(core: &Core<R>, interrupted:
             false if is_write => suspects(core, &record),
             false => Vec::new(),
         };
-        forget(core, &record, changes).await;
+        forget(core, &record, changes, term).await;
     }
 }
 
 /// The same for the intents of pods that live no more, and lets go of what these were making.
 pub(super) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
     let coordinator = &core.shared.coordinator;
-    if !coordinator.is_shared() || !coordinator.leads(scope::RECOVERY) {
-        return;
-    }
+    let term = coordinator.term(scope::RECOVERY).filter(|_| coordinator.is_shared());
+    let Some(term) = term else { return };
     let live = coordinator.pods();
     let is_dead = |task: &TaskRecord| task.pod.as_ref().is_some_and(|pod| !live.contains(pod));
     let Ok(mut unfinished) = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await else {
@@ -55,7 +58,7 @@ pub(super) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
     };
     unfinished.retain(|task| !task.accepted);
     let (dead, alive): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_dead);
-    interrupted_changes(core, dead).await;
+    interrupted_changes(core, dead, &term).await;
     let Ok(leftovers) = core.shared.store.records(LEFTOVERS, None, limits::TASKS_REFRESHED_MAX).await else {
         return;
     };
@@ -63,8 +66,10 @@ pub(super) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
         let maker = leftovers::task_of(&record.key);
         let is_made = maker.is_none_or(|maker| alive.iter().any(|task| task.uid == maker));
         if record.value["beingMade"] == true && !is_made {
-            let (value, revision) = (leftovers::value(false), Some(record.revision));
-            let _ = core.shared.store.put_record(LEFTOVERS, &record.key, value, revision).await;
+            let (key, value) = (record.key, leftovers::value(false));
+            let expected_revision = Some(record.revision);
+            let put = Change::PutRecord { table: LEFTOVERS, key, value, expected_revision };
+            let _ = core.shared.commit_by(&term, vec![put]).await;
         }
     }
 }
@@ -147,14 +152,14 @@ fn keep<R: Runtime>(
     changes
 }
 
-async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>) {
+async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
     let change = TaskChange {
         status: Some(TaskStatus::Canceled),
         finished_at: Some(OffsetDateTime::now_utc()),
         ..TaskChange::default()
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
-    match core.shared.store.commit(changes).await {
+    match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
         Err(error) => log::error("recovery_not_stored", &[("reason", &error.to_string())]),
     }

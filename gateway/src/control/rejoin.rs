@@ -15,7 +15,7 @@ use store::Change;
 use super::{mending, replay};
 use crate::{
     config::limits,
-    coordinator::scope,
+    coordinator::{Term, scope},
     data::{core::Core, features, gather::learn_version, pool::NodeRequest, rule_copies},
     health::NodeState,
     hints::{UNAPPLIED, Unapplied},
@@ -44,13 +44,15 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     // It may have come back as another version.
     learn_version(core, node).await;
     hints.set_level(node, false);
-    let leads = core.shared.coordinator.leads(scope::NODES);
-    if !leads && (hints.is_recopied(node) || hints.pending(node) > 0) {
+    let term = core.shared.coordinator.term(scope::NODES);
+    if term.is_none() && (hints.is_recopied(node) || hints.pending(node) > 0) {
         // Another pod brings it level, and says so.
         return;
     }
+    // Who has nothing to bring it needs no right to.
+    let term = term.unwrap_or(Term::own());
     if hints.is_recopied(node) {
-        if let Err(error) = mending::begin_copy(core, node).await {
+        if let Err(error) = mending::begin_copy(core, node, &term).await {
             return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
         }
     } else if is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
@@ -58,7 +60,7 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     } else {
         return;
     }
-    if !replay::bring_level(core, node).await {
+    if !replay::bring_level(core, node, &term).await {
         return;
     }
     // From here on tasks wait for it; what they did not wait for before, it does now.
@@ -80,7 +82,7 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
     if !features::restore(core, node).await || !rule_copies::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
     }
-    if !mending::settle_suspicions(core, node).await {
+    if !mending::settle_suspicions(core, node, &term).await {
         return;
     }
     if health.has_joined(node) {
@@ -109,7 +111,8 @@ pub(super) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) 
     }
     let core = Rc::clone(core);
     R::spawn(async move {
-        if AssertUnwindSafe(mending::settle_suspicions(&core, node)).catch_unwind().await.is_err() {
+        let term = core.shared.coordinator.term(scope::NODES).unwrap_or(Term::own());
+        if AssertUnwindSafe(mending::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
         core.shared.hints.end_joining(node);

@@ -10,6 +10,7 @@ use store::{Change, LogEntry, TaskStatus};
 
 use crate::{
     config::limits,
+    coordinator::Term,
     data::core::Core,
     data::pool::NodeRequest,
     health::NodeState,
@@ -19,13 +20,13 @@ use crate::{
 };
 
 /// Brings a joining node level; says whether it is.
-pub(super) async fn bring_level<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
-    let level = replay_all(core, node).await;
+pub(super) async fn bring_level<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
+    let level = replay_all(core, node, term).await;
     core.shared.hints.set_nearly_level(node, false);
     level
 }
 
-async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
     let shared = &core.shared;
     let id = &shared.nodes[usize::from(node.0)].id;
     let mut replayed = 0;
@@ -42,8 +43,8 @@ async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
             continue;
         }
         shared.hints.set_nearly_level(node, page.len() as u64 >= shared.hints.pending(node));
-        let (taken, uid) = replay_page(core, node, &page).await;
-        if !forget(core, node, &page[..taken], uid).await {
+        let (taken, uid) = replay_page(core, node, &page, term).await;
+        if !forget(core, node, &page[..taken], uid, term).await {
             return false;
         }
         replayed += taken;
@@ -58,10 +59,15 @@ async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
 }
 
 /// Sends entries until one is not taken; answers how many are done with, and the node's last task.
-async fn replay_page<R: Runtime>(core: &Core<R>, node: NodeIndex, page: &[LogEntry]) -> (usize, Option<u32>) {
+async fn replay_page<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    page: &[LogEntry],
+    term: &Term,
+) -> (usize, Option<u32>) {
     let mut last = None;
     for (position, entry) in page.iter().enumerate() {
-        match replay(core, node, entry).await {
+        match replay(core, node, entry, term).await {
             Replayed::Taken(uid) => last = Some(uid),
             Replayed::Dropped => {}
             Replayed::NotTaken => return (position, last),
@@ -78,7 +84,7 @@ enum Replayed {
     NotTaken,
 }
 
-async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry) -> Replayed {
+async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry, term: &Term) -> Replayed {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let Ok(hint) = serde_json::from_value::<Hint>(entry.header.clone()) else {
         log::error("hint_unreadable", &[("node", id)]);
@@ -87,12 +93,12 @@ async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry) -
     let suspect = || hints::suspect(id, &hint.index, hint.shards.clone());
     if hint.once && hint.ambiguous || is_canceled(core, hint.task).await {
         // Its copies are compared with others' instead.
-        return stored(core, vec![suspect()], Replayed::Dropped).await;
+        return stored(core, term, vec![suspect()], Replayed::Dropped).await;
     }
     if hint.once {
         let through = entry.sequence;
         let cut = Change::Truncate { log: HINTS, stream: id.clone(), through };
-        if let Replayed::NotTaken = stored(core, vec![suspect(), cut], Replayed::Dropped).await {
+        if let Replayed::NotTaken = stored(core, term, vec![suspect(), cut], Replayed::Dropped).await {
             return Replayed::NotTaken;
         }
     }
@@ -116,7 +122,7 @@ async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry) -
             core.shared.hints.succeeds(node);
             let status = answer.status.as_u16().to_string();
             log::error("hint_refused", &[("node", id), ("index", &hint.index), ("status", &status)]);
-            stored(core, vec![suspect()], Replayed::Dropped).await
+            stored(core, term, vec![suspect()], Replayed::Dropped).await
         }
         // It is sent again, unless that is what must not be: then its shards are suspect already.
         Ok(_) | Err(_) if hint.once => Replayed::Dropped,
@@ -133,8 +139,13 @@ fn is_final<R: Runtime>(core: &Core<R>, node: NodeIndex, status: StatusCode) -> 
     }
 }
 
-async fn stored<R: Runtime>(core: &Core<R>, changes: Vec<Change>, outcome: Replayed) -> Replayed {
-    match core.shared.store.commit(changes).await {
+async fn stored<R: Runtime>(
+    core: &Core<R>,
+    term: &Term,
+    changes: Vec<Change>,
+    outcome: Replayed,
+) -> Replayed {
+    match core.shared.commit_by(term, changes).await {
         Ok(_) => outcome,
         Err(_) => Replayed::NotTaken,
     }
@@ -146,13 +157,19 @@ async fn is_canceled<R: Runtime>(core: &Core<R>, task: u32) -> bool {
 }
 
 /// Deletes entries that are done with. The node must have done what it took before it serves.
-async fn forget<R: Runtime>(core: &Core<R>, node: NodeIndex, done: &[LogEntry], uid: Option<u32>) -> bool {
+async fn forget<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    done: &[LogEntry],
+    uid: Option<u32>,
+    term: &Term,
+) -> bool {
     let Some(last) = done.last() else { return true };
     let hints = &core.shared.hints;
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let mut changes = vec![Change::Truncate { log: HINTS, stream: id.clone(), through: last.sequence }];
     changes.extend(uid.filter(|uid| hints.await_task(node, *uid)).map(|uid| hints::unapplied(id, uid)));
-    if core.shared.store.commit(changes).await.is_err() {
+    if core.shared.commit_by(term, changes).await.is_err() {
         return false;
     }
     let bytes = done.iter().map(|entry| entry.body.len() as u64).sum();

@@ -9,13 +9,13 @@ use std::{cell::RefCell, collections::BTreeSet, io::Write, rc::Rc};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::future::join_all;
 use serde_json::json;
-use store::{StoreError, TaskQuery, TaskRecord};
+use store::{Change, StoreError, TaskQuery, TaskRecord};
 use uuid::Uuid;
 
 use crate::{
     api::{task, webhook::Webhook},
     config::limits,
-    coordinator::scope,
+    coordinator::{Term, scope},
     data::{core::Core, settle},
     observe::log,
     outbound::blocking,
@@ -39,17 +39,19 @@ pub(super) struct Watch {
 /// Tells all webhooks what has ended since the last turn.
 pub(super) async fn tell<R: Runtime>(core: &Core<R>, watched: &Watched) {
     let before = watched.take();
-    if !core.shared.coordinator.leads(scope::WEBHOOKS) {
-        return;
-    }
-    match turn(core, before).await {
+    let Some(term) = core.shared.coordinator.term(scope::WEBHOOKS) else { return };
+    match turn(core, before, &term).await {
         Ok(after) => drop(watched.replace(after)),
         // The next turn begins where the stored progress says.
         Err(error) => log::warn("webhooks_failed", &[("reason", &error.to_string())]),
     }
 }
 
-async fn turn<R: Runtime>(core: &Core<R>, before: Option<Watch>) -> Result<Option<Watch>, StoreError> {
+async fn turn<R: Runtime>(
+    core: &Core<R>,
+    before: Option<Watch>,
+    term: &Term,
+) -> Result<Option<Watch>, StoreError> {
     let known = core.shared.webhooks.load_full();
     let webhooks = &known.value;
     if webhooks.is_empty() {
@@ -68,7 +70,7 @@ async fn turn<R: Runtime>(core: &Core<R>, before: Option<Watch>) -> Result<Optio
         let body = lines(&ended);
         join_all(webhooks.iter().map(|(uuid, webhook)| deliver(core, *uuid, webhook, &body))).await;
     }
-    watch.remember(core).await?;
+    watch.remember(core, term).await?;
     Ok(Some(watch))
 }
 
@@ -107,12 +109,13 @@ impl Watch {
         Ok(ended)
     }
 
-    async fn remember<R: Runtime>(&mut self, core: &Core<R>) -> Result<(), StoreError> {
+    async fn remember<R: Runtime>(&mut self, core: &Core<R>, term: &Term) -> Result<(), StoreError> {
         let told = self.pending.first().copied().unwrap_or(self.next);
         if told != self.told {
-            let put =
-                core.shared.store.put_record(WEBHOOKS, WEBHOOKS_TOLD_KEY, json!(told), Some(self.revision));
-            (self.revision, self.told) = (put.await?, told);
+            let (key, value) = (WEBHOOKS_TOLD_KEY.to_owned(), json!(told));
+            let expected_revision = Some(self.revision);
+            let put = Change::PutRecord { table: WEBHOOKS, key, value, expected_revision };
+            (self.revision, self.told) = (core.shared.commit_by(term, vec![put]).await?[0], told);
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! How the pods of one store share work: who lives, who leads, and who does which part.
 //!
-//! Invariants: what a pod does by right of a lease is fenced in the store by the lease's token; a pod alone on its
-//! store leads everything and asks nobody; cores read what is known here without a lock.
+//! Invariants: what a pod writes to the store by right of a lease is fenced there by the token it began with; a pod
+//! alone on its store leads everything and asks nobody; cores read what is known here without a lock.
 
+pub mod claim;
 pub mod machine;
 
 use std::{
@@ -13,7 +14,11 @@ use std::{
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use store::Job;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// How often a job may be claimed; then whoever takes it dies of it.
+pub const ATTEMPTS_MAX: u32 = 100;
 
 /// Work that one pod does for all: one lease each.
 pub mod scope {
@@ -42,6 +47,27 @@ pub struct Coordinator {
     begun: Instant,
     is_draining: AtomicBool,
     has_given_back: AtomicBool,
+    /// The jobs that this pod works on.
+    pub(crate) claimed: ArcSwap<Vec<Job>>,
+}
+
+/// The right to do a scope's work, from when it was begun: it ends with the lease, and does not come back with the
+/// next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term(Option<store::Change>);
+
+impl Term {
+    /// What every commit by this right begins with, and is `Fenced` by once another pod leads.
+    #[must_use]
+    pub fn fence(&self) -> Option<store::Change> {
+        self.0.clone()
+    }
+
+    /// Of work that needs no lease: a pod ends what it has begun itself.
+    #[must_use]
+    pub const fn own() -> Self {
+        Self(None)
+    }
 }
 
 /// What was last heard of the store.
@@ -74,6 +100,7 @@ impl Coordinator {
             begun: Instant::now(),
             is_draining: AtomicBool::new(false),
             has_given_back: AtomicBool::new(false),
+            claimed: ArcSwap::default(),
         }
     }
 
@@ -87,7 +114,7 @@ impl Coordinator {
         self.is_shared
     }
 
-    /// Whether this pod does what one does for all. What it then commits, it commits with [`Self::fence`].
+    /// Whether this pod does what one does for all. What it then commits, it commits by a [`Self::term`].
     #[must_use]
     pub fn leads(&self, scope: &str) -> bool {
         !self.is_shared || self.token(scope).is_some()
@@ -99,14 +126,14 @@ impl Coordinator {
         (self.now() < *ends).then_some(*token)
     }
 
-    /// What a commit by right of a scope begins with; `None` for a pod that does not lead it.
+    /// The right to do a scope's work from now on; `None` for a pod that does not lead it.
     #[must_use]
-    pub fn fence(&self, scope: &str) -> Option<Vec<store::Change>> {
+    pub fn term(&self, scope: &str) -> Option<Term> {
         if !self.is_shared {
-            return Some(Vec::new());
+            return Some(Term(None));
         }
         let token = self.token(scope)?;
-        Some(vec![store::Change::Fence { scope: scope.to_owned(), token }])
+        Some(Term(Some(store::Change::Fence { scope: scope.to_owned(), token })))
     }
 
     /// Whether a part of the work that pods divide among them is this pod's: by rendezvous over those that live.
@@ -200,9 +227,9 @@ mod tests {
     fn a_pod_alone_leads_everything() {
         let alone = Coordinator::alone("a".to_owned());
         assert!(alone.leads(scope::SETTINGS) && alone.owns("x"));
-        assert_eq!(alone.fence(scope::SETTINGS), Some(Vec::new()));
+        assert_eq!(alone.term(scope::SETTINGS), Some(Term::own()));
         let shared = Coordinator::shared("a".to_owned());
-        assert!(!shared.leads(scope::SETTINGS) && shared.fence(scope::SETTINGS).is_none());
+        assert!(!shared.leads(scope::SETTINGS) && shared.term(scope::SETTINGS).is_none());
         assert!(shared.owns("x"), "as far as it knows it is the only one");
     }
 }

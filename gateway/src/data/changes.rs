@@ -28,6 +28,7 @@ use crate::{
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
+    coordinator::Term,
     follow,
     observe::log,
     quorum::Judge,
@@ -328,7 +329,7 @@ async fn drop_on_nodes<R: Runtime>(
 ///
 /// # Errors
 /// 503 when too few nodes are there to be asked.
-pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str) -> Result<(), ApiError> {
+pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str, term: &Term) -> Result<(), ApiError> {
     let snapshot = core.shared.snapshot();
     let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
     let mut missed = Missed::new(core, 0);
@@ -338,7 +339,7 @@ pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str) -> Result
     let mut changes = missed.take();
     changes.extend(dropped.is_ok().then(|| leftovers::forget(node_uid)));
     if !changes.is_empty() {
-        fanout::commit(core, changes).await.await?;
+        core.shared.commit_by(term, changes).await?;
     }
     dropped.map(drop)
 }

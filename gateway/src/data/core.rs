@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::Guard;
 
-use super::{change::LaneSender, coalesce::Searches, overload::Overload, pool::NodePools, vitals::Vitals};
+use super::{change::LaneSender, flights::Searches, overload::Overload, pool::NodePools, vitals::Vitals};
 use crate::{
     config::{EdgeConfig, limits},
     h1::{HeadLimits, ServerLimits},

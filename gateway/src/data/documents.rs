@@ -11,8 +11,9 @@ use serde_json::json;
 use super::{
     core::Core,
     gather, ingress,
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
     search::{node_target, refusal_at, refusal_of_a_node},
 };
 use crate::{

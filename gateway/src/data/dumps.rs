@@ -8,7 +8,7 @@ use http::StatusCode;
 use router::{Leg, NodeIndex};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use store::{NewTask, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
+use store::{Change, NewTask, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
@@ -23,6 +23,7 @@ use crate::{
     },
     archive::Archive,
     config::limits,
+    coordinator::Term,
     h1::Response,
     observe::log,
     runtime::Runtime,
@@ -38,7 +39,7 @@ pub(super) async fn create<R: Runtime>(core: &Core<R>) -> Result<Response, ApiEr
 }
 
 /// Makes the dumps that were asked for, oldest first.
-pub async fn work_off<R: Runtime>(core: &Core<R>) {
+pub async fn work_off<R: Runtime>(core: &Core<R>, term: &Term) {
     let query = TaskQuery {
         kinds: Some(vec![TaskKind::DumpCreation]),
         statuses: Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]),
@@ -55,9 +56,13 @@ pub async fn work_off<R: Runtime>(core: &Core<R>) {
             started_at: Some(started),
             ..TaskChange::default()
         };
-        let _ = core.shared.store.update_task(record.uid, begun).await;
+        let change = |change| vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
+        if core.shared.commit_by(term, change(begun)).await.is_err() {
+            // Another pod leads by now.
+            return;
+        }
         let uid = dump::uid(started);
-        let mut change = match make(core, &record, &uid, started).await {
+        let mut ended = match make(core, &record, &uid, started).await {
             Ok(()) => TaskChange {
                 status: Some(TaskStatus::Succeeded),
                 details: Some(json!({"dumpUid": uid})),
@@ -69,8 +74,8 @@ pub async fn work_off<R: Runtime>(core: &Core<R>) {
                 TaskChange { status: Some(TaskStatus::Failed), error: Some(error), ..TaskChange::default() }
             }
         };
-        change.finished_at = Some(OffsetDateTime::now_utc());
-        if core.shared.store.update_task(record.uid, change).await.is_err() {
+        ended.finished_at = Some(OffsetDateTime::now_utc());
+        if core.shared.commit_by(term, change(ended)).await.is_err() {
             return;
         }
     }

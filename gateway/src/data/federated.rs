@@ -19,8 +19,9 @@ use super::{
     core::Core,
     gather, ingress,
     list::milliseconds,
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
     search,
 };
 use crate::{

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use super::{
     core::Core,
     features, ingress,
-    scatter::{Gathered, Merged, Scatter},
+    merged::Merged,
+    scatter::{Gathered, Scatter},
 };
 use crate::{
     api::{

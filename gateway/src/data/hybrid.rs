@@ -13,9 +13,9 @@ use super::{
     core::Core,
     gather,
     list::{Shown, keeps_facet_orders, list, milliseconds},
+    merged::Merged,
     plan,
     pool::NodeRequest,
-    scatter::Merged,
 };
 use crate::{
     api::{

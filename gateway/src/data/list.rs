@@ -11,8 +11,10 @@ use router::{Leg, ShardSet};
 
 use super::{
     core::Core,
-    distinct, ingress, rules,
-    scatter::{Gathered, Merged, Reach, Scatter},
+    distinct, ingress,
+    merged::Merged,
+    rules,
+    scatter::{Gathered, Reach, Scatter},
     spelling,
 };
 use crate::{

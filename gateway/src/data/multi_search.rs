@@ -11,8 +11,8 @@ use super::{
     core::Core,
     federated::{federated, in_nodes_order, incompatible_orders},
     foreign, ingress,
+    merged::Merged,
     network::AsRemote,
-    scatter::Merged,
     search::{self, refusal_to},
 };
 use crate::{

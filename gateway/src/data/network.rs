@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use store::{Record, Table};
 
-use super::{core::Core, features, gather, keys, lanes, scatter::Merged};
+use super::{core::Core, features, gather, keys, lanes, merged::Merged};
 use crate::{
     api::{
         error::{ApiError, Code},

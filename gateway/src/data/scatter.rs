@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
 use merge::MergeError;
 use router::{Leg, NodeIndex, ShardSet};
 
@@ -15,13 +14,13 @@ pub(super) use super::pool::is_refusal;
 use super::{
     core::Core,
     legs::{self, Placed, Question},
+    merged::{Merged, named},
     plan,
     pool::NodeRequest,
 };
 use crate::{
     api::error::{ApiError, Code},
     config::{UnavailableShardPolicy, limits},
-    h1::Response,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
@@ -63,33 +62,6 @@ pub(super) struct Gathered<'g> {
     pub(super) whole: bool,
     /// The reach the legs were asked with.
     pub(super) reach: Reach,
-}
-
-/// A merged answer and the shards it lacks.
-#[derive(Clone)]
-pub(super) struct Merged {
-    pub(super) body: Bytes,
-    pub(super) missing: ShardSet,
-}
-
-impl Merged {
-    /// An answer made of several: it lacks what any of them lacks.
-    pub(super) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
-        let missing = parts.into_iter().map(|part| &part.missing);
-        Self {
-            body: body.into(),
-            missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)),
-        }
-    }
-
-    /// An answer with the header that says which shards are missing from it.
-    pub(super) fn into_response(self) -> Response {
-        let response = Response::json(StatusCode::OK, self.body);
-        if self.missing.is_empty() {
-            return response;
-        }
-        response.with_header("x-miroir-degraded", format!("shards={}", list(&self.missing)))
-    }
 }
 
 impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
@@ -222,7 +194,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
         if policy == UnavailableShardPolicy::Error || nobody {
             return Err(ApiError::new(
                 Code::MiroirShardUnavailable,
-                format!("No node answers for the shards {}.", list(missing)),
+                format!("No node answers for the shards {}.", named(missing)),
             ));
         }
         self.core.metrics.partial_responses.increment(1);
@@ -267,23 +239,5 @@ impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for StandIns<'_, '_, R
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {
         self.0.request(leg)
-    }
-}
-
-fn list(shards: &ShardSet) -> String {
-    shards.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_shards_of_all_parts_are_named() {
-        let part = |shards: &[u32]| Merged { body: Bytes::new(), missing: shards.iter().copied().collect() };
-        let headers = |parts: &[Merged]| Merged::of_parts(Vec::new(), parts).into_response().headers;
-        assert!(headers(&[part(&[]), part(&[])]).is_empty());
-        let expected = vec![("x-miroir-degraded", "shards=2,3,10".to_owned())];
-        assert_eq!(headers(&[part(&[3, 10]), part(&[]), part(&[2, 3])]), expected);
     }
 }

@@ -11,8 +11,9 @@ use super::{
     core::Core,
     foreign, gather, hybrid, ingress,
     list::{Shown, list, milliseconds},
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
 };
 use crate::{
     api::{

@@ -195,7 +195,7 @@ async fn dispatch<R: Runtime>(
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),
-        Route::RunAntiEntropy => manage::start(&core.shared, request),
+        Route::RunAntiEntropy => manage::start(&core.shared, request).await,
         Route::AntiEntropy => manage::status(core).await,
         Route::AntiEntropyHistory => manage::history(core).await,
         Route::Features => features::get(core).await,

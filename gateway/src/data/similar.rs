@@ -16,8 +16,9 @@ use super::{
     core::Core,
     documents, ingress,
     list::milliseconds,
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
     search::{node_target, refusal_of_a_node},
 };
 use crate::{

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::{
     core::Core,
-    scatter::{Gathered, Merged, Scatter},
+    merged::Merged,
+    scatter::{Gathered, Scatter},
 };
 use crate::{
     api::search::SearchRequest,

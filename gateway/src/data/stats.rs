@@ -7,7 +7,7 @@ use router::ShardSet;
 use serde_json::{Map, Value, json};
 use store::IndexRecord;
 
-use super::{core::Core, documents, gather, ingress, scatter::Merged};
+use super::{core::Core, documents, gather, ingress, merged::Merged};
 use crate::{
     api::{error::ApiError, query::Query},
     auth::Permission,

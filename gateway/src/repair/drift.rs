@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Instant};
 
 use ahash::AHashMap;
 use router::NodeIndex;
-use store::{Change, TaskKind, TaskQuery, TaskStatus};
+use store::{Change, IndexRecord, TaskKind, TaskQuery, TaskStatus};
 use time::OffsetDateTime;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::settings::SettingsChange,
     config::limits,
-    coordinator::scope,
+    coordinator::Term,
     data::{core::Core, lanes, leftovers, settle},
     observe::log,
     runtime::Runtime,
@@ -32,8 +32,8 @@ pub struct Attempts {
     of: AHashMap<String, (u32, Instant)>,
 }
 
-/// Commits what nodes agree on, and repairs where they do not.
-pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts) {
+/// Commits what nodes agree on, and repairs where they do not; by right of the term alone.
+pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, term: &Term) {
     let pending = core.shared.snapshot();
     let pending = pending.indexes.values().filter(|index| index.record.settings_pending);
     for index in pending {
@@ -41,7 +41,7 @@ pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts) {
         if attempts.of.get(uid).is_some_and(|(_, due)| R::now() < *due) {
             continue;
         }
-        match conclude(core, index).await {
+        match conclude(core, index, term).await {
             Ok(true) => {
                 attempts.of.remove(uid);
                 core.shared.frozen.thaw(uid);
@@ -77,7 +77,7 @@ fn note_failure<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, index: &Ind
 
 /// The second phase of a change: `Ok(true)` when it is committed, `Ok(false)` when nodes had to be given
 /// the settings again, `Busy` when they are not done yet.
-async fn conclude<R: Runtime>(core: &Core<R>, index: &Arc<Index>) -> Result<bool, RepairError> {
+async fn conclude<R: Runtime>(core: &Core<R>, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
     let copies = Copies::new(core, Arc::clone(index), serving(core));
     if copies.are_at_work().await? {
         return Err(RepairError::Busy);
@@ -96,34 +96,18 @@ async fn conclude<R: Runtime>(core: &Core<R>, index: &Arc<Index>) -> Result<bool
     record.settings.clone_from(&settings);
     let wanted = Arc::new(Index::new(record, Arc::clone(&index.placement)));
     let copies = Copies::new(core, wanted, serving(core));
-    let found = copies.read().await?;
+    let mut found = copies.read().await?;
     if !agree(&found) {
         for node in copies.astray(&found, None) {
             copies.send_whole(node).await?;
         }
-        let found = copies.read().await?;
+        found = copies.read().await?;
         if !agree(&found) {
             return Ok(false);
         }
         metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
-        return commit(core, &copies, &index, settings, task, found).await;
     }
-    commit(core, &copies, &index, settings, task, found).await
-}
-
-async fn commit<R: Runtime>(
-    core: &Core<R>,
-    copies: &Copies<'_, R>,
-    index: &Arc<Index>,
-    settings: serde_json::Value,
-    task: Option<u32>,
-    found: Hashes,
-) -> Result<bool, RepairError> {
-    let mut record = index.record.clone();
-    record.settings = settings;
-    record.settings_pending = false;
-    record.settings_version += 1;
-    record.updated_at = OffsetDateTime::now_utc();
+    let record = next_version(&index, settings);
     let committed = Committed {
         version: record.settings_version,
         settings: record.settings.clone(),
@@ -131,17 +115,35 @@ async fn commit<R: Runtime>(
         primary_key: record.primary_key.clone(),
         hashes: found.into_iter().collect(),
     };
-    let put =
-        Change::PutIndex { record: Box::new(record.clone()), expected_revision: Some(index.record.revision) };
-    let mut changes = vec![put, copies.commit(&committed).await?];
-    // Nothing is committed by right of a lease that another has by now.
-    changes.extend(core.shared.coordinator.fence(scope::SETTINGS).ok_or(RepairError::Busy)?);
-    let revisions = core.shared.store.commit(changes).await?;
-    record.revision = revisions[0];
-    let version = committed.version;
+    commit(core, &copies, committed, record, term).await
+}
+
+/// The next version of an index's settings.
+fn next_version(index: &Index, settings: serde_json::Value) -> IndexRecord {
+    let mut record = index.record.clone();
+    record.settings = settings;
+    record.settings_pending = false;
+    record.settings_version += 1;
+    record.updated_at = OffsetDateTime::now_utc();
+    record
+}
+
+async fn commit<R: Runtime>(
+    core: &Core<R>,
+    copies: &Copies<'_, R>,
+    committed: Committed,
+    mut record: IndexRecord,
+    term: &Term,
+) -> Result<bool, RepairError> {
+    // The revision is the one that was read.
+    let expected_revision = Some(record.revision);
+    let put = Change::PutIndex { record: Box::new(record.clone()), expected_revision };
+    let changes = vec![put, copies.commit(&committed).await?];
+    record.revision = core.shared.commit_by(term, changes).await?[0];
     #[allow(clippy::cast_precision_loss, reason = "a version is a small count")]
-    metrics::gauge!("miroir_settings_version", "index" => record.uid.clone()).set(version as f64);
-    let changed = Arc::new(Index::new(record, Arc::clone(&index.placement)));
+    metrics::gauge!("miroir_settings_version", "index" => record.uid.clone()).set(committed.version as f64);
+    let placement = Arc::clone(&copies.index.placement);
+    let changed = Arc::new(Index::new(record, placement));
     publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&changed)));
     Ok(true)
 }
@@ -180,10 +182,15 @@ async fn succeeded<R: Runtime>(
     Ok((settings, last))
 }
 
-/// Looks whether nodes have the settings that were committed, and gives them again to those that do not.
+/// Looks whether nodes have the settings that were committed, and gives them again to those that do not. The indexes
+/// are divided among the pods that live; a comparison on the record of what was committed settles who is first where
+/// two take themselves for the owner.
 pub async fn check<R: Runtime>(core: &Core<R>) {
     let snapshot = core.shared.snapshot();
     for index in snapshot.indexes.values().filter(|index| !index.record.settings_pending) {
+        if !core.shared.coordinator.owns(&format!("drift/{}", index.record.node_uid)) {
+            continue;
+        }
         if let Err(error) = check_index(core, index).await {
             let reason = error.to_string();
             log::warn("settings_not_checked", &[("index", &index.record.uid), ("reason", &reason)]);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::pass;
+use super::{board::Wanted, pass};
 use crate::{
     api::error::{ApiError, Code},
     data::core::Core,
@@ -27,8 +27,8 @@ struct Asked {
 /// Asks for a pass; 202 with its number.
 ///
 /// # Errors
-/// 400 for a body that cannot be read, 404 for an unknown index.
-pub fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
+/// 400 for a body that cannot be read, 404 for an unknown index; what the store says.
+pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
     let asked = match request.body.is_empty() {
         true => Asked::default(),
         false => serde_json::from_slice::<Asked>(&request.body)
@@ -42,15 +42,14 @@ pub fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
         Some(_) if asked.dry_run || asked.index.is_some() => {
             return Err(ApiError::new(Code::BadRequest, "`node` goes with neither `index` nor `dryRun`."));
         }
-        Some(id) => Some(
-            shared
-                .snapshot()
-                .topology
-                .index_of(id)
-                .ok_or_else(|| ApiError::new(Code::BadRequest, format!("There is no node `{id}`.")))?,
-        ),
+        Some(id) => {
+            let known = shared.snapshot().topology.index_of(id);
+            known.ok_or_else(|| ApiError::new(Code::BadRequest, format!("There is no node `{id}`.")))?;
+            Some(id.to_owned())
+        }
     };
-    let number = shared.anti_entropy.ask(asked.index, node, asked.dry_run);
+    let wanted = Wanted { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
+    let number = shared.anti_entropy.ask(&shared.store, wanted).await?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }
 
@@ -60,13 +59,15 @@ pub fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
 /// What the store says.
 pub async fn status<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
     // In this order: a pass that ends in between shows twice, not never.
-    let (waiting, running) = core.shared.anti_entropy.status();
+    let queue = core.shared.anti_entropy.queue(&core.shared.store).await?;
     let last = pass::history(core).await?.pop();
     let answer = json!({
         "enabled": core.shared.config.anti_entropy,
         "intervalSeconds": core.shared.config.anti_entropy_interval.as_secs(),
-        "waiting": waiting,
-        "running": running.as_deref(),
+        "waiting": queue.waiting,
+        "queued": queue.queued,
+        "running": queue.running,
+        "dead": queue.dead,
         "last": last,
     });
     Ok(Response::json(StatusCode::OK, answer.to_string()))

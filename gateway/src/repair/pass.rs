@@ -1,28 +1,31 @@
 //! Anti-entropy: passes over all shards of all indexes, every so often and on demand.
 //!
-//! Invariants: one pass runs at a time, on the control executor; a periodic pass takes a small share of
-//! the nodes' time; what a pass found is durable when it has ended; tombstones go only after two
-//! whole passes, which compared every copy of everything.
+//! Invariants: a pass is a job, done by one pod on its control executor, and gone on with by another when that dies; a
+//! periodic pass takes a small share of the nodes' time; what a pass found is durable when it has ended, once;
+//! tombstones go only after two whole passes, which compared every copy of everything.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    rc::Rc,
+    time::{Duration, Instant},
 };
 
 use store::{Change, StoreError, Table};
 use time::OffsetDateTime;
 
 use super::{
-    board::{Pass, Wanted},
-    reconcile::reconcile_node,
-    report::{Pace, RepairError, Report, Scope},
+    board::{PASSES, Pass, Position, Progress, Wanted, wanted_by},
+    copy::say_level,
+    reconcile::reconcile_indexes,
+    report::{Pace, RepairError, Scope},
     tombstones,
-    verify::only,
-    verify::verify,
+    walk::walk,
 };
 use crate::{
     config::limits,
-    coordinator::scope,
+    coordinator::{
+        claim::{Claim, LOOK_INTERVAL},
+        scope,
+    },
     data::core::Core,
     observe::log,
     runtime::{Runtime, timeout},
@@ -32,36 +35,53 @@ use crate::{
 const HISTORY: Table = Table::named("anti_entropy");
 
 /// Runs passes for as long as the process lives.
-pub async fn run<R: Runtime>(core: &Core<R>) {
-    let board = &core.shared.anti_entropy;
+pub async fn run<R: Runtime>(core: &Rc<Core<R>>) {
+    let begun = R::now();
+    let mut look_at = begun;
     loop {
-        let wanted = match core.shared.config.anti_entropy {
-            false => board.next().await,
-            true => match timeout::<R, _>(until_due(core).await, board.next()).await {
-                Ok(wanted) => wanted,
-                Err(_) => {
-                    let number = board.last_number.fetch_add(1, Ordering::AcqRel) + 1;
-                    Wanted { number, index: None, node: None, dry_run: false, periodic: true }
-                }
-            },
-        };
-        if wanted.periodic && !core.shared.coordinator.leads(scope::ANTI_ENTROPY) {
-            // The pod that leads does it.
-            R::sleep(limits::REPAIR_PASS_PAUSE).await;
-            continue;
+        if core.shared.config.anti_entropy
+            && R::now() >= look_at
+            && core.shared.coordinator.leads(scope::ANTI_ENTROPY)
+        {
+            look_at = R::now() + ask_when_due(core, begun).await;
         }
-        pass(core, wanted).await;
+        match Claim::next::<R>(&core.shared, PASSES).await {
+            Ok(Some(claim)) => match perform(core, &claim).await {
+                Ok(()) => look_at = R::now(),
+                Err(RepairError::Store(StoreError::Fenced)) => {
+                    log::warn("pass_is_anothers", &[("job", &claim.job().key)]);
+                }
+                Err(error) => claim.fail(&error.to_string()).await,
+            },
+            Ok(None) | Err(_) => {
+                let due = look_at.saturating_duration_since(R::now());
+                let pause = if core.shared.config.anti_entropy { due } else { LOOK_INTERVAL };
+                let pause = pause.clamp(limits::REPAIR_PASS_PAUSE, LOOK_INTERVAL);
+                // Another pod may have been asked.
+                let _ = timeout::<R, _>(pause, core.shared.anti_entropy.asked.notified()).await;
+            }
+        }
     }
 }
 
-/// How long until the next periodic pass: passes of processes before count.
-async fn until_due<R: Runtime>(core: &Core<R>) -> Duration {
+/// Asks for the periodic pass when it is due; answers when to look again.
+async fn ask_when_due<R: Runtime>(core: &Core<R>, begun: Instant) -> Duration {
     let interval = core.shared.config.anti_entropy_interval;
     let passes = history(core).await.unwrap_or_default();
     let last = passes.iter().rev().find(|pass| pass.index.is_none() && pass.node.is_none() && !pass.dry_run);
-    let Some(ended) = last.and_then(|pass| pass.finished_at) else { return interval };
-    let since = (OffsetDateTime::now_utc() - ended).unsigned_abs();
-    interval.saturating_sub(since).max(limits::REPAIR_PASS_PAUSE)
+    // Passes of processes before count.
+    let since = match last.and_then(|pass| pass.finished_at) {
+        Some(ended) => (OffsetDateTime::now_utc() - ended).unsigned_abs(),
+        None => R::now().saturating_duration_since(begun),
+    };
+    let left = interval.saturating_sub(since);
+    if left.is_zero() {
+        let wanted = Wanted { number: 0, index: None, node: None, dry_run: false, periodic: true };
+        if let Err(error) = core.shared.anti_entropy.ask(&core.shared.store, wanted).await {
+            log::warn("anti_entropy_not_begun", &[("reason", &error.to_string())]);
+        }
+    }
+    left.clamp(LOOK_INTERVAL, limits::ANTI_ENTROPY_LOOK_INTERVAL)
 }
 
 /// The passes that ended, oldest first.
@@ -73,70 +93,75 @@ pub async fn history<R: Runtime>(core: &Core<R>) -> Result<Vec<Pass>, StoreError
     Ok(records.into_iter().filter_map(|record| serde_json::from_value(record.value).ok()).collect())
 }
 
-async fn pass<R: Runtime>(core: &Core<R>, wanted: Wanted) {
-    let board = &core.shared.anti_entropy;
-    let Wanted { number, index, node, dry_run, periodic } = wanted;
-    let mut pass = Pass {
-        number,
-        index,
-        node: node.map(|node| core.shared.nodes[usize::from(node.0)].id.clone()),
-        dry_run,
-        periodic,
-        started_at: OffsetDateTime::now_utc(),
-        finished_at: None,
-        clock: core.shared.clock.next(),
-        whole: false,
-        report: Report::default(),
+/// Goes on with a pass where its last holder has come to, and ends it.
+async fn perform<R: Runtime>(core: &Core<R>, claim: &Claim) -> Result<(), RepairError> {
+    let job = claim.job();
+    let Some(wanted) = wanted_by(job) else {
+        log::error("pass_not_understood", &[("job", &job.key)]);
+        core.shared.store.commit(vec![claim.completion()]).await?;
+        return Ok(());
     };
-    board.running.store(Some(Arc::new(pass.clone())));
+    let begun = || Progress { pass: wanted.begun(core.shared.clock.next()), next: Position::default() };
+    let mut progress: Progress = serde_json::from_value(job.cursor.clone()).unwrap_or_else(|_| begun());
+    progress.pass.pod = Some(core.shared.coordinator.pod().to_owned());
     metrics::gauge!("miroir_antientropy_running").set(1.0);
-    match node {
-        None => compare_all(core, &mut pass).await,
-        Some(node) => match reconcile_node(core, node, core.shared.hints.is_recopied(node)).await {
-            Ok(found) => pass.report = found,
-            Err(error) => {
-                log::warn("node_not_level", &[("reason", &error.to_string())]);
-                pass.report.failed += 1;
-            }
-        },
-    }
+    let compared = compare(core, claim, &mut progress).await;
+    metrics::gauge!("miroir_antientropy_running").set(0.0);
+    compared?;
+    let mut pass = progress.pass;
     pass.finished_at = Some(OffsetDateTime::now_utc());
     pass.whole = pass.index.is_none()
-        && node.is_none()
-        && !dry_run
+        && pass.node.is_none()
+        && !pass.dry_run
         && pass.report.is_level()
         && pass.report.missing == 0;
-    finish(core, &pass).await;
-    board.running.store(None);
-    metrics::gauge!("miroir_antientropy_running").set(0.0);
+    finish(core, claim, &pass).await
 }
 
-/// Compares all shards of the indexes that the pass is about.
-async fn compare_all<R: Runtime>(core: &Core<R>, pass: &mut Pass) {
+/// Compares all shards of the indexes, or of the node, that the pass is about.
+async fn compare<R: Runtime>(
+    core: &Core<R>,
+    claim: &Claim,
+    progress: &mut Progress,
+) -> Result<(), RepairError> {
+    let Progress { pass, next } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
-    let scope = Scope { target: None, distrust: false, pace, dry_run: pass.dry_run };
-    let snapshot = core.shared.snapshot();
-    let uids = snapshot.indexes.keys().filter(|uid| pass.index.as_ref().is_none_or(|only| only == *uid));
-    let mut uids = uids.cloned().collect::<Vec<_>>();
-    uids.sort_unstable();
-    for uid in uids {
-        let shards = snapshot.indexes[&uid].record.shards;
-        for shard in 0..shards {
-            match verify(core, &uid, &only(shard, shards), scope).await {
-                Ok(found) => pass.report.add(&found),
-                // It was deleted meanwhile: nothing of it is left to compare.
-                Err(RepairError::IndexGone) => break,
-                Err(error) => {
-                    log::warn("repair_failed", &[("index", &uid), ("reason", &error.to_string())]);
-                    pass.report.failed += 1;
-                }
-            }
-            core.shared.anti_entropy.running.store(Some(Arc::new(pass.clone())));
-        }
+    let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
+    let distrust = target.is_some_and(|node| core.shared.hints.is_recopied(node));
+    let scope = Scope { target, distrust, pace, dry_run: pass.dry_run };
+    if let Some(node) = target
+        && *next == Position::default()
+        && let Err(error) = reconcile_indexes(core, node).await
+    {
+        log::warn("node_not_level", &[("reason", &error.to_string())]);
+        progress.pass.report.failed += 1;
+        return Ok(());
     }
+    let (only, start) = (pass.index.clone(), next.clone());
+    walk(core, scope, only.as_deref(), &start, async |found, next| {
+        match found {
+            Ok(found) => progress.pass.report.add(&found),
+            Err(error) => {
+                log::warn("repair_failed", &[("index", &next.index), ("reason", &error.to_string())]);
+                progress.pass.report.failed += 1;
+            }
+        }
+        progress.next = next;
+        Ok(claim.advance(serde_json::to_value(&*progress).unwrap_or_default()).await?)
+    })
+    .await?;
+    if let Some(id) = &progress.pass.node {
+        say_level(id, &progress.pass.report);
+    }
+    Ok(())
 }
 
-async fn finish<R: Runtime>(core: &Core<R>, pass: &Pass) {
+/// Makes the pass durable as ended, and its job go, both or neither.
+async fn finish<R: Runtime>(core: &Core<R>, claim: &Claim, pass: &Pass) -> Result<(), RepairError> {
+    let value = serde_json::to_value(pass).unwrap_or_default();
+    let key = format!("{:020}", pass.clock);
+    let ended = Change::PutRecord { table: HISTORY, key, value, expected_revision: None };
+    core.shared.store.commit(vec![ended, claim.completion()]).await?;
     count(pass);
     let report = &pass.report;
     log::info(
@@ -150,9 +175,10 @@ async fn finish<R: Runtime>(core: &Core<R>, pass: &Pass) {
             ("failed", &report.failed.to_string()),
         ],
     );
-    if let Err(error) = remember(core, pass).await {
-        log::warn("anti_entropy_pass_not_stored", &[("reason", &error.to_string())]);
+    if let Err(error) = tidy(core).await {
+        log::warn("anti_entropy_not_tidied", &[("reason", &error.to_string())]);
     }
+    Ok(())
 }
 
 fn count(pass: &Pass) {
@@ -169,11 +195,9 @@ fn count(pass: &Pass) {
     metrics::gauge!("miroir_antientropy_last_pass_seconds").set(pass.started_at.unix_timestamp() as f64);
 }
 
-/// Makes the pass durable, forgets the oldest ones and the tombstones that have had their time.
-async fn remember<R: Runtime>(core: &Core<R>, pass: &Pass) -> Result<(), StoreError> {
+/// Forgets the oldest passes and the tombstones that have had their time.
+async fn tidy<R: Runtime>(core: &Core<R>) -> Result<(), StoreError> {
     let store = &core.shared.store;
-    let value = serde_json::to_value(pass).unwrap_or_default();
-    store.put_record(HISTORY, &format!("{:020}", pass.clock), value, None).await?;
     let passes = history(core).await?;
     let excess = passes.len().saturating_sub(limits::ANTI_ENTROPY_HISTORY_MAX);
     let oldest = passes

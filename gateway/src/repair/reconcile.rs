@@ -1,4 +1,4 @@
-//! Bringing a whole node level: its indexes, their settings, then every document.
+//! Bringing a whole node level: its indexes and their settings, after which every document is compared (`walk`).
 //!
 //! Invariants: an index is made and given its settings while its lane is held, so that changes of clients
 //! come before or after; an index on the node that nobody knows is dropped only when its name is one that
@@ -7,14 +7,13 @@
 use ahash::AHashSet;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use router::{NodeIndex, ShardSet};
+use router::NodeIndex;
 use serde_json::{Value, json};
 
 use super::{
     reading::{Replica, send},
-    report::{Pace, RepairError, Report, Scope},
+    report::RepairError,
     settings::Copies,
-    verify::verify,
 };
 use crate::{
     config::limits,
@@ -29,43 +28,18 @@ use crate::{
     snapshot::Index,
 };
 
-/// Brings a node level with the others; with `distrust` nothing that only it says is believed.
+/// Gives a node the indexes it lacks, with their settings, and drops those that nobody knows.
 ///
 /// # Errors
-/// [`RepairError`] when its indexes could not be reconciled; what is the matter with documents is in the
-/// report.
-pub async fn reconcile_node<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    distrust: bool,
-) -> Result<Report, RepairError> {
+/// [`RepairError`].
+pub async fn reconcile_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
     let mut names = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
     names.sort_unstable();
     for name in &names {
         let _hold = lanes::hold(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
         reconcile_index(core, node, name).await?;
     }
-    drop_unknown(core, node).await?;
-    let scope = Scope { target: Some(node), distrust, pace: Pace::Full, dry_run: false };
-    let mut report = Report::default();
-    for name in &names {
-        let Some(index) = core.shared.snapshot().indexes.get(name).cloned() else { continue };
-        match verify(core, name, &ShardSet::all(index.record.shards), scope).await {
-            Ok(found) => report.add(&found),
-            Err(RepairError::IndexGone) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    log::info(
-        "node_level",
-        &[
-            ("node", &core.shared.nodes[usize::from(node.0)].id),
-            ("rewritten", &report.rewritten.to_string()),
-            ("deleted", &report.deleted.to_string()),
-            ("failed", &report.failed.to_string()),
-        ],
-    );
-    Ok(report)
+    drop_unknown(core, node).await
 }
 
 /// Makes an index on a node if it lacks it, with its settings. The caller holds its lane.

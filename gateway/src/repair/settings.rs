@@ -47,7 +47,7 @@ pub(super) struct Committed {
 /// One index on some nodes.
 pub(super) struct Copies<'a, R: Runtime> {
     core: &'a Core<R>,
-    index: Arc<Index>,
+    pub(super) index: Arc<Index>,
     nodes: Vec<NodeIndex>,
 }
 

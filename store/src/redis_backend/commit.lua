@@ -1,6 +1,7 @@
 -- A group of writes, each of which happens whole or not at all. ARGV: epoch, most tasks, most changes kept,
 -- number of writes; for each its checks and operations, all with their counts in front.
-local P, at = KEYS[1], 0
+-- Uids have 32 bits.
+local P, at, UIDS = KEYS[1], 0, 4294967295
 local function take() at = at + 1; return ARGV[at] end
 local function text(number) return string.format('%.0f', number) end
 local meta = redis.call('HGET', P .. ':meta', 'epoch')
@@ -27,6 +28,7 @@ function perform.set(doing)
   local hash, key, value = take(), take(), take()
   if not doing then return end
   redis.call('HSET', P .. ':' .. hash, key, value)
+  if keys_of(hash) then redis.call('ZADD', keys_of(hash), 0, key) end
   changed(hash, key)
   return 0
 end
@@ -53,16 +55,30 @@ function perform.uids(doing)
   redis.call('SET', P .. ':uid', text(first + count))
   return first
 end
-function perform.append(doing)
-  local log, stream, header, body = take(), take(), take(), take()
-  if not doing then return end
-  local sequence = redis.call('INCR', P .. ':revision')
-  local padded = string.format('%020.0f', sequence)
+local function entry(log, stream, padded, header, body)
   redis.call('SADD', P .. ':logs:' .. log, stream)
   redis.call('ZADD', P .. ':log:' .. log .. ':' .. stream, 0, padded .. ':' .. #body)
   redis.call('HSET', P .. ':body:' .. log .. ':' .. stream, padded .. 'h', header, padded .. 'b', body)
   name('l', log .. ':' .. stream)
+end
+function perform.append(doing)
+  local log, stream, header, body = take(), take(), take(), take()
+  if not doing then return end
+  local sequence = redis.call('INCR', P .. ':revision')
+  entry(log, stream, string.format('%020.0f', sequence), header, body)
   return sequence
+end
+function perform.entry(doing)
+  local log, stream, padded, header, body = take(), take(), take(), take(), take()
+  if doing then entry(log, stream, padded, header, body) end
+  return 0
+end
+function perform.counters(doing)
+  local uid, revision = tonumber(take()), tonumber(take())
+  if not doing then return end
+  if tonumber(redis.call('GET', P .. ':uid') or '0') < uid then redis.call('SET', P .. ':uid', text(uid)) end
+  if tonumber(redis.call('GET', P .. ':revision')) < revision then redis.call('SET', P .. ':revision', text(revision)) end
+  return 0
 end
 function perform.truncate(doing)
   local log, stream, through = take(), take(), take()
@@ -90,7 +106,11 @@ for _ = 1, tonumber(take()) do
   local results = {1}
   for _ = 1, tonumber(take()) do
     local kind = take()
-    if kind == 'task' and failed == 0 and redis.call('HLEN', P .. ':tasks') >= tasks_max then full = true end
+    if failed == 0 and (kind == 'task' or kind == 'uids') then
+      local uid = tonumber(redis.call('GET', P .. ':uid') or '0')
+      if kind == 'task' then full = full or uid >= UIDS or redis.call('HLEN', P .. ':tasks') >= tasks_max
+      else full = full or math.max(uid, tonumber(ARGV[at + 2])) + tonumber(ARGV[at + 1]) > UIDS end
+    end
     local result = perform[kind](failed == 0 and not full)
     if result then results[#results + 1] = result end
   end

@@ -3,56 +3,17 @@
 //! - What is known of a task is always its whole record, so to hear of a change twice does no harm.
 //! - A gap in the list, or data with another epoch, means that everything is read anew.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use fred::types::Value;
 
+use super::backend::{Backend, make};
+use super::followed::Followed;
 use super::plan::{TASKS, task_of};
 use super::scripts::{number, stored, strange, text};
-use super::worker::Backend;
 use crate::changelog::Name;
 use crate::limits::REDIS_PAGE;
-use crate::task_index::{Names, TaskIndex};
 use crate::{StoreError, TaskRecord};
-
-/// What is known of all tasks, and up to which change.
-#[derive(Default)]
-pub(super) struct Followed {
-    pub(super) index: TaskIndex,
-    names: BTreeMap<u32, Names>,
-    index_names: BTreeSet<Arc<str>>,
-    /// Of the last entry heard of: the version of the data, and which part of it.
-    position: (u64, u32),
-}
-
-impl Followed {
-    /// One more than the highest task uid known.
-    pub(super) fn task_uid_next(&self) -> u32 {
-        self.names.last_key_value().map_or(0, |(uid, _)| uid + 1)
-    }
-
-    fn take_in(&mut self, task: &TaskRecord) {
-        let names = Names::sharing(task, |name| match self.index_names.get(name) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let name: Arc<str> = Arc::from(name);
-                self.index_names.insert(Arc::clone(&name));
-                name
-            }
-        });
-        match self.names.insert(task.uid, names) {
-            Some(before) => self.index.replace_named(&before, task),
-            None => self.index.insert(task),
-        }
-    }
-
-    fn forget(&mut self, uid: u32) {
-        if let Some(names) = self.names.remove(&uid) {
-            self.index.remove_named(uid, &names);
-        }
-    }
-}
 
 /// What an entry of the list says.
 enum Change {
@@ -126,8 +87,8 @@ impl Backend {
     /// Reads every task.
     async fn begin_anew(&self) -> Result<(), StoreError> {
         let least = self.followed.borrow().task_uid_next();
-        let (epoch, version) = super::worker::make(&self.scripts, least).await?;
-        let mut followed = Followed { position: (version, u32::MAX), ..Followed::default() };
+        let (epoch, version) = make(&self.scripts, least).await?;
+        let mut followed = Followed::at(version);
         let mut cursor = "0".to_owned();
         loop {
             let question = vec!["tasks".into(), cursor.into(), REDIS_PAGE.to_string().into()];

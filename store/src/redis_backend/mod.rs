@@ -4,10 +4,13 @@
 //! - A command is sent once: what became of one that got no answer is not known, and it says so.
 //! - A Redis that lost its data has another epoch; nothing is written to it before that was noticed.
 
+mod backend;
 mod follow;
+mod followed;
 mod plan;
 mod reads;
 mod scripts;
+mod transfer;
 mod worker;
 
 use std::thread::Builder;
@@ -20,7 +23,7 @@ use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
 use crate::handle::{Store, StoreThread, connect};
 use crate::limits::{REDIS_COMMAND_TIMEOUT, REDIS_CONNECT_TIMEOUT};
 use crate::{Clock, OpenError, StoreError};
-use worker::Backend;
+use backend::Backend;
 
 /// The hash tag that all keys begin with.
 const PREFIX: &str = "{miroir}";
@@ -125,7 +128,12 @@ async fn open(config: Config, prefix: String, clock: Option<Clock>) -> Result<Ba
             return Err("it is a replica, which takes no writes; allowed: the master".to_owned());
         }
     }
-    Backend::open(client, prefix, clock).await
+    let backend = Backend::new(client, prefix, clock);
+    match backend.catch_up().await {
+        Ok(()) => Ok(backend),
+        Err(StoreError::Io(reason) | StoreError::Unreachable(reason)) => Err(reason),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn since_epoch(seconds: u64, micros: u64) -> Duration {

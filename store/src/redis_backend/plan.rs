@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 
 use super::scripts::padded;
 use crate::command::Write;
-use crate::coordination::{self, Act, After, LEASES, Outcome, Step, decide};
+use crate::coordination::{self, Act, After, JOBS, LEASES, Outcome, Step, decide, queue_prefix};
 use crate::limits::RECORD_BYTES_MAX;
+use crate::transfer::Entry;
 use crate::{Change, NewTask, StoreError, Table, TaskChange, TaskRecord};
 
 pub(super) const TASKS: &str = "tasks";
@@ -60,6 +61,10 @@ pub(super) fn task_place(uid: u32) -> Place {
     (TASKS.to_owned(), uid.to_string())
 }
 
+fn job_place(queue: &str, key: &str) -> Place {
+    in_table(JOBS, &(queue_prefix(queue) + key))
+}
+
 fn index_place(uid: &str) -> Place {
     (INDEXES.to_owned(), uid.to_owned())
 }
@@ -71,7 +76,7 @@ pub(super) fn places(write: &Write, targets: &Targets) -> Vec<Place> {
         Write::PutIndex { record, .. } => vec![index_place(&record.uid)],
         Write::DeleteIndex { uid, .. } => vec![index_place(uid)],
         Write::UpdateTask { uid, .. } => vec![task_place(*uid)],
-        Write::CreateTask { .. } | Write::TakeTaskUids { .. } => Vec::new(),
+        Write::CreateTask { .. } | Write::TakeTaskUids { .. } | Write::Load { .. } => Vec::new(),
         Write::DeleteTasks { uids, .. } => uids.iter().map(|uid| task_place(*uid)).collect(),
         Write::PruneTasks { .. } => targets.tasks.iter().map(|uid| task_place(*uid)).collect(),
         Write::PutRecord { table, key, .. } | Write::DeleteRecord { table, key, .. } => {
@@ -93,6 +98,7 @@ fn place(change: &Change) -> Option<Place> {
         Change::UpdateTask { uid, .. } => task_place(*uid),
         Change::PutRecord { table, key, .. } | Change::ForgetRecord { table, key } => in_table(*table, key),
         Change::Fence { scope, .. } => in_table(LEASES, scope),
+        Change::CompleteJob { queue, key, .. } => job_place(queue, key),
         Change::ExchangeIndexNames { .. } | Change::Append { .. } | Change::Truncate { .. } => return None,
     })
 }
@@ -111,7 +117,7 @@ pub(super) struct Targets {
 /// Whether a write has targets, and so is done apart from others.
 pub(super) fn has_targets(write: &Write) -> bool {
     match write {
-        Write::PruneTasks { .. } => true,
+        Write::PruneTasks { .. } | Write::Load { .. } => true,
         Write::Step { step, .. } => matches!(step.act, Act::Claim { .. } | Act::Enqueue { .. }),
         Write::Commit { changes, .. } => {
             changes.iter().any(|change| matches!(change, Change::ExchangeIndexNames { .. }))
@@ -175,6 +181,7 @@ pub(super) fn plan(
             plan.delete(in_table(*table, key), *expected_revision);
         }
         Write::Step { step, .. } => plan.step(step, targets, known, now)?,
+        Write::Load { entries, .. } => entries.iter().try_for_each(|entry| plan.load(entry))?,
         Write::Commit { changes, .. } => {
             plan.memo = Memo::Revisions(Vec::new());
             for change in changes {
@@ -275,8 +282,8 @@ impl Plan {
         let found = known.get(&place).cloned().flatten();
         let value = found.as_ref().map(|(_, json)| decode::<serde_json::Value>(json)).transpose()?;
         let step = Step { key, ..step.clone() };
-        let (after, outcome) = decide(&step, value.as_ref(), now)?;
         let revision = found.map(|(revision, _)| revision);
+        let (after, outcome) = decide(&step, value.as_ref(), revision.unwrap_or(0), now)?;
         match (after, revision) {
             (After::Keep, _) => {}
             (After::Put(value), _) => {
@@ -290,6 +297,46 @@ impl Plan {
             (After::Delete, None) => {}
         }
         self.memo = Memo::Outcome(outcome);
+        Ok(())
+    }
+
+    /// Goes on only while a record is as it is wanted.
+    fn fence(
+        &mut self,
+        place: Place,
+        known: &Known,
+        is_wanted: impl Fn(Option<&serde_json::Value>) -> bool,
+    ) -> Result<(), StoreError> {
+        let found = known.get(&place).cloned().flatten();
+        let value = found.as_ref().map(|(_, json)| decode::<serde_json::Value>(json)).transpose()?;
+        if !is_wanted(value.as_ref()) {
+            return Err(StoreError::Fenced);
+        }
+        self.own_check(place, found.map(|(revision, _)| revision));
+        Ok(())
+    }
+
+    /// Stores a thing as it was stored elsewhere.
+    fn load(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        match entry {
+            Entry::Topology { version, value } => {
+                self.set((TOPOLOGY.to_owned(), TOPOLOGY_KEY.to_owned()), *version, encode(value)?);
+            }
+            Entry::Index(index) => self.set(index_place(&index.uid), index.revision, encode(index)?),
+            Entry::Task(task) => self.set(task_place(task.uid), task.revision, encode(task)?),
+            Entry::Record { table, key, revision, value } => {
+                self.set((format!("t:{table}"), key.clone()), *revision, encode(value)?);
+            }
+            Entry::Log { log, stream, sequence, header, body } => {
+                let (header, body) = (encode(header)?, body.bytes().unwrap_or_default());
+                let place = [log.as_str().into(), stream.as_str().into(), padded(*sequence).into()];
+                self.operation("entry", place.into_iter().chain([Value::Bytes(header), Value::Bytes(body)]));
+            }
+            Entry::Counters { task_uid_next, revision_next } => {
+                let last = revision_next.saturating_sub(1).to_string();
+                self.operation("counters", [task_uid_next.to_string().into(), last.into()]);
+            }
+        }
         Ok(())
     }
 
@@ -325,13 +372,13 @@ impl Plan {
                 self.operation("delete", [hash.into(), key.into()]);
             }
             Change::Fence { scope, token } => {
-                let place = in_table(LEASES, scope);
-                let found = known.get(&place).cloned().flatten();
-                let value = found.as_ref().map(|(_, json)| decode::<serde_json::Value>(json)).transpose()?;
-                if !coordination::is_newest(value.as_ref(), *token) {
-                    return Err(StoreError::Fenced);
-                }
-                self.own_check(place, found.map(|(revision, _)| revision));
+                self.fence(in_table(LEASES, scope), known, |lease| coordination::is_newest(lease, *token))?;
+            }
+            Change::CompleteJob { queue, key, token } => {
+                let (hash, key) = job_place(queue, key);
+                let is_claimed = |job: Option<&serde_json::Value>| coordination::is_claimed_by(job, *token);
+                self.fence((hash.clone(), key.clone()), known, is_claimed)?;
+                self.operation("delete", [hash.into(), key.into()]);
             }
             Change::Append { log, stream, header, body } => {
                 let header = encode(header)?;

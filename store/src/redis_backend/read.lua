@@ -38,6 +38,14 @@ elseif kind == 'sizes' then
     add(tostring(entries))
     add(string.format('%.0f', bytes))
   end
+elseif kind == 'names' then
+  add(redis.call('GET', P .. ':uid') or '0')
+  add(redis.call('GET', P .. ':revision') or '0')
+  for _, group in ipairs({':k:', ':logs:'}) do
+    local names = redis.call('KEYS', P .. group .. '*')
+    table.sort(names)
+    for _, found in ipairs(names) do add(string.sub(found, #P + 2)) end
+  end
 elseif kind == 'changes' then
   add(redis.call('GET', P .. ':version') or '0')
   for _, entry in ipairs(redis.call('XRANGE', P .. ':changes', ARGV[2], '+', 'COUNT', ARGV[3])) do

@@ -1,9 +1,10 @@
 //! Reads: each one question to Redis, except those about tasks, which the followed index answers first.
 
+use super::backend::Backend;
 use super::plan::{INDEXES, TOPOLOGY, TOPOLOGY_KEY, decode, in_table};
 use super::scripts::{bytes, number, padded, stored, strange, text};
-use super::worker::Backend;
-use crate::command::{Answer, Read};
+use crate::answer::Answer;
+use crate::command::Read;
 use crate::coordination::{HeldLease, JOBS, Job, LEASES, job_view, lease_view, queue_prefix};
 use crate::limits::{LOG_PAGE_MAX, REDIS_PAGE};
 use crate::{
@@ -30,14 +31,15 @@ impl Backend {
             Read::Record { table, key, answer } => reply(answer, self.record(table, key).await),
             Read::Records { table, after, limit, answer } => {
                 let start = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-                reply(answer, self.records(table, start, limit, |_| true).await);
+                reply(answer, self.records_of(table.name(), start, limit, |_| true).await);
             }
             Read::Entries { log, stream, after, bytes_max, answer } => {
-                reply(answer, self.entries(log, stream, after, bytes_max).await);
+                reply(answer, self.entries(log.name(), stream, after, bytes_max).await);
             }
-            Read::LogSizes { log, answer } => reply(answer, self.log_sizes(log).await),
+            Read::LogSizes { log, answer } => reply(answer, self.log_sizes(log.name()).await),
             Read::Leases { prefix, answer } => reply(answer, self.leases(&prefix).await),
             Read::Jobs { queue, answer } => reply(answer, self.jobs(&queue).await),
+            Read::Stored { after, answer } => reply(answer, self.stored(after).await),
             Read::Changes { after, answer } => self.changes.borrow_mut().watch(after, answer),
         }
     }
@@ -47,7 +49,7 @@ impl Backend {
         stored(answered.values.into_iter().next().ok_or_else(strange)?)
     }
 
-    async fn topology(&self) -> Result<Option<Versioned<serde_json::Value>>, StoreError> {
+    pub(super) async fn topology(&self) -> Result<Option<Versioned<serde_json::Value>>, StoreError> {
         let found = self.field(TOPOLOGY, TOPOLOGY_KEY.to_owned()).await?;
         found.map(|(version, json)| Ok(Versioned { version, value: decode(&json)? })).transpose()
     }
@@ -57,7 +59,7 @@ impl Backend {
         found.map(|(revision, json)| Ok(IndexRecord { revision, ..decode(&json)? })).transpose()
     }
 
-    async fn indexes(&self) -> Result<Vec<IndexRecord>, StoreError> {
+    pub(super) async fn indexes(&self) -> Result<Vec<IndexRecord>, StoreError> {
         let mut values = self.scripts.read(vec!["all".into(), INDEXES.into()]).await?.values.into_iter();
         let mut indexes = Vec::new();
         while let (Some(_uid), Some(value)) = (values.next(), values.next()) {
@@ -86,7 +88,7 @@ impl Backend {
     }
 
     /// Those of the tasks that are still there.
-    async fn all_of(&self, uids: &[u32]) -> Result<Vec<TaskRecord>, StoreError> {
+    pub(super) async fn all_of(&self, uids: &[u32]) -> Result<Vec<TaskRecord>, StoreError> {
         let mut tasks = Vec::with_capacity(uids.len());
         for part in uids.chunks(REDIS_PAGE) {
             tasks.extend(self.tasks_of(part).await?.into_iter().flatten());
@@ -101,9 +103,9 @@ impl Backend {
     }
 
     /// Records of a table from a place on, while the caller wants them.
-    pub(super) async fn records(
+    pub(super) async fn records_of(
         &self,
-        table: Table,
+        table: &str,
         mut start: String,
         limit: usize,
         wanted: impl Fn(&str) -> bool,
@@ -111,7 +113,7 @@ impl Backend {
         let mut records: Vec<Record> = Vec::new();
         while records.len() < limit {
             let count = (limit - records.len()).min(REDIS_PAGE);
-            let question = vec!["page".into(), table.name().into(), start.into(), count.to_string().into()];
+            let question = vec!["page".into(), table.into(), start.into(), count.to_string().into()];
             let mut values = self.scripts.read(question).await?.values.into_iter();
             let mut read = 0;
             while let (Some(key), Some(value)) = (values.next(), values.next()) {
@@ -132,7 +134,7 @@ impl Backend {
     }
 
     pub(super) async fn records_from(&self, table: Table, prefix: &str) -> Result<Vec<Record>, StoreError> {
-        self.records(table, format!("[{prefix}"), usize::MAX, |key| key.starts_with(prefix)).await
+        self.records_of(table.name(), format!("[{prefix}"), usize::MAX, |key| key.starts_with(prefix)).await
     }
 
     async fn leases(&self, prefix: &str) -> Result<Vec<HeldLease>, StoreError> {
@@ -147,16 +149,16 @@ impl Backend {
         Ok(records.iter().filter_map(|record| job_view(&record.key, &record.value, now)).collect())
     }
 
-    async fn entries(
+    pub(super) async fn entries(
         &self,
-        log: Table,
+        log: &str,
         stream: String,
         after: u64,
         bytes_max: usize,
     ) -> Result<Vec<LogEntry>, StoreError> {
         let question = vec![
             "entries".into(),
-            log.name().into(),
+            log.into(),
             stream.into(),
             padded(after).into(),
             bytes_max.to_string().into(),
@@ -171,8 +173,8 @@ impl Backend {
         Ok(entries)
     }
 
-    async fn log_sizes(&self, log: Table) -> Result<Vec<LogSize>, StoreError> {
-        let mut values = self.scripts.read(vec!["sizes".into(), log.name().into()]).await?.values.into_iter();
+    pub(super) async fn log_sizes(&self, log: &str) -> Result<Vec<LogSize>, StoreError> {
+        let mut values = self.scripts.read(vec!["sizes".into(), log.into()]).await?.values.into_iter();
         let mut sizes = Vec::new();
         while let (Some(stream), Some(entries), Some(bytes)) = (values.next(), values.next(), values.next()) {
             sizes.push(LogSize { stream: text(stream)?, entries: number(entries)?, bytes: number(bytes)? });

@@ -3,41 +3,27 @@
 //! - A write that another pod got in the way of is planned anew, for a number of times.
 //! - A second thread carries commands over from the handle's queues, which know no executor.
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::select;
-use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::Value;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::FORMAT_VERSION;
-use super::follow::Followed;
+use super::backend::Backend;
 use super::plan::{Known, Memo, Place, Plan, Revision, Targets, has_targets, places, plan};
-use super::scripts::{Scripts, number, stored, strange, text};
-use crate::changelog::ChangeLog;
-use crate::command::{Answer, Inbox, Read, Write};
+use super::scripts::{stored, strange};
+use crate::answer::Answer;
+use crate::command::{Inbox, Read, Write};
 use crate::coordination::{Act, JOBS, Outcome, pick, queue_prefix};
 use crate::limits::{
     JOBS_MAX, REDIS_CHANGES_KEPT, REDIS_FOLLOW_INTERVAL, REDIS_GROUP_MAX, REDIS_RACES_MAX, REDIS_READS_MAX,
     TASK_COUNT_MAX,
 };
-use crate::{Change, Clock, StoreError};
-
-pub(super) struct Backend {
-    pub(super) scripts: Scripts,
-    clock: Option<Clock>,
-    pub(super) epoch: RefCell<String>,
-    pub(super) followed: RefCell<Followed>,
-    pub(super) following: Mutex<()>,
-    pub(super) changes: RefCell<ChangeLog>,
-    /// The last command found Redis out of reach.
-    unreachable: Cell<bool>,
-}
+use crate::{Change, StoreError};
 
 /// How a write of a group went: what it is to be answered, or that it is to be planned anew.
 enum Done {
@@ -45,58 +31,7 @@ enum Done {
     Again,
 }
 
-/// Makes the store if there is none; answers its epoch and version.
-pub(super) async fn make(scripts: &Scripts, task_uid_least: u32) -> Result<(String, u64), StoreError> {
-    let fresh = format!("{:x}{:x}", std::process::id(), random());
-    let arguments = vec![FORMAT_VERSION.to_string().into(), fresh.into(), task_uid_least.to_string().into()];
-    let mut values = scripts.open(arguments).await?.into_iter();
-    let mut next = || values.next().ok_or_else(strange);
-    let (kind, found) = (text(next()?)?, text(next()?)?);
-    if kind == "format" {
-        return Err(StoreError::Io(format!(
-            "written in format {found}, this build reads formats up to {FORMAT_VERSION}"
-        )));
-    }
-    Ok((found, number(next()?)?))
-}
-
-/// Random enough to tell two stores apart.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
 impl Backend {
-    pub(super) async fn open(
-        client: Client,
-        prefix: String,
-        clock: Option<Clock>,
-    ) -> Result<Backend, String> {
-        let backend = Backend {
-            scripts: Scripts::new(client, prefix),
-            clock,
-            epoch: RefCell::default(),
-            followed: RefCell::default(),
-            following: Mutex::new(()),
-            changes: RefCell::default(),
-            unreachable: Cell::new(false),
-        };
-        // No store has the empty epoch, so this reads everything.
-        match backend.catch_up().await {
-            Ok(()) => Ok(backend),
-            Err(StoreError::Io(reason) | StoreError::Unreachable(reason)) => Err(reason),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    /// Redis's time, or that of the clock given.
-    pub(super) async fn now(&self) -> Result<Duration, StoreError> {
-        match &self.clock {
-            Some(clock) => Ok(clock()),
-            None => Ok(self.scripts.read(vec!["time".into()]).await?.now),
-        }
-    }
-
     /// Does a group of writes; those that have to be planned anew stay, in their order.
     async fn commit(&self, group: VecDeque<Write>) {
         let mut waiting: Vec<Write> = group.into();
@@ -247,6 +182,7 @@ impl Backend {
             | Write::UpdateTask { .. }
             | Write::CreateTask { .. }
             | Write::TakeTaskUids { .. }
+            | Write::Load { .. }
             | Write::DeleteTasks { .. }
             | Write::PutRecord { .. }
             | Write::DeleteRecord { .. } => {}
@@ -265,7 +201,10 @@ fn rests_on_records(write: &Write) -> bool {
         Write::Commit { changes, .. } => changes.iter().any(|change| {
             matches!(
                 change,
-                Change::UpdateTask { .. } | Change::ExchangeIndexNames { .. } | Change::Fence { .. }
+                Change::UpdateTask { .. }
+                    | Change::ExchangeIndexNames { .. }
+                    | Change::Fence { .. }
+                    | Change::CompleteJob { .. }
             )
         }),
         Write::PutTopology { .. }
@@ -273,6 +212,7 @@ fn rests_on_records(write: &Write) -> bool {
         | Write::DeleteIndex { .. }
         | Write::CreateTask { .. }
         | Write::TakeTaskUids { .. }
+        | Write::Load { .. }
         | Write::PutRecord { .. }
         | Write::DeleteRecord { .. } => false,
     }
@@ -310,7 +250,7 @@ fn finish(write: Write, result: Result<(Memo, Vec<u64>), StoreError>) {
     let first = |(_, numbers): (Memo, Vec<u64>)| numbers.first().copied().ok_or_else(strange);
     let uid_of = |done| first(done).and_then(|uid| u32::try_from(uid).map_err(|_| StoreError::Full));
     match write {
-        Write::PutTopology { answer, .. } => tell(answer, result.map(drop)),
+        Write::PutTopology { answer, .. } | Write::Load { answer, .. } => tell(answer, result.map(drop)),
         Write::PutIndex { answer, .. } | Write::PutRecord { answer, .. } => {
             tell(answer, result.and_then(first))
         }

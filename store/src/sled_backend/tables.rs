@@ -7,6 +7,7 @@
 mod commit;
 mod coordinate;
 mod log;
+mod transfer;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,8 +15,9 @@ use serde_json::Value;
 use super::bodies::{Bodies, FileChanges};
 use super::codec::{decode, encode};
 use super::{Database, FORMAT_VERSION, Refusal, Tree, first_line};
+use crate::answer::Answer;
 use crate::changelog::{ChangeLog, Name};
-use crate::command::{Answer, Read, Write};
+use crate::command::{Read, Write};
 use crate::limits::{REVISION_BLOCK, TASK_COUNT_MAX};
 use crate::task_index::TaskIndex;
 use crate::{
@@ -144,6 +146,7 @@ impl Tables {
             Read::LogSizes { log, answer } => reply(answer, self.log_sizes(log)),
             Read::Leases { prefix, answer } => reply(answer, self.leases(&prefix)),
             Read::Jobs { queue, answer } => reply(answer, self.jobs(&queue)),
+            Read::Stored { after, answer } => reply(answer, self.stored(after)),
             Read::Changes { after, answer } => self.changes.watch(after, answer),
         }
     }
@@ -171,6 +174,7 @@ impl Tables {
                 defer(answer, self.put_record(table, &key, value, expected_revision))
             }
             Write::TakeTaskUids { count, least, answer } => defer(answer, self.take_task_uids(count, least)),
+            Write::Load { entries, answer } => defer(answer, self.load(entries)),
             Write::Step { step, answer } => {
                 let outcome = self.step(&step);
                 Box::new(move |error| answer(error.map_or(outcome, |error| Err(error.clone()))))

@@ -8,9 +8,9 @@ use store::{
     TaskStatus, Versioned,
 };
 
-use crate::coordination;
 use crate::redis::Server;
 use crate::support::{Subject, at, finish, index_record, new_task, wait};
+use crate::{bounds, coordination, stale};
 
 const NOTES: Table = Table::named("notes");
 const NOTES_OLD: Table = Table::named("notes_old");
@@ -38,12 +38,30 @@ const CASES: &[Case] = &[
     ("a stopped store answers that it is closed", stopped),
 ];
 
+/// As many as a backend has to pass at least.
+const CASES_LEAST: usize = 100;
+
 fn check_backend(backend: impl Fn() -> Subject) {
-    for (name, case) in CASES.iter().chain(coordination::CASES) {
+    let mut count = 0;
+    let mut check = |name: &str, case: &dyn Fn(&mut Subject)| {
+        count += 1;
         // Shown only when the case fails.
-        println!("case: {name}");
+        println!("case {count}: {name}");
         case(&mut backend());
+    };
+    for (name, case) in CASES.iter().chain(coordination::CASES).chain(bounds::CASES) {
+        check(name, case);
     }
+    for (way, action) in stale::of_leases() {
+        check(&format!("{}: {} is fenced off", way.0, action.0), &|subject| {
+            stale::lease(subject, way, action)
+        });
+    }
+    for (way, action) in stale::of_jobs() {
+        check(&format!("{}: {} is fenced off", way.0, action.0), &|subject| stale::job(subject, way, action));
+    }
+    println!("{count} cases");
+    assert!(count >= CASES_LEAST, "{count} cases");
 }
 
 fn topology(subject: &mut Subject) {

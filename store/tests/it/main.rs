@@ -7,6 +7,7 @@
     reason = "the lint's own exemption misses helpers of tests"
 )]
 
+mod bounds;
 mod conformance;
 mod coordination;
 mod kill;
@@ -14,4 +15,6 @@ mod opening;
 mod outage;
 mod queries;
 mod redis;
+mod stale;
 mod support;
+mod transfer;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use store::StoreError::{Conflict, Fenced, Unreachable};
-use store::{RedisOptions, Store, StoreThread, Table, TaskQuery, open_redis};
+use store::{RedisOptions, Store, StoreError, StoreThread, Table, TaskQuery, open_redis};
 
-use crate::redis::Server;
+use crate::redis::{Server, Wire};
 use crate::support::{at, finish, index_record, new_task, wait};
 
 const NOTES: Table = Table::named("notes");
@@ -19,7 +19,7 @@ fn pod(url: &str) -> (Store, StoreThread) {
 }
 
 /// Asks until the store is in reach again.
-fn until_reached<T>(mut ask: impl FnMut() -> Result<T, store::StoreError>) -> T {
+fn until_reached<T>(mut ask: impl FnMut() -> Result<T, StoreError>) -> T {
     let deadline = Instant::now() + NOTICED_WITHIN;
     loop {
         match ask() {
@@ -97,6 +97,59 @@ fn a_redis_that_hangs_is_out_of_reach_and_comes_back() {
 }
 
 #[test]
+fn a_pod_that_is_cut_off_loses_its_lease_and_nothing_that_was_answered() {
+    let server = Server::start(&[]);
+    let (url, wire) = (server.url(), Wire::to(&server));
+    let ((there, _there), (cut, _cut)) = (pod(&url), pod(&wire.url(&url)));
+    let short = Duration::from_millis(300);
+    let lease = wait(cut.acquire_lease("a", "p1", json!({}), short)).unwrap().unwrap();
+    wait(cut.put_job("copy", "a", json!(1), 9)).unwrap();
+    let job = wait(cut.claim_job("copy", "p1", short)).unwrap().unwrap();
+    wait(cut.advance_job(&job, json!(3), short)).unwrap();
+    // Some of these are on their way when the wire is cut: each is answered, and those that succeeded are there.
+    let replies: Vec<_> =
+        (0..300).map(|number| cut.put_record(NOTES, &number.to_string(), json!(number), None)).collect();
+    let mut replies = replies.into_iter();
+    let mut done: Vec<usize> = (0..20).filter(|_| wait(replies.next().unwrap()).is_ok()).collect();
+    wire.cut();
+    for (number, reply) in (20..).zip(replies) {
+        match wait(reply) {
+            Ok(_) => done.push(number),
+            Err(error) => assert!(matches!(error, Unreachable(_)), "{error}"),
+        }
+    }
+    assert!(matches!(wait(cut.renew_lease(&lease, short)), Err(Unreachable(_))));
+    for number in done {
+        assert!(wait(there.record(NOTES, &number.to_string())).unwrap().is_some(), "{number}");
+    }
+    let begun = Instant::now();
+    let taken = loop {
+        match wait(there.acquire_lease("a", "p2", json!({}), Duration::from_secs(60))).unwrap() {
+            Some(lease) => break lease,
+            None => assert!(begun.elapsed() < NOTICED_WITHIN),
+        }
+    };
+    let next = loop {
+        match wait(there.claim_job("copy", "p2", Duration::from_secs(60))).unwrap() {
+            Some(job) => break job,
+            None => assert!(begun.elapsed() < NOTICED_WITHIN),
+        }
+    };
+    assert!(taken.token > lease.token && next.token > job.token);
+    assert_eq!(next.cursor, json!(3));
+    wire.heal();
+    let fenced = |answer: Result<(), StoreError>| match answer {
+        Err(Fenced) => Ok(()),
+        Ok(()) => panic!("a stale holder got something done"),
+        Err(error) => Err(error),
+    };
+    until_reached(|| fenced(wait(cut.renew_lease(&lease, short))));
+    until_reached(|| fenced(wait(cut.advance_job(&job, json!(4), short))));
+    until_reached(|| fenced(wait(cut.complete_job(&job))));
+    assert_eq!(wait(there.jobs("copy")).unwrap()[0].cursor, json!(3));
+}
+
+#[test]
 fn a_redis_that_restarts_keeps_what_it_was_told_to_keep() {
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (store, _thread) = pod(&server.url());
@@ -122,7 +175,7 @@ fn a_redis_that_lost_all_is_noticed_and_uids_are_not_used_again() {
     server.restart();
     assert_eq!(until_reached(|| wait(store.tasks(TaskQuery::default()))).total, 0);
     assert!(wait(store.changes(Some(begun))).unwrap().incomplete);
-    assert_eq!(wait(store.create_task(new_task("a", at(0)))).unwrap().uid, 5);
+    assert!(wait(store.create_task(new_task("a", at(0)))).unwrap().uid > 5, "with some to spare");
     assert_eq!(wait(store.put_record(NOTES, "a", json!(1), Some(revision))), Err(Conflict));
     assert!(wait(store.put_record(NOTES, "a", json!(1), None)).unwrap() > revision);
 }

@@ -20,6 +20,7 @@ mod multi_search;
 mod panics;
 mod planning;
 mod pods;
+mod pods_work;
 mod queries;
 mod repair;
 mod replicas;

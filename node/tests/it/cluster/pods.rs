@@ -17,33 +17,34 @@ use std::{
 use node::cluster::{Cluster, ClusterOptions, Pod};
 use serde_json::{Value, json};
 
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// What the coordinator promises, and how much more a busy machine may take.
-const LEADER_WITHIN: Duration = Duration::from_secs(12);
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const LEADER_WITHIN: Duration = Duration::from_secs(12);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-struct Redis {
+pub(super) struct Redis {
     port: u16,
+    is_durable: bool,
     directory: PathBuf,
     child: Child,
 }
 
 impl Redis {
-    fn start(directory: &Path) -> Self {
+    fn start(directory: &Path, is_durable: bool) -> Self {
         let directory = directory.to_owned();
         loop {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if let Some(child) = spawn(port, &directory) {
-                return Self { port, directory, child };
+            if let Some(child) = spawn(port, &directory, is_durable) {
+                return Self { port, is_durable, directory, child };
             }
         }
     }
 
-    /// Ends as in a crash, and comes back with its data.
-    fn restart(&mut self) {
+    /// Ends as in a crash, and comes back with its data if it was to keep it.
+    pub(super) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(self.port, &self.directory).expect("its port is still free");
+        self.child = spawn(self.port, &self.directory, self.is_durable).expect("its port is still free");
     }
 }
 
@@ -54,10 +55,11 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(port: u16, directory: &Path) -> Option<Child> {
+fn spawn(port: u16, directory: &Path, is_durable: bool) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-    command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(directory);
+    let keeps = if is_durable { "yes" } else { "no" };
+    command.args(["--appendonly", keeps, "--appendfsync", "always", "--dir"]).arg(directory);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     loop {
         if child.try_wait().unwrap().is_some() {
@@ -76,26 +78,30 @@ fn spawn(port: u16, directory: &Path) -> Option<Child> {
 }
 
 /// Three pods on one Redis, and the nodes they share.
-struct Pods {
+pub(super) struct Pods {
     // Ended in this order.
-    pods: Vec<Pod>,
-    cluster: Cluster,
-    redis: Redis,
+    pub(super) pods: Vec<Pod>,
+    pub(super) cluster: Cluster,
+    pub(super) redis: Redis,
     _data: tempfile::TempDir,
 }
 
 impl Pods {
     fn start() -> Self {
+        Self::start_with(true, |options| options.node_binary = super::real_node())
+    }
+
+    pub(super) fn start_with(is_durable: bool, change: impl FnOnce(&mut ClusterOptions)) -> Self {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let redis = Redis::start(data.path());
+        let redis = Redis::start(data.path(), is_durable);
         let mut options = ClusterOptions::new(PathBuf::from(super::PROGRAM), data.path().to_owned());
-        options.node_binary = super::real_node();
         options.no_sync = true;
         options.shards = 8;
         options.store = Some(format!("redis://127.0.0.1:{}", redis.port));
         options.node_master_key = Some("the-key-of-the-nodes".to_owned());
         options.gateway_arguments =
             ["--cores", "1", "--admin-key", "admin", "--master-key", "master"].map(str::to_owned).to_vec();
+        change(&mut options);
         let mut cluster = Cluster::start(options).unwrap();
         let pods = ["a", "b", "c"].map(|id| cluster.start_pod(id, None).unwrap()).into();
         // The first has made the store; its part is done.
@@ -107,12 +113,12 @@ impl Pods {
         pods
     }
 
-    fn urls(&self) -> Vec<String> {
+    pub(super) fn urls(&self) -> Vec<String> {
         self.pods.iter().map(Pod::url).collect()
     }
 
     /// Asks a pod until its answer is as wanted; says how long that took.
-    fn until(&self, pod: usize, path: &str, wanted: impl Fn(&Value) -> bool) -> Duration {
+    pub(super) fn until(&self, pod: usize, path: &str, mut wanted: impl FnMut(&Value) -> bool) -> Duration {
         let (begun, url) = (Instant::now(), format!("{}{path}", self.pods[pod].url()));
         let mut last = Value::Null;
         while begun.elapsed() < SETTLED_WITHIN {
@@ -127,13 +133,13 @@ impl Pods {
         panic!("{path} of pod {pod}: {last}");
     }
 
-    fn signal(&self, pod: usize, signal: &str) {
+    pub(super) fn signal(&self, pod: usize, signal: &str) {
         let id = self.pods[pod].process_id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Starts a pod again that was ended.
-    fn restart(&mut self, pod: usize) {
+    pub(super) fn restart(&mut self, pod: usize) {
         let (id, address) = (["a", "b", "c"][pod], self.pods[pod].address());
         let deadline = Instant::now() + SETTLED_WITHIN;
         while TcpListener::bind(address).is_err() {
@@ -152,7 +158,7 @@ impl Pods {
         })
     }
 
-    fn until_led(&self, scope: &str, among: &[usize]) -> (usize, Duration) {
+    pub(super) fn until_led(&self, scope: &str, among: &[usize]) -> (usize, Duration) {
         let begun = Instant::now();
         loop {
             if let Some(pod) = self.leader(scope, among) {
@@ -165,7 +171,7 @@ impl Pods {
 }
 
 /// One question with the master key, or the admin key below `/_miroir/`; `None` when nobody answers in time.
-fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+pub(super) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
     let key = if url.contains("/_miroir/") { "Bearer admin" } else { "Bearer master" };
     let request = ureq::http::Request::builder().method(method).uri(url).header("Authorization", key);
     let request = request.header("X-Admin-Key", "admin").header("Content-Type", "application/json");

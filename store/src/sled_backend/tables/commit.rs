@@ -6,6 +6,7 @@
 use roaring::RoaringBitmap;
 
 use super::{Revised, Tables, get, put, record_key};
+use crate::coordination::{JOBS, queue_prefix};
 use crate::{Change, IndexRecord, StoreError, TaskRecord};
 
 impl Tables {
@@ -35,6 +36,9 @@ impl Tables {
             Change::Fence { scope, token } => {
                 return if self.holds(scope, *token)? { Ok(()) } else { Err(StoreError::Fenced) };
             }
+            Change::CompleteJob { queue, key, token } => {
+                return if self.is_claimed(queue, key, *token)? { Ok(()) } else { Err(StoreError::Fenced) };
+            }
             Change::ExchangeIndexNames { .. }
             | Change::ForgetRecord { .. }
             | Change::Append { .. }
@@ -58,6 +62,9 @@ impl Tables {
             }
             Change::ForgetRecord { table, key } => self.remove_record(table, &key).map(|()| 0),
             Change::Fence { .. } => Ok(0),
+            Change::CompleteJob { queue, key, .. } => {
+                self.remove_record(JOBS, &(queue_prefix(&queue) + &key)).map(|()| 0)
+            }
             Change::Append { log, stream, header, body } => self.append(log, &stream, &header, &body),
             Change::Truncate { log, stream, through } => self.truncate(log, &stream, through).map(|()| 0),
         }

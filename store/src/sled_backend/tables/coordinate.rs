@@ -37,7 +37,8 @@ impl Tables {
         }
         let stored: Option<Revised> = get(&self.records, record_key(step.table, &key))?;
         let step = Step { key: key.clone(), ..step.clone() };
-        let (after, outcome) = decide(&step, stored.as_ref().map(|stored| &stored.value), now)?;
+        let revision = stored.as_ref().map_or(0, |stored| stored.revision);
+        let (after, outcome) = decide(&step, stored.as_ref().map(|stored| &stored.value), revision, now)?;
         match after {
             After::Keep => {}
             After::Put(value) => {
@@ -51,6 +52,11 @@ impl Tables {
     pub(super) fn holds(&self, scope: &str, token: u64) -> Result<bool, StoreError> {
         let stored: Option<Revised> = get(&self.records, record_key(LEASES, scope))?;
         Ok(coordination::is_newest(stored.as_ref().map(|stored| &stored.value), token))
+    }
+
+    pub(super) fn is_claimed(&self, queue: &str, key: &str, token: u64) -> Result<bool, StoreError> {
+        let stored: Option<Revised> = get(&self.records, record_key(JOBS, &(queue_prefix(queue) + key)))?;
+        Ok(coordination::is_claimed_by(stored.as_ref().map(|stored| &stored.value), token))
     }
 
     pub(super) fn leases(&self, prefix: &str) -> Result<Vec<HeldLease>, StoreError> {

@@ -36,6 +36,18 @@ impl Tables {
         body: &[u8],
     ) -> Result<u64, StoreError> {
         let sequence = self.next_revision()?;
+        self.put_entry((log.name(), stream), sequence, header, body)?;
+        Ok(sequence)
+    }
+
+    /// Puts an entry where it belongs; of one log and one of its streams.
+    pub(super) fn put_entry(
+        &mut self,
+        (log, stream): (&str, &str),
+        sequence: u64,
+        header: &Value,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
         let header = serde_json::to_vec(header).map_err(|error| StoreError::Io(error.to_string()))?;
         let header_length = u32::try_from(header.len()).map_err(|_| StoreError::Full)?;
         let in_file = body.len() > INLINE_BODY_BYTES_MAX;
@@ -50,12 +62,21 @@ impl Tables {
             self.bodies.write(sequence, body).map_err(failed)?;
         }
         self.log.insert(entry_key(log, stream, sequence), value).map_err(failed)?;
-        self.names.push(Name::Log { log: log.name().to_owned(), stream: stream.to_owned() });
-        Ok(sequence)
+        self.names.push(Name::Log { log: log.to_owned(), stream: stream.to_owned() });
+        Ok(())
+    }
+
+    /// The sequence, the header and the body of an entry as it is stored.
+    pub(super) fn log_entry(&self, key: &[u8], value: &[u8]) -> Result<(u64, Value, Vec<u8>), StoreError> {
+        let stored = Stored::parse(value)?;
+        let sequence = sequence_of(key);
+        let body = if stored.in_file { self.bodies.read(sequence).map_err(failed)? } else { stored.inline };
+        let header = serde_json::from_slice(&stored.header).map_err(|error| damaged(&error.to_string()))?;
+        Ok((sequence, header, body))
     }
 
     pub(super) fn truncate(&mut self, log: Table, stream: &str, through: u64) -> Result<(), StoreError> {
-        let range = entry_key(log, stream, 0)..=entry_key(log, stream, through);
+        let range = entry_key(log.name(), stream, 0)..=entry_key(log.name(), stream, through);
         let mut doomed = Vec::new();
         for entry in self.log.range(range) {
             let (key, value) = entry.map_err(failed)?;
@@ -81,7 +102,8 @@ impl Tables {
         after: u64,
         bytes_max: usize,
     ) -> Result<Vec<LogEntry>, StoreError> {
-        let range = entry_key(log, stream, after.saturating_add(1))..=entry_key(log, stream, u64::MAX);
+        let first = entry_key(log.name(), stream, after.saturating_add(1));
+        let range = first..=entry_key(log.name(), stream, u64::MAX);
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for entry in self.log.range(range) {
             let (key, value) = entry.map_err(failed)?;
@@ -90,11 +112,7 @@ impl Tables {
             if !entries.is_empty() && (bytes > bytes_max || entries.len() == LOG_PAGE_MAX) {
                 break;
             }
-            let sequence = sequence_of(&key);
-            let body =
-                if stored.in_file { self.bodies.read(sequence).map_err(failed)? } else { stored.inline };
-            let header =
-                serde_json::from_slice(&stored.header).map_err(|error| damaged(&error.to_string()))?;
+            let (sequence, header, body) = self.log_entry(&key, &value)?;
             entries.push(LogEntry { sequence, header, body: Bytes::from(body) });
         }
         Ok(entries)
@@ -152,8 +170,8 @@ fn damaged(reason: &str) -> StoreError {
 }
 
 /// Neither a table's name nor a stream's has a zero byte.
-fn entry_key(log: Table, stream: &str, sequence: u64) -> Vec<u8> {
-    [log.name().as_bytes(), &[0], stream.as_bytes(), &[0], &sequence.to_be_bytes()].concat()
+fn entry_key(log: &str, stream: &str, sequence: u64) -> Vec<u8> {
+    [log.as_bytes(), &[0], stream.as_bytes(), &[0], &sequence.to_be_bytes()].concat()
 }
 
 fn sequence_of(key: &[u8]) -> u64 {

@@ -1,0 +1,274 @@
+//! Moving a whole store into a file and from there into another one, on whichever backend.
+//!
+//! - A file is lines of JSON: one that names the format, one for each thing stored, and one that says how many these
+//!   are, without which the file was cut short.
+//! - A store that pods use is neither read nor written, one that holds something is not written; a file is read to
+//!   its end before anything of it is stored.
+//! - Revisions, sequences and uids stay what they were, and none of them is given out again.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{IndexRecord, Store, StoreError, Table, TaskRecord};
+
+/// What the first line of a file says it is.
+const NAME: &str = "miroir store export";
+const FORMAT: u32 = 1;
+/// Things loaded by one write, and bytes of their bodies.
+const LOADED_TOGETHER: usize = 256;
+const LOADED_BYTES: usize = 4 << 20;
+
+/// One thing stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Entry {
+    Topology {
+        version: u64,
+        value: Value,
+    },
+    Index(Box<IndexRecord>),
+    Task(Box<TaskRecord>),
+    Record {
+        table: String,
+        key: String,
+        revision: u64,
+        value: Value,
+    },
+    Log {
+        log: String,
+        stream: String,
+        sequence: u64,
+        header: Value,
+        body: Body,
+    },
+    /// Uids and revisions from here on have not been given out.
+    Counters {
+        task_uid_next: u32,
+        revision_next: u64,
+    },
+}
+
+/// The body of a log's entry: as text where it is text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Body {
+    Text(String),
+    Hex(String),
+}
+
+/// Where a page of things ends; what it means is the backend's own affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub(crate) section: u8,
+    pub(crate) key: Vec<u8>,
+}
+
+/// Some of the things stored, and where the next page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPage {
+    pub entries: Vec<Entry>,
+    pub next: Option<Mark>,
+}
+
+/// Why nothing was exported or imported; one line.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error("the store is in use by {0}; stop its pods first")]
+    InUse(String),
+    #[error("the store holds something already; allowed: an empty one")]
+    NotEmpty,
+    #[error("line {line}: {reason}")]
+    File { line: u64, reason: String },
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl Body {
+    pub(crate) fn of(bytes: &[u8]) -> Body {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Body::Text(text.to_owned()),
+            Err(_) => Body::Hex(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        }
+    }
+
+    /// `None` when it is no hex.
+    pub(crate) fn bytes(&self) -> Option<Bytes> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match self {
+            Body::Text(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+            Body::Hex(hex) if hex.len().is_multiple_of(2) => {
+                let pairs = hex.as_bytes().chunks(2);
+                pairs.map(|pair| Some(digit(pair[0])? * 16 + digit(pair[1])?)).collect::<Option<Vec<u8>>>()
+            }
+            .map(Bytes::from),
+            Body::Hex(_) => None,
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Body::Text(text) | Body::Hex(text) => text.len(),
+        }
+    }
+}
+
+impl Entry {
+    /// What is wrong with it, if anything is.
+    fn fault(&self) -> Option<&'static str> {
+        match self {
+            Entry::Record { table, .. } if !Table::is_name(table) => Some("there is no such table"),
+            Entry::Log { log, .. } if !Table::is_name(log) => Some("there is no such log"),
+            Entry::Log { stream, .. } if stream.contains('\0') => Some("there is no such stream"),
+            Entry::Log { body, .. } if body.bytes().is_none() => Some("its body is no hex"),
+            Entry::Topology { .. }
+            | Entry::Index(_)
+            | Entry::Task(_)
+            | Entry::Record { .. }
+            | Entry::Log { .. }
+            | Entry::Counters { .. } => None,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Entry::Log { body, .. } => body.length(),
+            Entry::Topology { .. }
+            | Entry::Index(_)
+            | Entry::Task(_)
+            | Entry::Record { .. }
+            | Entry::Counters { .. } => 0,
+        }
+    }
+}
+
+/// Writes all of a store; answers how many things that are.
+///
+/// # Errors
+/// [`TransferError`].
+pub async fn export(store: &Store, out: &mut dyn Write) -> Result<u64, TransferError> {
+    refuse_used(store).await?;
+    writeln!(out, "{}", json!({"file": NAME, "format": FORMAT}))?;
+    let (mut count, mut after) = (0_u64, None);
+    loop {
+        let page = store.stored(after).await?;
+        for entry in &page.entries {
+            serde_json::to_writer(&mut *out, entry).map_err(io::Error::from)?;
+            out.write_all(b"\n")?;
+            count += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    writeln!(out, "{}", json!({"entries": count}))?;
+    out.flush()?;
+    Ok(count)
+}
+
+/// Fills an empty store from a file; answers with how many things.
+///
+/// # Errors
+/// [`TransferError`]; after one of the store's own the store is to be thrown away.
+pub async fn import(store: &Store, file: &Path) -> Result<u64, TransferError> {
+    refuse_used(store).await?;
+    let mut after = None;
+    loop {
+        let page = store.stored(after).await?;
+        if page.entries.iter().any(|entry| !matches!(entry, Entry::Counters { .. })) {
+            return Err(TransferError::NotEmpty);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    for entry in Lines::open(file)? {
+        entry?;
+    }
+    let (mut count, mut weight, mut group) = (0, 0, Vec::new());
+    for entry in Lines::open(file)? {
+        let entry = entry?;
+        weight += entry.weight();
+        group.push(entry);
+        count += 1;
+        if group.len() == LOADED_TOGETHER || weight > LOADED_BYTES {
+            store.load(std::mem::take(&mut group)).await?;
+            weight = 0;
+        }
+    }
+    store.load(group).await?;
+    Ok(count)
+}
+
+async fn refuse_used(store: &Store) -> Result<(), TransferError> {
+    let holders: Vec<String> = store.leases("").await?.into_iter().map(|lease| lease.holder).collect();
+    if holders.is_empty() { Ok(()) } else { Err(TransferError::InUse(holders.join(", "))) }
+}
+
+/// The things of a file, each looked at; the last one is followed by their number or it is an error.
+struct Lines {
+    lines: io::Lines<BufReader<File>>,
+    line: u64,
+    is_over: bool,
+}
+
+#[derive(Deserialize)]
+struct End {
+    entries: u64,
+}
+
+impl Lines {
+    fn open(file: &Path) -> Result<Lines, TransferError> {
+        let mut lines = BufReader::new(File::open(file)?).lines();
+        let first: Value =
+            lines.next().transpose()?.and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
+        let wrong = |reason: String| Err(TransferError::File { line: 1, reason });
+        if first["file"] != NAME {
+            return wrong("this is no export of a store".to_owned());
+        }
+        match first["format"].as_u64() {
+            Some(format) if format == u64::from(FORMAT) => Ok(Lines { lines, line: 1, is_over: false }),
+            Some(format) => wrong(format!("format {format}; this build reads formats up to {FORMAT}")),
+            None => wrong("it has no format".to_owned()),
+        }
+    }
+
+    fn entry(&mut self) -> Result<Option<Entry>, TransferError> {
+        let before = self.line - 1;
+        self.line += 1;
+        let line = self.line;
+        let wrong = |reason: String| TransferError::File { line, reason };
+        let Some(text) = self.lines.next().transpose()? else {
+            return Err(wrong("the file was cut short".to_owned()));
+        };
+        if let Ok(End { entries }) = serde_json::from_str(&text) {
+            if entries != before || self.lines.next().is_some() {
+                return Err(wrong(format!("{entries} things should come before this, and nothing after")));
+            }
+            return Ok(None);
+        }
+        let entry: Entry = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        entry.fault().map_or(Ok(Some(entry)), |fault| Err(wrong(fault.to_owned())))
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Entry, TransferError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let entry = self.entry().transpose();
+        self.is_over = !matches!(entry, Some(Ok(_)));
+        entry
+    }
+}
