@@ -164,7 +164,7 @@ impl Proxy {
         let folder = folder.display();
         match self {
             Self::Haproxy => format!(
-                "global\n  nbthread 1\n  maxconn 16384\ndefaults\n  mode http\n  http-reuse always\n  \
+                "global\n  nbthread 1\n  maxconn 9000\ndefaults\n  mode http\n  http-reuse always\n  \
                  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  timeout http-keep-alive 60s\n\
                  frontend clients\n  bind {listen}\n  default_backend nodes\n\
                  backend nodes\n  server node {node}\n"
