@@ -29,6 +29,10 @@ pub(super) fn to_toml(config: &Config) -> String {
         },
         pod_id: config.pod_id.clone(),
         peer: config.peers.clone(),
+        peer_service: config.peer_service.as_ref().map(|service| match service.server {
+            Some(server) => format!("{}@{server}", service.name),
+            None => service.name.clone(),
+        }),
         master_key: shown(&config.master_key),
         node_master_key: shown(&config.node_master_key),
         admin_key: shown(&config.admin_key),
@@ -98,6 +102,8 @@ struct Effective {
     pod_id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     peer: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_service: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     master_key: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
