@@ -22,7 +22,9 @@ fn a_gateway_goes_on_with_a_store_that_was_moved() {
     let films = (0..50).map(|id| json!({"id": id, "title": format!("film {id}")})).collect::<Vec<_>>();
     client.done("POST", "/indexes/films/documents", &json!(films));
     client.done("PATCH", "/indexes/films/settings", &json!({"sortableAttributes": ["title"]}));
-    let key = client.post("/keys", &json!({"actions": ["search"], "indexes": ["*"], "expiresAt": null}));
+    let asked = json!({"actions": ["search"], "indexes": ["*"], "expiresAt": null});
+    let (status, key) = client.call("POST", "/keys", &asked);
+    assert_eq!(status, 201, "{key}");
     let tasks = client.read("/tasks");
     let data = cluster.directory().to_owned();
     let (store, file) = (data.join("gateway"), data.join("export"));
@@ -46,6 +48,6 @@ fn a_gateway_goes_on_with_a_store_that_was_moved() {
     assert_eq!(client.read("/indexes/films/settings")["sortableAttributes"], json!(["title"]));
     assert_eq!(client.read("/indexes/films/stats")["numberOfDocuments"], 50);
     let last = tasks["results"][0]["uid"].as_u64().unwrap();
-    let next = client.post("/indexes/films/documents", &json!([{"id": 50}]))["taskUid"].as_u64();
+    let next = client.write("POST", "/indexes/films/documents", &json!([{"id": 50}]))["taskUid"].as_u64();
     assert_eq!(next, Some(last + 1));
 }
