@@ -130,6 +130,18 @@ pub fn client_request(hits: usize) -> String {
     format!("{{\"q\":\"{QUERY}\",\"limit\":{hits},\"sort\":[\"{SORT_RULE}\"]}}")
 }
 
+/// A body with documents of about 200 bytes, as clients write them.
+pub fn documents(count: usize) -> String {
+    let document = |id: usize| {
+        format!(
+            "{{\"id\":{id},\"title\":\"The quick fox {id}\",\"text\":\"{}\",\"price\":{}}}",
+            "a brown dog ".repeat(11),
+            id % 100
+        )
+    };
+    format!("[{}]", (0..count).map(document).collect::<Vec<_>>().join(","))
+}
+
 /// The search body that a yardstick sends to its legs; it asks for as much as a gateway has to ask.
 pub fn leg_request(hits: usize) -> String {
     format!(

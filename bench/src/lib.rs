@@ -8,6 +8,7 @@ pub mod client;
 pub mod compare;
 pub mod corpus;
 pub mod load;
+pub mod plot;
 pub mod process;
 pub mod scatter_hyper;
 pub mod scatter_monoio;

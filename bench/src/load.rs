@@ -37,7 +37,7 @@ pub struct Options {
 /// What came of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// Answers of status 200 over the whole run, warm-up included.
+    /// Answers of status 200 and 202 over the whole run, warm-up included.
     pub requests: u64,
     /// Other answers and broken connections over the whole run.
     pub failures: u64,

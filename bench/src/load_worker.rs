@@ -207,7 +207,7 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         let body = &connection.received[frame.head_bytes..];
-        let failure = (frame.status != 200)
+        let failure = (!matches!(frame.status, 200 | 202))
             .then(|| format!("status {}: {}", frame.status, String::from_utf8_lossy(body)));
         connection.received.clear();
         let now = Instant::now();

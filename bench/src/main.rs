@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use argh::FromArgs;
 use bench::corpus::Shape;
-use bench::{canned_node, compare, load, process, scatter_hyper, scatter_monoio, writes};
+use bench::{canned_node, compare, load, plot, process, scatter_hyper, scatter_monoio, writes};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,6 +31,7 @@ enum Subcommand {
     ScatterHyper(ScatterHyper),
     ScatterMonoio(ScatterMonoio),
     Launch(Launch),
+    Plot(Plot),
     Writes(Writes),
 }
 
@@ -95,7 +96,7 @@ struct Load {
     /// path of the request (default /indexes/bench/search)
     #[argh(option, default = "String::from(\"/indexes/bench/search\")")]
     path: String,
-    /// JSON body sent with POST (default: the comparison's search for 20 hits)
+    /// JSON body sent with POST, or `@` and the file that holds it (default: the comparison's search for 20 hits)
     #[argh(option, default = "bench::corpus::client_request(20)")]
     body: String,
     /// bearer token
@@ -172,6 +173,18 @@ struct Writes {
     connections: usize,
 }
 
+/// Draw the history as an SVG picture.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "plot")]
+struct Plot {
+    /// the JSON-lines file (default bench/history.jsonl)
+    #[argh(option, default = "PathBuf::from(\"bench/history.jsonl\")")]
+    history: PathBuf,
+    /// the picture to write (default bench/history.svg)
+    #[argh(option, default = "PathBuf::from(\"bench/history.svg\")")]
+    picture: PathBuf,
+}
+
 /// Pin this process and become another program (used by compare for all it starts).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "launch")]
@@ -195,6 +208,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::ScatterHyper(ScatterHyper { node, hits }) => scatter_hyper::serve(&node, hits),
         Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => scatter_monoio::serve(&node, hits),
         Subcommand::Writes(arguments) => run_writes(arguments),
+        Subcommand::Plot(Plot { history, picture }) => plot::run(&history, &picture),
         Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
     }
 }
@@ -235,10 +249,14 @@ fn run_writes(arguments: Writes) -> anyhow::Result<()> {
 }
 
 fn run_load(arguments: Load) -> anyhow::Result<()> {
+    let body = match arguments.body.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("reading {file}"))?,
+        None => arguments.body,
+    };
     let report = load::run(&load::Options {
         target: arguments.target,
         path: arguments.path,
-        body: arguments.body,
+        body,
         key: arguments.key,
         connections: arguments.connections,
         threads: arguments.threads,

@@ -180,6 +180,7 @@ mod tests {
             settings: json!({}),
             settings_version: 1,
             settings_pending: false,
+            keys_are_plain: true,
             revision: 7,
         }
     }

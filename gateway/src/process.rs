@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -99,10 +99,8 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     let nodes = resolve_nodes(&config)?;
     let server_tls = tls::server(&config.tls)?;
     let reserved = reserve("--listen", config.listen)?;
-    let metrics_socket = match config.metrics_listen {
-        Some(address) => Some(bind("--metrics-listen", address)?),
-        None => None,
-    };
+    let metrics_socket =
+        config.metrics_listen.map(|address| bind("--metrics-listen", address)).transpose()?;
     let (store, store_thread, coordinator) = open_store(&config)?;
     // Pods that start together do so one after the other.
     let starting = begin_start(&store, &coordinator)?;
@@ -144,6 +142,7 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
         store,
         coordinator,
         anti_entropy: Board::default(),
+        tasks_ended: AtomicU64::new(0),
         frozen: Frozen::default(),
         prometheus,
         draining: AtomicBool::new(false),

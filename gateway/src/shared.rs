@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -61,6 +61,8 @@ pub struct Shared {
     pub anti_entropy: Board,
     pub frozen: Frozen,
     pub sessions: Sessions,
+    /// Counts the ends of tasks that clients may know of.
+    pub tasks_ended: AtomicU64,
     pub hints: Hints,
     /// Stamps every write.
     pub clock: Clock,
@@ -104,6 +106,17 @@ impl Shared {
                 log::info(&format!("node_{}", state.as_str()), &fields);
             }
         }
+    }
+
+    /// How many tasks have ended as far as clients of this process can know.
+    #[must_use]
+    pub fn tasks_ended(&self) -> u64 {
+        self.tasks_ended.load(Ordering::Acquire)
+    }
+
+    /// A task's end is about to be told.
+    pub fn note_task_end(&self) {
+        self.tasks_ended.fetch_add(1, Ordering::Release);
     }
 
     /// Commits by right of a term: `Fenced`, and nothing done, when another pod leads by now.

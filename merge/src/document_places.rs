@@ -6,8 +6,7 @@
 
 use std::cmp::Ordering;
 
-use crate::SortField;
-use crate::document_order::{By, Document, Key, point};
+use crate::document_key::{By, Document, Key, SortField, point};
 use crate::regroup::{BUCKET_DOCUMENTS_MAX, BUCKET_METRES, EXACT_ORDER_MIN, chord, metres};
 
 /// Puts documents of all legs in order. `cut`: whether legs have more than these.

@@ -8,6 +8,7 @@
 mod blocks;
 mod check;
 mod distinct;
+mod document_key;
 mod document_order;
 mod document_places;
 mod documents;
@@ -35,7 +36,8 @@ use std::borrow::Cow;
 
 use ahash::AHashMap;
 
-pub use document_order::{SortField, documents};
+pub use document_key::SortField;
+pub use document_order::documents;
 pub use documents::strip_document;
 pub use error::MergeError;
 pub use facets::{ValueCounts, count_values, facet_search};

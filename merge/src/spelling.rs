@@ -3,7 +3,7 @@
 //! - First is the least primary key: nodes number documents as they come, and ties everywhere else are broken so.
 //! - Values are equal when their normalized forms are (milli's facet strings).
 
-use crate::document_order::Key;
+use crate::document_key::Key;
 use crate::error::MergeError;
 use crate::json::{Answer, Members, string, unescape, write_string};
 use crate::normalize::normalize;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use ahash::AHashSet;
 
 use crate::distinct::Value;
-use crate::document_order;
+use crate::document_key;
 use crate::error::MergeError;
 use crate::json::{Answer, number, string, write_string};
 use crate::key::Key;
@@ -148,7 +148,7 @@ fn read<'a>(
         let shared = if hits.is_empty() { 0 } else { shared };
         let text = ranked.hit.text;
         let values = Value::all(text, spec.distinct);
-        numbers.push(document_order::Key::read(text, &by_number));
+        numbers.push(document_key::Key::read(text, &by_number));
         hits.push(Candidate { text, values, number: 0, shared, levels });
         before = key;
     }

@@ -18,6 +18,8 @@ pub struct Faults {
     pub path_prefix: String,
     /// Milliseconds before a request is looked at.
     pub delay_ms: u64,
+    /// Milliseconds for which a finished answer is held back: what it says is that old when it comes.
+    pub answer_delay_ms: u64,
     /// Requests are read and never answered, until the switches change.
     pub hang: bool,
     /// New connections are closed as soon as they are accepted.

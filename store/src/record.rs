@@ -33,6 +33,10 @@ pub struct IndexRecord {
     /// Whether nodes have been given settings that are not yet committed as a version.
     #[serde(default)]
     pub settings_pending: bool,
+    /// Whether no two keys of its documents are equal to each other's forms in a filter; indexes of older stores are
+    /// not known to be so.
+    #[serde(default)]
+    pub keys_are_plain: bool,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
 }

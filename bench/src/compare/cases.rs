@@ -1,26 +1,60 @@
-//! The cases that are compared: what the legs answer and how many clients ask at once.
+//! The cases that are compared: what is asked, what the legs answer, and how many clients ask at once.
 
 use crate::corpus::Shape;
+
+/// What clients send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A search for as many hits as each leg has.
+    Search,
+    /// A write of so many documents.
+    Write { documents: usize },
+}
 
 /// One line of the history.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Legs x hits, then connections.
+    /// Legs x hits (x bytes of a document), what is special, then connections.
     pub name: &'static str,
     pub shape: Shape,
+    pub asked: Asked,
     /// Client connections, each with one request in flight.
     pub connections: usize,
+    /// Copies of each shard behind the gateway.
+    pub copies: usize,
+    /// Further arguments of the gateway.
+    pub gateway: &'static [&'static str],
 }
 
+/// So that identical requests, which are all that the load has, are each worked on.
+const EACH_ON_ITS_OWN: &[&str] = &["--query-coalescing", "off"];
+const COALESCED: &[&str] = &["--query-coalescing", "on"];
+const BARE: &[&str] = &["--query-coalescing", "off", "--hedging", "off", "--adaptive-selection", "off"];
+/// All connections come from one address.
+const MANY: &[&str] = &["--query-coalescing", "off", "--connections-per-address-max", "16384"];
+
 /// All cases, the plainest first.
-pub const CASES: [Case; 7] = [
-    case("3x20-c4", 3, 20, 4),
-    case("3x20-c32", 3, 20, 32),
-    case("3x20-c64", 3, 20, 64),
-    case("3x20-c128", 3, 20, 128),
-    case("1x20-c32", 1, 20, 32),
-    case("8x20-c32", 8, 20, 32),
-    case("3x200-c32", 3, 200, 32),
+pub const CASES: [Case; 17] = [
+    search("3x20-c1", 3, 20, 1),
+    search("3x20-c4", 3, 20, 4),
+    search("3x20-c32", 3, 20, 32),
+    search("3x20-c64", 3, 20, 64),
+    search("3x20-c128", 3, 20, 128),
+    search("3x20-c1024", 3, 20, 1024),
+    Case { gateway: MANY, ..search("3x20-c8192", 3, 20, 8192) },
+    search("1x20-c32", 1, 20, 32),
+    search("8x20-c32", 8, 20, 32),
+    search("3x200-c32", 3, 200, 32),
+    Case {
+        shape: Shape { legs: 3, hits: 20, document_bytes: 20_000 },
+        ..search("3x20x20000-c32", 3, 20, 32)
+    },
+    Case { copies: 2, ..search("3x20-copies2-c64", 3, 20, 64) },
+    Case { gateway: BARE, ..search("3x20-unhedged-c64", 3, 20, 64) },
+    Case { gateway: COALESCED, ..search("3x20-coalesced-c64", 3, 20, 64) },
+    write("write1-c64", 1, 64),
+    write("write1000-c4", 1000, 4),
+    Case { copies: 2, ..write("write1000-copies2-c4", 1000, 4) },
 ];
 
 impl Case {
@@ -28,8 +62,17 @@ impl Case {
     pub(super) fn is_chosen(&self, names: &[String]) -> bool {
         names.is_empty() || names.iter().any(|name| self.name.contains(name.as_str()))
     }
+
+    pub(super) fn is_search(&self) -> bool {
+        self.asked == Asked::Search
+    }
 }
 
-const fn case(name: &'static str, legs: usize, hits: usize, connections: usize) -> Case {
-    Case { name, shape: Shape { legs, hits, document_bytes: 200 }, connections }
+const fn search(name: &'static str, legs: usize, hits: usize, connections: usize) -> Case {
+    let shape = Shape { legs, hits, document_bytes: 200 };
+    Case { name, shape, asked: Asked::Search, connections, copies: 1, gateway: EACH_ON_ITS_OWN }
+}
+
+const fn write(name: &'static str, documents: usize, connections: usize) -> Case {
+    Case { asked: Asked::Write { documents }, ..search(name, 3, 20, connections) }
 }

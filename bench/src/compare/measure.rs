@@ -91,14 +91,17 @@ fn load_command(
     rate: Option<f64>,
 ) -> anyhow::Result<(PathBuf, Vec<String>)> {
     let program = std::env::current_exe().context("finding the running executable")?;
+    // A large write is too long for an argument.
+    let body = peer.folder.join("body.json");
+    std::fs::write(&body, peers::body(case)).context("writing the request's body")?;
     let mut arguments: Vec<String> = [
         "load",
         "--target",
         &peer.address.to_string(),
         "--path",
-        peers::SEARCH_PATH,
+        peers::path(case),
         "--body",
-        &crate::corpus::client_request(case.shape.hits),
+        &format!("@{}", body.display()),
         "--connections",
         &case.connections.to_string(),
         "--seconds",

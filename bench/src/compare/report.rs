@@ -186,7 +186,7 @@ pub(super) fn history_line(
         "commit": commit(),
         "case": case.name,
         "legs": shape.legs, "hits": shape.hits, "document_bytes": shape.document_bytes,
-        "connections": case.connections,
+        "connections": case.connections, "copies": case.copies, "gateway": case.gateway,
         "pinned": options.pinned, "rounds": options.rounds, "window_s": options.window.as_secs_f64(),
         "open_rate": rate,
         "build": BUILD,

@@ -10,6 +10,7 @@ use gateway::api::{
     facet_search::FacetSearchRequest,
     filter::{combine_filters, narrow},
     multi_search::MultiSearchRequest,
+    pinned::{PINNED_KEYS_MAX, pinned_keys},
     query::Query,
     reserved::conceal,
     search::SearchRequest,
@@ -29,6 +30,9 @@ const BODIES: &[&str] = &[
 ];
 const QUERIES: &[&str] =
     &["q=a%20b&offset=1&limit=2&filter=a%20%3D%201&facets=a,b", "page=1&hitsPerPage=2&sort=a:asc"];
+/// Filters alone.
+const FILTERS: &[&str] =
+    &[r#""a = 1 AND b IN [2, 'c'] OR NOT a IN [3]""#, r#"["a IN [1, 2]", ["a = 3", "b = 4"]]"#];
 const OWN: &str = "_miroir_shard IN [\",,\"]";
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -42,6 +46,9 @@ fn attack(mut choices: Unstructured<'_>) -> Result<()> {
     let mut body = choices.choose(BODIES)?.as_bytes().to_vec();
     mutate(&mut choices, &mut body)?;
     check(&body);
+    let mut filter = choices.choose(FILTERS)?.as_bytes().to_vec();
+    mutate(&mut choices, &mut filter)?;
+    check(&filter);
     let mut query = choices.choose(QUERIES)?.as_bytes().to_vec();
     mutate(&mut choices, &mut query)?;
     check_query(&String::from_utf8_lossy(&query));
@@ -81,6 +88,13 @@ fn check(body: &[u8]) {
     for made in [combine_filters(Some(filter), Some(OWN)), Some(narrow(Some(filter), "\"t = 1\"".to_owned()))]
     {
         assert!(made.is_some_and(|made| is_filter(made.as_bytes())), "{filter} is no filter any more");
+    }
+    // What pins keys pins no more of them beside something that pins none, and none at all as one choice of two.
+    let alone = pinned_keys(filter, "a");
+    assert!(alone.as_ref().is_none_or(|keys| keys.len() <= PINNED_KEYS_MAX));
+    if serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_string()) {
+        assert_eq!(pinned_keys(&format!("[{filter},\"b > 1\"]"), "a"), alone, "{filter}");
+        assert_eq!(pinned_keys(&format!("[[{filter},\"b > 1\"]]"), "a"), None, "{filter}");
     }
 }
 

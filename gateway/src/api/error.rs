@@ -164,6 +164,8 @@ pub struct ApiError {
     status: StatusCode,
     body: ErrorBody,
     retry_after_seconds: Option<u32>,
+    /// The bound it is about, where a code of many uses does not say it.
+    reason: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -183,7 +185,25 @@ impl ApiError {
     #[must_use]
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(code.facts().2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, body: ErrorBody::Own { code, message: message.into() }, retry_after_seconds: None }
+        let body = ErrorBody::Own { code, message: message.into() };
+        Self { status, body, retry_after_seconds: None, reason: None }
+    }
+
+    /// The same error, counted under the name of the bound that it is about.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Its name among the refusals that are counted: the bound it is about, or its code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.reason.unwrap_or(match self.body {
+            ErrorBody::Own { code, .. } => code.facts().0,
+            ErrorBody::Node(_) => "refused_by_node",
+            ErrorBody::Empty => "no_such_route",
+        })
     }
 
     /// 503 with a hint when to come back, seconds.
@@ -197,7 +217,7 @@ impl ApiError {
     /// A status with an empty body, as Meilisearch answers unknown routes and methods.
     #[must_use]
     pub fn bare(status: StatusCode) -> Self {
-        Self { status, body: ErrorBody::Empty, retry_after_seconds: None }
+        Self { status, body: ErrorBody::Empty, retry_after_seconds: None, reason: None }
     }
 
     /// The refusal of a node, with reserved fields taken out of its message.
@@ -205,7 +225,7 @@ impl ApiError {
     pub fn from_node(status: StatusCode, body: &[u8]) -> Self {
         let stripped = rewritten(body, |message| merge::strip_message(message).into_owned());
         let body = if stripped.is_empty() { ErrorBody::Empty } else { ErrorBody::Node(stripped) };
-        Self { status, body, retry_after_seconds: None }
+        Self { status, body, retry_after_seconds: None, reason: None }
     }
 
     /// The same error with clients' names of indexes where it is a node's refusal.

@@ -17,6 +17,7 @@ pub mod filter;
 pub mod multi_search;
 pub mod network;
 pub mod patch;
+pub mod pinned;
 pub mod query;
 pub mod reserved;
 pub mod search;

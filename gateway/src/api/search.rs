@@ -8,12 +8,15 @@ use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
 use merge::{ExtraFields, FacetRules, Paging};
+use router::{ShardSet, shard_of};
 use serde_json::Value;
 use sonic_rs::{JsonValueTrait, LazyValue};
+use store::IndexRecord;
 
 use super::{
     depth::is_bounded,
     filter::{combine_filters, narrow},
+    pinned::pinned_keys,
 };
 use crate::snapshot::IndexRules;
 
@@ -224,6 +227,18 @@ impl<'a> SearchRequest<'a> {
         if let Some(rules) = rules {
             self.filter = Some(narrow(self.filter.as_deref(), rules).into());
         }
+    }
+
+    /// The shards that alone can hold hits, where the filter says so by the primary key. Facets are asked of all:
+    /// which names they have depends on every document.
+    #[must_use]
+    pub fn pinned_shards(&self, record: &IndexRecord) -> Option<ShardSet> {
+        let filter = self.filter.as_deref().filter(|_| record.keys_are_plain)?;
+        let keys = pinned_keys(filter, record.primary_key.as_deref()?)?;
+        if keys.is_empty() || self.copied_value("\"facets\"").is_some() {
+            return None;
+        }
+        Some(keys.iter().map(|key| shard_of(key, record.shards)).collect())
     }
 
     /// The same number for every page of one query.

@@ -93,6 +93,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const QUEUE_DELAY_DEFAULT: Duration = Duration::from_millis(50);
 /// A pooled node connection is not used again after this; shorter than what nodes allow theirs.
 pub const IDLE_NODE_TIMEOUT: Duration = Duration::from_secs(4);
+/// For so long after an answer a connection is used again without a look at whether the node said more.
+pub const NODE_SILENCE_TRUSTED: Duration = Duration::from_millis(1);
 pub const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// One request to one node, connecting included.
 pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -101,6 +103,8 @@ pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const STRAGGLER_WAIT: Duration = Duration::from_secs(2);
 /// Bytes a second that such an owner is expected to take at least.
 pub const STRAGGLER_BYTES_PER_SECOND: u64 = 10_000_000;
+/// How long after it began a search may be joined by identical ones.
+pub const QUERY_COALESCING_WINDOW: Duration = Duration::from_millis(50);
 /// How long a write waits for owners that are coming back, where too few can be written to.
 pub const OWNERS_WAIT_MAX: Duration = Duration::from_secs(3);
 pub const OWNERS_POLL_INTERVAL: Duration = Duration::from_millis(20);

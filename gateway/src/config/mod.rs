@@ -78,6 +78,10 @@ pub struct Config {
     pub hedging: bool,
     /// Whether nodes that answer fast are preferred.
     pub adaptive_selection: bool,
+    /// Whether identical searches at one time share one scatter.
+    pub query_coalescing: bool,
+    /// Whether a filter that pins the primary key narrows what is asked.
+    pub shard_aware_planning: bool,
     pub session_mode: SessionMode,
     /// Where dumps are written; made when the first one is.
     pub dump_dir: PathBuf,
@@ -345,6 +349,8 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
         hedging: switch("hedging", &raw.hedging)?,
         adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
+        query_coalescing: switch("query-coalescing", &raw.query_coalescing)?,
+        shard_aware_planning: switch("shard-aware-planning", &raw.shard_aware_planning)?,
         session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
             value::one_of(text, &SessionMode::NAMES)
         })?,

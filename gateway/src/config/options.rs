@@ -81,6 +81,12 @@ pub(super) struct Flags {
     /// on or off: prefer the nodes that answer fastest (default on)
     #[argh(option, arg_name = "SWITCH")]
     pub(super) adaptive_selection: Option<String>,
+    /// on or off: identical searches at one time share one scatter (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) query_coalescing: Option<String>,
+    /// on or off: a filter on the primary key asks only the shards of these keys (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(super) shard_aware_planning: Option<String>,
     /// block or route_pin: how a session's reads see its writes (default block)
     #[argh(option, arg_name = "MODE")]
     pub(super) session_mode: Option<String>,
@@ -232,6 +238,10 @@ pub(super) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(super) adaptive_selection: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(super) query_coalescing: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) shard_aware_planning: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(super) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) in_flight_max: Option<String>,
@@ -317,6 +327,8 @@ impl RawOptions {
             node_timeout: flags.node_timeout,
             hedging: flags.hedging,
             adaptive_selection: flags.adaptive_selection,
+            query_coalescing: flags.query_coalescing,
+            shard_aware_planning: flags.shard_aware_planning,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
             request_line_limit: flags.request_line_limit,
@@ -386,6 +398,8 @@ impl RawOptions {
             node_timeout: self.node_timeout.or(lower.node_timeout),
             hedging: self.hedging.or(lower.hedging),
             adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
+            query_coalescing: self.query_coalescing.or(lower.query_coalescing),
+            shard_aware_planning: self.shard_aware_planning.or(lower.shard_aware_planning),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
             request_line_limit: self.request_line_limit.or(lower.request_line_limit),

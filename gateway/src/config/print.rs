@@ -68,6 +68,8 @@ pub(super) fn to_toml(config: &Config) -> String {
         hint_limit: config.hint_bytes_max,
         hedging: name_of(&SWITCH, config.hedging),
         adaptive_selection: name_of(&SWITCH, config.adaptive_selection),
+        query_coalescing: name_of(&SWITCH, config.query_coalescing),
+        shard_aware_planning: name_of(&SWITCH, config.shard_aware_planning),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
         dump_dir: config.dump_dir.display().to_string(),
         allowed_ip_networks: config
@@ -146,6 +148,8 @@ struct Effective {
     hint_limit: u64,
     hedging: &'static str,
     adaptive_selection: &'static str,
+    query_coalescing: &'static str,
+    shard_aware_planning: &'static str,
     session_mode: &'static str,
     dump_dir: String,
     allowed_ip_networks: String,

@@ -49,7 +49,9 @@ fn one_node_is_all_that_must_be_said() {
     assert_eq!(config.request_timeout, Duration::from_secs(60));
     assert_eq!(config.node_timeout, Duration::from_secs(30));
     assert_eq!(config.edge.in_flight_max, 1024);
-    assert!(config.hedging && config.adaptive_selection);
+    assert!(
+        config.hedging && config.adaptive_selection && config.query_coalescing && config.shard_aware_planning
+    );
     assert_eq!(config.session_mode, SessionMode::Block);
     assert!(!config.test_faults);
     let node = &config.nodes[0];
@@ -63,7 +65,7 @@ fn every_flag_is_heard() {
         --node a=http://one,group=1,capacity=2.5 --node=b.c_D-1=http://[::1]:7701/,group=1 --replication-factor 2 \
         --store sled:/var/lib/miroir --master-key mk --node-master-key nk --admin-key ak \
         --unavailable-shard-policy error --body-limit 64MiB --request-timeout=20s --node-timeout 1500ms \
-        --in-flight-max 7 --test-faults --hedging off --adaptive-selection off --session-mode route_pin";
+        --in-flight-max 7 --test-faults --hedging off --adaptive-selection off --query-coalescing off --shard-aware-planning off --session-mode route_pin";
     let config = config(&args.split_whitespace().collect::<Vec<_>>());
     assert_eq!(config.listen.to_string(), "0.0.0.0:80");
     assert_eq!((config.metrics_listen, config.cores, config.runtime), (None, 3, RuntimeChoice::Glommio));
@@ -81,7 +83,8 @@ fn every_flag_is_heard() {
     assert_eq!(config.request_timeout, Duration::from_secs(20));
     assert_eq!(config.node_timeout, Duration::from_millis(1500));
     assert_eq!((config.edge.in_flight_max, config.test_faults), (7, true));
-    assert_eq!((config.hedging, config.adaptive_selection), (false, false));
+    assert_eq!((config.hedging, config.adaptive_selection, config.query_coalescing), (false, false, false));
+    assert!(!config.shard_aware_planning);
     assert_eq!(config.session_mode, SessionMode::RoutePin);
 }
 

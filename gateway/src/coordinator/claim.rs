@@ -17,8 +17,6 @@ pub const CLAIM_TTL: Duration = Duration::from_secs(30);
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a pod that has nothing to do looks for a job.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a job may be claimed; then whoever takes it dies of it.
-pub const ATTEMPTS_MAX: u32 = 100;
 
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 3 <= CLAIM_TTL.as_secs());
 

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use store::Job;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// How often a job may be claimed; then whoever takes it dies of it.
+pub const ATTEMPTS_MAX: u32 = 100;
+
 /// Work that one pod does for all: one lease each.
 pub mod scope {
     /// Telling webhooks of tasks.

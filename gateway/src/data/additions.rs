@@ -39,8 +39,8 @@ impl DocumentWrite {
         size.add(other);
         self.sociable
             && other.sociable
-            && (self.replace, self.skip_creation, self.existing_only)
-                == (other.replace, other.skip_creation, other.existing_only)
+            && (self.replace, self.skip_creation, self.existing_only, self.keys_are_plain)
+                == (other.replace, other.skip_creation, other.existing_only, other.keys_are_plain)
             && self.primary_key == other.primary_key
             && size.documents <= limits::MERGED_DOCUMENTS_MAX
             && size.bytes <= limits::MERGED_BYTES_MAX
@@ -108,6 +108,9 @@ async fn prepare<R: Runtime>(
     }
     if let Some(key) = key {
         changes::agree_on_key(core, &index, key, missed).await?;
+    }
+    if !write.keys_are_plain {
+        changes::expect_any_key(core, uid, missed).await?;
     }
     Ok(index)
 }

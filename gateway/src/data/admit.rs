@@ -76,8 +76,8 @@ pub(super) fn admit<R: Runtime>(
     let question = matches!(needs, Needs::Right(Action::Search | Action::DocumentsGet, _));
     let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
     if (full && !exempt) || (question && !core.overload.has_room()) {
-        core.metrics.refusal("overloaded");
-        return Err(ApiError::overloaded("Too many requests are in flight; try again shortly."));
+        let refused = ApiError::overloaded("Too many requests are in flight; try again shortly.");
+        return Err(refused.because("overloaded"));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
     if question {

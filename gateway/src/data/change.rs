@@ -160,6 +160,8 @@ pub(super) struct DocumentWrite {
     /// Whether the client may not make the index.
     pub(super) existing_only: bool,
     pub(super) parts: Vec<DocumentPart>,
+    /// Whether every id is a plain key, which filters can be read by.
+    pub(super) keys_are_plain: bool,
     /// Whether the nodes may get it together with others.
     pub(super) sociable: bool,
 }

@@ -241,6 +241,20 @@ pub(super) async fn agree_on_key<R: Runtime>(
     }
 }
 
+/// From now on an index may hold keys that filters cannot be read by (`api::pinned`).
+pub(super) async fn expect_any_key<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    missed: &mut Missed,
+) -> Result<(), Outcome> {
+    let index = existing(core, uid)?;
+    if !index.record.keys_are_plain {
+        return Ok(());
+    }
+    let record = IndexRecord { keys_are_plain: false, ..index.record.clone() };
+    store_index(core, record, &index, missed).await.map(drop).map_err(Outcome::Refused)
+}
+
 /// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
 /// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
 pub(super) async fn break_ties_by<R: Runtime>(
@@ -408,6 +422,7 @@ async fn register_index<R: Runtime>(
         settings: json!({}),
         settings_version: 1,
         settings_pending: false,
+        keys_are_plain: true,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

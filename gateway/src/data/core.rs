@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::Guard;
 
-use super::{change::LaneSender, overload::Overload, pool::NodePools, vitals::Vitals};
+use super::{change::LaneSender, flights::Searches, overload::Overload, pool::NodePools, vitals::Vitals};
 use crate::{
     config::{EdgeConfig, limits},
     h1::{HeadLimits, ServerLimits},
@@ -36,6 +36,8 @@ pub struct Core<R: Runtime> {
     pub(super) number: usize,
     /// Turns over groups and equal nodes, so that load spreads.
     pub(super) rotation: Cell<usize>,
+    /// Searches under way that others may join.
+    pub(super) searches: Searches,
     /// How many requests this core can work on at once.
     pub(super) overload: Overload,
     /// When this core last asked nodes about all unfinished tasks.
@@ -55,6 +57,7 @@ impl<R: Runtime> Core<R> {
             short_of_owners: Cell::new(None),
             number,
             rotation: Cell::new(0),
+            searches: Searches::default(),
             overload: Overload::new(),
             tasks_refreshed: Cell::new(None),
             shared,

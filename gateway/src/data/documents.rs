@@ -11,8 +11,9 @@ use serde_json::json;
 use super::{
     core::Core,
     gather, ingress,
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
     search::{node_target, refusal_at, refusal_of_a_node},
 };
 use crate::{
@@ -50,7 +51,7 @@ pub(super) async fn get<R: Runtime>(
     };
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
-        Ok(_) => Ok(Merged { body, missing }.into_response()),
+        Ok(_) => Ok(Merged { body: body.into(), missing }.into_response()),
         Err(_) => Err(no_owner(index, id)),
     }
 }

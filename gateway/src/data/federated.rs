@@ -19,8 +19,9 @@ use super::{
     core::Core,
     gather, ingress,
     list::milliseconds,
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
     search,
 };
 use crate::{
@@ -248,8 +249,8 @@ impl<R: Runtime> Federated<'_, R> {
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
             scores_end_at_sorts: self.core.shared.health.scores_end_at_sorts(),
         };
-        let bodies = answers.iter().map(|answered| answered.merged.body.as_slice()).collect::<Vec<_>>();
-        let totals = counts.iter().map(|counted| counted.body.as_slice()).collect::<Vec<_>>();
+        let bodies = answers.iter().map(|answered| &answered.merged.body[..]).collect::<Vec<_>>();
+        let totals = counts.iter().map(|counted| &counted.body[..]).collect::<Vec<_>>();
         let mut body = Vec::new();
         if let Err(error) = merge::federation(&bodies, &totals, &spec, &mut body) {
             log::warn("federation_not_merged", &[("reason", &error.to_string())]);

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use super::{
     core::Core,
     ingress,
-    scatter::{Gathered, Merged, Scatter},
+    merged::Merged,
+    scatter::{Gathered, Scatter},
     search::{refusal_at, refusal_of_a_node},
 };
 use crate::{

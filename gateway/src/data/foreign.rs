@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use super::{
     core::Core,
     features, ingress,
-    scatter::{Gathered, Merged, Scatter},
+    merged::Merged,
+    scatter::{Gathered, Scatter},
 };
 use crate::{
     api::{
@@ -76,7 +77,7 @@ pub(super) async fn hydrated<R: Runtime>(
             replace(hit, key, &documents);
         }
     });
-    Ok(Merged { body: answer.to_string().into_bytes(), missing })
+    Ok(Merged { body: answer.to_string().into(), missing })
 }
 
 /// A node's refusal of a filter on foreign documents, of whose keys it knows nothing.
@@ -172,7 +173,7 @@ async fn fetch<R: Runtime>(
     ids: &BTreeSet<String>,
 ) -> Result<Merged, ApiError> {
     if ids.is_empty() {
-        return Ok(Merged { body: Vec::new(), missing: router::ShardSet::default() });
+        return Ok(Merged { body: Bytes::new(), missing: router::ShardSet::default() });
     }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {

@@ -13,9 +13,9 @@ use super::{
     core::Core,
     gather,
     list::{Shown, keeps_facet_orders, list, milliseconds},
+    merged::Merged,
     plan,
     pool::NodeRequest,
-    scatter::Merged,
 };
 use crate::{
     api::{
@@ -80,7 +80,7 @@ pub(super) async fn answer<R: Runtime>(
     };
     let halves = Halves {
         keyword: &keyword.body,
-        semantic: semantic.as_ref().map(|merged| merged.body.as_slice()),
+        semantic: semantic.as_ref().map(|merged| &merged.body[..]),
         semantic_ratio,
         primary_key,
         scores_end_at_sorts: core.shared.health.scores_end_at_sorts(),
@@ -91,7 +91,7 @@ pub(super) async fn answer<R: Runtime>(
     if let Some(semantic) = semantic {
         keyword.missing = keyword.missing.union(&semantic.missing);
     }
-    Ok(Merged { body, missing: keyword.missing })
+    Ok(Merged { body: body.into(), missing: keyword.missing })
 }
 
 fn unusable(error: merge::MergeError) -> ApiError {

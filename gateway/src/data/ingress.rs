@@ -53,7 +53,7 @@ pub(super) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result
     // Deeper than any reader goes is for the reader to refuse, in its words.
     if depth_max < DEPTH_MAX && !is_within(&body, depth_max) {
         let message = format!("The JSON body is nested deeper than the limit of {depth_max} levels.");
-        return Err(ApiError::new(Code::BadRequest, message));
+        return Err(ApiError::new(Code::BadRequest, message).because("json_too_deep"));
     }
     Ok(body)
 }
@@ -77,7 +77,8 @@ pub(super) fn check_page_depth<R: Runtime>(core: &Core<R>, depth: usize) -> Resu
         false => Err(ApiError::new(
             Code::BadRequest,
             format!("Offset and limit together are over this gateway's limit of {most}."),
-        )),
+        )
+        .because("page_too_deep")),
     }
 }
 
@@ -138,7 +139,8 @@ fn inflate(decoder: impl Read, limit: usize) -> Result<Bytes, ApiError> {
             format!(
                 "The provided payload reached the size limit. The maximum accepted payload size is {limit} bytes."
             ),
-        )),
+        )
+        .because("body_too_large")),
         Ok(_) => Ok(body.into()),
         Err(error) => Err(ApiError::new(
             Code::BadRequest,

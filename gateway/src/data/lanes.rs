@@ -61,7 +61,9 @@ pub(crate) async fn hold<R: Runtime>(
 fn send<R: Runtime>(core: &Core<R>, index_uid: &str, work: Work) -> Result<(), ApiError> {
     let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
     let sent = core.lanes[owner].try_send(Job { index_uid: index_uid.to_owned(), work });
-    sent.map_err(|_| ApiError::overloaded("Too many writes are waiting; try again shortly."))
+    sent.map_err(|_| {
+        ApiError::overloaded("Too many writes are waiting; try again shortly.").because("too_many_writes")
+    })
 }
 
 fn gone() -> ApiError {

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use merge::SearchSpec;
-use router::Leg;
+use router::{Leg, ShardSet};
 
 use super::{
     core::Core,
-    distinct, ingress, rules,
-    scatter::{Gathered, Merged, Reach, Scatter},
+    distinct, ingress,
+    merged::Merged,
+    rules,
+    scatter::{Gathered, Reach, Scatter},
     spelling,
 };
 use crate::{
@@ -54,10 +56,13 @@ pub(super) async fn list<R: Runtime>(
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
     ingress::check_page_depth(core, wanted)?;
+    let distinct_field = asked.distinct(rules);
+    let pinned = narrowed(core, index, asked).filter(|_| distinct_field.is_none());
+    let wanted_shards = pinned.as_ref().map_or(index.record.shards, ShardSet::len);
     let needs = |leg: &Leg, reach: Reach| LegNeeds {
         hits: deeper(wanted, reach.depth),
         // A leg that covers everything gives the answer's order: nothing has to be compared.
-        merged: shown == Shown::ToMerge || leg.shards.len() < index.record.shards,
+        merged: shown == Shown::ToMerge || leg.shards.len() < wanted_shards,
         plain: reach.plain,
     };
     let counted = distinct::count(core, snapshot, index, asked).await;
@@ -82,8 +87,8 @@ pub(super) async fn list<R: Runtime>(
             show_ranking_score_details: asked.show_ranking_score_details,
             details_in_legs: !gathered.whole || asked.show_ranking_score_details,
             hits_asked: deeper(wanted, gathered.reach.depth),
-            distinct: asked.distinct(rules).filter(|_| !gathered.whole),
-            distinct_legs: asked.distinct(rules).is_some() && !gathered.reach.plain,
+            distinct: distinct_field.filter(|_| !gathered.whole),
+            distinct_legs: distinct_field.is_some() && !gathered.reach.plain,
             tie_break: asked.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !asked.raw_details),
             only_vectors: asked.only_vectors,
@@ -100,11 +105,19 @@ pub(super) async fn list<R: Runtime>(
         asked.hide_positions(rules, body);
         Ok(())
     };
-    let merged = scatter.answer(merge).await?;
+    if pinned.is_some() {
+        core.metrics.narrowed_plans.increment(1);
+    }
+    let merged = scatter.about(pinned).answer(merge).await?;
     match contested.is_empty() {
         true => Ok(merged),
         false => Ok(spelling::settle(core, snapshot, index, asked, merged, contested).await),
     }
+}
+
+/// The shards that alone can hold hits, where the filter says so.
+fn narrowed<R: Runtime>(core: &Core<R>, index: &Index, asked: &SearchRequest<'_>) -> Option<ShardSet> {
+    core.shared.config.shard_aware_planning.then(|| asked.pinned_shards(&index.record))?
 }
 
 /// Whether nodes asked for the facets `*` keep to the orders of single facets.

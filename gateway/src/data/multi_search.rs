@@ -11,8 +11,8 @@ use super::{
     core::Core,
     federated::{federated, in_nodes_order, incompatible_orders},
     foreign, ingress,
+    merged::Merged,
     network::AsRemote,
-    scatter::Merged,
     search::{self, refusal_to},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) async fn multi_search<R: Runtime>(
     let most = core.edge().multi_search_queries_max;
     if asked.queries.len() > most {
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");
-        return Err(ApiError::new(Code::BadRequest, reason));
+        return Err(ApiError::new(Code::BadRequest, reason).because("too_many_queries"));
     }
     let answered = match &asked.federation {
         None => apart(core, &snapshot, &asked.queries).await,

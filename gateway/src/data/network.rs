@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use store::{Record, Table};
 
-use super::{core::Core, features, gather, keys, lanes, scatter::Merged};
+use super::{core::Core, features, gather, keys, lanes, merged::Merged};
 use crate::{
     api::{
         error::{ApiError, Code},
@@ -104,6 +104,6 @@ impl AsRemote {
             hit["_federation"]["remote"] = json!(self.0);
         }
         answer["remoteErrors"] = json!({});
-        Merged { body: answer.to_string().into_bytes(), ..merged }
+        Merged { body: answer.to_string().into(), ..merged }
     }
 }

@@ -1,7 +1,8 @@
 //! One core's keep-alive connections to the nodes, and single exchanges over them.
 //!
 //! Invariants: a connection goes back to the pool only after a whole, reusable answer; idle
-//! connections per node are bounded; a stale one is replaced once, for exchanges that may repeat.
+//! connections per node are bounded; a stale one is replaced once, for exchanges that may repeat; one over which more came
+//! than was asked for is never used again.
 
 use std::{
     cell::RefCell,
@@ -225,15 +226,20 @@ impl<R: Runtime> NodePool<R> {
         answer
     }
 
-    /// The connection used last, as long as a node would keep it too.
+    /// The connection used last, as long as a node would keep it too, and only if nothing came over it that nobody
+    /// asked for: it would be taken for the next answer. What comes along with an answer was seen then; within
+    /// `NODE_SILENCE_TRUSTED` of it a busy gateway saves itself the look.
     fn reuse(&self) -> Option<ClientConnection<R>> {
-        let mut idle = self.idle.borrow_mut();
-        let (connection, last_used) = idle.pop_back()?;
-        if R::now().saturating_duration_since(last_used) < limits::IDLE_NODE_TIMEOUT {
-            return Some(connection);
+        let (mut idle, now) = (self.idle.borrow_mut(), R::now());
+        while let Some((connection, last_used)) = idle.pop_back() {
+            let unused = now.saturating_duration_since(last_used);
+            if unused >= limits::IDLE_NODE_TIMEOUT {
+                // The last used is too old, so all the others are.
+                idle.clear();
+            } else if unused < limits::NODE_SILENCE_TRUSTED || connection.is_silent() {
+                return Some(connection);
+            }
         }
-        // The last used is too old, so all the others are.
-        idle.clear();
         None
     }
 
@@ -258,5 +264,83 @@ impl<R: Runtime> NodePool<R> {
         }
         head.extend_from_slice(b"\r\n");
         head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+        thread,
+    };
+
+    use super::*;
+    use crate::runtime::{glommio::Glommio, monoio::Monoio};
+
+    /// More than the receive buffer takes.
+    const LARGE: usize = 40 << 10;
+
+    fn message(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Reads a request and says `what`.
+    fn answer(stream: &mut TcpStream, what: &str) {
+        let (mut asked, mut piece) = (Vec::new(), [0; 1024]);
+        while !asked.ends_with(b"\r\n\r\n") {
+            let count = stream.read(&mut piece).unwrap();
+            assert!(count > 0, "a request without an end");
+            asked.extend_from_slice(&piece[..count]);
+        }
+        stream.write_all(what.as_bytes()).unwrap();
+    }
+
+    /// A node that answers its first request twice at once, and its second once more, later.
+    fn check<R: Runtime>() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answered, once) = mpsc::channel();
+        let (said, twice) = mpsc::channel();
+        let node = thread::spawn(move || {
+            let mut streams = [(); 3].map(|()| None);
+            let mut next =
+                |number: usize| streams[number].insert(listener.accept().unwrap().0).try_clone().unwrap();
+            answer(&mut next(0), &(message(&"a".repeat(LARGE)) + &message("again")));
+            let mut second = next(1);
+            answer(&mut second, &message("b"));
+            once.recv().unwrap();
+            second.write_all(message("again").as_bytes()).unwrap();
+            said.send(()).unwrap();
+            let mut third = next(2);
+            answer(&mut third, &message("c"));
+            answer(&mut third, &message("d"));
+        });
+        let (found, bodies) = mpsc::channel();
+        let asking = R::start("asking".to_owned(), None, move || async move {
+            let node = NodeAddress { id: "a".to_owned(), address, host: address.to_string(), tls: None };
+            let pool = NodePool::<R>::new(node, None);
+            let ask = || async { pool.exchange(&NodeRequest::get("/")).await.unwrap().body };
+            found.send(ask().await).unwrap();
+            found.send(ask().await).unwrap();
+            answered.send(()).unwrap();
+            twice.recv().unwrap();
+            R::sleep(limits::NODE_SILENCE_TRUSTED).await;
+            found.send(ask().await).unwrap();
+            R::sleep(limits::NODE_SILENCE_TRUSTED).await;
+            found.send(ask().await).unwrap();
+        });
+        asking.unwrap().join().unwrap();
+        node.join().unwrap();
+        let bodies = bodies.iter().collect::<Vec<_>>();
+        assert_eq!(bodies[0], "a".repeat(LARGE), "on {}", R::NAME);
+        assert_eq!(bodies[1..], ["b", "c", "d"], "on {}", R::NAME);
+    }
+
+    #[test]
+    fn a_node_that_answers_twice_is_not_taken_at_its_second_word() {
+        check::<Monoio>();
+        check::<Glommio>();
     }
 }

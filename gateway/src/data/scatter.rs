@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
 use merge::MergeError;
 use router::{Leg, NodeIndex, ShardSet};
 
@@ -15,13 +14,13 @@ pub(super) use super::pool::is_refusal;
 use super::{
     core::Core,
     legs::{self, Placed, Question},
+    merged::{Merged, named},
     plan,
     pool::NodeRequest,
 };
 use crate::{
     api::error::{ApiError, Code},
     config::{UnavailableShardPolicy, limits},
-    h1::Response,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
@@ -43,6 +42,8 @@ pub(super) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
     target: &'a str,
     body: Body,
     deadline: Instant,
+    /// The shards asked about; `None` is all.
+    wanted: Option<ShardSet>,
     /// Shards nobody who serves reads has answered for.
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
@@ -61,29 +62,6 @@ pub(super) struct Gathered<'g> {
     pub(super) whole: bool,
     /// The reach the legs were asked with.
     pub(super) reach: Reach,
-}
-
-/// A merged answer and the shards it lacks.
-pub(super) struct Merged {
-    pub(super) body: Vec<u8>,
-    pub(super) missing: ShardSet,
-}
-
-impl Merged {
-    /// An answer made of several: it lacks what any of them lacks.
-    pub(super) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
-        let missing = parts.into_iter().map(|part| &part.missing);
-        Self { body, missing: missing.fold(ShardSet::default(), |all, missing| all.union(missing)) }
-    }
-
-    /// An answer with the header that says which shards are missing from it.
-    pub(super) fn into_response(self) -> Response {
-        let response = Response::json(StatusCode::OK, self.body);
-        if self.missing.is_empty() {
-            return response;
-        }
-        response.with_header("x-miroir-degraded", format!("shards={}", list(&self.missing)))
-    }
 }
 
 impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
@@ -105,6 +83,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             target,
             body,
             deadline,
+            wanted: None,
             missing: None,
             failed: Vec::new(),
             answers: Vec::new(),
@@ -112,6 +91,11 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             turn,
             reach: Reach::default(),
         }
+    }
+
+    /// Asks about these shards only, where others can have nothing to say.
+    pub(super) fn about(self, wanted: Option<ShardSet>) -> Self {
+        Self { missing: wanted.clone(), wanted, ..self }
     }
 
     /// Asks until every shard has answered or nobody is left to ask.
@@ -164,7 +148,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
             match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
-                Ok(()) => return Ok(Merged { body, missing: self.missing.unwrap_or_default() }),
+                Ok(()) => return Ok(Merged { body: body.into(), missing: self.missing.unwrap_or_default() }),
                 Err(MergeError::Short) if self.reach.depth < limits::SCATTER_REACH_MAX => {
                     self.reach.depth += 1;
                     self.ask_again();
@@ -190,13 +174,14 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     }
 
     fn covers_all(&self, leg: &Leg) -> bool {
-        leg.shards.len() == self.index.record.shards
+        let wanted = self.wanted.as_ref().map_or(self.index.record.shards, ShardSet::len);
+        leg.shards.len() == wanted
     }
 
     /// Forgets all answers: every shard is to be asked again.
     fn ask_again(&mut self) {
         self.answers.clear();
-        self.missing = None;
+        self.missing = self.wanted.clone();
     }
 
     fn check_coverage(&self) -> Result<(), ApiError> {
@@ -209,7 +194,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
         if policy == UnavailableShardPolicy::Error || nobody {
             return Err(ApiError::new(
                 Code::MiroirShardUnavailable,
-                format!("No node answers for the shards {}.", list(missing)),
+                format!("No node answers for the shards {}.", named(missing)),
             ));
         }
         self.core.metrics.partial_responses.increment(1);
@@ -254,23 +239,5 @@ impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for StandIns<'_, '_, R
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {
         self.0.request(leg)
-    }
-}
-
-fn list(shards: &ShardSet) -> String {
-    shards.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_shards_of_all_parts_are_named() {
-        let part = |shards: &[u32]| Merged { body: Vec::new(), missing: shards.iter().copied().collect() };
-        let headers = |parts: &[Merged]| Merged::of_parts(Vec::new(), parts).into_response().headers;
-        assert!(headers(&[part(&[]), part(&[])]).is_empty());
-        let expected = vec![("x-miroir-degraded", "shards=2,3,10".to_owned())];
-        assert_eq!(headers(&[part(&[3, 10]), part(&[]), part(&[2, 3])]), expected);
     }
 }

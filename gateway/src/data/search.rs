@@ -7,11 +7,13 @@ use bytes::Bytes;
 use router::Leg;
 
 use super::{
+    coalesce,
     core::Core,
     foreign, gather, hybrid, ingress,
     list::{Shown, list, milliseconds},
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
 };
 use crate::{
     api::{
@@ -47,8 +49,9 @@ pub(super) async fn search<R: Runtime>(
     let Ok(mut asked) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
-    asked.restrict(permission.rules_for(uid)?);
-    match answer(core, &snapshot, index, &asked).await {
+    let rules = permission.rules_for(uid)?;
+    asked.restrict(rules.clone());
+    match coalesce::answer(core, index, &body, rules, answer(core, &snapshot, index, &asked)).await {
         // A refusal of what a query string says speaks of parameters, not of a body's members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");

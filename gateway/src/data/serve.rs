@@ -55,7 +55,10 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
     };
     let answered = answered.map(|response| versions::tell(response, seen));
-    let response = answered.unwrap_or_else(|error| in_clients_words(core, error, &path).into_response());
+    let response = answered.unwrap_or_else(|error| {
+        core.metrics.refusal(error.reason());
+        in_clients_words(core, error, &path).into_response()
+    });
     let took = R::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     request_log::record(core, &request, template, response.status.as_u16(), took);

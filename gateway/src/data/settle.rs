@@ -137,6 +137,8 @@ async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen)
         false => Some(Vec::new()),
     };
     let Some(left) = left else { return record };
+    // Nodes have done it and no client knows: searches under way must not answer those who will.
+    core.shared.note_task_end();
     let change = ended(&record, status, &times, share(core, &record));
     if left.is_empty() && !is_torn(&record, status) {
         return store_change(core, record, change).await;

@@ -16,8 +16,9 @@ use super::{
     core::Core,
     documents, ingress,
     list::milliseconds,
+    merged::Merged,
     pool::NodeRequest,
-    scatter::{Gathered, Merged, Scatter},
+    scatter::{Gathered, Scatter},
     search::{node_target, refusal_of_a_node},
 };
 use crate::{
@@ -231,7 +232,7 @@ impl<R: Runtime> Similar<'_, R> {
             hits_total_max: self.index.rules.hits_total_max,
             processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
         };
-        let searches = found.iter().map(|near| near.answer.body.as_slice()).collect::<Vec<_>>();
+        let searches = found.iter().map(|near| &near.answer.body[..]).collect::<Vec<_>>();
         let mut body = Vec::new();
         match merge::similar(&searches, &spec, &mut body) {
             Ok(_) => {
@@ -251,7 +252,7 @@ impl<R: Runtime> Similar<'_, R> {
 /// Adds what the first search says of its performance, if it was asked.
 fn with_performance(body: &mut Vec<u8>, found: &[Near]) {
     const NAME: &str = "performanceDetails";
-    let details = found.first().and_then(|near| sonic_rs::get(near.answer.body.as_slice(), [NAME]).ok());
+    let details = found.first().and_then(|near| sonic_rs::get(&near.answer.body[..], [NAME]).ok());
     if let Some(details) = details {
         body.pop();
         body.extend_from_slice(format!(",\"{NAME}\":{}}}", details.as_raw_str()).as_bytes());

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::{
     core::Core,
-    scatter::{Gathered, Merged, Scatter},
+    merged::Merged,
+    scatter::{Gathered, Scatter},
 };
 use crate::{
     api::search::SearchRequest,
@@ -47,7 +48,7 @@ pub(super) async fn settle<R: Runtime>(
         .await;
     let body = String::from_utf8_lossy(&merged.body);
     let body = merge::respell(&body, &spelt).into_bytes();
-    Merged { body, missing: merged.missing }
+    Merged { body: body.into(), missing: merged.missing }
 }
 
 /// The spelling in the first of all documents that are found with the value.

@@ -7,7 +7,7 @@ use router::ShardSet;
 use serde_json::{Map, Value, json};
 use store::IndexRecord;
 
-use super::{core::Core, documents, gather, ingress, scatter::Merged};
+use super::{core::Core, documents, gather, ingress, merged::Merged};
 use crate::{
     api::{error::ApiError, query::Query},
     auth::Permission,
@@ -101,7 +101,7 @@ pub(super) async fn all<R: Runtime>(
     merged["lastUpdate"] = json!(last_update);
     sizes.write(&mut merged);
     merged["indexes"] = Value::Object(indexes);
-    Ok(Merged { body: merged.to_string().into_bytes(), missing }.into_response())
+    Ok(Merged { body: merged.to_string().into(), missing }.into_response())
 }
 
 /// When the last of some indexes was touched; nodes say it of all of them together only.
@@ -132,7 +132,7 @@ pub(super) async fn one<R: Runtime>(
     let share = share(core, &snapshot, &index.record, &of_nodes, whole, &mut missing).await?;
     let mut merged = merge_index_stats(&of_nodes, share);
     sizes.write(&mut merged);
-    Ok(Merged { body: merged.to_string().into_bytes(), missing }.into_response())
+    Ok(Merged { body: merged.to_string().into(), missing }.into_response())
 }
 
 /// What a group that answers whole says; else what all nodes say that answer, and `false`.

@@ -75,6 +75,7 @@ pub(super) async fn add<R: Runtime>(
                 replace,
                 skip_creation,
                 existing_only: false,
+                keys_are_plain: parsed.keys_are_plain(),
                 parts,
                 sociable,
             })

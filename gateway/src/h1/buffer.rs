@@ -56,6 +56,11 @@ impl<R: Runtime> Buffered<R> {
         self.stream.handshake().await
     }
 
+    /// Whether nothing was received that is not taken, and nothing waits to be.
+    pub(super) fn is_silent(&self) -> bool {
+        self.received.is_empty() && self.stream.is_silent()
+    }
+
     /// Receives once, appending; 0 means that the peer has closed its side.
     pub(super) async fn receive(&mut self) -> io::Result<usize> {
         self.received.reserve(READ_BYTES_MIN);
@@ -92,11 +97,12 @@ impl<R: Runtime> Buffered<R> {
         }
         // Memory of its own, which goes when the body goes.
         let had = self.received.len().min(length);
-        let mut body = BytesMut::with_capacity(length.min(BODY_BYTES_STEP));
+        let mut body = BytesMut::with_capacity((length + 1).min(BODY_BYTES_STEP));
         body.extend_from_slice(&self.received.split_to(had));
         while body.len() < length {
             // Grows with what has really arrived: an announced length alone costs no memory.
-            let missing = length - body.len();
+            // One byte more shows whether something follows.
+            let missing = length - body.len() + 1;
             body.reserve(missing.min(body.len().max(BODY_BYTES_STEP)));
             let reading = self.stream.read(std::mem::take(&mut body), missing);
             let (result, buffer) = match patience {
@@ -111,6 +117,8 @@ impl<R: Runtime> Buffered<R> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+        self.received.extend_from_slice(&body[length..]);
+        body.truncate(length);
         Ok(body.freeze())
     }
 

@@ -75,6 +75,12 @@ impl<R: Runtime> ClientConnection<R> {
         Ok(connection)
     }
 
+    /// Whether the node has said nothing more since its last answer, and is still there.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.buffered.is_silent()
+    }
+
     /// Sends `head` and `body` and waits for the answer; says whether the connection may be reused.
     ///
     /// # Errors

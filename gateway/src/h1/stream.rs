@@ -48,6 +48,14 @@ impl<R: Runtime> Stream<R> {
         }
     }
 
+    /// Whether nothing was received that is not handed out, and nothing waits to be.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Self::Plain(socket) => R::is_silent(socket),
+            Self::Tls(stream) => stream.records.is_empty() && R::is_silent(&stream.socket),
+        }
+    }
+
     /// Appends to `buffer` at most `most` bytes, and no more than it has room for; 0 is the peer's end.
     pub(super) async fn read(&mut self, buffer: BytesMut, most: usize) -> (io::Result<usize>, BytesMut) {
         let (begin, end) = (buffer.len(), buffer.capacity());

@@ -9,6 +9,7 @@ use super::format::PayloadFormat;
 use super::identifier::Identifier;
 use super::malformed::malformed_json;
 use super::scan::{EqualKeys, Expiry, Found, Scan};
+use crate::api::pinned::is_plain;
 use bytes::Bytes;
 use router::reserved::{
     EXPIRES_AT_FIELD, SHARD_FIELD, SHARD_MARKER_LENGTH, TIMESTAMP_LENGTH, UPDATED_AT_FIELD, encode_timestamp,
@@ -104,6 +105,12 @@ impl ParsedPayload {
     #[must_use]
     pub fn primary_key(&self) -> Option<&str> {
         self.primary_key.as_deref()
+    }
+
+    /// Whether every id is a plain key ([`is_plain`]).
+    #[must_use]
+    pub fn keys_are_plain(&self) -> bool {
+        self.found.iter().all(|found| is_plain(self.id(found)))
     }
 
     /// The documents in the client's order.

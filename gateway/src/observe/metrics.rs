@@ -28,6 +28,8 @@ pub struct CoreMetrics {
     pub degraded_shards: Counter,
     pub scatter_retries: Counter,
     pub hedges: Counter,
+    pub coalesced: Counter,
+    pub narrowed_plans: Counter,
     pub partial_responses: Counter,
     pub fan_out: Histogram,
     /// By method, path template and status.
@@ -51,6 +53,8 @@ impl CoreMetrics {
             degraded_shards: metrics::counter!("miroir_degraded_shards_total"),
             scatter_retries: metrics::counter!("miroir_scatter_retries_total"),
             hedges: metrics::counter!("miroir_hedge_fired_total"),
+            narrowed_plans: metrics::counter!("miroir_narrowed_plans_total"),
+            coalesced: metrics::counter!("miroir_coalesced_searches_total"),
             partial_responses: metrics::counter!("miroir_scatter_partial_responses_total"),
             fan_out: metrics::histogram!("miroir_scatter_fan_out_size"),
             requests: RefCell::default(),
@@ -58,7 +62,7 @@ impl CoreMetrics {
         }
     }
 
-    /// Counts one request or connection that was refused before it was read.
+    /// Counts one request or connection that was refused.
     pub fn refusal(&self, reason: &'static str) {
         let counter = || metrics::counter!("miroir_request_refusals_total", "reason" => reason);
         self.refusals.borrow_mut().entry(reason).or_insert_with(counter).increment(1);

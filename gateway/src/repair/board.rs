@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::report::Report;
-use crate::coordinator::claim::ATTEMPTS_MAX;
+use crate::coordinator::ATTEMPTS_MAX;
 
 /// The queue of passes.
 pub(super) const PASSES: &str = "anti_entropy";

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     config::limits,
-    coordinator::claim::{ATTEMPTS_MAX, Claim, LOOK_INTERVAL},
+    coordinator::{
+        ATTEMPTS_MAX,
+        claim::{Claim, LOOK_INTERVAL},
+    },
     data::core::Core,
     health::NodeState,
     observe::log,

@@ -2,15 +2,15 @@
 //!
 //! Invariants: reads and writes poll with the buffer borrowed only inside one poll, since glommio
 //! receives without handing the buffer to the kernel; the preempt timer is short, so that wakes
-//! from other threads are seen within milliseconds.
+//! from other threads are seen within milliseconds; some timers always wait (`pulse`).
 
 use std::{
     future::{Future, poll_fn},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::mpsc,
-    thread::JoinHandle,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,7 @@ use ::monoio::{
     io::{AsyncReadRent, AsyncWriteRent},
 };
 use futures_lite::io::{AsyncRead, AsyncWrite};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use super::{Runtime, StartError};
 use crate::observe::log;
@@ -33,15 +34,27 @@ const IO_MEMORY_BYTES: usize = 64 << 10;
 /// How long a busy task may keep wakes from other threads waiting.
 const PREEMPT_TIMER: Duration = Duration::from_millis(2);
 
-/// How often an executor turns whatever happens.
-const PULSE: Duration = Duration::from_millis(50);
+/// How often timers are set anew, and when the first of them is due.
+const PULSE: Duration = Duration::from_millis(20);
+/// So many wait, each for twice as long as the one before: the last for 10 s.
+const BEATS: u32 = 10;
+/// How long an executor may take to its first turn, which is missed as others are, before another is started.
+const FIRST_TURN_MAX: Duration = Duration::from_secs(1);
+const STARTS_MAX: usize = 8;
 
-/// Under load a socket's poll was seen to stay in an executor's queue while it slept, and a request on an idle
-/// connection to wait for the connection's idle timer: 75 s. Each turn submits what is queued, so nothing waits longer
-/// than a pulse.
+/// Keeps timers waiting, so that the executor never sleeps for good.
+///
+/// glommio 0.9.0 arms its preempt timer, then runs the tasks that are ready, and sleeps when none ran. If the thread
+/// loses its processor in between for as long as that timer, the timer has fired: no task runs, though some are ready,
+/// and the executor sleeps until something else happens. Once all its tasks are ready nothing else does: what they
+/// waited for has come. A timer ends that sleep, but only one that is still set: those that came due during the turn
+/// before are used up. So the sleep takes no longer than about the turn that came before it.
 async fn pulse() {
     loop {
-        ::glommio::timer::sleep(PULSE).await;
+        let mut beats = (0..BEATS)
+            .map(|beat| ::glommio::timer::sleep(PULSE * (1 << beat)))
+            .collect::<FuturesUnordered<_>>();
+        beats.next().await;
     }
 }
 
@@ -62,6 +75,8 @@ impl Runtime for Glommio {
     }
 
     async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {
+        // As long as clients wait an accept is ready at once: others would wait until the last of them is in.
+        ::glommio::yield_if_needed().await;
         let stream = listener.accept().await?;
         // Both fail for a client that has gone already, which is seen when it is read from.
         let _ = stream.set_nodelay(true);
@@ -73,6 +88,10 @@ impl Runtime for Glommio {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(GlommioStream(stream))
+    }
+
+    fn is_silent(stream: &GlommioStream) -> bool {
+        super::is_silent(&stream.0)
     }
 
     fn spawn(future: impl Future<Output = ()> + 'static) {
@@ -100,32 +119,40 @@ impl Runtime for Glommio {
             return Err(StartError::NoUring { runtime: Self::NAME });
         }
         let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
-        let (ready, started) = mpsc::channel::<()>();
-        let executor = LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
-            .name(&name)
-            .io_memory(IO_MEMORY_BYTES)
-            .preempt_timer(PREEMPT_TIMER)
-            .spawn(move || async move {
-                ::glommio::spawn_local(pulse()).detach();
-                let _ = ready.send(());
-                main().await;
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        if started.recv().is_err() {
-            // The executor could not be made on its thread; its handle knows why.
-            let reason = executor.join().err().map_or_else(String::new, |error| error.to_string());
-            return Err(failed(reason));
+        let (ready, started) = mpsc::channel::<Result<usize, String>>();
+        let main = Arc::new(Mutex::new(Some(main)));
+        let mut threads = Vec::new();
+        for attempt in 0..STARTS_MAX {
+            let (main, ready) = (Arc::clone(&main), ready.clone());
+            let thread = thread::Builder::new().name(name.clone()).spawn(move || {
+                let executor = match builder(cpu).make() {
+                    Ok(executor) => executor,
+                    Err(error) => return drop(ready.send(Err(error.to_string()))),
+                };
+                executor.run(async move {
+                    // Who comes first takes it.
+                    let main = main.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let Some(main) = main else { return };
+                    ::glommio::spawn_local(pulse()).detach();
+                    let _ = ready.send(Ok(attempt));
+                    main().await;
+                });
+            });
+            threads.push(thread.map_err(|error| failed(error.to_string()))?);
+            match started.recv_timeout(FIRST_TURN_MAX) {
+                Ok(Ok(attempt)) => return Ok(threads.swap_remove(attempt)),
+                Ok(Err(reason)) => return Err(failed(reason)),
+                Err(_) => log::warn("executor_start_repeated", &[("executor", &name)]),
+            }
         }
-        // glommio hands out its own join handle: a thin thread turns it into the standard one.
-        std::thread::Builder::new()
-            .name(format!("{name}-join"))
-            .spawn(move || {
-                if let Err(error) = executor.join() {
-                    log::error("executor_failed", &[("reason", &error.to_string())]);
-                }
-            })
-            .map_err(|error| failed(error.to_string()))
+        Err(failed(format!("{STARTS_MAX} executors came to no turn within {FIRST_TURN_MAX:?} each")))
     }
+}
+
+fn builder(cpu: Option<usize>) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+        .io_memory(IO_MEMORY_BYTES)
+        .preempt_timer(PREEMPT_TIMER)
 }
 
 impl AsyncReadRent for GlommioStream {

@@ -13,11 +13,16 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::{AsRawFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
 use ::monoio::io::{AsyncReadRent, AsyncWriteRent};
 use futures_util::future::{Either, select};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 
 pub use pinning::pinned_cpus;
 
@@ -36,6 +41,8 @@ pub trait Runtime: Copy + Send + 'static {
     fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>>;
     /// Connects; the caller bounds the time. Nagle's algorithm is off on the stream returned.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Whether nothing waits to be received: no bytes, no end, no error. Costs one call that never waits.
+    fn is_silent(stream: &Self::Stream) -> bool;
     /// Runs a future on this executor until it ends.
     fn spawn(future: impl Future<Output = ()> + 'static);
     /// Completes after `duration`.
@@ -110,6 +117,14 @@ pub async fn timeout<R: Runtime, F: Future>(limit: Duration, future: F) -> Resul
         Either::Left((output, _)) => Ok(output),
         Either::Right(((), _)) => Err(Elapsed),
     }
+}
+
+#[allow(unsafe_code, reason = "streams of runtimes lend out raw descriptors only")]
+fn is_silent(socket: &impl AsRawFd) -> bool {
+    // SAFETY: the socket is borrowed, so that its descriptor stays open for as long as this function runs.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    let peeked = recv(socket, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    peeked.is_err_and(|error| error == Errno::AGAIN)
 }
 
 /// Whether this kernel lets the process use io_uring.

@@ -48,6 +48,10 @@ impl Runtime for Monoio {
         Ok(stream)
     }
 
+    fn is_silent(stream: &TcpStream) -> bool {
+        super::is_silent(stream)
+    }
+
     fn spawn(future: impl Future<Output = ()> + 'static) {
         drop(::monoio::spawn(future)); // A dropped handle leaves the task running.
     }

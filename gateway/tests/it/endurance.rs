@@ -16,8 +16,6 @@ use crate::{
 /// Connections that never finish a request: few enough for the descriptors of any machine. `MIROIR_TEST_CONNECTIONS`
 /// asks for another number.
 const SLOW_CONNECTIONS: usize = 1500;
-/// Fewer than its rings are deep: with thousands an executor was seen to stop.
-const SLOW_CONNECTIONS_ON_GLOMMIO: usize = 100;
 /// What one connection that waits may hold, bytes: its buffer, its task and what lies around.
 const CONNECTION_BYTES_MAX: u64 = 64 << 10;
 /// What the process itself comes to hold as it warms up.
@@ -27,10 +25,9 @@ const OTHERS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn connections(runtime: &str) -> usize {
+fn connections() -> usize {
     let given = std::env::var("MIROIR_TEST_CONNECTIONS").ok();
-    let usual = if runtime == "glommio" { SLOW_CONNECTIONS_ON_GLOMMIO } else { SLOW_CONNECTIONS };
-    given.map_or(usual, |text| text.parse().expect("MIROIR_TEST_CONNECTIONS is a number"))
+    given.map_or(SLOW_CONNECTIONS, |text| text.parse().expect("MIROIR_TEST_CONNECTIONS is a number"))
 }
 
 fn resident_bytes(gateway: &Gateway) -> u64 {
@@ -55,7 +52,7 @@ fn refusals(gateway: &Gateway, reason: &str) -> f64 {
 }
 
 fn check_slow_and_garbage(runtime: &str) {
-    let many = connections(runtime);
+    let many = connections();
     let arguments =
         ["--connections-per-address-max", "100000", "--head-timeout", "5m", "--first-byte-timeout", "5m"];
     let gateway = Gateway::start(runtime, &[&arguments[..], &["--body-gap-timeout", "5m"]].concat());
@@ -197,6 +194,29 @@ fn requests_on_one_connection_are_counted() {
     assert_eq!(wire.answer(false), None);
 }
 
+/// Whatever is refused behind the head is counted, too.
+#[test]
+fn every_refusal_has_its_reason() {
+    let gateway = Gateway::start("monoio", &["--json-depth-max=8", "--multi-search-queries-max=2"]);
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(9), "]".repeat(9));
+    let query = "{\"indexUid\":\"a\"}";
+    let many = format!("{{\"queries\":[{query},{query},{query}]}}");
+    let check = |key: &str, target: &str, body: &str, status: u16, reason: &str| {
+        let mut wire = Wire::connect(gateway.address);
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+        );
+        wire.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes(), usize::MAX);
+        assert_eq!(wire.answer(false).unwrap().status, status, "{reason}");
+        assert_eq!(refusals(&gateway, reason), 1.0, "{reason}");
+    };
+    check(MASTER_KEY, "/keys", &deep, 400, "json_too_deep");
+    check(MASTER_KEY, "/multi-search", &many, 400, "too_many_queries");
+    check("another", "/keys", "{}", 403, "invalid_api_key");
+    check(MASTER_KEY, "/nowhere", "{}", 404, "no_such_route");
+    check(MASTER_KEY, "/indexes/a/search", "{}", 404, "index_not_found");
+}
+
 /// A small body that unpacks to a large one is refused long before it is large.
 #[test]
 fn a_bomb_is_refused_early() {
@@ -217,5 +237,6 @@ fn a_bomb_is_refused_early() {
     wire.send(&[head.as_bytes(), &bomb].concat(), usize::MAX);
     let answer = wire.answer(false).unwrap();
     assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(refusals(&gateway, "body_too_large"), 1.0);
     assert!(resident_bytes(&gateway) < before + (32 << 20));
 }

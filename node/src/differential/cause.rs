@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::both::{Both, Case, Ties};
 use super::compare::{Difference, compare};
 use super::corpus::Index;
-use super::judge::{Case, Judge};
 use super::question::{Answer, Question};
 use super::ranks::{self, Shown};
-use super::runner::Ties;
 use super::tokens::words_of;
 
 /// Words that the engine derives at most from one word: begun by it, one typo away, two typos away.
@@ -136,26 +135,26 @@ impl Cause {
 
 /// Whether a question is answered alike, ties aside where they are.
 pub(super) fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
-    let (expected, found) = case.judge.ask(question, case.uid)?;
+    let (expected, found) = case.both.ask(question, case.uid)?;
     let differences = compare(&expected, &found);
-    Ok(differences.is_empty() || without_ties(case.judge, question, case.uid, &differences)?.is_empty())
+    Ok(differences.is_empty() || without_ties(case.both, question, case.uid, &differences)?.is_empty())
 }
 
 /// The differences that are left when documents of equal rank may come in any order; all of them where they may not.
 pub(super) fn without_ties(
-    judge: &Judge<'_>,
+    both: &Both<'_>,
     question: &Question,
     uid: &str,
     differences: &[Difference],
 ) -> anyhow::Result<Vec<Difference>> {
     let is_of_hits = |one: &Difference| one.kind.starts_with("hits");
-    let Some(detailed) = detailed(question).filter(|_| judge.ties == Ties::Any) else {
+    let Some(detailed) = detailed(question).filter(|_| both.ties == Ties::Any) else {
         return Ok(differences.to_vec());
     };
     if !differences.iter().any(is_of_hits) || differences.iter().any(|one| one.kind == "hits.count") {
         return Ok(differences.to_vec());
     }
-    let (expected, found) = judge.ask(&detailed, uid)?;
+    let (expected, found) = both.ask(&detailed, uid)?;
     if !ranks::agree(&expected, &found, shown(question), is_later(question)) {
         return Ok(differences.to_vec());
     }
@@ -167,11 +166,11 @@ fn typo_maximum(case: &Case<'_>) -> anyhow::Result<bool> {
     let is_score = |kind: &str| kind == "hits._rankingScore" || kind == "hits._rankingScoreDetails";
     let kinds = case.kinds.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>();
     let only_scores = kinds.iter().all(|kind| is_score(kind));
-    let scores_and_ties = case.judge.ties == Ties::Any && kinds.iter().all(|kind| kind.starts_with("hits"));
+    let scores_and_ties = case.both.ties == Ties::Any && kinds.iter().all(|kind| kind.starts_with("hits"));
     if kinds.contains(&"hits.count") || !(only_scores || scores_and_ties) {
         return Ok(false);
     }
-    let (expected, found) = case.judge.ask(&detailed, case.uid)?;
+    let (expected, found) = case.both.ask(&detailed, case.uid)?;
     let shown = Shown { score: false, details: false };
     Ok(ranks::typo_maxima_differ(&expected, &found)
         && ranks::agree(&expected, &found, shown, is_later(case.question)))
@@ -192,7 +191,7 @@ fn frequency_strategy(case: &Case<'_>) -> anyhow::Result<bool> {
 fn estimated_total(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
     let has_threshold = !question.member("rankingScoreThreshold").is_null();
-    let index = case.judge.corpus.index(question.index);
+    let index = case.both.corpus.index(question.index);
     let is_distinct = !question.member("distinct").is_null()
         || index.is_some_and(|index| !index.settings["distinctAttribute"].is_null());
     let has_pages = !question.member("page").is_null() || !question.member("hitsPerPage").is_null();
@@ -210,7 +209,7 @@ fn estimated_total(case: &Case<'_>) -> anyhow::Result<bool> {
 
 /// Answers must agree without the marks, and with marks once no misspelling is meant.
 fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
-    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+    let (Some(text), Some(tokens)) = (text(case.question), case.both.tokens(case.question.index)) else {
         return Ok(false);
     };
     let mut bare = case.question.clone();
@@ -233,13 +232,12 @@ fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
 /// cluster shows must be true.
 fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
     let is_facet = |one: &Difference| one.kind.starts_with("facetDistribution");
-    let Some(index) =
-        case.judge.corpus.index(case.question.index).filter(|_| case.kinds.iter().all(is_facet))
+    let Some(index) = case.both.corpus.index(case.question.index).filter(|_| case.kinds.iter().all(is_facet))
     else {
         return Ok(false);
     };
     let orders = &index.settings["faceting"]["sortFacetValuesBy"];
-    let (expected, found) = case.judge.ask(case.question, case.uid)?;
+    let (expected, found) = case.both.ask(case.question, case.uid)?;
     let facets = |answer: &Answer| answer.body["facetDistribution"].as_object().cloned().unwrap_or_default();
     let (expected, found) = (facets(&expected), facets(&found));
     if !expected.keys().eq(found.keys()) {
@@ -265,7 +263,7 @@ fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
             let condition = json!(format!("{name} = {}", Value::from(value.as_str())));
             let filter = if own.is_null() { condition } else { json!([own, condition]) };
             let with_value = case.question.with("filter", filter).without("page").without("hitsPerPage");
-            let (counted, _) = case.judge.ask(&with_value, case.uid)?;
+            let (counted, _) = case.both.ask(&with_value, case.uid)?;
             if counted.body["estimatedTotalHits"] != *count {
                 return Ok(false);
             }
@@ -276,10 +274,10 @@ fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
 
 /// A node is down, only counts of fields and embeddings differ, and no field is in more documents than there are.
 fn missing_node(case: &Case<'_>) -> anyhow::Result<bool> {
-    if case.judge.pair.killed == 0 || !case.question.path.ends_with("/stats") {
+    if case.both.pair.killed == 0 || !case.question.path.ends_with("/stats") {
         return Ok(false);
     }
-    let (mut expected, mut found) = case.judge.ask(case.question, case.uid)?;
+    let (mut expected, mut found) = case.both.ask(case.question, case.uid)?;
     let fields_are_possible = |index: &Value| {
         let fields = index["fieldDistribution"].as_object().into_iter().flatten();
         fields.map(|(_, count)| count.as_u64()).all(|count| count <= index["numberOfDocuments"].as_u64())
@@ -310,8 +308,8 @@ fn skipped_documents(case: &Case<'_>) -> anyhow::Result<bool> {
         return Ok(false);
     }
     let whole = question.with("offset", json!(0)).with("limit", json!(offset + limit));
-    let (expected, found) = case.judge.ask(&whole, case.uid)?;
-    let (page, _) = case.judge.ask(question, case.uid)?;
+    let (expected, found) = case.both.ask(&whole, case.uid)?;
+    let (page, _) = case.both.ask(question, case.uid)?;
     let results = |answer: &Answer| answer.body["results"].as_array().cloned().unwrap_or_default();
     let after = results(&expected).into_iter().skip(usize::try_from(offset)?);
     let of_whole = Case { question: &whole, ..*case };
@@ -321,7 +319,7 @@ fn skipped_documents(case: &Case<'_>) -> anyhow::Result<bool> {
 
 /// Some thousand documents must be within a metre of one another, and both agree on half of the documents.
 fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
-    let Some(index) = case.judge.corpus.index(case.question.index) else { return Ok(false) };
+    let Some(index) = case.both.corpus.index(case.question.index) else { return Ok(false) };
     if !case.question.member("sort").to_string().contains("_geoPoint(") {
         return Ok(false);
     }
@@ -350,7 +348,7 @@ fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
 /// Some hit must be given another proximity than alone, none another number of words or typos, and the hits whose
 /// proximity is right must come in the same order.
 fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
-    let Some(index) = case.judge.corpus.index(case.question.index) else { return Ok(false) };
+    let Some(index) = case.both.corpus.index(case.question.index) else { return Ok(false) };
     let by_attribute = index.settings["proximityPrecision"] == "byAttribute" && case.question.body.is_some();
     let is_of_hits = |one: &Difference| one.kind.starts_with("hits") && one.kind != "hits.count";
     let Some(detailed) =
@@ -360,7 +358,7 @@ fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
     };
     let key = index.primary_key;
     let detailed = detailed.with("attributesToRetrieve", json!([key]));
-    let (expected, found) = case.judge.ask(&detailed, case.uid)?;
+    let (expected, found) = case.both.ask(&detailed, case.uid)?;
     let alone =
         ["offset", "limit", "page", "hitsPerPage"].iter().fold(detailed, |one, name| one.without(name));
     let mut is_wrong = false;
@@ -370,7 +368,7 @@ fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
             let condition = json!(format!("{key} = {}", hit[key]));
             let own = alone.member("filter");
             let filter = if own.is_null() { condition } else { json!([own, condition]) };
-            let (truth, _) = case.judge.ask(&alone.with("filter", filter), case.uid)?;
+            let (truth, _) = case.both.ask(&alone.with("filter", filter), case.uid)?;
             let rank =
                 |hit: &Value, rule: &str, field: &str| hit["_rankingScoreDetails"][rule][field].clone();
             let [true_hit] = truth.hits() else { return Ok(false) };
@@ -396,13 +394,13 @@ fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
 fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
     let filter = case.question.member("filter").to_string();
     let (widened, points) = widened(&filter);
-    let Some(index) = case.judge.corpus.index(case.question.index).filter(|_| !points.is_empty()) else {
+    let Some(index) = case.both.corpus.index(case.question.index).filter(|_| !points.is_empty()) else {
         return Ok(false);
     };
     for (latitude, longitude) in points {
         let filter = json!(format!("_geoRadius({latitude}, {longitude}, 0)"));
         let all = Question::search(case.question.index, json!({"filter": filter, "limit": 0}));
-        let (expected, found) = case.judge.ask(&all, case.uid)?;
+        let (expected, found) = case.both.ask(&all, case.uid)?;
         let within = |metres: f64| {
             let is_within = |one: &&Value| metres_between(&one["_geo"], (latitude, longitude)) <= metres;
             index.documents.iter().filter(is_within).count() as u64
@@ -462,9 +460,9 @@ fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
         nearest = nearest
             .with("hybrid", json!({"embedder": question.member("hybrid")["embedder"], "semanticRatio": 1.0}));
     }
-    let Some(index) = case.judge.corpus.index(question.index) else { return Ok(false) };
+    let Some(index) = case.both.corpus.index(question.index) else { return Ok(false) };
     let nearest = nearest.with("attributesToRetrieve", json!([index.primary_key]));
-    let (expected, found) = case.judge.ask(&nearest, case.uid)?;
+    let (expected, found) = case.both.ask(&nearest, case.uid)?;
     Ok(is_nearer(&expected, &found) && tells_the_truth(question, index, &found))
 }
 
@@ -514,7 +512,7 @@ fn is_nearer(expected: &Answer, found: &Answer) -> bool {
 }
 
 fn prefix_database(case: &Case<'_>) -> anyhow::Result<bool> {
-    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+    let (Some(text), Some(tokens)) = (text(case.question), case.both.tokens(case.question.index)) else {
         return Ok(false);
     };
     let Some(last) = words_of(&text).last().filter(|_| text.ends_with(char::is_alphanumeric)) else {
@@ -527,7 +525,7 @@ fn prefix_database(case: &Case<'_>) -> anyhow::Result<bool> {
 }
 
 fn split_word(case: &Case<'_>) -> anyhow::Result<bool> {
-    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+    let (Some(text), Some(tokens)) = (text(case.question), case.both.tokens(case.question.index)) else {
         return Ok(false);
     };
     if !words_of(&text).any(|word| tokens.splits(&word)) {
@@ -537,7 +535,7 @@ fn split_word(case: &Case<'_>) -> anyhow::Result<bool> {
 }
 
 fn derivation_cap(case: &Case<'_>) -> anyhow::Result<bool> {
-    let (Some(text), Some(tokens)) = (text(case.question), case.judge.tokens(case.question.index)) else {
+    let (Some(text), Some(tokens)) = (text(case.question), case.both.tokens(case.question.index)) else {
         return Ok(false);
     };
     let last = words_of(&text).last().filter(|_| text.ends_with(char::is_alphanumeric));

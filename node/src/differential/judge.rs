@@ -1,18 +1,12 @@
 //! The verdict on one question: equal, not served, explained, or different.
 //! Invariant: a request that the cluster gives no answer to is a difference, never the end of the run.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
+use super::both::{Both, Case};
 use super::cause::{Cause, agrees, without_ties};
 use super::compare::{Difference, compare};
-use super::corpus::Corpus;
-use super::pair::Pair;
-use super::question::{Answer, Question};
-use super::runner::Ties;
-use super::tokens::Tokens;
+use super::question::Question;
 
 /// What came of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +21,7 @@ pub(super) enum Verdict {
     Differs(Vec<Difference>),
 }
 
-pub(super) struct Judge<'p> {
-    pub(super) pair: &'p Pair,
-    pub(super) corpus: &'p Corpus,
-    pub(super) ties: Ties,
-    tokens: BTreeMap<&'static str, OnceCell<Tokens>>,
-}
-
-impl<'p> Judge<'p> {
-    pub(super) fn new(pair: &'p Pair, corpus: &'p Corpus, ties: Ties) -> Self {
-        let tokens = corpus.indexes.iter().map(|index| (index.uid, OnceCell::new())).collect();
-        Self { pair, corpus, ties, tokens }
-    }
-
+impl Both<'_> {
     /// Asks both, of the index that the question names or of a copy of it.
     pub(super) fn judge(&self, question: &Question, uid: &str) -> anyhow::Result<Verdict> {
         let (expected, found) = self.ask(question, uid)?;
@@ -57,7 +39,7 @@ impl<'p> Judge<'p> {
         if differences.is_empty() {
             return Ok(Verdict::Explained(Cause::EqualRanks));
         }
-        let case = Case { judge: self, question, uid, kinds: &differences };
+        let case = Case { both: self, question, uid, kinds: &differences };
         if question.path == "/multi-search" {
             let cause = self.cause_of_a_part(&case)?;
             return Ok(cause.map_or(Verdict::Differs(differences), Verdict::Explained));
@@ -97,24 +79,4 @@ impl<'p> Judge<'p> {
         }
         Ok(None)
     }
-
-    pub(super) fn ask(&self, question: &Question, uid: &str) -> anyhow::Result<(Answer, Answer)> {
-        let expected = self.pair.single.ask(question, uid)?;
-        let silent = |error: anyhow::Error| Answer { status: 0, body: json!(format!("{error:#}")) };
-        Ok((expected, self.pair.gateway.ask(question, uid).unwrap_or_else(silent)))
-    }
-
-    /// The words of an index of the corpus.
-    pub(super) fn tokens(&self, index: &str) -> Option<&Tokens> {
-        let documents = &self.corpus.index(index)?.documents;
-        Some(self.tokens.get(index)?.get_or_init(|| Tokens::of(documents)))
-    }
-}
-
-/// A difference whose cause is looked for.
-pub(super) struct Case<'c> {
-    pub(super) judge: &'c Judge<'c>,
-    pub(super) question: &'c Question,
-    pub(super) uid: &'c str,
-    pub(super) kinds: &'c [Difference],
 }

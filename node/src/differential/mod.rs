@@ -2,6 +2,7 @@
 //! Invariants: everything follows from a seed; comparison is strict, order among equals included; a difference counts as
 //! explained only when a program has checked its cause; what the gateway does not serve yet is counted apart.
 
+mod both;
 mod cause;
 mod client;
 mod compare;
@@ -16,6 +17,7 @@ mod runner;
 mod shrink;
 mod tokens;
 
+pub use both::Ties;
 pub(crate) use client::Client;
 pub use report::Report;
-pub use runner::{Options, Ties, family_names, run};
+pub use runner::{Options, family_names, run};

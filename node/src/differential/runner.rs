@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 
+use super::both::{Both, Ties};
 use super::corpus::Corpus;
 use super::families::{Asker, FAMILIES, Family};
-use super::judge::{Judge, Verdict};
+use super::judge::Verdict;
 use super::pair::{Pair, rewrite};
 use super::report::{Counts, Found, Report};
 use super::shrink;
@@ -20,15 +21,6 @@ use crate::cluster::ClusterOptions;
 const SHRINK_TIME_MAX: Duration = Duration::from_secs(300);
 /// Questions between two lines of progress.
 const PROGRESS_EVERY: usize = 500;
-
-/// Whether documents of equal rank must come in the same order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ties {
-    /// In the order of their primary keys, as one node has them that got them in this order.
-    Strict,
-    /// In any order.
-    Any,
-}
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -104,7 +96,7 @@ fn ask(
     corpus: &Corpus,
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Report> {
-    let judge = Judge::new(pair, corpus, options.ties);
+    let both = Both::new(pair, corpus, options.ties);
     let families = chosen.iter().filter(|family| family.since <= pair.version).collect::<Vec<_>>();
     ensure!(!families.is_empty(), "nodes of this version have none of these families");
     let mut counts = families.iter().map(|family| Counts::new(family)).collect::<Vec<_>>();
@@ -112,7 +104,7 @@ fn ask(
     for number in 0..options.queries {
         let family = families[number % families.len()];
         let question = (family.ask)(&mut Asker::new(corpus, options.seed, number));
-        let verdict = judge.judge(&question, question.index)?;
+        let verdict = both.judge(&question, question.index)?;
         counts[number % families.len()].count(&verdict);
         if let Verdict::Differs(found) = verdict {
             let family = family.name;
@@ -129,13 +121,13 @@ fn ask(
             say(&format!("{} of {} asked, {} differ", number + 1, options.queries, differences.len()));
         }
     }
-    shrink_some(&judge, options.shrink_max, &mut differences, say)?;
+    shrink_some(&both, options.shrink_max, &mut differences, say)?;
     Ok(Report { title: title(options, pair), families: counts, differences })
 }
 
 /// One of each family and kind, in the order they were found.
 fn shrink_some(
-    judge: &Judge<'_>,
+    both: &Both<'_>,
     count_max: usize,
     differences: &mut [Found],
     say: &mut dyn FnMut(&str),
@@ -153,11 +145,11 @@ fn shrink_some(
             continue;
         }
         say(&format!("looking for the smallest case: {}, {kind}", found.family));
-        let smallest = shrink::question(judge, &found.question, &kind)?;
-        if let Verdict::Differs(differences) = judge.judge(&smallest, smallest.index)? {
+        let smallest = shrink::question(both, &found.question, &kind)?;
+        if let Verdict::Differs(differences) = both.judge(&smallest, smallest.index)? {
             found.differences = differences;
         }
-        found.documents = shrink::documents(judge, &smallest, &kind)?;
+        found.documents = shrink::documents(both, &smallest, &kind)?;
         found.smallest = Some(smallest);
     }
     Ok(())

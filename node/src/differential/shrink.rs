@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::both::Both;
 use super::corpus::Index;
-use super::judge::{Judge, Verdict};
+use super::judge::Verdict;
 use super::question::Question;
 
 /// Questions tried for one difference.
@@ -19,7 +20,7 @@ const COPY: &str = "shrunk";
 const WORDS_MAX: usize = 12;
 
 /// The smallest question found.
-pub(super) fn question(judge: &Judge<'_>, question: &Question, kind: &str) -> anyhow::Result<Question> {
+pub(super) fn question(both: &Both<'_>, question: &Question, kind: &str) -> anyhow::Result<Question> {
     let mut current = question.clone();
     let mut trials = 0;
     'smaller: loop {
@@ -28,7 +29,7 @@ pub(super) fn question(judge: &Judge<'_>, question: &Question, kind: &str) -> an
             if trials > QUESTIONS_MAX {
                 return Ok(current);
             }
-            if differs(judge, &candidate, candidate.index, kind)? {
+            if differs(both, &candidate, candidate.index, kind)? {
                 current = candidate;
                 continue 'smaller;
             }
@@ -39,33 +40,33 @@ pub(super) fn question(judge: &Judge<'_>, question: &Question, kind: &str) -> an
 
 /// The fewest documents found with which the question still differs; `None` when it does not with a copy of the index.
 pub(super) fn documents(
-    judge: &Judge<'_>,
+    both: &Both<'_>,
     question: &Question,
     kind: &str,
 ) -> anyhow::Result<Option<Vec<Value>>> {
-    let Some(index) = judge.corpus.index(question.index).filter(|_| question.can_move()) else {
+    let Some(index) = both.corpus.index(question.index).filter(|_| question.can_move()) else {
         return Ok(None);
     };
     let deadline = Instant::now() + DOCUMENTS_TIME_MAX;
-    judge.pair.create(index, COPY, &[])?;
+    both.pair.create(index, COPY, &[])?;
     let still = |documents: &[Value]| {
-        judge.pair.fill(COPY, documents)?;
-        differs(judge, question, COPY, kind)
+        both.pair.fill(COPY, documents)?;
+        differs(both, question, COPY, kind)
     };
-    let kept = fewest(judge, index, question, &still, deadline);
-    judge.pair.delete(COPY)?;
+    let kept = fewest(both, index, question, &still, deadline);
+    both.pair.delete(COPY)?;
     kept
 }
 
 /// Parts are taken away, finer ones when none of them can go.
 fn fewest(
-    judge: &Judge<'_>,
+    both: &Both<'_>,
     index: &Index,
     question: &Question,
     still: &dyn Fn(&[Value]) -> anyhow::Result<bool>,
     deadline: Instant,
 ) -> anyhow::Result<Option<Vec<Value>>> {
-    let mut kept = involved(judge, index, question)?;
+    let mut kept = involved(both, index, question)?;
     if kept.is_empty() || !still(&kept)? {
         kept.clone_from(&index.documents);
         if !still(&kept)? {
@@ -97,16 +98,16 @@ fn fewest(
 }
 
 /// The documents that either answer shows.
-fn involved(judge: &Judge<'_>, index: &Index, question: &Question) -> anyhow::Result<Vec<Value>> {
-    let (expected, found) = judge.ask(&question.without("attributesToRetrieve"), index.uid)?;
+fn involved(both: &Both<'_>, index: &Index, question: &Question) -> anyhow::Result<Vec<Value>> {
+    let (expected, found) = both.ask(&question.without("attributesToRetrieve"), index.uid)?;
     let keys =
         expected.hits().iter().chain(found.hits()).map(|hit| &hit[index.primary_key]).collect::<Vec<_>>();
     let documents = index.documents.iter().filter(|document| keys.contains(&&document[index.primary_key]));
     Ok(documents.cloned().collect())
 }
 
-fn differs(judge: &Judge<'_>, question: &Question, uid: &str, kind: &str) -> anyhow::Result<bool> {
-    let verdict = judge.judge(question, uid)?;
+fn differs(both: &Both<'_>, question: &Question, uid: &str, kind: &str) -> anyhow::Result<bool> {
+    let verdict = both.judge(question, uid)?;
     Ok(matches!(verdict, Verdict::Differs(differences) if differences.iter().any(|one| one.kind == kind)))
 }
 

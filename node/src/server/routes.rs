@@ -168,6 +168,9 @@ async fn answer(node: Arc<Node>, path: Vec<String>, handler: Handler, request: R
         return response;
     }
     let response = work(node, path, handler, request).await;
+    if faults.answer_delay_ms > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(faults.answer_delay_ms)).await;
+    }
     cut(distort(response, &faults).await, &faults).await
 }
 

@@ -107,6 +107,7 @@ pub(crate) fn index_record(uid: &str) -> IndexRecord {
         settings: json!({"rankingRules": ["words"], "stopWords": []}),
         settings_version: 1,
         settings_pending: false,
+        keys_are_plain: true,
         revision: 0,
     }
 }

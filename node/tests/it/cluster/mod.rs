@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chaos;
+mod coalescing;
 mod corpus;
 mod crash;
 mod differential;
@@ -17,6 +18,7 @@ mod index_life;
 mod keys;
 mod multi_search;
 mod panics;
+mod planning;
 mod pods;
 mod pods_work;
 mod queries;

@@ -1,0 +1,5 @@
+//! The target `words` of the crate `fuzz`, under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| (fuzz::target("words").expect("the target is listed").run)(bytes));
