@@ -48,6 +48,6 @@ fn a_gateway_goes_on_with_a_store_that_was_moved() {
     assert_eq!(client.read("/indexes/films/settings")["sortableAttributes"], json!(["title"]));
     assert_eq!(client.read("/indexes/films/stats")["numberOfDocuments"], 50);
     let last = tasks["results"][0]["uid"].as_u64().unwrap();
-    let next = client.write("POST", "/indexes/films/documents", &json!([{"id": 50}]))["taskUid"].as_u64();
+    let next = client.write("POST", "/indexes/films/documents", &json!([{"id": 50}]))["uid"].as_u64();
     assert_eq!(next, Some(last + 1));
 }
