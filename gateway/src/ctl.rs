@@ -1,4 +1,4 @@
-//! `miroir-ctl`: the operator's command line over the management API.
+//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that nobody has open.
 //!
 //! Invariants: it says what the API says and keeps no state; `--json` prints the API's own answer; the exit
 //! code is 0 for done, 1 for a difference or a failure that was found, 2 for what could not be asked.
@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
+use futures_lite::future::block_on;
 use serde_json::{Value, json};
+
+use crate::config::{self, StoreConfig};
 
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -43,6 +46,46 @@ enum Command {
     Node(Node),
     Shards(Shards),
     AntiEntropy(AntiEntropy),
+    Store(StoreCommand),
+}
+
+/// A gateway's store, while no gateway has it open.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "store")]
+struct StoreCommand {
+    #[argh(subcommand)]
+    verb: StoreVerb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum StoreVerb {
+    Export(StoreExport),
+    Import(StoreImport),
+}
+
+/// Writes all of a store into a file of JSON lines.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "export")]
+struct StoreExport {
+    /// sled:PATH or redis://HOST:PORT, as the gateway has it
+    #[argh(option)]
+    store: String,
+    /// the file to be made
+    #[argh(positional)]
+    file: PathBuf,
+}
+
+/// Fills an empty store from such a file.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "import")]
+struct StoreImport {
+    /// sled:PATH or redis://HOST:PORT, as the gateway has it
+    #[argh(option)]
+    store: String,
+    /// the file to be read
+    #[argh(positional)]
+    file: PathBuf,
 }
 
 /// Whether every shard has a healthy node, and what state the nodes are in.
@@ -160,6 +203,12 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let Command::Store(StoreCommand { verb }) = &arguments.command {
+        let (answer, text) = transfer(verb)?;
+        let text = if arguments.json { format!("{answer:#}\n") } else { text };
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let api = Api { address: arguments.address.clone(), key: admin_key(arguments)? };
     let (answer, text, good) = match &arguments.command {
         Command::Status(_) => status(&api)?,
@@ -174,6 +223,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             (shards, text, true)
         }
         Command::AntiEntropy(AntiEntropy { verb }) => anti_entropy(&api, verb)?,
+        Command::Store(_) => bail!("the store is not asked over the API"),
     };
     let text = if arguments.json { format!("{answer:#}\n") } else { text };
     std::io::stdout().lock().write_all(text.as_bytes())?;
@@ -182,6 +232,46 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// An answer of the API, the same in words, and whether it is good news.
 type Told = (Value, String, bool);
+
+/// Moves a store out of its backend, or into one.
+fn transfer(verb: &StoreVerb) -> anyhow::Result<(Value, String)> {
+    let (named, file) = match verb {
+        StoreVerb::Export(StoreExport { store, file }) | StoreVerb::Import(StoreImport { store, file }) => {
+            (store, file)
+        }
+    };
+    let (store, thread) = match config::store(Some(named))? {
+        StoreConfig::Sled { path } => {
+            // What is not there is not made to be exported.
+            let is_there = matches!(verb, StoreVerb::Import(_)) || path.exists();
+            ensure!(is_there, "store {}: there is none", path.display());
+            store::open_sled(&path)?
+        }
+        StoreConfig::Redis { url } => {
+            store::open_redis(store::RedisOptions { url: url.expose().to_owned(), clock: None })?
+        }
+    };
+    let shown = file.display();
+    let (verb, count) = match verb {
+        StoreVerb::Export(_) => {
+            let fresh = std::fs::File::create_new(file).with_context(|| format!("{shown} cannot be made"))?;
+            let mut out = std::io::BufWriter::new(fresh);
+            let written = block_on(store::transfer::export(&store, &mut out));
+            if written.is_err() {
+                // Half a file helps nobody.
+                let _ = std::fs::remove_file(file);
+            }
+            out.get_ref().sync_all()?;
+            ("exported", written?)
+        }
+        StoreVerb::Import(_) => {
+            let read = block_on(store::transfer::import(&store, file));
+            ("imported", read.with_context(|| shown.to_string())?)
+        }
+    };
+    thread.join()?;
+    Ok((json!({"entries": count}), format!("{count} entries {verb}\n")))
+}
 
 fn status(api: &Api) -> anyhow::Result<Told> {
     let ready = api.ask("GET", "/_miroir/ready", None)?;
@@ -239,12 +329,13 @@ fn anti_entropy(api: &Api, verb: &AntiEntropyVerb) -> anyhow::Result<Told> {
     let number = api.ask("POST", "/_miroir/anti-entropy", Some(&asked))?["pass"].clone();
     let ended = loop {
         let status = api.ask("GET", "/_miroir/anti-entropy", None)?;
-        if status["last"]["number"] == number && status["running"].is_null() {
-            break status["last"].clone();
+        let is_dead = status["dead"].as_array().is_some_and(|dead| dead.contains(&number));
+        ensure!(!is_dead, "every pod that began this pass has died of it");
+        let history = api.ask("GET", "/_miroir/anti-entropy/history", None)?;
+        let mut passes = history["results"].as_array().into_iter().flatten();
+        if let Some(ended) = passes.find(|pass| pass["number"] == number) {
+            break ended.clone();
         }
-        let is_ours = status["waiting"] == number || status["running"]["number"] == number;
-        let is_ending = status["last"]["number"] == number;
-        ensure!(is_ours || is_ending || !status["running"].is_null(), "another pass was asked for instead");
         std::thread::sleep(LOOK_PAUSE);
     };
     let report = &ended["report"];

@@ -248,6 +248,12 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
         };
         unless_there(store.commit(vec![put]).await.map(drop))?;
     }
+    // What was kept for nodes is gone with the store: those that lack something are copied anew.
+    for node in snapshot.topology.every_node().into_iter().filter(|node| !shared.hints.lets_through(*node)) {
+        let id = &shared.nodes[usize::from(node.0)].id;
+        store.commit(shared.hints.recopy(node, id, "the store has lost what it missed".to_owned())).await?;
+        shared.health.lags(node);
+    }
     // At last, so that nobody takes what is there before for all there is.
     unless_there(store.put_topology(None, snapshot.topology.version, value).await)
 }

@@ -7,6 +7,7 @@
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -37,7 +38,7 @@ use crate::{
     clock::{CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     control::{self, marks::NEWEST_TASKS},
-    coordinator::{self, Coordinator, machine::PODS},
+    coordinator::{self, Coordinator, machine::PODS, peers},
     data::{
         self, change,
         leftovers::{self, LEFTOVERS},
@@ -402,17 +403,40 @@ fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread, Coordinato
     let pod = config.pod_id.clone().unwrap_or_else(coordinator::fresh_pod_id);
     match &config.store {
         StoreConfig::Sled { path } => {
+            refuse_company(config, path)?;
             let opened = store::open_sled(path);
             let (store, thread) =
                 opened.map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))?;
-            Ok((store, thread, Coordinator::alone(pod)))
+            Ok((store, thread, Coordinator::alone(pod).naming(config.peers.clone())))
         }
         StoreConfig::Redis { url } => {
             let options = store::RedisOptions { url: url.expose().to_owned(), clock: None };
             let (store, thread) = store::open_redis(options).map_err(|error| anyhow!("--store: {error}"))?;
-            Ok((store.named(&pod), thread, Coordinator::shared(pod)))
+            Ok((store.named(&pod), thread, Coordinator::shared(pod).naming(config.peers.clone())))
         }
     }
+}
+
+/// A store on one machine's disk is one pod's: several targets of the service need another.
+fn refuse_company(config: &Config, path: &Path) -> anyhow::Result<()> {
+    let Some(service) = &config.peer_service else { return Ok(()) };
+    let pods = match peers::lookup(service) {
+        Ok(pods) => pods,
+        Err(error) => {
+            // Who cannot be found cannot be refused.
+            let fields = [("service", service.name.as_str()), ("reason", &error.to_string())];
+            observe::log::warn("peers_not_found", &fields);
+            return Ok(());
+        }
+    };
+    if pods.len() > 1 {
+        let (store, names) = (path.display(), pods.join(", "));
+        bail!(
+            "--store sled:{store}: {} has the pods {names}; more than one pod needs --store redis://HOST:PORT",
+            service.name
+        );
+    }
+    Ok(())
 }
 
 /// Waits until no other pod is starting.

@@ -1,5 +1,6 @@
-//! Measures a store on this machine's disk: durable writes per second by how many are in flight,
-//! and, with a task count as the argument, filtered pages, opening time and memory at that size.
+//! Measures a store: durable writes per second by how many are in flight, reads beside them, renewals of a lease. On
+//! this machine's disk, or on the Redis whose URL is the first argument. With a task count as the last argument also
+//! disk, filtered pages, opening time and memory at that size.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring tool for engineers")]
 
@@ -9,7 +10,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use store::{NewTask, Reply, Store, TaskChange, TaskKind, TaskOwner, TaskQuery, TaskStatus, open_sled};
+use store::{
+    NewTask, RedisOptions, Reply, Store, TaskChange, TaskKind, TaskOwner, TaskQuery, TaskStatus, open_redis,
+    open_sled,
+};
 use time::OffsetDateTime;
 
 const TIME_PER_STEP: Duration = Duration::from_secs(3);
@@ -24,7 +28,12 @@ fn main() {
         return measure_filled(Path::new(path));
     }
     let directory = tempfile::tempdir().unwrap();
-    let (store, thread) = open_sled(directory.path()).unwrap();
+    let url = arguments.get(1).filter(|argument| argument.starts_with("redis"));
+    let (store, thread) = match url {
+        Some(url) => open_redis(RedisOptions { url: url.clone(), clock: None }).unwrap(),
+        None => open_sled(directory.path()).unwrap(),
+    };
+    renewals(&store);
     for in_flight in IN_FLIGHT {
         let start = Instant::now();
         let count = create(&store, in_flight, |_| start.elapsed() < TIME_PER_STEP);
@@ -32,9 +41,14 @@ fn main() {
         println!("{in_flight} in flight: {rate:.0} durable writes/s");
     }
     reads_beside_writes(&store);
-    if let Some(count) = arguments.get(1) {
-        fill(&store, count.parse().unwrap());
+    if let Some(count) = arguments.last().and_then(|count| count.parse().ok()) {
+        fill(&store, count);
+        println!("{} MB resident", resident_bytes() >> 20);
         thread.join().unwrap();
+        if url.is_some() {
+            return;
+        }
+        println!("{} MB on disk", bytes_below(directory.path()) >> 20);
         // In a process of its own, so that its memory is only what the filled store takes.
         let mut measuring = Command::new(std::env::current_exe().unwrap());
         measuring.arg("--filled").arg(directory.path()).status().unwrap();
@@ -74,6 +88,40 @@ fn new_task(number: u32) -> NewTask {
 
 fn date(number: u32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + u64::from(number))
+}
+
+/// How long the renewal of a lease takes when nothing else happens, and a read, which is one way to the store and back.
+fn renewals(store: &Store) {
+    let ttl = Duration::from_secs(10);
+    let lease =
+        block_on(store.acquire_lease("measured", "p1", serde_json::Value::Null, ttl)).unwrap().unwrap();
+    let time = |act: &dyn Fn()| {
+        let mut times: Vec<Duration> = (0..2000)
+            .map(|_| {
+                let before = Instant::now();
+                act();
+                before.elapsed()
+            })
+            .collect();
+        times.sort();
+        (times[1000], times[1980])
+    };
+    let renewal = time(&|| block_on(store.renew_lease(&lease, ttl)).unwrap());
+    let read = time(&|| drop(block_on(store.index("nothing")).unwrap()));
+    println!(
+        "renewal of a lease: p50 {:?}, p99 {:?}; a read: p50 {:?}, p99 {:?}",
+        renewal.0, renewal.1, read.0, read.1
+    );
+    block_on(store.release_lease(&lease)).unwrap();
+}
+
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let size = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        of if of.is_dir() => bytes_below(&entry.path()),
+        of => of.len(),
+    };
+    entries.map(size).sum()
 }
 
 /// How long one read takes while 128 writes are always in flight.

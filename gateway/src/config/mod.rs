@@ -58,6 +58,8 @@ pub struct Config {
     pub pod_id: Option<String>,
     /// The other pods that are to be there.
     pub peers: Vec<String>,
+    /// Where DNS says which pods there are to be.
+    pub peer_service: Option<PeerService>,
     pub master_key: Option<Secret>,
     pub node_master_key: Option<Secret>,
     pub admin_key: Option<Secret>,
@@ -131,6 +133,14 @@ pub enum StoreConfig {
     Redis {
         url: Secret,
     },
+}
+
+/// A DNS SRV record whose targets are pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerService {
+    pub name: String,
+    /// Whom to ask; `None`: the system's servers.
+    pub server: Option<SocketAddr>,
 }
 
 /// How strict the gateway is about its master key, as Meilisearch has it.
@@ -311,6 +321,9 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         store: store(raw.store.as_deref())?,
         pod_id: option("pod-id", &raw.pod_id, None, |text| value::pod_id(text).map(Some))?,
         peers: peers(raw.peer.as_deref().unwrap_or_default())?,
+        peer_service: option("peer-service", &raw.peer_service, None, |text| {
+            value::peer_service(text).map(Some)
+        })?,
         master_key: key("master-key", raw.master_key.as_deref())?,
         node_master_key: key("node-master-key", raw.node_master_key.as_deref())?,
         admin_key: key("admin-key", raw.admin_key.as_deref())?,
@@ -394,7 +407,10 @@ fn key(name: &'static str, text: Option<&str>) -> Result<Option<Secret>, ConfigE
 }
 
 /// A store's URL may hold a password, so the error shows its scheme only.
-fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
+///
+/// # Errors
+/// One line for what names no store.
+pub fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
     let text = text.unwrap_or("sled:./miroir-data");
     let shown = match text.split_once("://") {
         Some((scheme, _)) => format!("{scheme}://..."),

@@ -42,6 +42,9 @@ pub(super) struct Flags {
     /// name of another pod on the same store, repeated; more than one pod needs Redis
     #[argh(option, arg_name = "NAME")]
     pub(super) peer: Vec<String>,
+    /// DNS SRV record whose targets are the pods
+    #[argh(option, arg_name = "NAME[@ADDRESS]")]
+    pub(super) peer_service: Option<String>,
     /// the key clients' keys derive from; better given as MIROIR_MASTER_KEY
     #[argh(option, arg_name = "KEY")]
     pub(super) master_key: Option<String>,
@@ -209,6 +212,7 @@ pub(super) struct RawOptions {
     pub(super) store: Option<String>,
     pub(super) pod_id: Option<String>,
     pub(super) peer: Option<Vec<String>>,
+    pub(super) peer_service: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) master_key: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -310,6 +314,7 @@ impl RawOptions {
             store: flags.store,
             pod_id: flags.pod_id,
             peer: (!flags.peer.is_empty()).then_some(flags.peer),
+            peer_service: flags.peer_service,
             master_key: flags.master_key,
             node_master_key: flags.node_master_key,
             admin_key: flags.admin_key,
@@ -380,6 +385,7 @@ impl RawOptions {
             store: self.store.or(lower.store),
             pod_id: self.pod_id.or(lower.pod_id),
             peer: self.peer.or(lower.peer),
+            peer_service: self.peer_service.or(lower.peer_service),
             master_key: self.master_key.or(lower.master_key),
             node_master_key: self.node_master_key.or(lower.node_master_key),
             admin_key: self.admin_key.or(lower.admin_key),

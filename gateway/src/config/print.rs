@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::value::{SECRET_SHOWN, SWITCH};
 use super::{
-    Config, Environment, LogRequests, NodeConfig, RuntimeChoice, Secret, SessionMode, StoreConfig,
-    UnavailableShardPolicy, WriteQuorum,
+    Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
+    StoreConfig, UnavailableShardPolicy, WriteQuorum,
 };
 
 pub(super) fn to_toml(config: &Config) -> String {
@@ -29,6 +29,7 @@ pub(super) fn to_toml(config: &Config) -> String {
         },
         pod_id: config.pod_id.clone(),
         peer: config.peers.clone(),
+        peer_service: config.peer_service.as_ref().map(service),
         master_key: shown(&config.master_key),
         node_master_key: shown(&config.node_master_key),
         admin_key: shown(&config.admin_key),
@@ -101,6 +102,8 @@ struct Effective {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     peer: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    peer_service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     master_key: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_master_key: Option<&'static str>,
@@ -150,6 +153,11 @@ struct Effective {
     anti_entropy: &'static str,
     anti_entropy_interval: String,
     settings_drift_interval: String,
+}
+
+fn service(service: &PeerService) -> String {
+    let server = service.server.map_or_else(String::new, |server| format!("@{server}"));
+    format!("{}{server}", service.name)
 }
 
 fn node(node: &NodeConfig) -> String {

@@ -234,6 +234,21 @@ fn a_cluster_needs_a_node() {
 }
 
 #[test]
+fn peers_are_found_by_a_service_of_dns() {
+    let service = |text: &str| config(&["--node", NODE, "--peer-service", text]).peer_service.unwrap();
+    let named = service("_miroir._tcp.pods.example.");
+    assert_eq!((named.name.as_str(), named.server), ("_miroir._tcp.pods.example", None));
+    let asked = service("pods.example@10.0.0.53:5353");
+    assert_eq!(asked.server, Some("10.0.0.53:5353".parse().unwrap()));
+    for wrong in
+        ["pods", "", "a..b", "a b.c", "pods.example@host:53", "pods.example@10.0.0.53", &"a.".repeat(200)]
+    {
+        let line = error(&["--node", NODE, "--peer-service", wrong]);
+        assert!(line.contains("give the name of a DNS SRV record"), "{line}");
+    }
+}
+
+#[test]
 fn errors_show_no_secret() {
     let refused = "option store: \"redis://...\" is not allowed; give sled:PATH, for example sled:./miroir-data, \
         or redis://HOST:PORT";

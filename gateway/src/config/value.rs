@@ -15,7 +15,7 @@ use super::limits::{
     CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, INTERVAL_LEAST, INTERVAL_MOST,
     NODE_ID_BYTES_MOST, TIMEOUT_LEAST, TIMEOUT_MOST,
 };
-use super::{NodeConfig, NodeUrl, Secret, StoreConfig};
+use super::{NodeConfig, NodeUrl, PeerService, Secret, StoreConfig};
 
 /// What is allowed, as the end of a sentence.
 pub(super) type Allowed = String;
@@ -153,6 +153,26 @@ pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {
 /// A pod is named as a node is.
 pub(super) fn pod_id(text: &str) -> Result<String, Allowed> {
     node_id(text).map_err(|allowed| allowed.replace("a node's", "a pod's"))
+}
+
+/// `NAME[@ADDRESS:PORT]`.
+pub(super) fn peer_service(text: &str) -> Result<PeerService, Allowed> {
+    let allowed = || {
+        "give the name of a DNS SRV record, for example _miroir._tcp.miroir.default.svc.cluster.local, and if need be @ADDRESS:PORT of the server to ask".to_owned()
+    };
+    let (name, server) = match text.split_once('@') {
+        Some((name, server)) => (name, Some(server.parse().map_err(|_| allowed())?)),
+        None => (text, None),
+    };
+    let is_label = |label: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        (1..=63).contains(&label.len()) && label.bytes().all(known)
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.len() > 253 || !name.contains('.') || !name.split('.').all(is_label) {
+        return Err(allowed());
+    }
+    Ok(PeerService { name: name.to_owned(), server })
 }
 
 /// `ID=URL[,group=N][,capacity=W]`.

@@ -28,7 +28,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::limits,
-    coordinator::{Term, scope},
+    coordinator::{Term, peers, scope},
     data::{change::LaneSender, core::Core, dumps, moves, settle},
     follow,
     observe::log,
@@ -60,6 +60,7 @@ pub fn start<R: Runtime>(
         health::watch_all(&core);
         R::spawn(leases::run::<R>(Arc::clone(&core.shared)));
         R::spawn(follow::run::<R>(Arc::clone(&core.shared)));
+        R::spawn(peers::watch::<R>(Arc::clone(&core.shared)));
         let recovering = Rc::clone(&core);
         R::spawn(async move {
             let interval = limits::POD_RECOVERY_INTERVAL;

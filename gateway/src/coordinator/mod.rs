@@ -5,6 +5,7 @@
 
 pub mod claim;
 pub mod machine;
+pub mod peers;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -49,6 +50,9 @@ pub struct Coordinator {
     has_given_back: AtomicBool,
     /// The jobs that this pod works on.
     pub(crate) claimed: ArcSwap<Vec<Job>>,
+    /// Pods that should be there: those that were named, and those found last.
+    named: Vec<String>,
+    found: ArcSwap<Vec<String>>,
 }
 
 /// The right to do a scope's work, from when it was begun: it ends with the lease, and does not come back with the
@@ -101,6 +105,21 @@ impl Coordinator {
             is_draining: AtomicBool::new(false),
             has_given_back: AtomicBool::new(false),
             claimed: ArcSwap::default(),
+            named: Vec::new(),
+            found: ArcSwap::default(),
+        }
+    }
+
+    /// The same, with the names of other pods that should be there.
+    #[must_use]
+    pub fn naming(self, named: Vec<String>) -> Self {
+        Self { named, ..self }
+    }
+
+    /// Takes in which pods were found that should be there.
+    pub(crate) fn expect(&self, found: Vec<String>) {
+        if **self.found.load() != found {
+            self.found.store(std::sync::Arc::new(found));
         }
     }
 
@@ -189,7 +208,13 @@ impl Coordinator {
         let known = self.known.load();
         let mut leads: Vec<&str> = scope::ALL.into_iter().filter(|scope| self.leads(scope)).collect();
         leads.sort_unstable();
-        json!({ "pod": self.pod, "pods": known.pods, "leads": leads, "storeReached": self.is_reached() })
+        json!({
+            "pod": self.pod,
+            "pods": known.pods,
+            "peers": peers::view(self),
+            "leads": leads,
+            "storeReached": self.is_reached(),
+        })
     }
 }
 

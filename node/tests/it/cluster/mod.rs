@@ -32,6 +32,7 @@ mod sdk;
 mod sessions;
 mod similar;
 mod startup;
+mod store_moves;
 mod tasks;
 mod tenants;
 mod webhooks;

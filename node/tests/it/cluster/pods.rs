@@ -40,6 +40,11 @@ impl Redis {
         }
     }
 
+    pub(super) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
     /// Ends as in a crash, and comes back with its data if it was to keep it.
     pub(super) fn restart(&mut self) {
         self.child.kill().unwrap();

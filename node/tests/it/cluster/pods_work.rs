@@ -1,7 +1,7 @@
 //! The work that pods share: each piece is done once, by whichever pod, while pods end and are stopped in the middle of
 //! it; and what is left when Redis has lost everything.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,10 @@ use crate::client::Client;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const DOCUMENTS: usize = 40;
+/// Who joins and who leaves is seen within this time.
+const SEEN_WITHIN: Duration = Duration::from_secs(15);
+/// Longer than any read takes here, and less than any question to a store that hangs.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// Pods over nodes that can be made slow, which hold two copies of everything.
 fn start(is_durable: bool) -> Pods {
@@ -116,6 +120,13 @@ fn a_leader_that_slept_commits_nothing() {
     slow_down(&pods, 0);
     let (_, took) = pods.until_led("settings", &rest);
     assert!(took < LEADER_WITHIN, "{took:?}");
+    let took = pods.until(rest[0], "/_miroir/topology", |topology| {
+        let peers = topology["coordinator"]["peers"].as_array().unwrap();
+        let peer = peers.iter().find(|peer| peer["name"] == NAMES[leader]);
+        // One that was named is missed, one that was only seen is forgotten.
+        peer.is_none_or(|peer| peer["alive"] == false)
+    });
+    assert!(took < SEEN_WITHIN, "{took:?}");
     for pod in &rest {
         pods.until(*pod, "/_miroir/topology", |topology| settings_version(topology) == before + 1);
     }
@@ -166,4 +177,44 @@ fn a_redis_that_lost_all_is_given_what_pods_know() {
     }
     let (_, took) = pods.until_led("settings", &[0, 1, 2]);
     assert!(took < LEADER_WITHIN, "{took:?}");
+}
+
+#[test]
+fn reads_ask_no_store() {
+    let pods = start(true);
+    let urls = pods.urls();
+    pods.redis.signal("-STOP");
+    let slowest = (0..300).map(|number| {
+        let begun = Instant::now();
+        let (url, question) = (&urls[number % 3], json!({"q": "film", "offset": number % DOCUMENTS}));
+        let (status, answer) = match number % 4 {
+            0 => ask("GET", &format!("{url}/indexes/films/documents/{}", number % DOCUMENTS), None).unwrap(),
+            1 => ask(
+                "POST",
+                &format!("{url}/multi-search"),
+                Some(&json!({"queries": [{"indexUid": "films"}]})),
+            )
+            .unwrap(),
+            _ => ask("POST", &format!("{url}/indexes/films/search"), Some(&question)).unwrap(),
+        };
+        assert_eq!(status, 200, "{answer}");
+        begun.elapsed()
+    });
+    let slowest = slowest.max().unwrap();
+    assert!(slowest < READ_WITHIN, "{slowest:?}");
+    // A write is refused, and says when to come again, within the time that a store may take to answer.
+    let url = format!("{}/indexes/films/documents", urls[0]);
+    let (status, answer) = ask("POST", &url, Some(&json!([{"id": 1}]))).unwrap();
+    assert_eq!((status, &answer["code"]), (503, &json!("miroir_overloaded")), "{answer}");
+    let (_, ready) = ask("GET", &format!("{}/_miroir/ready", urls[0]), None).unwrap();
+    assert_eq!(ready["storeReached"], false, "{ready}");
+    pods.redis.signal("-CONT");
+    for pod in 0..3 {
+        pods.until(pod, "/_miroir/ready", |ready| ready["storeReached"] == true);
+    }
+    let begun = Instant::now();
+    while !matches!(ask("POST", &url, Some(&json!([{"id": 1}]))), Some((202, _))) {
+        assert!(begun.elapsed() < SETTLED_WITHIN);
+        std::thread::sleep(PAUSE);
+    }
 }
