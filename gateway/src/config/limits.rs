@@ -93,8 +93,9 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const QUEUE_DELAY_DEFAULT: Duration = Duration::from_millis(50);
 /// A pooled node connection is not used again after this; shorter than what nodes allow theirs.
 pub const IDLE_NODE_TIMEOUT: Duration = Duration::from_secs(4);
-/// For so long after an answer a connection is used again without a look at whether the node said more.
-pub const NODE_SILENCE_TRUSTED: Duration = Duration::from_millis(1);
+/// For so long after an answer a connection is used again without a look at whether the node said more: under load
+/// none rests longer, and a look is a system call for each leg.
+pub const NODE_SILENCE_TRUSTED: Duration = Duration::from_millis(20);
 pub const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// One request to one node, connecting included.
 pub const NODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
