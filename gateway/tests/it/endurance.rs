@@ -20,8 +20,8 @@ const SLOW_CONNECTIONS: usize = 1500;
 const CONNECTION_BYTES_MAX: u64 = 64 << 10;
 /// What the process itself comes to hold as it warms up.
 const WARM_BYTES: u64 = 8 << 20;
-/// Others are served meanwhile: a deadline against standing still, for a busy machine too, and no measure of speed.
-const OTHERS_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long another client may wait for its answer meanwhile.
+const OTHERS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
 
