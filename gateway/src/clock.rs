@@ -1,20 +1,45 @@
-//! The hybrid logical clock that orders writes: wall time where that moves on, else a count.
+//! The time of day, and the hybrid logical clock that orders writes: wall time where that moves on, else a count.
 //!
-//! Invariants: it never gives the same value twice nor a lower one, also after a restart under a wall
+//! Invariants: nothing else of the gateway reads the wall clock; the logical clock never gives the same value twice nor a lower one, also after a restart under a wall
 //! clock that was set back, as far as `ceiling` was stored in time; its value is milliseconds since the
 //! epoch and, in the low 16 bits, a count.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use store::Table;
+use time::OffsetDateTime;
 
 /// Where the highest value that may have been given is kept.
 pub const CLOCK: Table = Table::named("clock");
 pub const CLOCK_KEY: &str = "ceiling";
 const COUNT_BITS: u32 = 16;
+
+/// Where the time of day comes from when it is not the system.
+static WALL: OnceLock<fn() -> SystemTime> = OnceLock::new();
+
+/// Lets the time of day come from elsewhere, for as long as the process lives; once.
+pub fn set_wall(wall: fn() -> SystemTime) {
+    // Who comes second finds the same.
+    let _ = WALL.set(wall);
+}
+
+/// The time of day.
+#[must_use]
+pub fn wall() -> SystemTime {
+    WALL.get().map_or_else(SystemTime::now, |wall| wall())
+}
+
+/// The same as a date.
+#[must_use]
+pub fn utc() -> OffsetDateTime {
+    wall().into()
+}
 
 /// One per process.
 #[derive(Debug, Default)]
@@ -29,7 +54,7 @@ impl Clock {
 
     /// The next value.
     pub fn next(&self) -> u64 {
-        self.next_at(SystemTime::now())
+        self.next_at(wall())
     }
 
     fn next_at(&self, now: SystemTime) -> u64 {
@@ -42,7 +67,7 @@ impl Clock {
     /// A value above all that is given within `milliseconds` from now, unless the wall clock is set.
     #[must_use]
     pub fn ceiling(&self, milliseconds: u64) -> u64 {
-        let last = self.0.load(Ordering::Relaxed).max(value_at(SystemTime::now()));
+        let last = self.0.load(Ordering::Relaxed).max(value_at(wall()));
         last.saturating_add(milliseconds << COUNT_BITS)
     }
 }

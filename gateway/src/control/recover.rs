@@ -9,13 +9,13 @@ use http::StatusCode;
 use router::NodeIndex;
 use serde_json::Value;
 use store::{Change, TaskChange, TaskKind, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use crate::{
     api::{
         settings::{Derivation, NodeSettingsRequest, SettingsChange},
         task,
     },
+    clock,
     config::limits,
     coordinator::{Term, scope},
     data::{
@@ -155,7 +155,7 @@ fn keep<R: Runtime>(
 async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
     let change = TaskChange {
         status: Some(TaskStatus::Canceled),
-        finished_at: Some(OffsetDateTime::now_utc()),
+        finished_at: Some(clock::utc()),
         ..TaskChange::default()
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });

@@ -9,11 +9,11 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::json;
 use store::{NodeTask, TaskChange, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use super::{changes, core::Core, fanout};
 use crate::{
     api::{error::ApiError, task},
+    clock,
     config::limits,
     runtime::Runtime,
 };
@@ -45,7 +45,7 @@ pub(super) async fn cancel<R: Runtime>(
         ..TaskChange::default()
     };
     if node_tasks.is_empty() {
-        let now = OffsetDateTime::now_utc();
+        let now = clock::utc();
         change.status = Some(TaskStatus::Succeeded);
         change.started_at = Some(now);
         change.finished_at = Some(now);

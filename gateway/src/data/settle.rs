@@ -20,6 +20,7 @@ use crate::{
         error::{ApiError, rename_index},
         task,
     },
+    clock,
     config::limits,
     health::NodeState,
     hints,
@@ -325,7 +326,7 @@ pub(super) async fn store_change<R: Runtime>(
 
 /// The change that brings a record to the status of its node tasks.
 pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, share: Share) -> TaskChange {
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     let mut change = TaskChange {
         expected_revision: Some(record.revision),
         status: Some(status),
