@@ -52,6 +52,13 @@ impl Clock {
         Self(AtomicU64::new(ceiling))
     }
 
+    /// Takes in how far clocks of this cluster have come, by the ceiling that one of them stored: what was given up to
+    /// then, not what may have been given since. Pods that start above a ceiling would be ahead of the others, and what
+    /// they write would win over what is written after it.
+    pub fn catch_up(&self, ceiling: u64, milliseconds: u64) {
+        self.0.fetch_max(ceiling.saturating_sub(milliseconds << COUNT_BITS), Ordering::Relaxed);
+    }
+
     /// The next value.
     pub fn next(&self) -> u64 {
         self.next_at(wall())
@@ -94,5 +101,10 @@ mod tests {
         assert_eq!(clock.next_at(at(11)), 11_000 << COUNT_BITS);
         assert!(Clock::above(first).next_at(at(5)) > first);
         assert!(clock.ceiling(1000) > clock.next());
+        let other = Clock::default();
+        other.catch_up(value_at(at(60)), 30_000);
+        assert_eq!(other.next_at(at(5)), value_at(at(30)) + 1, "no further than the ceiling's owner had come");
+        other.catch_up(value_at(at(20)), 0);
+        assert_eq!(other.next_at(at(5)), value_at(at(30)) + 2, "clocks do not go back");
     }
 }

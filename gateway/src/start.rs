@@ -98,7 +98,7 @@ pub async fn prepare(
         tombstones::forget_all(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
     }
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| change::channel()).unzip();
-    let clock = Clock::above(load_mark(&store, CLOCK, CLOCK_KEY).await?.unwrap_or(0));
+    let clock = take_up_clock(&store, coordinator.is_shared()).await?;
     let (health, hints) = load_hints(&config, &topology, &store, now()).await?;
     let shared = Arc::new(Shared {
         clock,
@@ -280,6 +280,17 @@ async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
     }
     Ok(snapshot)
+}
+
+/// A clock that goes on where the last process, or other pods, have come to.
+async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> {
+    let ceiling = load_mark(store, CLOCK, CLOCK_KEY).await?.unwrap_or(0);
+    if !is_shared {
+        return Ok(Clock::above(ceiling));
+    }
+    let clock = Clock::default();
+    clock.catch_up(ceiling, limits::CLOCK_AHEAD_MS);
+    Ok(clock)
 }
 
 /// What nodes have missed. Those that have something to catch up with serve nothing before that.
