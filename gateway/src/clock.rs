@@ -103,7 +103,11 @@ mod tests {
         assert!(clock.ceiling(1000) > clock.next());
         let other = Clock::default();
         other.catch_up(value_at(at(60)), 30_000);
-        assert_eq!(other.next_at(at(5)), value_at(at(30)) + 1, "no further than the ceiling's owner had come");
+        assert_eq!(
+            other.next_at(at(5)),
+            value_at(at(30)) + 1,
+            "no further than the ceiling's owner had come"
+        );
         other.catch_up(value_at(at(20)), 0);
         assert_eq!(other.next_at(at(5)), value_at(at(30)) + 2, "clocks do not go back");
     }

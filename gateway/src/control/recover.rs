@@ -8,7 +8,7 @@
 use http::StatusCode;
 use router::NodeIndex;
 use serde_json::Value;
-use store::{Change, TaskChange, TaskKind, TaskRecord, TaskStatus};
+use store::{Change, StoreError, TaskChange, TaskKind, TaskRecord, TaskStatus};
 
 use crate::{
     api::{
@@ -154,6 +154,8 @@ fn keep<R: Runtime>(
 
 async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
     let change = TaskChange {
+        // A pod that was taken for dead may have confirmed it meanwhile; then it is a task that a client knows.
+        expected_revision: Some(record.revision),
         status: Some(TaskStatus::Canceled),
         finished_at: Some(clock::utc()),
         ..TaskChange::default()
@@ -161,7 +163,9 @@ async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Ve
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
     match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
-        Err(error) => log::error("recovery_not_stored", &[("reason", &error.to_string())]),
+        // Its maker is alive, or another pod sees to it: what is left of it is looked at again.
+        Err(StoreError::Conflict | StoreError::Fenced) => return,
+        Err(error) => return log::error("recovery_not_stored", &[("reason", &error.to_string())]),
     }
     log::info("intent_dropped", &[("task", &record.uid.to_string()), ("kind", record.kind.as_str())]);
 }

@@ -4,7 +4,8 @@
 //! what nodes alone have to do is canceled (`task::is_cancelable`); a node that has done its part of
 //! a task already keeps it, and the task is canceled with those that had not.
 
-use ahash::AHashMap;
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::json;
@@ -80,7 +81,7 @@ async fn mark<R: Runtime>(core: &Core<R>, targets: &[TaskRecord], canceler: u32)
 }
 
 async fn ask_nodes<R: Runtime>(core: &Core<R>, targets: &[TaskRecord]) -> Result<Vec<NodeTask>, ApiError> {
-    let mut by_node: AHashMap<&str, Vec<u32>> = AHashMap::new();
+    let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in targets.iter().flat_map(|target| &target.node_tasks) {
         // What a node does for several clients at once it goes on with.
         if !task.status.is_finished() && !task.shared {

@@ -21,7 +21,7 @@ pub(super) enum Ground<'database> {
 }
 
 pub(super) enum Tree {
-    Disk(sled::Tree<LEAF_FANOUT>),
+    Disk(Box<sled::Tree<LEAF_FANOUT>>),
     Memory(RefCell<BTreeMap<Vec<u8>, Bytes>>),
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Entries {
 impl Ground<'_> {
     pub(super) fn tree(self, name: &str) -> io::Result<Tree> {
         match self {
-            Ground::Disk(database) => database.open_tree(name).map(Tree::Disk),
+            Ground::Disk(database) => database.open_tree(name).map(|tree| Tree::Disk(Box::new(tree))),
             Ground::Memory => Ok(Tree::Memory(RefCell::default())),
         }
     }

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use gateway::coordinator::scope;
 use gateway::snapshot::Snapshot;
-use serde_json::{Map, Value};
 
 use super::client::{Client, INDEX, Known, Operation};
 use super::kernel::{Site, kernel};
 use super::listed;
-use super::node::Disk;
+use super::node::{Disk, Documents};
 use super::pod::View;
 
 /// How often it is looked who leads.
@@ -130,7 +129,7 @@ fn told(operations: &[Operation]) -> String {
 pub(super) fn differing(snapshot: &Snapshot, nodes: &BTreeMap<Site, Rc<RefCell<Disk>>>) -> Vec<String> {
     let Some(index) = snapshot.indexes.get(INDEX) else { return vec!["the index is gone".to_owned()] };
     let name = &index.record.node_uid;
-    let copies: Vec<(Site, BTreeMap<String, Map<String, Value>>)> = nodes
+    let copies: Vec<(Site, Documents)> = nodes
         .iter()
         .map(|(site, disk)| {
             let held = disk.borrow().indexes.get(name).map(|index| index.documents.clone());

@@ -24,6 +24,7 @@ const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 const TURN: Duration = Duration::from_micros(1);
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
+type Watcher = Rc<dyn Fn(Site)>;
 type Queue = Arc<Mutex<VecDeque<u64>>>;
 
 pub(super) struct Kernel {
@@ -39,7 +40,7 @@ pub(super) struct Kernel {
     paused: RefCell<BTreeMap<Site, Duration>>,
     running: Cell<Site>,
     /// Look at a site after each of its turns.
-    watchers: RefCell<Vec<Rc<dyn Fn(Site)>>>,
+    watchers: RefCell<Vec<Watcher>>,
     trace: RefCell<DefaultHasher>,
     turns: Cell<u64>,
 }

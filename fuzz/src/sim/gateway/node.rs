@@ -46,11 +46,14 @@ impl Default for Rest {
     }
 }
 
+/// By key.
+pub(super) type Documents = BTreeMap<String, Map<String, Value>>;
+
 #[derive(Default)]
 pub(super) struct Index {
     primary_key: Option<String>,
     settings: Map<String, Value>,
-    pub(super) documents: BTreeMap<String, Map<String, Value>>,
+    pub(super) documents: Documents,
     created_at: String,
     updated_at: String,
 }
@@ -214,11 +217,9 @@ impl Disk {
             ("PATCH", []) => Work::Update { primary_key: body["primaryKey"].as_str().map(str::to_owned) },
             ("PATCH", ["settings"]) => Work::Settings(body.as_object().cloned().unwrap_or_default()),
             ("POST" | "PUT", ["documents"]) => {
-                let documents = match body {
-                    Value::Array(documents) => documents,
-                    one => vec![one],
-                };
-                let documents = documents.into_iter().filter_map(|document| document.as_object().cloned());
+                // One alone is as good as a list of one.
+                let list = body.as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
+                let documents = list.into_iter().filter_map(|document| document.as_object().cloned());
                 Work::Add { documents: documents.collect(), replace: method == "POST", primary_key }
             }
             ("POST", ["documents", "delete-batch"]) => {
@@ -326,9 +327,10 @@ impl Disk {
 
     fn perform(&mut self, uid: usize) {
         let (work, name) = (self.tasks[uid].work.clone(), self.tasks[uid].index.clone().unwrap_or_default());
-        let outcome = match work {
-            Work::Cancel(uids) => Ok(self.cancel(uid, &uids)),
-            work => self.change(&name, work),
+        let outcome = if let Work::Cancel(uids) = &work {
+            Ok(self.cancel(uid, uids))
+        } else {
+            self.change(&name, work)
         };
         let task = &mut self.tasks[uid];
         task.finished_at = Some(date());
@@ -466,8 +468,8 @@ impl Index {
     }
 }
 
-/// The one kind of filter there is: `_miroir_shard IN ["…", "…"]`, or with an equals sign for one.
+/// The one kind of filter there is: `_miroir_shard IN ["…", "…"]`, at times with a `NOT` before it.
 fn is_of_shards(document: &Map<String, Value>, filter: &str) -> bool {
     let shard = document.get("_miroir_shard").and_then(Value::as_str).unwrap_or_default();
-    filter.split('"').skip(1).step_by(2).any(|marker| marker == shard)
+    filter.starts_with("NOT ") != filter.split('"').skip(1).step_by(2).any(|marker| marker == shard)
 }
