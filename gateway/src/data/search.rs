@@ -3,6 +3,8 @@
 //! Invariants: a search of one list is `list`'s, one of two halves is `hybrid`'s; a request nobody here
 //! understands is refused by a node in its own words.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use router::Leg;
 
@@ -51,7 +53,8 @@ pub(super) async fn search<R: Runtime>(
     };
     let rules = permission.rules_for(uid)?;
     asked.restrict(rules.clone());
-    match coalesce::answer(core, index, &body, rules, answer(core, &snapshot, index, &asked)).await {
+    let asking = pin!(answer(core, &snapshot, index, &asked));
+    match coalesce::answer(core, index, &body, rules, asking).await {
         // A refusal of what a query string says speaks of parameters, not of a body's members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");

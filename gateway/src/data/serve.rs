@@ -3,7 +3,7 @@
 //! Read (done by `connection`), admit, plan, scatter, merge, respond, emit: every route takes these
 //! steps in this order; what differs between routes lives in the module of the route.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -103,7 +103,7 @@ async fn answer<R: Runtime>(
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
-    let serving = dispatch(core, request, route, &permission);
+    let serving = pin!(dispatch(core, request, route, &permission));
     let answered = match request.header(session::HEADER) {
         None => serving.await,
         Some(session) => session::within(core, session, route, serving).await,
