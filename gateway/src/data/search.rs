@@ -67,7 +67,8 @@ pub(super) async fn search<R: Runtime>(
     }
 }
 
-/// Answers one search of one index as one node would.
+/// Answers one search of one index as one node would. What few searches need is on the heap, so that a request is no
+/// larger than a plain search.
 pub(super) async fn answer<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
@@ -77,12 +78,12 @@ pub(super) async fn answer<R: Runtime>(
     let started = R::now();
     match asked.kind() {
         SearchKind::Single if asked.needs_embedding() => {
-            let asked = hybrid::with_vector(core, snapshot, index, asked.clone()).await?;
-            list(core, snapshot, index, &asked, started, Shown::ToClient).await
+            let asked = Box::pin(hybrid::with_vector(core, snapshot, index, asked.clone())).await?;
+            Box::pin(list(core, snapshot, index, &asked, started, Shown::ToClient)).await
         }
         SearchKind::Single => list(core, snapshot, index, asked, started, Shown::ToClient).await,
         SearchKind::Hybrid { semantic_ratio } => {
-            hybrid::answer(core, snapshot, index, asked, semantic_ratio, started).await
+            Box::pin(hybrid::answer(core, snapshot, index, asked, semantic_ratio, started)).await
         }
     }
 }
@@ -146,7 +147,7 @@ pub(super) async fn refusal_at<R: Runtime>(
     target: &str,
 ) -> Option<ApiError> {
     match ingress::decoded_body(core, request) {
-        Ok(body) => refusal_to(core, request, target, body).await,
+        Ok(body) => Box::pin(refusal_to(core, request, target, body)).await,
         Err(error) => Some(error),
     }
 }
