@@ -3,7 +3,7 @@
 //! Read (done by `connection`), admit, plan, scatter, merge, respond, emit: every route takes these
 //! steps in this order; what differs between routes lives in the module of the route.
 
-use std::{pin::pin, rc::Rc};
+use std::rc::Rc;
 
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -11,8 +11,8 @@ use percent_encoding::percent_decode_str;
 use super::{
     admit, backups,
     core::Core,
-    documents, dumps, features, fields, foreign, indexes, keys, multi_search, network, rendering,
-    request_log,
+    documents, dumps, features, fields, foreign, idempotency, indexes, keys, multi_search, network,
+    rendering, request_log,
     routes::{self, Route},
     rules,
     search::{self, refusal_at},
@@ -123,14 +123,38 @@ async fn answer<R: Runtime>(
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
-    let serving = pin!(dispatch(core, request, route, &permission));
-    let answered = match request.header(session::HEADER) {
-        None => serving.await,
-        Some(session) => Box::pin(session::within(core, session, route, serving)).await,
+    let has_key = request.headers.contains_key(idempotency::HEADER) && idempotency::is_heeded(route);
+    let answered = match (request.header(session::HEADER), has_key) {
+        (None, false) => dispatch(core, request, route, &permission).await,
+        (session, _) => {
+            Box::pin(dispatch_as_asked(core, request, route, &permission, session, has_key)).await
+        }
     };
     match answered {
         Err(error) => Err(Box::pin(judged_by_body(core, request, error)).await),
         answered => answered,
+    }
+}
+
+/// Serves a request of a session, or one that is done once.
+async fn dispatch_as_asked<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+    permission: &Permission,
+    session: Option<&str>,
+    has_key: bool,
+) -> Result<Response, ApiError> {
+    let serving = Box::pin(dispatch(core, request, route, permission));
+    let serving = async {
+        match has_key {
+            true => idempotency::within(core, request, serving).await,
+            false => serving.await,
+        }
+    };
+    match session {
+        None => serving.await,
+        Some(session) => session::within(core, session, route, serving).await,
     }
 }
 
@@ -185,9 +209,9 @@ async fn dispatch<R: Runtime>(
         Route::Index(index) => indexes::get(core, index).await,
         Route::CreateIndex => indexes::create(core, request, permission).await,
         Route::UpdateIndex(index) => Box::pin(indexes::update(core, request, permission, index)).await,
-        Route::CompactIndex(index) => indexes::compact(core, index).await,
+        Route::CompactIndex(index) => indexes::compact(core, request, index).await,
         Route::SwapIndexes => Box::pin(indexes::swap(core, request, permission)).await,
-        Route::DeleteIndex(index) => indexes::delete(core, index).await,
+        Route::DeleteIndex(index) => indexes::delete(core, request, index).await,
         Route::Settings(index) => settings::get(core, index).await,
         Route::Setting { index, name } => settings::get_one(core, index, name).await,
         Route::ChangeSettings(index) => settings::change(core, request, permission, index).await,
@@ -220,8 +244,8 @@ async fn dispatch<R: Runtime>(
         Route::AntiEntropyHistory => manage::history(core).await,
         Route::Features => features::get(core).await,
         Route::ChangeFeatures => Box::pin(features::change(core, request)).await,
-        Route::CreateDump => dumps::create(core).await,
-        Route::CreateSnapshot => Box::pin(backups::snapshot(core)).await,
+        Route::CreateDump => dumps::create(core, request).await,
+        Route::CreateSnapshot => Box::pin(backups::snapshot(core, request)).await,
         Route::Network => network::get(core).await,
         Route::ChangeNetwork => Box::pin(network::change(core, request)).await,
         Route::ControlNetwork => Err(network::control(core).await),

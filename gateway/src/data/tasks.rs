@@ -8,7 +8,7 @@ use serde_json::json;
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
-use super::{cancel, change::Accepted, core::Core, features, settle};
+use super::{cancel, change::Accepted, core::Core, features, idempotency, settle};
 use crate::{
     api::{
         batch,
@@ -202,6 +202,7 @@ async fn select<R: Runtime>(
         custom_metadata: None,
         enqueued_at: OffsetDateTime::now_utc(),
         owners: Vec::new(),
+        once: idempotency::once(request),
     };
     Ok((core.shared.store.create_task(new).await?, matched))
 }
