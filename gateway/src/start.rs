@@ -111,7 +111,7 @@ pub async fn prepare(
         webhooks: ArcSwap::from_pointee(webhooks),
         rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
-        store,
+        store: store.observed(observe::store::observer()),
         coordinator,
         anti_entropy: Board::default(),
         tasks_ended: AtomicU64::new(0),

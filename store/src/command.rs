@@ -11,8 +11,8 @@ use crate::changelog::Changes;
 use crate::coordination::{HeldLease, Job, Step};
 use crate::transfer::{Entry, EntryPage, Mark};
 use crate::{
-    Change, IndexRecord, LogEntry, LogSize, NewTask, Record, Table, TaskChange, TaskPage, TaskQuery,
-    TaskRecord, Versioned,
+    Change, FirstTask, IndexRecord, LogEntry, LogSize, NewTask, Record, Table, TaskChange, TaskPage,
+    TaskQuery, TaskRecord, Versioned,
 };
 
 /// Answered at once, also while a sync is under way.
@@ -30,6 +30,11 @@ pub(crate) enum Read {
     Task {
         uid: u32,
         answer: Answer<Option<TaskRecord>>,
+    },
+    /// What a client's key stands for now.
+    FirstTask {
+        key: String,
+        answer: Answer<Option<FirstTask>>,
     },
     Tasks {
         query: TaskQuery,
@@ -154,6 +159,49 @@ pub(crate) enum Write {
         expected_revision: u64,
         answer: Answer<()>,
     },
+}
+
+impl Read {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Read::Topology { .. } => "topology",
+            Read::Indexes { .. } => "indexes",
+            Read::Index { .. } => "index",
+            Read::Task { .. } => "task",
+            Read::FirstTask { .. } => "first_task",
+            Read::Tasks { .. } => "tasks",
+            Read::TaskUids { .. } => "task_uids",
+            Read::UnfinishedTasks { .. } => "unfinished_tasks",
+            Read::Record { .. } => "record",
+            Read::Records { .. } => "records",
+            Read::Entries { .. } => "entries",
+            Read::LogSizes { .. } => "log_sizes",
+            Read::Leases { .. } => "leases",
+            Read::Jobs { .. } => "jobs",
+            Read::Stored { .. } => "stored",
+            Read::Changes { .. } => "changes",
+        }
+    }
+}
+
+impl Write {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Write::PutTopology { .. } => "put_topology",
+            Write::PutIndex { .. } => "put_index",
+            Write::DeleteIndex { .. } => "delete_index",
+            Write::CreateTask { .. } => "create_task",
+            Write::UpdateTask { .. } => "update_task",
+            Write::DeleteTasks { .. } => "delete_tasks",
+            Write::PruneTasks { .. } => "prune_tasks",
+            Write::Commit { .. } => "commit",
+            Write::PutRecord { .. } => "put_record",
+            Write::TakeTaskUids { .. } => "take_task_uids",
+            Write::Step { .. } => "step",
+            Write::Load { .. } => "load",
+            Write::DeleteRecord { .. } => "delete_record",
+        }
+    }
 }
 
 /// The receiving ends of a `Store`.

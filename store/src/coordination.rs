@@ -372,7 +372,7 @@ fn next_token(last: Option<u64>, now: Duration) -> u64 {
     last.map_or(0, |last| last.saturating_add(1)).max(millis(now)).max(1)
 }
 
-fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

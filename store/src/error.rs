@@ -41,6 +41,12 @@ pub enum StoreError {
     /// The store cannot be reached. A write may or may not have happened; it will be reached again by itself.
     #[error("the store is out of reach: {0}")]
     Unreachable(String),
+    /// The client's key stands for the task of the same request. Nothing was done.
+    #[error("the request was made before with the same key")]
+    Repeated,
+    /// The client's key stands for another request's task. Nothing was done.
+    #[error("the key was used for another request")]
+    Reused,
     /// A bound on records, tasks or uids would be exceeded. Nothing was done.
     #[error("the store is full")]
     Full,

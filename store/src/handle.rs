@@ -24,8 +24,8 @@ use crate::coordination::{
 use crate::limits::QUEUE_LENGTH_MAX;
 use crate::transfer::{Entry, EntryPage, Mark};
 use crate::{
-    Change, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange, TaskPage,
-    TaskQuery, TaskRecord, Versioned,
+    Change, FirstTask, IndexRecord, LogEntry, LogSize, NewTask, Record, StoreError, Table, TaskChange,
+    TaskPage, TaskQuery, TaskRecord, Versioned,
 };
 
 /// A cheap, `Send + Sync` handle to an open store.
@@ -34,7 +34,11 @@ pub struct Store {
     reads: Sender<Read>,
     writes: Sender<Write>,
     pod: Option<Arc<str>>,
+    observer: Option<Observer>,
 }
+
+/// Hears the kind of each command on the thread that asks.
+pub type Observer = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// The answer to come. Needs no particular executor.
 #[must_use = "a store call's outcome is in its reply"]
@@ -51,6 +55,12 @@ impl Store {
     #[must_use]
     pub fn named(&self, pod: &str) -> Store {
         Store { pod: Some(Arc::from(pod)), ..self.clone() }
+    }
+
+    /// The same store, whose commands an observer hears of.
+    #[must_use]
+    pub fn observed(&self, observer: Observer) -> Store {
+        Store { observer: Some(observer), ..self.clone() }
     }
 
     /// The topology last put, if any.
@@ -89,7 +99,8 @@ impl Store {
         self.write(|answer| Write::Commit { changes, answer })
     }
 
-    /// Registers a task under the next uid. `Full` past `TASK_COUNT_MAX`.
+    /// Registers a task under the next uid. `Full` past `TASK_COUNT_MAX`, and past `ONCE_COUNT_MAX` for one with a
+    /// client's key; `Repeated` or `Reused` when that stands for a task already.
     pub fn create_task(&self, new: NewTask) -> Reply<TaskRecord> {
         let pod = self.pod.as_deref().map(str::to_owned);
         self.write(|answer| Write::CreateTask { new: Box::new(new), pod, answer })
@@ -103,6 +114,11 @@ impl Store {
 
     pub fn task(&self, uid: u32) -> Reply<Option<TaskRecord>> {
         self.read(|answer| Read::Task { uid, answer })
+    }
+
+    /// What a client's key stands for now.
+    pub fn first_task(&self, key: &str) -> Reply<Option<FirstTask>> {
+        self.read(|answer| Read::FirstTask { key: key.to_owned(), answer })
     }
 
     /// A page of the accepted tasks that match.
@@ -303,11 +319,23 @@ impl Store {
     }
 
     fn read<T>(&self, command: impl FnOnce(Answer<T>) -> Read) -> Reply<T> {
-        send(&self.reads, command)
+        let (answer, reply) = oneshot::channel();
+        let command = command(answer);
+        self.observe(command.kind());
+        send(&self.reads, command, Reply(reply))
     }
 
     fn write<T>(&self, command: impl FnOnce(Answer<T>) -> Write) -> Reply<T> {
-        send(&self.writes, command)
+        let (answer, reply) = oneshot::channel();
+        let command = command(answer);
+        self.observe(command.kind());
+        send(&self.writes, command, Reply(reply))
+    }
+
+    fn observe(&self, kind: &'static str) {
+        if let Some(observer) = &self.observer {
+            observer(kind);
+        }
     }
 }
 
@@ -356,16 +384,15 @@ pub(crate) fn connect() -> (Store, Inbox, Sender<()>) {
     let (writes, writes_inbox) = bounded(QUEUE_LENGTH_MAX);
     let (stop, stop_inbox) = bounded(0);
     (
-        Store { reads, writes, pod: None },
+        Store { reads, writes, pod: None, observer: None },
         Inbox { reads: reads_inbox, writes: writes_inbox, stop: stop_inbox },
         stop,
     )
 }
 
-fn send<Command, T>(queue: &Sender<Command>, command: impl FnOnce(Answer<T>) -> Command) -> Reply<T> {
-    let (answer, reply) = oneshot::channel();
-    match queue.try_send(command(answer)) {
-        Ok(()) => Reply(reply),
+fn send<Command, T>(queue: &Sender<Command>, command: Command, reply: Reply<T>) -> Reply<T> {
+    match queue.try_send(command) {
+        Ok(()) => reply,
         Err(TrySendError::Full(_)) => refused(StoreError::Overloaded),
         Err(TrySendError::Disconnected(_)) => refused(StoreError::Closed),
     }

@@ -15,6 +15,7 @@ pub mod coordination;
 mod error;
 mod handle;
 mod limits;
+pub mod once;
 mod record;
 mod redis_backend;
 mod sled_backend;
@@ -26,10 +27,12 @@ pub mod transfer;
 pub use changelog::{Changes, Name};
 pub use coordination::{HeldLease, Job, JobState, Lease};
 pub use error::{OpenError, StoreError};
-pub use handle::{Reply, Store, StoreThread};
+pub use handle::{Observer, Reply, Store, StoreThread};
 pub use limits::{
-    JOBS_MAX, LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX, WRITE_BATCH_MAX,
+    JOBS_MAX, LOG_PAGE_MAX, ONCE_COUNT_MAX, ONCE_TTL, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX,
+    WRITE_BATCH_MAX,
 };
+pub use once::{FirstTask, ONCE, Once};
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{memory, open_sled, open_sled_with_clock};

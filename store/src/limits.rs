@@ -40,6 +40,8 @@ pub(crate) const WATCHERS_MAX: usize = 64;
 pub(crate) const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A command without an answer for so long has failed.
 pub(crate) const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long replicas may take to have a write.
+pub(crate) const REDIS_REPLICAS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is looked whether other pods have changed something.
 pub(crate) const REDIS_FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Changes that Redis keeps for pods to follow; who has missed more reads everything anew.
@@ -62,9 +64,17 @@ pub(crate) const STORED_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Jobs of one queue, dead ones included; one more is refused with `Full`.
 pub const JOBS_MAX: usize = 10_000;
 
+/// How long a client's key stands for the task that it made.
+pub const ONCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Keys of clients that stand at a time; one more is refused with `Full`.
+pub const ONCE_COUNT_MAX: u64 = 1_000_000;
+/// Keys looked at together when old ones are forgotten.
+pub(crate) const ONCE_SWEPT_MAX: usize = 1000;
+
 /// Bytes of decoded leaves that sled may keep in memory.
 pub(crate) const SLED_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 const _: () = assert!(WRITE_BATCH_MAX <= QUEUE_LENGTH_MAX);
 const _: () = assert!(RECORD_BYTES_MAX <= SLED_CACHE_BYTES / 2);
+const _: () = assert!(ONCE_SWEPT_MAX <= QUEUE_LENGTH_MAX / 2);
 const _: () = assert!(TASK_COUNT_MAX < u32::MAX as u64);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::StoreError;
+use crate::{Once, StoreError};
 
 /// A task type, named as on Meilisearch's wire (`GET /tasks`, field `type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,6 +120,9 @@ pub struct TaskRecord {
     /// Which pod made it, where pods have names: while it is an intent, it is that pod's to finish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// The client's key that stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// Starts at 1 and grows by one with every change.
     pub revision: u64,
 }
@@ -134,6 +137,8 @@ pub struct NewTask {
     pub custom_metadata: Option<String>,
     pub enqueued_at: OffsetDateTime,
     pub owners: Vec<TaskOwner>,
+    /// Makes it only if the client's key stands for nothing yet.
+    pub once: Option<Once>,
 }
 
 /// A change of a task: every field that is set replaces the stored one.
@@ -327,6 +332,7 @@ impl TaskRecord {
             owners: new.owners,
             targets: Vec::new(),
             pod,
+            idempotency_key: new.once.map(|once| once.key),
             revision: 1,
         }
     }

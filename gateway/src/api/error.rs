@@ -150,6 +150,7 @@ codes! {
     UnexpectedNetworkPreviousRemotes = "unexpected_network_previous_remotes", InvalidRequest, 400;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
     WebhookNotFound = "webhook_not_found", InvalidRequest, 404;
+    MiroirIdempotencyKeyReused = "miroir_idempotency_key_reused", InvalidRequest, 409;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
     MiroirOverloaded = "miroir_overloaded", System, 503;
@@ -394,8 +395,21 @@ fn node_task_error(body: &[u8]) -> store::TaskError {
     }
 }
 
+/// How [`key_in_use`] is counted.
+pub const KEY_IN_USE_REASON: &str = "idempotency_key_in_use";
+
+/// Another request with the same key is under way; what it comes to is not known yet.
+#[must_use]
+pub fn key_in_use() -> ApiError {
+    let message = "A request with this `Idempotency-Key` is being served; try again shortly.";
+    ApiError::overloaded(message).because(KEY_IN_USE_REASON)
+}
+
 impl From<store::StoreError> for ApiError {
     fn from(error: store::StoreError) -> Self {
+        if let store::StoreError::Repeated | store::StoreError::Reused = error {
+            return key_in_use();
+        }
         Self::overloaded(format!("the gateway's store cannot take the request now: {error}"))
     }
 }

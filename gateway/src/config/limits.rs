@@ -199,6 +199,16 @@ pub const DISTINCT_WALKED_MIN: usize = 100;
 pub const SESSION_WRITES_MAX: usize = 1 << 15;
 pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);
 pub const SESSION_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Of the header `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long a repeated write waits for the answer to the first one, and how often it looks.
+pub const FIRST_ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+pub const FIRST_ANSWER_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Between two tries of a commit whose end is not known.
+pub const UNSETTLED_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at all keys, and how long one is over before it goes: clocks of pods may differ by that.
+pub const IDEMPOTENCY_SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+pub const IDEMPOTENCY_SWEEP_LAG: Duration = Duration::from_secs(60 * 60);
 /// Facet values of one answer whose spelling is looked up in documents, where nodes disagree.
 pub const SPELLINGS_MAX: usize = 20;
 /// How many of them at a time.

@@ -105,6 +105,11 @@ pub fn start<R: Runtime>(
             let interval = checking.shared.config.settings_drift_interval;
             repeat::<R, _>("drift", interval, || drift::check(&checking)).await;
         });
+        let forgetting = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = limits::IDEMPOTENCY_SWEEP_INTERVAL;
+            repeat::<R, _>("idempotency_keys", interval, || sweep::keys(&forgetting.shared)).await;
+        });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {
             repeat::<R, _>("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;

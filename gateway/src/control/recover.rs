@@ -20,6 +20,7 @@ use crate::{
     coordinator::{Term, scope},
     data::{
         core::Core,
+        idempotency,
         leftovers::{self, LEFTOVERS},
         pool::NodeRequest,
     },
@@ -161,6 +162,7 @@ async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Ve
         ..TaskChange::default()
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
+    changes.extend(idempotency::let_go(record));
     match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
         // Its maker is alive, or another pod sees to it: what is left of it is looked at again.

@@ -49,7 +49,8 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
         // Another pod brings it level, and says so.
         return;
     }
-    // Who has nothing to bring it needs no right to.
+    // Who has nothing to bring it needs no right to. What is suspect is compared by every pod that the node joins, for
+    // each has to know; whoever is done first takes away the marks that it read before it compared, and no later ones.
     let term = term.unwrap_or(Term::own());
     if hints.is_recopied(node) {
         if let Err(error) = mending::begin_copy(core, node, &term).await {
@@ -104,14 +105,15 @@ pub(super) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
 }
 
 /// Looks at what is still suspect on a node that serves, in its own time: there may be a copy to compare it with now.
+/// One pod does so for all.
 pub(super) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+    let Some(term) = core.shared.coordinator.term(scope::NODES) else { return };
     let serves = core.shared.health.state(node) == NodeState::Healthy;
     if !serves || !mending::has_suspicions(core, node).await || !core.shared.hints.begin_joining(node) {
         return;
     }
     let core = Rc::clone(core);
     R::spawn(async move {
-        let term = core.shared.coordinator.term(scope::NODES).unwrap_or(Term::own());
         if AssertUnwindSafe(mending::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }

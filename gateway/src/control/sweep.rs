@@ -1,10 +1,15 @@
-//! Drops from nodes the indexes that are left over: half made, half dropped, or replaced.
+//! What is left over and goes: indexes on nodes that are half made, half dropped or replaced; keys of requests done
+//! long ago.
+
+use time::OffsetDateTime;
 
 use crate::{
+    config::limits,
     coordinator::Term,
     data::{changes, core::Core, leftovers::LEFTOVERS},
     observe::log,
     runtime::Runtime,
+    shared::Shared,
 };
 
 /// Leftovers dropped in one sweep.
@@ -20,5 +25,18 @@ pub(super) async fn leftovers<R: Runtime>(core: &Core<R>, term: &Term) {
         if changes::drop_leftover(core, &record.key, term).await.is_ok() {
             log::info("leftover_dropped", &[("index", &record.key)]);
         }
+    }
+}
+
+/// Forgets the idempotency keys that have been over for a while, by this pod's clock.
+pub(super) async fn keys(shared: &Shared) {
+    if !shared.coordinator.owns("idempotency_keys") {
+        return;
+    }
+    let since_epoch = (OffsetDateTime::now_utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
+    match store::once::sweep(&shared.store, since_epoch.saturating_sub(limits::IDEMPOTENCY_SWEEP_LAG)).await {
+        #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
+        Ok(swept) => metrics::gauge!("miroir_idempotency_cache_entries").set(swept.left as f64),
+        Err(error) => log::warn("idempotency_sweep_failed", &[("reason", &error.to_string())]),
     }
 }

@@ -18,7 +18,7 @@ use super::{
     change::{Accepted, Action, Client, Outcome, Repetition},
     core::Core,
     fanout::{self, Missed, Order},
-    gather,
+    gather, idempotency,
     leftovers::{self, LEFTOVERS},
     rule_copies,
 };
@@ -28,6 +28,7 @@ use crate::{
         settings::{self, Derivation, SettingsChange},
     },
     clock,
+    config::limits,
     coordinator::Term,
     follow,
     observe::log,
@@ -117,6 +118,8 @@ pub(super) async fn finish<R: Runtime>(
     }
     changes.extend(missed.take());
     if !changes.is_empty() {
+        let has_key = clients.iter().any(|(task, _)| task.idempotency_key.is_some());
+        let unsettled = has_key.then(|| (Rc::clone(core), changes.clone()));
         let committed = fanout::commit(core, changes).await;
         R::spawn(async move {
             let stored = committed.await;
@@ -125,11 +128,32 @@ pub(super) async fn finish<R: Runtime>(
                 let answer = stored.as_ref().map(|_| Accepted { record, degraded });
                 let _ = client.send(answer.map_err(|error| error.clone().into()));
             }
+            if let (Err(StoreError::Unreachable(_)), Some((core, changes))) = (stored, unsettled) {
+                settle(&core, changes).await;
+            }
         });
     }
     for (task, client, error) in refused {
         discard(core, &task).await;
         let _ = client.send(Err(error));
+    }
+}
+
+/// What became of a commit is not known while the store is out of reach. Clients' keys wait for it, so it is tried
+/// until it is known; it happens once, for it rests on intents.
+async fn settle<R: Runtime>(core: &Core<R>, mut changes: Vec<Change>) {
+    const INTENT_REVISION: u64 = 1;
+    for change in &mut changes {
+        if let Change::UpdateTask { change, .. } = change {
+            change.expected_revision = Some(INTENT_REVISION);
+        }
+    }
+    loop {
+        R::sleep(limits::UNSETTLED_COMMIT_INTERVAL).await;
+        match core.shared.store.commit(changes.clone()).await {
+            Err(StoreError::Unreachable(_) | StoreError::Overloaded) => {}
+            Ok(_) | Err(_) => return,
+        }
     }
 }
 
@@ -164,7 +188,9 @@ pub(super) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
     let now = clock::utc();
     let change =
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
-    let discarded = match core.shared.store.update_task(task.uid, change).await {
+    let mut changes = vec![Change::UpdateTask { uid: task.uid, change: Box::new(change) }];
+    changes.extend(idempotency::let_go(task));
+    let discarded = match core.shared.store.commit(changes).await {
         Ok(_) => core.shared.store.delete_tasks(vec![task.uid]).await.map(|_| ()),
         Err(error) => Err(error),
     };

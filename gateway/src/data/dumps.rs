@@ -25,15 +25,15 @@ use crate::{
     clock,
     config::limits,
     coordinator::Term,
-    h1::Response,
+    h1::{Request, Response},
     observe::log,
     runtime::Runtime,
     snapshot::{Index, Snapshot},
 };
 
 /// `POST /dumps`. The control executor makes it.
-pub(super) async fn create<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
-    let task = new_task("", TaskKind::DumpCreation, json!({"dumpUid": null}));
+pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+    let task = new_task(request, "", TaskKind::DumpCreation, json!({"dumpUid": null}));
     let new = NewTask { index_uid: None, accepted: true, ..task };
     let record = core.shared.store.create_task(new).await?;
     Ok(tasks::accepted(Accepted { record, degraded: None }))

@@ -14,7 +14,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     change::{Action, Repetition},
     core::Core,
-    gather, ingress, lanes, moves, tasks,
+    gather, idempotency, ingress, lanes, moves, tasks,
 };
 use crate::{
     api::{
@@ -106,7 +106,7 @@ pub(super) async fn create<R: Runtime>(
     if !permission.creates_index(&uid) {
         return Err(auth::invalid_key());
     }
-    let task = new_task(&uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
+    let task = new_task(request, &uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
     let accepted = lanes::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
     Ok(tasks::accepted(accepted))
 }
@@ -143,7 +143,7 @@ pub(super) async fn update<R: Runtime>(
         details["oldIndexUid"] = json!(uid);
         details["newIndexUid"] = json!(renamed);
     }
-    let task = new_task(uid, TaskKind::IndexUpdate, details);
+    let task = new_task(request, uid, TaskKind::IndexUpdate, details);
     let accepted = moves::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
     Ok(tasks::accepted(accepted))
 }
@@ -159,15 +159,19 @@ pub(super) async fn swap<R: Runtime>(
         return Err(auth::invalid_key());
     }
     let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});
-    let task = NewTask { index_uid: None, ..new_task("", TaskKind::IndexSwap, details) };
+    let task = NewTask { index_uid: None, ..new_task(request, "", TaskKind::IndexSwap, details) };
     let accepted = moves::swap(core, task, steps).await?;
     Ok(tasks::accepted(accepted))
 }
 
 /// `POST /indexes/{uid}/compact`.
-pub(super) async fn compact<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn compact<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
-    let task = new_task(uid, TaskKind::IndexCompaction, json!({}));
+    let task = new_task(request, uid, TaskKind::IndexCompaction, json!({}));
     let action = Action::OnEveryNode {
         method: Method::POST,
         suffix: "/compact",
@@ -179,15 +183,19 @@ pub(super) async fn compact<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Res
 }
 
 /// `DELETE /indexes/{uid}`.
-pub(super) async fn delete<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(super) async fn delete<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
-    let task = new_task(uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
+    let task = new_task(request, uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
     let accepted = lanes::submit(core, uid, task, Action::DeleteIndex).await?;
     Ok(tasks::accepted(accepted))
 }
 
 /// A task about one index, to be made durable before anything is asked of a node.
-pub(super) fn new_task(uid: &str, kind: TaskKind, details: Value) -> NewTask {
+pub(super) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
     NewTask {
         index_uid: Some(uid.to_owned()),
         kind,
@@ -196,6 +204,7 @@ pub(super) fn new_task(uid: &str, kind: TaskKind, details: Value) -> NewTask {
         custom_metadata: None,
         enqueued_at: clock::utc(),
         owners: Vec::new(),
+        once: idempotency::once(request),
     }
 }
 

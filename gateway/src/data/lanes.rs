@@ -5,7 +5,7 @@
 //! durable before the client is answered; a panic in one change does not stop its lane; whoever
 //! holds several lanes took them in the order of their names, so that nobody waits in a circle.
 
-use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc};
 
 use ahash::AHashMap;
 use futures_channel::oneshot;
@@ -142,11 +142,11 @@ async fn drain<R: Runtime>(core: Rc<Core<R>>, queues: Queues, index_uid: String)
             }
             Some(Pending::Documents(first)) => {
                 let together = with_followers(&queues, &index_uid, first);
-                let applied = additions::apply(&core, &index_uid, together);
+                let applied = pin!(additions::apply(&core, &index_uid, together));
                 run_guarded(&core, &index_uid, applied).await;
             }
             Some(Pending::Change { action, intent, reply }) => {
-                let applied = changes::apply(&core, index_uid.clone(), action, intent, reply);
+                let applied = pin!(changes::apply(&core, index_uid.clone(), action, intent, reply));
                 run_guarded(&core, &index_uid, applied).await;
             }
         }

@@ -26,6 +26,7 @@ mod flights;
 mod foreign;
 pub mod gather;
 mod hybrid;
+pub(crate) mod idempotency;
 mod indexes;
 mod ingress;
 mod keys;
@@ -74,6 +75,7 @@ use self::{
     core::Core,
 };
 use crate::{
+    observe,
     runtime::{Runtime, StartError},
     shared::Shared,
 };
@@ -98,6 +100,7 @@ pub fn start_core<R: Runtime>(
             Err(error) => return drop(listening.send(Err(error))),
         };
         let _ = listening.send(Ok(()));
+        observe::store::count_here();
         let core = Rc::new(Core::<R>::new(shared, lanes, number));
         R::spawn(lanes::run(Rc::clone(&core), lane_inbox));
         R::spawn(admit::watch(Rc::clone(&core)));

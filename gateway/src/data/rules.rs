@@ -98,13 +98,13 @@ async fn update<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) ->
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
-    let metadata = metadata(request)?;
+    check_query(request)?;
     let asked = keys::json_value(core, request)?;
     let hold = lanes::hold(core, vec![TARGET]).await?;
     let on_nodes = for_nodes(&core.shared.snapshot(), &asked);
     let details = json!({"rule": asked, "updatedRules": 1});
     let target = target_of(uid);
-    let sent = send(core, TaskKind::DsrUpdate, details, metadata, &Method::PATCH, &target, &on_nodes);
+    let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::PATCH, &target, &on_nodes);
     let record = sent.await?;
     let before = core.shared.rules.load().get(uid).cloned();
     let after = merged(before, &asked);
@@ -121,10 +121,10 @@ async fn delete<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) ->
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
-    let metadata = metadata(request)?;
+    check_query(request)?;
     let hold = lanes::hold(core, vec![TARGET]).await?;
     let (details, target) = (json!({"updatedRules": 1}), target_of(uid));
-    let sent = send(core, TaskKind::DsrUpdate, details, metadata, &Method::DELETE, &target, &Value::Null);
+    let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::DELETE, &target, &Value::Null);
     let record = sent.await?;
     core.shared.store.commit(vec![forget(uid)]).await?;
     change(core, |rules| drop(rules.remove(uid)));
@@ -134,11 +134,11 @@ async fn delete<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) ->
 
 /// `DELETE /dynamic-search-rules`.
 async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
-    let metadata = metadata(request)?;
+    check_query(request)?;
     let hold = lanes::hold(core, vec![TARGET]).await?;
     let known = core.shared.rules.load_full();
     let details = json!({"deletedDocuments": known.len()});
-    let sent = send(core, TaskKind::DsrClear, details, metadata, &Method::DELETE, TARGET, &Value::Null);
+    let sent = send(core, request, TaskKind::DsrClear, details, &Method::DELETE, TARGET, &Value::Null);
     let record = sent.await?;
     core.shared.store.commit(known.keys().map(|uid| forget(uid)).collect()).await?;
     change(core, |rules| rules.clear());
@@ -165,14 +165,15 @@ pub(super) fn refusal() -> ApiError {
 /// changes nothing.
 async fn send<R: Runtime>(
     core: &Core<R>,
+    request: &Request,
     kind: TaskKind,
     details: Value,
-    custom_metadata: Option<String>,
     method: &Method,
     target: &str,
     body: &Value,
 ) -> Result<TaskRecord, ApiError> {
-    let task = store::NewTask { custom_metadata, ..new_task(INDEX, kind, details) };
+    let custom_metadata = Query::parse(request.uri.query()).get("customMetadata").map(str::to_owned);
+    let task = store::NewTask { custom_metadata, ..new_task(request, INDEX, kind, details) };
     let intent = core.shared.store.create_task(task).await?;
     match fanout::change_every_node(core, method, target, body).await {
         Ok(node_tasks) => {
@@ -186,10 +187,8 @@ async fn send<R: Runtime>(
     }
 }
 
-fn metadata(request: &Request) -> Result<Option<String>, ApiError> {
-    let query = Query::parse(request.uri.query());
-    query.only(&["customMetadata"])?;
-    Ok(query.get("customMetadata").map(str::to_owned))
+fn check_query(request: &Request) -> Result<(), ApiError> {
+    Query::parse(request.uri.query()).only(&["customMetadata"])
 }
 
 /// What a node says of a path with something else than a uid.

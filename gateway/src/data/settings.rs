@@ -55,7 +55,7 @@ pub(super) async fn change<R: Runtime>(
             SettingsChange::Whole(members.clone())
         }
     };
-    submit(core, permission, uid, change).await
+    submit(core, request, permission, uid, change).await
 }
 
 /// `PUT`, `PATCH` and `DELETE /indexes/{uid}/settings/{name}`.
@@ -73,18 +73,19 @@ pub(super) async fn change_one<R: Runtime>(
     let (name, _) =
         SETTINGS.iter().find(|(known, _)| *known == name).expect("the route names a known setting");
     let change = SettingsChange::One { name, method: request.method.clone(), value };
-    submit(core, permission, uid, change).await
+    submit(core, request, permission, uid, change).await
 }
 
 async fn submit<R: Runtime>(
     core: &Core<R>,
+    request: &Request,
     permission: &Permission,
     uid: &str,
     change: SettingsChange,
 ) -> Result<Response, ApiError> {
     ingress::check_index_uid(uid)?;
     change.check()?;
-    let task = indexes::new_task(uid, TaskKind::SettingsUpdate, change.details());
+    let task = indexes::new_task(request, uid, TaskKind::SettingsUpdate, change.details());
     let action = Action::ChangeSettings(change).within(permission, uid);
     let accepted = lanes::submit(core, uid, task, action).await?;
     Ok(tasks::accepted(accepted))

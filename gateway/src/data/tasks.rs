@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
 
-use super::{cancel, change::Accepted, core::Core, features, settle};
+use super::{cancel, change::Accepted, core::Core, features, idempotency, settle};
 use crate::{
     api::{
         batch,
@@ -202,6 +202,7 @@ async fn select<R: Runtime>(
         custom_metadata: None,
         enqueued_at: clock::utc(),
         owners: Vec::new(),
+        once: idempotency::once(request),
     };
     Ok((core.shared.store.create_task(new).await?, matched))
 }

@@ -239,7 +239,7 @@ fn check_not_empty(body: &[u8]) -> Result<(), ApiError> {
 /// A task with the metadata that the client gave for it.
 fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
     let custom_metadata = Query::parse(request.uri.query()).get("customMetadata").map(str::to_owned);
-    NewTask { custom_metadata, ..indexes::new_task(uid, kind, details) }
+    NewTask { custom_metadata, ..indexes::new_task(request, uid, kind, details) }
 }
 
 async fn on_every_node<R: Runtime>(

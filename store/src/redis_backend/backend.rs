@@ -4,11 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use fred::clients::Client;
+use fred::interfaces::{ClientLike, EventInterface};
+use fred::types::InfoKind;
+use fred::types::config::Server;
 use tokio::sync::Mutex;
+use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 use super::FORMAT_VERSION;
 use super::followed::Followed;
-use super::scripts::{Scripts, number, strange, text};
+use super::scripts::{Scripts, failure, number, strange, text};
 use crate::changelog::ChangeLog;
 use crate::limits::REDIS_UID_GAP;
 use crate::{Clock, StoreError};
@@ -20,15 +24,24 @@ pub(super) struct Backend {
     pub(super) followed: RefCell<Followed>,
     pub(super) following: Mutex<()>,
     pub(super) changes: RefCell<ChangeLog>,
+    /// Tells of new connections, behind which the data may be another's: of a Redis that lost its last second, or of a
+    /// replica that became the master.
+    pub(super) connections: RefCell<Receiver<Server>>,
+    pub(super) is_doubtful: Cell<bool>,
+    /// Which run of which server all was read from.
+    pub(super) server: RefCell<String>,
     /// The last command found Redis out of reach.
     pub(super) unreachable: Cell<bool>,
 }
 
 impl Backend {
     /// Knows nothing yet; no store has the empty epoch, so to catch up reads everything.
-    pub(super) fn new(client: Client, prefix: String, clock: Option<Clock>) -> Backend {
+    pub(super) fn new(client: Client, prefix: String, replicas: u32, clock: Option<Clock>) -> Backend {
         Backend {
-            scripts: Scripts::new(client, prefix),
+            connections: RefCell::new(client.reconnect_rx()),
+            is_doubtful: Cell::new(true),
+            server: RefCell::default(),
+            scripts: Scripts::new(client, prefix, replicas),
             clock,
             epoch: RefCell::default(),
             followed: RefCell::default(),
@@ -36,6 +49,28 @@ impl Backend {
             changes: RefCell::default(),
             unreachable: Cell::new(false),
         }
+    }
+
+    /// Which run of which server answers, when a new connection may have made it another; `None`: it is the same.
+    pub(super) async fn other_server(&self) -> Result<Option<String>, StoreError> {
+        while !matches!(
+            self.connections.borrow_mut().try_recv(),
+            Err(TryRecvError::Empty | TryRecvError::Closed)
+        ) {
+            self.is_doubtful.set(true);
+        }
+        if !self.is_doubtful.get() {
+            return Ok(None);
+        }
+        let client = &self.scripts.client;
+        let about: String = client.info(Some(InfoKind::Server)).await.map_err(|error| failure(&error))?;
+        let run = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
+        // Of a cluster it is any server that answers.
+        if run == *self.server.borrow() && !client.is_clustered() {
+            self.is_doubtful.set(false);
+            return Ok(None);
+        }
+        Ok(Some(run.to_owned()))
     }
 
     /// Redis's time, or that of the clock given.

@@ -48,6 +48,18 @@ function perform.task(doing)
   changed('tasks', text(uid))
   return uid
 end
+-- A task, and the client's key that stands for it from now on.
+function perform.once(doing)
+  local value, key, head, tail, _ = take(), take(), take(), take(), take()
+  if not doing then return end
+  local uid = redis.call('INCR', P .. ':uid') - 1
+  redis.call('HSET', P .. ':tasks', text(uid), '1|' .. value)
+  changed('tasks', text(uid))
+  local revision = redis.call('INCR', P .. ':revision')
+  redis.call('HSET', P .. ':t:idempotency', key, text(revision) .. '|' .. head .. text(uid) .. tail)
+  redis.call('ZADD', P .. ':k:idempotency', 0, key)
+  return uid
+end
 function perform.uids(doing)
   local count, least = tonumber(take()), tonumber(take())
   if not doing then return end
@@ -106,10 +118,11 @@ for _ = 1, tonumber(take()) do
   local results = {1}
   for _ = 1, tonumber(take()) do
     local kind = take()
-    if failed == 0 and (kind == 'task' or kind == 'uids') then
+    if failed == 0 and (kind == 'task' or kind == 'once' or kind == 'uids') then
       local uid = tonumber(redis.call('GET', P .. ':uid') or '0')
-      if kind == 'task' then full = full or uid >= UIDS or redis.call('HLEN', P .. ':tasks') >= tasks_max
-      else full = full or math.max(uid, tonumber(ARGV[at + 2])) + tonumber(ARGV[at + 1]) > UIDS end
+      if kind == 'uids' then full = full or math.max(uid, tonumber(ARGV[at + 2])) + tonumber(ARGV[at + 1]) > UIDS
+      else full = full or uid >= UIDS or redis.call('HLEN', P .. ':tasks') >= tasks_max end
+      if kind == 'once' then full = full or redis.call('HLEN', P .. ':t:idempotency') >= tonumber(ARGV[at + 5]) end
     end
     local result = perform[kind](failed == 0 and not full)
     if result then results[#results + 1] = result end

@@ -1,7 +1,8 @@
 //! How a pod follows what all pods write: the list of changes in Redis, read to its end before a question about
 //! tasks is answered, and a few times a second for those who watch.
 //! - What is known of a task is always its whole record, so to hear of a change twice does no harm.
-//! - A gap in the list, or data with another epoch, means that everything is read anew.
+//! - A gap in the list, data with another epoch, or another server behind a new connection means that everything is
+//!   read anew.
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,12 @@ impl Backend {
     /// Takes in everything that was written before the call.
     pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.following.lock().await;
+        if let Some(server) = self.other_server().await? {
+            self.begin_anew().await?;
+            *self.server.borrow_mut() = server;
+            self.is_doubtful.set(false);
+            return Ok(());
+        }
         loop {
             let position = self.followed.borrow().position;
             let from = Value::from(format!("({}-{}", position.0, position.1));

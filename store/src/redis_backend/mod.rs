@@ -13,12 +13,15 @@ mod scripts;
 mod transfer;
 mod worker;
 
+use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
 use fred::interfaces::ClientLike;
 use fred::types::InfoKind;
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::handle::{Store, StoreThread, connect};
 use crate::limits::{REDIS_COMMAND_TIMEOUT, REDIS_CONNECT_TIMEOUT};
@@ -34,7 +37,9 @@ const REDIS_VERSION_LEAST: u32 = 7;
 /// Where the store is and how its time passes.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, and either with `-sentinel` or `-cluster` behind the scheme.
+    /// `redis://`, `rediss://`, and either with `-sentinel` or `-cluster` behind the scheme. Behind `?`, beside fred's
+    /// own: `miroir_prefix=NAME` tells stores of one Redis apart, `miroir_ca=FILE` has the authorities of TLS in place of
+    /// the system's, `miroir_replicas=COUNT` is how many replicas must have a write before it is answered.
     pub url: String,
     /// `None`: Redis's own clock, the same for all pods.
     pub clock: Option<Clock>,
@@ -50,12 +55,14 @@ pub fn open_redis(options: RedisOptions) -> Result<(Store, StoreThread), OpenErr
     let (store, inbox, stop) = connect();
     let (opened, outcome) = std::sync::mpsc::channel();
     let prefix = prefix(&options.url);
+    let replicas = parameter(&options.url, "miroir_replicas").map_or(Ok(0), str::parse);
+    let replicas = replicas.map_err(|_| failed("miroir_replicas is to be a count".to_owned()))?;
     let thread = Builder::new().name("store".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| StoreError::Io(error.to_string()))?;
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            let backend = match open(config, prefix, options.clock).await {
+            let backend = match open(config, prefix, replicas, options.clock).await {
                 Ok(backend) => backend,
                 Err(reason) => {
                     let _ = opened.send(Err(reason));
@@ -83,20 +90,50 @@ fn configuration(url: &str) -> Result<(Config, String), OpenError> {
             "not a Redis; allowed: redis:// or rediss://, -sentinel and -cluster behind it".to_owned(),
         ));
     }
-    let config = Config::from_url(url).map_err(|error| wrong(error.details().to_owned()))?;
+    let authorities = parameter(url, "miroir_ca").filter(|_| shown.starts_with("rediss"));
+    // Without authorities of its own fred reads the system's, which there may be none of.
+    let parsed = if authorities.is_some() { url.replacen("rediss", "redis", 1) } else { url.to_owned() };
+    let mut config = Config::from_url(&parsed).map_err(|error| wrong(error.details().to_owned()))?;
+    if let Some(path) = authorities {
+        config.tls = Some(tls(path).map_err(|reason| wrong(format!("miroir_ca={path}: {reason}")))?.into());
+    }
     let hosts = config.server.hosts();
     let address = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     Ok((Config { fail_fast: true, ..config }, address))
 }
 
-/// Stores of a cluster share no database number, so a name behind `miroir_prefix=` tells them apart.
+/// Stores of a cluster share no database number, so a name tells them apart.
 fn prefix(url: &str) -> String {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let named = query.split('&').find_map(|part| part.strip_prefix("miroir_prefix="));
-    named.map_or_else(|| PREFIX.to_owned(), |name| format!("{{{name}}}"))
+    parameter(url, "miroir_prefix").map_or_else(|| PREFIX.to_owned(), |name| format!("{{{name}}}"))
 }
 
-async fn open(config: Config, prefix: String, clock: Option<Clock>) -> Result<Backend, String> {
+fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
+    let (_, query) = url.split_once('?')?;
+    query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// TLS to servers whose certificates these authorities have signed.
+fn tls(path: &str) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    for certificate in read.map_err(|error| error.to_string())? {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("no certificate in it".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn open(
+    config: Config,
+    prefix: String,
+    replicas: u32,
+    clock: Option<Clock>,
+) -> Result<Backend, String> {
     let is_cluster = config.server.is_clustered();
     let client = fred::types::Builder::from_config(config)
         .with_connection_config(|connection| {
@@ -128,7 +165,7 @@ async fn open(config: Config, prefix: String, clock: Option<Clock>) -> Result<Ba
             return Err("it is a replica, which takes no writes; allowed: the master".to_owned());
         }
     }
-    let backend = Backend::new(client, prefix, clock);
+    let backend = Backend::new(client, prefix, replicas, clock);
     match backend.catch_up().await {
         Ok(()) => Ok(backend),
         Err(StoreError::Io(reason) | StoreError::Unreachable(reason)) => Err(reason),

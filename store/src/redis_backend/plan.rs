@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use super::scripts::padded;
 use crate::command::Write;
 use crate::coordination::{self, Act, After, JOBS, LEASES, Outcome, Step, decide, queue_prefix};
-use crate::limits::RECORD_BYTES_MAX;
+use crate::limits::{ONCE_COUNT_MAX, RECORD_BYTES_MAX};
+use crate::once::{self, FirstTask, ONCE};
 use crate::transfer::Entry;
 use crate::{Change, NewTask, StoreError, Table, TaskChange, TaskRecord};
 
@@ -76,7 +77,8 @@ pub(super) fn places(write: &Write, targets: &Targets) -> Vec<Place> {
         Write::PutIndex { record, .. } => vec![index_place(&record.uid)],
         Write::DeleteIndex { uid, .. } => vec![index_place(uid)],
         Write::UpdateTask { uid, .. } => vec![task_place(*uid)],
-        Write::CreateTask { .. } | Write::TakeTaskUids { .. } | Write::Load { .. } => Vec::new(),
+        Write::CreateTask { new, .. } => new.once.iter().map(|once| in_table(ONCE, &once.key)).collect(),
+        Write::TakeTaskUids { .. } | Write::Load { .. } => Vec::new(),
         Write::DeleteTasks { uids, .. } => uids.iter().map(|uid| task_place(*uid)).collect(),
         Write::PruneTasks { .. } => targets.tasks.iter().map(|uid| task_place(*uid)).collect(),
         Write::PutRecord { table, key, .. } | Write::DeleteRecord { table, key, .. } => {
@@ -164,7 +166,7 @@ pub(super) fn plan(
         Write::DeleteIndex { uid, expected_revision, .. } => {
             plan.delete(index_place(uid), *expected_revision);
         }
-        Write::CreateTask { new, pod, .. } => plan.create(new, pod.clone())?,
+        Write::CreateTask { new, pod, .. } => plan.create(new, pod.clone(), known, now)?,
         Write::UpdateTask { uid, change, .. } => {
             let after = plan.update(*uid, change, known)?;
             plan.memo = Memo::Task(Box::new(after));
@@ -238,9 +240,28 @@ impl Plan {
         self.operation("delete", [place.0.into(), place.1.into()]);
     }
 
-    fn create(&mut self, new: &NewTask, pod: Option<String>) -> Result<(), StoreError> {
+    fn create(
+        &mut self,
+        new: &NewTask,
+        pod: Option<String>,
+        known: &Known,
+        now: Duration,
+    ) -> Result<(), StoreError> {
         let task = TaskRecord::first(0, new.clone(), pod);
-        self.operation("task", [Value::Bytes(encode(&task)?)]);
+        let json = Value::Bytes(encode(&task)?);
+        match &new.once {
+            None => self.operation("task", [json]),
+            Some(once) => {
+                let place = in_table(ONCE, &once.key);
+                let found = known.get(&place).cloned().flatten();
+                let before = found.as_ref().map(|(_, json)| decode::<FirstTask>(json)).transpose()?;
+                once::judge(once, before.as_ref(), now)?;
+                self.own_check(place, found.map(|(revision, _)| revision));
+                let (head, tail) = FirstTask::new(once, &task, now).halves()?;
+                let (key, most) = (once.key.as_str().into(), ONCE_COUNT_MAX.to_string().into());
+                self.operation("once", [json, key, Value::Bytes(head), Value::Bytes(tail), most]);
+            }
+        }
         self.memo = Memo::Task(Box::new(task));
         Ok(())
     }

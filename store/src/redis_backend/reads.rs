@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::command::Read;
 use crate::coordination::{HeldLease, JOBS, Job, LEASES, job_view, lease_view, queue_prefix};
 use crate::limits::{LOG_PAGE_MAX, REDIS_PAGE};
+use crate::once::{FirstTask, ONCE};
 use crate::{
     IndexRecord, LogEntry, LogSize, Record, StoreError, Table, TaskPage, TaskQuery, TaskRecord, Versioned,
 };
@@ -20,6 +21,7 @@ impl Backend {
             Read::Task { uid, answer } => {
                 reply(answer, self.tasks_of(&[uid]).await.map(|tasks| tasks.into_iter().flatten().next()));
             }
+            Read::FirstTask { key, answer } => reply(answer, self.first_task(&key).await),
             Read::Tasks { query, answer } => reply(answer, self.task_page(&query).await),
             Read::TaskUids { query, answer } => {
                 let caught_up = self.catch_up().await;
@@ -94,6 +96,15 @@ impl Backend {
             tasks.extend(self.tasks_of(part).await?.into_iter().flatten());
         }
         Ok(tasks)
+    }
+
+    async fn first_task(&self, key: &str) -> Result<Option<FirstTask>, StoreError> {
+        let (hash, key) = in_table(ONCE, key);
+        let answered = self.scripts.read(vec!["fields".into(), hash.into(), key.into()]).await?;
+        let now = self.clock.as_ref().map_or(answered.now, |clock| clock());
+        let found = stored(answered.values.into_iter().next().ok_or_else(strange)?)?;
+        let known = found.map(|(_, json)| decode::<FirstTask>(&json)).transpose()?;
+        Ok(known.filter(|known| known.is_live(now)))
     }
 
     async fn record(&self, table: Table, key: String) -> Result<Option<Record>, StoreError> {

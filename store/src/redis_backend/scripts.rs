@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::types::Value;
+use fred::interfaces::ClientLike;
 use fred::types::scripts::Script;
+use fred::types::{CustomCommand, Value};
+use fred::util::redis_keyslot;
 
 use super::since_epoch;
 use crate::StoreError;
+use crate::limits::REDIS_REPLICAS_TIMEOUT;
 
 pub(super) struct Scripts {
     pub(super) client: Client,
@@ -18,6 +21,8 @@ pub(super) struct Scripts {
     open: Script,
     read: Script,
     commit: Script,
+    /// How many of the master's replicas must have a write.
+    replicas: u32,
 }
 
 /// The answer to a read.
@@ -28,13 +33,14 @@ pub(super) struct Answered {
 }
 
 impl Scripts {
-    pub(super) fn new(client: Client, prefix: String) -> Scripts {
+    pub(super) fn new(client: Client, prefix: String, replicas: u32) -> Scripts {
         Scripts {
             client,
             prefix,
             open: Script::from_lua(include_str!("open.lua")),
             read: Script::from_lua(include_str!("read.lua")),
             commit: Script::from_lua(include_str!("commit.lua")),
+            replicas,
         }
     }
 
@@ -43,7 +49,43 @@ impl Scripts {
     }
 
     pub(super) async fn commit(&self, arguments: Vec<Value>) -> Result<Vec<Value>, StoreError> {
-        self.call(&self.commit, arguments).await
+        match self.replicas {
+            0 => self.call(&self.commit, arguments).await,
+            _ => self.commit_on_replicas(arguments).await,
+        }
+    }
+
+    /// The question to the replicas goes with the script over one connection, so that it is about this write.
+    async fn commit_on_replicas(&self, arguments: Vec<Value>) -> Result<Vec<Value>, StoreError> {
+        let slot = redis_keyslot(self.prefix.as_bytes());
+        for is_loaded in [false, true] {
+            let pipeline = self.client.pipeline();
+            let mut call: Vec<Value> =
+                vec![Value::from(self.commit.sha1().to_string()), "1".into(), self.prefix.as_str().into()];
+            call.extend_from_slice(&arguments);
+            let script = CustomCommand::new_static("EVALSHA", slot, false);
+            let _: () = pipeline.custom(script, call).await.map_err(|error| failure(&error))?;
+            let wait = CustomCommand::new_static("WAIT", slot, false);
+            let patience = i64::try_from(REDIS_REPLICAS_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+            let asked = vec![Value::from(i64::from(self.replicas)), Value::from(patience)];
+            let _: () = pipeline.custom(wait, asked).await.map_err(|error| failure(&error))?;
+            let mut answers = pipeline.try_all::<Value>().await.into_iter();
+            let unknown =
+                || StoreError::Unreachable("it is not known how many replicas have the write".to_owned());
+            let values = match answers.next() {
+                Some(Ok(Value::Array(values))) => values,
+                Some(Err(error)) if !is_loaded && error.details().starts_with("NOSCRIPT") => {
+                    self.commit.load(&self.client).await.map_err(|error| failure(&error))?;
+                    continue;
+                }
+                Some(Err(error)) => return Err(failure(&error)),
+                // The connection has ended in between.
+                Some(Ok(_)) | None => return Err(unknown()),
+            };
+            let copies = answers.next().and_then(|copies| copies.ok()?.as_i64()).ok_or_else(unknown)?;
+            return if copies >= i64::from(self.replicas) { Ok(values) } else { Err(unknown()) };
+        }
+        Err(strange())
     }
 
     pub(super) async fn read(&self, arguments: Vec<Value>) -> Result<Answered, StoreError> {
@@ -66,7 +108,7 @@ impl Scripts {
 }
 
 /// Most of what can go wrong with Redis passes; a wrong use of it does not.
-fn failure(error: &Error) -> StoreError {
+pub(super) fn failure(error: &Error) -> StoreError {
     let details = error.details().lines().next().unwrap_or_default().to_owned();
     match error.kind() {
         ErrorKind::InvalidArgument | ErrorKind::InvalidCommand | ErrorKind::Parse => StoreError::Io(details),

@@ -198,6 +198,7 @@ fn rests_on_records(write: &Write) -> bool {
         | Write::DeleteTasks { .. }
         | Write::PruneTasks { .. }
         | Write::Step { .. } => true,
+        Write::CreateTask { new, .. } => new.once.is_some(),
         Write::Commit { changes, .. } => changes.iter().any(|change| {
             matches!(
                 change,
@@ -210,7 +211,6 @@ fn rests_on_records(write: &Write) -> bool {
         Write::PutTopology { .. }
         | Write::PutIndex { .. }
         | Write::DeleteIndex { .. }
-        | Write::CreateTask { .. }
         | Write::TakeTaskUids { .. }
         | Write::Load { .. }
         | Write::PutRecord { .. }

@@ -110,7 +110,7 @@ impl Command {
         }
         match self.0 {
             Asked::Read(read) => answer!(read;
-                Read::Topology Read::Indexes Read::Index Read::Task Read::Tasks Read::TaskUids Read::UnfinishedTasks
+                Read::Topology Read::Indexes Read::Index Read::Task Read::FirstTask Read::Tasks Read::TaskUids Read::UnfinishedTasks
                 Read::Record Read::Records Read::Entries Read::LogSizes Read::Leases Read::Jobs Read::Stored
                 Read::Changes),
             Asked::Write(write) => answer!(write;

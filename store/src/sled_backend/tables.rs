@@ -19,7 +19,8 @@ use super::{FORMAT_VERSION, Refusal, first_line};
 use crate::answer::Answer;
 use crate::changelog::{ChangeLog, Changes, Name};
 use crate::command::{Read, Write};
-use crate::limits::{REVISION_BLOCK, TASK_COUNT_MAX};
+use crate::limits::{ONCE_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
+use crate::once::{self, FirstTask, ONCE, Once};
 use crate::task_index::TaskIndex;
 use crate::{
     Clock, IndexRecord, NewTask, Record, StoreError, Table, TaskChange, TaskPage, TaskQuery, TaskRecord,
@@ -47,6 +48,8 @@ pub(super) struct Tables {
     task_uid_next: u32,
     revision_next: u64,
     revisions_reserved: u64,
+    /// Records of `ONCE`.
+    once_count: u64,
     dirty: bool,
     clock: Clock,
     /// What has changed since the last sync, and all that changed before.
@@ -56,9 +59,9 @@ pub(super) struct Tables {
 
 /// A generic record's value as stored.
 #[derive(Serialize, Deserialize)]
-struct Revised {
+struct Revised<T = Value> {
     revision: u64,
-    value: Value,
+    value: T,
 }
 
 impl Tables {
@@ -82,6 +85,7 @@ impl Tables {
             task_uid_next: 0,
             revision_next: 1,
             revisions_reserved: 1,
+            once_count: 0,
             dirty: false,
             clock,
             names: Vec::new(),
@@ -103,6 +107,7 @@ impl Tables {
             let (_key, bytes) = entry?;
             tables.task_index.insert(&decode::<TaskRecord>(&bytes)?);
         }
+        tables.once_count = tables.count(ONCE)?;
         tables.sweep_bodies()?;
         tables.end_claims()?;
         tables.names.clear();
@@ -141,6 +146,7 @@ impl Tables {
             Read::Indexes { answer } => defer(answer, self.all_indexes()),
             Read::Index { uid, answer } => defer(answer, get(&self.indexes, uid)),
             Read::Task { uid, answer } => defer(answer, get(&self.tasks, uid.to_be_bytes())),
+            Read::FirstTask { key, answer } => defer(answer, self.first_task(&key)),
             Read::Tasks { query, answer } => defer(answer, self.task_page(&query)),
             Read::TaskUids { query, answer } => {
                 defer(answer, Ok(self.task_index.select(&query).into_iter().collect()))
@@ -240,13 +246,40 @@ impl Tables {
         if self.task_index.len() >= TASK_COUNT_MAX {
             return Err(StoreError::Full);
         }
+        if let Some(once) = &new.once {
+            self.check_once(once)?;
+        }
+        let once = new.once.clone();
         let task = TaskRecord::first(self.task_uid_next, new, pod);
         let task_uid_next = self.task_uid_next.checked_add(1).ok_or(StoreError::Full)?;
         self.dirty = true;
         put(&self.tasks, task.uid.to_be_bytes(), &task)?;
         self.task_uid_next = task_uid_next;
         self.task_index.insert(&task);
+        if let Some(once) = once {
+            let revision = self.next_revision()?;
+            let value = FirstTask::new(&once, &task, (self.clock)());
+            let key = record_key(ONCE, &once.key);
+            let before = self.records.insert(key, encode(&Revised { revision, value })?).map_err(failed)?;
+            self.once_count += u64::from(before.is_none());
+        }
         Ok(task)
+    }
+
+    fn check_once(&self, once: &Once) -> Result<(), StoreError> {
+        let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, &once.key))?;
+        once::judge(once, known.map(|known| known.value).as_ref(), (self.clock)())?;
+        if self.once_count >= ONCE_COUNT_MAX { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    fn first_task(&self, key: &str) -> Result<Option<FirstTask>, StoreError> {
+        let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, key))?;
+        Ok(known.map(|known| known.value).filter(|known| known.is_live((self.clock)())))
+    }
+
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        let (start, end) = bounds(table);
+        self.records.range(start..end).try_fold(0, |count, entry| entry.map(|_| count + 1)).map_err(failed)
     }
 
     fn update_task(&mut self, uid: u32, change: TaskChange) -> Result<TaskRecord, StoreError> {
@@ -318,8 +351,7 @@ impl Tables {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         let prefix_length = table.name().len() + 1;
-        // Keys are UTF-8, so a byte of 255 comes after every key of the table.
-        let end = [table.name().as_bytes(), &[0, u8::MAX]].concat();
+        let (_, end) = bounds(table);
         let mut records = Vec::new();
         for entry in self.records.range(start..end) {
             if records.len() == limit {
@@ -349,6 +381,7 @@ impl Tables {
         }
         let revision = self.next_revision()?;
         put(&self.records, record_key(table, key), &Revised { revision, value })?;
+        self.once_count += u64::from(table == ONCE && stored.is_none());
         self.names.push(record_name(table, key));
         Ok(revision)
     }
@@ -363,7 +396,8 @@ impl Tables {
 
     fn remove_record(&mut self, table: Table, key: &str) -> Result<(), StoreError> {
         self.dirty = true;
-        self.records.remove(record_key(table, key)).map_err(failed)?;
+        let before = self.records.remove(record_key(table, key)).map_err(failed)?;
+        self.once_count -= u64::from(table == ONCE && before.is_some());
         self.names.push(record_name(table, key));
         Ok(())
     }
@@ -385,11 +419,17 @@ fn get<T: serde::de::DeserializeOwned>(tree: &Tree, key: impl AsRef<[u8]>) -> Re
 }
 
 fn put<T: Serialize>(tree: &Tree, key: impl AsRef<[u8]>, value: &T) -> Result<(), StoreError> {
-    tree.insert(key, encode(value)?).map_err(failed)
+    tree.insert(key, encode(value)?).map_err(failed)?;
+    Ok(())
 }
 
 fn record_name(table: Table, key: &str) -> Name {
     Name::Record { table: table.name().to_owned(), key: key.to_owned() }
+}
+
+/// Where the keys of a table's records begin, and what comes after all of them: keys are UTF-8, so a byte of 255 does.
+fn bounds(table: Table) -> (Vec<u8>, Vec<u8>) {
+    (record_key(table, ""), [table.name().as_bytes(), &[0, u8::MAX]].concat())
 }
 
 /// Table names have no zero byte, so a table's keys are together and no two tables share one.

@@ -56,23 +56,19 @@ impl Tree {
         }
     }
 
-    pub(super) fn insert(&self, key: impl AsRef<[u8]>, value: Vec<u8>) -> io::Result<()> {
+    /// Answers what was there before.
+    pub(super) fn insert(&self, key: impl AsRef<[u8]>, value: Vec<u8>) -> io::Result<Option<Bytes>> {
         match self {
-            Tree::Disk(tree) => tree.insert(key, value).map(drop),
-            Tree::Memory(tree) => {
-                tree.borrow_mut().insert(key.as_ref().to_vec(), value.into());
-                Ok(())
-            }
+            Tree::Disk(tree) => tree.insert(key, value),
+            Tree::Memory(tree) => Ok(tree.borrow_mut().insert(key.as_ref().to_vec(), value.into())),
         }
     }
 
-    pub(super) fn remove(&self, key: impl AsRef<[u8]>) -> io::Result<()> {
+    /// Answers what was there before.
+    pub(super) fn remove(&self, key: impl AsRef<[u8]>) -> io::Result<Option<Bytes>> {
         match self {
-            Tree::Disk(tree) => tree.remove(key).map(drop),
-            Tree::Memory(tree) => {
-                tree.borrow_mut().remove(key.as_ref());
-                Ok(())
-            }
+            Tree::Disk(tree) => tree.remove(key),
+            Tree::Memory(tree) => Ok(tree.borrow_mut().remove(key.as_ref())),
         }
     }
 

@@ -31,6 +31,10 @@ pub(crate) const CASES: &[Case] = &[
     ("entries of a log come in the order of their commits, also within one", log_order),
     ("a page of a log has so many entries and no more", log_pages),
     ("what is cut of a log is gone, behind its end too, and sequences go on", log_cuts),
+    (
+        "whoever cuts a log by what it has read leaves what came since, also when another has cut it",
+        log_cut_twice,
+    ),
     ("a log that is cut whole is no longer among the logs", log_gone),
     ("logs of one name in two tables are two logs", logs_apart),
     ("blocks of uids do not overlap, whatever is least", uid_blocks),
@@ -249,6 +253,28 @@ fn log_cuts(subject: &mut Subject) {
     let next = wait(subject.store().commit(vec![entry("a", 9)])).unwrap()[0];
     assert!(next > sequences[3]);
     assert_eq!(numbers(subject, "a", 0).0, [9]);
+}
+
+fn log_cut_twice(subject: &mut Subject) {
+    let store = subject.store();
+    let append = |number: u32| {
+        let (stream, header) = ("n".to_owned(), json!(number));
+        wait(store.commit(vec![Change::Append { log: LOGS, stream, header, body: Vec::new().into() }]))
+            .unwrap()
+    };
+    let read = || wait(store.entries(LOGS, "n", 0, usize::MAX)).unwrap();
+    let cut = |through: u64| {
+        wait(store.commit(vec![Change::Truncate { log: LOGS, stream: "n".to_owned(), through }])).unwrap();
+    };
+    (0..3).for_each(|number| drop(append(number)));
+    let slow = read().last().unwrap().sequence;
+    append(3);
+    let fast = read().last().unwrap().sequence;
+    append(4);
+    cut(fast);
+    append(5);
+    cut(slow);
+    assert_eq!(read().iter().map(|entry| &entry.header).collect::<Vec<_>>(), [&json!(4), &json!(5)]);
 }
 
 fn log_gone(subject: &mut Subject) {

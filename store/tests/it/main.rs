@@ -10,7 +10,9 @@
 mod bounds;
 mod conformance;
 mod coordination;
+mod deployments;
 mod kill;
+mod once;
 mod opening;
 mod outage;
 mod queries;

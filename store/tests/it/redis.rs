@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,12 +30,40 @@ impl Server {
         let directory = TempDir::new().unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             if let Some(child) = spawn(port, &directory, &options) {
                 return Server { port, directory, options, child, stores: AtomicU32::new(0) };
             }
         }
         panic!("redis-server does not start");
+    }
+
+    /// One on the port of another that is gone.
+    pub(crate) fn start_on(port: u16, options: &[&str]) -> Server {
+        let directory = TempDir::new().unwrap();
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let child = spawn(port, &directory, &options).expect("the port is free again");
+        Server { port, directory, options, child, stores: AtomicU32::new(0) }
+    }
+
+    /// A Sentinel with this configuration, which it will write to.
+    pub(crate) fn start_sentinel(file: &Path) -> Server {
+        for _ in 0..10 {
+            let (port, directory) = (free_port(), TempDir::new().unwrap());
+            let mut command = Command::new("redis-server");
+            command.arg(file).args([
+                "--sentinel",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+                "--dir",
+            ]);
+            if let Some(child) = ready(&mut command, port, &directory, &[]) {
+                return Server { port, directory, options: Vec::new(), child, stores: AtomicU32::new(0) };
+            }
+        }
+        panic!("the Sentinel does not start");
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -127,10 +156,20 @@ impl Wire {
     }
 }
 
+/// Nobody's at the moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// `None` when somebody else has the port.
 fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
+    ready(&mut command, port, directory, options)
+}
+
+/// Waits until it answers.
+fn ready(command: &mut Command, port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
     command.arg(directory.path()).args(options).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = {
         let _no_fork = FORKING.lock();

@@ -92,7 +92,7 @@ pub(super) struct Pods {
 }
 
 impl Pods {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::start_with(true, |options| options.node_binary = super::real_node())
     }
 
@@ -177,9 +177,23 @@ impl Pods {
 
 /// One question with the master key, or the admin key below `/_miroir/`; `None` when nobody answers in time.
 pub(super) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+    ask_once(method, url, body, None)
+}
+
+/// The same with an `Idempotency-Key`.
+pub(super) fn ask_once(
+    method: &str,
+    url: &str,
+    body: Option<&Value>,
+    once: Option<&str>,
+) -> Option<(u16, Value)> {
     let key = if url.contains("/_miroir/") { "Bearer admin" } else { "Bearer master" };
     let request = ureq::http::Request::builder().method(method).uri(url).header("Authorization", key);
     let request = request.header("X-Admin-Key", "admin").header("Content-Type", "application/json");
+    let request = match once {
+        Some(once) => request.header("Idempotency-Key", once),
+        None => request,
+    };
     let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)

@@ -1,6 +1,6 @@
 //! What a gateway refuses to start with: one clear line, exit code 2.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use super::PROGRAM;
@@ -49,5 +49,30 @@ fn bad_options_are_refused_in_one_line() {
         &["--node", node, "--listen", "127.0.0.1:0", "--metrics-listen", "off", "--store", &bad_store],
         &["store", "file", "directory"],
     );
+    check(&["--node", node, "--store", &store, "--peer", "b"], &["peer", "b", "redis://"]);
+    let service = serve_two_pods();
+    let gateway = ["--node", node, "--listen", "127.0.0.1:0", "--metrics-listen", "off"];
+    let company = [&gateway[..], &["--store", &store, "--peer-service", &service]].concat();
+    check(&company, &["store", "pod-0, pod-1", "redis://"]);
+    assert!(!data.path().join("store").exists(), "nothing is written");
     check(&["--node", node, "--config", "/nowhere/miroir.toml"], &["config", "/nowhere/miroir.toml"]);
+}
+
+/// A DNS server that names two targets of any service: the name of the service, and where it is asked.
+fn serve_two_pods() -> String {
+    /// One SRV record: its name is that of the question; class, 5 s to live, 13 bytes: priority, weight, port, target.
+    const RECORD: [u8; 18] = [0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 5, 0, 13, 0, 0, 0, 1, 30, 20];
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut question) {
+            let id = &question[..2];
+            let head = [id, &[0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0]].concat();
+            let records = [b"pod-0", b"pod-1"].map(|pod| [&RECORD[..], &[5], pod, &[0]].concat());
+            let answer = [&head, &question[12..length], &records.concat()].concat();
+            let _ = socket.send_to(&answer, client);
+        }
+    });
+    format!("_miroir._tcp.pods.example@{server}")
 }
