@@ -4,6 +4,7 @@
 use time::OffsetDateTime;
 
 use crate::{
+    clock,
     config::limits,
     coordinator::Term,
     data::{changes, core::Core, leftovers::LEFTOVERS},
@@ -33,7 +34,7 @@ pub(super) async fn keys(shared: &Shared) {
     if !shared.coordinator.owns("idempotency_keys") {
         return;
     }
-    let since_epoch = (OffsetDateTime::now_utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
+    let since_epoch = (clock::utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
     match store::once::sweep(&shared.store, since_epoch.saturating_sub(limits::IDEMPOTENCY_SWEEP_LAG)).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
         Ok(swept) => metrics::gauge!("miroir_idempotency_cache_entries").set(swept.left as f64),

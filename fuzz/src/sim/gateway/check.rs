@@ -6,12 +6,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::coordinator::scope;
-use gateway::snapshot::Snapshot;
+use gateway::snapshot::{Index, Snapshot};
 
-use super::client::{Client, INDEX, Known, Operation};
+use super::client::{Client, Known, Operation};
+use super::http::Question;
 use super::kernel::{Site, kernel};
 use super::listed;
 use super::node::{Disk, Documents};
@@ -95,11 +97,34 @@ impl Checks {
                     )),
                 }
             }
+            self.final_indexes(client, *pod).await;
             let tasks: Vec<u64> = client.record.borrow().tasks.keys().copied().collect();
             for task in tasks {
                 if !client.look_at(*pod, task).await {
                     self.wrong.borrow_mut().push(format!("the task {task} has not ended on pod-{pod}"));
                 }
+            }
+        }
+    }
+}
+
+impl Checks {
+    /// Asks a pod about every index that somebody made or dropped.
+    async fn final_indexes(&self, client: &Client, pod: Site) {
+        let fates = client.record.borrow().indexes.clone();
+        for (name, fate) in fates {
+            let answer = client.ask(pod, Question::get(&format!("/indexes/{name}"))).await;
+            let is_there = match answer {
+                Ok((200, _)) => true,
+                Ok((404, _)) => false,
+                other => {
+                    self.wrong.borrow_mut().push(format!("pod-{pod} says {other:?} of {name}"));
+                    continue;
+                }
+            };
+            let must = fate.is_made && !fate.is_dropped && !fate.is_doubtful;
+            if is_there != must && (must || fate.is_dropped) {
+                self.wrong.borrow_mut().push(format!("{name} on pod-{pod}: {is_there}, known: {fate:?}"));
             }
         }
     }
@@ -125,9 +150,52 @@ fn told(operations: &[Operation]) -> String {
     last.map(one).collect::<Vec<_>>().join("; ")
 }
 
+/// Where pods do not agree on which indexes there are, nodes hold others, or copies of a document are not equal.
+pub(super) fn differing(
+    pods: &BTreeMap<Site, View>,
+    nodes: &BTreeMap<Site, Rc<RefCell<Disk>>>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut known: Option<(Site, Arc<Snapshot>, BTreeMap<String, u64>)> = None;
+    for (site, pod) in pods {
+        let Some(snapshot) = pod.borrow().as_ref().map(|shared| shared.snapshot()) else {
+            found.push(format!("pod-{site} is not up"));
+            continue;
+        };
+        let indexes = snapshot.indexes.values();
+        let indexes: BTreeMap<_, _> =
+            indexes.map(|index| (index.record.node_uid.clone(), index.record.revision)).collect();
+        match &known {
+            Some((other, _, others)) if *others != indexes => {
+                found.push(format!("pod-{site} knows {indexes:?}, pod-{other} {others:?}"));
+            }
+            Some(_) => {}
+            None => known = Some((*site, snapshot, indexes)),
+        }
+    }
+    let Some((_, snapshot, names)) = known else { return found };
+    for (site, disk) in nodes {
+        let disk = disk.borrow();
+        let held = disk.indexes.keys();
+        found.extend(
+            held.filter(|name| !names.contains_key(*name))
+                .map(|name| format!("node-{site} still has {name}")),
+        );
+        let lacks = names.keys().filter(|name| !disk.indexes.contains_key(*name));
+        found.extend(lacks.map(|name| format!("node-{site} lacks {name}")));
+    }
+    snapshot.indexes.values().for_each(|index| unequal(&snapshot, index, nodes, &mut found));
+    found.sort_unstable();
+    found
+}
+
 /// Where copies of a document are not equal, or stand where none belongs.
-pub(super) fn differing(snapshot: &Snapshot, nodes: &BTreeMap<Site, Rc<RefCell<Disk>>>) -> Vec<String> {
-    let Some(index) = snapshot.indexes.get(INDEX) else { return vec!["the index is gone".to_owned()] };
+fn unequal(
+    snapshot: &Snapshot,
+    index: &Index,
+    nodes: &BTreeMap<Site, Rc<RefCell<Disk>>>,
+    found: &mut Vec<String>,
+) {
     let name = &index.record.node_uid;
     let copies: Vec<(Site, Documents)> = nodes
         .iter()
@@ -137,7 +205,6 @@ pub(super) fn differing(snapshot: &Snapshot, nodes: &BTreeMap<Site, Rc<RefCell<D
         })
         .collect();
     let keys: BTreeSet<&String> = copies.iter().flat_map(|(_, held)| held.keys()).collect();
-    let mut found = Vec::new();
     for key in keys {
         let shard = router::shard_of(key, index.record.shards);
         let groups = 0..snapshot.topology.groups().len();
@@ -158,5 +225,4 @@ pub(super) fn differing(snapshot: &Snapshot, nodes: &BTreeMap<Site, Rc<RefCell<D
             }
         }
     }
-    found
 }

@@ -11,13 +11,15 @@ use std::time::Duration;
 use gateway::runtime::timeout;
 use serde_json::{Value, json};
 
-use super::http::Wire;
+use super::http::{Question, Wire};
 use super::kernel::{Site, kernel, sleep};
 use super::network::{address_of, connect};
 use super::runtime::Simulated;
 
 pub(super) const INDEX: &str = "registers";
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a client asks with one key.
+const REPETITIONS: usize = 3;
 /// How long a client follows a task before it goes on.
 const FOLLOWED: Duration = Duration::from_secs(3);
 
@@ -38,11 +40,22 @@ pub(super) struct Record {
     pub(super) registers: BTreeMap<String, Vec<Operation>>,
     /// Of tasks that are acknowledged: what was last heard of their status.
     pub(super) tasks: BTreeMap<u64, String>,
+    /// What clients know of other indexes, by name.
+    pub(super) indexes: BTreeMap<String, Fate>,
     pub(super) reads: u64,
     pub(super) refused: u64,
     pub(super) settings: u64,
     /// What no client may see.
     pub(super) wrong: Vec<String>,
+}
+
+/// What is known of an index that is made once and dropped at most a few times.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fate {
+    pub(super) is_made: bool,
+    pub(super) is_dropped: bool,
+    /// Somebody wanted to drop it, and nobody knows what became of that.
+    pub(super) is_doubtful: bool,
 }
 
 pub(super) type Known = Rc<RefCell<Record>>;
@@ -56,17 +69,34 @@ pub(super) struct Client {
 
 impl Client {
     /// One question to a pod, over a connection of its own.
-    pub(super) async fn ask(
-        &self,
-        pod: Site,
-        method: &str,
-        target: &str,
-        body: Option<&Value>,
-    ) -> io::Result<(u16, Value)> {
-        let asking = async { Wire::new(connect(address_of(pod)).await?).ask(method, target, body).await };
+    pub(super) async fn ask(&self, pod: Site, question: Question<'_>) -> io::Result<(u16, Value)> {
+        let asking = async { Wire::new(connect(address_of(pod)).await?).ask(&question).await };
         timeout::<Simulated, _>(PATIENCE, asking)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Asks for a change, with a key again through other pods while the answer is not known; answers its task. Whoever
+    /// repeats what has been done hears of the task that did it.
+    async fn change(&self, question: Question<'_>) -> Option<u64> {
+        let attempts = if question.key.is_some() { REPETITIONS } else { 1 };
+        for _ in 0..attempts {
+            let Ok((202, summary)) = self.ask(self.any_pod(), question).await else { continue };
+            let task = summary["taskUid"].as_u64();
+            if task.is_none() {
+                self.record.borrow_mut().wrong.push(format!("a 202 without a task: {summary}"));
+            }
+            if question.key.is_some()
+                && kernel().random(|rng| rng.u8(0..4)) == 0
+                && let Ok((202, again)) = self.ask(self.any_pod(), question).await
+                && again["taskUid"].as_u64() != task
+            {
+                self.record.borrow_mut().wrong.push(format!("{question:?} was {summary} and then {again}"));
+            }
+            return task;
+        }
+        self.record.borrow_mut().refused += 1;
+        None
     }
 
     fn any_pod(&self) -> Site {
@@ -75,17 +105,44 @@ impl Client {
 
     /// Makes the index; tries until it is there.
     pub(super) async fn prepare(&self) {
+        let (body, target) = (json!({"uid": INDEX, "primaryKey": "id"}), format!("/indexes/{INDEX}"));
         loop {
-            let body = json!({"uid": INDEX, "primaryKey": "id"});
-            let _ = self.ask(self.any_pod(), "POST", "/indexes", Some(&body)).await;
+            let question = Question { method: "POST", target: "/indexes", body: Some(&body), key: None };
+            let _ = self.ask(self.any_pod(), question).await;
             for _ in 0..20 {
                 sleep(Duration::from_millis(100)).await;
-                if let Ok((200, _)) =
-                    self.ask(self.any_pod(), "GET", &format!("/indexes/{INDEX}"), None).await
-                {
+                if let Ok((200, _)) = self.ask(self.any_pod(), Question::get(&target)).await {
                     return;
                 }
             }
+        }
+    }
+
+    /// Makes indexes and drops them until then.
+    pub(super) async fn build(self, until: Duration) {
+        let mut number = 0;
+        while kernel().now() < until {
+            let (uid, is_new) = kernel().random(|rng| (rng.u32(0..=number), rng.bool()));
+            let uid = if is_new { number + 1 } else { uid };
+            number = number.max(uid);
+            let name = format!("extra-{uid}");
+            let (body, target) = (json!({"uid": name, "primaryKey": "id"}), format!("/indexes/{name}"));
+            let question = match is_new {
+                true => Question { method: "POST", target: "/indexes", body: Some(&body), key: None },
+                false => Question { method: "DELETE", target: &target, body: None, key: None },
+            };
+            let task = self.change(question).await;
+            let mut record = self.record.borrow_mut();
+            record.tasks.extend(task.map(|task| (task, "enqueued".to_owned())));
+            let fate = record.indexes.entry(name).or_default();
+            match (is_new, task) {
+                (true, task) => fate.is_made = task.is_some(),
+                (false, Some(_)) => fate.is_dropped = true,
+                (false, None) => fate.is_doubtful = true,
+            }
+            drop(record);
+            let pause = kernel().random(|rng| rng.u64(100..4_000));
+            sleep(Duration::from_millis(pause)).await;
         }
     }
 
@@ -116,21 +173,15 @@ impl Client {
             register.len() - 1
         };
         let documents = format!("/indexes/{INDEX}/documents");
-        let pod = self.any_pod();
-        let answer = match value {
-            Some(value) => {
-                let body = json!([{"id": key, "value": value}]);
-                self.ask(pod, "POST", &documents, Some(&body)).await
+        let (body, target) = (json!([{"id": key, "value": value}]), format!("{documents}/{key}"));
+        let once = kernel().random(fastrand::Rng::bool).then(|| format!("{key}-{place}"));
+        let task = match value {
+            Some(_) => {
+                Question { method: "POST", target: &documents, body: Some(&body), key: once.as_deref() }
             }
-            None => self.ask(pod, "DELETE", &format!("{documents}/{key}"), None).await,
+            None => Question { method: "DELETE", target: &target, body: None, key: once.as_deref() },
         };
-        let Ok((202, summary)) = answer else {
-            self.record.borrow_mut().refused += 1;
-            return;
-        };
-        let Some(task) = summary["taskUid"].as_u64() else {
-            return self.record.borrow_mut().wrong.push(format!("a 202 without a task: {summary}"));
-        };
+        let Some(task) = self.change(task).await else { return };
         {
             let mut record = self.record.borrow_mut();
             if let Some(register) = record.registers.get_mut(key) {
@@ -156,7 +207,7 @@ impl Client {
 
     /// Asks one pod about a task; whether it has ended. No pod may not know it, and what has ended stays so.
     pub(super) async fn look_at(&self, pod: Site, task: u64) -> bool {
-        let Ok((status, view)) = self.ask(pod, "GET", &format!("/tasks/{task}"), None).await else {
+        let Ok((status, view)) = self.ask(pod, Question::get(&format!("/tasks/{task}"))).await else {
             return false;
         };
         let mut record = self.record.borrow_mut();
@@ -187,7 +238,7 @@ impl Client {
     /// What a pod says a register holds; `None` when it says nothing.
     pub(super) async fn value_of(&self, pod: Site, key: &str) -> Option<Option<u64>> {
         let target = format!("/indexes/{INDEX}/documents/{key}");
-        match self.ask(pod, "GET", &target, None).await {
+        match self.ask(pod, Question::get(&target)).await {
             Ok((200, document)) => {
                 let fields = document.as_object().map_or(0, serde_json::Map::len);
                 if fields != 2 {
@@ -206,12 +257,11 @@ impl Client {
     async fn change_settings(&self, number: u64) {
         let body = json!({"stopWords": [format!("word-{number}")]});
         let target = format!("/indexes/{INDEX}/settings");
-        if let Ok((202, summary)) = self.ask(self.any_pod(), "PATCH", &target, Some(&body)).await {
+        let question = Question { method: "PATCH", target: &target, body: Some(&body), key: None };
+        if let Some(task) = self.change(question).await {
             let mut record = self.record.borrow_mut();
             record.settings += 1;
-            summary["taskUid"].as_u64().into_iter().for_each(|task| {
-                record.tasks.insert(task, "enqueued".to_owned());
-            });
+            record.tasks.insert(task, "enqueued".to_owned());
         }
     }
 }

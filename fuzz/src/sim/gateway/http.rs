@@ -22,6 +22,22 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
+/// What a client asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) method: &'a str,
+    pub(super) target: &'a str,
+    pub(super) body: Option<&'a Value>,
+    /// By which the gateway knows a repetition.
+    pub(super) key: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn get(target: &'a str) -> Self {
+        Self { method: "GET", target, body: None, key: None }
+    }
+}
+
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
         Self { stream, received: Vec::new() }
@@ -65,16 +81,13 @@ impl Wire {
         Ok(!bytes.is_empty())
     }
 
-    pub(super) async fn ask(
-        &mut self,
-        method: &str,
-        target: &str,
-        body: Option<&Value>,
-    ) -> io::Result<(u16, Value)> {
+    pub(super) async fn ask(&mut self, question: &Question<'_>) -> io::Result<(u16, Value)> {
+        let Question { method, target, body, key } = question;
         let body = body.map(Value::to_string).unwrap_or_default();
+        let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
         let length = body.len();
         let head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: miroir\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {target} HTTP/1.1\r\nhost: miroir\r\ncontent-type: application/json\r\n{key}content-length: {length}\r\n\r\n"
         );
         self.stream.send_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
         let answer = self.next().await?.ok_or(ErrorKind::UnexpectedEof)?;

@@ -18,6 +18,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::store::Change;
@@ -44,6 +46,8 @@ const CALM: Duration = Duration::from_secs(8);
 const FAULTY: Duration = Duration::from_secs(50);
 const QUIET_LEAST: Duration = Duration::from_secs(35);
 const QUIET_MOST: Duration = Duration::from_secs(300);
+/// How long a pod that is asked to end has for it.
+const DRAINED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 const LAST_QUESTIONS: Duration = Duration::from_secs(120);
 
@@ -175,6 +179,8 @@ impl World {
             let working = client.clone().work(keys, CALM + FAULTY);
             self.kernel.on(FIRST_CLIENT + number, || self.kernel.spawn(working));
         }
+        let building = client.build(CALM + FAULTY);
+        self.kernel.on(FIRST_CLIENT, || self.kernel.spawn(building));
         while self.kernel.now() < CALM + FAULTY {
             let pause = self.kernel.random(|rng| rng.u64(200..5_000));
             let until = (self.kernel.now() + Duration::from_millis(pause)).min(CALM + FAULTY);
@@ -189,9 +195,11 @@ impl World {
     }
 
     fn start_pod(&self, site: Site) {
-        let second = site != FIRST_POD;
-        let service = self.other_service.as_ref().filter(|_| second).unwrap_or(&self.service);
-        pod::start(&self.plan, site, service, &self.pods[&site]);
+        pod::start(&self.plan, site, self.service_of(site), &self.pods[&site]);
+    }
+
+    fn service_of(&self, site: Site) -> &Rc<Service> {
+        self.other_service.as_ref().filter(|_| site != FIRST_POD).unwrap_or(&self.service)
     }
 
     fn random_pod(&self) -> Site {
@@ -209,7 +217,7 @@ impl World {
             return;
         }
         self.faults += 1;
-        let (kind, lasts) = self.kernel.random(|rng| (rng.u8(0..16), rng.u64(100..12_000)));
+        let (kind, lasts) = self.kernel.random(|rng| (rng.u8(0..17), rng.u64(100..12_000)));
         let until = (now + Duration::from_millis(lasts)).min(CALM + FAULTY);
         let (pod, node) = (self.random_pod(), self.random_node());
         match kind {
@@ -218,6 +226,7 @@ impl World {
             5..7 => self.kill_node(node, until, false),
             7 => self.kill_node(node, until, true),
             8 => self.kernel.pause(node, until),
+            16 => self.drain_pod(pod, until),
             9..11 => network::cut(pod, node, until),
             11 => self.nodes.keys().for_each(|node| network::cut(pod, *node, until)),
             12..14 => self.service.cut(pod, until),
@@ -247,9 +256,26 @@ impl World {
             return;
         }
         self.kernel.kill(site);
-        let service = self.other_service.as_ref().filter(|_| site != FIRST_POD).unwrap_or(&self.service);
-        let (plan, service, view) = (self.plan.clone(), Rc::clone(service), Rc::clone(view));
+        let (plan, service, view) = (self.plan.clone(), Rc::clone(self.service_of(site)), Rc::clone(view));
         self.kernel.at(until, move || pod::start(&plan, site, &service, &view));
+    }
+
+    /// Asks a pod to end: it gives back what it holds, and is gone a little later, whatever has become of that.
+    fn drain_pod(&self, site: Site, until: Duration) {
+        let view = self.pods[&site].borrow().clone();
+        let Some(shared) = view else { return };
+        shared.draining.store(true, Ordering::Relaxed);
+        shared.coordinator.drain();
+        let (plan, service, view) =
+            (self.plan.clone(), Rc::clone(self.service_of(site)), Rc::clone(&self.pods[&site]));
+        self.kernel.at(self.kernel.now() + DRAINED, move || {
+            let is_it = view.borrow().as_ref().is_some_and(|now| Arc::ptr_eq(now, &shared));
+            if is_it {
+                view.borrow_mut().take();
+                kernel().kill(site);
+                kernel().at(until, move || pod::start(&plan, site, &service, &view));
+            }
+        });
     }
 
     fn kill_node(&self, site: Site, until: Duration, is_dark: bool) {
@@ -270,16 +296,11 @@ impl World {
     fn finish(self) -> Outcomes {
         let over = self.kernel.now();
         let client = Client { pods: self.pods.keys().copied().collect(), record: Rc::clone(&self.record) };
-        let topology =
-            || self.pods.values().find_map(|pod| pod.borrow().as_ref().map(|shared| shared.snapshot()));
         let mut differing;
         loop {
             self.kernel.run_until(self.kernel.now() + LOOK);
             self.checks.hold(&self.record);
-            differing = match topology() {
-                Some(snapshot) => check::differing(&snapshot, &self.nodes),
-                None => vec!["no pod is up".to_owned()],
-            };
+            differing = check::differing(&self.pods, &self.nodes);
             let waited = self.kernel.now() - over;
             if (differing.is_empty() && waited >= QUIET_LEAST) || waited >= QUIET_MOST {
                 break;
