@@ -49,6 +49,19 @@ pub(super) struct Record {
     pub(super) wrong: Vec<String>,
 }
 
+impl Record {
+    /// What has become of making an index, or of dropping one.
+    fn note_fate(&mut self, name: String, is_new: bool, task: Option<u64>) {
+        self.tasks.extend(task.map(|task| (task, "enqueued".to_owned())));
+        let fate = self.indexes.entry(name).or_default();
+        match (is_new, task) {
+            (true, task) => fate.is_made = task.is_some(),
+            (false, Some(_)) => fate.is_dropped = true,
+            (false, None) => fate.is_doubtful = true,
+        }
+    }
+}
+
 /// What is known of an index that is made once and dropped at most a few times.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fate {
@@ -132,15 +145,7 @@ impl Client {
                 false => Question { method: "DELETE", target: &target, body: None, key: None },
             };
             let task = self.change(question).await;
-            let mut record = self.record.borrow_mut();
-            record.tasks.extend(task.map(|task| (task, "enqueued".to_owned())));
-            let fate = record.indexes.entry(name).or_default();
-            match (is_new, task) {
-                (true, task) => fate.is_made = task.is_some(),
-                (false, Some(_)) => fate.is_dropped = true,
-                (false, None) => fate.is_doubtful = true,
-            }
-            drop(record);
+            self.record.borrow_mut().note_fate(name, is_new, task);
             let pause = kernel().random(|rng| rng.u64(100..4_000));
             sleep(Duration::from_millis(pause)).await;
         }
