@@ -252,17 +252,15 @@ fn dropped_intents(subject: &mut Subject) {
     let mut new = new_task("movies", at(0));
     new.accepted = false;
     let accepted = || TaskChange { accepted: Some(true), ..TaskChange::default() };
-    for _ in 0..2 {
-        wait(subject.store().create_task(new.clone())).unwrap();
-    }
+    let made = [(); 2].map(|()| wait(subject.store().create_task(new.clone())).unwrap().revision);
     // Who comes first has it: the pod that made it, or the one that takes it for dead and has read it before.
     let dropped =
         |revision| TaskChange { expected_revision: Some(revision), ..finish(TaskStatus::Canceled, at(1)) };
-    wait(subject.store().update_task(0, dropped(0))).unwrap();
+    wait(subject.store().update_task(0, dropped(made[0]))).unwrap();
     let late = vec![Change::UpdateTask { uid: 0, change: Box::new(accepted()) }];
     assert_eq!(wait(subject.store().commit(late)), Err(Conflict));
     wait(subject.store().update_task(1, accepted())).unwrap();
-    let late = vec![Change::UpdateTask { uid: 1, change: Box::new(dropped(0)) }];
+    let late = vec![Change::UpdateTask { uid: 1, change: Box::new(dropped(made[1])) }];
     assert_eq!(wait(subject.store().commit(late)), Err(Conflict));
     subject.reopen();
     assert_eq!(
