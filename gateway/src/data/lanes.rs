@@ -135,7 +135,7 @@ impl Lane {
         self.queue = arrived
             .map(|pending| match pending {
                 Pending::Arrived(work) => Pending::new(core, work),
-                ready => ready,
+                ready @ (Pending::Change { .. } | Pending::Documents(_) | Pending::Stop { .. }) => ready,
             })
             .collect();
     }
@@ -145,7 +145,9 @@ impl Lane {
         for pending in std::mem::take(&mut self.queue) {
             match pending {
                 Pending::Arrived(work) => refuse(work, error.clone()),
-                ready => self.queue.push_back(ready),
+                ready @ (Pending::Change { .. } | Pending::Documents(_) | Pending::Stop { .. }) => {
+                    self.queue.push_back(ready);
+                }
             }
         }
     }

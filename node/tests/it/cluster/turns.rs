@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Mutex,
+    sync::{Barrier, Mutex},
     time::{Duration, Instant},
 };
 
@@ -12,15 +12,17 @@ use serde_json::{Value, json};
 use super::pods::{PAUSE, Pods, SETTLED_WITHIN, ask};
 use crate::client::Client;
 
-/// Documents that all writers write.
-const DOCUMENTS: u64 = 4;
-/// Writes of each writer.
-const WRITES: u64 = 60;
+/// Documents that all writers write, one after the other.
+const DOCUMENTS: u64 = 40;
+const WRITERS: usize = 6;
 /// A turn's time to live, and what a busy machine may take besides.
 const TURN_WITHIN: Duration = Duration::from_secs(9);
 
 fn start() -> Pods {
-    let pods = Pods::start_with(true, |options| options.replication_factor = 2);
+    let pods = Pods::start_with(true, |options| {
+        options.replication_factor = 2;
+        options.control = true;
+    });
     let (status, task) = ask(
         "POST",
         &format!("{}/indexes", pods.urls()[0]),
@@ -37,15 +39,22 @@ fn start() -> Pods {
 /// What each document is last written with, by task.
 type Written = Mutex<BTreeMap<u64, (u64, String)>>;
 
-/// Writes the documents in turn through one pod; what is not acknowledged is not written again.
-fn write(url: &str, writer: usize, written: &Written) {
-    for number in 0..WRITES {
-        let (id, value) = (number % DOCUMENTS, format!("{writer}-{number}"));
-        let url = format!("{url}/indexes/films/documents");
+/// Writes each of the documents through one pod when the other writers do.
+fn write(url: &str, writer: usize, together: &Barrier, written: &Written) {
+    let url = format!("{url}/indexes/films/documents");
+    for id in 0..DOCUMENTS {
+        together.wait();
+        let value = format!("by {writer}");
         let (status, answer) = ask("POST", &url, Some(&json!([{"id": id, "value": value}]))).unwrap();
         assert_eq!(status, 202, "{answer}");
         written.lock().unwrap().insert(answer["taskUid"].as_u64().unwrap(), (id, value));
     }
+}
+
+/// Makes every request about indexes take so many milliseconds on a node.
+fn slow_down(pods: &Pods, node: usize, delay_ms: u64) {
+    let control = pods.cluster.node(node).unwrap().control().unwrap();
+    Client::new(control).post("/faults", &json!({"delay_ms": delay_ms, "path_prefix": "/indexes"}));
 }
 
 /// All documents as each node has them.
@@ -65,18 +74,30 @@ fn copies(pods: &Pods) -> Vec<BTreeMap<u64, Value>> {
 fn all_copies_have_the_order_of_the_tasks_whichever_pods_write() {
     let pods = start();
     let urls = pods.urls();
-    let written = Written::default();
+    let (written, together) = (Written::default(), Barrier::new(WRITERS));
     std::thread::scope(|scope| {
-        for writer in 0..6 {
-            let (url, written) = (&urls[writer % 3], &written);
-            scope.spawn(move || write(url, writer, written));
+        let writer = |writer: usize| {
+            let (url, together, written) = (&urls[writer % 3], &together, &written);
+            scope.spawn(move || write(url, writer, together, written))
+        };
+        let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+        // Nodes are slow in turn, so that what is sent later to one may come first.
+        for round in 0_usize.. {
+            if writers.iter().all(|writer| writer.is_finished()) {
+                break;
+            }
+            (0..3).for_each(|node| {
+                slow_down(&pods, node, if (round + node).is_multiple_of(3) { 40 } else { 0 })
+            });
+            std::thread::sleep(PAUSE);
         }
     });
+    (0..3).for_each(|node| slow_down(&pods, node, 0));
     for pod in 0..3 {
         pods.until(pod, "/tasks?statuses=enqueued,processing", |page| page["total"] == 0);
     }
     let written = written.into_inner().unwrap();
-    assert_eq!(written.len() as u64, 6 * WRITES, "every write has a task of its own");
+    assert_eq!(written.len() as u64, WRITERS as u64 * DOCUMENTS, "every write has a task of its own");
     let last: BTreeMap<u64, String> = written.into_values().collect();
     let copies = copies(&pods);
     for (id, value) in last {
