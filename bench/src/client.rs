@@ -2,12 +2,14 @@
 //!
 //! Invariants: one connection per request, whole answers only, and bounded waiting.
 
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::net::RecvFlags;
 use serde_json::Value;
+
+use crate::wire::{Trust, Wire};
 
 const WAIT_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: usize = 64;
@@ -16,28 +18,37 @@ const HEADERS_MAX: usize = 64;
 pub struct Client {
     address: SocketAddr,
     key: Option<String>,
+    trust: Option<Trust>,
 }
 
 impl Client {
     /// A client of the server at `address`; `key` is sent as a bearer token.
     pub fn new(address: SocketAddr, key: Option<String>) -> Self {
-        Self { address, key }
+        Self { address, key, trust: None }
+    }
+
+    /// The same over TLS, if there is somebody to trust.
+    #[must_use]
+    pub fn trusting(mut self, trust: Option<Trust>) -> Self {
+        self.trust = trust;
+        self
     }
 
     /// Sends one request and returns the status and the body as JSON (null when it is not JSON).
     /// Fails when the server cannot be reached or does not answer within ten seconds.
     pub fn call(&self, method: &str, target: &str, body: &str) -> anyhow::Result<(u16, Value)> {
-        let mut stream = TcpStream::connect_timeout(&self.address, WAIT_MAX).context("connecting")?;
+        let stream = TcpStream::connect_timeout(&self.address, WAIT_MAX).context("connecting")?;
         stream.set_read_timeout(Some(WAIT_MAX))?;
-        stream.write_all(request_bytes(method, target, self.key.as_deref(), body).as_bytes())?;
+        let mut wire = Wire::new(stream, self.address, self.trust.as_ref())?;
+        wire.send(request_bytes(method, target, self.key.as_deref(), body).as_bytes())?;
         let mut answer = Vec::new();
         let mut chunk = [0; 16 << 10];
         loop {
-            let received = stream.read(&mut chunk).with_context(|| format!("awaiting {method} {target}"))?;
+            let received = wire.receive(&mut chunk, &mut answer, RecvFlags::empty());
+            let received = received.with_context(|| format!("awaiting {method} {target}"))?;
             if received == 0 {
                 bail!("{method} {target}: the connection closed inside the answer");
             }
-            answer.extend_from_slice(&chunk[..received]);
             if let Some(frame) = answer_frame(&answer)? {
                 let body = answer.get(frame.head_bytes..frame.head_bytes + frame.body_bytes);
                 if let Some(body) = body {

@@ -5,6 +5,7 @@
 //! of wrong answers mean nothing; all children have ended when it returns.
 
 mod cases;
+pub mod crowd;
 mod measure;
 pub mod overload;
 mod peers;

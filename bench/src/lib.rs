@@ -13,6 +13,7 @@ pub mod process;
 pub mod scatter_hyper;
 pub mod scatter_monoio;
 pub mod score_merge;
+pub mod wire;
 pub mod writes;
 
 mod load_worker;

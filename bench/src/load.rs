@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::client;
 use crate::load_worker::{self, Plan};
+use crate::wire::Trust;
 
 /// What to send, where, how often and for how long.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: SocketAddr,
+    /// Speaks TLS to a server that shows a certificate of this one's.
+    pub trust: Option<Trust>,
     pub path: String,
     /// JSON sent with POST.
     pub body: String,
@@ -90,6 +93,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let plans: Vec<Plan> = (0..options.threads)
         .map(|thread| Plan {
             target: options.target,
+            trust: options.trust.clone(),
             request: request.clone().into_bytes(),
             connections: options.connections / options.threads
                 + usize::from(thread < options.connections % options.threads),
@@ -160,6 +164,7 @@ mod tests {
     fn check(answer: &'static [u8], rate: Option<f64>, expected: impl Fn(&Report) -> bool) {
         let report = run(&Options {
             target: server(answer),
+            trust: None,
             path: "/".to_owned(),
             body: "{}".to_owned(),
             key: None,

@@ -4,7 +4,7 @@
 //! connection that has been idle longest; every due request ends as answered, failed or unanswered.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
 
 use crate::client::answer_frame;
+use crate::wire::{Trust, Wire};
 
 /// How long answers are awaited after the last request fell due.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ const EVENTS_MAX: usize = 256;
 /// One thread's share of the load.
 pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
+    /// For TLS: whom to trust.
+    pub(crate) trust: Option<Trust>,
     pub(crate) request: Vec<u8>,
     pub(crate) connections: usize,
     pub(crate) rate: Option<f64>,
@@ -70,7 +73,7 @@ struct Worker<'a> {
 }
 
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     /// The moment from which the latency of the request in flight counts.
     due: Option<Instant>,
     received: Vec<u8>,
@@ -99,7 +102,7 @@ impl<'a> Worker<'a> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::with_capacity(plan.connections);
         for index in 0..plan.connections {
-            connections.push(connect(plan.target, &epoll, index)?);
+            connections.push(connect(plan, &epoll, index)?);
         }
         let start = Instant::now();
         let histogram = || Histogram::new_with_bounds(1, nanoseconds(LATENCY_MAX), 3);
@@ -186,7 +189,7 @@ impl<'a> Worker<'a> {
             let Some(index) = self.idle.pop_front() else { return Ok(()) };
             let connection = &mut self.connections[index];
             connection.due = Some(due);
-            if let Err(problem) = connection.stream.write_all(&self.plan.request) {
+            if let Err(problem) = connection.wire.send(&self.plan.request) {
                 self.fail(index, format!("sending: {problem}"))?;
             }
         }
@@ -196,14 +199,14 @@ impl<'a> Worker<'a> {
     /// Takes what has arrived on one connection and finishes its request when the answer is whole.
     fn receive(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
-        let received = match rustix::net::recv(&connection.stream, &mut self.scratch[..], RecvFlags::DONTWAIT)
-        {
-            Ok((_, 0)) => return self.fail(index, "the server closed the connection".to_owned()),
-            Ok((_, received)) => received,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(()),
+        match connection.wire.receive(&mut self.scratch, &mut connection.received, RecvFlags::DONTWAIT) {
+            Ok(0) => return self.fail(index, "the server closed the connection".to_owned()),
+            Ok(_) => {}
+            Err(problem) if matches!(problem.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(());
+            }
             Err(problem) => return self.fail(index, format!("receiving: {problem}")),
-        };
-        connection.received.extend_from_slice(&self.scratch[..received]);
+        }
         let Some(frame) = answer_frame(&connection.received)? else { return Ok(()) };
         let length = frame.head_bytes + frame.body_bytes;
         if connection.received.len() < length {
@@ -252,7 +255,7 @@ impl<'a> Worker<'a> {
             self.finish(due, Instant::now(), Some(problem));
             self.idle.push_back(index);
         }
-        self.connections[index] = connect(self.plan.target, &self.epoll, index)?;
+        self.connections[index] = connect(self.plan, &self.epoll, index)?;
         Ok(())
     }
 
@@ -274,11 +277,12 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn connect(target: SocketAddr, epoll: &OwnedFd, index: usize) -> anyhow::Result<Connection> {
-    let stream = TcpStream::connect(target).with_context(|| format!("connecting to {target}"))?;
+fn connect(plan: &Plan, epoll: &OwnedFd, index: usize) -> anyhow::Result<Connection> {
+    let stream = TcpStream::connect(plan.target).with_context(|| format!("connecting to {}", plan.target))?;
     stream.set_nodelay(true)?;
-    epoll::add(epoll, &stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
-    Ok(Connection { stream, due: None, received: Vec::with_capacity(RECEIVE_BYTES) })
+    let wire = Wire::new(stream, plan.target, plan.trust.as_ref())?;
+    epoll::add(epoll, &wire.socket, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
+    Ok(Connection { wire, due: None, received: Vec::with_capacity(RECEIVE_BYTES) })
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use argh::FromArgs;
 use bench::corpus::Shape;
-use bench::{canned_node, compare, load, plot, process, scatter_hyper, scatter_monoio, writes};
+use bench::{canned_node, compare, load, plot, process, scatter_hyper, scatter_monoio, wire, writes};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,6 +32,7 @@ enum Subcommand {
     ScatterMonoio(ScatterMonoio),
     Launch(Launch),
     Overload(Overload),
+    Crowd(Crowd),
     Plot(Plot),
     Writes(Writes),
 }
@@ -94,6 +95,9 @@ struct Load {
     /// address of the server
     #[argh(option)]
     target: SocketAddr,
+    /// speak TLS with a server that shows this certificate (a PEM file)
+    #[argh(option)]
+    trust: Option<PathBuf>,
     /// path of the request (default /indexes/bench/search)
     #[argh(option, default = "String::from(\"/indexes/bench/search\")")]
     path: String,
@@ -204,6 +208,24 @@ struct Overload {
     unpinned: bool,
 }
 
+/// Search over 64 connections and over 10 000, at one rate.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "crowd")]
+struct Crowd {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// rounds (default 3)
+    #[argh(option, default = "3")]
+    rounds: usize,
+    /// seconds of one window (default 3)
+    #[argh(option, default = "3.0")]
+    seconds: f64,
+    /// searches a second (default: half of the peak)
+    #[argh(option)]
+    rate: Option<f64>,
+}
+
 /// Pin this process and become another program (used by compare for all it starts).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "launch")]
@@ -228,6 +250,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => scatter_monoio::serve(&node, hits),
         Subcommand::Writes(arguments) => run_writes(arguments),
         Subcommand::Overload(arguments) => run_overload(arguments),
+        Subcommand::Crowd(arguments) => run_crowd(arguments),
         Subcommand::Plot(Plot { history, picture }) => plot::run(&history, &picture),
         Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
     }
@@ -269,19 +292,30 @@ fn run_writes(arguments: Writes) -> anyhow::Result<()> {
 }
 
 fn run_overload(arguments: Overload) -> anyhow::Result<()> {
+    let Overload { gateway, rounds, seconds, unpinned } = arguments;
+    let options = gateway_alone(gateway, rounds, seconds)?;
+    compare::overload::run(&compare::Options { pinned: !unpinned, ..options }, &mut std::io::stdout())
+}
+
+fn run_crowd(arguments: Crowd) -> anyhow::Result<()> {
+    let Crowd { gateway, rounds, seconds, rate } = arguments;
+    let options = gateway_alone(gateway, rounds, seconds)?;
+    compare::crowd::run(&compare::Options { rate, ..options }, &mut std::io::stdout())
+}
+
+fn gateway_alone(gateway: Option<PathBuf>, rounds: usize, seconds: f64) -> anyhow::Result<compare::Options> {
     let beside = std::env::current_exe().context("finding the running executable")?.with_file_name("miroir");
-    let options = compare::Options {
-        gateway: Some(arguments.gateway.unwrap_or(beside)),
-        rounds: arguments.rounds,
-        window: seconds_of(arguments.seconds)?,
+    Ok(compare::Options {
+        gateway: Some(gateway.unwrap_or(beside)),
+        rounds,
+        window: seconds_of(seconds)?,
         // What is admitted has to settle first.
         warm_up: Duration::from_secs(1),
         cases: Vec::new(),
         history: None,
-        pinned: !arguments.unpinned,
+        pinned: true,
         rate: None,
-    };
-    compare::overload::run(&options, &mut std::io::stdout())
+    })
 }
 
 fn run_load(arguments: Load) -> anyhow::Result<()> {
@@ -291,6 +325,7 @@ fn run_load(arguments: Load) -> anyhow::Result<()> {
     };
     let report = load::run(&load::Options {
         target: arguments.target,
+        trust: arguments.trust.map(|certificate| wire::trust(&certificate)).transpose()?,
         path: arguments.path,
         body,
         key: arguments.key,

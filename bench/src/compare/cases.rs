@@ -22,6 +22,8 @@ pub struct Case {
     pub connections: usize,
     /// Copies of each shard behind the gateway.
     pub copies: usize,
+    /// Whether clients speak TLS.
+    pub tls: bool,
     /// Further arguments of the gateway.
     pub gateway: &'static [&'static str],
 }
@@ -31,16 +33,17 @@ const EACH_ON_ITS_OWN: &[&str] = &["--query-coalescing", "off"];
 const COALESCED: &[&str] = &["--query-coalescing", "on"];
 const BARE: &[&str] = &["--query-coalescing", "off", "--hedging", "off", "--adaptive-selection", "off"];
 /// All connections come from one address.
-const MANY: &[&str] = &["--query-coalescing", "off", "--connections-per-address-max", "8192"];
+const MANY: &[&str] = &["--query-coalescing", "off", "--connections-per-address-max", "12000"];
 
 /// All cases, the plainest first.
-pub const CASES: [Case; 16] = [
+pub const CASES: [Case; 17] = [
     search("3x20-c1", 3, 20, 1),
     search("3x20-c4", 3, 20, 4),
     search("3x20-c32", 3, 20, 32),
     search("3x20-c64", 3, 20, 64),
     search("3x20-c128", 3, 20, 128),
     search("3x20-c1024", 3, 20, 1024),
+    Case { tls: true, ..search("3x20-tls-c64", 3, 20, 64) },
     search("1x20-c32", 1, 20, 32),
     search("8x20-c32", 8, 20, 32),
     search("3x200-c32", 3, 200, 32),
@@ -69,12 +72,17 @@ impl Case {
 
 const fn search(name: &'static str, legs: usize, hits: usize, connections: usize) -> Case {
     let shape = Shape { legs, hits, document_bytes: 200 };
-    Case { name, shape, asked: Asked::Search, connections, copies: 1, gateway: EACH_ON_ITS_OWN }
+    Case { name, shape, asked: Asked::Search, connections, copies: 1, tls: false, gateway: EACH_ON_ITS_OWN }
 }
 
 /// Large answers, so that the load's own core holds out while the gateway's does not.
 pub(super) const fn overload(connections: usize) -> Case {
     Case { gateway: MANY, ..search("overload", 3, 200, connections) }
+}
+
+/// Searches of the plain kind over as many connections as one likes.
+pub(super) const fn crowd(connections: usize) -> Case {
+    Case { gateway: MANY, ..search("crowd", 3, 20, connections) }
 }
 
 const fn write(name: &'static str, documents: usize, connections: usize) -> Case {

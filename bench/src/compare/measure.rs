@@ -116,6 +116,9 @@ fn load_command(
     ]
     .map(ToOwned::to_owned)
     .into();
+    if case.tls {
+        arguments.extend(["--trust".to_owned(), peers::certificate(&peer.folder).display().to_string()]);
+    }
     if let Some(key) = peer.key {
         arguments.extend(["--key".to_owned(), key.to_owned()]);
     }

@@ -15,6 +15,7 @@ use super::cases::{Asked, Case};
 use crate::client::Client;
 use crate::corpus::{self, Corpus};
 use crate::process::{Guard, find_program};
+use crate::wire;
 
 /// What every peer is asked.
 pub(super) fn path(case: &Case) -> &'static str {
@@ -68,7 +69,8 @@ impl Fleet {
                     None => eprintln!("{} is not installed: left out", proxy.name()),
                 }
             }
-            if case.is_search() {
+            // The yardsticks speak no TLS.
+            if case.is_search() && !case.tls {
                 peers.push(start.yardstick("scatter-hyper", &own)?);
                 peers.push(start.yardstick("scatter-monoio", &own)?);
             }
@@ -91,6 +93,9 @@ impl Fleet {
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a folder for configurations and logs")?;
         let own = std::env::current_exe().context("finding the running executable")?;
+        if case.tls {
+            make_certificate(folder.path())?;
+        }
         let shape = case.shape;
         let arguments = [
             "canned-node",
@@ -114,7 +119,7 @@ impl Fleet {
 impl Peer {
     /// Fails unless the peer's answer is the right one: all legs merged, or the first leg passed on.
     pub(super) fn check(&self, case: &Case) -> anyhow::Result<()> {
-        let client = Client::new(self.address, self.key.map(ToOwned::to_owned));
+        let client = client(self.address, self.key.map(ToOwned::to_owned), case, &self.folder)?;
         if !case.is_search() {
             return client.expect(202, "POST", path(case), &body(case)).map(drop);
         }
@@ -160,7 +165,13 @@ impl Proxy {
     }
 
     /// One thread, keep-alive on both sides, no logs.
-    fn configuration(self, listen: SocketAddr, node: SocketAddr, folder: &Path) -> String {
+    fn configuration(self, listen: SocketAddr, node: SocketAddr, folder: &Path, tls: bool) -> String {
+        let pem = certificate_and_key(folder).display().to_string();
+        let listen = match (self, tls) {
+            (_, false) => listen.to_string(),
+            (Self::Haproxy, true) => format!("{listen} ssl crt {pem}"),
+            (Self::Nginx, true) => format!("{listen} ssl; ssl_certificate {pem}; ssl_certificate_key {pem}"),
+        };
         let folder = folder.display();
         match self {
             Self::Haproxy => format!(
@@ -191,6 +202,29 @@ impl Proxy {
     }
 }
 
+/// A client as the case's are.
+fn client(address: SocketAddr, key: Option<String>, case: &Case, folder: &Path) -> anyhow::Result<Client> {
+    let trust = case.tls.then(|| wire::trust(&certificate(folder))).transpose()?;
+    Ok(Client::new(address, key).trusting(trust))
+}
+
+/// Makes what servers of this case show.
+fn make_certificate(folder: &Path) -> anyhow::Result<()> {
+    let made =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).context("making a certificate")?;
+    std::fs::write(certificate(folder), made.cert.pem())?;
+    let both = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(certificate_and_key(folder), both).context("writing the certificate")
+}
+
+pub(super) fn certificate(folder: &Path) -> PathBuf {
+    folder.join("certificate.pem")
+}
+
+fn certificate_and_key(folder: &Path) -> PathBuf {
+    folder.join("server.pem")
+}
+
 /// What every start needs.
 struct Start<'a> {
     case: &'a Case,
@@ -203,7 +237,7 @@ impl Start<'_> {
     fn proxy(&self, proxy: Proxy, program: &Path) -> anyhow::Result<Peer> {
         let (name, listen) = (proxy.name(), free_address()?);
         let file = self.folder.join(format!("{name}.conf"));
-        std::fs::write(&file, proxy.configuration(listen, self.nodes[0], self.folder))?;
+        std::fs::write(&file, proxy.configuration(listen, self.nodes[0], self.folder, self.case.tls))?;
         let mut process = self.spawn(name, program, &proxy.arguments(&file))?;
         self.wait(name, &mut process, || Ok(TcpStream::connect(listen).is_ok()))?;
         self.peer(name, listen, process, false)
@@ -236,11 +270,15 @@ impl Start<'_> {
         .flat_map(|(name, value)| [name.to_owned(), value])
         .collect();
         arguments.extend(self.case.gateway.iter().map(ToString::to_string));
+        if self.case.tls {
+            let pem = certificate_and_key(self.folder).display().to_string();
+            arguments.extend(["--tls-certificate".to_owned(), pem.clone(), "--tls-key".to_owned(), pem]);
+        }
         for (index, node) in self.nodes.iter().enumerate() {
             arguments.extend(["--node".to_owned(), format!("n{index}=http://{node}")]);
         }
         let mut process = self.spawn(GATEWAY, program, &arguments)?;
-        let client = Client::new(listen, Some(MASTER_KEY.to_owned()));
+        let client = client(listen, Some(MASTER_KEY.to_owned()), self.case, self.folder)?;
         self.wait(GATEWAY, &mut process, || {
             Ok(client.call("GET", "/_miroir/ready", "").is_ok_and(|(status, _)| status == 200))
         })?;

@@ -73,11 +73,10 @@ pub(super) fn admit<R: Runtime>(
     let needs = access::needs(route);
     let permission = check_key(core, request, needs)?;
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
-    let question = matches!(needs, Needs::Right(Action::Search | Action::DocumentsGet, _));
+    let question = is_question(route);
     let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
     if (full && !exempt) || (question && !core.overload.has_room()) {
-        let refused = ApiError::overloaded("Too many requests are in flight; try again shortly.");
-        return Err(refused.because("overloaded"));
+        return Err(refusal().because("overloaded"));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
     if question {
@@ -86,6 +85,16 @@ pub(super) fn admit<R: Runtime>(
     // Lists of queries take as long as they are; single ones show how long the queues are.
     let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(R::now);
     Ok((Permit { core: Rc::clone(core), question, measured }, permission))
+}
+
+/// Whether a request counts towards what overload allows.
+pub(super) fn is_question(route: &Route<'_>) -> bool {
+    matches!(access::needs(route), Needs::Right(Action::Search | Action::DocumentsGet, _))
+}
+
+/// What a client hears for whom there is no room.
+pub(super) fn refusal() -> ApiError {
+    ApiError::overloaded("Too many requests are in flight; try again shortly.")
 }
 
 fn check_key<R: Runtime>(

@@ -41,10 +41,15 @@ pub(super) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
             request.method = Method::GET;
         }
         let keep_alive = request.keep_alive && !core.shared.is_draining();
-        // On the heap while it lasts: a connection that waits does not hold the room that serving needs.
-        let serving = Box::pin(serve::serve(core, request));
-        let served = AssertUnwindSafe(serving).catch_unwind().await;
-        let Ok(response) = served else {
+        let response = match serve::refused_at_once(core, &request) {
+            Some(refusal) => Ok(refusal),
+            None => {
+                // On the heap while it lasts: a connection that waits does not hold the room that serving needs.
+                let serving = Box::pin(serve::serve(core, request));
+                AssertUnwindSafe(serving).catch_unwind().await
+            }
+        };
+        let Ok(response) = response else {
             log::error("panic_in_request", &[("method", method.as_str())]);
             core.metrics.panics.increment(1);
             let response = ApiError::new(Code::Internal, "An internal error has occurred.").into_response();

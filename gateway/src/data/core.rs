@@ -10,10 +10,12 @@ use std::{
 
 use arc_swap::Guard;
 
-use super::{change::LaneSender, flights::Searches, overload::Overload, pool::NodePools, vitals::Vitals};
+use super::{
+    admit, change::LaneSender, flights::Searches, overload::Overload, pool::NodePools, vitals::Vitals,
+};
 use crate::{
     config::{EdgeConfig, limits},
-    h1::{HeadLimits, ServerLimits},
+    h1::{HeadLimits, Response, ServerLimits},
     observe::metrics::CoreMetrics,
     runtime::Runtime,
     shared::Shared,
@@ -40,6 +42,8 @@ pub struct Core<R: Runtime> {
     pub(super) searches: Searches,
     /// How many requests this core can work on at once.
     pub(super) overload: Overload,
+    /// What those hear for whom there is no room.
+    pub(super) overloaded: Response,
     /// When this core last asked nodes about all unfinished tasks.
     pub(super) tasks_refreshed: Cell<Option<Instant>>,
 }
@@ -59,6 +63,7 @@ impl<R: Runtime> Core<R> {
             rotation: Cell::new(0),
             searches: Searches::default(),
             overload: Overload::new(),
+            overloaded: admit::refusal().into_response(),
             tasks_refreshed: Cell::new(None),
             shared,
         }

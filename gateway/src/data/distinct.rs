@@ -48,18 +48,31 @@ pub(super) async fn count<R: Runtime>(
     if is_estimate || plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
         return Counted::default();
     }
+    // On the heap, as all that few searches need: the others do not take room for it.
     match facets {
         None => {
-            let total = match total_by_values(core, snapshot, index, asked, attribute).await {
-                Some(total) => Some(total),
-                None => {
-                    visit(core, snapshot, index, asked, attribute, &[]).await.map(|visited| visited.documents)
-                }
-            };
+            let total = Box::pin(total(core, snapshot, index, asked, attribute)).await;
             Counted { total, answers: Vec::new() }
         }
-        Some(names) => with_facets(core, snapshot, index, asked, attribute, &names).await.unwrap_or_default(),
+        Some(names) => {
+            let counted = Box::pin(with_facets(core, snapshot, index, asked, attribute, &names)).await;
+            counted.unwrap_or_default()
+        }
     }
+}
+
+/// The total alone; `None` where the sums of the legs stand.
+async fn total<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    attribute: &str,
+) -> Option<u64> {
+    if let Some(total) = total_by_values(core, snapshot, index, asked, attribute).await {
+        return Some(total);
+    }
+    visit(core, snapshot, index, asked, attribute, &[]).await.map(|visited| visited.documents)
 }
 
 /// The same with facets; `None` where the sums of the legs stand.

@@ -46,10 +46,22 @@ pub(super) async fn hydrated<R: Runtime>(
 ) -> Result<Merged, ApiError> {
     let mut searched = searched.iter().filter_map(|uid| snapshot.indexes.get(*uid));
     let has_keys = searched.clone().any(|index| !index.rules.foreign_keys.is_empty());
-    if !has_keys || !features::is_on(core, FEATURE).await {
+    match searched.next() {
+        Some(first) if has_keys => Box::pin(hydrate(core, snapshot, permission, first, merged)).await,
+        _ => Ok(merged),
+    }
+}
+
+async fn hydrate<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    permission: &Permission,
+    first: &Arc<Index>,
+    merged: Merged,
+) -> Result<Merged, ApiError> {
+    if !features::is_on(core, FEATURE).await {
         return Ok(merged);
     }
-    let Some(first) = searched.next() else { return Ok(merged) };
     let unreadable = |_| ApiError::new(Code::Internal, "An answer cannot be read.");
     let mut answer = serde_json::from_slice::<Value>(&merged.body).map_err(unreadable)?;
     let mut wanted = AHashMap::<String, BTreeSet<String>>::new();

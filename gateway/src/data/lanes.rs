@@ -5,7 +5,7 @@
 //! durable before the client is answered; a panic in one change does not stop its lane; whoever
 //! holds several lanes took them in the order of their names, so that nobody waits in a circle.
 
-use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc};
 
 use ahash::AHashMap;
 use futures_channel::oneshot;
@@ -286,11 +286,11 @@ async fn perform<R: Runtime>(core: &Rc<Core<R>>, lanes: &Lanes, index_uid: &str,
         }
         Pending::Documents(first) => {
             let together = with_followers(lanes, index_uid, first);
-            let applied = additions::apply(core, index_uid, together);
+            let applied = pin!(additions::apply(core, index_uid, together));
             run_guarded(core, index_uid, applied).await;
         }
         Pending::Change { action, intent, reply } => {
-            let applied = changes::apply(core, index_uid.to_owned(), action, intent, reply);
+            let applied = pin!(changes::apply(core, index_uid.to_owned(), action, intent, reply));
             run_guarded(core, index_uid, applied).await;
         }
     }

@@ -111,7 +111,7 @@ pub(super) async fn list<R: Runtime>(
     let merged = scatter.about(pinned).answer(merge).await?;
     match contested.is_empty() {
         true => Ok(merged),
-        false => Ok(spelling::settle(core, snapshot, index, asked, merged, contested).await),
+        false => Ok(Box::pin(spelling::settle(core, snapshot, index, asked, merged, contested)).await),
     }
 }
 

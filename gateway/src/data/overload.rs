@@ -2,7 +2,8 @@
 //!
 //! Invariants: pure but for its cells; the limit is never below a floor, so that work always goes on and is measured, and
 //! never above what the operator allows. As in CoDel (RFC 8289) it is the least delay of an interval that counts: a
-//! burst passes, a queue that stands is refused. What refusals do not make faster is slow by itself, and learnt as such.
+//! burst passes, a queue that stands is refused: a core that is busy itself comes down at once, by Little's law, else in
+//! steps. What refusals do not make faster is slow by itself, and learnt as such.
 //! Writes are not counted: what holds them up is disks and lanes, which have bounds of their own.
 
 use std::{cell::Cell, time::Duration};
@@ -17,6 +18,8 @@ const LIMIT_LEAST: usize = 16;
 const ANSWERS_LEAST: u32 = 8;
 /// Probes that must all have been late before the core is: one alone shows that the machine was busy elsewhere.
 const PROBES_LEAST: u32 = 4;
+/// A core is busy itself whose lag is over this part of the delay that may stand.
+const LAG_OF_BUSY_CORE: u32 = 8;
 /// So many cuts in a row without gain show that the work itself is slow.
 const FUTILE_CUTS_MAX: u32 = 12;
 
@@ -27,11 +30,14 @@ pub(super) struct Overload {
     /// In flight now, and at most during this interval.
     questions: Cell<usize>,
     peak: Cell<usize>,
-    /// Of this interval.
+    /// Of this interval; `done` counts questions of every kind.
     quickest: Cell<Duration>,
     answers: Cell<u32>,
+    done: Cell<u32>,
     least_lag: Cell<Duration>,
     probes: Cell<u32>,
+    /// How late the core was at the least when that was last known.
+    lag: Cell<Duration>,
     /// The time of an answer that waits for no other; drifts upwards, so that it follows the work.
     base: Cell<Duration>,
     /// Cuts since the quickest answer last took another time than `cut_at`.
@@ -48,8 +54,10 @@ impl Overload {
             peak: Cell::new(0),
             quickest: Cell::new(Duration::MAX),
             answers: Cell::new(0),
+            done: Cell::new(0),
             least_lag: Cell::new(Duration::MAX),
             probes: Cell::new(0),
+            lag: Cell::new(Duration::ZERO),
             base: Cell::new(Duration::MAX),
             futile_cuts: Cell::new(0),
             cut_at: Cell::new(Duration::MAX),
@@ -70,6 +78,7 @@ impl Overload {
     /// A question that was let in is done with.
     pub(super) fn left(&self) {
         self.questions.set(self.questions.get().saturating_sub(1));
+        self.done.set(self.done.get().saturating_add(1));
     }
 
     /// A question that shows how busy everybody is was answered in this time.
@@ -89,7 +98,7 @@ impl Overload {
         let in_flight = self.peak.replace(self.questions.get());
         let late = self.is_late(delay_max);
         let quickest = self.quickest.replace(Duration::MAX);
-        let answers = self.answers.replace(0);
+        let (answers, done) = (self.answers.replace(0), self.done.replace(0));
         let known = answers >= ANSWERS_LEAST;
         let base = match known {
             true => self.base.get().min(quickest),
@@ -97,7 +106,9 @@ impl Overload {
         };
         // Doubles within a minute, if nothing shows it to be less.
         self.base.set(base.saturating_add(base / 512));
-        let waited = known && quickest.saturating_sub(base) > delay_max;
+        // What a client waits for: until its question is read, and for the others that are answered first.
+        let delay = quickest.saturating_sub(base).saturating_add(self.lag.get());
+        let waited = known && delay > delay_max;
         let limit = self.limit.get().min(in_flight_max);
         if !waited && !late {
             self.futile_cuts.set(0);
@@ -110,7 +121,12 @@ impl Overload {
             return;
         }
         // From what is really in flight: a limit far above it would take long to matter.
-        let cut = limit.min(in_flight.max(LIMIT_LEAST));
+        let mut cut = limit.min(in_flight.max(LIMIT_LEAST));
+        let fitting = fitting(done, base.saturating_add(delay_max).saturating_sub(self.lag.get()));
+        // Who waits for this core itself does not wait for slow nodes, which fewer questions would not make faster.
+        if waited && self.lag.get() > delay_max / LAG_OF_BUSY_CORE && cut > 2 * fitting {
+            cut = fitting;
+        }
         self.limit.set((cut - cut / 8).max(LIMIT_LEAST));
     }
 
@@ -120,7 +136,8 @@ impl Overload {
             return false;
         }
         self.probes.set(0);
-        self.least_lag.replace(Duration::MAX) > delay_max
+        self.lag.set(self.least_lag.replace(Duration::MAX));
+        self.lag.get() > delay_max
     }
 
     /// Whether cut after cut has made nothing quicker, while nothing became slower either.
@@ -135,6 +152,12 @@ impl Overload {
         self.futile_cuts.set(self.futile_cuts.get() + 1);
         self.futile_cuts.get() > FUTILE_CUTS_MAX
     }
+}
+
+/// How many are in flight when so many are done in an interval and each takes `time`. Source: Little's law.
+fn fitting(done: u32, time: Duration) -> usize {
+    let fitting = u128::from(done) * time.as_micros() / INTERVAL.as_micros();
+    usize::try_from(fitting).unwrap_or(usize::MAX).max(LIMIT_LEAST)
 }
 
 #[cfg(test)]
@@ -224,6 +247,33 @@ mod tests {
             assert!(stormy.answered * 10 >= peak.answered * 9, "{shown}");
             assert!(stormy.p99() <= 2 * peak.p99() + 5_000, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_busy_core_comes_down_at_once() {
+        let (overload, delay_max) = (Overload::new(), Duration::from_millis(50));
+        let interval = |took: u64, lag: u64, done: usize| {
+            (0..PROBES_LEAST).for_each(|_| overload.was_late(Duration::from_millis(lag)));
+            (0..done).for_each(|_| overload.entered());
+            for _ in 0..done {
+                overload.left();
+                overload.answered(Duration::from_millis(took));
+            }
+            overload.turn(1024, delay_max);
+        };
+        interval(1, 0, 200);
+        (0..1000).for_each(|_| overload.entered());
+        // 200 in 100 ms: of 1 + 50 ms in all, 20 pass until a question is read, and 62 are done in the others.
+        interval(90, 20, 200);
+        assert_eq!(overload.limit.get(), 62 - 62 / 8);
+        // Nodes that are slow would not be faster for it.
+        let overload = Overload::new();
+        (0..1000).for_each(|_| overload.entered());
+        (0..200).for_each(|_| overload.answered(Duration::from_millis(1)));
+        overload.turn(1024, delay_max);
+        (0..200).for_each(|_| overload.answered(Duration::from_millis(90)));
+        overload.turn(1024, delay_max);
+        assert_eq!(overload.limit.get(), 1000 - 1000 / 8);
     }
 
     #[test]

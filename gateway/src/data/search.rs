@@ -3,6 +3,8 @@
 //! Invariants: a search of one list is `list`'s, one of two halves is `hybrid`'s; a request nobody here
 //! understands is refused by a node in its own words.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use router::Leg;
 
@@ -51,7 +53,8 @@ pub(super) async fn search<R: Runtime>(
     };
     let rules = permission.rules_for(uid)?;
     asked.restrict(rules.clone());
-    match coalesce::answer(core, index, &body, rules, answer(core, &snapshot, index, &asked)).await {
+    let asking = pin!(answer(core, &snapshot, index, &asked));
+    match coalesce::answer(core, index, &body, rules, asking).await {
         // A refusal of what a query string says speaks of parameters, not of a body's members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");
@@ -64,7 +67,8 @@ pub(super) async fn search<R: Runtime>(
     }
 }
 
-/// Answers one search of one index as one node would.
+/// Answers one search of one index as one node would. What few searches need is on the heap, so that a request is no
+/// larger than a plain search.
 pub(super) async fn answer<R: Runtime>(
     core: &Core<R>,
     snapshot: &Snapshot,
@@ -74,12 +78,12 @@ pub(super) async fn answer<R: Runtime>(
     let started = R::now();
     match asked.kind() {
         SearchKind::Single if asked.needs_embedding() => {
-            let asked = hybrid::with_vector(core, snapshot, index, asked.clone()).await?;
-            list(core, snapshot, index, &asked, started, Shown::ToClient).await
+            let asked = Box::pin(hybrid::with_vector(core, snapshot, index, asked.clone())).await?;
+            Box::pin(list(core, snapshot, index, &asked, started, Shown::ToClient)).await
         }
         SearchKind::Single => list(core, snapshot, index, asked, started, Shown::ToClient).await,
         SearchKind::Hybrid { semantic_ratio } => {
-            hybrid::answer(core, snapshot, index, asked, semantic_ratio, started).await
+            Box::pin(hybrid::answer(core, snapshot, index, asked, semantic_ratio, started)).await
         }
     }
 }
@@ -143,7 +147,7 @@ pub(super) async fn refusal_at<R: Runtime>(
     target: &str,
 ) -> Option<ApiError> {
     match ingress::decoded_body(core, request) {
-        Ok(body) => refusal_to(core, request, target, body).await,
+        Ok(body) => Box::pin(refusal_to(core, request, target, body)).await,
         Err(error) => Some(error),
     }
 }

@@ -65,6 +65,26 @@ pub(super) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
     encoding::encoded(&request, cors::readable(&request, response))
 }
 
+/// The answer to a question for which there is no room, made with as little work as can be: under overload every
+/// microsecond of a refusal is one that an answer lacks. No key is looked at, and nothing is compressed.
+pub(super) fn refused_at_once<R: Runtime>(core: &Core<R>, request: &Request) -> Option<Response> {
+    if core.overload.has_room() {
+        return None;
+    }
+    // A path that has to be decoded takes the long way.
+    let route = routes::find(&request.method, request.uri.path()).ok()?;
+    if !admit::is_question(&route) {
+        return None;
+    }
+    let started = R::now();
+    let refusal = cors::readable(request, core.overloaded.clone());
+    core.metrics.refusal("overloaded");
+    let (status, took) = (refusal.status.as_u16(), R::now().saturating_duration_since(started));
+    core.metrics.request(&request.method, route.template(), status, took);
+    request_log::record(core, request, route.template(), status, took);
+    Some(refusal)
+}
+
 /// 405 with the methods that the path has.
 fn wrong_method(path: &str) -> Response {
     let mut methods = vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -111,7 +131,7 @@ async fn answer<R: Runtime>(
         }
     };
     match answered {
-        Err(error) => Err(judged_by_body(core, request, error).await),
+        Err(error) => Err(Box::pin(judged_by_body(core, request, error)).await),
         answered => answered,
     }
 }
@@ -160,7 +180,7 @@ async fn judged_by_body<R: Runtime>(core: &Core<R>, request: &Request, error: Ap
     }
 }
 
-/// What each route does.
+/// What each route does. What is asked for less often than searches and takes more room is on the heap.
 async fn dispatch<R: Runtime>(
     core: &Rc<Core<R>>,
     request: &Request,
@@ -169,10 +189,10 @@ async fn dispatch<R: Runtime>(
 ) -> Result<Response, ApiError> {
     match *route {
         Route::Search { index } => search::search(core, request, permission, index).await,
-        Route::FacetSearch(index) => search::facet_search(core, request, permission, index).await,
-        Route::MultiSearch => multi_search::multi_search(core, request, permission).await,
+        Route::FacetSearch(index) => Box::pin(search::facet_search(core, request, permission, index)).await,
+        Route::MultiSearch => Box::pin(multi_search::multi_search(core, request, permission)).await,
         Route::Fields(index) => fields::fields(core, request, index).await,
-        Route::Similar(index) => similar::similar(core, request, permission, index).await,
+        Route::Similar(index) => Box::pin(similar::similar(core, request, permission, index)).await,
         Route::Document { index, id } => documents::get(core, request, index, id).await,
         Route::Documents(index) | Route::FetchDocuments(index) => {
             documents::fetch(core, request, index).await
@@ -188,9 +208,9 @@ async fn dispatch<R: Runtime>(
         Route::Indexes => indexes::list(core, request, permission).await,
         Route::Index(index) => indexes::get(core, index).await,
         Route::CreateIndex => indexes::create(core, request, permission).await,
-        Route::UpdateIndex(index) => indexes::update(core, request, permission, index).await,
+        Route::UpdateIndex(index) => Box::pin(indexes::update(core, request, permission, index)).await,
         Route::CompactIndex(index) => indexes::compact(core, request, index).await,
-        Route::SwapIndexes => indexes::swap(core, request, permission).await,
+        Route::SwapIndexes => Box::pin(indexes::swap(core, request, permission)).await,
         Route::DeleteIndex(index) => indexes::delete(core, request, index).await,
         Route::Settings(index) => settings::get(core, index).await,
         Route::Setting { index, name } => settings::get_one(core, index, name).await,
@@ -202,10 +222,10 @@ async fn dispatch<R: Runtime>(
         Route::DeleteTasks => tasks::delete(core, request, permission).await,
         Route::CancelTasks => tasks::cancel(core, request, permission).await,
         Route::CompactTasks => Err(tasks::compact(core).await),
-        Route::Task(uid) => tasks::get(core, permission, uid).await,
+        Route::Task(uid) => Box::pin(tasks::get(core, permission, uid)).await,
         Route::TaskDocuments(_) => Err(tasks::documents(core).await),
         Route::Batches => tasks::batches(core, request, permission).await,
-        Route::Batch(uid) => tasks::batch(core, permission, uid).await,
+        Route::Batch(uid) => Box::pin(tasks::batch(core, permission, uid)).await,
         Route::Keys => keys::list(core, request),
         Route::CreateKey => keys::create(core, request).await,
         Route::Key(key) => keys::get(core, key),
@@ -223,14 +243,14 @@ async fn dispatch<R: Runtime>(
         Route::AntiEntropy => manage::status(core).await,
         Route::AntiEntropyHistory => manage::history(core).await,
         Route::Features => features::get(core).await,
-        Route::ChangeFeatures => features::change(core, request).await,
+        Route::ChangeFeatures => Box::pin(features::change(core, request)).await,
         Route::CreateDump => dumps::create(core, request).await,
-        Route::CreateSnapshot => backups::snapshot(core, request).await,
+        Route::CreateSnapshot => Box::pin(backups::snapshot(core, request)).await,
         Route::Network => network::get(core).await,
-        Route::ChangeNetwork => network::change(core, request).await,
+        Route::ChangeNetwork => Box::pin(network::change(core, request)).await,
         Route::ControlNetwork => Err(network::control(core).await),
-        Route::Rules(asked) => rules::serve(core, request, asked).await,
-        Route::RenderTemplate => rendering::render(core, request, permission).await,
+        Route::Rules(asked) => Box::pin(rules::serve(core, request, asked)).await,
+        Route::RenderTemplate => Box::pin(rendering::render(core, request, permission)).await,
         Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
         Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }

@@ -16,8 +16,10 @@ use crate::runtime::{Runtime, timeout};
 
 /// Free space asked for before a read; head and body of a search fit.
 const READ_BYTES_MIN: usize = 4 << 10;
-/// What is read of a body at least before more memory is taken for it.
+/// What is read of a client's body at least before more memory is taken for it.
 const BODY_BYTES_STEP: usize = 64 << 10;
+/// The same of a node's, of which there are fewer, and asked for: most come into one piece of memory.
+const NODE_BODY_BYTES_STEP: usize = 1 << 20;
 /// Up to here a body is read into the receive buffer itself.
 const BODY_BYTES_SMALL: usize = 32 << 10;
 
@@ -76,7 +78,7 @@ impl<R: Runtime> Buffered<R> {
     }
 
     /// A body of `length` bytes, which may have been received in part; an end before its end is an error of kind
-    /// `UnexpectedEof`.
+    /// `UnexpectedEof`. Without `patience` it is a node's, whose time others bound.
     pub(super) async fn receive_body(
         &mut self,
         length: usize,
@@ -97,13 +99,14 @@ impl<R: Runtime> Buffered<R> {
         }
         // Memory of its own, which goes when the body goes.
         let had = self.received.len().min(length);
-        let mut body = BytesMut::with_capacity((length + 1).min(BODY_BYTES_STEP));
+        let step = if patience.is_some() { BODY_BYTES_STEP } else { NODE_BODY_BYTES_STEP };
+        let mut body = BytesMut::with_capacity((length + 1).min(step));
         body.extend_from_slice(&self.received.split_to(had));
         while body.len() < length {
             // Grows with what has really arrived: an announced length alone costs no memory.
             // One byte more shows whether something follows.
             let missing = length - body.len() + 1;
-            body.reserve(missing.min(body.len().max(BODY_BYTES_STEP)));
+            body.reserve(missing.min(body.len().max(step)));
             let reading = self.stream.read(std::mem::take(&mut body), missing);
             let (result, buffer) = match patience {
                 Some(patience) => match timeout::<R, _>(patience.left::<R>(), reading).await {

@@ -14,11 +14,13 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use ::monoio::io::{AsyncReadRent, AsyncWriteRent};
-use futures_util::future::{Either, select};
+use pin_project_lite::pin_project;
 use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
@@ -109,13 +111,34 @@ impl StartError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// Runs `future` for at most `limit`; a future that loses is dropped.
-pub async fn timeout<R: Runtime, F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let future = std::pin::pin!(future);
-    let sleep = std::pin::pin!(R::sleep(limit));
-    match select(future, sleep).await {
-        Either::Left((output, _)) => Ok(output),
-        Either::Right(((), _)) => Err(Elapsed),
+/// Runs `future` for at most `limit`; a future that loses is dropped with what this gives.
+pub fn timeout<R: Runtime, F: Future>(
+    limit: Duration,
+    future: F,
+) -> impl Future<Output = Result<F::Output, Elapsed>> {
+    Timeout { future, sleep: R::sleep(limit) }
+}
+
+pin_project! {
+    /// Written out, since an `async fn` keeps room for what it is given twice: once as given, once pinned. Nested,
+    /// that made the future of a search twenty times as large.
+    struct Timeout<F, Sleep> {
+        #[pin]
+        future: F,
+        #[pin]
+        sleep: Sleep,
+    }
+}
+
+impl<F: Future, Sleep: Future<Output = ()>> Future for Timeout<F, Sleep> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => this.sleep.poll(context).map(|()| Err(Elapsed)),
+        }
     }
 }
 

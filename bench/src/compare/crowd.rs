@@ -1,0 +1,55 @@
+//! Ten thousand connections, most of which are idle at any moment: what they cost beside the few that the load needs.
+//!
+//! Invariants: both windows of a round have the same rate, half of the peak, so that they differ by connections alone;
+//! resident memory is read while all connections are open and after all have been used.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::cases::{Case, crowd};
+use super::measure::Figures;
+use super::peers::Fleet;
+use super::report::Spread;
+use super::{Options, measure};
+
+const FEW: usize = 64;
+const MANY: usize = 10_000;
+
+/// One line of the table.
+type Figure = fn(&Figures) -> f64;
+
+/// Measures and prints. Fails when something cannot be started, or a request fails.
+pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
+    let gateway: PathBuf = options.gateway.clone().context("a crowd needs the gateway")?;
+    let (few, many) = (crowd(FEW), crowd(MANY));
+    let fleet = Fleet::of_gateway(&few, options, &gateway)?;
+    let peer = fleet.peers.first().context("no gateway")?;
+    let peak = measure::window(peer, &few, options, None)?.requests_per_second;
+    let rate = options.rate.unwrap_or((peak / 2.0).round());
+    let window = |case: &Case| measure::window(peer, case, options, Some(rate));
+    let mut figures = [Vec::new(), Vec::new()];
+    for _ in 0..options.rounds {
+        figures[0].push(window(&few)?);
+        figures[1].push(window(&many)?);
+    }
+    let lines: [(&str, Figure); 5] = [
+        ("CPU us a search", |figures| figures.cpu_us_per_request),
+        ("p50, ms", |figures| figures.latency.p50_us / 1000.0),
+        ("p99, ms", |figures| figures.latency.p99_us / 1000.0),
+        ("lateness of the load, ms", |figures| figures.lateness_p99_us / 1000.0),
+        ("resident, MiB", |figures| figures.resident_kib as f64 / 1024.0),
+    ];
+    writeln!(output, "{rate} searches a second over {FEW} and over {MANY} connections")?;
+    writeln!(output, "resident before the first: {} MiB", peer.idle_resident_kib / 1024)?;
+    for (name, figure) in lines {
+        let [few, many] = [0, 1].map(|side: usize| Spread::of(figures[side].iter().map(figure)));
+        writeln!(
+            output,
+            "{name:26} {:9.2} ({:.2} to {:.2}) {:9.2} ({:.2} to {:.2})",
+            few.median, few.min, few.max, many.median, many.min, many.max
+        )?;
+    }
+    Ok(())
+}
