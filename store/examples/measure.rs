@@ -16,6 +16,10 @@ use store::{
 };
 use time::OffsetDateTime;
 
+/// As in the gateway.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TIME_PER_STEP: Duration = Duration::from_secs(3);
 const IN_FLIGHT: [usize; 3] = [1, 16, 128];
 const FILL_IN_FLIGHT: usize = 2048;

@@ -55,6 +55,20 @@ pub const REQUESTS_PER_CONNECTION_DEFAULT: u32 = 1_000_000;
 pub const IDLE_NODE_CONNECTIONS_MAX: usize = 128;
 /// Writes waiting in one lane, the ordered stream to one index of one node.
 pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
+/// How long a pod that died keeps the turn to change an index from others, and how often one that lives renews it.
+pub const TURN_TTL: Duration = Duration::from_secs(4);
+pub const TURN_RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a pod changes an index before it looks whether others wait.
+pub const TURN_LEAST: Duration = Duration::from_millis(50);
+/// How long a pod keeps a turn that it has no work for, while nobody else wants it.
+pub const TURN_IDLE_MAX: Duration = Duration::from_millis(500);
+/// How long writes wait for the turn of an index, and how often their pod tries.
+pub const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const TURN_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Turns looked at together when old ones are forgotten.
+pub const TURNS_SWEPT_MAX: usize = 1000;
+/// How long it is known that a pod waits which has not said so again.
+pub const TURN_WANTED_TTL: Duration = Duration::from_millis(100);
 /// How long a pod may take to read the store when it starts, while others wait.
 pub const POD_START_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked for what pods that died have left half done.
@@ -206,9 +220,9 @@ pub const FIRST_ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const FIRST_ANSWER_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two tries of a commit whose end is not known.
 pub const UNSETTLED_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at all keys, and how long one is over before it goes: clocks of pods may differ by that.
-pub const IDEMPOTENCY_SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
-pub const IDEMPOTENCY_SWEEP_LAG: Duration = Duration::from_secs(60 * 60);
+/// Between two looks at keys and turns that are over, and how long one is over before it goes: clocks of pods may differ by that.
+pub const EXPIRED_SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+pub const EXPIRED_SWEEP_LAG: Duration = Duration::from_secs(60 * 60);
 /// Facet values of one answer whose spelling is looked up in documents, where nodes disagree.
 pub const SPELLINGS_MAX: usize = 20;
 /// How many of them at a time.
@@ -345,6 +359,8 @@ const _: () = {
     assert!(IN_FLIGHT_DEFAULT <= CONNECTIONS_DEFAULT);
     // A pool never holds more than could have been in use at once.
     assert!(IDLE_NODE_CONNECTIONS_MAX <= IN_FLIGHT_DEFAULT);
+    assert!(3 * TURN_RENEWAL_INTERVAL.as_millis() < TURN_TTL.as_millis());
+    assert!(TURN_TTL.as_millis() < TURN_WAIT_MAX.as_millis());
     // One core's requests alone overflow neither a lane nor the store.
     assert!(IN_FLIGHT_DEFAULT <= LANE_QUEUE_LENGTH_MAX);
     assert!(IN_FLIGHT_DEFAULT <= STORE_QUEUE_LENGTH_MAX);

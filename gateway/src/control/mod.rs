@@ -107,8 +107,8 @@ pub fn start<R: Runtime>(
         });
         let forgetting = Rc::clone(&core);
         R::spawn(async move {
-            let interval = limits::IDEMPOTENCY_SWEEP_INTERVAL;
-            repeat::<R, _>("idempotency_keys", interval, || sweep::keys(&forgetting.shared)).await;
+            let interval = limits::EXPIRED_SWEEP_INTERVAL;
+            repeat::<R, _>("expired", interval, || sweep::expired(&forgetting.shared)).await;
         });
         let upkeep = Rc::clone(&core);
         R::spawn(async move {

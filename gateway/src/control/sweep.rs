@@ -7,7 +7,7 @@ use crate::{
     clock,
     config::limits,
     coordinator::Term,
-    data::{changes, core::Core, leftovers::LEFTOVERS},
+    data::{changes, core::Core, leftovers::LEFTOVERS, turns},
     observe::log,
     runtime::Runtime,
     shared::Shared,
@@ -29,13 +29,17 @@ pub(super) async fn leftovers<R: Runtime>(core: &Core<R>, term: &Term) {
     }
 }
 
-/// Forgets the idempotency keys that have been over for a while, by this pod's clock.
-pub(super) async fn keys(shared: &Shared) {
-    if !shared.coordinator.owns("idempotency_keys") {
+/// Forgets what has been over for a while, by this pod's clock: idempotency keys, and turns of indexes.
+pub(super) async fn expired(shared: &Shared) {
+    if !shared.coordinator.owns("expired") {
         return;
     }
     let since_epoch = (clock::utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
-    match store::once::sweep(&shared.store, since_epoch.saturating_sub(limits::IDEMPOTENCY_SWEEP_LAG)).await {
+    let over = since_epoch.saturating_sub(limits::EXPIRED_SWEEP_LAG);
+    if let Err(error) = turns::sweep(&shared.store, over).await {
+        log::warn("turns_not_swept", &[("reason", &error.to_string())]);
+    }
+    match store::once::sweep(&shared.store, over).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
         Ok(swept) => metrics::gauge!("miroir_idempotency_cache_entries").set(swept.left as f64),
         Err(error) => log::warn("idempotency_sweep_failed", &[("reason", &error.to_string())]),

@@ -58,6 +58,7 @@ mod similar;
 mod spelling;
 mod stats;
 mod tasks;
+pub(crate) mod turns;
 mod unserved;
 mod versions;
 mod vitals;

@@ -37,6 +37,7 @@ mod store_commands;
 mod store_moves;
 mod tasks;
 mod tenants;
+mod turns;
 mod webhooks;
 
 use std::path::{Path, PathBuf};
