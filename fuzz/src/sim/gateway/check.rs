@@ -92,7 +92,7 @@ impl Checks {
             for (key, operations) in &registers {
                 let allowed = allowed(operations);
                 match client.value_of(*pod, key).await {
-                    Some(found) if allowed.contains(&found) => {}
+                    Ok(found) if allowed.contains(&found) => {}
                     found => self.wrong.borrow_mut().push(format!(
                         "pod-{pod} has {found:?} for {key}, allowed: {allowed:?}; asked: {}",
                         told(operations)
@@ -160,10 +160,18 @@ pub(super) fn differing(
     let mut found = Vec::new();
     let mut known: Option<(Site, Arc<Snapshot>, BTreeMap<String, u64>)> = None;
     for (site, pod) in pods {
-        let Some(snapshot) = pod.borrow().as_ref().map(|shared| shared.snapshot()) else {
+        let Some(shared) = pod.borrow().clone() else {
             found.push(format!("pod-{site} is not up"));
             continue;
         };
+        let snapshot = shared.snapshot();
+        for node in snapshot.topology.every_node() {
+            let state = shared.health.state(node);
+            if !state.serves_reads() {
+                let hints = shared.hints.pending(node);
+                found.push(format!("pod-{site} does not read node {}: {state:?}, {hints} hints", node.0));
+            }
+        }
         let indexes = snapshot.indexes.values();
         let indexes: BTreeMap<_, _> =
             indexes.map(|index| (index.record.node_uid.clone(), index.record.revision)).collect();

@@ -230,7 +230,7 @@ impl Client {
 
     async fn read(&self, key: &str) {
         let pod = self.any_pod();
-        if let Some(found) = self.value_of(pod, key).await {
+        if let Ok(found) = self.value_of(pod, key).await {
             let mut record = self.record.borrow_mut();
             record.reads += 1;
             let known = record.registers.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -240,8 +240,8 @@ impl Client {
         }
     }
 
-    /// What a pod says a register holds; `None` when it says nothing.
-    pub(super) async fn value_of(&self, pod: Site, key: &str) -> Option<Option<u64>> {
+    /// What a pod says a register holds, or what it says instead.
+    pub(super) async fn value_of(&self, pod: Site, key: &str) -> Result<Option<u64>, String> {
         let target = format!("/indexes/{INDEX}/documents/{key}");
         match self.ask(pod, Question::get(&target)).await {
             Ok((200, document)) => {
@@ -252,10 +252,10 @@ impl Client {
                         .wrong
                         .push(format!("pod-{pod} shows more than was written: {document}"));
                 }
-                document["value"].as_u64().map(Some)
+                Ok(document["value"].as_u64())
             }
-            Ok((404, error)) if error["code"] == "document_not_found" => Some(None),
-            _ => None,
+            Ok((404, error)) if error["code"] == "document_not_found" => Ok(None),
+            other => Err(format!("{other:?}")),
         }
     }
 
