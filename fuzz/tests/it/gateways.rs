@@ -7,7 +7,9 @@ use std::time::Instant;
 use fuzz::sim::gateway::{self, Flaw};
 
 /// Seeds that every run of the tests tries; more with `MIROIR_SIMULATION_GATEWAY_SEEDS`.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 4;
+/// Something was found in them: two nodes were distrusted for an index that another pod had dropped, and neither was read again.
+const FOUND: [u64; 1] = [34];
 /// Within so many seeds each flaw is found.
 const FOUND_WITHIN: u64 = 5;
 
@@ -17,7 +19,7 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
     let seeds: u64 = seeds.unwrap_or(SEEDS);
     let begun = Instant::now();
     let (mut acknowledged, mut faults) = (0, 0);
-    for seed in 0..seeds {
+    for seed in FOUND.into_iter().chain(0..seeds) {
         println!("seed {seed}");
         let outcomes = gateway::run(seed);
         acknowledged += outcomes.acknowledged;

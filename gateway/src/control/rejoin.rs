@@ -5,7 +5,7 @@
 //! that and what other tasks ended without it; what is suspect on it is level with others, as far as others have
 //! it. What fails is tried again at the next probe; a node is brought back by one.
 
-use std::{panic::AssertUnwindSafe, rc::Rc, time::Duration};
+use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use router::NodeIndex;
@@ -17,10 +17,12 @@ use crate::{
     config::limits,
     coordinator::{Term, scope},
     data::{core::Core, features, gather::learn_version, pool::NodeRequest, rule_copies},
+    follow,
     health::NodeState,
     hints::{UNAPPLIED, Unapplied},
     observe::log,
     runtime::Runtime,
+    snapshot::Index,
 };
 
 /// Lets a joining node serve, in its own time: others are not kept waiting.
@@ -77,8 +79,11 @@ pub(super) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
             R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }
     }
-    if !has_all_indexes(core, node).await {
-        return distrust(core, node, "it lacks an index that it had taken").await;
+    match has_all_indexes(core, node).await {
+        Some(true) => {}
+        Some(false) => return distrust(core, node, "it lacks an index that it had taken").await,
+        // It is asked again at the next probe.
+        None => return,
     }
     if !features::restore(core, node).await || !rule_copies::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
@@ -135,26 +140,38 @@ async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) 
     false
 }
 
-/// Whether it has every index that it had taken before it was asked.
-async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+/// Whether it has every index that it had taken before it was asked; `None` where the store does not say which these are.
+async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Option<bool> {
     let before = core.shared.snapshot();
     let made = |uid: &String| before.indexes[uid].record.node_uid.clone();
     let expected = before.indexes.keys().map(made).collect::<Vec<_>>();
     let deadline = R::now() + core.shared.config.node_timeout;
     loop {
-        let Some(list) = ask(core, node, "/indexes?limit=1000000").await else { return true };
-        let Some(results) = list["results"].as_array() else { return true };
+        let Some(list) = ask(core, node, "/indexes?limit=1000000").await else { return Some(true) };
+        let Some(results) = list["results"].as_array() else { return Some(true) };
         let held = results.iter().filter_map(|index| index["uid"].as_str()).collect::<Vec<_>>();
         let after = core.shared.snapshot();
-        let wanted = after.indexes.values().map(|index| &index.record.node_uid);
-        let mut wanted = wanted.filter(|uid| expected.contains(uid));
-        if wanted.all(|uid| held.contains(&uid.as_str())) {
-            return true;
+        let lacks = |index: &&Arc<Index>| {
+            let uid = &index.record.node_uid;
+            expected.contains(uid) && !held.contains(&uid.as_str())
+        };
+        let lacked = after.in_order().into_iter().filter(lacks).collect::<Vec<_>>();
+        if lacked.is_empty() {
+            return Some(true);
         }
         // It may have yet to make one.
         let idle = ask(core, node, "/tasks?limit=1&statuses=enqueued,processing").await;
         if idle.is_some_and(|page| page["total"] == 0) || R::now() >= deadline {
-            return false;
+            // Another pod may have dropped it, and unregistered it before: the store knows.
+            for index in &lacked {
+                follow::index(&core.shared, &index.record.uid).await.ok()?;
+            }
+            let now = core.shared.snapshot();
+            let is_there = |index: &&Arc<Index>| {
+                let known = now.indexes.get(&index.record.uid);
+                known.is_some_and(|known| known.record.node_uid == index.record.node_uid)
+            };
+            return Some(!lacked.iter().any(is_there));
         }
         R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
