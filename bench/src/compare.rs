@@ -10,6 +10,7 @@ mod measure;
 pub mod overload;
 mod peers;
 mod report;
+pub mod scale;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -33,6 +33,7 @@ enum Subcommand {
     Launch(Launch),
     Overload(Overload),
     Crowd(Crowd),
+    Scale(Scale),
     Plot(Plot),
     Writes(Writes),
 }
@@ -226,6 +227,21 @@ struct Crowd {
     rate: Option<f64>,
 }
 
+/// Fit a model of the cores that a rate needs, try it, and count pods for 100 000 searches a second.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "scale")]
+struct Scale {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// rounds of each rate (default 3)
+    #[argh(option, default = "3")]
+    rounds: usize,
+    /// seconds of one window (default 3)
+    #[argh(option, default = "3.0")]
+    seconds: f64,
+}
+
 /// Pin this process and become another program (used by compare for all it starts).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "launch")]
@@ -251,6 +267,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::Writes(arguments) => run_writes(arguments),
         Subcommand::Overload(arguments) => run_overload(arguments),
         Subcommand::Crowd(arguments) => run_crowd(arguments),
+        Subcommand::Scale(arguments) => run_scale(arguments),
         Subcommand::Plot(Plot { history, picture }) => plot::run(&history, &picture),
         Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
     }
@@ -301,6 +318,12 @@ fn run_crowd(arguments: Crowd) -> anyhow::Result<()> {
     let Crowd { gateway, rounds, seconds, rate } = arguments;
     let options = gateway_alone(gateway, rounds, seconds)?;
     compare::crowd::run(&compare::Options { rate, ..options }, &mut std::io::stdout())
+}
+
+fn run_scale(arguments: Scale) -> anyhow::Result<()> {
+    let Scale { gateway, rounds, seconds } = arguments;
+    let options = gateway_alone(gateway, rounds, seconds)?;
+    compare::scale::run(&compare::Options { pinned: false, ..options }, &mut std::io::stdout())
 }
 
 fn gateway_alone(gateway: Option<PathBuf>, rounds: usize, seconds: f64) -> anyhow::Result<compare::Options> {

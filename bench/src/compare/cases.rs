@@ -22,6 +22,8 @@ pub struct Case {
     pub connections: usize,
     /// Copies of each shard behind the gateway.
     pub copies: usize,
+    /// Cores of the gateway.
+    pub cores: usize,
     /// Whether clients speak TLS.
     pub tls: bool,
     /// Further arguments of the gateway.
@@ -72,12 +74,26 @@ impl Case {
 
 const fn search(name: &'static str, legs: usize, hits: usize, connections: usize) -> Case {
     let shape = Shape { legs, hits, document_bytes: 200 };
-    Case { name, shape, asked: Asked::Search, connections, copies: 1, tls: false, gateway: EACH_ON_ITS_OWN }
+    Case {
+        name,
+        shape,
+        asked: Asked::Search,
+        connections,
+        copies: 1,
+        cores: 1,
+        tls: false,
+        gateway: EACH_ON_ITS_OWN,
+    }
 }
 
 /// Large answers, so that the load's own core holds out while the gateway's does not.
 pub(super) const fn overload(connections: usize) -> Case {
     Case { gateway: MANY, ..search("overload", 3, 200, connections) }
+}
+
+/// Searches of the plain kind by a gateway of so many cores.
+pub(super) const fn scale(cores: usize) -> Case {
+    Case { cores, ..search("scale", 3, 20, 64) }
 }
 
 /// Searches of the plain kind over as many connections as one likes.

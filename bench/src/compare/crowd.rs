@@ -13,14 +13,15 @@ use super::measure::Figures;
 use super::peers::Fleet;
 use super::report::Spread;
 use super::{Options, measure};
+use crate::load::Report;
 
 const FEW: usize = 64;
 const MANY: usize = 10_000;
 
 /// One line of the table.
-type Figure = fn(&Figures) -> f64;
+type Figure = fn(&(Figures, Report)) -> f64;
 
-/// Measures and prints. Fails when something cannot be started, or a request fails.
+/// Measures and prints; a storm of connections may be refused for a moment. Fails when something cannot be started.
 pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let gateway: PathBuf = options.gateway.clone().context("a crowd needs the gateway")?;
     let (few, many) = (crowd(FEW), crowd(MANY));
@@ -28,18 +29,21 @@ pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let peer = fleet.peers.first().context("no gateway")?;
     let peak = measure::window(peer, &few, options, None)?.requests_per_second;
     let rate = options.rate.unwrap_or((peak / 2.0).round());
-    let window = |case: &Case| measure::window(peer, case, options, Some(rate));
+    let window = |case: &Case| measure::observe(peer, case, options, Some(rate));
     let mut figures = [Vec::new(), Vec::new()];
     for _ in 0..options.rounds {
         figures[0].push(window(&few)?);
         figures[1].push(window(&many)?);
     }
-    let lines: [(&str, Figure); 5] = [
-        ("CPU us a search", |figures| figures.cpu_us_per_request),
-        ("p50, ms", |figures| figures.latency.p50_us / 1000.0),
-        ("p99, ms", |figures| figures.latency.p99_us / 1000.0),
-        ("lateness of the load, ms", |figures| figures.lateness_p99_us / 1000.0),
-        ("resident, MiB", |figures| figures.resident_kib as f64 / 1024.0),
+    let lines: [(&str, Figure); 6] = [
+        ("CPU us a search", |(figures, _)| figures.cpu_us_per_request),
+        ("p50, ms", |(_, report)| report.answered.p50_us / 1000.0),
+        ("p99, ms", |(_, report)| report.answered.p99_us / 1000.0),
+        ("refused, per thousand", |(_, report)| {
+            1000.0 * report.failures as f64 / (report.failures + report.requests) as f64
+        }),
+        ("lateness of the load, ms", |(figures, _)| figures.lateness_p99_us / 1000.0),
+        ("resident, MiB", |(figures, _)| figures.resident_kib as f64 / 1024.0),
     ];
     writeln!(output, "{rate} searches a second over {FEW} and over {MANY} connections")?;
     writeln!(output, "resident before the first: {} MiB", peer.idle_resident_kib / 1024)?;

@@ -36,15 +36,26 @@ pub(super) fn window(
     options: &Options,
     rate: Option<f64>,
 ) -> anyhow::Result<Figures> {
+    let (figures, report) = observe(peer, case, options, rate)?;
+    check(&report, peer)?;
+    Ok(figures)
+}
+
+/// The same whatever the load is answered, with what it says itself.
+pub(super) fn observe(
+    peer: &Peer,
+    case: &Case,
+    options: &Options,
+    rate: Option<f64>,
+) -> anyhow::Result<(Figures, Report)> {
     let before = peer.process.counters()?;
     let report = load(peer, case, options, rate)?;
     let after = peer.process.counters()?;
-    check(&report, peer)?;
     let requests = report.requests as f64;
     let cpu = (after.cpu - before.cpu).as_secs_f64();
     // A thread that ended in between takes its switches along.
     let switches = after.context_switches.saturating_sub(before.context_switches);
-    Ok(Figures {
+    let figures = Figures {
         cpu_us_per_request: cpu * 1e6 / requests,
         busy: cpu / (options.warm_up + options.window).as_secs_f64(),
         requests_per_second: report.requests_per_second,
@@ -53,7 +64,8 @@ pub(super) fn window(
         resident_kib: after.resident_kib,
         unanswered: report.unanswered,
         lateness_p99_us: report.lateness_p99_us,
-    })
+    };
+    Ok((figures, report))
 }
 
 /// One window's load, whatever it is answered.

@@ -259,7 +259,7 @@ impl Start<'_> {
         let mut arguments: Vec<String> = [
             ("--listen", listen.to_string()),
             ("--metrics-listen", metrics.to_string()),
-            ("--cores", "1".to_owned()),
+            ("--cores", self.case.cores.to_string()),
             ("--runtime", "monoio".to_owned()),
             ("--shards", "64".to_owned()),
             ("--replication-factor", self.case.copies.to_string()),

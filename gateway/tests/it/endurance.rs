@@ -2,8 +2,9 @@
 //! Invariant: memory is what the kernel says the process holds.
 
 use std::{
-    io::Write,
-    net::{SocketAddr, TcpStream},
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -215,6 +216,42 @@ fn every_refusal_has_its_reason() {
     check("another", "/keys", "{}", 403, "invalid_api_key");
     check(MASTER_KEY, "/nowhere", "{}", 404, "no_such_route");
     check(MASTER_KEY, "/indexes/a/search", "{}", 404, "index_not_found");
+}
+
+/// Who is one too many hears when to come back, while the health of the gateway can be asked as ever.
+#[test]
+fn a_full_core_refuses_and_stays_watched() {
+    // A node that takes every request and answers none; it says when a client's question has come.
+    let node = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node_url = format!("http://{}", node.local_addr().unwrap());
+    let (asked, question) = mpsc::channel();
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in node.incoming() {
+            let (mut stream, mut piece) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut piece).unwrap_or(0);
+            if piece[..length].starts_with(b"GET /network ") && asked.send(()).is_err() {
+                return;
+            }
+            held.push(stream);
+        }
+    });
+    let gateway = Gateway::start_with_node("monoio", &node_url, &["--in-flight-max=1"]);
+    let ask = |target: &str| {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {MASTER_KEY}\r\n\r\n");
+        let mut wire = Wire::connect(gateway.address);
+        wire.send(head.as_bytes(), usize::MAX);
+        wire
+    };
+    let first = ask("/network");
+    question.recv_timeout(Duration::from_secs(20)).unwrap();
+    let refused = ask("/stats").answer(false).unwrap();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.head.contains("retry-after: "), "{refused:?}");
+    assert!(refused.body.contains("miroir_overloaded"), "{refused:?}");
+    assert_eq!(refusals(&gateway, "overloaded"), 1.0);
+    somebody_else_is_served(gateway.address);
+    drop(first);
 }
 
 /// A small body that unpacks to a large one is refused long before it is large.

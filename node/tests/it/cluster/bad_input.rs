@@ -176,3 +176,26 @@ fn nothing_written(cluster: &TestCluster) {
     let documents = cluster.client.read("/indexes/things/documents?limit=100");
     assert_eq!(documents["results"], json!([{"id": 1, "name": "one"}]));
 }
+
+#[test]
+fn pages_too_deep_are_refused() {
+    let cluster = TestCluster::start(|options| {
+        options.gateway_arguments.extend(["--page-depth-max", "100"].map(str::to_owned));
+    });
+    let client = &cluster.client;
+    client.done("POST", "/indexes/things/documents", &json!([{"id": 1, "name": "one"}]));
+    let asked = [
+        ("search", json!({"offset": 81, "limit": 20})),
+        ("search", json!({"page": 6, "hitsPerPage": 20})),
+        ("documents/fetch", json!({"offset": 100, "limit": 1})),
+    ];
+    for (number, (route, body)) in asked.iter().enumerate() {
+        let (status, answer) = client.call("POST", &format!("/indexes/things/{route}"), body);
+        assert_eq!((status, &answer["code"]), (400, &json!("bad_request")), "{answer}");
+        let (_, metrics) = client.raw("GET", "/_miroir/metrics", &[], b"").unwrap();
+        let counted = format!("miroir_request_refusals_total{{reason=\"page_too_deep\"}} {}\n", number + 1);
+        assert!(String::from_utf8(metrics).unwrap().contains(&counted), "{route} {body}");
+    }
+    let (status, answer) = client.call("POST", "/indexes/things/search", &json!({"offset": 80, "limit": 20}));
+    assert_eq!(status, 200, "{answer}");
+}
