@@ -3,13 +3,14 @@
 //! It prints one line per target, and exits with 1 on a finding.
 
 use std::io::Write as _;
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use argh::FromArgs;
-use fuzz::{Limit, TARGETS, Target};
+use fuzz::{Limit, TARGETS, Target, sim};
 
 /// Attack the parsers and merges of Miroir.
 #[derive(FromArgs)]
@@ -24,6 +25,7 @@ enum Subcommand {
     Smoke(Smoke),
     Replay(Replay),
     List(List),
+    Sim(Simulate),
 }
 
 /// Run every target over seeded inputs for a while.
@@ -58,10 +60,26 @@ struct Replay {
 #[argh(subcommand, name = "list")]
 struct List {}
 
+/// Run simulations, seed after seed; ends with the first in which a checker finds something.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "sim")]
+struct Simulate {
+    /// what is simulated: coordinator or gateway
+    #[argh(positional)]
+    what: String,
+    /// how many seeds (default 100)
+    #[argh(option, default = "100")]
+    seeds: u64,
+    /// the first of them (default 0)
+    #[argh(option, default = "0")]
+    first: u64,
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Arguments = argh::from_env();
     match arguments.command {
         Subcommand::Smoke(smoke) => smoke.run(),
+        Subcommand::Sim(simulate) => simulate.run(),
         Subcommand::Replay(replay) => replay.run(),
         Subcommand::List(List {}) => {
             let mut out = std::io::stdout().lock();
@@ -93,6 +111,33 @@ impl Smoke {
             }
         }
         Ok(if found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+impl Simulate {
+    fn run(&self) -> anyhow::Result<ExitCode> {
+        let run: fn(u64) -> String = match self.what.as_str() {
+            "coordinator" => |seed| format!("{:?}", sim::run(seed)),
+            "gateway" => |seed| format!("{:?}", sim::gateway::run(seed)),
+            other => anyhow::bail!("{other:?} is not simulated; coordinator and gateway are"),
+        };
+        let (begun, mut out) = (Instant::now(), std::io::stdout().lock());
+        for seed in self.first..self.first + self.seeds {
+            let Ok(outcomes) = catch_unwind(|| run(seed)) else {
+                writeln!(
+                    out,
+                    "seed {seed}: a checker found something; once more: sim {} --seeds 1 --first {seed}",
+                    self.what
+                )?;
+                return Ok(ExitCode::FAILURE);
+            };
+            writeln!(out, "seed {seed}: {outcomes}")?;
+        }
+        let minutes = begun.elapsed().as_secs_f64() / 60.0;
+        #[allow(clippy::cast_precision_loss, reason = "a count of seeds")]
+        let rate = self.seeds as f64 / minutes;
+        writeln!(out, "{} seeds, {rate:.0} a minute", self.seeds)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

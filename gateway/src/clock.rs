@@ -1,20 +1,45 @@
-//! The hybrid logical clock that orders writes: wall time where that moves on, else a count.
+//! The time of day, and the hybrid logical clock that orders writes: wall time where that moves on, else a count.
 //!
-//! Invariants: it never gives the same value twice nor a lower one, also after a restart under a wall
+//! Invariants: nothing else of the gateway reads the wall clock; the logical clock never gives the same value twice nor a lower one, also after a restart under a wall
 //! clock that was set back, as far as `ceiling` was stored in time; its value is milliseconds since the
 //! epoch and, in the low 16 bits, a count.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use store::Table;
+use time::OffsetDateTime;
 
 /// Where the highest value that may have been given is kept.
 pub const CLOCK: Table = Table::named("clock");
 pub const CLOCK_KEY: &str = "ceiling";
 const COUNT_BITS: u32 = 16;
+
+/// Where the time of day comes from when it is not the system.
+static WALL: OnceLock<fn() -> SystemTime> = OnceLock::new();
+
+/// Lets the time of day come from elsewhere, for as long as the process lives; once.
+pub fn set_wall(wall: fn() -> SystemTime) {
+    // Who comes second finds the same.
+    let _ = WALL.set(wall);
+}
+
+/// The time of day.
+#[must_use]
+pub fn wall() -> SystemTime {
+    WALL.get().map_or_else(SystemTime::now, |wall| wall())
+}
+
+/// The same as a date.
+#[must_use]
+pub fn utc() -> OffsetDateTime {
+    wall().into()
+}
 
 /// One per process.
 #[derive(Debug, Default)]
@@ -27,9 +52,16 @@ impl Clock {
         Self(AtomicU64::new(ceiling))
     }
 
+    /// Takes in how far clocks of this cluster have come, by the ceiling that one of them stored: what was given up to
+    /// then, not what may have been given since. Pods that start above a ceiling would be ahead of the others, and what
+    /// they write would win over what is written after it.
+    pub fn catch_up(&self, ceiling: u64, milliseconds: u64) {
+        self.0.fetch_max(ceiling.saturating_sub(milliseconds << COUNT_BITS), Ordering::Relaxed);
+    }
+
     /// The next value.
     pub fn next(&self) -> u64 {
-        self.next_at(SystemTime::now())
+        self.next_at(wall())
     }
 
     fn next_at(&self, now: SystemTime) -> u64 {
@@ -42,7 +74,7 @@ impl Clock {
     /// A value above all that is given within `milliseconds` from now, unless the wall clock is set.
     #[must_use]
     pub fn ceiling(&self, milliseconds: u64) -> u64 {
-        let last = self.0.load(Ordering::Relaxed).max(value_at(SystemTime::now()));
+        let last = self.0.load(Ordering::Relaxed).max(value_at(wall()));
         last.saturating_add(milliseconds << COUNT_BITS)
     }
 }
@@ -69,5 +101,14 @@ mod tests {
         assert_eq!(clock.next_at(at(11)), 11_000 << COUNT_BITS);
         assert!(Clock::above(first).next_at(at(5)) > first);
         assert!(clock.ceiling(1000) > clock.next());
+        let other = Clock::default();
+        other.catch_up(value_at(at(60)), 30_000);
+        assert_eq!(
+            other.next_at(at(5)),
+            value_at(at(30)) + 1,
+            "no further than the ceiling's owner had come"
+        );
+        other.catch_up(value_at(at(20)), 0);
+        assert_eq!(other.next_at(at(5)), value_at(at(30)) + 2, "clocks do not go back");
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     api::search_rule::{self, RULES},
     auth::ApiKey,
+    clock::{CLOCK, CLOCK_KEY},
     config::limits,
     coordinator::scope,
     hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
@@ -59,6 +60,7 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool) -> Result<(), St
             Name::Index(uid) => index(shared, uid).await?,
             Name::Record { table, key } if table == KEYS.name() => key_of(shared, key).await?,
             Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(shared).await?,
+            Name::Record { table, .. } if table == CLOCK.name() => clock(shared).await?,
             Name::Record { table, .. } if table == RULES.name() => all_rules(shared).await?,
             Name::Log { log, stream } if log == HINTS.name() || log == SUSPECT_SHARDS.name() => {
                 missed(shared, stream).await?;
@@ -66,6 +68,13 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool) -> Result<(), St
             Name::Record { .. } | Name::Log { .. } => {}
         }
     }
+    Ok(())
+}
+
+/// The clocks of all pods stay close to each other.
+async fn clock(shared: &Shared) -> Result<(), StoreError> {
+    let ceiling = shared.store.record(CLOCK, CLOCK_KEY).await?.and_then(|record| record.value.as_u64());
+    ceiling.into_iter().for_each(|ceiling| shared.clock.catch_up(ceiling, limits::CLOCK_AHEAD_MS));
     Ok(())
 }
 

@@ -30,4 +30,5 @@ pub mod runtime;
 pub mod sessions;
 pub mod shared;
 pub mod snapshot;
+pub mod start;
 pub mod tls;

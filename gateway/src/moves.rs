@@ -10,6 +10,7 @@ use store::{Change, IndexRecord, TaskChange, TaskKind, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::api::error::{ApiError, Code};
+use crate::clock;
 
 /// Two names that exchange their indexes, or one index that takes another name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +157,7 @@ pub fn ended(task: &TaskRecord) -> TaskChange {
     TaskChange {
         status: Some(if refused.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded }),
         error: refused.and_then(|node_task| node_task.error.clone()),
-        finished_at: Some(OffsetDateTime::now_utc()),
+        finished_at: Some(clock::utc()),
         ..TaskChange::default()
     }
 }

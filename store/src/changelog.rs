@@ -54,12 +54,18 @@ impl ChangeLog {
 
     /// Answers now when there is news since `after`, else when there is. `None` asks for the version alone.
     pub(crate) fn watch(&mut self, after: Option<u64>, answer: Answer<Changes>) {
-        let after = after.unwrap_or(u64::MAX);
         self.waiting.retain(|(_, answer)| !answer.is_canceled());
-        if after != self.version || self.waiting.len() == WATCHERS_MAX {
-            return drop(answer.send(Ok(self.since(after))));
+        let is_full = self.waiting.len() == WATCHERS_MAX;
+        match self.news(after).or_else(|| is_full.then(|| self.since(self.version))) {
+            Some(changes) => drop(answer.send(Ok(changes))),
+            None => self.waiting.push((self.version, answer)),
         }
-        self.waiting.push((after, answer));
+    }
+
+    /// What has changed since `after`, if anything has; the version alone for who begins with `None`.
+    pub(crate) fn news(&self, after: Option<u64>) -> Option<Changes> {
+        let after = after.unwrap_or(u64::MAX);
+        (after != self.version).then(|| self.since(after))
     }
 
     fn wake(&mut self) {

@@ -35,7 +35,7 @@ pub use limits::{
 pub use once::{FirstTask, ONCE, Once};
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};
-pub use sled_backend::{open_sled, open_sled_with_clock};
+pub use sled_backend::{memory, open_sled, open_sled_with_clock};
 /// Tells the time since 1970.
 pub type Clock = std::sync::Arc<dyn Fn() -> std::time::Duration + Send + Sync>;
 

@@ -343,6 +343,10 @@ impl TaskRecord {
         if change.expected_revision.is_some_and(|expected| expected != self.revision) {
             return Err(StoreError::Conflict);
         }
+        if change.accepted == Some(true) && !self.accepted && self.status.is_finished() {
+            // An intent that was dropped is nobody's any more: its maker was taken for dead, and comes too late.
+            return Err(StoreError::Conflict);
+        }
         let mut record = self.clone();
         record.revision += 1;
         if let Some(status) = change.status {

@@ -3,13 +3,14 @@
 //! - A seed is a run: nothing else decides what happens.
 //! - Checkers look at every step (`model`); at the end, when all faults are over, there is one leader and no job is left.
 
+pub mod gateway;
 mod model;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ::gateway::coordinator::machine::{Action, Event, LEASE_TTL, Machine, PODS};
 use fastrand::Rng;
-use gateway::coordinator::machine::{Action, Event, LEASE_TTL, Machine, PODS};
 use serde_json::Value;
 use store::coordination::{Act, JOBS, LEASES, Outcome, Step};
 use store::{Job, Lease, StoreError};

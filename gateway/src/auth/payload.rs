@@ -21,6 +21,7 @@ use crate::api::{
     error::{ApiError, Code},
     task::is_index_uid,
 };
+use crate::clock;
 
 /// A key to be made.
 #[derive(Debug, Deserr)]
@@ -131,7 +132,7 @@ impl UpdateKey {
 /// When a key ends: a date or a moment in the future.
 fn expiry(text: Option<String>) -> Result<Option<OffsetDateTime>, InvalidDate> {
     let Some(text) = text else { return Ok(None) };
-    match moment(&text).filter(|moment| *moment > OffsetDateTime::now_utc()) {
+    match moment(&text).filter(|moment| *moment > clock::utc()) {
         Some(moment) => Ok(Some(moment)),
         None => Err(InvalidDate(text)),
     }

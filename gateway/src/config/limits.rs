@@ -344,7 +344,7 @@ pub const SETTINGS_TASKS_FOLDED_MAX: u32 = 10_000;
 pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 
 /// How far ahead the ceiling of the clock is stored.
-pub const CLOCK_AHEAD: Duration = Duration::from_secs(30);
+pub const CLOCK_AHEAD_MS: u64 = 30_000;
 
 const _: () = {
     assert!(REQUEST_LINE_BYTES_DEFAULT < HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT <= HEAD_BYTES_MOST);
@@ -353,7 +353,7 @@ const _: () = {
         CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MOST
     );
     // The ceiling is stored well before it is reached.
-    assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD.as_millis());
+    assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD_MS as u128);
     assert!((HEAD_BYTES_DEFAULT as u64) < BODY_BYTES_DEFAULT);
     assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MOST);

@@ -20,8 +20,7 @@ pub const NEWEST_TASKS: Table = Table::named("newest_tasks");
 
 /// Stores the marks that have changed.
 pub(super) async fn keep<R: Runtime>(core: &Core<R>, term: &Term) {
-    let ahead = u64::try_from(limits::CLOCK_AHEAD.as_millis()).unwrap_or(u64::MAX);
-    let ceiling = json!(core.shared.clock.ceiling(ahead));
+    let ceiling = json!(core.shared.clock.ceiling(limits::CLOCK_AHEAD_MS));
     let mut outcomes = vec![put(core, term, CLOCK, CLOCK_KEY, ceiling).await];
     for node in core.shared.snapshot().topology.every_node() {
         if let Some(newest) = core.shared.hints.newest_task(node) {

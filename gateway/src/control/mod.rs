@@ -18,15 +18,14 @@ use std::{
     panic::AssertUnwindSafe,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
-    thread::JoinHandle,
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use crate::{
+    clock,
     config::limits,
     coordinator::{Term, peers, scope},
     data::{change::LaneSender, core::Core, dumps, moves, settle},
@@ -46,7 +45,7 @@ pub fn start<R: Runtime>(
     shared: Arc<Shared>,
     lanes: Arc<[LaneSender]>,
     interrupted: Vec<TaskRecord>,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<R::Executor, StartError> {
     R::start("control".to_owned(), None, move || async move {
         // The slot after those of the data cores.
         let number = shared.config.cores;
@@ -152,7 +151,7 @@ async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
 
 /// Forgets tasks that ended long ago, and the oldest ones where there are too many.
 async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     store.prune_tasks(now - limits::TASK_RETENTION, limits::TASKS_PRUNED_MAX).await?;
     let total = store.tasks(TaskQuery { limit: 0, ..TaskQuery::default() }).await?.total;
     let excess = usize::try_from(total.saturating_sub(limits::TASKS_KEPT_MAX)).unwrap_or(usize::MAX);

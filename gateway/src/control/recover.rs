@@ -8,14 +8,14 @@
 use http::StatusCode;
 use router::NodeIndex;
 use serde_json::Value;
-use store::{Change, TaskChange, TaskKind, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
+use store::{Change, StoreError, TaskChange, TaskKind, TaskRecord, TaskStatus};
 
 use crate::{
     api::{
         settings::{Derivation, NodeSettingsRequest, SettingsChange},
         task,
     },
+    clock,
     config::limits,
     coordinator::{Term, scope},
     data::{
@@ -155,15 +155,19 @@ fn keep<R: Runtime>(
 
 async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
     let change = TaskChange {
+        // A pod that was taken for dead may have confirmed it meanwhile; then it is a task that a client knows.
+        expected_revision: Some(record.revision),
         status: Some(TaskStatus::Canceled),
-        finished_at: Some(OffsetDateTime::now_utc()),
+        finished_at: Some(clock::utc()),
         ..TaskChange::default()
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
     changes.extend(idempotency::let_go(record));
     match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
-        Err(error) => log::error("recovery_not_stored", &[("reason", &error.to_string())]),
+        // Its maker is alive, or another pod sees to it: what is left of it is looked at again.
+        Err(StoreError::Conflict | StoreError::Fenced) => return,
+        Err(error) => return log::error("recovery_not_stored", &[("reason", &error.to_string())]),
     }
     log::info("intent_dropped", &[("task", &record.uid.to_string()), ("kind", record.kind.as_str())]);
 }

@@ -4,6 +4,7 @@
 use time::OffsetDateTime;
 
 use crate::{
+    clock,
     config::limits,
     coordinator::Term,
     data::{changes, core::Core, leftovers::LEFTOVERS, turns},
@@ -33,7 +34,7 @@ pub(super) async fn expired(shared: &Shared) {
     if !shared.coordinator.owns("expired") {
         return;
     }
-    let since_epoch = (OffsetDateTime::now_utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
+    let since_epoch = (clock::utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
     let over = since_epoch.saturating_sub(limits::EXPIRED_SWEEP_LAG);
     if let Err(error) = turns::sweep(&shared.store, over).await {
         log::warn("turns_not_swept", &[("reason", &error.to_string())]);

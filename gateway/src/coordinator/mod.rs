@@ -46,6 +46,7 @@ pub struct Coordinator {
     pub(crate) known: ArcSwap<Known>,
     is_reached: AtomicBool,
     begun: Instant,
+    clock: fn() -> Instant,
     is_draining: AtomicBool,
     has_given_back: AtomicBool,
     /// The jobs that this pod works on.
@@ -102,6 +103,7 @@ impl Coordinator {
             is_shared,
             is_reached: AtomicBool::new(true),
             begun: Instant::now(),
+            clock: Instant::now,
             is_draining: AtomicBool::new(false),
             has_given_back: AtomicBool::new(false),
             claimed: ArcSwap::default(),
@@ -114,6 +116,12 @@ impl Coordinator {
     #[must_use]
     pub fn naming(self, named: Vec<String>) -> Self {
         Self { named, ..self }
+    }
+
+    /// The same by another clock, that of the executors.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Instant) -> Self {
+        Self { begun: clock(), clock, ..self }
     }
 
     /// Takes in which pods were found that should be there.
@@ -194,7 +202,7 @@ impl Coordinator {
 
     /// Since this pod began.
     pub(crate) fn now(&self) -> Duration {
-        self.begun.elapsed()
+        (self.clock)().saturating_duration_since(self.begun)
     }
 
     /// Sets whether the store answers; returns whether it did before.

@@ -7,7 +7,6 @@
 use std::{rc::Rc, sync::atomic::Ordering, time::Instant};
 
 use http::header::AUTHORIZATION;
-use time::OffsetDateTime;
 
 use super::{
     access::{self, Needs},
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     api::error::{ApiError, Code},
     auth::{self, Action, Permission},
+    clock,
     config::Config,
     h1::Request,
     runtime::Runtime,
@@ -104,7 +104,7 @@ fn check_key<R: Runtime>(
 ) -> Result<Permission, ApiError> {
     let authorize = |action, index| {
         let token = bearer(request)?;
-        core.shared.keys.load().authorize(token, action, index, OffsetDateTime::now_utc())
+        core.shared.keys.load().authorize(token, action, index, clock::utc())
     };
     match needs {
         Needs::Nothing => Ok(Permission::everything()),

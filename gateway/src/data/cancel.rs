@@ -4,16 +4,17 @@
 //! what nodes alone have to do is canceled (`task::is_cancelable`); a node that has done its part of
 //! a task already keeps it, and the task is canceled with those that had not.
 
-use ahash::AHashMap;
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::json;
 use store::{NodeTask, TaskChange, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use super::{changes, core::Core, fanout};
 use crate::{
     api::{error::ApiError, task},
+    clock,
     config::limits,
     runtime::Runtime,
 };
@@ -45,7 +46,7 @@ pub(super) async fn cancel<R: Runtime>(
         ..TaskChange::default()
     };
     if node_tasks.is_empty() {
-        let now = OffsetDateTime::now_utc();
+        let now = clock::utc();
         change.status = Some(TaskStatus::Succeeded);
         change.started_at = Some(now);
         change.finished_at = Some(now);
@@ -80,7 +81,7 @@ async fn mark<R: Runtime>(core: &Core<R>, targets: &[TaskRecord], canceler: u32)
 }
 
 async fn ask_nodes<R: Runtime>(core: &Core<R>, targets: &[TaskRecord]) -> Result<Vec<NodeTask>, ApiError> {
-    let mut by_node: AHashMap<&str, Vec<u32>> = AHashMap::new();
+    let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in targets.iter().flat_map(|target| &target.node_tasks) {
         // What a node does for several clients at once it goes on with.
         if !task.status.is_finished() && !task.shared {

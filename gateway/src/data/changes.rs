@@ -13,7 +13,6 @@ use http::Method;
 use router::ShardSet;
 use serde_json::json;
 use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use super::{
     change::{Accepted, Action, Client, Outcome, Repetition},
@@ -28,6 +27,7 @@ use crate::{
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
+    clock,
     config::limits,
     coordinator::Term,
     follow,
@@ -159,7 +159,7 @@ async fn settle<R: Runtime>(core: &Core<R>, mut changes: Vec<Change>) {
 
 /// A task that is accepted and has failed at once.
 pub(super) fn failed_change(error: ApiError) -> TaskChange {
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     TaskChange {
         accepted: Some(true),
         status: Some(TaskStatus::Failed),
@@ -174,7 +174,7 @@ pub(super) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
     let mut change = TaskChange { accepted: Some(true), ..TaskChange::default() };
     if node_tasks.is_empty() {
         // Nothing to do anywhere, such as an empty list of documents.
-        let now = OffsetDateTime::now_utc();
+        let now = clock::utc();
         change.status = Some(TaskStatus::Succeeded);
         change.started_at = Some(now);
         change.finished_at = Some(now);
@@ -185,7 +185,7 @@ pub(super) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
 
 /// A refused change was never a task: its intent goes away again.
 pub(super) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     let change =
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
     let mut changes = vec![Change::UpdateTask { uid: task.uid, change: Box::new(change) }];
@@ -437,7 +437,7 @@ async fn register_index<R: Runtime>(
             return Err(Outcome::Refused(error));
         }
     };
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     let mut record = IndexRecord {
         uid: uid.to_owned(),
         node_uid,
@@ -520,7 +520,7 @@ async fn store_index<R: Runtime>(
     before: &Index,
     missed: &mut Missed,
 ) -> Result<Arc<Index>, ApiError> {
-    record.updated_at = OffsetDateTime::now_utc();
+    record.updated_at = clock::utc();
     let expected_revision = Some(before.record.revision);
     let mut changes = vec![Change::PutIndex { record: Box::new(record.clone()), expected_revision }];
     changes.extend(missed.take());

@@ -22,6 +22,7 @@ use crate::{
         settings,
     },
     archive::Archive,
+    clock,
     config::limits,
     coordinator::Term,
     h1::{Request, Response},
@@ -50,7 +51,7 @@ pub async fn work_off<R: Runtime>(core: &Core<R>, term: &Term) {
     while let Ok(page) = core.shared.store.tasks(query.clone()).await
         && let Some(record) = page.tasks.into_iter().next()
     {
-        let started = OffsetDateTime::now_utc();
+        let started = clock::utc();
         let begun = TaskChange {
             status: Some(TaskStatus::Processing),
             started_at: Some(started),
@@ -74,7 +75,7 @@ pub async fn work_off<R: Runtime>(core: &Core<R>, term: &Term) {
                 TaskChange { status: Some(TaskStatus::Failed), error: Some(error), ..TaskChange::default() }
             }
         };
-        ended.finished_at = Some(OffsetDateTime::now_utc());
+        ended.finished_at = Some(clock::utc());
         if core.shared.commit_by(term, change(ended)).await.is_err() {
             return;
         }

@@ -25,6 +25,7 @@ use crate::{
         task::{date, invalid_index_uid_reason, is_index_uid},
     },
     auth::{self, Permission},
+    clock,
     h1::{Request, Response},
     moves::Move,
     runtime::Runtime,
@@ -201,7 +202,7 @@ pub(super) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Va
         accepted: false,
         details: Some(details),
         custom_metadata: None,
-        enqueued_at: OffsetDateTime::now_utc(),
+        enqueued_at: clock::utc(),
         owners: Vec::new(),
         once: idempotency::once(request),
     }

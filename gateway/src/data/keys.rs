@@ -6,7 +6,6 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::StoreError;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{core::Core, ingress};
@@ -16,6 +15,7 @@ use crate::{
         query::Query,
     },
     auth::{ApiKey, CreateKey, Held, UpdateKey},
+    clock,
     config::limits,
     h1::{Request, Response},
     runtime::Runtime,
@@ -47,7 +47,7 @@ pub(super) fn get<R: Runtime>(core: &Core<R>, uid_or_key: &str) -> Result<Respon
 
 /// `POST /keys`.
 pub(super) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
-    let key = CreateKey::parse(json_value(core, request)?)?.into_key(OffsetDateTime::now_utc());
+    let key = CreateKey::parse(json_value(core, request)?)?.into_key(clock::utc());
     let exists = || {
         let message = format!("`uid` field value `{}` is already an existing API key.", key.uid);
         ApiError::new(Code::ApiKeyAlreadyExists, message)
@@ -79,7 +79,7 @@ pub(super) async fn update<R: Runtime>(
     let uid = find(core, uid_or_key)?;
     loop {
         let (before, revision) = stored(core, uid).await?;
-        let key = change.apply(&before, OffsetDateTime::now_utc());
+        let key = change.apply(&before, clock::utc());
         let put = core.shared.store.put_record(KEYS, &uid.to_string(), record(&key)?, Some(revision));
         match put.await {
             Ok(revision) => {

@@ -69,7 +69,6 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, mpsc},
-    thread::JoinHandle,
 };
 
 use self::{
@@ -82,7 +81,7 @@ use crate::{
     shared::Shared,
 };
 
-/// Starts data core `number` on its own thread; it listens when this returns.
+/// Starts data core `number` on an executor of its own; it listens when this returns.
 ///
 /// # Errors
 /// When the executor cannot start here.
@@ -93,7 +92,7 @@ pub fn start_core<R: Runtime>(
     shared: Arc<Shared>,
     lanes: Arc<[LaneSender]>,
     lane_inbox: LaneInbox,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<R::Executor, StartError> {
     let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
     let name = format!("core-{number}");
     let thread = R::start(name.clone(), cpu, move || async move {

@@ -9,7 +9,6 @@ use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use super::{
     change::{Accepted, Hold},
@@ -20,6 +19,7 @@ use super::{
 };
 use crate::{
     api::error::{ApiError, Code},
+    clock,
     config::limits,
     moves::{self, Move},
     observe::log,
@@ -230,7 +230,7 @@ async fn change_registry<R: Runtime>(
     task: &TaskRecord,
     steps: &[Move],
 ) -> Result<(), StoreError> {
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     let snapshot = core.shared.snapshot();
     let succeeds = settle::status(core, task) == TaskStatus::Succeeded;
     let asked = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());

@@ -298,7 +298,7 @@ mod tests {
     }
 
     /// A node that answers its first request twice at once, and its second once more, later.
-    fn check<R: Runtime>() {
+    fn check<R: Runtime<Executor = thread::JoinHandle<()>>>() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (answered, once) = mpsc::channel();

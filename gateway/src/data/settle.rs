@@ -4,7 +4,7 @@
 //! client sees the task ended; nobody polling costs nothing but the control sweep; a task ends without
 //! a node only while that node serves no reads, and the node does its part before it serves again.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use ahash::AHashMap;
 use futures_util::future::join_all;
@@ -20,6 +20,7 @@ use crate::{
         error::{ApiError, rename_index},
         task,
     },
+    clock,
     config::limits,
     health::NodeState,
     hints,
@@ -77,7 +78,7 @@ pub(super) async fn wait_for<R: Runtime>(core: &Core<R>, uids: &[u32]) -> Result
 
 /// Asks the nodes about many tasks at once and stores what changed.
 pub(super) async fn refresh_all<R: Runtime>(core: &Core<R>, records: Vec<TaskRecord>) -> Vec<TaskRecord> {
-    let mut by_node: AHashMap<&str, Vec<u32>> = AHashMap::new();
+    let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in records.iter().flat_map(|record| &record.node_tasks) {
         if !task.status.is_finished() {
             by_node.entry(&task.node).or_default().push(task.uid);
@@ -325,7 +326,7 @@ pub(super) async fn store_change<R: Runtime>(
 
 /// The change that brings a record to the status of its node tasks.
 pub(super) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, share: Share) -> TaskChange {
-    let now = OffsetDateTime::now_utc();
+    let now = clock::utc();
     let mut change = TaskChange {
         expected_revision: Some(record.revision),
         status: Some(status),

@@ -6,7 +6,6 @@
 use http::StatusCode;
 use serde_json::json;
 use store::{NewTask, TaskChange, TaskKind, TaskPage, TaskQuery, TaskRecord, TaskStatus};
-use time::OffsetDateTime;
 
 use super::{cancel, change::Accepted, core::Core, features, idempotency, settle};
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
         task_filters::{only_started, parse_list, parse_selection},
     },
     auth::Permission,
+    clock,
     config::limits,
     h1::{Request, Response},
     health::NodeVersion,
@@ -154,7 +154,7 @@ pub(super) async fn delete<R: Runtime>(
     permission: &Permission,
 ) -> Result<Response, ApiError> {
     let (intent, matched) = select(core, request, permission, TaskKind::TaskDeletion, "delete").await?;
-    let started = OffsetDateTime::now_utc();
+    let started = clock::utc();
     // A node works on a deletion after what was asked before it.
     settle::wait_for(core, &matched).await?;
     let mut deleted = 0;
@@ -166,7 +166,7 @@ pub(super) async fn delete<R: Runtime>(
         status: Some(TaskStatus::Succeeded),
         details: Some(task::with_member(intent.details.as_ref(), "deletedTasks", deleted)),
         started_at: Some(started),
-        finished_at: Some(OffsetDateTime::now_utc()),
+        finished_at: Some(clock::utc()),
         ..TaskChange::default()
     };
     let record = core.shared.store.update_task(intent.uid, change).await?;
@@ -200,7 +200,7 @@ async fn select<R: Runtime>(
         accepted: false,
         details: Some(details),
         custom_metadata: None,
-        enqueued_at: OffsetDateTime::now_utc(),
+        enqueued_at: clock::utc(),
         owners: Vec::new(),
         once: idempotency::once(request),
     };

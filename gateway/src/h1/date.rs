@@ -1,12 +1,11 @@
 //! The `Date` header's value, written once a second on each core.
 //! Source: RFC 9110, sections 5.6.7 and 6.6.1.
 
-use std::{
-    cell::Cell,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{cell::Cell, time::UNIX_EPOCH};
 
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+
+use crate::clock;
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 const FORMAT: &[BorrowedFormatItem<'_>] =
@@ -20,7 +19,7 @@ thread_local! {
 
 /// The time now.
 pub(super) fn now() -> [u8; BYTES] {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (written, text) = WRITTEN.get();
     if written == seconds {
         return text;

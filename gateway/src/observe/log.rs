@@ -2,9 +2,21 @@
 //!
 //! Invariant: keys, tokens and query text never get here; callers pass names, counts and reasons.
 
-use std::io::Write;
+use std::{io::Write, sync::OnceLock};
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use crate::clock;
+use time::format_description::well_known::Rfc3339;
+
+/// Takes a level, an event and its fields.
+pub type Listener = fn(&str, &str, &[(&str, &str)]);
+
+static LISTENER: OnceLock<Listener> = OnceLock::new();
+
+/// Gives all that is logged to somebody else instead of standard error, for as long as the process lives; once.
+pub fn divert(listener: Listener) {
+    // Who comes second finds the same.
+    let _ = LISTENER.set(listener);
+}
 
 /// Something an operator may want to know.
 pub fn info(event: &str, fields: &[(&str, &str)]) {
@@ -22,8 +34,11 @@ pub fn error(event: &str, fields: &[(&str, &str)]) {
 }
 
 fn write(level: &str, event: &str, fields: &[(&str, &str)]) {
+    if let Some(listener) = LISTENER.get() {
+        return listener(level, event, fields);
+    }
     let mut line = serde_json::Map::new();
-    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let now = clock::utc().format(&Rfc3339).unwrap_or_default();
     line.insert("time".to_owned(), now.into());
     line.insert("level".to_owned(), level.into());
     line.insert("event".to_owned(), event.into());

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::report::Report;
+use crate::clock;
 use crate::coordinator::ATTEMPTS_MAX;
 
 /// The queue of passes.
@@ -157,7 +158,7 @@ impl Wanted {
             node,
             dry_run,
             periodic,
-            started_at: OffsetDateTime::now_utc(),
+            started_at: clock::utc(),
             finished_at: None,
             clock,
             whole: false,

@@ -10,7 +10,6 @@ use std::{sync::Arc, time::Instant};
 use ahash::AHashMap;
 use router::NodeIndex;
 use store::{Change, IndexRecord, TaskKind, TaskQuery, TaskStatus};
-use time::OffsetDateTime;
 
 use super::{
     report::RepairError,
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     api::settings::SettingsChange,
+    clock,
     config::limits,
     coordinator::Term,
     data::{core::Core, lanes, leftovers, settle},
@@ -124,7 +124,7 @@ fn next_version(index: &Index, settings: serde_json::Value) -> IndexRecord {
     record.settings = settings;
     record.settings_pending = false;
     record.settings_version += 1;
-    record.updated_at = OffsetDateTime::now_utc();
+    record.updated_at = clock::utc();
     record
 }
 

@@ -10,7 +10,6 @@ use std::{
 };
 
 use store::{Change, StoreError, Table};
-use time::OffsetDateTime;
 
 use super::{
     board::{PASSES, Pass, Position, Progress, Wanted, wanted_by},
@@ -21,6 +20,7 @@ use super::{
     walk::walk,
 };
 use crate::{
+    clock,
     config::limits,
     coordinator::{
         claim::{Claim, LOOK_INTERVAL},
@@ -71,7 +71,7 @@ async fn ask_when_due<R: Runtime>(core: &Core<R>, begun: Instant) -> Duration {
     let last = passes.iter().rev().find(|pass| pass.index.is_none() && pass.node.is_none() && !pass.dry_run);
     // Passes of processes before count.
     let since = match last.and_then(|pass| pass.finished_at) {
-        Some(ended) => (OffsetDateTime::now_utc() - ended).unsigned_abs(),
+        Some(ended) => (clock::utc() - ended).unsigned_abs(),
         None => R::now().saturating_duration_since(begun),
     };
     let left = interval.saturating_sub(since);
@@ -109,7 +109,7 @@ async fn perform<R: Runtime>(core: &Core<R>, claim: &Claim) -> Result<(), Repair
     metrics::gauge!("miroir_antientropy_running").set(0.0);
     compared?;
     let mut pass = progress.pass;
-    pass.finished_at = Some(OffsetDateTime::now_utc());
+    pass.finished_at = Some(clock::utc());
     pass.whole = pass.index.is_none()
         && pass.node.is_none()
         && !pass.dry_run

@@ -4,9 +4,9 @@
 //! copies, but for the one that is to be brought level; what could not be compared is reported, never counted as
 //! equal.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 use futures_util::future::try_join_all;
 use router::{ShardSet, shard_filter};
 
@@ -127,7 +127,7 @@ impl<R: Runtime> Verification<'_, R> {
             let held = self.index.placement.shards_of(node);
             let filter = format!("NOT {}", shard_filter(held));
             let keys = replica.keys(&filter, limits::REPAIR_STRAYS_MAX).await?;
-            let mut by_shard: AHashMap<u32, Vec<String>> = AHashMap::new();
+            let mut by_shard: BTreeMap<u32, Vec<String>> = BTreeMap::new();
             for key in keys {
                 let shard = router::shard_of(&key, self.index.record.shards);
                 if shards.contains(shard) {

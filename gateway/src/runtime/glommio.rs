@@ -26,7 +26,7 @@ use ::monoio::{
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use super::{Runtime, StartError};
+use super::{Runtime, StartError, rent};
 use crate::observe::log;
 
 /// Memory registered with the ring; the default exceeds an ordinary user's memlock limit.
@@ -67,6 +67,7 @@ pub struct GlommioStream(TcpStream);
 
 impl Runtime for Glommio {
     const NAME: &'static str = "glommio";
+    type Executor = JoinHandle<()>;
     type Listener = TcpListener;
     type Stream = GlommioStream;
 
@@ -191,16 +192,9 @@ impl AsyncReadRent for GlommioStream {
 }
 
 impl AsyncWriteRent for GlommioStream {
-    #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
     async fn write<T: IoBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
-        let (pointer, length) = (buffer.read_ptr(), buffer.bytes_init());
-        let result = poll_fn(|context| {
-            // SAFETY: `buffer` is owned by this future and alive across the poll; `IoBuf` promises
-            // `bytes_init` readable bytes at `read_ptr`.
-            let source = unsafe { std::slice::from_raw_parts(pointer, length) };
-            Pin::new(&mut self.0).poll_write(context, source)
-        })
-        .await;
+        let result =
+            poll_fn(|context| Pin::new(&mut self.0).poll_write(context, rent::bytes_of(&buffer))).await;
         (result, buffer)
     }
 

@@ -8,6 +8,7 @@
 pub mod glommio;
 pub mod monoio;
 mod pinning;
+pub mod rent;
 
 use std::{
     future::Future,
@@ -34,6 +35,8 @@ pub trait Runtime: Copy + Send + 'static {
     const NAME: &'static str;
     /// A listening socket of one executor.
     type Listener: 'static;
+    /// What is left of an executor with whoever started it.
+    type Executor: 'static;
     /// A connected socket of one executor.
     type Stream: AsyncReadRent + AsyncWriteRent + 'static;
 
@@ -51,13 +54,13 @@ pub trait Runtime: Copy + Send + 'static {
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
     /// The executor's clock.
     fn now() -> Instant;
-    /// Starts a named thread with an executor, pinned to `cpu` when given, that runs `main`.
-    /// Returns once the executor is up, or the reason why it cannot be.
+    /// Starts a named executor, pinned to `cpu` when given, that runs `main`; on a thread of its own, where there are
+    /// threads. Returns once the executor is up, or the reason why it cannot be.
     fn start<Main, Running>(
         name: String,
         cpu: Option<usize>,
         main: Main,
-    ) -> Result<std::thread::JoinHandle<()>, StartError>
+    ) -> Result<Self::Executor, StartError>
     where
         Main: FnOnce() -> Running + Send + 'static,
         Running: Future<Output = ()> + 'static;

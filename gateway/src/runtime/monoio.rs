@@ -29,6 +29,7 @@ pub struct Monoio;
 
 impl Runtime for Monoio {
     const NAME: &'static str = "monoio";
+    type Executor = JoinHandle<()>;
     type Listener = TcpListener;
     type Stream = TcpStream;
 

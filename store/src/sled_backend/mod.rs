@@ -6,7 +6,9 @@
 
 mod bodies;
 mod codec;
+pub mod memory;
 mod tables;
+mod tree;
 mod worker;
 
 use std::ffi::OsStr;
@@ -23,6 +25,7 @@ use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES};
 use crate::{Clock, OpenError, StoreError};
 use bodies::Bodies;
 use tables::Tables;
+use tree::Ground;
 
 const FORMAT_VERSION: u32 = 1;
 const FORMAT_PREFIX: &str = "miroir store format ";
@@ -37,7 +40,6 @@ const BODIES_DIRECTORY: &str = "bodies";
 const LEAF_FANOUT: usize = 128;
 
 type Database = sled::Db<LEAF_FANOUT>;
-type Tree = sled::Tree<LEAF_FANOUT>;
 
 /// Opens the store in the directory `path`, creating it when there is nothing, and starts its
 /// thread. Blocks: recovery reads every task once.
@@ -52,7 +54,8 @@ pub fn open_sled_with_clock(path: &Path, clock: Clock) -> Result<(Store, StoreTh
     let lock = site.lock()?;
     let database = site.open_database()?;
     let bodies = Bodies::open(path.join(BODIES_DIRECTORY)).map_err(|source| site.io(source))?;
-    let tables = site.read(|| Tables::open(&database, bodies, clock, version.is_some()))?;
+    let tables =
+        site.read(|| Tables::open(Ground::Disk(&database), Some(bodies), clock, version.is_some()))?;
     if version.is_none() {
         site.write_version().map_err(|source| site.io(source))?;
     }

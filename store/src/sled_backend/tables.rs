@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use super::bodies::{Bodies, FileChanges};
 use super::codec::{decode, encode};
-use super::{Database, FORMAT_VERSION, Refusal, Tree, first_line};
+use super::tree::{Ground, Tree};
+use super::{FORMAT_VERSION, Refusal, first_line};
 use crate::answer::Answer;
-use crate::changelog::{ChangeLog, Name};
+use crate::changelog::{ChangeLog, Changes, Name};
 use crate::command::{Read, Write};
 use crate::limits::{ONCE_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
 use crate::once::{self, FirstTask, ONCE, Once};
@@ -41,7 +42,8 @@ pub(super) struct Tables {
     tasks: Tree,
     records: Tree,
     log: Tree,
-    bodies: Bodies,
+    /// Where long bodies are; `None`: all of them are in the log itself.
+    bodies: Option<Bodies>,
     task_index: TaskIndex,
     task_uid_next: u32,
     revision_next: u64,
@@ -66,18 +68,18 @@ impl Tables {
     /// Reads every task once to rebuild the index. `existing`: the directory claims to hold a
     /// store, so it must have a version record.
     pub(super) fn open(
-        database: &Database,
-        bodies: Bodies,
+        ground: Ground<'_>,
+        bodies: Option<Bodies>,
         clock: Clock,
         existing: bool,
     ) -> Result<Tables, Refusal> {
         let mut tables = Tables {
-            meta: database.open_tree("meta")?,
-            topology: database.open_tree("topology")?,
-            indexes: database.open_tree("indexes")?,
-            tasks: database.open_tree("tasks")?,
-            records: database.open_tree("records")?,
-            log: database.open_tree("log")?,
+            meta: ground.tree("meta")?,
+            topology: ground.tree("topology")?,
+            indexes: ground.tree("indexes")?,
+            tasks: ground.tree("tasks")?,
+            records: ground.tree("records")?,
+            log: ground.tree("log")?,
             bodies,
             task_index: TaskIndex::default(),
             task_uid_next: 0,
@@ -95,7 +97,7 @@ impl Tables {
             None if existing => return Err(Refusal::Corrupt("its records are gone".to_owned())),
             None => {
                 put(&tables.meta, META_VERSION, &FORMAT_VERSION)?;
-                database.flush()?;
+                ground.flush()?;
             }
         }
         let uid_next = get::<u32>(&tables.meta, META_TASK_UID_NEXT)?.unwrap_or(0);
@@ -125,35 +127,48 @@ impl Tables {
 
     /// What the next sync has to do with files.
     pub(super) fn take_file_changes(&mut self) -> FileChanges {
-        self.bodies.take_changes()
+        self.bodies.as_mut().map(Bodies::take_changes).unwrap_or_default()
+    }
+
+    /// What has changed since a version, if anything has.
+    pub(super) fn news(&self, after: Option<u64>) -> Option<Changes> {
+        self.changes.news(after)
     }
 
     pub(super) fn answer(&mut self, read: Read) {
+        self.look(read)(None);
+    }
+
+    /// Reads; the answer is what is stored now, whenever it is given.
+    pub(super) fn look(&mut self, read: Read) -> Deferred {
         match read {
-            Read::Topology { answer } => reply(answer, get(&self.topology, TOPOLOGY_KEY)),
-            Read::Indexes { answer } => reply(answer, self.all_indexes()),
-            Read::Index { uid, answer } => reply(answer, get(&self.indexes, uid)),
-            Read::Task { uid, answer } => reply(answer, get(&self.tasks, uid.to_be_bytes())),
-            Read::FirstTask { key, answer } => reply(answer, self.first_task(&key)),
-            Read::Tasks { query, answer } => reply(answer, self.task_page(&query)),
+            Read::Topology { answer } => defer(answer, get(&self.topology, TOPOLOGY_KEY)),
+            Read::Indexes { answer } => defer(answer, self.all_indexes()),
+            Read::Index { uid, answer } => defer(answer, get(&self.indexes, uid)),
+            Read::Task { uid, answer } => defer(answer, get(&self.tasks, uid.to_be_bytes())),
+            Read::FirstTask { key, answer } => defer(answer, self.first_task(&key)),
+            Read::Tasks { query, answer } => defer(answer, self.task_page(&query)),
             Read::TaskUids { query, answer } => {
-                reply(answer, Ok(self.task_index.select(&query).into_iter().collect()));
+                defer(answer, Ok(self.task_index.select(&query).into_iter().collect()))
             }
             Read::UnfinishedTasks { count_max, answer } => {
-                reply(answer, self.tasks_of(self.task_index.unfinished().into_iter().take(count_max)));
+                defer(answer, self.tasks_of(self.task_index.unfinished().into_iter().take(count_max)))
             }
-            Read::Record { table, key, answer } => reply(answer, self.record(table, key)),
+            Read::Record { table, key, answer } => defer(answer, self.record(table, key)),
             Read::Records { table, after, limit, answer } => {
-                reply(answer, self.records_after(table, after.as_deref(), limit));
+                defer(answer, self.records_after(table, after.as_deref(), limit))
             }
             Read::Entries { log, stream, after, bytes_max, answer } => {
-                reply(answer, self.entries(log, &stream, after, bytes_max));
+                defer(answer, self.entries(log, &stream, after, bytes_max))
             }
-            Read::LogSizes { log, answer } => reply(answer, self.log_sizes(log)),
-            Read::Leases { prefix, answer } => reply(answer, self.leases(&prefix)),
-            Read::Jobs { queue, answer } => reply(answer, self.jobs(&queue)),
-            Read::Stored { after, answer } => reply(answer, self.stored(after)),
-            Read::Changes { after, answer } => self.changes.watch(after, answer),
+            Read::LogSizes { log, answer } => defer(answer, self.log_sizes(log)),
+            Read::Leases { prefix, answer } => defer(answer, self.leases(&prefix)),
+            Read::Jobs { queue, answer } => defer(answer, self.jobs(&queue)),
+            Read::Stored { after, answer } => defer(answer, self.stored(after)),
+            Read::Changes { after, answer } => {
+                self.changes.watch(after, answer);
+                Box::new(|_| ())
+            }
         }
     }
 

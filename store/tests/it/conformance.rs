@@ -25,6 +25,7 @@ const CASES: &[Case] = &[
     ("a task change replaces what it names and nothing else", task_changes),
     ("a task change that contradicts the record does nothing", task_conflicts),
     ("an intent is unfinished and nothing else before it is accepted", intents),
+    ("an intent that was dropped is not accepted any more", dropped_intents),
     ("a commit happens whole or not at all", commits),
     ("names of indexes are exchanged in older tasks", exchanged_names),
     ("unfinished tasks are listed oldest first", unfinished_tasks),
@@ -245,6 +246,31 @@ fn intents(subject: &mut Subject) {
     let accepted = TaskChange { accepted: Some(true), ..TaskChange::default() };
     wait(subject.store().update_task(0, accepted)).unwrap();
     assert_eq!(wait(subject.store().task_uids(all())), Ok(vec![0]));
+}
+
+fn dropped_intents(subject: &mut Subject) {
+    let mut new = new_task("movies", at(0));
+    new.accepted = false;
+    let accepted = || TaskChange { accepted: Some(true), ..TaskChange::default() };
+    let made = [(); 2].map(|()| wait(subject.store().create_task(new.clone())).unwrap().revision);
+    // Who comes first has it: the pod that made it, or the one that takes it for dead and has read it before.
+    let dropped =
+        |revision| TaskChange { expected_revision: Some(revision), ..finish(TaskStatus::Canceled, at(1)) };
+    wait(subject.store().update_task(0, dropped(made[0]))).unwrap();
+    let late = vec![Change::UpdateTask { uid: 0, change: Box::new(accepted()) }];
+    assert_eq!(wait(subject.store().commit(late)), Err(Conflict));
+    wait(subject.store().update_task(1, accepted())).unwrap();
+    let late = vec![Change::UpdateTask { uid: 1, change: Box::new(dropped(made[1])) }];
+    assert_eq!(wait(subject.store().commit(late)), Err(Conflict));
+    subject.reopen();
+    assert_eq!(
+        wait(subject.store().task(0)).unwrap().map(|task| (task.accepted, task.status)),
+        Some((false, TaskStatus::Canceled))
+    );
+    assert_eq!(
+        wait(subject.store().task(1)).unwrap().map(|task| (task.accepted, task.status)),
+        Some((true, TaskStatus::Enqueued))
+    );
 }
 
 fn commits(subject: &mut Subject) {

@@ -74,7 +74,7 @@ impl Tables {
     }
 
     /// Ends the leases and claims of the process that had this store open before.
-    pub(super) fn end_claims(&mut self) -> Result<(), StoreError> {
+    pub(in crate::sled_backend) fn end_claims(&mut self) -> Result<(), StoreError> {
         type End = fn(&serde_json::Value) -> Option<serde_json::Value>;
         let ends: [(Table, End); 2] = [(LEASES, coordination::ended), (JOBS, coordination::unclaimed)];
         for (table, end) in ends {

@@ -50,7 +50,7 @@ impl Tables {
     ) -> Result<(), StoreError> {
         let header = serde_json::to_vec(header).map_err(|error| StoreError::Io(error.to_string()))?;
         let header_length = u32::try_from(header.len()).map_err(|_| StoreError::Full)?;
-        let in_file = body.len() > INLINE_BODY_BYTES_MAX;
+        let in_file = self.bodies.is_some() && body.len() > INLINE_BODY_BYTES_MAX;
         let inline = if in_file { &[][..] } else { body };
         let mut value = Vec::with_capacity(PREFIX_LENGTH + header.len() + inline.len());
         value.push(if in_file { BODY_IN_FILE } else { BODY_INLINE });
@@ -58,8 +58,8 @@ impl Tables {
         value.extend_from_slice(&header_length.to_be_bytes());
         value.extend_from_slice(&header);
         value.extend_from_slice(inline);
-        if in_file {
-            self.bodies.write(sequence, body).map_err(failed)?;
+        if let Some(bodies) = self.bodies.as_mut().filter(|_| in_file) {
+            bodies.write(sequence, body).map_err(failed)?;
         }
         self.log.insert(entry_key(log, stream, sequence), value).map_err(failed)?;
         self.names.push(Name::Log { log: log.to_owned(), stream: stream.to_owned() });
@@ -70,7 +70,10 @@ impl Tables {
     pub(super) fn log_entry(&self, key: &[u8], value: &[u8]) -> Result<(u64, Value, Vec<u8>), StoreError> {
         let stored = Stored::parse(value)?;
         let sequence = sequence_of(key);
-        let body = if stored.in_file { self.bodies.read(sequence).map_err(failed)? } else { stored.inline };
+        let body = match self.bodies.as_ref().filter(|_| stored.in_file) {
+            Some(bodies) => bodies.read(sequence).map_err(failed)?,
+            None => stored.inline,
+        };
         let header = serde_json::from_slice(&stored.header).map_err(|error| damaged(&error.to_string()))?;
         Ok((sequence, header, body))
     }
@@ -87,8 +90,8 @@ impl Tables {
             self.names.push(Name::Log { log: log.name().to_owned(), stream: stream.to_owned() });
         }
         for (key, in_file) in doomed {
-            if in_file {
-                self.bodies.delete(sequence_of(&key));
+            if let Some(bodies) = self.bodies.as_mut().filter(|_| in_file) {
+                bodies.delete(sequence_of(&key));
             }
             self.log.remove(&key).map_err(failed)?;
         }
@@ -136,6 +139,7 @@ impl Tables {
 
     /// Deletes the files that a crash left without their entries.
     pub(super) fn sweep_bodies(&self) -> Result<(), StoreError> {
+        let Some(bodies) = &self.bodies else { return Ok(()) };
         let mut known = BTreeSet::new();
         for entry in self.log.iter() {
             let (key, value) = entry.map_err(failed)?;
@@ -143,7 +147,7 @@ impl Tables {
                 known.insert(sequence_of(&key));
             }
         }
-        self.bodies.sweep(|sequence| known.contains(&sequence)).map_err(failed)
+        bodies.sweep(|sequence| known.contains(&sequence)).map_err(failed)
     }
 }
 

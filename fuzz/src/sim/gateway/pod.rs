@@ -1,0 +1,95 @@
+//! A pod: the gateway's own data cores and control on a site of its own, with all that the executors run.
+//!
+//! Invariant: what is configured differs from the product's defaults in times only, so that a run is short.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::config::{self, Config, Parsed};
+use gateway::coordinator::Coordinator;
+use gateway::observe;
+use gateway::runtime::Runtime;
+use gateway::shared::{NodeAddress, Shared};
+use gateway::start::{self, Parts};
+
+use super::kernel::{Site, kernel, sleep};
+use super::network::address_of;
+use super::runtime::Simulated;
+use super::store::Service;
+
+/// How long a process that could not start is left alone.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// What all pods of a run are told.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The sites of nodes, with their groups.
+    pub(super) nodes: Vec<(Site, u16)>,
+    pub(super) replication_factor: u16,
+    pub(super) cores: usize,
+    pub(super) anti_entropy: bool,
+}
+
+/// What is known of a pod from outside; nothing while it is down.
+pub(super) type View = Rc<RefCell<Option<Arc<Shared>>>>;
+
+impl Plan {
+    fn config(&self, site: Site) -> Config {
+        let mut options = format!(
+            "--listen {} --metrics-listen off --cores {} --store redis://store --pod-id pod-{site} --shards 8 \
+             --replication-factor {} --node-timeout 5s --request-timeout 15s --settings-drift-interval 20s",
+            address_of(site),
+            self.cores,
+            self.replication_factor,
+        );
+        for (node, group) in &self.nodes {
+            options.push_str(&format!(" --node node-{node}=http://{},group={group}", address_of(*node)));
+        }
+        options.push_str(match self.anti_entropy {
+            true => " --anti-entropy-interval 30s",
+            false => " --anti-entropy off",
+        });
+        match config::parse(&options.split_whitespace().collect::<Vec<_>>(), |_| None) {
+            Ok(Parsed::Run(config)) => *config,
+            Ok(_) => unreachable!("the options run a gateway"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Starts a pod, and again where it finds that it cannot, as whoever looks after processes would.
+pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View) {
+    let (plan, service, view) = (plan.clone(), Rc::clone(service), Rc::clone(view));
+    kernel().on(site, || {
+        kernel().spawn(async move {
+            loop {
+                let name = format!("pod-{site}");
+                let parts = Parts {
+                    config: plan.config(site),
+                    nodes: plan.nodes.iter().map(|(node, _)| node_address(*node)).collect(),
+                    tls: None,
+                    store: service.connect(site).named(&name),
+                    coordinator: Coordinator::shared(name).with_clock(Simulated::now),
+                    prometheus: observe::metrics::silent(),
+                };
+                let prepared = start::prepare(parts, Simulated::now, async |pause| sleep(pause).await).await;
+                match prepared {
+                    Ok(ready) => {
+                        *view.borrow_mut() = Some(Arc::clone(&ready.shared));
+                        ready.run::<Simulated>(address_of(site)).expect("executors start");
+                        return;
+                    }
+                    Err(error) => observe::log::warn("not_started", &[("reason", &error.to_string())]),
+                }
+                sleep(RESTART).await;
+            }
+        });
+    });
+}
+
+fn node_address(site: Site) -> NodeAddress {
+    let address = address_of(site);
+    NodeAddress { id: format!("node-{site}"), address, host: address.to_string(), tls: None }
+}
