@@ -197,7 +197,8 @@ async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
         if hints.pending(node) > 0 {
             // Of this pod's writes the node was given none meanwhile, and the copying may have been past their shards.
             let indexes = shared.snapshot();
-            let marks = indexes.indexes.values().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
+            let marks =
+                indexes.in_order().into_iter().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
             store.commit(marks.collect()).await?;
         }
         hints.copied(node);
@@ -233,7 +234,7 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
     log::error("store_lost_its_data", &[("consequence", "tasks, hints and sessions before now are gone")]);
     let (store, snapshot) = (&shared.store, shared.snapshot());
     let Ok(value) = serde_json::to_value(&*snapshot.topology) else { return Ok(()) };
-    for index in snapshot.indexes.values() {
+    for index in snapshot.in_order() {
         unless_there(store.put_index(index.record.clone(), None).await.map(drop))?;
     }
     let keys = shared.keys.load_full();

@@ -149,6 +149,14 @@ fn foreign_keys(setting: &Value) -> Vec<ForeignKey> {
 }
 
 impl Snapshot {
+    /// All indexes by name: for whoever does something about each of them, in an order that another run has as well.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&Arc<Index>> {
+        let mut indexes = self.indexes.values().collect::<Vec<_>>();
+        indexes.sort_unstable_by(|one, other| one.record.uid.cmp(&other.record.uid));
+        indexes
+    }
+
     /// What nodes call an index; where there is none of this name, a name that no index of theirs has,
     /// for those end in a number.
     #[must_use]

@@ -38,7 +38,7 @@ pub(super) async fn begin_copy<R: Runtime>(
     let page: Value = serde_json::from_slice(&page.body).map_err(|error| failed(error.to_string()))?;
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
     let snapshot = core.shared.snapshot();
-    let names = snapshot.indexes.keys().map(String::as_str).collect::<Vec<_>>();
+    let names = snapshot.in_order().into_iter().map(|index| index.record.uid.as_str()).collect::<Vec<_>>();
     let _holds = lanes::hold(core, names.clone()).await.map_err(|_| RepairError::Busy)?;
     for name in names {
         reconcile::reconcile_index(core, node, name).await?;

@@ -35,7 +35,7 @@ pub struct Attempts {
 /// Commits what nodes agree on, and repairs where they do not; by right of the term alone.
 pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, term: &Term) {
     let pending = core.shared.snapshot();
-    let pending = pending.indexes.values().filter(|index| index.record.settings_pending);
+    let pending = pending.in_order().into_iter().filter(|index| index.record.settings_pending);
     for index in pending {
         let uid = &index.record.node_uid;
         if attempts.of.get(uid).is_some_and(|(_, due)| R::now() < *due) {
@@ -187,7 +187,7 @@ async fn succeeded<R: Runtime>(
 /// two take themselves for the owner.
 pub async fn check<R: Runtime>(core: &Core<R>) {
     let snapshot = core.shared.snapshot();
-    for index in snapshot.indexes.values().filter(|index| !index.record.settings_pending) {
+    for index in snapshot.in_order().into_iter().filter(|index| !index.record.settings_pending) {
         if !core.shared.coordinator.owns(&format!("drift/{}", index.record.node_uid)) {
             continue;
         }

@@ -21,6 +21,8 @@ use super::pod::View;
 
 /// How often it is looked who leads.
 const LEADERS_LOOK: Duration = Duration::from_millis(150);
+/// When a document was last written.
+const STAMP: &str = "_miroir_updated_at";
 /// Lines of the log that are kept for a message.
 const LINES_KEPT: usize = 60;
 
@@ -201,7 +203,10 @@ fn unequal(
         .iter()
         .map(|(site, disk)| {
             let held = disk.borrow().indexes.get(name).map(|index| index.documents.clone());
-            (*site, held.unwrap_or_default())
+            let mut held = held.unwrap_or_default();
+            // Equals that were written at two times are equal.
+            held.values_mut().for_each(|document| drop(document.remove(STAMP)));
+            (*site, held)
         })
         .collect();
     let keys: BTreeSet<&String> = copies.iter().flat_map(|(_, held)| held.keys()).collect();
