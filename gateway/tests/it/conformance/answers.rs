@@ -271,7 +271,7 @@ async fn exchange<R: Runtime>(address: SocketAddr) -> String {
     }
 }
 
-fn check<R: Runtime>() {
+fn check<R: Runtime<Executor = thread::JoinHandle<()>>>() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let node = thread::spawn(move || serve(listener));
