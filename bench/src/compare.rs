@@ -6,6 +6,7 @@
 
 mod cases;
 pub mod crowd;
+pub mod ingest;
 mod measure;
 pub mod overload;
 mod peers;

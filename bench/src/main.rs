@@ -33,6 +33,7 @@ enum Subcommand {
     Launch(Launch),
     Overload(Overload),
     Crowd(Crowd),
+    Ingest(Ingest),
     Scale(Scale),
     Plot(Plot),
     Writes(Writes),
@@ -209,6 +210,18 @@ struct Overload {
     unpinned: bool,
 }
 
+/// Send payloads of 100 MB through the gateway to nodes that only count them.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ingest")]
+struct Ingest {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// payloads (default 5)
+    #[argh(option, default = "5")]
+    rounds: usize,
+}
+
 /// Search over 64 connections and over 10 000, at one rate.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "crowd")]
@@ -267,6 +280,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::Writes(arguments) => run_writes(arguments),
         Subcommand::Overload(arguments) => run_overload(arguments),
         Subcommand::Crowd(arguments) => run_crowd(arguments),
+        Subcommand::Ingest(arguments) => run_ingest(arguments),
         Subcommand::Scale(arguments) => run_scale(arguments),
         Subcommand::Plot(Plot { history, picture }) => plot::run(&history, &picture),
         Subcommand::Launch(Launch { core, program }) => process::launch(core, &program),
@@ -318,6 +332,11 @@ fn run_crowd(arguments: Crowd) -> anyhow::Result<()> {
     let Crowd { gateway, rounds, seconds, rate } = arguments;
     let options = gateway_alone(gateway, rounds, seconds)?;
     compare::crowd::run(&compare::Options { rate, ..options }, &mut std::io::stdout())
+}
+
+fn run_ingest(arguments: Ingest) -> anyhow::Result<()> {
+    let options = gateway_alone(arguments.gateway, arguments.rounds, 0.0)?;
+    compare::ingest::run(&options, &mut std::io::stdout())
 }
 
 fn run_scale(arguments: Scale) -> anyhow::Result<()> {

@@ -71,7 +71,9 @@ pub const ONCE_COUNT_MAX: u64 = 1_000_000;
 /// Keys looked at together when old ones are forgotten.
 pub(crate) const ONCE_SWEPT_MAX: usize = 1000;
 
-/// Bytes of decoded leaves that sled may keep in memory.
+/// Bytes of decoded leaves that sled may keep in memory. Beside them this version keeps every leaf that was written and
+/// not paged out by the very sync of that write (it never clears a leaf's `max_unflushed_epoch`), until the store is
+/// opened again: some 450 bytes for each task made since.
 pub(crate) const SLED_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 const _: () = assert!(WRITE_BATCH_MAX <= QUEUE_LENGTH_MAX);

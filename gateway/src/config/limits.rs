@@ -60,6 +60,8 @@ pub const TURN_TTL: Duration = Duration::from_secs(4);
 pub const TURN_RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a pod changes an index before it looks whether others wait.
 pub const TURN_LEAST: Duration = Duration::from_millis(50);
+/// How long that look may take.
+pub const TURN_LOOK_MAX: Duration = Duration::from_millis(200);
 /// How long a pod keeps a turn that it has no work for, while nobody else wants it.
 pub const TURN_IDLE_MAX: Duration = Duration::from_millis(500);
 /// How long writes wait for the turn of an index, and how often their pod tries.

@@ -214,7 +214,7 @@ async fn drain<R: Runtime>(core: Rc<Core<R>>, lanes: Lanes, index_uid: String) {
             }
             (Next::TakeTurn, held) => {
                 if let Some(held) = held {
-                    held.give_back(&core, &index_uid).await;
+                    held.give_back(&core, &index_uid);
                     // Whoever waits for it comes first.
                     R::sleep(2 * limits::TURN_POLL_INTERVAL).await;
                 }
@@ -269,7 +269,7 @@ async fn linger<R: Runtime>(
     if !is_idle {
         return Some(turn);
     }
-    turn.give_back(core, index_uid).await;
+    turn.give_back(core, index_uid);
     None
 }
 

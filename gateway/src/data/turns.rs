@@ -14,7 +14,14 @@ use serde_json::Value;
 use store::{Lease, Store, StoreError, coordination::LEASES};
 
 use super::core::Core;
-use crate::{api::error::ApiError, config::limits, follow, hints::suspect, observe::log, runtime::Runtime};
+use crate::{
+    api::error::ApiError,
+    config::limits,
+    follow,
+    hints::suspect,
+    observe::log,
+    runtime::{Runtime, timeout},
+};
 
 /// Where the names of the leases begin.
 const TURNS: &str = "lane/";
@@ -40,7 +47,7 @@ enum State {
 ///
 /// # Errors
 /// 503 when the store is out of reach, or others do not give the turn back in time.
-pub(super) async fn take<R: Runtime>(core: &Core<R>, index_uid: &str) -> Result<Turn, ApiError> {
+pub(super) async fn take<R: Runtime>(core: &Rc<Core<R>>, index_uid: &str) -> Result<Turn, ApiError> {
     let (store, pod) = (&core.shared.store, core.shared.coordinator.pod());
     let (scope, wanted) = (format!("{TURNS}{index_uid}"), format!("{WANTED}{index_uid}"));
     let deadline = R::now() + limits::TURN_WAIT_MAX;
@@ -49,7 +56,7 @@ pub(super) async fn take<R: Runtime>(core: &Core<R>, index_uid: &str) -> Result<
             let turn = Turn { lease, state: Rc::new(Cell::new(State::Held)), looked: R::now() };
             R::spawn(keep::<R>(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
             if let Err(error) = follow::index(&core.shared, index_uid).await {
-                turn.give_back(core, index_uid).await;
+                turn.give_back(core, index_uid);
                 return Err(error.into());
             }
             return Ok(turn);
@@ -90,18 +97,23 @@ impl Turn {
         }
         self.looked = R::now();
         let wanted = format!("{WANTED}{index_uid}");
-        let waiting = core.shared.store.leases(&wanted).await.unwrap_or_default();
+        // Who waits while the store hangs cannot have the turn either.
+        let waiting = timeout::<R, _>(limits::TURN_LOOK_MAX, core.shared.store.leases(&wanted)).await;
+        let waiting = waiting.ok().and_then(Result::ok).unwrap_or_default();
         waiting.iter().any(|lease| lease.scope == wanted && lease.holder != core.shared.coordinator.pod())
     }
 
-    /// Lets others have their turn.
-    pub(super) async fn give_back<R: Runtime>(self, core: &Core<R>, index_uid: &str) {
+    /// Lets others have their turn. The store does it before what it is asked next; nobody waits for its answer.
+    pub(super) fn give_back<R: Runtime>(self, core: &Rc<Core<R>>, index_uid: &str) {
         let is_lost = self.state.replace(State::GivenBack) == State::Lost;
-        let released = core.shared.store.release_lease(&self.lease).await;
-        if is_lost || released == Err(StoreError::Fenced) {
-            log::warn("turn_lost", &[("index", index_uid)]);
-            distrust(core, index_uid).await;
-        }
+        let released = core.shared.store.release_lease(&self.lease);
+        let (core, index_uid) = (Rc::clone(core), index_uid.to_owned());
+        R::spawn(async move {
+            if released.await == Err(StoreError::Fenced) || is_lost {
+                log::warn("turn_lost", &[("index", &index_uid)]);
+                distrust(&core, &index_uid).await;
+            }
+        });
     }
 }
 
