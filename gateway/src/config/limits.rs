@@ -67,6 +67,8 @@ pub const TURN_IDLE_MAX: Duration = Duration::from_millis(500);
 /// How long writes wait for the turn of an index, and how often their pod tries.
 pub const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const TURN_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How long writes wait for the store to say whose turn it is.
+pub const TURN_STORE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Turns looked at together when old ones are forgotten.
 pub const TURNS_SWEPT_MAX: usize = 1000;
 /// How long it is known that a pod waits which has not said so again.

@@ -52,7 +52,12 @@ pub(super) async fn take<R: Runtime>(core: &Rc<Core<R>>, index_uid: &str) -> Res
     let (scope, wanted) = (format!("{TURNS}{index_uid}"), format!("{WANTED}{index_uid}"));
     let deadline = R::now() + limits::TURN_WAIT_MAX;
     loop {
-        if let Some(lease) = store.acquire_lease(&scope, pod, Value::Null, limits::TURN_TTL).await? {
+        let acquired = store.acquire_lease(&scope, pod, Value::Null, limits::TURN_TTL);
+        // One that the store gives later ends by itself.
+        let Ok(acquired) = timeout::<R, _>(limits::TURN_STORE_WAIT_MAX, acquired).await else {
+            return Err(ApiError::overloaded("The gateway's store does not answer; try again shortly."));
+        };
+        if let Some(lease) = acquired? {
             let turn = Turn { lease, state: Rc::new(Cell::new(State::Held)), looked: R::now() };
             R::spawn(keep::<R>(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
             if let Err(error) = follow::index(&core.shared, index_uid).await {
