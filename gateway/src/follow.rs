@@ -29,12 +29,17 @@ pub async fn run<R: Runtime>(shared: Arc<Shared>) {
     if !shared.coordinator.is_shared() {
         return;
     }
-    let mut version = None;
+    let (mut version, mut past) = (None, None);
     loop {
         let taken_in = match shared.store.changes(version).await {
             Ok(changes) => {
                 let all = version.is_none() || changes.incomplete;
-                take_in(&shared, &changes, all).await.map(|()| changes.version)
+                let lost = past.is_some_and(|past| past != changes.past);
+                let taken_in = take_in(&shared, &changes, all, lost).await;
+                if taken_in.is_ok() {
+                    past = Some(changes.past);
+                }
+                taken_in.map(|()| changes.version)
             }
             Err(error) => Err(error),
         };
@@ -50,7 +55,11 @@ pub async fn run<R: Runtime>(shared: Arc<Shared>) {
     }
 }
 
-async fn take_in(shared: &Shared, changes: &Changes, all: bool) -> Result<(), StoreError> {
+async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> Result<(), StoreError> {
+    if lost {
+        // Also where another pod has done so: it may not have known all that this one knows.
+        restore(shared).await?;
+    }
     if all || changes.names.contains(&Name::Topology) {
         return everything(shared).await;
     }

@@ -23,12 +23,15 @@ pub struct Changes {
     pub version: u64,
     /// More has changed than these names say.
     pub incomplete: bool,
+    /// How often the store was found to be without what was followed before: to have lost its data, or to be another.
+    pub past: u64,
     pub names: Vec<Name>,
 }
 
 #[derive(Default)]
 pub(crate) struct ChangeLog {
     version: u64,
+    past: u64,
     kept: VecDeque<Name>,
     waiting: Vec<(u64, Answer<Changes>)>,
 }
@@ -50,6 +53,12 @@ impl ChangeLog {
         self.version += 1;
         self.kept.clear();
         self.wake();
+    }
+
+    /// The store is without what was followed so far.
+    pub(crate) fn lose_past(&mut self) {
+        self.past += 1;
+        self.lose();
     }
 
     /// Answers now when there is news since `after`, else when there is. `None` asks for the version alone.
@@ -80,19 +89,19 @@ impl ChangeLog {
     }
 
     fn since(&self, after: u64) -> Changes {
-        let version = self.version;
+        let Self { version, past, .. } = *self;
         let Some(missed) = version.checked_sub(after) else {
             // A version that was never given: the caller begins.
-            return Changes { version, incomplete: after != u64::MAX, names: Vec::new() };
+            return Changes { version, incomplete: after != u64::MAX, past, names: Vec::new() };
         };
         let missed = usize::try_from(missed).unwrap_or(usize::MAX);
         let Some(first) = self.kept.len().checked_sub(missed) else {
-            return Changes { version, incomplete: true, names: Vec::new() };
+            return Changes { version, incomplete: true, past, names: Vec::new() };
         };
         let mut names: Vec<Name> = self.kept.range(first..).cloned().collect();
         names.sort_unstable();
         names.dedup();
-        Changes { version, incomplete: false, names }
+        Changes { version, incomplete: false, past, names }
     }
 }
 
@@ -124,6 +133,10 @@ mod tests {
         log.add((0..=CHANGES_KEPT_MAX).map(|number| index(&number.to_string())));
         assert!(ask(&mut log, Some(4)).try_recv().unwrap().unwrap().unwrap().incomplete);
         let last = 4 + CHANGES_KEPT_MAX as u64;
-        assert_eq!(ask(&mut log, Some(last)).try_recv().unwrap().unwrap().unwrap().names.len(), 1);
+        let heard = ask(&mut log, Some(last)).try_recv().unwrap().unwrap().unwrap();
+        assert_eq!((heard.names.len(), heard.past), (1, 0));
+        log.lose_past();
+        let heard = ask(&mut log, Some(last + 1)).try_recv().unwrap().unwrap().unwrap();
+        assert_eq!((heard.incomplete, heard.past), (true, 1));
     }
 }

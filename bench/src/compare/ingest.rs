@@ -20,8 +20,8 @@ use crate::client::answer_frame;
 use crate::corpus;
 use crate::wire::Wire;
 
-const PAYLOAD_BYTES: usize = 100 << 20;
-/// Below the limit of a body that the gateway has by default.
+/// Just below the limit of a body that the gateway has by default.
+const PAYLOAD_BYTES: usize = 100_000_000;
 const DOCUMENTS_AT_ONCE: usize = 1000;
 const RECEIVE_BYTES: usize = 16 << 10;
 
@@ -30,7 +30,7 @@ pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let gateway: PathBuf = options.gateway.clone().context("ingest needs the gateway")?;
     let fleet = Fleet::of_gateway(&crowd(1), options, &gateway)?;
     let peer = fleet.peers.first().context("no gateway")?;
-    let payload = lines(PAYLOAD_BYTES - (1 << 20));
+    let payload = lines(PAYLOAD_BYTES);
     let (mut seconds, mut cpu) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         let before = peer.process.counters()?.cpu;

@@ -110,8 +110,12 @@ impl Backend {
             }
         }
         *self.followed.borrow_mut() = followed;
-        *self.epoch.borrow_mut() = epoch;
-        self.changes.borrow_mut().lose();
+        let before = self.epoch.replace(epoch);
+        let mut changes = self.changes.borrow_mut();
+        match before.is_empty() || before == *self.epoch.borrow() {
+            true => changes.lose(),
+            false => changes.lose_past(),
+        }
         Ok(())
     }
 

@@ -160,6 +160,7 @@ fn a_redis_that_restarts_keeps_what_it_was_told_to_keep() {
     assert_eq!(wait(store.indexes()).unwrap().len(), 1);
     assert_eq!(until_reached(|| wait(store.create_task(new_task("a", at(0))))).uid, 1);
     assert_eq!(wait(store.tasks(TaskQuery::default())).unwrap().total, 2);
+    assert_eq!(wait(store.changes(None)).unwrap().past, 0, "nothing was lost");
 }
 
 #[test]
@@ -174,7 +175,8 @@ fn a_redis_that_lost_all_is_noticed_and_uids_are_not_used_again() {
     let begun = wait(store.changes(None)).unwrap().version;
     server.restart();
     assert_eq!(until_reached(|| wait(store.tasks(TaskQuery::default()))).total, 0);
-    assert!(wait(store.changes(Some(begun))).unwrap().incomplete);
+    let changes = wait(store.changes(Some(begun))).unwrap();
+    assert_eq!((changes.incomplete, changes.past), (true, 1));
     assert!(wait(store.create_task(new_task("a", at(0)))).unwrap().uid > 5, "with some to spare");
     assert_eq!(wait(store.put_record(NOTES, "a", json!(1), Some(revision))), Err(Conflict));
     assert!(wait(store.put_record(NOTES, "a", json!(1), None)).unwrap() > revision);
