@@ -76,7 +76,7 @@ pub(super) fn admit<R: Runtime>(
     let question = is_question(route);
     let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
     if (full && !exempt) || (question && !core.overload.has_room()) {
-        return Err(refusal().because("overloaded"));
+        return Err(overload::refusal().because("overloaded"));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
     if question {
@@ -90,11 +90,6 @@ pub(super) fn admit<R: Runtime>(
 /// Whether a request counts towards what overload allows.
 pub(super) fn is_question(route: &Route<'_>) -> bool {
     matches!(access::needs(route), Needs::Right(Action::Search | Action::DocumentsGet, _))
-}
-
-/// What a client hears for whom there is no room.
-pub(super) fn refusal() -> ApiError {
-    ApiError::overloaded("Too many requests are in flight; try again shortly.")
 }
 
 fn check_key<R: Runtime>(

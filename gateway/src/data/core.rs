@@ -11,7 +11,11 @@ use std::{
 use arc_swap::Guard;
 
 use super::{
-    admit, change::LaneSender, flights::Searches, overload::Overload, pool::NodePools, vitals::Vitals,
+    change::LaneSender,
+    flights::Searches,
+    overload::{self, Overload},
+    pool::NodePools,
+    vitals::Vitals,
 };
 use crate::{
     config::{EdgeConfig, limits},
@@ -63,7 +67,7 @@ impl<R: Runtime> Core<R> {
             rotation: Cell::new(0),
             searches: Searches::default(),
             overload: Overload::new(),
-            overloaded: admit::refusal().into_response(),
+            overloaded: overload::refusal().into_response(),
             tasks_refreshed: Cell::new(None),
             shared,
         }

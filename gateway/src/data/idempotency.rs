@@ -8,7 +8,7 @@ use http::{StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
 use store::{Change, FirstTask, ONCE, Once, TaskKind, TaskRecord};
 
-use super::{core::Core, routes::Route, rules};
+use super::core::Core;
 use crate::{
     api::{
         error::{ApiError, Code, KEY_IN_USE_REASON, key_in_use},
@@ -20,31 +20,6 @@ use crate::{
 };
 
 pub(super) const HEADER: &str = "idempotency-key";
-
-/// Whether a route makes a task, and so heeds a key.
-pub(super) fn is_heeded(route: &Route<'_>) -> bool {
-    matches!(
-        route,
-        Route::AddDocuments { .. }
-            | Route::DeleteDocument { .. }
-            | Route::DeleteDocuments(_)
-            | Route::DeleteDocumentsBatch(_)
-            | Route::DeleteDocumentsByFilter(_)
-            | Route::EditDocuments(_)
-            | Route::CreateIndex
-            | Route::UpdateIndex(_)
-            | Route::DeleteIndex(_)
-            | Route::CompactIndex(_)
-            | Route::SwapIndexes
-            | Route::ChangeSettings(_)
-            | Route::ChangeSetting { .. }
-            | Route::DeleteTasks
-            | Route::CancelTasks
-            | Route::CreateDump
-            | Route::CreateSnapshot
-            | Route::Rules(rules::Asked::Update(_) | rules::Asked::Delete(_) | rules::Asked::Clear)
-    )
-}
 
 /// The key and the digest of a request, for the task that it makes.
 pub(super) fn once(request: &Request) -> Option<Once> {

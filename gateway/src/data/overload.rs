@@ -8,6 +8,8 @@
 
 use std::{cell::Cell, time::Duration};
 
+use crate::api::error::ApiError;
+
 /// Between two looks at what was measured.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 /// How often a core is asked how late it is.
@@ -152,6 +154,11 @@ impl Overload {
         self.futile_cuts.set(self.futile_cuts.get() + 1);
         self.futile_cuts.get() > FUTILE_CUTS_MAX
     }
+}
+
+/// What a client hears for whom there is no room.
+pub(super) fn refusal() -> ApiError {
+    ApiError::overloaded("Too many requests are in flight; try again shortly.")
 }
 
 /// How many are in flight when so many are done in an interval and each takes `time`. Source: Little's law.

@@ -237,6 +237,31 @@ fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<
 }
 
 impl Route<'_> {
+    /// Whether a request makes a task, and so heeds a key that says to do it once.
+    pub(super) fn makes_task(&self) -> bool {
+        matches!(
+            self,
+            Self::AddDocuments { .. }
+                | Self::DeleteDocument { .. }
+                | Self::DeleteDocuments(_)
+                | Self::DeleteDocumentsBatch(_)
+                | Self::DeleteDocumentsByFilter(_)
+                | Self::EditDocuments(_)
+                | Self::CreateIndex
+                | Self::UpdateIndex(_)
+                | Self::DeleteIndex(_)
+                | Self::CompactIndex(_)
+                | Self::SwapIndexes
+                | Self::ChangeSettings(_)
+                | Self::ChangeSetting { .. }
+                | Self::DeleteTasks
+                | Self::CancelTasks
+                | Self::CreateDump
+                | Self::CreateSnapshot
+                | Self::Rules(rules::Asked::Update(_) | rules::Asked::Delete(_) | rules::Asked::Clear)
+        )
+    }
+
     /// The route's path with placeholders, for metrics.
     #[must_use]
     pub(super) fn template(&self) -> &'static str {

@@ -123,7 +123,7 @@ async fn answer<R: Runtime>(
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
-    let has_key = request.headers.contains_key(idempotency::HEADER) && idempotency::is_heeded(route);
+    let has_key = request.headers.contains_key(idempotency::HEADER) && route.makes_task();
     let answered = match (request.header(session::HEADER), has_key) {
         (None, false) => dispatch(core, request, route, &permission).await,
         (session, _) => {
