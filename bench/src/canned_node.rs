@@ -19,8 +19,8 @@ use crate::node_state::{NodeState, Request};
 
 const HEADERS_MAX: usize = 64;
 const READ_BYTES: usize = 16 << 10;
-/// A longer request ends its connection: canned nodes are sent small writes only.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// A longer request ends its connection: more than a third of what a gateway takes in one piece.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
 
 /// Serves `shape.legs` nodes on ports of the system's choice until the process is killed.
 /// Prints one line of JSON with the addresses, `{"listening": ["127.0.0.1:1", …]}`, when all accept.
