@@ -7,9 +7,11 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::{
-    api::search::SearchRequest,
-    h1::{HeadLimits, read_answer, read_request},
-    ingest::{self, ParseOptions, PayloadFormat},
+    api::{
+        documents::payload::{self, ParseOptions, PayloadFormat},
+        search::request::SearchRequest,
+    },
+    wire::h1::{HeadLimits, read_answer, read_request},
 };
 use router::{Node, Topology, covering_set, shard_of};
 
@@ -87,7 +89,8 @@ fn writes(criterion: &mut Criterion) {
         bencher.iter_batched(
             || payload.clone(),
             |payload| {
-                let parsed = ingest::parse(payload, PayloadFormat::Ndjson, options).expect("sound documents");
+                let parsed =
+                    payload::parse(payload, PayloadFormat::Ndjson, options).expect("sound documents");
                 parsed.shards(SHARDS)
             },
             BatchSize::PerIteration,
@@ -97,7 +100,8 @@ fn writes(criterion: &mut Criterion) {
         bencher.iter_batched(
             || payload.clone(),
             |payload| {
-                let parsed = ingest::parse(payload, PayloadFormat::Ndjson, options).expect("sound documents");
+                let parsed =
+                    payload::parse(payload, PayloadFormat::Ndjson, options).expect("sound documents");
                 let shards = parsed.shards(SHARDS);
                 let bodies = topology.every_node().into_iter();
                 bodies

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use arbitrary::{Result, Unstructured};
 use gateway::api::{
-    body, compatible,
     error::ApiError,
+    http::{json_body, query_string::Query},
     network::{Network, NetworkChange},
-    query::Query,
+    search::{federation_rules, similar::vectors_of},
     settings::{self, Derivation, SettingsChange},
-    similar::vectors_of,
-    swap, task_filters,
+    swap,
+    tasks::filters,
     webhook::{Webhook, WebhookChange},
 };
 use gateway::auth::{ApiKey, CreateKey, UpdateKey};
@@ -67,7 +67,7 @@ fn read<T>(result: std::result::Result<T, ApiError>) -> Option<T> {
 }
 
 fn check(bytes: &[u8]) {
-    let Some(value) = read(body::json(bytes)) else { return };
+    let Some(value) = read(json_body::json(bytes)) else { return };
     let now = OffsetDateTime::UNIX_EPOCH;
     read(swap::parse(&value));
     if let Some(create) = read(CreateKey::parse(value.clone())) {
@@ -104,8 +104,8 @@ fn check_settings(change: SettingsChange) {
 fn check_query(text: &str) {
     let query = Query::parse(Some(text));
     for empty_lists in [false, true] {
-        read(task_filters::parse_list(&query, empty_lists));
-        read(task_filters::parse_selection(&query, "cancel", empty_lists));
+        read(filters::parse_list(&query, empty_lists));
+        read(filters::parse_selection(&query, "cancel", empty_lists));
     }
 }
 
@@ -127,10 +127,10 @@ fn attack_words(mut choices: Unstructured<'_>) -> Result<()> {
 
 fn check_words(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let kept = compatible::without_tie_breaks(&text, &["id"]);
+    let kept = federation_rules::without_tie_breaks(&text, &["id"]);
     assert!(kept.len() <= text.len(), "words grow");
-    assert_eq!(compatible::renumbered(&text, &[]), text, "numbers that are unknown change");
-    let numbered = compatible::renumbered(&text, &[4, 5, 6]);
+    assert_eq!(federation_rules::renumbered(&text, &[]), text, "numbers that are unknown change");
+    let numbered = federation_rules::renumbered(&text, &[4, 5, 6]);
     assert_eq!(numbered.lines().count(), text.lines().count(), "numbers change lines");
     for vector in vectors_of(bytes, "e").into_iter().flatten() {
         assert!(serde_json::from_str::<Value>(&vector).is_ok(), "a vector is no JSON: {vector:?}");

@@ -5,7 +5,7 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use gateway::ingest::{ParseOptions, PayloadFormat, parse, split_ids};
+use gateway::api::documents::payload::{ParseOptions, PayloadFormat, parse, split_ids};
 use router::ShardSet;
 use serde_json::value::RawValue;
 

@@ -6,15 +6,18 @@
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use gateway::api::{
-    documents::DocumentsRequest,
-    facet_search::FacetSearchRequest,
-    filter::{combine_filters, narrow},
-    multi_search::MultiSearchRequest,
-    pinned::{PINNED_KEYS_MAX, pinned_keys},
-    query::Query,
-    reserved::conceal,
-    search::SearchRequest,
-    search_query, similar,
+    documents::list::DocumentsRequest,
+    http::query_string::Query,
+    reserved_fields::conceal,
+    search::{
+        facet_search::FacetSearchRequest,
+        filter::{combine_filters, narrow},
+        key_filter::{PINNED_KEYS_MAX, pinned_keys},
+        multi_search::MultiSearchRequest,
+        query_string,
+        request::SearchRequest,
+        similar,
+    },
 };
 use serde_json::Value;
 
@@ -100,7 +103,7 @@ fn check(body: &[u8]) {
 
 fn check_query(text: &str) {
     let query = Query::parse(Some(text));
-    for body in [search_query::body_of_query(&query), similar::body_of_query(&query)].into_iter().flatten() {
+    for body in [query_string::body_of_query(&query), similar::body_of_query(&query)].into_iter().flatten() {
         assert!(is_json(&body), "{text:?} becomes {:?}", body.escape_ascii());
     }
 }

@@ -4,7 +4,7 @@
 //! - What was refused stays refused, whatever follows.
 
 use arbitrary::{Result, Unstructured};
-use gateway::h1::{HeadLimits, read_answer, read_request};
+use gateway::wire::h1::{HeadLimits, read_answer, read_request};
 
 use crate::mutate::mutate;
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::h1::Response;
+use crate::wire::h1::Response;
 
 /// Who has to act on an error, as Meilisearch names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

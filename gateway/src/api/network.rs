@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use super::{
+use crate::api::{
     error::{ApiError, Code},
-    patch::{BodyError, Places, Setting},
+    http::patch::{BodyError, Places, Setting},
 };
 
 /// A network as it is stored.

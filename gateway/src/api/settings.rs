@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
 use crate::{
-    health::NodeVersion,
-    snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
+    nodes::health::NodeVersion,
+    state::snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
 };
 
 /// Settings sub-routes and the method that changes them (`PUT` replaces, `PATCH` merges).

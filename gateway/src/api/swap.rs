@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{
-    body::wrong_type,
-    error::{ApiError, Code},
-    task::{invalid_index_uid_reason, is_index_uid},
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::json_body::wrong_type,
+        tasks::view::{invalid_index_uid_reason, is_index_uid},
+    },
+    write::rename::plan::Move,
 };
-use crate::moves::Move;
 
 /// Reads the swaps of a body.
 ///

@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use super::{
-    error::{ApiError, Code},
-    patch::{BodyError, Places, Setting, immutable_or_unknown},
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::patch::{BodyError, Places, Setting, immutable_or_unknown},
+    },
+    config::limits,
 };
-use crate::config::limits;
 
 /// Where tasks are told of, and with which headers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether a key for some indexes only may use an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// Only a key for all indexes.
     Global,
     /// On an index the key is for; without an index, the route shows what the key may see.
@@ -27,7 +27,7 @@ macro_rules! actions {
 
         impl Action {
             /// The names as Meilisearch lists them, by position of the action.
-            pub(super) const NAMES: &'static [&'static str] = &[$($name,)*];
+            pub(crate) const NAMES: &'static [&'static str] = &[$($name,)*];
         }
     };
 }
@@ -132,28 +132,28 @@ const GROUPS: &[(Action, &[Action])] = &[
 ];
 
 impl Action {
-    pub(super) fn by_name(name: &str) -> Option<Self> {
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().position(|known| *known == name).map(|position| TABLE[position].0)
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    pub(super) fn scope(self) -> Scope {
+    pub(crate) fn scope(self) -> Scope {
         TABLE[self as usize].1
     }
 }
 
 /// Actions, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ActionSet(u64);
+pub(crate) struct ActionSet(u64);
 
 const _: () = assert!(TABLE.len() <= 64, "an action is a bit of 64");
 
 impl ActionSet {
     /// What a key with these actions may do.
-    pub(super) fn of(actions: &[Action]) -> Self {
+    pub(crate) fn of(actions: &[Action]) -> Self {
         let every = || TABLE.iter().map(|(action, _, _)| *action);
         let mut set = Self(0);
         for action in actions {
@@ -167,7 +167,7 @@ impl ActionSet {
         set
     }
 
-    pub(super) fn contains(self, action: Action) -> bool {
+    pub(crate) fn contains(self, action: Action) -> bool {
         self.0 & (1 << action as usize) != 0
     }
 

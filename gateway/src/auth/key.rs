@@ -29,7 +29,7 @@ pub struct ApiKey {
 /// A key with its value, members in Meilisearch's order.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct KeyView<'a> {
+pub(crate) struct KeyView<'a> {
     name: Option<&'a str>,
     description: Option<&'a str>,
     key: &'a str,
@@ -84,7 +84,7 @@ impl ApiKey {
         made.collect()
     }
 
-    pub(super) fn view<'a>(&'a self, value: &'a str) -> KeyView<'a> {
+    pub(crate) fn view<'a>(&'a self, value: &'a str) -> KeyView<'a> {
         KeyView {
             name: self.name.as_deref(),
             description: self.description.as_deref(),

@@ -10,16 +10,16 @@ use ahash::AHashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Action, ApiKey,
-    action::ActionSet,
-    held::{Held, invalid_key, refused},
-    permission::{Permission, SearchRules},
-    secret::{self, KeyBytes, equal},
-    token::{self, Refusal},
-};
 use crate::{
     api::error::{ApiError, Code},
+    auth::{
+        Action, ApiKey,
+        action::ActionSet,
+        permission::{Permission, SearchRules},
+        ring_key::{Held, invalid_key, refused},
+        secret::{self, KeyBytes, equal},
+        tenant_token::{self, Refusal},
+    },
     config::Secret,
 };
 
@@ -153,7 +153,7 @@ impl KeyRing {
         now: OffsetDateTime,
     ) -> Result<(&Arc<Held>, Option<SearchRules>), ApiError> {
         if matches!(action, Action::Search | Action::ChatCompletions) {
-            match token::read(token, |uid| self.value_of(uid), now) {
+            match tenant_token::read(token, |uid| self.value_of(uid), now) {
                 Ok(tenant) => {
                     let held = self.by_uid(tenant.key_uid).ok_or_else(invalid_key)?;
                     return Ok((held, Some(tenant.search_rules)));

@@ -4,22 +4,21 @@
 //! - A core checks a request against an immutable [`KeyRing`]; it never asks the store for that.
 //! - Nothing here does IO. Source of rules and texts: Meilisearch's authentication, 1.50.
 
-mod action;
-mod held;
-mod key;
-mod keyring;
-mod payload;
-mod permission;
-mod secret;
-mod token;
-
+pub(crate) mod action;
+pub(crate) mod key;
+pub(crate) mod key_body;
+pub(crate) mod keyring;
+pub(crate) mod permission;
+pub(crate) mod ring_key;
+pub(crate) mod secret;
+pub(crate) mod tenant_token;
 #[cfg(test)]
 mod tests;
 
+pub use crate::auth::key_body::{CreateKey, UpdateKey};
+pub use crate::auth::ring_key::{Held, invalid_key};
 pub use action::Action;
-pub use held::{Held, invalid_key};
 pub use key::ApiKey;
 pub use keyring::{KeyRing, missing_header};
-pub use payload::{CreateKey, UpdateKey};
 pub use permission::Permission;
 pub use secret::equal;

@@ -12,8 +12,10 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::held::{Held, invalid_key, matches};
-use crate::api::error::ApiError;
+use crate::{
+    api::error::ApiError,
+    auth::ring_key::{Held, invalid_key, matches},
+};
 
 /// The rights of one request.
 #[derive(Debug, Clone)]
@@ -29,14 +31,14 @@ struct Restriction {
 /// The indexes a tenant may search, as the token says it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub(super) enum SearchRules {
+pub(crate) enum SearchRules {
     Set(HashSet<String>),
     Map(HashMap<String, Option<IndexRules>>),
 }
 
 /// What holds for every search of a tenant in an index.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct IndexRules {
+pub(crate) struct IndexRules {
     filter: Option<Value>,
 }
 
@@ -47,7 +49,7 @@ impl Permission {
         Self(None)
     }
 
-    pub(super) fn of(key: Arc<Held>, rules: Option<SearchRules>, creates_indexes: bool) -> Self {
+    pub(crate) fn of(key: Arc<Held>, rules: Option<SearchRules>, creates_indexes: bool) -> Self {
         Self(Some(Restriction { key, rules: rules.map(Arc::new), creates_indexes }))
     }
 
@@ -101,12 +103,12 @@ impl SearchRules {
         }
     }
 
-    pub(super) fn allow_index(&self, uid: &str) -> bool {
+    pub(crate) fn allow_index(&self, uid: &str) -> bool {
         self.patterns().any(|pattern| matches(pattern, uid))
     }
 
     /// The patterns in order, as errors list them.
-    pub(super) fn listed(&self) -> BTreeSet<&str> {
+    pub(crate) fn listed(&self) -> BTreeSet<&str> {
         self.patterns().collect()
     }
 

@@ -8,17 +8,17 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// Bytes of a key's value; clients see them as twice as many hexadecimal digits.
-pub(super) type KeyBytes = [u8; 32];
+pub(crate) type KeyBytes = [u8; 32];
 
 /// The value of the key with this uid: HMAC-SHA256 of the hyphenated uid under the master key.
-pub(super) fn derive(master_key: &str, uid: Uuid) -> KeyBytes {
+pub(crate) fn derive(master_key: &str, uid: Uuid) -> KeyBytes {
     let mut mac = Hmac::<Sha256>::new_from_slice(master_key.as_bytes()).expect("HMAC takes any key length");
     mac.update(uid.hyphenated().to_string().as_bytes());
     mac.finalize().into_bytes().into()
 }
 
 /// The same value as clients send it.
-pub(super) fn key_value(bytes: &KeyBytes) -> String {
+pub(crate) fn key_value(bytes: &KeyBytes) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -27,7 +27,7 @@ pub(super) fn key_value(bytes: &KeyBytes) -> String {
 }
 
 /// The bytes a key's hexadecimal digits stand for, in either case.
-pub(super) fn key_bytes(text: &str) -> Option<KeyBytes> {
+pub(crate) fn key_bytes(text: &str) -> Option<KeyBytes> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
@@ -38,7 +38,7 @@ pub(super) fn key_bytes(text: &str) -> Option<KeyBytes> {
 }
 
 /// What a key is looked up by: how long that takes tells nothing of the key itself.
-pub(super) fn digest(bytes: &KeyBytes) -> KeyBytes {
+pub(crate) fn digest(bytes: &KeyBytes) -> KeyBytes {
     Sha256::digest(bytes).into()
 }
 

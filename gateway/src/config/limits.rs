@@ -22,7 +22,7 @@ pub const BODY_BYTES_DEFAULT: u64 = 100_000_000;
 pub const BODY_BYTES_LEAST: u64 = 1024;
 pub const BODY_BYTES_MOST: u64 = 4 << 30;
 /// Levels of arrays and objects in a JSON body: what Meilisearch's own reader takes.
-pub const JSON_DEPTH_DEFAULT: usize = crate::api::depth::DEPTH_MAX;
+pub const JSON_DEPTH_DEFAULT: usize = crate::api::http::json_depth::DEPTH_MAX;
 pub const JSON_DEPTH_LEAST: usize = 4;
 /// Offset and limit together of what nodes are asked for: as far as Meilisearch counts.
 pub const PAGE_DEPTH_DEFAULT: usize = u32::MAX as usize;

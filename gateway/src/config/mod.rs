@@ -3,14 +3,13 @@
 //! - Every error is one line with the option, the value and what is allowed.
 //! - Keys are never printed, neither by `Debug` nor in errors.
 
-mod edge;
+pub(crate) mod client_limits;
 pub mod limits;
-mod options;
-mod print;
-mod value;
-
+pub(crate) mod options;
+pub(crate) mod print;
 #[cfg(test)]
 mod tests;
+pub(crate) mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,7 +20,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use ipnet::IpNet;
 
-pub use edge::{EdgeConfig, LogRequests};
+pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
     ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MOST, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
     HINT_BYTES_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,

@@ -11,298 +11,298 @@ const ADMIN_KEY_VARIABLE: &str = "MIROIR_ADMIN_API_KEY";
 
 /// Miroir: many Meilisearch nodes behind one plain Meilisearch API.
 #[derive(FromArgs, Debug)]
-pub(super) struct Flags {
+pub(crate) struct Flags {
     /// address to serve clients on (default 127.0.0.1:7700)
     #[argh(option, arg_name = "IP:PORT")]
-    pub(super) listen: Option<String>,
+    pub(crate) listen: Option<String>,
     /// address to serve metrics on, or "off" (default 127.0.0.1:9090)
     #[argh(option, arg_name = "IP:PORT")]
-    pub(super) metrics_listen: Option<String>,
+    pub(crate) metrics_listen: Option<String>,
     /// data cores (default: the processors available)
     #[argh(option, arg_name = "N")]
-    pub(super) cores: Option<String>,
+    pub(crate) cores: Option<String>,
     /// auto, monoio or glommio (default auto)
     #[argh(option, arg_name = "NAME")]
-    pub(super) runtime: Option<String>,
+    pub(crate) runtime: Option<String>,
     /// a node as ID=URL[,group=N][,capacity=W]; once for each node
     #[argh(option, arg_name = "NODE")]
-    pub(super) node: Vec<String>,
+    pub(crate) node: Vec<String>,
     /// shards of a new index (default 64)
     #[argh(option, arg_name = "S")]
-    pub(super) shards: Option<String>,
+    pub(crate) shards: Option<String>,
     /// copies of each shard in a group (default 1)
     #[argh(option, arg_name = "R")]
-    pub(super) replication_factor: Option<String>,
+    pub(crate) replication_factor: Option<String>,
     /// where the gateway keeps its state (default sled:./miroir-data)
     #[argh(option, arg_name = "sled:PATH")]
-    pub(super) store: Option<String>,
+    pub(crate) store: Option<String>,
     /// name of this pod among those of one store (default: a new one at each start)
     #[argh(option, arg_name = "NAME")]
-    pub(super) pod_id: Option<String>,
+    pub(crate) pod_id: Option<String>,
     /// name of another pod on the same store, repeated; more than one pod needs Redis
     #[argh(option, arg_name = "NAME")]
-    pub(super) peer: Vec<String>,
+    pub(crate) peer: Vec<String>,
     /// DNS SRV record whose targets are the pods
     #[argh(option, arg_name = "NAME[@ADDRESS]")]
-    pub(super) peer_service: Option<String>,
+    pub(crate) peer_service: Option<String>,
     /// the key clients' keys derive from; better given as MIROIR_MASTER_KEY
     #[argh(option, arg_name = "KEY")]
-    pub(super) master_key: Option<String>,
+    pub(crate) master_key: Option<String>,
     /// the nodes' master key; better given as MIROIR_NODE_MASTER_KEY
     #[argh(option, arg_name = "KEY")]
-    pub(super) node_master_key: Option<String>,
+    pub(crate) node_master_key: Option<String>,
     /// the key of the management API; better given as MIROIR_ADMIN_API_KEY
     #[argh(option, arg_name = "KEY")]
-    pub(super) admin_key: Option<String>,
+    pub(crate) admin_key: Option<String>,
     /// development or production, which needs a master key of 16 bytes (default development)
     #[argh(option, arg_name = "NAME")]
-    pub(super) env: Option<String>,
+    pub(crate) env: Option<String>,
     /// partial or error: what a search answers when a shard cannot be reached (default partial)
     #[argh(option, arg_name = "POLICY")]
-    pub(super) unavailable_shard_policy: Option<String>,
+    pub(crate) unavailable_shard_policy: Option<String>,
     /// hinted or strict: whether owners that are down count towards a write's quorum (default hinted)
     #[argh(option, arg_name = "QUORUM")]
-    pub(super) write_quorum: Option<String>,
+    pub(crate) write_quorum: Option<String>,
     /// what is kept for a node that is down; past it the node is copied anew (default 256MB)
     #[argh(option, arg_name = "BYTES")]
-    pub(super) hint_limit: Option<String>,
+    pub(crate) hint_limit: Option<String>,
     /// largest request body (default 100MB)
     #[argh(option, arg_name = "BYTES")]
-    pub(super) body_limit: Option<String>,
+    pub(crate) body_limit: Option<String>,
     /// longest time for a request (default 60s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) request_timeout: Option<String>,
+    pub(crate) request_timeout: Option<String>,
     /// longest time for one node's part of it (default 30s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) node_timeout: Option<String>,
+    pub(crate) node_timeout: Option<String>,
     /// on or off: ask another copy when a node is late (default on)
     #[argh(option, arg_name = "SWITCH")]
-    pub(super) hedging: Option<String>,
+    pub(crate) hedging: Option<String>,
     /// on or off: prefer the nodes that answer fastest (default on)
     #[argh(option, arg_name = "SWITCH")]
-    pub(super) adaptive_selection: Option<String>,
+    pub(crate) adaptive_selection: Option<String>,
     /// on or off: identical searches at one time share one scatter (default on)
     #[argh(option, arg_name = "SWITCH")]
-    pub(super) query_coalescing: Option<String>,
+    pub(crate) query_coalescing: Option<String>,
     /// on or off: a filter on the primary key asks only the shards of these keys (default on)
     #[argh(option, arg_name = "SWITCH")]
-    pub(super) shard_aware_planning: Option<String>,
+    pub(crate) shard_aware_planning: Option<String>,
     /// block or route_pin: how a session's reads see its writes (default block)
     #[argh(option, arg_name = "MODE")]
-    pub(super) session_mode: Option<String>,
+    pub(crate) session_mode: Option<String>,
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
-    pub(super) in_flight_max: Option<String>,
+    pub(crate) in_flight_max: Option<String>,
     /// longest request line (default 16KiB)
     #[argh(option, arg_name = "BYTES")]
-    pub(super) request_line_limit: Option<String>,
+    pub(crate) request_line_limit: Option<String>,
     /// largest request line and headers together (default 32KiB)
     #[argh(option, arg_name = "BYTES")]
-    pub(super) head_limit: Option<String>,
+    pub(crate) head_limit: Option<String>,
     /// headers of a request (default 96)
     #[argh(option, arg_name = "N")]
-    pub(super) headers_max: Option<String>,
+    pub(crate) headers_max: Option<String>,
     /// longest wait for the first byte on a new connection (default 10s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) first_byte_timeout: Option<String>,
+    pub(crate) first_byte_timeout: Option<String>,
     /// longest time for a request line and its headers to arrive (default 10s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) head_timeout: Option<String>,
+    pub(crate) head_timeout: Option<String>,
     /// longest wait for the next request on a connection (default 75s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) idle_timeout: Option<String>,
+    pub(crate) idle_timeout: Option<String>,
     /// longest wait while a body moves and nothing of it comes or goes (default 10s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) body_gap_timeout: Option<String>,
+    pub(crate) body_gap_timeout: Option<String>,
     /// longest time for a whole body to move (default 5m)
     #[argh(option, arg_name = "TIME")]
-    pub(super) body_timeout: Option<String>,
+    pub(crate) body_timeout: Option<String>,
     /// requests on one connection before it is closed (default 1000000)
     #[argh(option, arg_name = "N")]
-    pub(super) requests_per_connection_max: Option<String>,
+    pub(crate) requests_per_connection_max: Option<String>,
     /// client connections of a core (default 16384)
     #[argh(option, arg_name = "N")]
-    pub(super) connections_max: Option<String>,
+    pub(crate) connections_max: Option<String>,
     /// client connections of a core from one address (default 4096)
     #[argh(option, arg_name = "N")]
-    pub(super) connections_per_address_max: Option<String>,
+    pub(crate) connections_per_address_max: Option<String>,
     /// delay a core may let build up before it refuses requests (default 50ms)
     #[argh(option, arg_name = "TIME")]
-    pub(super) queue_delay_max: Option<String>,
+    pub(crate) queue_delay_max: Option<String>,
     /// queries of one multi-search (default 100)
     #[argh(option, arg_name = "N")]
-    pub(super) multi_search_queries_max: Option<String>,
+    pub(crate) multi_search_queries_max: Option<String>,
     /// levels of arrays and objects in a JSON body (default 128)
     #[argh(option, arg_name = "N")]
-    pub(super) json_depth_max: Option<String>,
+    pub(crate) json_depth_max: Option<String>,
     /// largest offset and limit together (default 4294967295)
     #[argh(option, arg_name = "N")]
-    pub(super) page_depth_max: Option<String>,
+    pub(crate) page_depth_max: Option<String>,
     /// longest wait for requests in flight when the gateway is asked to end (default 10s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) drain_timeout: Option<String>,
+    pub(crate) drain_timeout: Option<String>,
     /// certificates to serve TLS with, as PEM; read again on SIGHUP
     #[argh(option, arg_name = "FILE")]
-    pub(super) tls_certificate: Option<String>,
+    pub(crate) tls_certificate: Option<String>,
     /// the private key of the first of them, as PEM
     #[argh(option, arg_name = "FILE")]
-    pub(super) tls_key: Option<String>,
+    pub(crate) tls_key: Option<String>,
     /// authorities one of which must have signed a client's certificate, as PEM
     #[argh(option, arg_name = "FILE")]
-    pub(super) tls_client_ca: Option<String>,
+    pub(crate) tls_client_ca: Option<String>,
     /// authorities that sign the certificates of https nodes, as PEM (default: the public ones)
     #[argh(option, arg_name = "FILE")]
-    pub(super) node_ca: Option<String>,
+    pub(crate) node_ca: Option<String>,
     /// off, errors or all: requests that are logged (default off)
     #[argh(option, arg_name = "NAME")]
-    pub(super) log_requests: Option<String>,
+    pub(crate) log_requests: Option<String>,
     /// off or on: whether logged requests show their query strings (default off)
     #[argh(option, arg_name = "NAME")]
-    pub(super) log_queries: Option<String>,
+    pub(crate) log_queries: Option<String>,
     /// where dumps are written (default ./dumps)
     #[argh(option, arg_name = "DIR")]
-    pub(super) dump_dir: Option<String>,
+    pub(crate) dump_dir: Option<String>,
     /// networks beside the public ones that webhooks may reach, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
-    pub(super) allowed_ip_networks: Option<String>,
+    pub(crate) allowed_ip_networks: Option<String>,
     /// on or off: compare and repair the copies of documents, and stamp writes for it (default on)
     #[argh(option, arg_name = "on|off")]
-    pub(super) anti_entropy: Option<String>,
+    pub(crate) anti_entropy: Option<String>,
     /// time from one comparison of all copies to the next (default 6h)
     #[argh(option, arg_name = "TIME")]
-    pub(super) anti_entropy_interval: Option<String>,
+    pub(crate) anti_entropy_interval: Option<String>,
     /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
     #[argh(option, arg_name = "TIME")]
-    pub(super) settings_drift_interval: Option<String>,
+    pub(crate) settings_drift_interval: Option<String>,
     /// a TOML file with options of the same names
     #[argh(option, arg_name = "FILE")]
-    pub(super) config: Option<String>,
+    pub(crate) config: Option<String>,
     /// print the options in force as TOML and exit
     #[argh(switch)]
-    pub(super) print_config: bool,
+    pub(crate) print_config: bool,
     /// check the options and the files they name, and exit
     #[argh(switch)]
-    pub(super) check_config: bool,
+    pub(crate) check_config: bool,
     /// print the version and exit
     #[argh(switch)]
-    pub(super) version: bool,
+    pub(crate) version: bool,
     /// let tests make a request panic
     #[argh(switch, hidden_help)]
-    pub(super) test_faults: bool,
+    pub(crate) test_faults: bool,
 }
 
 /// Options of one source, or of several laid over each other.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct RawOptions {
+pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
-    pub(super) listen: Option<String>,
+    pub(crate) listen: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) metrics_listen: Option<String>,
+    pub(crate) metrics_listen: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) cores: Option<String>,
+    pub(crate) cores: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) runtime: Option<String>,
-    pub(super) node: Option<Vec<String>>,
+    pub(crate) runtime: Option<String>,
+    pub(crate) node: Option<Vec<String>>,
     #[serde(deserialize_with = "text")]
-    pub(super) shards: Option<String>,
+    pub(crate) shards: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) replication_factor: Option<String>,
+    pub(crate) replication_factor: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) store: Option<String>,
-    pub(super) pod_id: Option<String>,
-    pub(super) peer: Option<Vec<String>>,
-    pub(super) peer_service: Option<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) pod_id: Option<String>,
+    pub(crate) peer: Option<Vec<String>>,
+    pub(crate) peer_service: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) master_key: Option<String>,
+    pub(crate) master_key: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) node_master_key: Option<String>,
+    pub(crate) node_master_key: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) admin_key: Option<String>,
+    pub(crate) admin_key: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) env: Option<String>,
+    pub(crate) env: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) unavailable_shard_policy: Option<String>,
+    pub(crate) unavailable_shard_policy: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) write_quorum: Option<String>,
+    pub(crate) write_quorum: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) hint_limit: Option<String>,
+    pub(crate) hint_limit: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) body_limit: Option<String>,
+    pub(crate) body_limit: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) request_timeout: Option<String>,
+    pub(crate) request_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) node_timeout: Option<String>,
+    pub(crate) node_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) hedging: Option<String>,
+    pub(crate) hedging: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) adaptive_selection: Option<String>,
+    pub(crate) adaptive_selection: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) query_coalescing: Option<String>,
+    pub(crate) query_coalescing: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) shard_aware_planning: Option<String>,
+    pub(crate) shard_aware_planning: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) session_mode: Option<String>,
+    pub(crate) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) in_flight_max: Option<String>,
+    pub(crate) in_flight_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) request_line_limit: Option<String>,
+    pub(crate) request_line_limit: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) head_limit: Option<String>,
+    pub(crate) head_limit: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) headers_max: Option<String>,
+    pub(crate) headers_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) first_byte_timeout: Option<String>,
+    pub(crate) first_byte_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) head_timeout: Option<String>,
+    pub(crate) head_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) idle_timeout: Option<String>,
+    pub(crate) idle_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) body_gap_timeout: Option<String>,
+    pub(crate) body_gap_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) body_timeout: Option<String>,
+    pub(crate) body_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) requests_per_connection_max: Option<String>,
+    pub(crate) requests_per_connection_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) connections_max: Option<String>,
+    pub(crate) connections_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) connections_per_address_max: Option<String>,
+    pub(crate) connections_per_address_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) queue_delay_max: Option<String>,
+    pub(crate) queue_delay_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) multi_search_queries_max: Option<String>,
+    pub(crate) multi_search_queries_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) json_depth_max: Option<String>,
+    pub(crate) json_depth_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) page_depth_max: Option<String>,
+    pub(crate) page_depth_max: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) drain_timeout: Option<String>,
+    pub(crate) drain_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) tls_certificate: Option<String>,
+    pub(crate) tls_certificate: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) tls_key: Option<String>,
+    pub(crate) tls_key: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) tls_client_ca: Option<String>,
+    pub(crate) tls_client_ca: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) node_ca: Option<String>,
+    pub(crate) node_ca: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) log_requests: Option<String>,
+    pub(crate) log_requests: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) log_queries: Option<String>,
+    pub(crate) log_queries: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) dump_dir: Option<String>,
+    pub(crate) dump_dir: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) allowed_ip_networks: Option<String>,
+    pub(crate) allowed_ip_networks: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) anti_entropy: Option<String>,
+    pub(crate) anti_entropy: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) anti_entropy_interval: Option<String>,
+    pub(crate) anti_entropy_interval: Option<String>,
     #[serde(deserialize_with = "text")]
-    pub(super) settings_drift_interval: Option<String>,
+    pub(crate) settings_drift_interval: Option<String>,
 }
 
 impl RawOptions {
-    pub(super) fn from_flags(flags: Flags) -> RawOptions {
+    pub(crate) fn from_flags(flags: Flags) -> RawOptions {
         RawOptions {
             listen: flags.listen,
             metrics_listen: flags.metrics_listen,
@@ -362,7 +362,7 @@ impl RawOptions {
     }
 
     /// A variable that is set but empty counts as not set: that is what container tools pass on.
-    pub(super) fn from_environment(environment: impl Fn(&str) -> Option<String>) -> RawOptions {
+    pub(crate) fn from_environment(environment: impl Fn(&str) -> Option<String>) -> RawOptions {
         let variable = |name| environment(name).filter(|value| !value.is_empty());
         RawOptions {
             master_key: variable(MASTER_KEY_VARIABLE),
@@ -373,7 +373,7 @@ impl RawOptions {
     }
 
     /// These options, and the lower source's where these say nothing.
-    pub(super) fn or(self, lower: RawOptions) -> RawOptions {
+    pub(crate) fn or(self, lower: RawOptions) -> RawOptions {
         RawOptions {
             listen: self.listen.or(lower.listen),
             metrics_listen: self.metrics_listen.or(lower.metrics_listen),

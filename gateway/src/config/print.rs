@@ -11,7 +11,7 @@ use super::{
     StoreConfig, UnavailableShardPolicy, WriteQuorum,
 };
 
-pub(super) fn to_toml(config: &Config) -> String {
+pub(crate) fn to_toml(config: &Config) -> String {
     let shown = |secret: &Option<Secret>| secret.as_ref().map(|_| SECRET_SHOWN);
     let edge = &config.edge;
     let path = |path: &Path| path.display().to_string();
@@ -82,7 +82,7 @@ pub(super) fn to_toml(config: &Config) -> String {
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
 
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
 }
 

@@ -18,22 +18,22 @@ use super::limits::{
 use super::{NodeConfig, NodeUrl, PeerService, Secret, StoreConfig};
 
 /// What is allowed, as the end of a sentence.
-pub(super) type Allowed = String;
+pub(crate) type Allowed = String;
 
 const HTTP_PORT_DEFAULT: u16 = 80;
 const HTTPS_PORT_DEFAULT: u16 = 443;
 
 /// What `--print-config` shows for a key, so it cannot be one.
-pub(super) const SECRET_SHOWN: &str = "(set)";
+pub(crate) const SECRET_SHOWN: &str = "(set)";
 
 /// The names of a capability that is on or off.
-pub(super) const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
+pub(crate) const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
-pub(super) fn address(text: &str) -> Result<SocketAddr, Allowed> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, Allowed> {
     text.parse().map_err(|_| "give IP:PORT, for example 127.0.0.1:7700".to_owned())
 }
 
-pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Allowed> {
+pub(crate) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Allowed> {
     if text == "off" {
         return Ok(None);
     }
@@ -41,7 +41,7 @@ pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Allowed> 
     Ok(Some(address))
 }
 
-pub(super) fn whole<T>(text: &str, range: RangeInclusive<T>) -> Result<T, Allowed>
+pub(crate) fn whole<T>(text: &str, range: RangeInclusive<T>) -> Result<T, Allowed>
 where
     T: FromStr + PartialOrd + fmt::Display,
 {
@@ -49,7 +49,7 @@ where
     number.ok_or_else(|| format!("give a whole number from {} to {}", range.start(), range.end()))
 }
 
-pub(super) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
+pub(crate) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
     let chosen = choices.iter().find(|(name, _)| *name == text);
     chosen.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -58,7 +58,7 @@ pub(super) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Al
 }
 
 /// A count of bytes, plain or with one of the units kB, MB, GB (powers of 1000) and KiB, MiB, GiB.
-pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allowed> {
+pub(crate) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allowed> {
     const UNITS: [(&str, u64); 8] = [
         ("", 1),
         ("B", 1),
@@ -79,7 +79,7 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
 }
 
 /// A time between two turns of a job; days of it are no mistake.
-pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
+pub(crate) fn interval(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
@@ -92,7 +92,7 @@ pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
 }
 
 /// A time with the unit ms, s or m.
-pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
@@ -103,7 +103,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Allowed> {
         .ok_or_else(|| "give a time from 10ms to 60m, for example 500ms or 30s".to_owned())
 }
 
-pub(super) fn folder(text: &str) -> Result<PathBuf, Allowed> {
+pub(crate) fn folder(text: &str) -> Result<PathBuf, Allowed> {
     match text.is_empty() {
         false => Ok(text.into()),
         true => Err("give a directory, for example ./dumps".to_owned()),
@@ -111,14 +111,14 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, Allowed> {
 }
 
 /// Networks as `ADDRESS/BITS`, with commas in between; none for an empty text.
-pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
+pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let networks = parts.map(str::parse).collect::<Result<Vec<_>, _>>();
     networks.map_err(|_| "give networks such as 10.0.0.0/8,::1/128".to_owned())
 }
 
 /// Keys travel in a header, so they are visible ASCII without spaces.
-pub(super) fn secret(text: &str) -> Result<Secret, Allowed> {
+pub(crate) fn secret(text: &str) -> Result<Secret, Allowed> {
     if text == SECRET_SHOWN {
         return Err(format!("{SECRET_SHOWN} only stands for a key in printed configurations"));
     }
@@ -128,14 +128,14 @@ pub(super) fn secret(text: &str) -> Result<Secret, Allowed> {
     Ok(Secret(text.to_owned()))
 }
 
-pub(super) fn file(text: &str) -> Result<PathBuf, Allowed> {
+pub(crate) fn file(text: &str) -> Result<PathBuf, Allowed> {
     if text.is_empty() {
         return Err("give the path of a file".to_owned());
     }
     Ok(text.into())
 }
 
-pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {
+pub(crate) fn store(text: &str) -> Result<StoreConfig, Allowed> {
     const SCHEMES: [&str; 6] =
         ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
     if let Some((scheme, rest)) = text.split_once("://")
@@ -151,12 +151,12 @@ pub(super) fn store(text: &str) -> Result<StoreConfig, Allowed> {
 }
 
 /// A pod is named as a node is.
-pub(super) fn pod_id(text: &str) -> Result<String, Allowed> {
+pub(crate) fn pod_id(text: &str) -> Result<String, Allowed> {
     node_id(text).map_err(|allowed| allowed.replace("a node's", "a pod's"))
 }
 
 /// `NAME[@ADDRESS:PORT]`.
-pub(super) fn peer_service(text: &str) -> Result<PeerService, Allowed> {
+pub(crate) fn peer_service(text: &str) -> Result<PeerService, Allowed> {
     let allowed = || {
         "give the name of a DNS SRV record, for example _miroir._tcp.miroir.default.svc.cluster.local, and if need be @ADDRESS:PORT of the server to ask".to_owned()
     };
@@ -176,7 +176,7 @@ pub(super) fn peer_service(text: &str) -> Result<PeerService, Allowed> {
 }
 
 /// `ID=URL[,group=N][,capacity=W]`.
-pub(super) fn node(text: &str) -> Result<NodeConfig, Allowed> {
+pub(crate) fn node(text: &str) -> Result<NodeConfig, Allowed> {
     let mut parts = text.split(',');
     let (id, url) = parts
         .next()

@@ -1,6 +1,5 @@
 //! Seeing it run: metrics and logs. The request path emits, this module renders.
 
-pub mod endpoint;
 pub mod log;
 pub mod metrics;
-pub mod store;
+pub mod store_counts;

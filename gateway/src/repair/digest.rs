@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The member that holds a document's vectors.
-pub(super) const VECTORS_FIELD: &str = "_vectors";
+pub(crate) const VECTORS_FIELD: &str = "_vectors";
 
 /// One stored document as it is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Digest {
+pub(crate) struct Digest {
     /// The primary key's value in its string form.
     pub key: String,
     pub content: u64,
@@ -27,7 +27,7 @@ pub(super) struct Digest {
 }
 
 /// Reads one document of a node's answer; `None` when it has no primary key.
-pub(super) fn digest(raw: &str, primary_key: &str) -> serde_json::Result<Option<Digest>> {
+pub(crate) fn digest(raw: &str, primary_key: &str) -> serde_json::Result<Option<Digest>> {
     let mut deserializer = serde_json::Deserializer::from_str(raw);
     let mut found = deserializer.deserialize_map(Document { primary_key })?;
     if found.key.is_none() && primary_key.contains('.') {
@@ -107,7 +107,7 @@ struct ValueHash {
 }
 
 /// A hash of a JSON value; members of objects have no order.
-pub(super) fn hash_of(value: &serde_json::Value) -> u64 {
+pub(crate) fn hash_of(value: &serde_json::Value) -> u64 {
     // Reading a value that is there cannot fail.
     ValueHash { vectors: false }.deserialize(value).unwrap_or_default()
 }
@@ -190,37 +190,37 @@ impl<'de> Visitor<'de> for ValueHash {
 }
 
 /// Buckets of a shard.
-pub(super) const BUCKETS: usize = 256;
+pub(crate) const BUCKETS: usize = 256;
 
 /// The bucket of a key: by the upper bits of the hash whose lower ones make the shard.
-pub(super) fn bucket_of(key: &str) -> usize {
+pub(crate) fn bucket_of(key: &str) -> usize {
     usize::from(xxh3_64(key.as_bytes()).to_be_bytes()[0])
 }
 
 /// What one copy of a shard adds up to, whatever the order it is read in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     pub buckets: Box<[Bucket; BUCKETS]>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     pub documents: u64,
     sum: u64,
 }
 
 impl Fingerprint {
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { buckets: Box::new([Bucket::default(); BUCKETS]) }
     }
 
-    pub(super) fn add(&mut self, digest: &Digest) {
+    pub(crate) fn add(&mut self, digest: &Digest) {
         let bucket = &mut self.buckets[bucket_of(&digest.key)];
         bucket.documents += 1;
         bucket.sum = bucket.sum.wrapping_add(member(&digest.key, digest.content));
     }
 
-    pub(super) fn documents(&self) -> u64 {
+    pub(crate) fn documents(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.documents).sum()
     }
 }

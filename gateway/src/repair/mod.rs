@@ -4,21 +4,18 @@
 //! `verify` compares the copies of one index, `decide` says which of two is right and
 //! `mend` writes it; `drift` does the same for settings. `manage` shows it to operators.
 
-pub mod board;
-pub mod copy;
-mod decide;
-mod digest;
-pub mod drift;
-mod evidence;
-pub mod frozen;
-pub mod manage;
-mod mend;
+pub mod compare;
+pub(crate) mod comparison;
+pub(crate) mod digest;
+pub(crate) mod foreign_tasks;
+pub mod index_sync;
+pub mod node_copy;
+pub(crate) mod node_settings;
 pub mod pass;
-mod reading;
-pub mod reconcile;
+pub mod queue;
+pub(crate) mod repair_documents;
+pub(crate) mod replica;
 pub mod report;
-mod settings;
-pub mod tombstones;
-mod verification;
-pub mod verify;
-mod walk;
+pub(crate) mod resolve;
+pub mod settings_drift;
+pub(crate) mod shard_walk;

@@ -11,24 +11,21 @@ use std::{
 
 use store::{Change, StoreError, Table};
 
-use super::{
-    board::{PASSES, Pass, Position, Progress, Wanted, wanted_by},
-    copy::say_level,
-    reconcile::reconcile_indexes,
-    report::{Pace, RepairError, Scope},
-    tombstones,
-    walk::walk,
-};
 use crate::{
     clock,
     config::limits,
-    coordinator::{
-        claim::{Claim, LOOK_INTERVAL},
-        scope,
-    },
-    data::core::Core,
     observe::log,
-    runtime::{Runtime, timeout},
+    pods::job_claim::{Claim, LOOK_INTERVAL},
+    repair::{
+        index_sync::reconcile_indexes,
+        node_copy::say_level,
+        queue::{PASSES, Pass, Position, Progress, Wanted, wanted_by},
+        report::{Pace, RepairError, Scope},
+        shard_walk::walk,
+    },
+    state::{core::Core, leadership::scope},
+    wire::runtime::{Runtime, timeout},
+    write::tombstones,
 };
 
 /// The passes that ended, by the time they began.

@@ -60,7 +60,7 @@ impl Report {
         self.failed == 0 && self.undecided == 0
     }
 
-    pub(super) fn add(&mut self, other: &Report) {
+    pub(crate) fn add(&mut self, other: &Report) {
         self.shards += other.shards;
         self.single += other.single;
         self.missing += other.missing;

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::coordinator::scope;
-use gateway::snapshot::{Index, Snapshot};
+use gateway::state::leadership::scope;
+use gateway::state::snapshot::{Index, Snapshot};
 
 use super::client::{Client, Known, Operation};
 use super::http::Question;

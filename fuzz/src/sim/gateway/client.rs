@@ -8,7 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::runtime::timeout;
+use gateway::wire::runtime::timeout;
 use serde_json::{Value, json};
 
 use super::http::{Question, Wire};

@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::store::Change;
-use gateway::hints::{HINTS, SUSPECT_SHARDS};
+use gateway::nodes::hints::{HINTS, SUSPECT_SHARDS};
 use gateway::{clock, observe};
 use serde_json::json;
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::config::{self, Config, Parsed};
-use gateway::coordinator::Coordinator;
 use gateway::observe;
-use gateway::runtime::Runtime;
-use gateway::shared::{NodeAddress, Shared};
-use gateway::start::{self, Parts};
+use gateway::process::startup::{self, Parts};
+use gateway::state::leadership::Coordinator;
+use gateway::state::shared::{NodeAddress, Shared};
+use gateway::wire::runtime::Runtime;
 
 use super::kernel::{Site, kernel, sleep};
 use super::network::address_of;
@@ -74,7 +74,8 @@ pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View)
                     coordinator: Coordinator::shared(name).with_clock(Simulated::now),
                     prometheus: observe::metrics::silent(),
                 };
-                let prepared = start::prepare(parts, Simulated::now, async |pause| sleep(pause).await).await;
+                let prepared =
+                    startup::prepare(parts, Simulated::now, async |pause| sleep(pause).await).await;
                 match prepared {
                     Ok(ready) => {
                         *view.borrow_mut() = Some(Arc::clone(&ready.shared));

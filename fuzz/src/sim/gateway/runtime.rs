@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use gateway::runtime::{Runtime, StartError, rent};
+use gateway::wire::runtime::{Runtime, StartError, buffers};
 use monoio::BufResult;
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, IoVecWrapper, IoVecWrapperMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
@@ -67,7 +67,7 @@ impl AsyncReadRent for Stream {
     async fn read<T: IoBufMut>(&mut self, mut buffer: T) -> BufResult<usize, T> {
         match self.receive(buffer.bytes_total()).await {
             Ok(bytes) => {
-                let count = rent::fill(&mut buffer, &bytes);
+                let count = buffers::fill(&mut buffer, &bytes);
                 (Ok(count), buffer)
             }
             Err(error) => (Err(error), buffer),
@@ -86,7 +86,7 @@ impl AsyncReadRent for Stream {
 
 impl AsyncWriteRent for Stream {
     async fn write<T: IoBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
-        let result = self.send_some(rent::bytes_of(&buffer)).await;
+        let result = self.send_some(buffers::bytes_of(&buffer)).await;
         (result, buffer)
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use gateway::{
+use gateway::wire::{
     h1::{ClientConnection, ExchangeError},
     runtime::{Runtime, glommio::Glommio, monoio::Monoio, timeout},
 };

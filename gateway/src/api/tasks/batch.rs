@@ -1,0 +1,43 @@
+//! Batches as clients see them.
+//!
+//! Invariant: nodes batch by themselves and differently, so the gateway's batches are its tasks: one
+//! batch for each task that has started, with its uid. Source of the form: Meilisearch's batch view.
+
+use serde_json::{Map, Value, json};
+use store::{TaskPage, TaskRecord};
+
+use crate::api::tasks::view::{self, date};
+
+/// The batch of a task that has started.
+#[must_use]
+pub fn view(task: &TaskRecord) -> Value {
+    let finished = task.started_at.zip(task.finished_at);
+    let once = |name: &str| Value::Object(Map::from_iter([(name.to_owned(), json!(1))]));
+    json!({
+        "uid": task.uid,
+        "progress": null,
+        "details": view::details(task).unwrap_or_else(|| json!({})),
+        "stats": {
+            "totalNbTasks": 1,
+            "status": once(task.status.as_str()),
+            "types": once(task.kind.as_str()),
+            "indexUids": task.index_uid.as_deref().map_or_else(|| json!({}), once),
+        },
+        "duration": finished.map(|(started, finished)| view::duration(finished - started)),
+        "startedAt": task.started_at.map(date),
+        "finishedAt": task.finished_at.map(date),
+        "batchStrategy": "unspecified",
+    })
+}
+
+/// A page of the batch list.
+#[must_use]
+pub fn page(page: &TaskPage, limit: u32) -> Value {
+    json!({
+        "results": page.tasks.iter().map(view).collect::<Vec<_>>(),
+        "total": page.total,
+        "limit": limit,
+        "from": page.from,
+        "next": page.next,
+    })
+}

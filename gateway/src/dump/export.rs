@@ -1,0 +1,278 @@
+//! Dumps: one of the whole cluster, in the format of one node.
+//!
+//! Invariants: a dump has every document once, from one owner of its shard, vectors with it and reserved
+//! fields gone; while the documents of an index are read its lane is held, so that they are of one moment;
+//! a dump that was interrupted is begun again.
+
+use http::StatusCode;
+use router::{Leg, NodeIndex};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use store::{Change, NewTask, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
+use time::OffsetDateTime;
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        settings,
+    },
+    clock,
+    config::limits,
+    dump::{archive::Archive, format},
+    handlers::{experimental_features, indexes::new_task, network, tasks},
+    nodes::pool::NodeRequest,
+    observe::log,
+    read::{ask, plan},
+    state::{
+        change::Accepted,
+        core::Core,
+        leadership::Term,
+        snapshot::{Index, Snapshot},
+    },
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::{lane, tasks::status},
+};
+
+/// `POST /dumps`. The control executor makes it.
+pub(crate) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+    let task = new_task(request, "", TaskKind::DumpCreation, json!({"dumpUid": null}));
+    let new = NewTask { index_uid: None, accepted: true, ..task };
+    let record = core.shared.store.create_task(new).await?;
+    Ok(tasks::accepted(Accepted { record, degraded: None }))
+}
+
+/// Makes the dumps that were asked for, oldest first.
+pub async fn work_off<R: Runtime>(core: &Core<R>, term: &Term) {
+    let query = TaskQuery {
+        kinds: Some(vec![TaskKind::DumpCreation]),
+        statuses: Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]),
+        limit: 1,
+        reverse: true,
+        ..TaskQuery::default()
+    };
+    while let Ok(page) = core.shared.store.tasks(query.clone()).await
+        && let Some(record) = page.tasks.into_iter().next()
+    {
+        let started = clock::utc();
+        let begun = TaskChange {
+            status: Some(TaskStatus::Processing),
+            started_at: Some(started),
+            ..TaskChange::default()
+        };
+        let change = |change| vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
+        if core.shared.commit_by(term, change(begun)).await.is_err() {
+            // Another pod leads by now.
+            return;
+        }
+        let uid = format::uid(started);
+        let mut ended = match make(core, &record, &uid, started).await {
+            Ok(()) => TaskChange {
+                status: Some(TaskStatus::Succeeded),
+                details: Some(json!({"dumpUid": uid})),
+                ..TaskChange::default()
+            },
+            Err(error) => {
+                let error = error.into_task_error();
+                log::warn("dump_failed", &[("task", &record.uid.to_string()), ("reason", &error.message)]);
+                TaskChange { status: Some(TaskStatus::Failed), error: Some(error), ..TaskChange::default() }
+            }
+        };
+        ended.finished_at = Some(clock::utc());
+        if core.shared.commit_by(term, change(ended)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn make<R: Runtime>(
+    core: &Core<R>,
+    task: &TaskRecord,
+    uid: &str,
+    started: OffsetDateTime,
+) -> Result<(), ApiError> {
+    wait_for_earlier(core, task, None).await?;
+    let version = ask::any(core, "/version").await?["pkgVersion"].as_str().unwrap_or("1.15.0").to_owned();
+    let archive =
+        Archive::begin(core.shared.config.dump_dir.clone(), uid.to_owned()).map_err(|error| disk(&error))?;
+    archive.file("metadata.json", format::metadata(&version, started).to_string()).await;
+    write_keys(core, &archive).await;
+    archive
+        .file(
+            "experimental-features.json",
+            Value::Object(experimental_features::shown(core).await?).to_string(),
+        )
+        .await;
+    archive.file("network.json", network::dumped(core).await?.to_string()).await;
+    let webhooks = json!({"webhooks": core.shared.webhooks.load().value});
+    archive.file("webhooks.json", webhooks.to_string()).await;
+    for folder in ["tasks", "tasks/update_files", "batches", "indexes"] {
+        archive.folder(folder).await;
+    }
+    write_tasks(core, &archive, task.uid).await?;
+    archive.file("batches/queue.jsonl", "").await;
+    let mut uids = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
+    uids.sort_unstable();
+    for index_uid in uids {
+        write_index(core, &archive, task, &index_uid).await?;
+    }
+    archive.finish().await.map_err(|error| disk(&error))
+}
+
+/// Waits until the tasks before this one have ended, of one index or of all.
+async fn wait_for_earlier<R: Runtime>(
+    core: &Core<R>,
+    task: &TaskRecord,
+    index_uid: Option<&str>,
+) -> Result<(), ApiError> {
+    loop {
+        status::refresh_unfinished(core).await?;
+        let unfinished = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
+        let concerns = |record: &TaskRecord| match index_uid {
+            Some(uid) => record.index_uid.as_deref() == Some(uid),
+            None => record.uid < task.uid,
+        };
+        if !unfinished.iter().any(|record| record.accepted && record.uid != task.uid && concerns(record)) {
+            return Ok(());
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+async fn write_keys<R: Runtime>(core: &Core<R>, archive: &Archive) {
+    let mut lines = String::new();
+    for held in core.shared.keys.load().newest_first() {
+        lines.push_str(&format::key(&held.key).to_string());
+        lines.push('\n');
+    }
+    archive.file("keys.jsonl", lines).await;
+}
+
+async fn write_tasks<R: Runtime>(core: &Core<R>, archive: &Archive, below: u32) -> Result<(), ApiError> {
+    let mut from = Some(0);
+    while from.is_some_and(|uid| uid < below) {
+        let query =
+            TaskQuery { from, limit: limits::TASKS_PER_DUMP_READ, reverse: true, ..TaskQuery::default() };
+        let page = core.shared.store.tasks(query).await?;
+        let earlier = page.tasks.iter().filter(|record| record.uid < below);
+        let lines = earlier.filter_map(format::task).map(|line| format!("{line}\n")).collect::<String>();
+        archive.lines(lines).await;
+        from = page.next;
+    }
+    archive.end("tasks/queue.jsonl").await;
+    Ok(())
+}
+
+async fn write_index<R: Runtime>(
+    core: &Core<R>,
+    archive: &Archive,
+    task: &TaskRecord,
+    uid: &str,
+) -> Result<(), ApiError> {
+    let _hold = lane::hold(core, vec![uid]).await?;
+    wait_for_earlier(core, task, Some(uid)).await?;
+    let snapshot = core.shared.snapshot();
+    // It may have gone since the list was made.
+    let Some(index) = snapshot.indexes.get(uid) else { return Ok(()) };
+    archive.folder(format!("indexes/{uid}")).await;
+    archive
+        .file(format!("indexes/{uid}/metadata.json"), format::index_metadata(&index.record).to_string())
+        .await;
+    let mut of_node = ask::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
+    if let Value::Object(members) = &mut of_node {
+        settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
+    }
+    let shown = format::without_hidden_keys(of_node).to_string();
+    archive.file(format!("indexes/{uid}/settings.json"), shown).await;
+    write_documents(core, archive, &snapshot, index).await?;
+    archive.end(format!("indexes/{uid}/documents.jsonl")).await;
+    Ok(())
+}
+
+async fn write_documents<R: Runtime>(
+    core: &Core<R>,
+    archive: &Archive,
+    snapshot: &Snapshot,
+    index: &Index,
+) -> Result<(), ApiError> {
+    let mut avoided: Vec<NodeIndex> = Vec::new();
+    let set = plan::cover(core, snapshot, index, None, &[], core.turn());
+    let mut legs = set.legs;
+    if !set.uncovered.is_empty() {
+        return Err(unavailable());
+    }
+    while let Some(leg) = legs.pop() {
+        let mut offset = 0;
+        // Lines that were sent cannot be taken back: another owner is asked only before the first.
+        loop {
+            match page(core, index, &leg, offset).await {
+                Ok(Some((lines, count))) => {
+                    archive.lines(lines).await;
+                    offset += count;
+                }
+                Ok(None) => break,
+                Err(_) if offset == 0 && avoided.len() < limits::SCATTER_ATTEMPTS_MAX => {
+                    avoided.push(leg.node);
+                    let rest = plan::cover(core, snapshot, index, Some(&leg.shards), &avoided, core.turn());
+                    if !rest.uncovered.is_empty() {
+                        return Err(unavailable());
+                    }
+                    legs.extend(rest.legs);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    results: Vec<&'a RawValue>,
+}
+
+/// The end of a document that has no vectors.
+const NO_VECTORS: &[u8] = b",\"_vectors\":{}}";
+
+/// A page of a leg's documents as lines, and how many they are; `None` behind the last.
+async fn page<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    leg: &Leg,
+    offset: usize,
+) -> Result<Option<(Vec<u8>, usize)>, ApiError> {
+    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+    let mut body =
+        json!({"offset": offset, "limit": limits::DOCUMENTS_PER_DUMP_READ, "retrieveVectors": true});
+    if let Some(filter) = filter {
+        body["filter"] = json!(filter);
+    }
+    let question = NodeRequest::post_json(&target, body.to_string());
+    let answer = core.pools.ask(leg.node, question, core.shared.config.node_timeout).await;
+    let answer = answer.ok().filter(|answer| answer.status == StatusCode::OK).ok_or_else(unavailable)?;
+    let page = serde_json::from_slice::<Page<'_>>(&answer.body).map_err(|_| unavailable())?;
+    let mut lines = Vec::with_capacity(answer.body.len());
+    for document in &page.results {
+        merge::strip_document(document.get().as_bytes(), &mut lines).map_err(|_| unavailable())?;
+        // Nodes say so of every document in an index without embedders.
+        if lines.ends_with(NO_VECTORS) {
+            lines.truncate(lines.len() - NO_VECTORS.len());
+            lines.push(b'}');
+        }
+        lines.push(b'\n');
+    }
+    Ok((!page.results.is_empty()).then_some((lines, page.results.len())))
+}
+
+fn unavailable() -> ApiError {
+    ApiError::new(Code::MiroirShardUnavailable, "Not all documents could be read for the dump.")
+}
+
+fn disk(error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::Internal, format!("The dump cannot be written: {error}."))
+}

@@ -1,0 +1,172 @@
+//! Tells webhooks of tasks that have ended: the gateway's own tasks, as clients see them.
+//!
+//! Invariants: every task that ends while there are webhooks is told at least once, also when the
+//! process dies in between; a webhook that does not answer is tried a bounded number of times;
+//! without webhooks nothing is asked or kept.
+
+use std::{cell::RefCell, collections::BTreeSet, io::Write, rc::Rc};
+
+use flate2::{Compression, write::GzEncoder};
+use futures_util::future::join_all;
+use serde_json::json;
+use store::{Change, StoreError, TaskQuery, TaskRecord};
+use uuid::Uuid;
+
+use crate::{
+    api::{tasks::view, webhook::Webhook},
+    config::limits,
+    observe::log,
+    state::{
+        core::Core,
+        leadership::{Term, scope},
+        shared::{WEBHOOKS, WEBHOOKS_TOLD_KEY},
+    },
+    wire::{outbound::blocking, runtime::Runtime},
+    write::tasks::status,
+};
+
+/// What is known of tasks that webhooks have not been told of.
+pub(crate) type Watched = Rc<RefCell<Option<Watch>>>;
+
+pub(crate) struct Watch {
+    /// Tasks from this uid on have not been looked at.
+    next: u32,
+    /// Tasks that had not ended when they were looked at last.
+    pending: BTreeSet<u32>,
+    /// The stored progress and its revision.
+    told: u32,
+    revision: u64,
+}
+
+/// Tells all webhooks what has ended since the last turn.
+pub(crate) async fn tell<R: Runtime>(core: &Core<R>, watched: &Watched) {
+    let before = watched.take();
+    let Some(term) = core.shared.coordinator.term(scope::WEBHOOKS) else { return };
+    match turn(core, before, &term).await {
+        Ok(after) => drop(watched.replace(after)),
+        // The next turn begins where the stored progress says.
+        Err(error) => log::warn("webhooks_failed", &[("reason", &error.to_string())]),
+    }
+}
+
+async fn turn<R: Runtime>(
+    core: &Core<R>,
+    before: Option<Watch>,
+    term: &Term,
+) -> Result<Option<Watch>, StoreError> {
+    let known = core.shared.webhooks.load_full();
+    let webhooks = &known.value;
+    if webhooks.is_empty() {
+        return Ok(None);
+    }
+    let begun = match before {
+        Some(watch) => Some(watch),
+        None => Watch::begin(core).await?,
+    };
+    let Some(mut watch) = begun else { return Ok(None) };
+    if status::refresh_unfinished(core).await.is_err() {
+        log::warn("webhooks_without_news", &[]);
+    }
+    let ended = watch.look(core).await?;
+    if !ended.is_empty() {
+        let body = lines(&ended);
+        join_all(webhooks.iter().map(|(uuid, webhook)| deliver(core, *uuid, webhook, &body))).await;
+    }
+    watch.remember(core, term).await?;
+    Ok(Some(watch))
+}
+
+impl Watch {
+    /// Goes on where the last turn or process was.
+    async fn begin<R: Runtime>(core: &Core<R>) -> Result<Option<Self>, StoreError> {
+        let Some(record) = core.shared.store.record(WEBHOOKS, WEBHOOKS_TOLD_KEY).await? else {
+            return Ok(None);
+        };
+        let told = record.value.as_u64().and_then(|told| u32::try_from(told).ok()).unwrap_or(0);
+        Ok(Some(Self { next: told, pending: BTreeSet::new(), told, revision: record.revision }))
+    }
+
+    /// The tasks that have ended, which are then no longer watched.
+    async fn look<R: Runtime>(&mut self, core: &Core<R>) -> Result<Vec<TaskRecord>, StoreError> {
+        if let Some(newest) = newest(core).await? {
+            let count_max = u32::try_from(limits::TASKS_REFRESHED_MAX).unwrap_or(u32::MAX);
+            let end = newest.saturating_add(1).min(self.next.saturating_add(count_max));
+            self.pending.extend(self.next..end);
+            self.next = self.next.max(end);
+        }
+        let looked = self.pending.iter().copied().take(limits::TASKS_REFRESHED_MAX).collect::<Vec<_>>();
+        let records = join_all(looked.iter().map(|uid| core.shared.store.task(*uid))).await;
+        let mut ended = Vec::new();
+        for (uid, record) in looked.into_iter().zip(records) {
+            match record? {
+                Some(record) if !record.status.is_finished() => {}
+                // One that was never accepted is nobody's business, one that is gone was deleted.
+                Some(record) if record.accepted => {
+                    self.pending.remove(&uid);
+                    ended.push(record);
+                }
+                Some(_) | None => drop(self.pending.remove(&uid)),
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn remember<R: Runtime>(&mut self, core: &Core<R>, term: &Term) -> Result<(), StoreError> {
+        let told = self.pending.first().copied().unwrap_or(self.next);
+        if told != self.told {
+            let (key, value) = (WEBHOOKS_TOLD_KEY.to_owned(), json!(told));
+            let expected_revision = Some(self.revision);
+            let put = Change::PutRecord { table: WEBHOOKS, key, value, expected_revision };
+            (self.revision, self.told) = (core.shared.commit_by(term, vec![put]).await?[0], told);
+        }
+        Ok(())
+    }
+}
+
+/// The uid of the newest task.
+async fn newest<R: Runtime>(core: &Core<R>) -> Result<Option<u32>, StoreError> {
+    Ok(core.shared.store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() }).await?.from)
+}
+
+/// Tasks as lines of JSON, compressed.
+fn lines(tasks: &[TaskRecord]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    for record in tasks {
+        // Writing to memory does not fail.
+        let _ = writeln!(encoder, "{}", view::view(record));
+    }
+    encoder.finish().unwrap_or_default()
+}
+
+async fn deliver<R: Runtime>(core: &Core<R>, uuid: Uuid, webhook: &Webhook, body: &[u8]) {
+    let uuid = uuid.to_string();
+    for attempt in 1..=limits::WEBHOOK_ATTEMPTS_MAX {
+        let (agent, webhook, body) = (core.shared.outbound.clone(), webhook.clone(), body.to_vec());
+        let sent = blocking("webhook", move || post(&agent, &webhook, &body)).await;
+        let Err(reason) = sent.unwrap_or_else(|| Err("no thread could be had for it".to_owned())) else {
+            return;
+        };
+        log::warn(
+            "webhook_failed",
+            &[("webhook", &uuid), ("attempt", &attempt.to_string()), ("reason", &reason)],
+        );
+        if attempt < limits::WEBHOOK_ATTEMPTS_MAX {
+            R::sleep(limits::WEBHOOK_RETRY_PAUSE).await;
+        }
+    }
+}
+
+fn post(agent: &ureq::Agent, webhook: &Webhook, body: &[u8]) -> Result<(), String> {
+    let mut request = agent
+        .post(&webhook.url)
+        .header("content-encoding", "gzip")
+        .header("content-type", "application/x-ndjson");
+    for (name, value) in &webhook.headers {
+        request = request.header(name, value);
+    }
+    match request.send(body) {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("status {}", answer.status().as_u16())),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,126 @@
+//! The management API under `/_miroir/`: what an operator can see of the cluster.
+//!
+//! Invariant: keys never show; what is reported is this pod's view, from its current snapshot.
+
+use http::StatusCode;
+use router::{NodeIndex, Placement};
+use serde_json::{Value, json};
+
+use crate::{
+    nodes::health::NodeState,
+    state::{shared::Shared, snapshot::Snapshot},
+    wire::h1::Response,
+};
+
+/// `GET /_miroir/topology`: nodes, groups and indexes.
+pub fn topology(shared: &Shared) -> Response {
+    let snapshot = shared.snapshot();
+    let topology = &snapshot.topology;
+    let nodes = topology.nodes.iter().enumerate().map(|(position, node)| {
+        let hints = &shared.hints;
+        let number = index(position);
+        json!({
+            "id": node.id,
+            "url": node.url,
+            "group": node.group,
+            "capacity": node.capacity,
+            "state": state_name(shared, number),
+            "hints": {
+                "count": hints.pending(number),
+                "bytes": hints.pending_bytes(number),
+                "copyNeeded": hints.is_recopied(number),
+            },
+        })
+    });
+    let answer = json!({
+        "version": topology.version,
+        "replicationFactor": topology.replication_factor,
+        "shards": shared.config.shards,
+        "nodes": nodes.collect::<Vec<_>>(),
+        "indexes": indexes(&snapshot),
+        "coordinator": shared.coordinator.view(),
+    });
+    Response::json(StatusCode::OK, answer.to_string())
+}
+
+/// `GET /_miroir/shards`: which nodes hold each shard, best first, per group.
+pub fn shards(shared: &Shared) -> Response {
+    let snapshot = shared.snapshot();
+    let topology = &snapshot.topology;
+    let placements = topology.placements().iter().map(|placement| {
+        let groups = (0..topology.groups().len()).map(|group| {
+            let owners = (0..placement.shards()).map(|shard| {
+                let owners = placement.owners(group, shard).iter();
+                owners.map(|node| topology.node(*node).id.as_str()).collect::<Vec<_>>()
+            });
+            json!({"group": group, "owners": owners.collect::<Vec<_>>()})
+        });
+        json!({"shards": placement.shards(), "groups": groups.collect::<Vec<_>>()})
+    });
+    let answer = json!({
+        "version": topology.version,
+        "placements": placements.collect::<Vec<_>>(),
+        "indexes": indexes(&snapshot),
+    });
+    Response::json(StatusCode::OK, answer.to_string())
+}
+
+/// `GET /_miroir/ready`: 200 once every shard has a healthy owner, else 503.
+pub fn ready(shared: &Shared) -> Response {
+    let snapshot = shared.snapshot();
+    let uncovered = uncovered_shards(shared, &snapshot);
+    let ready = uncovered == 0 && !shared.is_draining();
+    let answer = json!({
+        "ready": ready,
+        "uncoveredShards": uncovered,
+        "draining": shared.is_draining(),
+        "storeReached": shared.coordinator.is_reached(),
+    });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Response::json(status, answer.to_string())
+}
+
+/// `GET /_miroir/metrics`: Prometheus text.
+pub fn metrics(shared: &Shared) -> Response {
+    let mut response = Response::json(StatusCode::OK, shared.prometheus.render());
+    response.content_type = Some("text/plain; version=0.0.4");
+    response
+}
+
+/// Shards of new indexes without a healthy owner in any group.
+pub fn uncovered_shards(shared: &Shared, snapshot: &Snapshot) -> usize {
+    let Some(placement) = snapshot.topology.placement(shared.config.shards) else { return 0 };
+    let groups = snapshot.topology.groups().len();
+    let covered = |shard: u32, placement: &Placement| {
+        (0..groups).any(|group| {
+            let owners = placement.owners(group, shard).iter();
+            owners
+                .into_iter()
+                .any(|node| matches!(shared.health.state(*node), NodeState::Healthy | NodeState::Suspect))
+        })
+    };
+    (0..placement.shards()).filter(|shard| !covered(*shard, placement)).count()
+}
+
+fn indexes(snapshot: &Snapshot) -> Value {
+    let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    records.sort_by(|one, other| one.uid.cmp(&other.uid));
+    let views = records.into_iter().map(|record| {
+        json!({
+            "uid": record.uid,
+            "nodeUid": record.node_uid,
+            "primaryKey": record.primary_key,
+            "shards": record.shards,
+            "settingsVersion": record.settings_version,
+        })
+    });
+    views.collect()
+}
+
+fn state_name(shared: &Shared, node: NodeIndex) -> &'static str {
+    shared.health.state(node).as_str()
+}
+
+fn index(position: usize) -> NodeIndex {
+    NodeIndex(u16::try_from(position).unwrap_or(u16::MAX))
+}

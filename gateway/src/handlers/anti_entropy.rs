@@ -1,0 +1,85 @@
+//! Anti-entropy in the management API: `POST /_miroir/anti-entropy`, its status and its history.
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    api::error::{ApiError, Code},
+    repair::{pass, queue::Wanted},
+    state::{core::Core, shared::Shared},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+};
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Asked {
+    /// Only this index.
+    index: Option<String>,
+    /// Only this node, and bring its indexes and settings level, too.
+    node: Option<String>,
+    /// Compare and repair nothing.
+    dry_run: bool,
+}
+
+/// Asks for a pass; 202 with its number.
+///
+/// # Errors
+/// 400 for a body that cannot be read, 404 for an unknown index; what the store says.
+pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
+    let asked = match request.body.is_empty() {
+        true => Asked::default(),
+        false => serde_json::from_slice::<Asked>(&request.body)
+            .map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))?,
+    };
+    if let Some(uid) = asked.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
+        return Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")));
+    }
+    let node = match asked.node.as_deref() {
+        None => None,
+        Some(_) if asked.dry_run || asked.index.is_some() => {
+            return Err(ApiError::new(Code::BadRequest, "`node` goes with neither `index` nor `dryRun`."));
+        }
+        Some(id) => {
+            let known = shared.snapshot().topology.index_of(id);
+            known.ok_or_else(|| ApiError::new(Code::BadRequest, format!("There is no node `{id}`.")))?;
+            Some(id.to_owned())
+        }
+    };
+    let wanted = Wanted { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
+    let number = shared.anti_entropy.ask(&shared.store, wanted).await?;
+    Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
+}
+
+/// What runs, what waits, and how the last pass ended.
+///
+/// # Errors
+/// What the store says.
+pub async fn status<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    // In this order: a pass that ends in between shows twice, not never.
+    let queue = core.shared.anti_entropy.queue(&core.shared.store).await?;
+    let last = pass::history(core).await?.pop();
+    let answer = json!({
+        "enabled": core.shared.config.anti_entropy,
+        "intervalSeconds": core.shared.config.anti_entropy_interval.as_secs(),
+        "waiting": queue.waiting,
+        "queued": queue.queued,
+        "running": queue.running,
+        "dead": queue.dead,
+        "last": last,
+    });
+    Ok(Response::json(StatusCode::OK, answer.to_string()))
+}
+
+/// The passes remembered, newest first.
+///
+/// # Errors
+/// What the store says.
+pub async fn history<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    let mut passes = pass::history(core).await?;
+    passes.reverse();
+    Ok(Response::json(StatusCode::OK, json!({"results": passes}).to_string()))
+}

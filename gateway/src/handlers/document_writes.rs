@@ -1,0 +1,306 @@
+//! Writes of documents: checked whole, split by shard, handed to the index's lane.
+//!
+//! Invariants: nothing is sent anywhere before the whole payload has been checked; a payload whose
+//! ids are wrong becomes a task that has failed, as on one node; what cannot be read is refused.
+
+use bytes::Bytes;
+use http::Method;
+use memchr::memmem;
+use router::{NodeIndex, ShardSet};
+use serde_json::{Value, json};
+use store::{NewTask, TaskKind, TaskOwner};
+
+use crate::{
+    api::{
+        documents::{
+            edit_function,
+            payload::{self, IngestError, ParseOptions, ParsedPayload, PayloadFormat},
+        },
+        error::{ApiError, Code},
+        http::query_string::Query,
+        reserved_fields::conceal,
+    },
+    auth::Permission,
+    config::limits,
+    handlers::{extract, indexes, tasks},
+    state::{
+        change::{Action, DocumentPart, DocumentWrite, NodePart, Repetition},
+        core::Core,
+        snapshot::Snapshot,
+    },
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::lane,
+};
+
+/// `POST` (replace) and `PUT` (update) `/indexes/{uid}/documents`.
+pub(crate) async fn add<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+    uid: &str,
+    replace: bool,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let query = Query::parse(request.uri.query());
+    query.only(&["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
+    let skip_creation = query.flag("skipCreation", Code::InvalidSkipCreation)?.unwrap_or(false);
+    let format = payload_format(request, &query)?;
+    let asked = query.get("primaryKey").map(str::to_owned);
+    check_primary_key(asked.as_deref())?;
+    let body = extract::decoded_body(core, request)?;
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(uid);
+    let known = index.and_then(|index| index.record.primary_key.as_deref());
+    let options = ParseOptions { primary_key: known.or(asked.as_deref()), expiry_allowed: false };
+    let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match payload::parse(body, format, options)
+    {
+        Ok(parsed) => (parsed.len(), Ok(parsed)),
+        Err(IngestError::Task { problem, received }) => {
+            let code = Code::by_name(problem.code()).unwrap_or(Code::Internal);
+            (received, Err(ApiError::new(code, problem.to_string())))
+        }
+        Err(error) => {
+            let code = Code::by_name(error.code()).unwrap_or(Code::BadRequest);
+            return Err(ApiError::new(code, error.to_string()));
+        }
+    };
+    let details = json!({"receivedDocuments": received, "indexedDocuments": null});
+    let mut task = new_task(request, uid, TaskKind::DocumentAdditionOrUpdate, details);
+    let action = match parsed {
+        Ok(parsed) => {
+            let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
+            let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
+            let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
+            let sociable = parts.iter().all(|part| is_sociable(&part.body.bytes));
+            Action::AddDocuments(DocumentWrite {
+                primary_key,
+                replace,
+                skip_creation,
+                existing_only: false,
+                keys_are_plain: parsed.keys_are_plain(),
+                parts,
+                sociable,
+            })
+        }
+        Err(error) => Action::Fail(error),
+    };
+    let accepted = lane::submit(core, uid, task, action.within(permission, uid)).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// Whether documents may travel with those of other clients: the nodes fail a whole task for a bad
+/// value of these fields, which nobody else's documents shall share.
+fn is_sociable(body: &[u8]) -> bool {
+    body.len() <= limits::MERGED_BYTES_MAX
+        && [&b"\"_geo"[..], b"\"_vectors"].iter().all(|name| memmem::find(body, name).is_none())
+}
+
+/// One body per node that owns some of the documents, and the intent that names them.
+fn split<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    parsed: &ParsedPayload,
+    shards: u32,
+    task: &mut NewTask,
+) -> Result<Vec<DocumentPart>, ApiError> {
+    let placement = snapshot
+        .topology
+        .placement(shards)
+        .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."))?;
+    let of_documents = parsed.shards(shards);
+    // The lane sets the clock.
+    let clock = core.shared.config.anti_entropy.then_some(0);
+    let mut parts = Vec::new();
+    for node in snapshot.topology.every_node() {
+        let held = placement.shards_of(node);
+        if let Some(body) = parsed.stamped(&of_documents, held, clock) {
+            let owner = owner(core, node, held, &of_documents);
+            let shards = owner.shards.iter().copied().collect();
+            task.owners.push(owner);
+            parts.push(DocumentPart { node, body, shards });
+        }
+    }
+    Ok(parts)
+}
+
+fn owner<R: Runtime>(core: &Core<R>, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> TaskOwner {
+    let mut shards = touched.iter().copied().filter(|shard| held.contains(*shard)).collect::<Vec<_>>();
+    shards.sort_unstable();
+    shards.dedup();
+    TaskOwner { node: core.shared.nodes[usize::from(node.0)].id.clone(), shards }
+}
+
+/// `DELETE /indexes/{uid}/documents/{id}`.
+pub(crate) async fn delete_one<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    id: &str,
+) -> Result<Response, ApiError> {
+    delete_ids(core, request, uid, &serde_json::to_vec(&[id]).unwrap_or_default()).await
+}
+
+/// `POST /indexes/{uid}/documents/delete-batch`.
+pub(crate) async fn delete_batch<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let body = extract::json_body(core, request)?;
+    delete_ids(core, request, uid, &body).await
+}
+
+async fn delete_ids<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    body: &[u8],
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let ids = payload::split_ids(body).map_err(|error| {
+        ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
+    })?;
+    let details = json!({"providedIds": ids.ids().len(), "deletedDocuments": null, "originalFilter": null});
+    let mut task = new_task(request, uid, TaskKind::DocumentDeletion, details);
+    let snapshot = core.shared.snapshot();
+    let shards = snapshot.indexes.get(uid).map_or(core.shared.config.shards, |index| index.record.shards);
+    let mut parts = Vec::new();
+    if let Some(placement) = snapshot.topology.placement(shards) {
+        let of_ids = ids.shards(shards);
+        for node in snapshot.topology.every_node() {
+            let held = placement.shards_of(node);
+            if let Some(body) = ids.body(&of_ids, held) {
+                let documents = of_ids.iter().filter(|shard| held.contains(**shard)).count() as u64;
+                let owner = owner(core, node, held, &of_ids);
+                let shards = owner.shards.iter().copied().collect();
+                task.owners.push(owner);
+                parts.push(NodePart { node, body: body.into(), documents, shards });
+            }
+        }
+    }
+    let accepted = lane::submit(core, uid, task, Action::DeleteDocuments { parts }).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// `POST /indexes/{uid}/documents/delete`.
+pub(crate) async fn delete_by_filter<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let body = extract::json_body(core, request)?;
+    check_not_empty(&body)?;
+    let filter = member(&body, "filter");
+    let body = conceal(body.clone());
+    let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
+    let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
+    on_every_node(core, uid, task, (Method::POST, "/documents/delete", body), Repetition::Harmless).await
+}
+
+/// `DELETE /indexes/{uid}/documents`.
+pub(crate) async fn delete_all<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let details = json!({"deletedDocuments": null});
+    let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
+    on_every_node(core, uid, task, (Method::DELETE, "/documents", Bytes::new()), Repetition::Harmless).await
+}
+
+/// `POST /indexes/{uid}/documents/edit`.
+pub(crate) async fn edit<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let body = extract::json_body(core, request)?;
+    check_not_empty(&body)?;
+    let details = json!({
+        "deletedDocuments": null,
+        "editedDocuments": null,
+        "context": member(&body, "context"),
+        "function": member(&body, "function"),
+        "originalFilter": member(&body, "filter").map(|filter| filter.to_string()),
+    });
+    let body = edit_function::for_nodes(&body)?.into();
+    let task = new_task(request, uid, TaskKind::DocumentEdition, details);
+    on_every_node(core, uid, task, (Method::POST, "/documents/edit", body), Repetition::Never).await
+}
+
+fn check_not_empty(body: &[u8]) -> Result<(), ApiError> {
+    match body.is_empty() {
+        true => Err(ApiError::new(Code::MissingPayload, "A json payload is missing.")),
+        false => Ok(()),
+    }
+}
+
+/// A task with the metadata that the client gave for it.
+fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
+    let custom_metadata = Query::parse(request.uri.query()).get("customMetadata").map(str::to_owned);
+    NewTask { custom_metadata, ..indexes::new_task(request, uid, kind, details) }
+}
+
+async fn on_every_node<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    task: NewTask,
+    (method, suffix, body): (Method, &'static str, Bytes),
+    repetition: Repetition,
+) -> Result<Response, ApiError> {
+    let action = Action::OnEveryNode { method, suffix, body, repetition };
+    let accepted = lane::submit(core, uid, task, action).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+fn payload_format(request: &Request, query: &Query<'_>) -> Result<PayloadFormat, ApiError> {
+    let allowed = ["application/json", "application/x-ndjson", "text/csv"];
+    let media_type = extract::content_type(request, &allowed)?;
+    let delimiter = query.get("csvDelimiter");
+    match (media_type, delimiter) {
+        ("text/csv", None) => Ok(PayloadFormat::Csv { delimiter: b',' }),
+        ("text/csv", Some(text)) => match text.as_bytes() {
+            [delimiter] if delimiter.is_ascii() => Ok(PayloadFormat::Csv { delimiter: *delimiter }),
+            _ => Err(ApiError::new(Code::InvalidDocumentCsvDelimiter, wrong_delimiter(text))),
+        },
+        (_, Some(_)) => Err(ApiError::new(
+            Code::InvalidContentType,
+            format!(
+                "The Content-Type `{media_type}` does not support the use of a csv delimiter. The csv delimiter can only be used with the Content-Type `text/csv`."
+            ),
+        )),
+        ("application/x-ndjson", None) => Ok(PayloadFormat::Ndjson),
+        (_, None) => Ok(PayloadFormat::Json),
+    }
+}
+
+/// Why a text is no delimiter, in Meilisearch's words.
+fn wrong_delimiter(text: &str) -> String {
+    let reason = match text.chars().count() {
+        0 => "csv delimiter should be an ascii character. Found an empty string".to_owned(),
+        _ => format!("csv delimiter must be an ascii character. Found: `{text}`"),
+    };
+    format!("Invalid value in parameter `csvDelimiter`: {reason}")
+}
+
+fn check_primary_key(asked: Option<&str>) -> Result<(), ApiError> {
+    match asked.filter(|name| router::reserved::is_reserved(name)) {
+        None => Ok(()),
+        Some(name) => Err(ApiError::new(
+            Code::MiroirReservedField,
+            format!("The field `{name}` is reserved: it cannot be a primary key."),
+        )),
+    }
+}
+
+/// One member of a JSON object, when it is one and has it.
+fn member(body: &[u8], name: &str) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    value.get_mut(name).map(Value::take).filter(|value| !value.is_null())
+}

@@ -1,0 +1,152 @@
+//! Reading documents: one at its owner, pages over all shards.
+//!
+//! Invariant: reserved fields are cut out of every document before it leaves.
+
+use bytes::Bytes;
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use router::{Leg, NodeIndex, ShardSet};
+use serde_json::json;
+
+use crate::{
+    api::{
+        documents::list::{DocumentsRequest, fetch_body},
+        error::{ApiError, Code},
+        http::query_string::Query,
+    },
+    handlers::{
+        extract,
+        search::{node_target, refusal_at, refusal_of_a_node},
+    },
+    nodes::pool::NodeRequest,
+    read::{
+        ask,
+        scatter::{Gathered, Scatter},
+    },
+    state::{
+        core::Core,
+        merged_answer::Merged,
+        snapshot::{Index, Snapshot},
+    },
+    wire::{
+        h1::{NodeAnswer, Request, Response},
+        runtime::Runtime,
+    },
+};
+
+/// `GET /indexes/{uid}/documents/{id}`.
+pub(crate) async fn get<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+    id: &str,
+) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = extract::find_index(&snapshot, uid)?;
+    let suffix = format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+    let target = node_target(request, index, &suffix);
+    let question = NodeRequest::get(&target);
+    let owners = owners(&snapshot, index, id);
+    let (answer, missing) = match ask::one_of(core, owners.clone(), question.clone()).await {
+        Ok(Ok(answer)) => (answer, ShardSet::default()),
+        Ok(Err(refusal)) => return Err(ApiError::from_node(refusal.status, &refusal.body)),
+        // A copy that may be old is more than none, but that it lacks the document says nothing.
+        Err(_) => match ask::stand_in(core, owners, question).await {
+            Ok(Ok(answer)) => (answer, [router::shard_of(id, index.record.shards)].into_iter().collect()),
+            Ok(Err(_)) | Err(_) => return Err(no_owner(index, id)),
+        },
+    };
+    let mut body = Vec::with_capacity(answer.body.len());
+    match merge::strip_document(&answer.body, &mut body) {
+        Ok(_) => Ok(Merged { body: body.into(), missing }.into_response()),
+        Err(_) => Err(no_owner(index, id)),
+    }
+}
+
+/// Asks the nodes that hold a document, one instead of the other.
+///
+/// # Errors
+/// A node's refusal; 503 when none answers.
+pub(crate) async fn ask_an_owner<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    id: &str,
+    request: NodeRequest<'_>,
+) -> Result<NodeAnswer, ApiError> {
+    match ask::one_of(core, owners(snapshot, index, id), request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        Err(_) => Err(no_owner(index, id)),
+    }
+}
+
+fn no_owner(index: &Index, id: &str) -> ApiError {
+    let shard = router::shard_of(id, index.record.shards);
+    ApiError::new(Code::MiroirShardUnavailable, format!("No node answers for the shards {shard}."))
+}
+
+/// `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
+pub(crate) async fn fetch<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = extract::find_index(&snapshot, uid)?;
+    let body = match request.method == Method::POST {
+        true => extract::question(core, request)?,
+        false => fetch_body(&Query::parse(request.uri.query())).map(Bytes::from).unwrap_or_default(),
+    };
+    let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };
+    let Ok(asked) = DocumentsRequest::parse(&body) else {
+        return Err(refusal_of_a_node(core, request, index, suffix).await);
+    };
+    extract::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
+    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let order = asked.order(index.record.primary_key.as_deref());
+    let extra = asked.extra(&order);
+    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        Bytes::from(asked.leg_body(&order, filter.as_deref()))
+    });
+    let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        let (offset, limit) = (asked.offset, asked.limit);
+        merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
+    };
+    match scatter.answer(merge).await {
+        // A refusal of what a query string says speaks of parameters, not of a body's fields.
+        Err(error) if request.method != Method::POST && error.status().is_client_error() => {
+            let target = node_target(request, index, suffix);
+            Err(refusal_at(core, request, &target).await.unwrap_or(error))
+        }
+        other => other.map(Merged::into_response),
+    }
+}
+
+/// How many documents an index has, each counted once whichever nodes answer; and the shards not counted.
+pub(crate) async fn count<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+) -> Result<(u64, ShardSet), ApiError> {
+    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
+    let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {
+        let filter = (!leg.whole_node).then(|| json!(router::shard_filter(&leg.shards)));
+        json!({"limit": 0, "filter": filter}).to_string().into()
+    });
+    let mut total = 0;
+    let sum = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
+        Ok(())
+    };
+    let missing = scatter.answer(sum).await?.missing;
+    Ok((total, missing))
+}
+
+/// The nodes that hold the document with this id, in every group.
+pub(crate) fn owners(snapshot: &Snapshot, index: &Index, id: &str) -> Vec<NodeIndex> {
+    let shard = router::shard_of(id, index.record.shards);
+    let groups = snapshot.topology.groups().len();
+    (0..groups).flat_map(|group| index.placement.owners(group, shard).iter().copied()).collect()
+}

@@ -1,0 +1,168 @@
+//! What every handler needs of a request before it can do its own work.
+//!
+//! Invariants: bodies are decoded within the body limit, never beyond it; content types and index
+//! uids are judged here once, in Meilisearch's words.
+
+use std::{io::Read, sync::Arc};
+
+use bytes::Bytes;
+use flate2::read::{GzDecoder, ZlibDecoder};
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::json_depth::{DEPTH_MAX, is_within},
+        reserved_fields::conceal,
+        tasks::view::{invalid_index_uid_reason, is_index_uid},
+    },
+    state::{
+        core::Core,
+        snapshot::{Index, Snapshot},
+    },
+    wire::{h1::Request, runtime::Runtime},
+};
+
+/// The index a path names.
+///
+/// # Errors
+/// 400 `invalid_index_uid`, 404 `index_not_found`.
+pub(crate) fn find_index<'a>(snapshot: &'a Snapshot, uid: &str) -> Result<&'a Arc<Index>, ApiError> {
+    if let Some(index) = snapshot.indexes.get(uid) {
+        return Ok(index);
+    }
+    check_index_uid(uid)?;
+    Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
+}
+
+/// # Errors
+/// 400 `invalid_index_uid`.
+pub(crate) fn check_index_uid(uid: &str) -> Result<(), ApiError> {
+    match is_index_uid(uid) {
+        true => Ok(()),
+        false => Err(ApiError::new(Code::InvalidIndexUid, invalid_index_uid_reason(uid))),
+    }
+}
+
+/// A JSON body: its content type checked, its encoding undone.
+///
+/// # Errors
+/// 415 for the content type, 400 or 413 for the encoding.
+pub(crate) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+    content_type(request, &["application/json"])?;
+    let body = decoded_body(core, request)?;
+    let depth_max = core.edge().json_depth_max;
+    // Deeper than any reader goes is for the reader to refuse, in its words.
+    if depth_max < DEPTH_MAX && !is_within(&body, depth_max) {
+        let message = format!("The JSON body is nested deeper than the limit of {depth_max} levels.");
+        return Err(ApiError::new(Code::BadRequest, message).because("json_too_deep"));
+    }
+    Ok(body)
+}
+
+/// The JSON body of a question about documents, in which reserved names are names of nothing.
+///
+/// # Errors
+/// Those of [`json_body`].
+pub(crate) fn question<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+    json_body(core, request).map(conceal)
+}
+
+/// Offset and limit together, as far as this gateway goes.
+///
+/// # Errors
+/// 400 over the limit.
+pub(crate) fn check_page_depth<R: Runtime>(core: &Core<R>, depth: usize) -> Result<(), ApiError> {
+    let most = core.edge().page_depth_max;
+    match depth <= most {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            Code::BadRequest,
+            format!("Offset and limit together are over this gateway's limit of {most}."),
+        )
+        .because("page_too_deep")),
+    }
+}
+
+/// The media type of the body, in lower case, one of `allowed`.
+///
+/// # Errors
+/// 415 `missing_content_type` or `invalid_content_type`.
+pub(crate) fn content_type<'a>(request: &Request, allowed: &[&'a str]) -> Result<&'a str, ApiError> {
+    let accepted = || allowed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let Some(given) = request.header("content-type") else {
+        return Err(ApiError::new(
+            Code::MissingContentType,
+            format!(
+                "A Content-Type header is missing. Accepted values for the Content-Type header are: {}",
+                accepted()
+            ),
+        ));
+    };
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    match allowed.iter().find(|name| media_type.eq_ignore_ascii_case(name)) {
+        Some(name) => Ok(name),
+        None => Err(ApiError::new(
+            Code::InvalidContentType,
+            format!(
+                "The Content-Type `{media_type}` is invalid. Accepted values for the Content-Type header are: {}",
+                accepted()
+            ),
+        )),
+    }
+}
+
+/// The body with its `Content-Encoding` undone.
+///
+/// # Errors
+/// 413 over the limit, 415 for an unknown encoding, 400 for a broken one.
+pub(crate) fn decoded_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+    let limit = core.edge().body_bytes_max;
+    match request.header("content-encoding").map(str::trim).unwrap_or_default() {
+        "" | "identity" => Ok(request.body.clone()),
+        "gzip" | "x-gzip" => inflate(GzDecoder::new(&request.body[..]), limit),
+        "deflate" => inflate(ZlibDecoder::new(&request.body[..]), limit),
+        "br" => inflate(brotli_decompressor::Decompressor::new(&request.body[..], 4096), limit),
+        other => Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "The Content-Encoding `{other}` is invalid. Accepted values for the Content-Encoding header are: `gzip`, `deflate`, `br`"
+            ),
+        )),
+    }
+}
+
+fn inflate(decoder: impl Read, limit: usize) -> Result<Bytes, ApiError> {
+    let mut body = Vec::new();
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut body);
+    match read {
+        Ok(_) if body.len() > limit => Err(ApiError::new(
+            Code::PayloadTooLarge,
+            format!(
+                "The provided payload reached the size limit. The maximum accepted payload size is {limit} bytes."
+            ),
+        )
+        .because("body_too_large")),
+        Ok(_) => Ok(body.into()),
+        Err(error) => Err(ApiError::new(
+            Code::BadRequest,
+            format!("The body does not follow its Content-Encoding: {error}."),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn compressed_bodies_are_bounded() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&vec![b'a'; 100_000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert_eq!(inflate(GzDecoder::new(&packed[..]), 100_000).unwrap().len(), 100_000);
+        let code = |result: Result<Bytes, ApiError>| result.unwrap_err().code();
+        assert_eq!(code(inflate(GzDecoder::new(&packed[..]), 99_999)), Some(Code::PayloadTooLarge));
+        assert_eq!(code(inflate(GzDecoder::new(&packed[..50]), 100_000)), Some(Code::BadRequest));
+    }
+}

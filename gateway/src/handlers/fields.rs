@@ -1,0 +1,154 @@
+//! The fields of an index: the union over all legs, by name.
+//!
+//! Invariants: reserved fields are not there; what the settings display is judged by the client's own, since
+//! nodes display everything; the filter on it and the page are applied to the union. Source: Meilisearch's
+//! fields route, 1.37 to 1.50.
+
+use std::collections::BTreeMap;
+
+use merge::MergeError;
+use router::Leg;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{error::ApiError, http::json_depth::is_bounded, search::request::NotUnderstood},
+    handlers::{
+        extract,
+        search::{refusal_at, refusal_of_a_node},
+    },
+    read::scatter::{Gathered, Scatter},
+    state::{core::Core, merged_answer::Merged, snapshot::IndexRules},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+};
+
+/// Fields per page when the client does not say.
+const FIELDS_DEFAULT: usize = 20;
+
+/// `POST /indexes/{uid}/fields`.
+pub(crate) async fn fields<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = match extract::find_index(&snapshot, uid) {
+        Ok(index) => index,
+        // Nodes of older versions do not know the route, whatever the index.
+        Err(error) => return Err(refusal_at(core, request, request.uri.path()).await.unwrap_or(error)),
+    };
+    let Ok(asked) = FieldsRequest::parse(&extract::decoded_body(core, request)?) else {
+        return Err(refusal_of_a_node(core, request, index, "/fields").await);
+    };
+    let target = format!("/indexes/{}/fields", index.record.node_uid);
+    let body = asked.leg_body();
+    let scatter =
+        Scatter::new(core, &snapshot, index, core.turn(), &target, |_: &Leg, _| body.clone().into());
+    let merge = |gathered: &Gathered<'_>, out: &mut Vec<u8>| {
+        out.extend_from_slice(merged(gathered.bodies, &asked, &index.rules)?.to_string().as_bytes());
+        Ok(())
+    };
+    scatter.answer(merge).await.map(Merged::into_response)
+}
+
+/// What the gateway needs of a request for fields.
+struct FieldsRequest {
+    offset: usize,
+    limit: usize,
+    displayed: Option<bool>,
+    /// The rest of the filter.
+    filter: Map<String, Value>,
+}
+
+impl FieldsRequest {
+    fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
+        let body = is_bounded(body).then(|| serde_json::from_slice(body).ok()).flatten();
+        let Some(Value::Object(members)) = body else { return Err(NotUnderstood) };
+        let mut request = Self { offset: 0, limit: FIELDS_DEFAULT, displayed: None, filter: Map::new() };
+        for (name, value) in members {
+            let count = || value.as_u64().and_then(|count| usize::try_from(count).ok()).ok_or(NotUnderstood);
+            match name.as_str() {
+                _ if value.is_null() => {}
+                "offset" => request.offset = count()?,
+                "limit" => request.limit = count()?,
+                "filter" => request.filter = value.as_object().ok_or(NotUnderstood)?.clone(),
+                _ => return Err(NotUnderstood),
+            }
+        }
+        request.displayed = match request.filter.shift_remove("displayed") {
+            None | Some(Value::Null) => None,
+            Some(displayed) => Some(displayed.as_bool().ok_or(NotUnderstood)?),
+        };
+        Ok(request)
+    }
+
+    /// All fields that the rest of the filter lets through.
+    fn leg_body(&self) -> String {
+        json!({"offset": 0, "limit": u32::MAX, "filter": self.filter}).to_string()
+    }
+}
+
+fn merged(bodies: &[&[u8]], asked: &FieldsRequest, rules: &IndexRules) -> Result<Value, MergeError> {
+    let mut fields = BTreeMap::<String, Value>::new();
+    for (leg, body) in bodies.iter().enumerate() {
+        let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        let unusable = || MergeError::Leg { leg, reason: "there is no list of fields".to_owned() };
+        for field in answer["results"].as_array().ok_or_else(unusable)? {
+            let name = field["name"].as_str().ok_or_else(unusable)?;
+            if !router::reserved::is_reserved(name) && !fields.contains_key(name) {
+                fields.insert(name.to_owned(), field.clone());
+            }
+        }
+    }
+    let mut fields = fields.into_values().collect::<Vec<_>>();
+    for field in &mut fields {
+        let displayed = field["name"].as_str().is_some_and(|name| rules.displays(name));
+        field["displayed"] = json!({"enabled": displayed});
+        // The rule by which nodes break ties is not the client's.
+        if rules.tie_break.as_ref().is_some_and(|tie_break| field["name"] == tie_break.field.as_str()) {
+            field["rankingRule"] = json!({"enabled": false});
+        }
+    }
+    fields.retain(|field| asked.displayed.is_none_or(|displayed| field["displayed"]["enabled"] == displayed));
+    let total = fields.len();
+    let page = fields.into_iter().skip(asked.offset).take(asked.limit).collect::<Vec<_>>();
+    Ok(json!({"results": page, "offset": asked.offset, "limit": asked.limit, "total": total}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str) -> Value {
+        json!({"name": name, "displayed": {"enabled": true}, "searchable": {"enabled": name != "b"}})
+    }
+
+    #[test]
+    fn fields_of_all_legs_are_named_once_as_the_client_displays_them() {
+        let legs = [
+            json!({"results": [field("b"), field("_miroir_shard")]}),
+            json!({"results": [field("b.c"), field("b"), field("a")]}),
+        ];
+        let legs = legs.map(|leg| leg.to_string());
+        let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
+        let rules = IndexRules::from_settings(&json!({"displayedAttributes": ["b"]}));
+        let names = |body: &str| {
+            let asked = FieldsRequest::parse(body.as_bytes()).unwrap();
+            let answer = merged(&legs, &asked, &rules).unwrap();
+            let names = answer["results"].as_array().unwrap().iter();
+            let names = names.map(|field| format!("{} {}", field["name"], field["displayed"]["enabled"]));
+            (names.collect::<Vec<_>>().join(", "), answer["total"].as_u64().unwrap())
+        };
+        assert_eq!(names("{}"), (r#""a" false, "b" true, "b.c" true"#.to_owned(), 3));
+        assert_eq!(names(r#"{"filter":{"displayed":false}}"#), (r#""a" false"#.to_owned(), 1));
+        assert_eq!(names(r#"{"offset":1,"limit":1}"#), (r#""b" true"#.to_owned(), 3));
+        let asked = FieldsRequest::parse(br#"{"filter":{"displayed":true,"sortable":true}}"#).unwrap();
+        assert_eq!(asked.leg_body(), r#"{"offset":0,"limit":4294967295,"filter":{"sortable":true}}"#);
+        assert!(merged(&[b"{}"], &asked, &rules).is_err());
+        for body in ["", "[]", r#"{"limit":"a"}"#, r#"{"nope":1}"#, r#"{"filter":{"displayed":1}}"#] {
+            assert!(FieldsRequest::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

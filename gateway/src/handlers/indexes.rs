@@ -1,0 +1,233 @@
+//! Indexes as a whole: list, get, create, change, rename, swap, delete; and the cluster's version.
+//!
+//! Invariant: the gateway's registry decides which indexes exist; nodes only add when each was
+//! last touched.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use store::{IndexRecord, NewTask, TaskKind};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::{
+            json_body::{self, object, wrong_type},
+            query_string::Query,
+        },
+        swap,
+        tasks::view::{date, invalid_index_uid_reason, is_index_uid},
+    },
+    auth::{self, Permission},
+    clock,
+    handlers::{extract, tasks},
+    read::ask,
+    state::{
+        change::{Action, Repetition},
+        core::Core,
+    },
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::{
+        idempotency, lane,
+        rename::{plan::Move, run},
+    },
+};
+
+/// `GET /version`: that of a node.
+pub(crate) async fn version<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    Ok(Response::json(StatusCode::OK, ask::any(core, "/version").await?.to_string()))
+}
+
+/// `GET /indexes`.
+pub(crate) async fn list<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let query = Query::parse(request.uri.query());
+    query.only(&["offset", "limit"])?;
+    let offset = query.integer::<usize>("offset", Code::InvalidIndexOffset)?.unwrap_or(0);
+    let limit = query.integer::<usize>("limit", Code::InvalidIndexLimit)?.unwrap_or(20);
+    let of_nodes = ask::answering(core, "/indexes?limit=1000000").await?;
+    let snapshot = core.shared.snapshot();
+    let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
+    records.retain(|record| permission.allows_index(&record.uid));
+    records.sort_by(|one, other| one.uid.cmp(&other.uid));
+    let seen = |record: &IndexRecord| {
+        let all = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
+        all.filter(|index| index["uid"] == record.node_uid.as_str()).cloned().collect::<Vec<_>>()
+    };
+    let page = records.iter().skip(offset).take(limit).map(|record| view(record, &seen(record)));
+    let answer = json!({
+        "results": page.collect::<Vec<_>>(),
+        "offset": offset,
+        "limit": limit,
+        "total": records.len(),
+    });
+    Ok(Response::json(StatusCode::OK, answer.to_string()))
+}
+
+/// `GET /indexes/{uid}`.
+pub(crate) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = extract::find_index(&snapshot, uid)?;
+    let of_nodes = ask::answering(core, &format!("/indexes/{}", index.record.node_uid)).await?;
+    Ok(Response::json(StatusCode::OK, view(&index.record, &of_nodes).to_string()))
+}
+
+fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
+    let touched = of_nodes.iter().filter_map(|index| index["updatedAt"].as_str());
+    let touched = touched.filter_map(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    let updated_at = touched.fold(record.updated_at, OffsetDateTime::max);
+    json!({
+        "uid": record.uid,
+        "createdAt": date(record.created_at),
+        "updatedAt": date(updated_at),
+        "primaryKey": record.primary_key,
+    })
+}
+
+/// `POST /indexes`.
+pub(crate) async fn create<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let body = object(json_body::json(&extract::json_body(core, request)?)?, &["uid", "primaryKey"])?;
+    if body.get("uid").is_none() {
+        return Err(ApiError::new(Code::MissingIndexUid, "Missing field `uid`"));
+    }
+    let Some(uid) = body["uid"].as_str().map(str::to_owned) else {
+        return Err(wrong_type(".uid", "a string", Code::InvalidIndexUid, &body["uid"]));
+    };
+    if !is_index_uid(&uid) {
+        let reason = invalid_index_uid_reason(&uid);
+        return Err(ApiError::new(Code::InvalidIndexUid, format!("Invalid value at `.uid`: {reason}")));
+    }
+    let primary_key = primary_key(&body)?;
+    if !permission.creates_index(&uid) {
+        return Err(auth::invalid_key());
+    }
+    let task = new_task(request, &uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
+    let accepted = lane::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// `PATCH /indexes/{uid}`: another primary key, another name, or both.
+pub(crate) async fn update<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    permission: &Permission,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let body = json_body::json(&extract::json_body(core, request)?)?;
+    for (field, code) in
+        [("createdAt", Code::ImmutableIndexCreatedAt), ("updatedAt", Code::ImmutableIndexUpdatedAt)]
+    {
+        if body.get(field).is_some() {
+            let message = format!("Immutable field `{field}`: expected one of `primaryKey`, `uid`");
+            return Err(ApiError::new(code, message));
+        }
+    }
+    let body = object(body, &["primaryKey", "uid"])?;
+    let primary_key = primary_key(&body)?;
+    let renamed = body["uid"].as_str();
+    if renamed.is_none() && !body["uid"].is_null() {
+        return Err(wrong_type(".uid", "a string", Code::InvalidIndexUid, &body["uid"]));
+    }
+    extract::check_index_uid(uid)?;
+    let mut details = json!({"primaryKey": primary_key});
+    if let Some(renamed) = renamed {
+        extract::check_index_uid(renamed)?;
+        if !permission.allows_index(renamed) {
+            return Err(auth::invalid_key());
+        }
+        details["oldIndexUid"] = json!(uid);
+        details["newIndexUid"] = json!(renamed);
+    }
+    let task = new_task(request, uid, TaskKind::IndexUpdate, details);
+    let accepted = run::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// `POST /swap-indexes`.
+pub(crate) async fn swap<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let steps = swap::parse(&json_body::json(&extract::json_body(core, request)?)?)?;
+    if !steps.iter().flat_map(|step| [&step.from, &step.to]).all(|uid| permission.allows_index(uid)) {
+        return Err(auth::invalid_key());
+    }
+    let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});
+    let task = NewTask { index_uid: None, ..new_task(request, "", TaskKind::IndexSwap, details) };
+    let accepted = run::swap(core, task, steps).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// `POST /indexes/{uid}/compact`.
+pub(crate) async fn compact<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let task = new_task(request, uid, TaskKind::IndexCompaction, json!({}));
+    let action = Action::OnEveryNode {
+        method: Method::POST,
+        suffix: "/compact",
+        body: Bytes::new(),
+        repetition: Repetition::Unneeded,
+    };
+    let accepted = lane::submit(core, uid, task, action).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// `DELETE /indexes/{uid}`.
+pub(crate) async fn delete<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    let task = new_task(request, uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
+    let accepted = lane::submit(core, uid, task, Action::DeleteIndex).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+/// A task about one index, to be made durable before anything is asked of a node.
+pub(crate) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
+    NewTask {
+        index_uid: Some(uid.to_owned()),
+        kind,
+        accepted: false,
+        details: Some(details),
+        custom_metadata: None,
+        enqueued_at: clock::utc(),
+        owners: Vec::new(),
+        once: idempotency::once(request),
+    }
+}
+
+fn primary_key(body: &Value) -> Result<Option<String>, ApiError> {
+    if body["primaryKey"].is_null() {
+        return Ok(None);
+    }
+    let Some(name) = body["primaryKey"].as_str() else {
+        return Err(wrong_type(".primaryKey", "a string", Code::InvalidIndexPrimaryKey, &body["primaryKey"]));
+    };
+    match router::reserved::is_reserved(name) {
+        false => Ok(Some(name.to_owned())),
+        true => Err(ApiError::new(
+            Code::MiroirReservedField,
+            format!("The field `{name}` is reserved: it cannot be a primary key."),
+        )),
+    }
+}

@@ -1,0 +1,25 @@
+//! One file a family of routes: takes the request apart, calls the room that does the work, writes the answer.
+//!
+//! Invariant: no algorithm lives here, and no handler calls another's.
+//! May touch: `read`, `write`, `repair`, `dump`, `state`, `nodes`, `auth`, `api` and lower floors.
+
+pub mod admin;
+pub mod anti_entropy;
+pub(crate) mod document_writes;
+pub(crate) mod documents;
+pub mod experimental_features;
+pub(crate) mod extract;
+pub(crate) mod fields;
+pub(crate) mod indexes;
+pub(crate) mod keys;
+pub(crate) mod multi_search;
+pub(crate) mod network;
+pub(crate) mod render_template;
+pub(crate) mod search;
+pub(crate) mod search_rules;
+pub(crate) mod settings;
+pub(crate) mod similar;
+pub(crate) mod snapshots;
+pub(crate) mod stats;
+pub(crate) mod tasks;
+pub(crate) mod webhooks;

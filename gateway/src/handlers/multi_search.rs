@@ -1,0 +1,192 @@
+//! Several searches in one request: each is planned, scattered and merged on its own, some at once.
+//!
+//! Invariants: the answers come in the order of the queries; the first error ends it all, and a
+//! request that a node refuses is refused in that node's words for the whole request.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        search::{
+            federation_rules::{renumbered, without_tie_breaks},
+            multi_search::{MultiQuery, MultiSearchRequest},
+            request::SearchRequest,
+        },
+    },
+    auth::Permission,
+    config::limits,
+    handlers::{
+        extract,
+        network::AsRemote,
+        search::{self, refusal_to},
+    },
+    read::{
+        federated::{federated, in_nodes_order, incompatible_orders},
+        foreign_keys,
+    },
+    state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+};
+
+/// `POST /multi-search`.
+pub(crate) async fn multi_search<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let body = extract::question(core, request)?;
+    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+    let parsed = MultiSearchRequest::parse(&body);
+    let (parsed, as_remote) = match parsed {
+        Ok(asked) => (Ok(asked), None),
+        Err(error) => match AsRemote::read(core, &body).await {
+            Some((here, as_remote)) => (MultiSearchRequest::parse(&here), Some(as_remote)),
+            None => (Err(error), None),
+        },
+    };
+    let Ok(mut asked) = parsed else {
+        let renamed = for_nodes(&snapshot, &body);
+        let refusal = refusal_to(core, request, "/multi-search", renamed).await;
+        return Err(refusal.unwrap_or_else(not_understood));
+    };
+    for (position, query) in asked.queries.iter_mut().enumerate() {
+        let rules = permission.rules_for(&query.index_uid);
+        query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
+    }
+    let most = core.edge().multi_search_queries_max;
+    if asked.queries.len() > most {
+        let reason = format!("A multi-search takes at most {most} queries on this gateway.");
+        return Err(ApiError::new(Code::BadRequest, reason).because("too_many_queries"));
+    }
+    let answered = match &asked.federation {
+        None => apart(core, &snapshot, &asked.queries).await,
+        Some(federation) => federated(core, &snapshot, &asked.queries, federation).await,
+    };
+    match answered {
+        // The refusal of a query says nothing of where it stands: a node names it as one node does.
+        Err(error) if error.status().is_client_error() => {
+            let renamed = for_nodes(&snapshot, &body);
+            let refusal = refusal_to(core, request, "/multi-search", renamed.clone()).await.unwrap_or(error);
+            match refusal.node_code().as_deref() {
+                Some("invalid_multi_search_query_ranking_rules") => {
+                    Err(refusal_by_own_rules(core, request, &snapshot, &asked.queries, &renamed, refusal)
+                        .await)
+                }
+                _ => {
+                    let searched =
+                        asked.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+                    Err(searched.fold(refusal, |error, index| {
+                        foreign_keys::refused(error, &index.rules.foreign_keys)
+                    }))
+                }
+            }
+        }
+        Err(error) => Err(error),
+        Ok(merged) => {
+            let searched = asked.queries.iter().map(|query| query.index_uid.as_str()).collect::<Vec<_>>();
+            let merged = foreign_keys::hydrated(core, &snapshot, permission, &searched, merged).await?;
+            let merged = match &as_remote {
+                Some(as_remote) => as_remote.named(merged),
+                None => merged,
+            };
+            Ok(merged.into_response())
+        }
+    }
+}
+
+/// A refusal of a federation as one node gives it whose rules are the user's alone: nodes have one more, and so refuse
+/// queries that stand beside others. Each query is judged alone, and two whose orders do not go together as a pair.
+async fn refusal_by_own_rules<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+    renamed: &Bytes,
+    refusal: ApiError,
+) -> ApiError {
+    let parsed = serde_json::from_slice::<Value>(renamed).unwrap_or_default();
+    let about = async |positions: &[usize]| {
+        let some = positions.iter().map(|position| parsed["queries"][*position].clone());
+        let body = json!({"federation": {}, "queries": some.collect::<Vec<_>>()});
+        let refusal = refusal_to(core, request, "/multi-search", Bytes::from(body.to_string())).await?;
+        Some(refusal.rewrite(|message| renumbered(message, positions)))
+    };
+    let pair = incompatible_orders(core, snapshot, queries);
+    for position in in_nodes_order(queries) {
+        if let Some((before, _)) = pair.filter(|(_, later)| *later == position) {
+            let indexes = queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+            let tie_breaks = indexes.filter_map(|index| Some(index.rules.tie_break.as_ref()?.field.as_str()));
+            let tie_breaks = tie_breaks.collect::<Vec<_>>();
+            let refusal = about(&[before, position]).await.unwrap_or(refusal);
+            return refusal.rewrite(|message| without_tie_breaks(message, &tie_breaks));
+        }
+        if let Some(refusal) = about(&[position]).await {
+            return refusal;
+        }
+    }
+    refusal
+}
+
+/// A body with the names that its indexes have on the nodes; what cannot be read stays as it is.
+fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
+    let Ok(mut renamed) = serde_json::from_slice::<Value>(body) else { return body.clone() };
+    let node_uid = |uid: &str| snapshot.indexes.get(uid).map(|index| index.record.node_uid.clone());
+    for query in renamed.get_mut("queries").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::String(uid)) = query.get_mut("indexUid")
+            && let Some(known) = node_uid(uid)
+        {
+            *uid = known;
+        }
+    }
+    if let Some(by_index) = renamed.pointer_mut("/federation/facetsByIndex").and_then(Value::as_object_mut) {
+        let facets = std::mem::take(by_index).into_iter();
+        by_index.extend(facets.map(|(uid, names)| (node_uid(&uid).unwrap_or(uid), names)));
+    }
+    Bytes::from(renamed.to_string())
+}
+
+/// Every query with an answer of its own.
+async fn apart<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+) -> Result<Merged, ApiError> {
+    let answers = queries.iter().enumerate().map(|(position, query)| async move {
+        let answer = one(core, snapshot, query).await;
+        answer.map_err(|error| error.inside(&format!(".queries[{position}]")))
+    });
+    let answers = stream::iter(answers).buffered(limits::MULTI_SEARCH_QUERIES_AT_ONCE);
+    let answers = answers.try_collect::<Vec<_>>().await?;
+    let mut body = Vec::with_capacity(answers.iter().map(|answer| answer.body.len() + 64).sum());
+    body.extend_from_slice(b"{\"results\":[");
+    for (position, (query, answer)) in queries.iter().zip(&answers).enumerate() {
+        if position > 0 {
+            body.push(b',');
+        }
+        let uid = sonic_rs::to_string(&query.index_uid).unwrap_or_default();
+        body.extend_from_slice(format!("{{\"indexUid\":{uid},").as_bytes());
+        // A search's answer is an object with members.
+        body.extend_from_slice(answer.body.get(1..).unwrap_or_default());
+    }
+    body.extend_from_slice(b"]}");
+    Ok(Merged::of_parts(body, &answers))
+}
+
+async fn one<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    query: &MultiQuery,
+) -> Result<Merged, ApiError> {
+    let index = extract::find_index(snapshot, &query.index_uid)?;
+    let body = query.search_body(&[]);
+    let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
+    let asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+    search::answer(core, snapshot, index, &asked).await
+}

@@ -1,0 +1,114 @@
+//! `/network`: clients see one node, which is part of the network they describe.
+//!
+//! Invariants: nothing of the nodes' names or addresses shows, whatever a node may have been told; what
+//! clients describe is kept and shown, and a search that would go to any remote but this cluster is refused.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use store::{Record, Table};
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        network::{Network, NetworkChange},
+    },
+    handlers::{experimental_features, keys},
+    read::ask,
+    state::{core::Core, merged_answer::Merged},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::lane,
+};
+
+/// Where the network is stored, in one record.
+const NETWORK: Table = Table::named("network");
+const NETWORK_KEY: &str = "all";
+const TARGET: &str = "/network";
+
+/// `GET /network`. A node says whether the feature is on, and which members the answer has.
+pub(crate) async fn get<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+    let of_a_node = ask::any(core, TARGET).await?;
+    let (network, _) = stored(core).await?;
+    Ok(Response::json(StatusCode::OK, network.view(of_a_node).to_string()))
+}
+
+/// `PATCH /network`.
+pub(crate) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+    let change = keys::json_value(core, request).and_then(NetworkChange::parse);
+    let of_a_node = ask::any(core, TARGET).await;
+    let (change, of_a_node) = (change?, of_a_node?);
+    let _hold = lane::hold(core, vec![TARGET]).await?;
+    let (before, revision) = stored(core).await?;
+    let after = change.apply(before)?;
+    let value = serde_json::to_value(&after)
+        .map_err(|_| ApiError::new(Code::Internal, "The network cannot be stored."))?;
+    core.shared.store.put_record(NETWORK, NETWORK_KEY, value, revision).await?;
+    Ok(Response::json(StatusCode::OK, after.view(of_a_node).to_string()))
+}
+
+/// `POST /network/control`: what a node of the Community Edition says.
+pub(crate) async fn control<R: Runtime>(core: &Core<R>) -> ApiError {
+    match ask::any(core, TARGET).await {
+        Err(error) => error,
+        Ok(_) => ApiError::new(
+            Code::RequiresEnterpriseEdition,
+            "Meilisearch Enterprise Edition is required to call this route",
+        ),
+    }
+}
+
+/// The network as a dump has it.
+pub(crate) async fn dumped<R: Runtime>(core: &Core<R>) -> Result<Value, ApiError> {
+    let members = json!({"self": null, "remotes": {}, "shards": {}, "leader": null, "version": null});
+    Ok(stored(core).await?.0.view(members))
+}
+
+async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Network, Option<u64>), ApiError> {
+    let Some(Record { value, revision, .. }) = core.shared.store.record(NETWORK, NETWORK_KEY).await? else {
+        return Ok((Network::default(), None));
+    };
+    let network = serde_json::from_value(value)
+        .map_err(|_| ApiError::new(Code::Internal, "The stored network cannot be read."))?;
+    Ok((network, Some(revision)))
+}
+
+/// What a federated search calls this cluster of which some queries name it as the remote that is to answer them.
+pub(crate) struct AsRemote(String);
+
+impl AsRemote {
+    /// Reads such a body, and answers it without these names; `None` for any other, which a node then judges.
+    pub(crate) async fn read<R: Runtime>(core: &Core<R>, body: &[u8]) -> Option<(Bytes, Self)> {
+        let mut body = serde_json::from_slice::<Value>(body).ok()?;
+        let named = |query: &Value| query["federationOptions"]["remote"].is_string();
+        if body.get("federation").is_none_or(Value::is_null) || !body["queries"].as_array()?.iter().any(named)
+        {
+            return None;
+        }
+        let name = stored(core).await.ok()?.0.name()?.to_owned();
+        if !experimental_features::is_on(core, "network").await {
+            return None;
+        }
+        for query in body["queries"].as_array_mut()? {
+            let options = query.get_mut("federationOptions").and_then(Value::as_object_mut);
+            if let Some(options) = options.filter(|options| options.get("remote") == Some(&json!(name))) {
+                options.remove("remote");
+            }
+        }
+        Some((body.to_string().into(), Self(name)))
+    }
+
+    /// The answer with the name of the remote in all its hits, also those of queries that name none.
+    pub(crate) fn named(&self, merged: Merged) -> Merged {
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&merged.body) else { return merged };
+        for hit in answer["hits"].as_array_mut().into_iter().flatten() {
+            hit["_federation"]["remote"] = json!(self.0);
+        }
+        answer["remoteErrors"] = json!({});
+        Merged { body: answer.to_string().into(), ..merged }
+    }
+}

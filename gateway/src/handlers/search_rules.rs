@@ -1,0 +1,224 @@
+//! Dynamic search rules: kept here as clients give them, held by every node under its own names of indexes.
+//!
+//! Invariants: what a node refuses is kept nowhere; a rule follows the name of an index, whichever index has
+//! it; a node that was replaced gets all rules before it serves (`control::rejoin`). Nodes pin, the merge
+//! puts what is pinned where it belongs in the whole list.
+
+use std::rc::Rc;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use store::{Change, TaskKind, TaskRecord};
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::query_string::Query,
+        search::rules::{RULES, Rules, merged},
+        tasks::view::{invalid_index_uid_reason, is_index_uid},
+    },
+    auth::Action,
+    handlers::{extract, indexes::new_task, keys, tasks},
+    nodes::pool::NodeRequest,
+    read::ask,
+    state::{change::Accepted, core::Core},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::{
+        apply, fanout, lane,
+        rule_copies::{TARGET, for_nodes, target_of},
+    },
+};
+
+/// The index that tasks about rules name, on a node, too.
+const INDEX: &str = ".meili_dsr";
+
+/// What is asked about rules; a text is a uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked<'a> {
+    List,
+    Clear,
+    One(&'a str),
+    Update(&'a str),
+    Delete(&'a str),
+}
+
+impl Asked<'_> {
+    /// The right it takes.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Self::List | Self::One(_) => Action::DynamicSearchRulesGet,
+            Self::Update(_) => Action::DynamicSearchRulesUpdate,
+            Self::Clear | Self::Delete(_) => Action::DynamicSearchRulesDelete,
+        }
+    }
+}
+
+/// Answers what is asked.
+pub(crate) async fn serve<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    asked: Asked<'_>,
+) -> Result<Response, ApiError> {
+    match asked {
+        Asked::List => list(core, request).await,
+        Asked::Clear => clear(core, request).await,
+        Asked::One(uid) => get(core, uid).await,
+        Asked::Update(uid) => update(core, request, uid).await,
+        Asked::Delete(uid) => delete(core, request, uid).await,
+    }
+}
+
+/// `POST /dynamic-search-rules`: a page of rules.
+async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+    let body = extract::json_body(core, request)?;
+    let mut page = ask::one(core, NodeRequest::post_json(TARGET, body)).await?;
+    let rules = core.shared.rules.load();
+    for rule in page["results"].as_array_mut().into_iter().flatten() {
+        show(rule, &rules);
+    }
+    Ok(Response::json(StatusCode::OK, page.to_string()))
+}
+
+/// `GET /dynamic-search-rules/{uid}`.
+async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    if !is_index_uid(uid) {
+        return Ok(no_uid(uid));
+    }
+    let mut rule = ask::one(core, NodeRequest::get(&target_of(uid))).await?;
+    show(&mut rule, &core.shared.rules.load());
+    Ok(Response::json(StatusCode::OK, rule.to_string()))
+}
+
+/// `PATCH /dynamic-search-rules/{uid}`.
+async fn update<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) -> Result<Response, ApiError> {
+    if !is_index_uid(uid) {
+        return Ok(no_uid(uid));
+    }
+    check_query(request)?;
+    let asked = keys::json_value(core, request)?;
+    let hold = lane::hold(core, vec![TARGET]).await?;
+    let on_nodes = for_nodes(&core.shared.snapshot(), &asked);
+    let details = json!({"rule": asked, "updatedRules": 1});
+    let target = target_of(uid);
+    let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::PATCH, &target, &on_nodes);
+    let record = sent.await?;
+    let before = core.shared.rules.load().get(uid).cloned();
+    let after = merged(before, &asked);
+    let key = uid.to_owned();
+    let revision = revision(core, uid).await?;
+    core.shared.store.put_record(RULES, uid, after.clone(), revision).await?;
+    change(core, |rules| drop(rules.insert(key.clone(), after.clone())));
+    drop(hold);
+    Ok(tasks::accepted(Accepted { record, degraded: None }))
+}
+
+/// `DELETE /dynamic-search-rules/{uid}`.
+async fn delete<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) -> Result<Response, ApiError> {
+    if !is_index_uid(uid) {
+        return Ok(no_uid(uid));
+    }
+    check_query(request)?;
+    let hold = lane::hold(core, vec![TARGET]).await?;
+    let (details, target) = (json!({"updatedRules": 1}), target_of(uid));
+    let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::DELETE, &target, &Value::Null);
+    let record = sent.await?;
+    core.shared.store.commit(vec![forget(uid)]).await?;
+    change(core, |rules| drop(rules.remove(uid)));
+    drop(hold);
+    Ok(tasks::accepted(Accepted { record, degraded: None }))
+}
+
+/// `DELETE /dynamic-search-rules`.
+async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+    check_query(request)?;
+    let hold = lane::hold(core, vec![TARGET]).await?;
+    let known = core.shared.rules.load_full();
+    let details = json!({"deletedDocuments": known.len()});
+    let sent = send(core, request, TaskKind::DsrClear, details, &Method::DELETE, TARGET, &Value::Null);
+    let record = sent.await?;
+    core.shared.store.commit(known.keys().map(|uid| forget(uid)).collect()).await?;
+    change(core, |rules| rules.clear());
+    drop(hold);
+    Ok(tasks::accepted(Accepted { record, degraded: None }))
+}
+
+/// Whether any rule may pin documents of an index.
+pub(crate) fn pin_in<R: Runtime>(core: &Core<R>, uid: &str) -> bool {
+    let rules = core.shared.rules.load();
+    let concerns = |action: &Value| action["selector"]["indexUid"].as_str().is_none_or(|named| named == uid);
+    rules.values().any(|rule| rule["actions"].as_array().is_some_and(|actions| actions.iter().any(concerns)))
+}
+
+/// Lists that are merged further here have no places for what is pinned.
+pub(crate) fn refusal() -> ApiError {
+    ApiError::new(
+        Code::FeatureNotEnabled,
+        "This gateway does not serve hybrid and federated searches of an index in which dynamic search rules pin documents.",
+    )
+}
+
+/// A task whose part every node has taken; the first node alone is asked at first, so that what is refused
+/// changes nothing.
+async fn send<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    kind: TaskKind,
+    details: Value,
+    method: &Method,
+    target: &str,
+    body: &Value,
+) -> Result<TaskRecord, ApiError> {
+    let custom_metadata = Query::parse(request.uri.query()).get("customMetadata").map(str::to_owned);
+    let task = store::NewTask { custom_metadata, ..new_task(request, INDEX, kind, details) };
+    let intent = core.shared.store.create_task(task).await?;
+    match fanout::change_every_node(core, method, target, body).await {
+        Ok(node_tasks) => {
+            let change = apply::accepted_change(node_tasks);
+            Ok(core.shared.store.update_task(intent.uid, change).await?)
+        }
+        Err(error) => {
+            apply::discard(core, &intent).await;
+            Err(error)
+        }
+    }
+}
+
+fn check_query(request: &Request) -> Result<(), ApiError> {
+    Query::parse(request.uri.query()).only(&["customMetadata"])
+}
+
+/// What a node says of a path with something else than a uid.
+fn no_uid(uid: &str) -> Response {
+    let body = invalid_index_uid_reason(uid);
+    Response {
+        content_type: Some("text/plain; charset=utf-8"),
+        ..Response::json(StatusCode::NOT_FOUND, body)
+    }
+}
+
+/// A node's rule with clients' names of indexes.
+fn show(rule: &mut Value, rules: &Rules) {
+    let known = rule["uid"].as_str().and_then(|uid| rules.get(uid));
+    if let Some(known) = known {
+        rule["actions"] = known.get("actions").cloned().unwrap_or_else(|| json!([]));
+    }
+}
+
+async fn revision<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Option<u64>, ApiError> {
+    Ok(core.shared.store.record(RULES, uid).await?.map(|record| record.revision))
+}
+
+fn change<R: Runtime>(core: &Core<R>, apply: impl Fn(&mut Rules)) {
+    core.shared.rules.rcu(|known| {
+        let mut rules = Rules::clone(known);
+        apply(&mut rules);
+        rules
+    });
+}
+
+fn forget(uid: &str) -> Change {
+    Change::ForgetRecord { table: RULES, key: uid.to_owned() }
+}

@@ -1,0 +1,107 @@
+//! Settings routes: read from any node as the client set them, changed on every node at once.
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+use store::TaskKind;
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        settings::{self, SETTINGS, SettingsChange},
+    },
+    auth::Permission,
+    handlers::{extract, indexes, tasks},
+    read::ask,
+    state::{change::Action, core::Core},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::lane,
+};
+
+/// `GET /indexes/{uid}/settings`.
+pub(crate) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = extract::find_index(&snapshot, uid)?;
+    let mut value = ask::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
+    if let Value::Object(members) = &mut value {
+        settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
+    }
+    Ok(Response::json(StatusCode::OK, value.to_string()))
+}
+
+/// `GET /indexes/{uid}/settings/{name}`.
+pub(crate) async fn get_one<R: Runtime>(core: &Core<R>, uid: &str, name: &str) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = extract::find_index(&snapshot, uid)?;
+    let value = ask::any(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
+    let tie_break = index.rules.tie_break.as_ref();
+    let member = settings::camel_case(name);
+    let value = settings::setting_from_node(&member, value, &index.record.settings, tie_break);
+    Ok(Response::json(StatusCode::OK, value.to_string()))
+}
+
+/// `PATCH` and `DELETE /indexes/{uid}/settings`.
+pub(crate) async fn change<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let change = match request.method == Method::DELETE {
+        true => SettingsChange::ResetAll,
+        false => {
+            let value = parse(&extract::json_body(core, request)?)?;
+            let Some(members) = value.as_object() else {
+                let message = format!("Invalid value type: expected an object, but found: `{value}`");
+                return Err(ApiError::new(Code::BadRequest, message));
+            };
+            SettingsChange::Whole(members.clone())
+        }
+    };
+    submit(core, request, permission, uid, change).await
+}
+
+/// `PUT`, `PATCH` and `DELETE /indexes/{uid}/settings/{name}`.
+pub(crate) async fn change_one<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+    uid: &str,
+    name: &str,
+) -> Result<Response, ApiError> {
+    let value = match request.method == Method::DELETE {
+        true => None,
+        false => Some(parse(&extract::json_body(core, request)?)?),
+    };
+    let (name, _) =
+        SETTINGS.iter().find(|(known, _)| *known == name).expect("the route names a known setting");
+    let change = SettingsChange::One { name, method: request.method.clone(), value };
+    submit(core, request, permission, uid, change).await
+}
+
+async fn submit<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+    uid: &str,
+    change: SettingsChange,
+) -> Result<Response, ApiError> {
+    extract::check_index_uid(uid)?;
+    change.check()?;
+    let task = indexes::new_task(request, uid, TaskKind::SettingsUpdate, change.details());
+    let action = Action::ChangeSettings(change).within(permission, uid);
+    let accepted = lane::submit(core, uid, task, action).await?;
+    Ok(tasks::accepted(accepted))
+}
+
+fn parse(body: &[u8]) -> Result<Value, ApiError> {
+    if body.is_empty() {
+        return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message = format!("The json payload provided is malformed. `{error}`.");
+        ApiError::new(Code::MalformedPayload, message)
+    })
+}

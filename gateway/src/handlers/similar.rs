@@ -1,0 +1,268 @@
+//! Neighbours of one document: its vectors are fetched from their owner, then every shard is searched with them.
+//!
+//! Invariants: a node that holds the document has judged the request before a vector is searched, so that
+//! what one node refuses is refused in its words; hits are ranked by their vectors alone.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use bytes::Bytes;
+use futures_util::future::{join3, try_join_all};
+use http::Method;
+use merge::{ExtraFields, SearchSpec, SimilarSpec};
+use router::Leg;
+use serde_json::value::RawValue;
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::query_string::Query,
+        search::{
+            filter::combine_filters,
+            request::{LegNeeds, SearchRequest},
+            similar::{SimilarRequest, body_of_query, vectors_of},
+        },
+    },
+    auth::Permission,
+    config::limits,
+    handlers::{
+        documents, extract,
+        search::{node_target, refusal_of_a_node},
+    },
+    nodes::pool::NodeRequest,
+    observe::log,
+    read::{
+        hits::milliseconds,
+        scatter::{Gathered, Scatter},
+    },
+    state::{
+        core::Core,
+        merged_answer::Merged,
+        snapshot::{Index, Snapshot},
+    },
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+};
+
+/// `POST` and `GET /indexes/{uid}/similar`.
+pub(crate) async fn similar<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    permission: &Permission,
+    uid: &str,
+) -> Result<Response, ApiError> {
+    let started = R::now();
+    let snapshot = core.shared.snapshot();
+    let index = extract::find_index(&snapshot, uid)?;
+    let body = match request.method == Method::POST {
+        true => Ok(extract::question(core, request)?),
+        false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
+    };
+    let Some((body, mut asked)) =
+        body.ok().and_then(|body| SimilarRequest::parse(&body).ok().map(|asked| (body, asked)))
+    else {
+        return Err(refusal_of_a_node(core, request, index, "/similar").await);
+    };
+    let rules = permission.rules_for(uid)?;
+    asked.narrow(rules.clone());
+    let search =
+        Similar { core, snapshot: &snapshot, index, asked: &asked, rules: rules.as_deref(), started };
+    let document = search.document(request, body).await?;
+    let candidates = search.candidates(&document).await?;
+    if document.vectors.len() > limits::SIMILAR_VECTORS_MAX {
+        let most = limits::SIMILAR_VECTORS_MAX;
+        let reason = format!("This gateway finds what is similar to documents of at most {most} vectors.");
+        return Err(ApiError::new(Code::FeatureNotEnabled, reason));
+    }
+    let near = document.vectors.iter().map(|vector| search.near(vector, &document.primary_key));
+    let found = try_join_all(near).await?;
+    search.answer(&document, candidates, &found)
+}
+
+/// One similar search on its way.
+struct Similar<'a, R: Runtime> {
+    core: &'a Core<R>,
+    snapshot: &'a Snapshot,
+    index: &'a Index,
+    asked: &'a SimilarRequest,
+    /// The filter of a tenant's search rules, which is a part of the request's filter, too.
+    rules: Option<&'a str>,
+    started: Instant,
+}
+
+/// What a node is asked to judge a request by.
+struct Judged {
+    method: Method,
+    target: String,
+    body: Bytes,
+}
+
+/// What its owner says of the document.
+struct Document {
+    primary_key: String,
+    vectors: Vec<String>,
+    /// Whether the client's filter lets it through.
+    is_candidate: bool,
+}
+
+/// The answer of a vector search, and what is to be cut out of its hits.
+struct Near {
+    answer: Merged,
+    extra: Option<ExtraFields<'static>>,
+}
+
+impl<R: Runtime> Similar<'_, R> {
+    /// Asks an owner of the document for its vectors, and what it says of the request.
+    async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
+        let similar = self.judged(request, body);
+        let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
+        let id = sonic_rs::to_string(&self.asked.id).unwrap_or_default();
+        let rules = self.rules.unwrap_or("null");
+        let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
+        let filter = self.asked.filter.as_deref().unwrap_or("null");
+        let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
+        let judged = NodeRequest {
+            method: similar.method.clone(),
+            target: &similar.target,
+            content_type: (similar.method != Method::GET).then_some("application/json"),
+            body: similar.body.clone(),
+            repeatable: true,
+        };
+        let ask =
+            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.asked.id, request);
+        let (judged, vectors, counted) = join3(
+            ask(judged),
+            ask(NodeRequest::post_json(&fetch, vectors)),
+            ask(NodeRequest::post_json(&fetch, counted)),
+        )
+        .await;
+        judged?;
+        let unusable = || {
+            let shard = router::shard_of(&self.asked.id, self.index.record.shards);
+            let reason = format!("No node answers for the shards {shard}.");
+            ApiError::new(Code::MiroirShardUnavailable, reason)
+        };
+        self.read(&vectors?.body, &counted?.body).unwrap_or_else(|| Err(unusable()))
+    }
+
+    /// The request as a node judges it; under a tenant's rules with their filter in it.
+    fn judged(&self, request: &Request, body: Bytes) -> Judged {
+        let method = request.method.clone();
+        let Some(filter) = self.asked.filter.as_deref().filter(|_| self.rules.is_some()) else {
+            let body = if method == Method::GET { Bytes::new() } else { body };
+            return Judged { method, target: node_target(request, self.index, "/similar"), body };
+        };
+        let mut members =
+            serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(&body).unwrap_or_default();
+        members.extend(
+            RawValue::from_string(filter.to_owned()).map(|filter| ("filter".to_owned(), filter)).ok(),
+        );
+        Judged {
+            method: Method::POST,
+            target: format!("/indexes/{}/similar", self.index.record.node_uid),
+            body: serde_json::to_vec(&members).unwrap_or_default().into(),
+        }
+    }
+
+    /// What the owner said of the document; to a tenant whose rules leave it out there is none.
+    fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
+        let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
+        if !seen && self.rules.is_some() {
+            let message = format!("Document `{}` not found.", self.asked.id);
+            return Some(Err(ApiError::new(Code::NotFoundSimilarId, message)));
+        }
+        let counted = serde_json::from_slice::<serde_json::Value>(counted).ok()?;
+        Some(Ok(Document {
+            primary_key: self.index.record.primary_key.clone()?,
+            vectors: vectors_of(vectors, &self.asked.embedder)?,
+            is_candidate: counted["total"].as_u64()? > 0,
+        }))
+    }
+
+    /// How many other documents the client's filter lets through.
+    async fn candidates(&self, document: &Document) -> Result<u64, ApiError> {
+        let target = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
+        let turn = self.core.turn();
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
+            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let filter = combine_filters(self.asked.filter.as_deref(), shards.as_deref());
+            format!("{{\"limit\":0,\"filter\":{}}}", filter.as_deref().unwrap_or("null")).into()
+        });
+        let mut total = 0;
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
+            Ok(())
+        };
+        scatter.answer(merge).await?;
+        Ok(total.saturating_sub(u64::from(document.is_candidate)))
+    }
+
+    /// What is near one vector on every shard, the document itself included.
+    async fn near(&self, vector: &str, primary_key: &str) -> Result<Near, ApiError> {
+        let body = self.asked.search_body(vector, &self.index.rules);
+        let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
+        let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
+        let rules = &self.index.rules;
+        let extra = search.also_retrieve([primary_key], rules);
+        // A similar search is cut by nothing but its own limit.
+        let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
+        let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true, plain: false });
+        let target = format!("/indexes/{}/search", self.index.record.node_uid);
+        let turn = search.turn();
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
+            let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            search.leg_body(&prefix, filter.as_deref()).into()
+        });
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            let spec = SearchSpec {
+                show_ranking_score: true,
+                show_ranking_score_details: true,
+                ..SearchSpec::plain(search.paging, hits)
+            };
+            merge::search(gathered.bodies, &spec, body).map(|_| ())
+        };
+        Ok(Near { answer: scatter.answer(merge).await?, extra })
+    }
+
+    fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
+        let extra = found.first().and_then(|near| near.extra.as_ref());
+        let spec = SimilarSpec {
+            id: &self.asked.id,
+            primary_key: &document.primary_key,
+            offset: self.asked.offset,
+            limit: self.asked.limit,
+            ranking_score_threshold: self.asked.ranking_score_threshold,
+            show_ranking_score: self.asked.show_ranking_score,
+            show_ranking_score_details: self.asked.show_ranking_score_details,
+            extra,
+            candidates,
+            hits_total_max: self.index.rules.hits_total_max,
+            processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+        };
+        let searches = found.iter().map(|near| &near.answer.body[..]).collect::<Vec<_>>();
+        let mut body = Vec::new();
+        match merge::similar(&searches, &spec, &mut body) {
+            Ok(_) => {
+                with_performance(&mut body, found);
+                let parts = found.iter().map(|near| &near.answer);
+                Ok(Merged::of_parts(body, parts).into_response())
+            }
+            Err(error) => {
+                log::warn("similar_not_merged", &[("reason", &error.to_string())]);
+                let message = "This gateway finds similar documents only where no sort rule comes before the other ranking rules.";
+                Err(ApiError::new(Code::FeatureNotEnabled, message))
+            }
+        }
+    }
+}
+
+/// Adds what the first search says of its performance, if it was asked.
+fn with_performance(body: &mut Vec<u8>, found: &[Near]) {
+    const NAME: &str = "performanceDetails";
+    let details = found.first().and_then(|near| sonic_rs::get(&near.answer.body[..], [NAME]).ok());
+    if let Some(details) = details {
+        body.pop();
+        body.extend_from_slice(format!(",\"{NAME}\":{}}}", details.as_raw_str()).as_bytes());
+    }
+}

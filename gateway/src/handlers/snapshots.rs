@@ -1,0 +1,39 @@
+//! Snapshots: each node's own file of all it holds, made by one task.
+//!
+//! Invariant: the task has succeeded when every node's snapshot has; together they are the documents
+//! of the cluster, while the gateway's store is kept by other means.
+
+use http::Method;
+use serde_json::Value;
+use store::{NewTask, TaskKind};
+
+use crate::{
+    api::error::ApiError,
+    handlers::{indexes::new_task, tasks},
+    state::{change::Accepted, core::Core},
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::{apply, fanout},
+};
+
+/// `POST /snapshots`. A body means nothing, as on a node.
+///
+/// # Errors
+/// 503 when a node does not take the task; those that did make a snapshot nobody waits for.
+pub(crate) async fn snapshot<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+    let task = new_task(request, "", TaskKind::SnapshotCreation, Value::Null);
+    let intent = core.shared.store.create_task(NewTask { index_uid: None, details: None, ..task }).await?;
+    match fanout::send_to_every_node(core, &Method::POST, "/snapshots").await {
+        Ok(node_tasks) => {
+            let change = apply::accepted_change(node_tasks);
+            let record = core.shared.store.update_task(intent.uid, change).await?;
+            Ok(tasks::accepted(Accepted { record, degraded: None }))
+        }
+        Err(error) => {
+            apply::discard(core, &intent).await;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a killed gateway left half done: intents whose fan-out was never confirmed.
+//!
+//! Invariants: such an intent was never answered, so no client knows it and it may go; settings are
+//! first done again on every node, now or when it is back, so that no node differs from the others;
+//! indexes half made or half dropped are leftovers, swept like others (`data::leftovers`); the shards of
+//! documents that may stand on some of their nodes only are marked as suspect.
+
+use http::StatusCode;
+use router::NodeIndex;
+use serde_json::Value;
+use store::{Change, StoreError, TaskChange, TaskKind, TaskRecord, TaskStatus};
+
+use crate::{
+    api::{
+        settings::{Derivation, NodeSettingsRequest, SettingsChange},
+        tasks::view,
+    },
+    clock,
+    config::limits,
+    nodes::{
+        hints::{Hint, suspect},
+        pool::NodeRequest,
+    },
+    observe::log,
+    state::{
+        core::Core,
+        leadership::{Term, scope},
+        snapshot::Index,
+    },
+    wire::runtime::Runtime,
+    write::{
+        idempotency,
+        orphan_indexes::{self, LEFTOVERS},
+    },
+};
+
+/// Finishes or drops every unconfirmed intent of the last process.
+pub(crate) async fn interrupted_changes<R: Runtime>(
+    core: &Core<R>,
+    interrupted: Vec<TaskRecord>,
+    term: &Term,
+) {
+    for record in interrupted {
+        let is_write = view::is_cancelable(record.kind) || record.kind == TaskKind::IndexUpdate;
+        let changes = match record.kind == TaskKind::SettingsUpdate {
+            true => redo(core, &record).await,
+            false if is_write => suspects(core, &record),
+            false => Vec::new(),
+        };
+        forget(core, &record, changes, term).await;
+    }
+}
+
+/// The same for the intents of pods that live no more, and lets go of what these were making.
+pub(crate) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
+    let coordinator = &core.shared.coordinator;
+    let term = coordinator.term(scope::RECOVERY).filter(|_| coordinator.is_shared());
+    let Some(term) = term else { return };
+    let live = coordinator.pods();
+    let is_dead = |task: &TaskRecord| task.pod.as_ref().is_some_and(|pod| !live.contains(pod));
+    let Ok(mut unfinished) = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await else {
+        return;
+    };
+    unfinished.retain(|task| !task.accepted);
+    let (dead, alive): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_dead);
+    interrupted_changes(core, dead, &term).await;
+    let Ok(leftovers) = core.shared.store.records(LEFTOVERS, None, limits::TASKS_REFRESHED_MAX).await else {
+        return;
+    };
+    for record in leftovers {
+        let maker = orphan_indexes::task_of(&record.key);
+        let is_made = maker.is_none_or(|maker| alive.iter().any(|task| task.uid == maker));
+        if record.value["beingMade"] == true && !is_made {
+            let (key, value) = (record.key, orphan_indexes::value(false));
+            let expected_revision = Some(record.revision);
+            let put = Change::PutRecord { table: LEFTOVERS, key, value, expected_revision };
+            let _ = core.shared.commit_by(&term, vec![put]).await;
+        }
+    }
+}
+
+/// The index that a record is about, if there still is one.
+fn index_of<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Option<std::sync::Arc<Index>> {
+    core.shared.snapshot().indexes.get(record.index_uid.as_deref()?).cloned()
+}
+
+/// Every copy that the write may have reached is suspect, for another may not have it.
+fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+    let Some(index) = index_of(core, record) else { return Vec::new() };
+    let node_uid = &index.record.node_uid;
+    if record.owners.is_empty() {
+        let nodes = core.shared.nodes.iter();
+        return nodes.map(|node| suspect(&node.id, node_uid, Vec::new())).collect();
+    }
+    let owners = record.owners.iter();
+    owners.map(|owner| suspect(&owner.node, node_uid, owner.shards.clone())).collect()
+}
+
+/// Sends settings again; answers what is to be committed for nodes that do not take them now.
+async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+    let Some(index) = index_of(core, record) else { return Vec::new() };
+    let Some(Value::Object(settings)) = &record.details else { return Vec::new() };
+    let request = SettingsChange::Whole(settings.clone()).for_nodes(&Derivation::new(
+        &index.record.settings,
+        index.record.primary_key.as_deref(),
+        core.shared.health.lowest_version(),
+    ));
+    let mut changes = Vec::new();
+    for node in core.shared.snapshot().topology.every_node() {
+        if !send(core, node, &index, &request).await {
+            changes.extend(keep(core, node, &index, &request, record.uid));
+        }
+    }
+    changes
+}
+
+/// Says whether the node has taken it, or refuses it, as others then do.
+async fn send<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    index: &Index,
+    request: &NodeSettingsRequest,
+) -> bool {
+    if !core.shared.health.state(node).takes_writes() || !core.shared.hints.lets_through(node) {
+        return false;
+    }
+    let question = NodeRequest {
+        method: request.method.clone(),
+        target: &format!("/indexes/{}{}", index.record.node_uid, request.suffix),
+        content_type: (!request.body.is_empty()).then_some("application/json"),
+        body: request.body.clone().into(),
+        repeatable: true,
+    };
+    let answer = core.pools.ask(node, question, core.shared.config.node_timeout).await;
+    matches!(&answer, Ok(answer) if answer.status == StatusCode::ACCEPTED || answer.status.is_client_error())
+}
+
+fn keep<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    index: &Index,
+    request: &NodeSettingsRequest,
+    task: u32,
+) -> Vec<Change> {
+    let hint = Hint {
+        method: request.method.as_str().to_owned(),
+        target: format!("/indexes/{}{}", index.record.node_uid, request.suffix),
+        task,
+        index: index.record.node_uid.clone(),
+        ambiguous: false,
+        once: false,
+        shards: Vec::new(),
+    };
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let changes = core.shared.hints.keep(node, id, &hint, request.body.clone().into());
+    core.shared.health.lags(node);
+    changes
+}
+
+async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
+    let change = TaskChange {
+        // A pod that was taken for dead may have confirmed it meanwhile; then it is a task that a client knows.
+        expected_revision: Some(record.revision),
+        status: Some(TaskStatus::Canceled),
+        finished_at: Some(clock::utc()),
+        ..TaskChange::default()
+    };
+    changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
+    changes.extend(idempotency::let_go(record));
+    match core.shared.commit_by(term, changes).await {
+        Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
+        // Its maker is alive, or another pod sees to it: what is left of it is looked at again.
+        Err(StoreError::Conflict | StoreError::Fenced) => return,
+        Err(error) => return log::error("recovery_not_stored", &[("reason", &error.to_string())]),
+    }
+    log::info("intent_dropped", &[("task", &record.uid.to_string()), ("kind", record.kind.as_str())]);
+}

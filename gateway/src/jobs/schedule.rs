@@ -1,0 +1,182 @@
+//! The control executor: everything that runs without a client waiting for it.
+//!
+//! Invariants: it runs on the same runtime as the data cores, unpinned, with connections of its
+//! own; a job that fails is tried again at its next turn, and never takes the process down.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
+
+use crate::{
+    clock,
+    config::limits,
+    dump::export,
+    observe::log,
+    pods::{follow, peers},
+    repair::{node_copy, pass, settings_drift},
+    state::{
+        change::LaneSender,
+        core::Core,
+        leadership::{Term, scope},
+        shared::Shared,
+    },
+    wire::runtime::{Runtime, StartError},
+    write::{rename::run, tasks::status},
+};
+
+/// Starts the control executor; `interrupted` are the intents that the last process left
+/// behind, and the accepted changes that the gateway itself has to end.
+///
+/// # Errors
+/// When the executor cannot start here.
+pub fn start<R: Runtime>(
+    shared: Arc<Shared>,
+    lanes: Arc<[LaneSender]>,
+    interrupted: Vec<TaskRecord>,
+) -> Result<R::Executor, StartError> {
+    R::start("control".to_owned(), None, move || async move {
+        // The slot after those of the data cores.
+        let number = shared.config.cores;
+        let core = Rc::new(Core::<R>::new(shared, lanes, number));
+        crate::membership::prober::probe_all(&core).await;
+        let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
+        crate::jobs::recover_intents::interrupted_changes(&core, intents, &Term::own()).await;
+        for task in accepted {
+            run::resume(&core, task);
+        }
+        crate::membership::prober::watch_all(&core);
+        R::spawn(crate::pods::leases::run::<R>(Arc::clone(&core.shared)));
+        R::spawn(follow::run::<R>(Arc::clone(&core.shared)));
+        R::spawn(peers::watch::<R>(Arc::clone(&core.shared)));
+        let recovering = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = limits::POD_RECOVERY_INTERVAL;
+            repeat::<R, _>("recovery", interval, || crate::jobs::recover_intents::of_dead_pods(&recovering))
+                .await;
+        });
+        let telling = Rc::clone(&core);
+        R::spawn(async move {
+            let watched = crate::events::webhook_delivery::Watched::default();
+            repeat::<R, _>("webhooks", limits::WEBHOOK_INTERVAL, || {
+                crate::events::webhook_delivery::tell(&telling, &watched)
+            })
+            .await;
+        });
+        let dumping = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || async {
+                if let Some(term) = dumping.shared.coordinator.term(scope::DUMPS) {
+                    export::work_off(&dumping, &term).await;
+                }
+            })
+            .await;
+        });
+        let repairing = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
+        });
+        let copying = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("copies", limits::REPAIR_PASS_PAUSE, || node_copy::work_off(&copying)).await;
+        });
+        let settling = Rc::clone(&core);
+        R::spawn(async move {
+            let mut attempts = settings_drift::Attempts::default();
+            loop {
+                if let Some(term) = settling.shared.coordinator.term(scope::SETTINGS) {
+                    let tending = AssertUnwindSafe(settings_drift::tend(&settling, &mut attempts, &term));
+                    if tending.catch_unwind().await.is_err() {
+                        log::error("panic_in_job", &[("job", "settings")]);
+                    }
+                }
+                R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
+            }
+        });
+        let checking = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = checking.shared.config.settings_drift_interval;
+            repeat::<R, _>("drift", interval, || settings_drift::check(&checking)).await;
+        });
+        let forgetting = Rc::clone(&core);
+        R::spawn(async move {
+            let interval = limits::EXPIRED_SWEEP_INTERVAL;
+            repeat::<R, _>("expired", interval, || crate::jobs::sweep::expired(&forgetting.shared)).await;
+        });
+        let upkeep = Rc::clone(&core);
+        R::spawn(async move {
+            repeat::<R, _>("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;
+        });
+        repeat::<R, _>("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
+    })
+}
+
+/// Runs a job again and again, whatever happens to it.
+async fn repeat<R: Runtime, Job: Future<Output = ()>>(
+    name: &str,
+    interval: Duration,
+    mut job: impl FnMut() -> Job,
+) {
+    loop {
+        if AssertUnwindSafe(job()).catch_unwind().await.is_err() {
+            log::error("panic_in_job", &[("job", name)]);
+        }
+        R::sleep(interval).await;
+    }
+}
+
+/// Ends tasks nobody polls, forgets those that ended long ago, and drops leftovers.
+async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
+    if let Err(error) = status::refresh_unfinished(core).await {
+        log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
+    }
+    let coordinator = &core.shared.coordinator;
+    if coordinator.owns("task_pruning")
+        && let Err(error) = prune_tasks(&core.shared.store).await
+    {
+        log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
+    }
+    if let Some(term) = coordinator.term(scope::RECOVERY) {
+        crate::jobs::sweep::leftovers(core, &term).await;
+        crate::membership::high_water_marks::keep(core, &term).await;
+    }
+}
+
+/// Forgets tasks that ended long ago, and the oldest ones where there are too many.
+async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
+    let now = clock::utc();
+    store.prune_tasks(now - limits::TASK_RETENTION, limits::TASKS_PRUNED_MAX).await?;
+    let total = store.tasks(TaskQuery { limit: 0, ..TaskQuery::default() }).await?.total;
+    let excess = usize::try_from(total.saturating_sub(limits::TASKS_KEPT_MAX)).unwrap_or(usize::MAX);
+    if excess > 0 {
+        store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
+    }
+    Ok(())
+}
+
+async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
+    core.shared.prometheus.run_upkeep();
+    let snapshot = core.shared.snapshot();
+    let shards = f64::from(core.shared.config.shards);
+    let uncovered = crate::handlers::admin::uncovered_shards(&core.shared, &snapshot);
+    #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
+    metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
+    #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
+    metrics::gauge!("miroir_session_pinning_active_sessions")
+        .set(core.shared.sessions.active(R::now()) as f64);
+    let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+    #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
+    metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);
+    let statuses = Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]);
+    let unfinished = TaskQuery { statuses, limit: 0, ..TaskQuery::default() };
+    if let Ok(page) = core.shared.store.tasks(unfinished).await {
+        #[allow(clippy::cast_precision_loss, reason = "a bounded registry")]
+        metrics::gauge!("miroir_task_registry_unfinished").set(page.total as f64);
+    }
+}

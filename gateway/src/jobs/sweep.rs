@@ -1,0 +1,46 @@
+//! What is left over and goes: indexes on nodes that are half made, half dropped or replaced; keys of requests done
+//! long ago.
+
+use time::OffsetDateTime;
+
+use crate::{
+    clock,
+    config::limits,
+    observe::log,
+    state::{core::Core, leadership::Term, shared::Shared},
+    wire::runtime::Runtime,
+    write::{apply, lane::lease, orphan_indexes::LEFTOVERS},
+};
+
+/// Leftovers dropped in one sweep.
+const SWEPT_MAX: usize = 100;
+
+/// Drops leftovers from all nodes.
+pub(crate) async fn leftovers<R: Runtime>(core: &Core<R>, term: &Term) {
+    let Ok(records) = core.shared.store.records(LEFTOVERS, None, SWEPT_MAX).await else { return };
+    for record in records {
+        if record.value["beingMade"] == true {
+            continue;
+        }
+        if apply::drop_leftover(core, &record.key, term).await.is_ok() {
+            log::info("leftover_dropped", &[("index", &record.key)]);
+        }
+    }
+}
+
+/// Forgets what has been over for a while, by this pod's clock: idempotency keys, and turns of indexes.
+pub(crate) async fn expired(shared: &Shared) {
+    if !shared.coordinator.owns("expired") {
+        return;
+    }
+    let since_epoch = (clock::utc() - OffsetDateTime::UNIX_EPOCH).unsigned_abs();
+    let over = since_epoch.saturating_sub(limits::EXPIRED_SWEEP_LAG);
+    if let Err(error) = lease::sweep(&shared.store, over).await {
+        log::warn("turns_not_swept", &[("reason", &error.to_string())]);
+    }
+    match store::once::sweep(&shared.store, over).await {
+        #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
+        Ok(swept) => metrics::gauge!("miroir_idempotency_cache_entries").set(swept.left as f64),
+        Err(error) => log::warn("idempotency_sweep_failed", &[("reason", &error.to_string())]),
+    }
+}

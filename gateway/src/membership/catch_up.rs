@@ -1,0 +1,136 @@
+//! What a joining node is given beyond its hints: all of it anew, or the shards that are suspect.
+//!
+//! Invariants: a node that is copied anew gets its indexes and settings while all lanes are held, and every
+//! write from then on; its documents are compared with those of others before it serves, and nothing that only
+//! it says is believed; a mark is taken away when what it is about is level, never before.
+
+use std::collections::BTreeMap;
+
+use router::{NodeIndex, ShardSet};
+use serde_json::Value;
+use store::Change;
+
+use crate::{
+    config::limits,
+    nodes::{
+        hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
+        pool::NodeRequest,
+    },
+    observe::log,
+    repair::{
+        compare, index_sync, node_copy,
+        report::{Pace, RepairError, Scope},
+    },
+    state::{core::Core, leadership::Term},
+    wire::runtime::Runtime,
+    write::lane,
+};
+
+/// Gives a node that is to be copied anew its indexes and settings, and lets writes go to it again.
+pub(crate) async fn begin_copy<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    term: &Term,
+) -> Result<(), RepairError> {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let failed = |reason: String| RepairError::Node { node: id.clone(), reason };
+    let asked = NodeRequest::get("/tasks?limit=1");
+    let answer = core.pools.ask(node, asked, limits::TASK_QUESTION_TIMEOUT).await;
+    let page = answer.map_err(|error| failed(error.to_string()))?;
+    let page: Value = serde_json::from_slice(&page.body).map_err(|error| failed(error.to_string()))?;
+    let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    let snapshot = core.shared.snapshot();
+    let names = snapshot.in_order().into_iter().map(|index| index.record.uid.as_str()).collect::<Vec<_>>();
+    let _holds = lane::hold(core, names.clone()).await.map_err(|_| RepairError::Busy)?;
+    for name in names {
+        index_sync::reconcile_index(core, node, name).await?;
+    }
+    index_sync::drop_unknown(core, node).await?;
+    let cut = Change::Truncate { log: HINTS, stream: id.clone(), through: u64::MAX };
+    core.shared.commit_by(term, vec![cut]).await?;
+    // It may count its tasks from anew.
+    core.shared.hints.counts_from(node, newest);
+    core.shared.hints.copied(node);
+    log::info("node_copied_anew", &[("node", id)]);
+    Ok(())
+}
+
+/// Compares what is suspect on a node with the copies of others; returns whether the node may serve. What nobody else
+/// has a copy of for now stays suspect, and is looked at again while the node serves.
+pub(crate) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let mut next = 0;
+    let mut unsettled: BTreeMap<String, ShardSet> = BTreeMap::new();
+    loop {
+        let Ok(page) = core.shared.store.entries(SUSPECT_SHARDS, id, next, usize::MAX).await else {
+            return false;
+        };
+        let Some(last) = page.last() else { break };
+        next = last.sequence + 1;
+        for entry in &page {
+            let Ok(suspicion) = serde_json::from_value::<Suspicion>(entry.header.clone()) else {
+                log::error("suspicion_not_understood", &[("node", id)]);
+                return false;
+            };
+            match settle(core, node, (entry.sequence, &suspicion), &mut unsettled).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    log::warn("node_not_level", &[("node", id), ("reason", &error.to_string())]);
+                    return false;
+                }
+            }
+        }
+    }
+    let Some(through) = u64::checked_sub(next, 1) else { return true };
+    let mut changes = vec![Change::Truncate { log: SUSPECT_SHARDS, stream: id.clone(), through }];
+    changes.extend(unsettled.iter().map(|(index, shards)| suspect(id, index, shards.iter().collect())));
+    core.shared.commit_by(term, changes).await.is_ok()
+}
+
+/// Whether anything on a node is suspect.
+pub(crate) async fn has_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    core.shared.store.entries(SUSPECT_SHARDS, id, 0, 1).await.is_ok_and(|page| !page.is_empty())
+}
+
+async fn settle<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    (mark, suspicion): (u64, &Suspicion),
+    unsettled: &mut BTreeMap<String, ShardSet>,
+) -> Result<bool, RepairError> {
+    let (index, shards) = match suspicion {
+        Suspicion::Everything { .. } => {
+            return node_copy::by_some_pod(core, node, mark).await;
+        }
+        Suspicion::Shards { index, shards } => (index, shards),
+    };
+    let snapshot = core.shared.snapshot();
+    let known = snapshot.indexes.values().find(|known| known.record.node_uid == *index);
+    // An index that is gone takes its suspicions along.
+    let Some(known) = known else { return Ok(true) };
+    let uid = known.record.uid.clone();
+    let mut suspect =
+        if shards.is_empty() { known.placement.shards_of(node).clone() } else { ShardSet::new() };
+    for shard in shards {
+        suspect.insert(*shard);
+    }
+    if let Some(known) = unsettled.get(index) {
+        suspect = suspect.difference(known);
+    }
+    let scope = Scope { target: Some(node), distrust: false, pace: Pace::Full, dry_run: false };
+    match compare::verify(core, &uid, &suspect, scope).await {
+        Ok(report) if report.is_level() => {
+            let alone = report.alone.into_iter().collect::<ShardSet>();
+            if !alone.is_empty() {
+                let known = unsettled.entry(index.clone()).or_default();
+                *known = known.union(&alone);
+            }
+            Ok(true)
+        }
+        Ok(_) => Ok(false),
+        Err(RepairError::IndexGone) => Ok(true),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,85 @@
+//! Health of the nodes: an active probe of each, besides what requests themselves see.
+//!
+//! Invariants: every node is watched apart from the others, so that none waits for another's silence
+//! or joining; a node that answers requests is not probed.
+
+use std::{rc::Rc, time::Duration};
+
+use futures_util::future::join_all;
+use http::StatusCode;
+use router::NodeIndex;
+
+use crate::{
+    config::limits,
+    membership::rejoin,
+    nodes::{
+        health::{NodeState, Seen},
+        pool::{NodeRequest, seen},
+    },
+    state::core::Core,
+    wire::runtime::Runtime,
+};
+
+/// Probes every node once, all at the same time, and lets those join that answer.
+pub(crate) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
+    let nodes = core.shared.snapshot().topology.every_node();
+    join_all(nodes.into_iter().map(|node| async move {
+        probe(core, node).await;
+        if core.shared.health.state(node) == NodeState::Joining {
+            rejoin::begin(core, node);
+        }
+    }))
+    .await;
+}
+
+/// Watches every node for as long as the process lives.
+pub(crate) fn watch_all<R: Runtime>(core: &Rc<Core<R>>) {
+    let nodes = core.shared.snapshot().topology.every_node();
+    let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+    let interval = limits::HEALTH_PROBE_INTERVAL.max(limits::HEALTH_PROBE_SHARE * count);
+    for node in nodes {
+        R::spawn(watch(Rc::clone(core), node, interval));
+    }
+}
+
+async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duration) {
+    let mut looked_at = R::now();
+    loop {
+        let state = core.shared.health.state(node);
+        R::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval }).await;
+        let healthy = core.shared.health.state(node) == NodeState::Healthy;
+        if !healthy || !core.shared.health.answered_lately(node, R::now()) {
+            probe(&core, node).await;
+        }
+        if core.shared.health.state(node) == NodeState::Joining {
+            // Bringing a node level takes its time; it is watched meanwhile.
+            rejoin::begin(&core, node);
+        }
+        rejoin::watch(&core, node).await;
+        if R::now().saturating_duration_since(looked_at) >= limits::SUSPICION_INTERVAL {
+            rejoin::look_again(&core, node).await;
+            looked_at = R::now();
+        }
+    }
+}
+
+async fn probe<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    let started = R::now();
+    let answer = core.pools.exchange(node, NodeRequest::get("/health"), limits::HEALTH_PROBE_TIMEOUT).await;
+    let now = R::now();
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let answered = matches!(&answer, Ok(answer) if answer.status == StatusCode::OK);
+    let seen = match (answered, seen(&answer)) {
+        (true, _) => Seen::ProbeAnswered,
+        (false, Seen::Refused) => Seen::Refused,
+        (false, _) => Seen::ProbeFailed,
+    };
+    core.shared.saw(node, seen, now);
+    let serves = core.shared.health.state(node).serves_reads();
+    metrics::gauge!("miroir_node_healthy", "node" => id.clone()).set(f64::from(u8::from(serves)));
+    if answered {
+        let took = now.saturating_duration_since(started);
+        metrics::histogram!("miroir_node_request_duration_seconds", "node" => id.clone())
+            .record(took.as_secs_f64());
+    }
+}

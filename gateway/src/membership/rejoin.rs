@@ -1,0 +1,237 @@
+//! How a node that answers again, or for the first time, comes to serve reads.
+//!
+//! Invariants: it is healthy only after everything here has succeeded while it stayed reachable, in this
+//! order: it is the node that was known, or has its indexes anew; it has taken what it missed; it has done
+//! that and what other tasks ended without it; what is suspect on it is level with others, as far as others have
+//! it. What fails is tried again at the next probe; a node is brought back by one.
+
+use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use router::NodeIndex;
+use serde_json::Value;
+use store::Change;
+
+use crate::{
+    config::limits,
+    handlers::experimental_features,
+    membership::{catch_up, hint_replay},
+    nodes::{
+        health::NodeState,
+        hints::{UNAPPLIED, Unapplied},
+        pool::NodeRequest,
+    },
+    observe::log,
+    pods::follow,
+    read::ask::learn_version,
+    state::{
+        core::Core,
+        leadership::{Term, scope},
+        snapshot::Index,
+    },
+    wire::runtime::Runtime,
+    write::rule_copies,
+};
+
+/// Lets a joining node serve, in its own time: others are not kept waiting.
+pub(crate) fn begin<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+    if !core.shared.hints.begin_joining(node) {
+        return;
+    }
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(admit(&core, node)).catch_unwind().await.is_err() {
+            log::error("panic_in_rejoin", &[]);
+        }
+        core.shared.hints.end_joining(node);
+    });
+}
+
+/// Brings a joining node level and lets it serve.
+pub(crate) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    let (hints, health) = (&core.shared.hints, &core.shared.health);
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    // It may have come back as another version.
+    learn_version(core, node).await;
+    hints.set_level(node, false);
+    let term = core.shared.coordinator.term(scope::NODES);
+    if term.is_none() && (hints.is_recopied(node) || hints.pending(node) > 0) {
+        // Another pod brings it level, and says so.
+        return;
+    }
+    // Who has nothing to bring it needs no right to. What is suspect is compared by every pod that the node joins, for
+    // each has to know; whoever is done first takes away the marks that it read before it compared, and no later ones.
+    let term = term.unwrap_or(Term::own());
+    if hints.is_recopied(node) {
+        if let Err(error) = catch_up::begin_copy(core, node, &term).await {
+            return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
+        }
+    } else if is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
+        hints.set_known(node, true);
+    } else {
+        return;
+    }
+    if !hint_replay::bring_level(core, node, &term).await {
+        return;
+    }
+    // From here on tasks wait for it; what they did not wait for before, it does now.
+    hints.set_level(node, true);
+    while let Some(uid) = hints.awaited(node) {
+        if health.state(node) != NodeState::Joining || hints.pending(node) > 0 {
+            return;
+        }
+        if has_done(core, node, uid).await {
+            hints.has_done(node, uid);
+            forget_awaited(core, node, uid).await;
+        } else {
+            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        }
+    }
+    match has_all_indexes(core, node).await {
+        Some(true) => {}
+        Some(false) => return distrust(core, node, "it lacks an index that it had taken").await,
+        // It is asked again at the next probe.
+        None => return,
+    }
+    if !experimental_features::restore(core, node).await || !rule_copies::restore(core, node).await {
+        return log::warn("node_not_restored", &[("node", id)]);
+    }
+    if !catch_up::settle_suspicions(core, node, &term).await {
+        return;
+    }
+    if health.has_joined(node) {
+        if hints.lets_through(node) {
+            log::info("node_healthy", &[("node", id)]);
+        } else {
+            // It has missed something since.
+            health.lags(node);
+        }
+    }
+}
+
+/// Sees whether a serving node is still the one that was known: it may have come back between two probes.
+pub(crate) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    // One that is suspect is being probed: its silence is not waited for here as well.
+    if core.shared.health.state(node) == NodeState::Healthy {
+        is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
+    }
+}
+
+/// Looks at what is still suspect on a node that serves, in its own time: there may be a copy to compare it with now.
+/// One pod does so for all.
+pub(crate) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+    let Some(term) = core.shared.coordinator.term(scope::NODES) else { return };
+    let serves = core.shared.health.state(node) == NodeState::Healthy;
+    if !serves || !catch_up::has_suspicions(core, node).await || !core.shared.hints.begin_joining(node) {
+        return;
+    }
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(catch_up::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
+            log::error("panic_in_rejoin", &[]);
+        }
+        core.shared.hints.end_joining(node);
+    });
+}
+
+/// Whether the node is the one that has given out the tasks known of it.
+async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) -> bool {
+    // What is known is looked up first: it may give out more meanwhile.
+    let known = core.shared.hints.newest_task(node);
+    let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
+    let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    if newest >= known {
+        newest.into_iter().for_each(|uid| core.shared.hints.saw_task(node, uid));
+        return true;
+    }
+    distrust(core, node, "it has lost tasks that it had taken").await;
+    false
+}
+
+/// Whether it has every index that it had taken before it was asked; `None` where the store does not say which these are.
+async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Option<bool> {
+    let before = core.shared.snapshot();
+    let made = |uid: &String| before.indexes[uid].record.node_uid.clone();
+    let expected = before.indexes.keys().map(made).collect::<Vec<_>>();
+    let deadline = R::now() + core.shared.config.node_timeout;
+    loop {
+        let Some(list) = ask(core, node, "/indexes?limit=1000000").await else { return Some(true) };
+        let Some(results) = list["results"].as_array() else { return Some(true) };
+        let held = results.iter().filter_map(|index| index["uid"].as_str()).collect::<Vec<_>>();
+        let after = core.shared.snapshot();
+        let lacks = |index: &&Arc<Index>| {
+            let uid = &index.record.node_uid;
+            expected.contains(uid) && !held.contains(&uid.as_str())
+        };
+        let lacked = after.in_order().into_iter().filter(lacks).collect::<Vec<_>>();
+        if lacked.is_empty() {
+            return Some(true);
+        }
+        // It may have yet to make one.
+        let idle = ask(core, node, "/tasks?limit=1&statuses=enqueued,processing").await;
+        if idle.is_some_and(|page| page["total"] == 0) || R::now() >= deadline {
+            // Another pod may have dropped it, and unregistered it before: the store knows.
+            for index in &lacked {
+                follow::index(&core.shared, &index.record.uid).await.ok()?;
+            }
+            let now = core.shared.snapshot();
+            let is_there = |index: &&Arc<Index>| {
+                let known = now.indexes.get(&index.record.uid);
+                known.is_some_and(|known| known.record.node_uid == index.record.node_uid)
+            };
+            return Some(!lacked.iter().any(is_there));
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// A node that is not the one that was known: all it holds is suspect, and it is copied anew.
+async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    log::error("node_distrusted", &[("node", id), ("reason", reason)]);
+    core.shared.hints.set_known(node, false);
+    let changes = core.shared.hints.recopy(node, id, reason.to_owned());
+    core.shared.health.lags(node);
+    if let Err(error) = core.shared.store.commit(changes).await {
+        log::error("mark_not_stored", &[("node", id), ("reason", &error.to_string())]);
+    }
+}
+
+/// Whether a node has done its tasks up to `uid`.
+async fn has_done<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) -> bool {
+    let target = "/tasks?limit=1&reverse=true&statuses=enqueued,processing";
+    let Some(page) = ask(core, node, target).await else { return false };
+    let Some(open) = page["results"].as_array() else { return false };
+    open.first().is_none_or(|task| task["uid"].as_u64().is_some_and(|oldest| oldest > u64::from(uid)))
+}
+
+/// Forgets that tasks up to `uid` are awaited.
+async fn forget_awaited<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) {
+    let id = &core.shared.nodes[usize::from(node.0)].id;
+    while let Ok(page) = core.shared.store.entries(UNAPPLIED, id, 0, usize::MAX).await {
+        let is_done = |header: &Value| {
+            serde_json::from_value::<Unapplied>(header.clone()).is_ok_and(|unapplied| unapplied.task <= uid)
+        };
+        let done = page.iter().take_while(|entry| is_done(&entry.header)).last();
+        let Some(through) = done.map(|entry| entry.sequence) else { return };
+        let cut = Change::Truncate { log: UNAPPLIED, stream: id.clone(), through };
+        if core.shared.store.commit(vec![cut]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn ask<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
+    ask_within(core, node, target, limits::TASK_QUESTION_TIMEOUT).await
+}
+
+async fn ask_within<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    target: &str,
+    limit: Duration,
+) -> Option<Value> {
+    let limit = core.shared.config.node_timeout.min(limit);
+    let answer = core.pools.ask(node, NodeRequest::get(target), limit).await.ok()?;
+    answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
+}

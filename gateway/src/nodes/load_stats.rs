@@ -1,0 +1,488 @@
+//! What one core has seen of the nodes it reads from: latency, errors, requests in flight; which of
+//! them it sets aside; and what it may ask besides what clients ask for.
+//!
+//! Invariants: it belongs to one core, so nothing is shared or locked, and no borrow lives across an
+//! await; small differences between nodes change no choice, so that the pages of one query meet the same
+//! caches; a node is never set aside for ever.
+
+use std::{
+    cell::{Cell, RefCell},
+    time::{Duration, Instant},
+};
+
+use metrics::{Counter, Histogram};
+use router::NodeIndex;
+
+use crate::{config::limits, nodes::retry_budget::Budget, state::shared::NodeAddress};
+
+/// A node this many doublings slower than the best is asked only where others do not suffice.
+const OUTLYING_LEVEL: u8 = 2;
+/// Weights of milliseconds, requests in flight and errors per request.
+const WEIGHTS: [f32; 3] = [1.0, 2.0, 10.0];
+/// Differences well below this do not matter.
+const SCORE_SLACK: f32 = 8.0;
+/// Latencies between two looks at the 95th percentile; before the first look nobody is hedged.
+const LATENCIES_PER_LOOK: usize = 8;
+/// A failing node is logged by each core no more often.
+const LOGGED_EVERY: Duration = Duration::from_secs(1);
+
+/// Of every node, by position in the topology.
+pub(crate) struct Vitals {
+    nodes: RefCell<Vec<NodeVitals>>,
+    levels: RefCell<Levels>,
+    retries: RefCell<Budget>,
+    hedges: RefCell<Budget>,
+    /// The lower median of the nodes' 95th percentiles; zero while none is known.
+    usual: Cell<Duration>,
+    plans: Cell<usize>,
+    adaptive: bool,
+}
+
+struct NodeVitals {
+    latency_ms: Average,
+    errors: Average,
+    in_flight: u32,
+    latest: Latest,
+    /// Legs in a row that failed or were overtaken.
+    failures: u32,
+    rest: Duration,
+    /// When the rest began; what was sent before says nothing new.
+    rests_since: Option<Instant>,
+    aside_until: Option<Instant>,
+    overloaded_until: Option<Instant>,
+    logged_at: Option<Instant>,
+    errors_total: Counter,
+    duration: Histogram,
+}
+
+/// How much worse than the best each node is, in doublings of its score.
+#[derive(Default)]
+struct Levels {
+    of: Vec<u8>,
+    made_at: Option<Instant>,
+}
+
+/// An average that forgets half of what it knows in a half-life.
+#[derive(Default, Clone, Copy)]
+struct Average {
+    value: f32,
+    at: Option<Instant>,
+}
+
+impl Average {
+    fn add(&mut self, sample: f32, now: Instant) {
+        let weight = match self.at {
+            None => 1.0,
+            Some(at) => {
+                let age = now.saturating_duration_since(at).as_secs_f32();
+                1.0 - (-age / limits::VITALS_HALF_LIFE.as_secs_f32()).exp2()
+            }
+        };
+        self.value += (sample - self.value) * weight;
+        self.at = Some(now);
+    }
+}
+
+/// The latest latencies, in microseconds, and their 95th percentile.
+struct Latest {
+    kept: [u32; limits::LATENCIES_KEPT],
+    added: usize,
+    high: Duration,
+}
+
+impl Default for Latest {
+    fn default() -> Self {
+        Self { kept: [0; limits::LATENCIES_KEPT], added: 0, high: Duration::ZERO }
+    }
+}
+
+impl Latest {
+    /// Returns whether the percentile was looked at.
+    fn add(&mut self, latency: Duration) -> bool {
+        self.kept[self.added % limits::LATENCIES_KEPT] =
+            u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+        self.added += 1;
+        let looks = self.added.is_multiple_of(LATENCIES_PER_LOOK);
+        if looks {
+            let mut known = self.kept;
+            let known = &mut known[..self.added.min(limits::LATENCIES_KEPT)];
+            let (_, high, _) = known.select_nth_unstable(known.len() * 95 / 100);
+            self.high = Duration::from_micros(u64::from(*high));
+        }
+        looks
+    }
+}
+
+impl Vitals {
+    pub(crate) fn new(nodes: &[NodeAddress], adaptive: bool, now: Instant) -> Self {
+        let retries = Budget::new(
+            limits::RETRY_SHARE,
+            limits::RETRIES_PER_SECOND,
+            f32::from(limits::RETRIES_AT_ONCE_MAX),
+            now,
+        );
+        let hedges = Budget::new(limits::HEDGE_SHARE, 0.0, f32::from(limits::HEDGES_AT_ONCE_MAX), now);
+        Self {
+            nodes: RefCell::new(nodes.iter().map(|node| NodeVitals::new(&node.id)).collect()),
+            levels: RefCell::default(),
+            retries: RefCell::new(retries),
+            hedges: RefCell::new(hedges),
+            usual: Cell::default(),
+            plans: Cell::new(0),
+            adaptive,
+        }
+    }
+
+    /// A node is asked. The request is in flight until what is returned is dropped.
+    pub(crate) fn sends(&self, node: NodeIndex, now: Instant) -> InFlight<'_> {
+        let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+        vitals.in_flight += 1;
+        if vitals.failures >= limits::BREAKER_FAILURES && !vitals.is_aside(now) {
+            // This is its trial; nothing else is sent before it ends.
+            vitals.aside_until = Some(now + vitals.rest.max(limits::BREAKER_REST_LEAST));
+        }
+        InFlight { vitals: self, node }
+    }
+
+    /// A node has answered in time.
+    pub(crate) fn answered(&self, node: NodeIndex, latency: Duration, now: Instant) {
+        let looked = {
+            let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+            vitals.errors.add(0.0, now);
+            vitals.failures = 0;
+            vitals.rest = Duration::ZERO;
+            vitals.aside_until = None;
+            vitals.duration.record(latency.as_secs_f64());
+            vitals.took(latency, now)
+        };
+        if looked {
+            self.look_at_usual();
+        }
+    }
+
+    /// Another node answered before this one, which was asked at `sent_at`.
+    pub(crate) fn overtaken(&self, node: NodeIndex, sent_at: Instant, now: Instant) {
+        let looked = {
+            let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+            vitals.failed(sent_at, now);
+            vitals.took(now.saturating_duration_since(sent_at), now)
+        };
+        if looked {
+            self.look_at_usual();
+        }
+    }
+
+    /// A node gave no usable answer to what it was asked at `sent_at`; returns whether that is worth a line in the
+    /// log.
+    pub(crate) fn failed(&self, node: NodeIndex, sent_at: Instant, now: Instant) -> bool {
+        let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+        vitals.errors_total.increment(1);
+        vitals.errors.add(1.0, now);
+        vitals.failed(sent_at, now);
+        let quiet = |at: Instant| now.saturating_duration_since(at) < LOGGED_EVERY;
+        let logs = !vitals.logged_at.is_some_and(quiet);
+        if logs {
+            vitals.logged_at = Some(now);
+        }
+        logs
+    }
+
+    /// A node said that it has too much to do.
+    pub(crate) fn overloaded(&self, node: NodeIndex, retry_after: Option<u32>, now: Instant) {
+        let asked = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let rest = asked.unwrap_or(limits::OVERLOADED_REST_DEFAULT).min(limits::OVERLOADED_REST_MOST);
+        self.nodes.borrow_mut()[usize::from(node.0)].overloaded_until = Some(now + rest);
+    }
+
+    /// Whether a node gets no requests for now, where others can answer.
+    pub(crate) fn is_aside(&self, node: NodeIndex, now: Instant) -> bool {
+        self.nodes.borrow()[usize::from(node.0)].is_aside(now)
+    }
+
+    /// The next plan's eyes: one plan of some looks away from who is slow.
+    pub(crate) fn begin_plan(&self, now: Instant) -> Selection<'_> {
+        let plan = self.plans.get();
+        self.plans.set(plan.wrapping_add(1));
+        let blind = !self.adaptive || plan.is_multiple_of(limits::EXPLORE_EVERY);
+        if !blind {
+            self.refresh_levels(now);
+        }
+        Selection { vitals: self, blind, now }
+    }
+
+    /// When somebody else may be asked as well; `None` while nobody knows how long nodes take.
+    pub(crate) fn hedge_after(&self, node: NodeIndex) -> Option<Duration> {
+        let usual = self.usual.get();
+        if usual.is_zero() {
+            return None;
+        }
+        let high = self.nodes.borrow()[usize::from(node.0)].latest.high;
+        let high = if high.is_zero() { usual } else { high.min(usual) };
+        Some(high.mul_f32(limits::HEDGE_FACTOR).max(limits::HEDGE_AFTER_LEAST))
+    }
+
+    /// When somebody else is to be asked, hedging or not.
+    pub(crate) fn patience(&self, node: NodeIndex) -> Duration {
+        let hedge_after = self.hedge_after(node).unwrap_or_default();
+        (hedge_after * limits::PATIENCE_FACTOR).max(limits::PATIENCE_LEAST)
+    }
+
+    pub(crate) fn earn(&self, legs: usize) {
+        self.retries.borrow_mut().earn(legs);
+        self.hedges.borrow_mut().earn(legs);
+    }
+
+    pub(crate) fn may_retry(&self, legs: usize, now: Instant) -> bool {
+        self.retries.borrow_mut().spend(legs, now)
+    }
+
+    pub(crate) fn may_hedge(&self, legs: usize, now: Instant) -> bool {
+        self.hedges.borrow_mut().spend(legs, now)
+    }
+
+    fn look_at_usual(&self) {
+        let nodes = self.nodes.borrow();
+        let mut known = nodes.iter().map(|node| node.latest.high).filter(|high| !high.is_zero());
+        let mut known = known.by_ref().collect::<Vec<_>>();
+        known.sort_unstable();
+        self.usual.set(known.get(known.len().saturating_sub(1) / 2).copied().unwrap_or_default());
+    }
+
+    fn refresh_levels(&self, now: Instant) {
+        let mut levels = self.levels.borrow_mut();
+        let fresh = |at: Instant| now.saturating_duration_since(at) < limits::LEVELS_AGE_MAX;
+        if levels.made_at.is_some_and(fresh) {
+            return;
+        }
+        levels.made_at = Some(now);
+        let nodes = self.nodes.borrow();
+        let known = nodes.iter().filter(|node| node.latency_ms.at.is_some());
+        let best = known.map(NodeVitals::score).fold(f32::INFINITY, f32::min);
+        levels.of.clear();
+        levels.of.extend(nodes.iter().map(|node| level(node.score(), best)));
+    }
+}
+
+/// Doublings between two scores.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held between 0 and 15")]
+fn level(score: f32, best: f32) -> u8 {
+    ((score + SCORE_SLACK) / (best + SCORE_SLACK)).log2().clamp(0.0, 15.0) as u8
+}
+
+impl NodeVitals {
+    fn new(id: &str) -> Self {
+        Self {
+            latency_ms: Average::default(),
+            errors: Average::default(),
+            in_flight: 0,
+            latest: Latest::default(),
+            failures: 0,
+            rest: Duration::ZERO,
+            rests_since: None,
+            aside_until: None,
+            overloaded_until: None,
+            logged_at: None,
+            errors_total: metrics::counter!("miroir_node_errors_total", "node" => id.to_owned()),
+            duration: metrics::histogram!("miroir_node_request_duration_seconds", "node" => id.to_owned()),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a bounded number of requests")]
+    fn score(&self) -> f32 {
+        let [latency, in_flight, errors] = WEIGHTS;
+        latency * self.latency_ms.value + in_flight * self.in_flight as f32 + errors * self.errors.value
+    }
+
+    fn took(&mut self, latency: Duration, now: Instant) -> bool {
+        self.latency_ms.add(latency.as_secs_f32() * 1000.0, now);
+        self.latest.add(latency)
+    }
+
+    fn failed(&mut self, sent_at: Instant, now: Instant) {
+        if self.rests_since.is_some_and(|since| sent_at < since) {
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= limits::BREAKER_FAILURES {
+            self.rest = (self.rest * 2).clamp(limits::BREAKER_REST_LEAST, limits::BREAKER_REST_MOST);
+            self.rests_since = Some(now);
+            self.aside_until = Some(now + self.rest);
+        }
+    }
+
+    fn is_aside(&self, now: Instant) -> bool {
+        [self.aside_until, self.overloaded_until].into_iter().flatten().any(|until| now < until)
+    }
+}
+
+/// Which nodes one plan likes better.
+pub(crate) struct Selection<'v> {
+    vitals: &'v Vitals,
+    blind: bool,
+    now: Instant,
+}
+
+impl Selection<'_> {
+    /// 0 for a node as good as the best.
+    pub(crate) fn level(&self, node: NodeIndex) -> u8 {
+        if self.blind {
+            return 0;
+        }
+        self.vitals.levels.borrow().of.get(usize::from(node.0)).copied().unwrap_or(0)
+    }
+
+    /// Whether a node is to be asked while others can answer.
+    pub(crate) fn likes(&self, node: NodeIndex) -> bool {
+        self.level(node) < OUTLYING_LEVEL && !self.vitals.is_aside(node, self.now)
+    }
+}
+
+/// A request in flight to a node.
+pub(crate) struct InFlight<'v> {
+    vitals: &'v Vitals,
+    node: NodeIndex,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.vitals.nodes.borrow_mut()[usize::from(self.node.0)].in_flight -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: NodeIndex = NodeIndex(0);
+    const SLOW: NodeIndex = NodeIndex(1);
+    const THIRD: NodeIndex = NodeIndex(2);
+    const MS: Duration = Duration::from_millis(1);
+
+    fn vitals(now: Instant) -> Vitals {
+        let node = |id: &str| NodeAddress {
+            id: id.to_owned(),
+            address: ([127, 0, 0, 1], 1).into(),
+            host: String::new(),
+            tls: None,
+        };
+        Vitals::new(&["a", "b", "c"].map(node), true, now)
+    }
+
+    #[test]
+    fn an_average_forgets_half_in_a_half_life() {
+        let now = Instant::now();
+        let mut average = Average::default();
+        average.add(100.0, now);
+        average.add(0.0, now);
+        assert!((average.value - 100.0).abs() < 0.1, "no time has passed: {}", average.value);
+        average.add(0.0, now + limits::VITALS_HALF_LIFE);
+        assert!((average.value - 50.0).abs() < 0.1, "{}", average.value);
+        average.add(0.0, now + limits::VITALS_HALF_LIFE * 3);
+        assert!((average.value - 12.5).abs() < 0.1, "{}", average.value);
+    }
+
+    #[test]
+    fn a_hedge_waits_for_what_is_usual() {
+        let now = Instant::now();
+        let vitals = vitals(now);
+        assert_eq!(vitals.hedge_after(FAST), None, "nothing is known");
+        assert_eq!(vitals.patience(FAST), limits::PATIENCE_LEAST);
+        for latency in 1..=96 {
+            vitals.answered(FAST, latency * MS, now);
+            vitals.answered(SLOW, 10 * latency * MS, now);
+        }
+        // Of the 64 latest; a slow node is measured by what is usual, not by itself.
+        let expected = (93 * MS).mul_f32(limits::HEDGE_FACTOR);
+        assert_eq!(vitals.hedge_after(FAST), Some(expected));
+        assert_eq!(vitals.hedge_after(SLOW), Some(expected));
+        assert_eq!(vitals.hedge_after(THIRD), Some(expected));
+        assert_eq!(vitals.patience(FAST), expected * limits::PATIENCE_FACTOR);
+        for _ in 0..64 {
+            vitals.answered(FAST, MS, now);
+        }
+        assert_eq!(vitals.hedge_after(FAST), Some(limits::HEDGE_AFTER_LEAST));
+    }
+
+    #[test]
+    fn small_differences_change_no_choice_and_large_ones_do() {
+        let mut now = Instant::now();
+        let vitals = vitals(now);
+        let levels = |vitals: &Vitals, now| {
+            let selections = (0..2).map(|_| vitals.begin_plan(now)).collect::<Vec<_>>();
+            let selection = selections.iter().find(|selection| !selection.blind).unwrap();
+            ([FAST, SLOW].map(|node| selection.level(node)), selection.likes(SLOW))
+        };
+        vitals.answered(FAST, 2 * MS, now);
+        vitals.answered(SLOW, 6 * MS, now);
+        let in_flight = [vitals.sends(SLOW, now), vitals.sends(SLOW, now)];
+        assert_eq!(levels(&vitals, now), ([0, 0], true));
+        drop(in_flight);
+        now += Duration::from_millis(500);
+        vitals.answered(SLOW, 500 * MS, now);
+        let ([fast, slow], liked) = levels(&vitals, now);
+        assert!(fast == 0 && slow >= OUTLYING_LEVEL && !liked, "{fast} {slow}");
+        // It is looked at again all the same.
+        let explored = (0..1000).filter(|_| vitals.begin_plan(now).likes(SLOW)).count();
+        assert_eq!(explored, 1000 / limits::EXPLORE_EVERY);
+        for _ in 0..10 {
+            now += Duration::from_secs(5);
+            vitals.answered(SLOW, 2 * MS, now);
+        }
+        assert_eq!(levels(&vitals, now), ([0, 0], true));
+    }
+
+    #[test]
+    fn a_node_that_fails_in_a_row_rests_longer_each_time() {
+        let mut now = Instant::now();
+        let vitals = vitals(now);
+        for _ in 1..limits::BREAKER_FAILURES {
+            vitals.failed(FAST, now, now);
+        }
+        vitals.answered(FAST, MS, now);
+        for _ in 1..limits::BREAKER_FAILURES {
+            vitals.overtaken(FAST, now, now);
+            assert!(!vitals.is_aside(FAST, now));
+        }
+        vitals.failed(FAST, now, now);
+        let mut rest = limits::BREAKER_REST_LEAST;
+        for _ in 0..10 {
+            assert!(vitals.is_aside(FAST, now + rest - MS) && !vitals.is_aside(FAST, now + rest), "{rest:?}");
+            now += rest;
+            // One trial only.
+            let trial = vitals.sends(FAST, now);
+            assert!(vitals.is_aside(FAST, now));
+            vitals.failed(FAST, now, now);
+            drop(trial);
+            rest = (rest * 2).min(limits::BREAKER_REST_MOST);
+        }
+        let trial = vitals.sends(FAST, now + rest);
+        vitals.answered(FAST, MS, now + rest);
+        drop(trial);
+        assert!(!vitals.is_aside(FAST, now + rest));
+    }
+
+    #[test]
+    fn legs_sent_before_a_node_rests_do_not_make_it_rest_longer() {
+        let now = Instant::now();
+        let vitals = vitals(now);
+        for leg in 1..=20 {
+            vitals.failed(FAST, now, now + leg * MS);
+        }
+        let rested_at = now + limits::BREAKER_FAILURES * MS;
+        assert!(vitals.is_aside(FAST, rested_at));
+        assert!(!vitals.is_aside(FAST, rested_at + limits::BREAKER_REST_LEAST));
+    }
+
+    #[test]
+    fn an_overloaded_node_is_set_aside_for_as_long_as_it_says() {
+        let now = Instant::now();
+        let vitals = vitals(now);
+        vitals.overloaded(FAST, Some(3), now);
+        vitals.answered(FAST, MS, now);
+        assert!(vitals.is_aside(FAST, now + 2999 * MS) && !vitals.is_aside(FAST, now + 3000 * MS));
+        vitals.overloaded(SLOW, Some(u32::MAX), now);
+        assert!(!vitals.is_aside(SLOW, now + limits::OVERLOADED_REST_MOST));
+        vitals.overloaded(THIRD, None, now);
+        assert!(!vitals.is_aside(THIRD, now + limits::OVERLOADED_REST_DEFAULT));
+    }
+}

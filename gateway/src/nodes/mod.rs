@@ -1,0 +1,10 @@
+//! A node as seen from here: its connections, its health, its load, what it has missed.
+//!
+//! Invariant: nothing here knows of indexes or clients.
+//! May touch: `wire`, `config` and lower floors.
+
+pub mod health;
+pub mod hints;
+pub(crate) mod load_stats;
+pub mod pool;
+pub(crate) mod retry_budget;

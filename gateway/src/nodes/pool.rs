@@ -1,0 +1,348 @@
+//! One core's keep-alive connections to the nodes, and single exchanges over them.
+//!
+//! Invariants: a connection goes back to the pool only after a whole, reusable answer; idle
+//! connections per node are bounded; a stale one is replaced once, for exchanges that may repeat; one over which more came
+//! than was asked for is never used again.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use router::NodeIndex;
+
+use crate::{
+    config::{Secret, limits},
+    nodes::health::{NodeState, Seen},
+    state::shared::{NodeAddress, Shared},
+    wire::{
+        h1::{ClientConnection, ExchangeError, NodeAnswer},
+        runtime::{Runtime, timeout},
+    },
+};
+
+/// Connections of one core to every node.
+pub struct NodePools<R: Runtime> {
+    pools: Vec<NodePool<R>>,
+    shared: Arc<Shared>,
+}
+
+struct NodePool<R: Runtime> {
+    node: NodeAddress,
+    /// Host and authorization headers, ready to be copied into a request head.
+    headers: String,
+    /// Unused connections with the time of their last use, oldest first.
+    idle: RefCell<VecDeque<(ClientConnection<R>, Instant)>>,
+}
+
+/// One request to a node.
+#[derive(Debug, Clone)]
+pub struct NodeRequest<'a> {
+    pub method: Method,
+    /// Path and query.
+    pub target: &'a str,
+    pub content_type: Option<&'a str>,
+    pub body: Bytes,
+    /// Whether a repetition does no harm; if not, only a fresh connection is used.
+    pub repeatable: bool,
+}
+
+impl<'a> NodeRequest<'a> {
+    /// A repeatable `GET`.
+    #[must_use]
+    pub fn get(target: &'a str) -> Self {
+        Self { method: Method::GET, target, content_type: None, body: Bytes::new(), repeatable: true }
+    }
+
+    /// A repeatable `POST` with a JSON body.
+    #[must_use]
+    pub fn post_json(target: &'a str, body: impl Into<Bytes>) -> Self {
+        let content_type = Some("application/json");
+        Self { method: Method::POST, target, content_type, body: body.into(), repeatable: true }
+    }
+}
+
+/// Why a node could not be asked; the message is for logs, clients see only which shards.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("connecting failed: {0}")]
+    Connect(std::io::Error),
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// Others saw it fall silent; whether it took the request is unknown.
+    #[error("the node went down")]
+    WentDown,
+    #[error("{0}")]
+    Exchange(#[from] ExchangeError),
+}
+
+impl<R: Runtime> NodePools<R> {
+    /// Empty pools towards every node of the cluster.
+    #[must_use]
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        let key = shared.config.node_master_key.as_ref().map(Secret::expose);
+        let pools = shared.nodes.iter().map(|node| NodePool::new(node.clone(), key)).collect();
+        Self { pools, shared: Arc::clone(shared) }
+    }
+
+    /// Asks a node and waits for its whole answer, at most `limit`, and not when the node goes down meanwhile.
+    /// What happened is noted in the cluster's health.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn ask(
+        &self,
+        node: NodeIndex,
+        request: NodeRequest<'_>,
+        limit: Duration,
+    ) -> Result<NodeAnswer, NodeError> {
+        let health = &self.shared.health;
+        let was_down = health.state(node) == NodeState::Down;
+        let mut asked = pin!(self.ask_patiently(node, request));
+        let mut left = limit;
+        loop {
+            let slice = left.min(limits::NODE_DOWN_CHECK_INTERVAL);
+            if let Ok(result) = timeout::<R, _>(slice, asked.as_mut()).await {
+                return result;
+            }
+            left -= slice;
+            if left.is_zero() {
+                self.shared.saw(node, Seen::Failed, R::now());
+                return Err(NodeError::TimedOut(limit));
+            }
+            if !was_down && health.state(node) == NodeState::Down {
+                return Err(NodeError::WentDown);
+            }
+        }
+    }
+
+    /// The same for as long as the caller cares to wait: dropping it gives the connection up.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn ask_patiently(
+        &self,
+        node: NodeIndex,
+        request: NodeRequest<'_>,
+    ) -> Result<NodeAnswer, NodeError> {
+        let result = self.pools[usize::from(node.0)].exchange(&request).await;
+        self.shared.saw(node, seen(&result), R::now());
+        result
+    }
+
+    /// Asks a node without telling anybody what was seen.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn exchange(
+        &self,
+        node: NodeIndex,
+        request: NodeRequest<'_>,
+        limit: Duration,
+    ) -> Result<NodeAnswer, NodeError> {
+        let asked = self.pools[usize::from(node.0)].exchange(&request);
+        timeout::<R, _>(limit, asked).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+    }
+}
+
+/// What an outcome says of the node.
+pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    match result {
+        // Who says when to come again is busy, not broken.
+        Ok(answer) if answer.status.is_server_error() && answer.retry_after.is_none() => Seen::Failed,
+        Ok(_) => Seen::Answered,
+        Err(NodeError::Connect(error))
+            if matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable) =>
+        {
+            Seen::Refused
+        }
+        Err(_) => Seen::Failed,
+    }
+}
+
+/// Whether an answer refuses the client's request, rather than failing to serve it. What a node
+/// says about the gateway's own key is not the client's business.
+pub(crate) fn is_refusal(answer: &NodeAnswer) -> bool {
+    let status = answer.status;
+    let gateway_at_fault = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !gateway_at_fault.contains(&status)
+}
+
+impl<R: Runtime> NodePool<R> {
+    fn new(node: NodeAddress, key: Option<&str>) -> Self {
+        let mut headers = format!("host: {}\r\n", node.host);
+        if let Some(key) = key {
+            headers.push_str("authorization: Bearer ");
+            headers.push_str(key);
+            headers.push_str("\r\n");
+        }
+        Self { node, headers, idle: RefCell::default() }
+    }
+
+    async fn exchange(&self, request: &NodeRequest<'_>) -> Result<NodeAnswer, NodeError> {
+        let pooled = if request.repeatable { self.reuse() } else { None };
+        if let Some(mut connection) = pooled {
+            match connection.exchange(self.encode_head(request), request.body.clone()).await {
+                Ok((answer, reusable)) => return Ok(self.keep(connection, answer, reusable)),
+                // The node closed a connection that had been idle: ask again over a fresh one.
+                Err(ExchangeError::Closed | ExchangeError::Io(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut connection = self.connect().await?;
+        let (answer, reusable) = connection.exchange(self.encode_head(request), request.body.clone()).await?;
+        Ok(self.keep(connection, answer, reusable))
+    }
+
+    async fn connect(&self) -> Result<ClientConnection<R>, NodeError> {
+        let connecting = async {
+            let stream = R::connect(self.node.address).await?;
+            match &self.node.tls {
+                None => Ok(ClientConnection::new(stream)),
+                Some(tls) => ClientConnection::new_tls(stream, tls).await,
+            }
+        };
+        match timeout::<R, _>(limits::NODE_CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(NodeError::Connect(error)),
+            Err(_) => Err(NodeError::Connect(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    fn keep(&self, connection: ClientConnection<R>, answer: NodeAnswer, reusable: bool) -> NodeAnswer {
+        let mut idle = self.idle.borrow_mut();
+        if reusable && idle.len() < limits::IDLE_NODE_CONNECTIONS_MAX {
+            idle.push_back((connection, R::now()));
+        }
+        answer
+    }
+
+    /// The connection used last, as long as a node would keep it too, and only if nothing came over it that nobody
+    /// asked for: it would be taken for the next answer. What comes along with an answer was seen then; within
+    /// `NODE_SILENCE_TRUSTED` of it a busy gateway saves itself the look.
+    fn reuse(&self) -> Option<ClientConnection<R>> {
+        let (mut idle, now) = (self.idle.borrow_mut(), R::now());
+        while let Some((connection, last_used)) = idle.pop_back() {
+            let unused = now.saturating_duration_since(last_used);
+            if unused >= limits::IDLE_NODE_TIMEOUT {
+                // The last used is too old, so all the others are.
+                idle.clear();
+            } else if unused < limits::NODE_SILENCE_TRUSTED || connection.is_silent() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn encode_head(&self, request: &NodeRequest<'_>) -> Vec<u8> {
+        let mut head = Vec::with_capacity(
+            96 + self.headers.len() + request.target.len() + request.body.len().min(64 << 10),
+        );
+        head.extend_from_slice(request.method.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(request.target.as_bytes());
+        head.extend_from_slice(b" HTTP/1.1\r\n");
+        head.extend_from_slice(self.headers.as_bytes());
+        if let Some(content_type) = request.content_type {
+            head.extend_from_slice(b"content-type: ");
+            head.extend_from_slice(content_type.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        if request.method != Method::GET {
+            head.extend_from_slice(b"content-length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(request.body.len()).as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+        thread,
+    };
+
+    use super::*;
+    use crate::wire::runtime::{glommio::Glommio, monoio::Monoio};
+
+    /// More than the receive buffer takes.
+    const LARGE: usize = 40 << 10;
+
+    fn message(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Reads a request and says `what`.
+    fn answer(stream: &mut TcpStream, what: &str) {
+        let (mut asked, mut piece) = (Vec::new(), [0; 1024]);
+        while !asked.ends_with(b"\r\n\r\n") {
+            let count = stream.read(&mut piece).unwrap();
+            assert!(count > 0, "a request without an end");
+            asked.extend_from_slice(&piece[..count]);
+        }
+        stream.write_all(what.as_bytes()).unwrap();
+    }
+
+    /// A node that answers its first request twice at once, and its second once more, later.
+    fn check<R: Runtime<Executor = thread::JoinHandle<()>>>() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answered, once) = mpsc::channel();
+        let (said, twice) = mpsc::channel();
+        let node = thread::spawn(move || {
+            let mut streams = [(); 3].map(|()| None);
+            let mut next =
+                |number: usize| streams[number].insert(listener.accept().unwrap().0).try_clone().unwrap();
+            answer(&mut next(0), &(message(&"a".repeat(LARGE)) + &message("again")));
+            let mut second = next(1);
+            answer(&mut second, &message("b"));
+            once.recv().unwrap();
+            second.write_all(message("again").as_bytes()).unwrap();
+            said.send(()).unwrap();
+            let mut third = next(2);
+            answer(&mut third, &message("c"));
+            answer(&mut third, &message("d"));
+        });
+        let (found, bodies) = mpsc::channel();
+        let asking = R::start("asking".to_owned(), None, move || async move {
+            let node = NodeAddress { id: "a".to_owned(), address, host: address.to_string(), tls: None };
+            let pool = NodePool::<R>::new(node, None);
+            let ask = || async { pool.exchange(&NodeRequest::get("/")).await.unwrap().body };
+            found.send(ask().await).unwrap();
+            found.send(ask().await).unwrap();
+            answered.send(()).unwrap();
+            twice.recv().unwrap();
+            R::sleep(limits::NODE_SILENCE_TRUSTED).await;
+            found.send(ask().await).unwrap();
+            R::sleep(limits::NODE_SILENCE_TRUSTED).await;
+            found.send(ask().await).unwrap();
+        });
+        asking.unwrap().join().unwrap();
+        node.join().unwrap();
+        let bodies = bodies.iter().collect::<Vec<_>>();
+        assert_eq!(bodies[0], "a".repeat(LARGE), "on {}", R::NAME);
+        assert_eq!(bodies[1..], ["b", "c", "d"], "on {}", R::NAME);
+    }
+
+    #[test]
+    fn a_node_that_answers_twice_is_not_taken_at_its_second_word() {
+        check::<Monoio>();
+        check::<Glommio>();
+    }
+}

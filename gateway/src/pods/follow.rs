@@ -1,0 +1,287 @@
+//! Follows what other pods change: indexes, keys, webhooks, rules and what nodes have missed.
+//!
+//! Invariants: what this process holds of a record is never replaced by something older; who has missed changes
+//! reads everything anew; a store that lost its data is given what this process still knows.
+
+use std::{sync::Arc, time::Duration};
+
+use router::{NodeIndex, Topology};
+use store::{Change, Changes, Name, Record, StoreError, Versioned};
+use uuid::Uuid;
+
+use crate::{
+    api::search::rules::{self, RULES},
+    auth::ApiKey,
+    clock::{CLOCK, CLOCK_KEY},
+    config::limits,
+    nodes::hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
+    observe::log,
+    state::{
+        leadership::scope,
+        shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
+        snapshot::{Index, Snapshot, publish},
+    },
+    wire::runtime::Runtime,
+};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Follows for as long as the process lives; returns at once for a pod alone on its store.
+pub async fn run<R: Runtime>(shared: Arc<Shared>) {
+    if !shared.coordinator.is_shared() {
+        return;
+    }
+    let (mut version, mut past) = (None, None);
+    loop {
+        let taken_in = match shared.store.changes(version).await {
+            Ok(changes) => {
+                let all = version.is_none() || changes.incomplete;
+                let lost = past.is_some_and(|past| past != changes.past);
+                let taken_in = take_in(&shared, &changes, all, lost).await;
+                if taken_in.is_ok() {
+                    past = Some(changes.past);
+                }
+                taken_in.map(|()| changes.version)
+            }
+            Err(error) => Err(error),
+        };
+        match taken_in {
+            Ok(heard) => version = Some(heard),
+            Err(error) => {
+                log::warn("not_followed", &[("reason", &error.to_string())]);
+                // What was not taken in is read with all the rest.
+                version = None;
+                R::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> Result<(), StoreError> {
+    if lost {
+        // Also where another pod has done so: it may not have known all that this one knows.
+        restore(shared).await?;
+    }
+    if all || changes.names.contains(&Name::Topology) {
+        return everything(shared).await;
+    }
+    for name in &changes.names {
+        match name {
+            Name::Topology => {}
+            Name::Index(uid) => index(shared, uid).await?,
+            Name::Record { table, key } if table == KEYS.name() => key_of(shared, key).await?,
+            Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(shared).await?,
+            Name::Record { table, .. } if table == CLOCK.name() => clock(shared).await?,
+            Name::Record { table, .. } if table == RULES.name() => all_rules(shared).await?,
+            Name::Log { log, stream } if log == HINTS.name() || log == SUSPECT_SHARDS.name() => {
+                missed(shared, stream).await?;
+            }
+            Name::Record { .. } | Name::Log { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// The clocks of all pods stay close to each other.
+async fn clock(shared: &Shared) -> Result<(), StoreError> {
+    let ceiling = shared.store.record(CLOCK, CLOCK_KEY).await?.and_then(|record| record.value.as_u64());
+    ceiling.into_iter().for_each(|ceiling| shared.clock.catch_up(ceiling, limits::CLOCK_AHEAD_MS));
+    Ok(())
+}
+
+async fn everything(shared: &Shared) -> Result<(), StoreError> {
+    let store = &shared.store;
+    match store.topology().await? {
+        None => restore(shared).await?,
+        Some(topology) => placements(shared, topology),
+    }
+    let mut uids: Vec<String> = shared.snapshot().indexes.keys().cloned().collect();
+    uids.extend(store.indexes().await?.into_iter().map(|record| record.uid));
+    uids.sort_unstable();
+    uids.dedup();
+    for uid in uids {
+        index(shared, &uid).await?;
+    }
+    let known = shared.keys.load().newest_first().iter().map(|held| held.key.uid.to_string()).collect();
+    let mut keys: Vec<String> = known;
+    keys.extend(store.records(KEYS, None, limits::KEYS_MAX).await?.into_iter().map(|record| record.key));
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        key_of(shared, &key).await?;
+    }
+    webhooks(shared).await?;
+    all_rules(shared).await?;
+    for node in &shared.nodes {
+        missed(shared, &node.id).await?;
+    }
+    Ok(())
+}
+
+/// Another pod has placed another number of shards.
+fn placements(shared: &Shared, stored: Versioned<serde_json::Value>) {
+    let Ok(topology) = serde_json::from_value::<Topology>(stored.value) else { return };
+    if topology.version <= shared.snapshot().topology.version {
+        return;
+    }
+    let topology = Arc::new(topology);
+    publish(&shared.snapshot, |snapshot| Snapshot {
+        topology: Arc::clone(&topology),
+        indexes: snapshot.indexes.clone(),
+    });
+}
+
+/// Takes in an index as the store has it.
+///
+/// # Errors
+/// What the store says.
+pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
+    let revision = |snapshot: &Snapshot| snapshot.indexes.get(uid).map(|index| index.record.revision);
+    let before = revision(&shared.snapshot());
+    let Some(record) = shared.store.index(uid).await? else {
+        publish(&shared.snapshot, |snapshot| match revision(snapshot) {
+            // Not one that was made while the store was asked.
+            Some(now) if Some(now) == before => snapshot.without_index(uid),
+            _ => snapshot.clone(),
+        });
+        return Ok(());
+    };
+    let Some(placement) = shared.snapshot().topology.placement(record.shards).cloned() else {
+        log::error("index_not_placed", &[("index", uid)]);
+        return Ok(());
+    };
+    let index = Arc::new(Index::new(record, placement));
+    publish(&shared.snapshot, |snapshot| match revision(snapshot) {
+        Some(known) if known >= index.record.revision => snapshot.clone(),
+        _ => snapshot.with_index(Arc::clone(&index)),
+    });
+    Ok(())
+}
+
+async fn key_of(shared: &Shared, key: &str) -> Result<(), StoreError> {
+    let Ok(uid) = Uuid::parse_str(key) else { return Ok(()) };
+    let before = shared.keys.load().by_uid(uid).map(|held| held.revision);
+    match shared.store.record(KEYS, key).await? {
+        Some(Record { value, revision, .. }) => {
+            let Ok(key) = serde_json::from_value::<ApiKey>(value) else { return Ok(()) };
+            shared.keys.rcu(|keys| keys.with_new(&key, revision));
+        }
+        None => {
+            let Some(before) = before else { return Ok(()) };
+            shared.keys.rcu(|keys| keys.without(uid, before));
+        }
+    }
+    Ok(())
+}
+
+async fn webhooks(shared: &Shared) -> Result<(), StoreError> {
+    let Some(record) = shared.store.record(WEBHOOKS, WEBHOOKS_KEY).await? else { return Ok(()) };
+    let Ok(value) = serde_json::from_value(record.value) else { return Ok(()) };
+    let stored = Arc::new(Versioned { version: record.revision, value });
+    shared.webhooks.rcu(|known| match known.version >= stored.version {
+        true => Arc::clone(known),
+        false => Arc::clone(&stored),
+    });
+    Ok(())
+}
+
+async fn all_rules(shared: &Shared) -> Result<(), StoreError> {
+    let stored = rules::read(shared.store.records(RULES, None, usize::MAX).await?);
+    shared.rules.store(Arc::new(stored));
+    Ok(())
+}
+
+/// What waits for a node, whoever keeps it. One that has missed something serves nothing before it has it.
+async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
+    let (store, hints) = (&shared.store, &shared.hints);
+    let Some(node) = shared.snapshot().topology.index_of(id) else { return Ok(()) };
+    let sizes = store.log_sizes(HINTS).await?;
+    let (entries, bytes) =
+        sizes.iter().find(|size| size.stream == id).map_or((0, 0), |size| (size.entries, size.bytes));
+    let is_recopied = is_distrusted(shared, id).await?;
+    if entries > 0 || is_recopied {
+        shared.health.lags(node);
+    }
+    if is_recopied {
+        hints.marked_for_copy(node);
+    } else if hints.is_recopied(node) && !shared.coordinator.leads(scope::NODES) {
+        if hints.pending(node) > 0 {
+            // Of this pod's writes the node was given none meanwhile, and the copying may have been past their shards.
+            let indexes = shared.snapshot();
+            let marks =
+                indexes.in_order().into_iter().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
+            store.commit(marks.collect()).await?;
+        }
+        hints.copied(node);
+    }
+    restore_count(shared, node, entries, bytes);
+    Ok(())
+}
+
+fn restore_count(shared: &Shared, node: NodeIndex, entries: u64, bytes: u64) {
+    if !shared.hints.is_recopied(node) {
+        shared.hints.restore(node, entries, bytes);
+    }
+}
+
+async fn is_distrusted(shared: &Shared, id: &str) -> Result<bool, StoreError> {
+    let mut after = 0;
+    loop {
+        let page = shared.store.entries(SUSPECT_SHARDS, id, after, usize::MAX).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        after = last.sequence;
+        let everything = |header: &serde_json::Value| {
+            matches!(serde_json::from_value(header.clone()), Ok(Suspicion::Everything { .. }))
+        };
+        if page.iter().any(|entry| everything(&entry.header)) {
+            return Ok(true);
+        }
+    }
+}
+
+/// Gives a store that has lost its data what this process knows of the cluster; of several pods that do so each
+/// adds what is missing.
+async fn restore(shared: &Shared) -> Result<(), StoreError> {
+    log::error("store_lost_its_data", &[("consequence", "tasks, hints and sessions before now are gone")]);
+    let (store, snapshot) = (&shared.store, shared.snapshot());
+    let Ok(value) = serde_json::to_value(&*snapshot.topology) else { return Ok(()) };
+    for index in snapshot.in_order() {
+        unless_there(store.put_index(index.record.clone(), None).await.map(drop))?;
+    }
+    let keys = shared.keys.load_full();
+    for held in keys.newest_first() {
+        let Ok(value) = serde_json::to_value(&held.key) else { continue };
+        unless_there(store.put_record(KEYS, &held.key.uid.to_string(), value, None).await.map(drop))?;
+    }
+    let webhooks = shared.webhooks.load_full();
+    if !webhooks.value.is_empty()
+        && let Ok(value) = serde_json::to_value(&webhooks.value)
+    {
+        unless_there(store.put_record(WEBHOOKS, WEBHOOKS_KEY, value, None).await.map(drop))?;
+    }
+    let rules = shared.rules.load_full();
+    for (uid, rule) in rules.iter() {
+        let put = Change::PutRecord {
+            table: RULES,
+            key: uid.clone(),
+            value: rule.clone(),
+            expected_revision: None,
+        };
+        unless_there(store.commit(vec![put]).await.map(drop))?;
+    }
+    // What was kept for nodes is gone with the store: those that lack something are copied anew.
+    for node in snapshot.topology.every_node().into_iter().filter(|node| !shared.hints.lets_through(*node)) {
+        let id = &shared.nodes[usize::from(node.0)].id;
+        store.commit(shared.hints.recopy(node, id, "the store has lost what it missed".to_owned())).await?;
+        shared.health.lags(node);
+    }
+    // At last, so that nobody takes what is there before for all there is.
+    unless_there(store.put_topology(None, snapshot.topology.version, value).await)
+}
+
+fn unless_there(put: Result<(), StoreError>) -> Result<(), StoreError> {
+    match put {
+        Err(StoreError::Conflict) => Ok(()),
+        put => put,
+    }
+}

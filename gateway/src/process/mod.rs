@@ -1,0 +1,323 @@
+//! One gateway process from its arguments to its exit code.
+//!
+//! Invariants: everything that can be wrong is found before the first client is accepted, and said
+//! in one line with exit code 2; a data core that dies takes the process with it; SIGTERM and
+//! SIGINT drain what is in flight and leave the store closed.
+
+pub mod metrics_endpoint;
+pub mod startup;
+pub mod systemd;
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::ServerName;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use store::{Store, StoreThread};
+
+use crate::{
+    config::{self, Config, RuntimeChoice, StoreConfig, limits},
+    observe,
+    pods::peers,
+    process::{startup::Parts, systemd::Notifier},
+    state::{
+        leadership::{self, Coordinator},
+        shared::{NodeAddress, Shared},
+    },
+    wire::{
+        runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
+        tls::{self, NodeTls},
+    },
+};
+
+/// Runs a gateway; `arguments` start with the program's name.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let config = match config::parse(&rest, |name| std::env::var(name).ok()) {
+        Ok(config::Parsed::Run(config)) => *config,
+        Ok(config::Parsed::Check(config)) => {
+            return match check(&config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(&format!("{error:#}")),
+            };
+        }
+        Ok(config::Parsed::Print(text)) => {
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match run(config, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&format!("{error:#}")),
+    }
+}
+
+/// `--check-config`: everything that can be known without touching the store or a port.
+fn check(config: &Config) -> anyhow::Result<()> {
+    resolve_nodes(config)?;
+    tls::server(&config.tls)?;
+    let _ = writeln!(std::io::stdout().lock(), "the configuration is sound");
+    Ok(())
+}
+
+/// One clear line and exit code 2.
+fn refuse(reason: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "miroir: {reason}");
+    ExitCode::from(2)
+}
+
+fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
+    // Taken first, so that no signal is lost while the gateway starts.
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
+    let nodes = resolve_nodes(&config)?;
+    let server_tls = tls::server(&config.tls)?;
+    let reserved = reserve("--listen", config.listen)?;
+    let metrics_socket =
+        config.metrics_listen.map(|address| bind("--metrics-listen", address)).transpose()?;
+    let (store, store_thread, coordinator) = open_store(&config)?;
+    let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
+    let parts = Parts { config, nodes, tls: server_tls, store, coordinator, prometheus };
+    let prepared = startup::prepare(parts, Instant::now, async |pause| std::thread::sleep(pause));
+    let ready = futures_lite::future::block_on(prepared)?;
+    let (shared, address) = (Arc::clone(&ready.shared), reserved.1);
+    let threads = match shared.config.runtime {
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => ready.run::<Monoio>(address)?,
+        RuntimeChoice::Glommio => ready.run::<Glommio>(address)?,
+    };
+    let metrics_address = match metrics_socket {
+        Some(socket) => Some(metrics_endpoint::start(socket, Arc::clone(&shared))?),
+        None => None,
+    };
+    announce(&shared, address, metrics_address);
+    watch(threads);
+    heed(&mut signals, &shared, arguments);
+    drain(&shared, store_thread)
+}
+
+/// Reloads when asked to, and returns once the process is to end.
+fn heed(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
+    let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
+    notifier.ready("serving");
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            observe::log::info("draining", &[("signal", &signal.to_string())]);
+            break;
+        }
+        notifier.reloading();
+        match reload(shared, arguments) {
+            Ok(kept) => observe::log::info("reloaded", &[("needs_a_restart", &kept)]),
+            // What was in force stays in force.
+            Err(error) => observe::log::error("reload_failed", &[("reason", &format!("{error:#}"))]),
+        }
+        notifier.ready("serving");
+    }
+    notifier.stopping();
+}
+
+/// Reads options and certificates again: what clients may do and what they are served with changes at once. Says
+/// whether other options differ, which take a restart.
+fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
+    let parsed = config::parse(arguments, |name| std::env::var(name).ok())?;
+    let config::Parsed::Run(config) = parsed else { bail!("the options no longer start a gateway") };
+    let server_tls = tls::server(&config.tls)?;
+    if server_tls.is_some() != shared.tls.load().is_some() {
+        bail!("--tls-certificate: TLS cannot be turned on or off while clients are served");
+    }
+    shared.tls.store(server_tls);
+    shared.edge.store(Arc::new(config.edge.clone()));
+    let same =
+        Config { edge: shared.config.edge.clone(), tls: shared.config.tls.clone(), ..(*config).clone() };
+    Ok(if same == shared.config { "nothing" } else { "other options" }.to_owned())
+}
+
+/// Takes the process down when an executor ends: half a gateway is worse than none.
+fn watch(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        let name = thread.thread().name().unwrap_or("executor").to_owned();
+        std::thread::spawn(move || {
+            let _ = thread.join();
+            observe::log::error("executor_died", &[("thread", &name)]);
+            std::process::exit(70);
+        });
+    }
+}
+
+fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
+    let ready = serde_json::json!({
+        "listen": address.to_string(),
+        "metrics": metrics.map(|address| address.to_string()),
+        "pid": std::process::id(),
+    });
+    let _ = writeln!(std::io::stdout().lock(), "{ready}");
+    let descriptors = raise_descriptors();
+    let driver = if runtime::uring_available() { "io_uring" } else { "epoll" };
+    let runtime = match shared.config.runtime {
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => Monoio::NAME,
+        RuntimeChoice::Glommio => Glommio::NAME,
+    };
+    observe::log::info(
+        "started",
+        &[
+            ("listen", &address.to_string()),
+            ("runtime", runtime),
+            ("driver", driver),
+            ("cores", &shared.config.cores.to_string()),
+            ("nodes", &shared.nodes.len().to_string()),
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("tls", if shared.config.tls.server.is_some() { "on" } else { "off" }),
+            ("pinned", if runtime::pinned_cpus(shared.config.cores).is_empty() { "no" } else { "yes" }),
+            ("descriptors", &descriptors.to_string()),
+        ],
+    );
+    let wanted = shared.config.cores.saturating_mul(shared.config.edge.connections_max) as u64;
+    if descriptors < wanted {
+        let (have, want) = (descriptors.to_string(), wanted.to_string());
+        let consequence = "connections end where descriptors do; raise the limit (ulimit -n, LimitNOFILE=)";
+        let fields = [("descriptors", &*have), ("connections", &*want), ("consequence", consequence)];
+        observe::log::warn("few_descriptors", &fields);
+    }
+    metrics::gauge!("miroir_runtime_info", "runtime" => runtime, "driver" => driver).set(1.0);
+    match &shared.config.master_key {
+        None => observe::log::warn(
+            "no_master_key",
+            &[("consequence", "every client may do everything; set MIROIR_MASTER_KEY to require a key")],
+        ),
+        Some(key) if key.expose().len() < limits::MASTER_KEY_BYTES_LEAST => observe::log::warn(
+            "short_master_key",
+            &[("consequence", "it is easy to guess; `--env production` refuses it, as Meilisearch does")],
+        ),
+        Some(_) => {}
+    }
+}
+
+/// Takes all the descriptors the process may have; gives how many.
+fn raise_descriptors() -> u64 {
+    let had = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: had.maximum, maximum: had.maximum };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { had };
+    // Without a limit there is none.
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// Lets requests in flight end, closes the store and ends.
+fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
+    shared.draining.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + shared.config.drain_timeout;
+    shared.coordinator.drain();
+    let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+    while (in_flight() || !shared.coordinator.has_given_back()) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    store_thread.join().map_err(|error| anyhow!("closing the store failed: {error}"))?;
+    observe::log::info("stopped", &[]);
+    // The executors never end by themselves; nothing of theirs is left to do.
+    std::process::exit(0);
+}
+
+fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
+    let asked = config.nodes.iter().any(|node| node.url.tls);
+    let client_tls = if asked { Some(tls::client(&config.tls)?) } else { None };
+    let resolve = |node: &config::NodeConfig| {
+        let host = node.url.authority();
+        let found = (node.url.host.as_str(), node.url.port)
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next());
+        let Some(address) = found else {
+            bail!(
+                "--node {}={}: the host cannot be resolved; allowed: a host or address this machine knows",
+                node.id,
+                node.url
+            );
+        };
+        let tls = match (&client_tls, node.url.tls) {
+            (Some(client), true) => {
+                let name = ServerName::try_from(node.url.host.clone());
+                let name = name.with_context(|| format!("--node {}={}", node.id, node.url))?;
+                Some(NodeTls { config: Arc::clone(client), name })
+            }
+            _ => None,
+        };
+        Ok(NodeAddress { id: node.id.clone(), address, host, tls })
+    };
+    config.nodes.iter().map(resolve).collect()
+}
+
+/// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
+fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
+    // Whoever listens there without sharing, or as another gateway, makes this fail.
+    let probe = bind(option, address)?;
+    let address = probe.local_addr()?;
+    drop(probe);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_port(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into()).map_err(|error| cannot_listen(option, address, &error))?;
+    Ok((socket, address))
+}
+
+fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| cannot_listen(option, address, &error))
+}
+
+fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
+    }
+    anyhow!("{option} {address}: {error}; allowed: an address of this machine")
+}
+
+/// The store, whose tasks bear this pod's name where others share it.
+fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread, Coordinator)> {
+    let pod = config.pod_id.clone().unwrap_or_else(leadership::fresh_pod_id);
+    match &config.store {
+        StoreConfig::Sled { path } => {
+            refuse_company(config, path)?;
+            let opened = store::open_sled(path);
+            let (store, thread) =
+                opened.map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))?;
+            Ok((store, thread, Coordinator::alone(pod).naming(config.peers.clone())))
+        }
+        StoreConfig::Redis { url } => {
+            let options = store::RedisOptions { url: url.expose().to_owned(), clock: None };
+            let (store, thread) = store::open_redis(options).map_err(|error| anyhow!("--store: {error}"))?;
+            Ok((store.named(&pod), thread, Coordinator::shared(pod).naming(config.peers.clone())))
+        }
+    }
+}
+
+/// A store on one machine's disk is one pod's: several targets of the service need another.
+fn refuse_company(config: &Config, path: &Path) -> anyhow::Result<()> {
+    let Some(service) = &config.peer_service else { return Ok(()) };
+    let pods = match peers::lookup(service) {
+        Ok(pods) => pods,
+        Err(error) => {
+            // Who cannot be found cannot be refused.
+            let fields = [("service", service.name.as_str()), ("reason", &error.to_string())];
+            observe::log::warn("peers_not_found", &fields);
+            return Ok(());
+        }
+    };
+    if pods.len() > 1 {
+        let (store, names) = (path.display(), pods.join(", "));
+        bail!(
+            "--store sled:{store}: {} has the pods {names}; more than one pod needs --store redis://HOST:PORT",
+            service.name
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,403 @@
+//! What a gateway takes up from its store before it serves its first client.
+//!
+//! Invariants: pods that start together do so one after the other; what the last process left half done is taken up
+//! before anything new can be added to it; nothing here knows of threads, so that any runtime of the seam can wait for it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crossbeam::utils::CachePadded;
+use metrics_exporter_prometheus::PrometheusHandle;
+use router::{Node, NodeIndex, Topology};
+use store::{Lease, Reply, Store, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
+
+use crate::{
+    api::{
+        search::rules::{self, RULES},
+        webhook::Webhooks,
+    },
+    auth::{ApiKey, KeyRing},
+    clock::{self, CLOCK, CLOCK_KEY, Clock},
+    config::{Config, limits},
+    jobs::schedule,
+    membership::high_water_marks::NEWEST_TASKS,
+    nodes::{
+        health::Health,
+        hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
+    },
+    observe,
+    pods::election::PODS,
+    repair::queue::Board,
+    server,
+    state::{
+        change,
+        leadership::Coordinator,
+        sessions::Sessions,
+        shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
+        snapshot::{Index, Snapshot},
+        write_block::Frozen,
+    },
+    wire::{
+        outbound,
+        runtime::{self, Runtime},
+    },
+    write::{
+        orphan_indexes::{self, LEFTOVERS},
+        rename::plan::{self, Move},
+        tombstones,
+    },
+};
+
+/// How often a pod looks whether another is done with its start.
+const START_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a gateway is made of.
+pub struct Parts {
+    pub config: Config,
+    /// As in the configuration, with their addresses.
+    pub nodes: Vec<NodeAddress>,
+    /// What clients are served with; `None`: plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub store: Store,
+    pub coordinator: Coordinator,
+    pub prometheus: PrometheusHandle,
+}
+
+/// A gateway that has taken up what there was, and does not run yet.
+pub struct Ready {
+    pub shared: Arc<Shared>,
+    lanes: Arc<[change::LaneSender]>,
+    inboxes: Vec<change::LaneInbox>,
+    interrupted: Vec<TaskRecord>,
+}
+
+/// Takes up what is in the store. `now` is the executors' clock, `pause` waits.
+///
+/// # Errors
+/// One clear line: what is stored does not fit what is configured, cannot be read, or the store does not answer.
+pub async fn prepare(
+    parts: Parts,
+    now: fn() -> Instant,
+    pause: impl AsyncFn(Duration),
+) -> anyhow::Result<Ready> {
+    let Parts { config, nodes, tls, store, coordinator, prometheus } = parts;
+    // Pods that start together do so one after the other.
+    let starting = begin_start(&store, &coordinator, now, pause).await?;
+    let topology = Arc::new(load_topology(&config, &store).await?);
+    // All of this before the first client can add to it, and while no other pod is at it.
+    let is_first = live_pods(&store, &coordinator).await?.is_empty();
+    if is_first {
+        finish_moves(&store, &asked(store.unfinished_tasks(usize::MAX)).await?).await?;
+        abandon_half_made(&store).await?;
+    }
+    let mut interrupted = asked(store.unfinished_tasks(usize::MAX)).await?;
+    interrupted.retain(|task| is_first || task.pod.as_deref() == Some(coordinator.pod()));
+    let snapshot = load_snapshot(Arc::clone(&topology), &store).await?;
+    let keys = load_keys(&config, &store).await?;
+    if let Some(starting) = starting {
+        asked(store.release_lease(&starting)).await?;
+    }
+    let webhooks = load_webhooks(&store).await?;
+    let rules = rules::read(asked(store.records(RULES, None, usize::MAX)).await?);
+    interrupted.retain(|task| !task.accepted || is_resumed(task));
+    if !config.anti_entropy {
+        tombstones::forget_all(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
+    }
+    let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| change::channel()).unzip();
+    let clock = take_up_clock(&store, coordinator.is_shared()).await?;
+    let (health, hints) = load_hints(&config, &topology, &store, now()).await?;
+    let shared = Arc::new(Shared {
+        clock,
+        sessions: Sessions::new(now()),
+        health,
+        hints,
+        nodes,
+        snapshot: ArcSwap::from_pointee(snapshot),
+        keys: ArcSwap::from_pointee(keys),
+        webhooks: ArcSwap::from_pointee(webhooks),
+        rules: ArcSwap::from_pointee(rules),
+        outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
+        store: store.observed(observe::store_counts::observer()),
+        coordinator,
+        anti_entropy: Board::default(),
+        tasks_ended: AtomicU64::new(0),
+        frozen: Frozen::default(),
+        prometheus,
+        draining: AtomicBool::new(false),
+        in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
+        edge: ArcSwap::from_pointee(config.edge.clone()),
+        tls: ArcSwapOption::new(tls),
+        config,
+    });
+    Ok(Ready { shared, lanes: lanes.into(), inboxes, interrupted })
+}
+
+impl Ready {
+    /// Starts the control executor and every data core, which listen when this returns.
+    ///
+    /// # Errors
+    /// When an executor cannot start here.
+    pub fn run<R: Runtime>(self, address: SocketAddr) -> anyhow::Result<Vec<R::Executor>> {
+        let Self { shared, lanes, inboxes, interrupted } = self;
+        let mut executors = vec![schedule::start::<R>(Arc::clone(&shared), Arc::clone(&lanes), interrupted)?];
+        let cpus = runtime::pinned_cpus(inboxes.len());
+        for (number, inbox) in inboxes.into_iter().enumerate() {
+            let cpu = cpus.get(number).copied();
+            let (shared, lanes) = (Arc::clone(&shared), Arc::clone(&lanes));
+            executors.push(server::start_core::<R>(number, cpu, address, shared, lanes, inbox)?);
+        }
+        Ok(executors)
+    }
+}
+
+/// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
+/// a part in are resumed later (`data::moves::resume`).
+async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
+    let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
+    let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
+    for task in unfinished.iter().filter(here) {
+        let steps = Move::of_task(task);
+        let indexes = asked(store.indexes()).await?;
+        let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
+        let now = clock::utc();
+        // What is processing has changed the registry already (`data::moves`).
+        if task.status == TaskStatus::Enqueued {
+            asked(store.commit(plan::commit(&steps, task.uid, plan::begun(task, now), now, find))).await?;
+        }
+        asked(store.update_task(task.uid, plan::ended(task))).await?;
+        observe::log::info("move_finished", &[("task", &task.uid.to_string())]);
+    }
+    Ok(())
+}
+
+/// Whether the control executor goes on with an accepted task.
+fn is_resumed(task: &TaskRecord) -> bool {
+    task.kind == TaskKind::IndexUpdate
+}
+
+/// What the last process was making, nobody is making any more.
+async fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
+    for record in asked(store.records(LEFTOVERS, None, usize::MAX)).await? {
+        asked(store.put_record(LEFTOVERS, &record.key, orphan_indexes::value(false), Some(record.revision)))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Waits until no other pod is starting.
+async fn begin_start(
+    store: &Store,
+    coordinator: &Coordinator,
+    now: fn() -> Instant,
+    pause: impl AsyncFn(Duration),
+) -> anyhow::Result<Option<Lease>> {
+    if !coordinator.is_shared() {
+        return Ok(None);
+    }
+    let deadline = now() + 2 * limits::POD_START_MAX;
+    loop {
+        let about = serde_json::Value::Null;
+        let lease = store.acquire_lease("start", coordinator.pod(), about, limits::POD_START_MAX);
+        let lease = asked(lease).await?;
+        if lease.is_some() {
+            return Ok(lease);
+        }
+        if now() >= deadline {
+            bail!("--store: another pod has been starting for too long");
+        }
+        pause(START_POLL_INTERVAL).await;
+    }
+}
+
+/// The other pods that live.
+async fn live_pods(store: &Store, coordinator: &Coordinator) -> anyhow::Result<Vec<String>> {
+    let pods = asked(store.leases(PODS)).await?.into_iter().map(|lease| lease.holder);
+    Ok(pods.filter(|pod| pod != coordinator.pod()).collect())
+}
+
+/// The stored topology, checked against the nodes given; made from them the first time.
+async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topology> {
+    let nodes = config.nodes.iter().map(|node| Node {
+        id: node.id.clone(),
+        url: node.url.to_string(),
+        group: node.group,
+        capacity: node.capacity,
+    });
+    let nodes: Vec<Node> = nodes.collect();
+    let Some(stored) = asked(store.topology()).await? else {
+        let topology =
+            Topology::new(nodes, config.replication_factor).map_err(|error| anyhow!("--node: {error}"))?;
+        let topology = topology.with_placement_for(config.shards);
+        let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
+        asked(store.put_topology(None, topology.version, value)).await?;
+        return Ok(topology);
+    };
+    let mut topology: Topology =
+        serde_json::from_value(stored.value).context("--store: the stored topology cannot be read")?;
+    check_same_cluster(config, &topology, &nodes)?;
+    for (known, given) in topology.nodes.iter_mut().zip(&nodes) {
+        known.url.clone_from(&given.url);
+    }
+    if topology.placement(config.shards).is_none() {
+        topology = topology.with_placement_for(config.shards);
+        let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
+        asked(store.put_topology(Some(stored.version), topology.version, value)).await?;
+    }
+    Ok(topology)
+}
+
+fn check_same_cluster(config: &Config, topology: &Topology, nodes: &[Node]) -> anyhow::Result<()> {
+    let list = |nodes: &[Node]| {
+        nodes.iter().map(|node| format!("{} in group {}", node.id, node.group)).collect::<Vec<_>>().join(", ")
+    };
+    if topology.nodes.len() != nodes.len()
+        || topology
+            .nodes
+            .iter()
+            .zip(nodes)
+            .any(|(known, given)| known.id != given.id || known.group != given.group)
+    {
+        bail!(
+            "--node: this store belongs to the nodes {}; given: {}; allowed: the same ids and groups in the same order (their URLs may change)",
+            list(&topology.nodes),
+            list(nodes)
+        );
+    }
+    if topology.replication_factor != config.replication_factor {
+        bail!(
+            "--replication-factor {}: this store was made with {}; allowed: the same",
+            config.replication_factor,
+            topology.replication_factor
+        );
+    }
+    Ok(())
+}
+
+async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snapshot> {
+    let mut snapshot = Snapshot { topology: Arc::clone(&topology), indexes: ahash::AHashMap::new() };
+    for record in asked(store.indexes()).await? {
+        let Some(placement) = topology.placement(record.shards).cloned() else {
+            bail!(
+                "--store: the index `{}` has {} shards, which the topology does not place",
+                record.uid,
+                record.shards
+            );
+        };
+        snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
+    }
+    Ok(snapshot)
+}
+
+/// A clock that goes on where the last process, or other pods, have come to.
+async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> {
+    let ceiling = load_mark(store, CLOCK, CLOCK_KEY).await?.unwrap_or(0);
+    if !is_shared {
+        return Ok(Clock::above(ceiling));
+    }
+    let clock = Clock::default();
+    clock.catch_up(ceiling, limits::CLOCK_AHEAD_MS);
+    Ok(clock)
+}
+
+/// What nodes have missed. Those that have something to catch up with serve nothing before that.
+async fn load_hints(
+    config: &Config,
+    topology: &Topology,
+    store: &Store,
+    now: Instant,
+) -> anyhow::Result<(Health, Hints)> {
+    let health = Health::new(config.nodes.len(), now);
+    let hints = Hints::new(config.nodes.len(), config.hint_bytes_max);
+    for size in asked(store.log_sizes(HINTS)).await? {
+        if let Some(node) = topology.index_of(&size.stream) {
+            hints.restore(node, size.entries, size.bytes);
+            health.lags(node);
+        }
+    }
+    for size in asked(store.log_sizes(SUSPECT_SHARDS)).await? {
+        let Some(node) = topology.index_of(&size.stream) else { continue };
+        for header in headers(store, SUSPECT_SHARDS, &size.stream).await? {
+            if let Ok(Suspicion::Everything { .. }) = serde_json::from_value(header) {
+                hints.marked_for_copy(node);
+                health.lags(node);
+            }
+        }
+    }
+    for size in asked(store.log_sizes(UNAPPLIED)).await? {
+        let Some(node) = topology.index_of(&size.stream) else { continue };
+        for header in headers(store, UNAPPLIED, &size.stream).await? {
+            let unapplied: Unapplied = serde_json::from_value(header).context("--store")?;
+            hints.await_task(node, unapplied.task);
+            health.lags(node);
+        }
+    }
+    for (position, node) in config.nodes.iter().enumerate() {
+        let newest = load_mark(store, NEWEST_TASKS, &node.id).await?.and_then(|uid| u32::try_from(uid).ok());
+        let index = NodeIndex(u16::try_from(position).unwrap_or(u16::MAX));
+        newest.into_iter().for_each(|uid| hints.saw_task(index, uid));
+    }
+    Ok((health, hints))
+}
+
+/// The headers of a whole log.
+async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut headers = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = asked(store.entries(log, stream, after, usize::MAX)).await?;
+        let Some(last) = page.last() else { return Ok(headers) };
+        after = last.sequence;
+        headers.extend(page.into_iter().map(|entry| entry.header));
+    }
+}
+
+async fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
+    Ok(asked(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
+}
+
+async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
+    let Some(record) = asked(store.record(WEBHOOKS, WEBHOOKS_KEY)).await? else {
+        return Ok(Versioned { version: 0, value: Webhooks::new() });
+    };
+    let value =
+        serde_json::from_value(record.value).context("--store: the stored webhooks cannot be read")?;
+    Ok(Versioned { version: record.revision, value })
+}
+
+/// The stored keys; the default ones are made when there is a master key and no key at all.
+async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
+    let mut keys: Vec<(ApiKey, u64)> = Vec::new();
+    loop {
+        let after = keys.last().map(|(key, _)| key.uid.to_string());
+        let records = asked(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ)).await?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            let key =
+                serde_json::from_value(record.value).context("--store: a stored API key cannot be read")?;
+            keys.push((key, record.revision));
+        }
+    }
+    if keys.is_empty() && config.master_key.is_some() {
+        for key in ApiKey::defaults(clock::utc()) {
+            let value = serde_json::to_value(&key).context("an API key cannot be stored")?;
+            let revision = asked(store.put_record(KEYS, &key.uid.to_string(), value, None)).await?;
+            keys.push((key, revision));
+        }
+    }
+    Ok(KeyRing::new(config.master_key.clone(), keys))
+}
+
+/// What the store says, or why it does not.
+async fn asked<T>(reply: Reply<T>) -> anyhow::Result<T> {
+    reply.await.map_err(|error| anyhow!("--store: {error}"))
+}

@@ -1,0 +1,215 @@
+//! Questions that one node of several can answer, and small ones whose answers are read as values:
+//! indexes, stats, settings, version.
+//!
+//! Invariant: a question to "a group" is answered by every node of one group, or not at all, so
+//! that sums count each document once per copy.
+
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use http::StatusCode;
+use router::{Leg, NodeIndex, ShardSet};
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    api::error::{ApiError, Code},
+    config::limits,
+    nodes::{
+        health::NodeVersion,
+        pool::{NodeRequest, is_refusal},
+    },
+    observe::log,
+    read::{
+        plan,
+        race::{self, Placed, Question},
+    },
+    state::core::Core,
+    wire::{
+        h1::NodeAnswer,
+        runtime::{Runtime, timeout},
+    },
+};
+
+/// One question that any of some nodes can answer, the first ones best.
+struct OneOf<'a> {
+    nodes: Vec<NodeIndex>,
+    request: NodeRequest<'a>,
+}
+
+impl Question for OneOf<'_> {
+    fn place(&self, _wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
+        // The whole question is one shard.
+        let shards: ShardSet = [0].into_iter().collect();
+        match self.nodes.iter().find(|node| !avoided.contains(node)) {
+            Some(node) => {
+                let leg = Leg { node: *node, shards, whole_node: true };
+                Placed { legs: vec![leg], uncovered: ShardSet::default() }
+            }
+            None => Placed { legs: Vec::new(), uncovered: shards },
+        }
+    }
+
+    fn request(&self, _leg: &Leg) -> NodeRequest<'_> {
+        self.request.clone()
+    }
+}
+
+/// Asks nodes that can all answer, the best first, another one where it fails or is late.
+///
+/// # Errors
+/// 503 when none answers; the inner error is a node's refusal.
+pub(crate) async fn one_of<R: Runtime>(
+    core: &Core<R>,
+    nodes: Vec<NodeIndex>,
+    request: NodeRequest<'_>,
+) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
+    one_in_order(core, plan::in_order(core, nodes), request).await
+}
+
+/// Asks nodes that join, where none serves reads.
+///
+/// # Errors
+/// Those of [`one_of`].
+pub(crate) async fn stand_in<R: Runtime>(
+    core: &Core<R>,
+    mut nodes: Vec<NodeIndex>,
+    request: NodeRequest<'_>,
+) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
+    nodes.retain(|node| plan::stands_in(core, *node));
+    one_in_order(core, nodes, request).await
+}
+
+async fn one_in_order<R: Runtime>(
+    core: &Core<R>,
+    nodes: Vec<NodeIndex>,
+    request: NodeRequest<'_>,
+) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
+    let mut question = OneOf { nodes, request };
+    let deadline = R::now() + core.shared.config.request_timeout;
+    loop {
+        match race::ask(core, &question, None, &[], deadline).await {
+            Ok(mut outcome) => match outcome.answers.pop() {
+                Some((_, answer)) if is_json(&answer.body) => return Ok(Ok(answer)),
+                Some((leg, _)) => {
+                    race::note_failure(core, leg.node, R::now(), "its answer is not JSON");
+                    question.nodes.retain(|node| *node != leg.node);
+                }
+                None => return Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+            },
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    }
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(body).is_ok()
+}
+
+/// Asks any node.
+pub(crate) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
+    one(core, NodeRequest::get(target)).await
+}
+
+/// Asks any node, whatever the question; it must be repeatable.
+pub(crate) async fn one<R: Runtime>(core: &Core<R>, question: NodeRequest<'_>) -> Result<Value, ApiError> {
+    let nodes = core.shared.snapshot().topology.every_node();
+    let answer = one_of(core, nodes, question).await?;
+    let answer = answer.map_err(|refusal| ApiError::from_node(refusal.status, &refusal.body))?;
+    let unreadable = |_| ApiError::new(Code::MiroirShardUnavailable, "A node's answer cannot be read.");
+    serde_json::from_slice(&answer.body).map_err(unreadable)
+}
+
+/// Asks every node of the first group that answers whole.
+pub(crate) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let groups = snapshot.topology.groups();
+    let turn = core.turn();
+    for step in 0..groups.len() {
+        let nodes = &groups[(turn + step) % groups.len()];
+        if !nodes.iter().all(|node| plan::serves_well(core, *node)) {
+            continue;
+        }
+        let values = ask(core, nodes.iter().copied(), target).await?;
+        if values.len() == nodes.len() {
+            return Ok(values);
+        }
+    }
+    Err(ApiError::new(Code::MiroirShardUnavailable, "No replica group answers whole."))
+}
+
+/// Asks every node; gives what those say that answer, with each document counted as often as it has copies on them.
+///
+/// # Errors
+/// A node's refusal, or 503 when none answers.
+pub(crate) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
+    let nodes = core.shared.snapshot().topology.every_node();
+    let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
+    let mut values = ask(core, well.into_iter(), target).await?;
+    if values.is_empty() {
+        let others = others.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
+        values = ask(core, others, target).await?;
+    }
+    match values.is_empty() {
+        false => Ok(values),
+        true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+    }
+}
+
+/// Asks nodes all at once; gives what those say that answer before they are far later than the others.
+///
+/// # Errors
+/// A node's refusal.
+async fn ask<R: Runtime>(
+    core: &Core<R>,
+    nodes: impl Iterator<Item = NodeIndex>,
+    target: &str,
+) -> Result<Vec<Value>, ApiError> {
+    let (started, longest) = (R::now(), core.shared.config.node_timeout);
+    let mut silent = nodes.collect::<Vec<_>>();
+    let asked = silent.iter().map(|node| {
+        let node = *node;
+        async move { (node, core.pools.ask(node, NodeRequest::get(target), longest).await) }
+    });
+    let mut asked = asked.collect::<FuturesUnordered<_>>();
+    let mut values = Vec::new();
+    let mut limit = longest;
+    while let Ok(Some((node, answer))) = timeout::<R, _>(limit, asked.next()).await {
+        silent.retain(|waiting| *waiting != node);
+        let took = R::now().saturating_duration_since(started);
+        match answer {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
+                // The others have had as long as this one; they get some times as much.
+                let most = (took * limits::PATIENCE_FACTOR).max(limits::STRAGGLER_PATIENCE_LEAST);
+                limit = most.min(longest).saturating_sub(took);
+            }
+            Ok(answer) if is_refusal(&answer) => {
+                return Err(ApiError::from_node(answer.status, &answer.body));
+            }
+            Ok(_) | Err(_) => race::note_failure(core, node, started, "no answer to a question"),
+        }
+    }
+    for node in silent {
+        race::note_failure(core, node, started, "it is far later than others");
+    }
+    Ok(values)
+}
+
+/// The version of the oldest node; those whose version is not known yet are asked.
+pub(crate) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
+    let nodes = core.shared.snapshot().topology.every_node();
+    let unknown = nodes.into_iter().filter(|node| {
+        !core.shared.health.knows_version(*node) && core.shared.health.state(*node).takes_writes()
+    });
+    join_all(unknown.map(|node| learn_version(core, node))).await;
+    core.shared.health.lowest_version()
+}
+
+/// Asks a node for its version and remembers it.
+pub async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+    let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::NODE_QUESTION_TIMEOUT).await;
+    let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
+    let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
+    match version {
+        Some(version) => core.shared.health.set_version(node, version),
+        None => log::warn("node_version_unknown", &[("node", &core.shared.nodes[usize::from(node.0)].id)]),
+    }
+}

@@ -1,0 +1,93 @@
+//! Facet values that nodes spell in several ways get the spelling of their first document, as on one node.
+//!
+//! Invariants: nothing is asked where all legs agree; a value whose documents are too many to look at, or whose nodes
+//! fail, keeps the spelling of the first leg.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use merge::Contested;
+use router::Leg;
+use serde_json::json;
+
+use crate::{
+    api::search::request::SearchRequest,
+    config::limits,
+    read::scatter::{Gathered, Scatter},
+    state::{
+        core::Core,
+        merged_answer::Merged,
+        snapshot::{Index, Snapshot},
+    },
+    wire::runtime::Runtime,
+};
+
+/// The answer with its contested values spelt as one node does.
+pub(crate) async fn settle<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    merged: Merged,
+    contested: Vec<Contested>,
+) -> Merged {
+    let Some(primary_key) = index.record.primary_key.as_deref() else { return merged };
+    // Which documents count under `distinct` is not known here.
+    if asked.distinct(&index.rules).is_some() {
+        return merged;
+    }
+    let hits_max = if asked.finds_everything() { u64::MAX } else { limits::SPELLING_HITS_MAX };
+    let known = contested.into_iter().filter(|value| value.count <= hits_max);
+    let spelt = stream::iter(known.take(limits::SPELLINGS_MAX))
+        .map(async |value| {
+            let spelling = first(core, snapshot, index, asked, primary_key, &value).await?;
+            Some((value, spelling))
+        })
+        .buffered(limits::SPELLINGS_AT_ONCE)
+        .filter_map(async |spelt| spelt)
+        .collect::<Vec<_>>()
+        .await;
+    let body = String::from_utf8_lossy(&merged.body);
+    let body = merge::respell(&body, &spelt).into_bytes();
+    Merged { body: body.into(), missing: merged.missing }
+}
+
+/// The spelling in the first of all documents that are found with the value.
+async fn first<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    primary_key: &str,
+    value: &Contested,
+) -> Option<String> {
+    let attributes = [primary_key, value.facet.as_str()];
+    // Documents come by their numbers from one route, by their rank from the other.
+    let (route, list, prefix) = match asked.finds_everything() {
+        true => {
+            let body = json!({"limit": 1, "fields": attributes}).to_string();
+            ("documents/fetch", "results", body.trim_end_matches('}').as_bytes().to_vec())
+        }
+        false => {
+            let hits = usize::try_from(value.count).unwrap_or(usize::MAX);
+            ("search", "hits", asked.counting_prefix(&attributes, hits, true))
+        }
+    };
+    let target = format!("/indexes/{}/{route}", index.record.node_uid);
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\\\""));
+    let condition = format!("{} = {}", quoted(&value.facet), quoted(&value.spelling));
+    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+        let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+        let filter = match shards {
+            Some(shards) => format!("{shards} AND {condition}"),
+            None => condition.clone(),
+        };
+        Bytes::from(asked.leg_body(&prefix, Some(&filter)))
+    });
+    let mut spelling = None;
+    let find = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
+        spelling = merge::first_spelling(gathered.bodies, list, primary_key, value)?;
+        Ok(())
+    };
+    scatter.answer(find).await.ok()?;
+    spelling
+}

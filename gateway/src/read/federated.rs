@@ -1,0 +1,304 @@
+//! A federated search: every query is a search of its own over all shards, the merge makes one list of them.
+//!
+//! Invariants: hits of one query come in their exact order, whatever shards they are on; totals and facets
+//! are those of all documents that any query of an index finds, counted by the nodes shard by shard; what
+//! one node refuses, one node has refused.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{join3, try_join, try_join_all},
+    stream,
+};
+use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationSpec};
+use router::Leg;
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        search::{
+            federation_rules::{RuleKinds, first_incompatible},
+            multi_search::{Counting, Federation, MultiQuery},
+            request::SearchRequest,
+        },
+        settings::ranking_rules_default,
+    },
+    config::limits,
+    handlers::{extract, search},
+    nodes::pool::NodeRequest,
+    observe::log,
+    read::{
+        ask,
+        hits::milliseconds,
+        scatter::{Gathered, Scatter},
+    },
+    state::{
+        core::Core,
+        merged_answer::Merged,
+        snapshot::{Index, Snapshot},
+    },
+    wire::runtime::Runtime,
+};
+
+const TARGET: &str = "/multi-search";
+const NOT_MERGED: &str = "The nodes gave no answer that can be merged.";
+
+/// The queries of a `POST /multi-search` with `federation`.
+pub(crate) async fn federated<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+    federation: &Federation,
+) -> Result<Merged, ApiError> {
+    let started = R::now();
+    let mut groups = BTreeMap::<&str, Group<'_>>::new();
+    for (position, query) in queries.iter().enumerate() {
+        let index = extract::find_index(snapshot, &query.index_uid);
+        let index = index.map_err(|error| error.inside(&format!(".queries[{position}]")))?;
+        let group = groups.entry(&query.index_uid).or_insert_with(|| Group { index, queries: Vec::new() });
+        group.queries.push(query);
+    }
+    let work = Federated { core, snapshot, queries, federation, groups: &groups, started };
+    let answers = queries.iter().map(|query| work.search(query));
+    let answers =
+        stream::iter(answers).buffered(limits::MULTI_SEARCH_QUERIES_AT_ONCE).try_collect::<Vec<_>>();
+    let counts = try_join_all(groups.values().map(|group| work.count(group)));
+    let (judged, counts, answers) = join3(work.judge(), counts, answers).await;
+    judged?;
+    work.answer(&answers?, &counts?)
+}
+
+/// The queries that name one index.
+struct Group<'a> {
+    index: &'a Arc<Index>,
+    queries: Vec<&'a MultiQuery>,
+}
+
+/// One federated search on its way.
+struct Federated<'a, R: Runtime> {
+    core: &'a Core<R>,
+    snapshot: &'a Snapshot,
+    queries: &'a [MultiQuery],
+    federation: &'a Federation,
+    groups: &'a BTreeMap<&'a str, Group<'a>>,
+    started: Instant,
+}
+
+/// The answer of one query, and what is to be cut out of its hits.
+struct Answered {
+    merged: Merged,
+    extra: Option<ExtraFields<'static>>,
+}
+
+impl<R: Runtime> Federated<'_, R> {
+    /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
+    async fn judge(&self) -> Result<(), ApiError> {
+        if let Some((one, other)) = incompatible_orders(self.core, self.snapshot, self.queries) {
+            self.judge_pair([one, other]).await?;
+        }
+        let facets_elsewhere =
+            self.federation.facets_by_index.keys().any(|uid| !self.groups.contains_key(uid.as_str()));
+        if self.groups.len() == 1 && !facets_elsewhere {
+            return Ok(());
+        }
+        let queries = self.queries.iter().collect::<Vec<_>>();
+        let counting = Counting {
+            queries: &queries,
+            node_uid: &|uid| self.node_uid(uid),
+            only: None,
+            filters: &[],
+            hits_max: 0,
+        };
+        let body = Bytes::from(self.federation.counting_body(&counting));
+        let nodes = self.snapshot.topology.every_node();
+        match ask::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+            Ok(_) => Ok(()),
+            // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
+            Err(refusal) if speaks_of_ranking_rules(&refusal.body) => Ok(()),
+            Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        }
+    }
+
+    /// Lets a node judge two queries whose orders do not go together; one that does not look at orders has no objection.
+    async fn judge_pair(&self, positions: [usize; 2]) -> Result<(), ApiError> {
+        let queries = positions.map(|position| {
+            let query = &self.queries[position];
+            let uid = sonic_rs::to_string(&self.node_uid(&query.index_uid)).unwrap_or_default();
+            query.search_body(&[("indexUid", &uid), ("attributesToRetrieve", "[]")])
+        });
+        let body =
+            Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
+        let nodes = self.snapshot.topology.every_node();
+        // Whoever asked has a node say so of the whole request.
+        match ask::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        }
+    }
+
+    fn node_uid(&self, uid: &str) -> String {
+        let known = self.snapshot.indexes.get(uid);
+        known.map_or_else(|| uid.to_owned(), |index| index.record.node_uid.clone())
+    }
+
+    /// Totals and facets of one index, over all its queries. Nodes break ties by one more rule and so take queries
+    /// that have nothing else to rank by for another kind: these are counted first, then what only the others find.
+    async fn count(&self, group: &Group<'_>) -> Result<Merged, ApiError> {
+        let (everything, ranked): (Vec<_>, Vec<_>) =
+            group.queries.iter().copied().partition(|query| query.is_placeholder());
+        if everything.is_empty() || ranked.is_empty() || group.index.rules.tie_break.is_none() {
+            return self.count_some(group, &group.queries, &[]).await;
+        }
+        let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand a filter.");
+        let found = everything.iter().map(|query| query.filter_negated().map_err(not_understood));
+        // Where a query has no filter it finds everything, and the others nothing else.
+        let Some(not_found) = found.collect::<Result<Option<Vec<_>>, _>>()? else {
+            return self.count_some(group, &everything, &[]).await;
+        };
+        let filters = not_found.iter().map(String::as_str).collect::<Vec<_>>();
+        let (first, rest) =
+            try_join(self.count_some(group, &everything, &[]), self.count_some(group, &ranked, &filters))
+                .await?;
+        let uid = &group.index.record.uid;
+        let mut body = Vec::new();
+        let merged = merge::federated_totals(
+            &[&first.body, &rest.body],
+            uid,
+            uid,
+            &group.index.rules.facets,
+            &mut body,
+        );
+        merged.map_err(|_| ApiError::new(Code::MiroirShardUnavailable, NOT_MERGED))?;
+        Ok(Merged::of_parts(body, [&first, &rest]))
+    }
+
+    /// The same of some queries, among the documents that `filters` let through.
+    async fn count_some(
+        &self,
+        group: &Group<'_>,
+        queries: &[&MultiQuery],
+        filters: &[&str],
+    ) -> Result<Merged, ApiError> {
+        let Index { record, rules, .. } = &**group.index;
+        let turn = self.core.turn();
+        let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg, _| {
+            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+            let filters = filters.iter().copied().chain(shards.as_deref()).collect::<Vec<_>>();
+            let counting = Counting {
+                queries,
+                node_uid: &|uid| self.node_uid(uid),
+                only: Some(&record.node_uid),
+                filters: &filters,
+                hits_max: rules.hits_total_max,
+            };
+            self.federation.counting_body(&counting).into()
+        });
+        // Values are cut when all are summed.
+        let all_values = FacetRules { values_max: usize::MAX, ..rules.facets.clone() };
+        let facets = if queries.len() == group.queries.len() { &rules.facets } else { &all_values };
+        let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+            merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, facets, body).map(|_| ())
+        };
+        scatter.answer(merge).await
+    }
+
+    /// One query from its first hit to the last that the page may need.
+    async fn search(&self, query: &MultiQuery) -> Result<Answered, ApiError> {
+        let group = &self.groups[query.index_uid.as_str()];
+        let limit = self.federation.hits_needed().to_string();
+        let distinct = self.federation.distinct.as_ref();
+        let quoted = distinct.map(|distinct| sonic_rs::to_string(distinct).unwrap_or_default());
+        let mut replaced = vec![
+            ("offset", "0"),
+            ("limit", limit.as_str()),
+            ("showRankingScore", "true"),
+            ("showRankingScoreDetails", "true"),
+        ];
+        replaced.extend(quoted.as_deref().map(|distinct| ("distinct", distinct)));
+        let body = query.search_body(&replaced);
+        let not_understood =
+            |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
+        let mut asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+        asked.raw_details = true;
+        let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
+        let extra = asked.also_retrieve(wanted, &group.index.rules);
+        let merged = search::answer(self.core, self.snapshot, group.index, &asked).await?;
+        Ok(Answered { merged, extra })
+    }
+
+    fn answer(&self, answers: &[Answered], counts: &[Merged]) -> Result<Merged, ApiError> {
+        let indexes = self.groups.iter().map(|(uid, group)| FederatedIndex {
+            uid,
+            primary_key: group.primary_key(),
+            facets: &group.index.rules.facets,
+            hits_total_max: group.index.rules.hits_total_max,
+        });
+        let indexes = indexes.collect::<Vec<_>>();
+        let queries = self.queries.iter().zip(answers).map(|(query, answered)| FederatedQuery {
+            index: self.groups.keys().position(|uid| *uid == query.index_uid).unwrap_or_default(),
+            weight: query.weight,
+            show_ranking_score: query.member("showRankingScore") == Some("true"),
+            show_ranking_score_details: query.member("showRankingScoreDetails") == Some("true"),
+            extra: answered.extra.as_ref(),
+            displayed: self.groups[query.index_uid.as_str()].index.rules.displayed.as_deref(),
+        });
+        let spec = FederationSpec {
+            paging: self.federation.paging,
+            indexes: &indexes,
+            queries: &queries.collect::<Vec<_>>(),
+            distinct: self.federation.distinct.as_deref(),
+            merge_facets: self.federation.merge_facets,
+            processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+            scores_end_at_sorts: self.core.shared.health.scores_end_at_sorts(),
+        };
+        let bodies = answers.iter().map(|answered| &answered.merged.body[..]).collect::<Vec<_>>();
+        let totals = counts.iter().map(|counted| &counted.body[..]).collect::<Vec<_>>();
+        let mut body = Vec::new();
+        if let Err(error) = merge::federation(&bodies, &totals, &spec, &mut body) {
+            log::warn("federation_not_merged", &[("reason", &error.to_string())]);
+            return Err(ApiError::new(Code::MiroirShardUnavailable, NOT_MERGED));
+        }
+        let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
+        Ok(Merged::of_parts(body, parts))
+    }
+}
+
+/// The positions of the first two queries whose orders may not stand in one list.
+pub(crate) fn incompatible_orders<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    queries: &[MultiQuery],
+) -> Option<(usize, usize)> {
+    let default = ranking_rules_default(core.shared.health.lowest_version());
+    let kinds = in_nodes_order(queries).into_iter().map(|position| {
+        let query = &queries[position];
+        let index = snapshot.indexes.get(&query.index_uid);
+        let rules = match index.and_then(|index| index.record.settings["rankingRules"].as_array()) {
+            Some(rules) => rules.iter().filter_map(serde_json::Value::as_str).collect(),
+            None => default.to_vec(),
+        };
+        (position, RuleKinds::of(&rules, &query.sort(), query.finds()))
+    });
+    first_incompatible(kinds)
+}
+
+/// The positions of queries in the order in which a node looks at them: by the names of their indexes.
+pub(crate) fn in_nodes_order(queries: &[MultiQuery]) -> Vec<usize> {
+    let mut positions = (0..queries.len()).collect::<Vec<_>>();
+    positions.sort_by_key(|position| &queries[*position].index_uid);
+    positions
+}
+
+fn speaks_of_ranking_rules(refusal: &[u8]) -> bool {
+    let refusal = serde_json::from_slice::<serde_json::Value>(refusal).unwrap_or_default();
+    refusal["code"] == "invalid_multi_search_query_ranking_rules"
+}
+
+impl Group<'_> {
+    /// What tells the index's hits apart, where several queries may find the same one.
+    fn primary_key(&self) -> Option<&str> {
+        self.index.record.primary_key.as_deref().filter(|_| self.queries.len() > 1)
+    }
+}

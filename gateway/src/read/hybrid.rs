@@ -1,0 +1,137 @@
+//! Hybrid search: a list by keywords, a list by vectors, and the vector of a query's words.
+//!
+//! Invariants: each list is that of one node, so the rule whether keywords alone are good enough sees
+//! all of it; a query's words are embedded by one node, once, and every leg gets the vector.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use merge::{Halves, SearchSpec};
+use serde_json::Value;
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        search::request::SearchRequest,
+    },
+    nodes::pool::NodeRequest,
+    observe::log,
+    read::{
+        ask,
+        hits::{Shown, keeps_facet_orders, list, milliseconds},
+        plan,
+    },
+    state::{
+        core::Core,
+        merged_answer::Merged,
+        snapshot::{Index, Snapshot},
+    },
+    wire::runtime::Runtime,
+};
+
+/// Answers a search with both halves.
+pub(crate) async fn answer<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: &SearchRequest<'_>,
+    semantic_ratio: f32,
+    started: Instant,
+) -> Result<Merged, ApiError> {
+    let rules = &index.rules;
+    let Some(primary_key) = index.record.primary_key.as_deref() else {
+        // Without a primary key there are no documents: one list says all.
+        return list(core, snapshot, index, asked, started, Shown::ToClient).await;
+    };
+    let asked = asked.identified_by(primary_key);
+    let wanted = asked.hits_wanted(rules);
+    let half = asked.keyword_half(wanted);
+    let mut keyword = list(core, snapshot, index, &half, started, Shown::ToMerge).await?;
+    let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
+    // A node looks the embedder up before it searches: one that is not there is refused by the semantic half.
+    let has_embedder =
+        asked.embedder().is_some_and(|name| index.record.settings["embedders"][&name].is_object());
+    let semantic = match good_enough && has_embedder {
+        true => None,
+        false => {
+            let half = asked.semantic_half(wanted);
+            match with_vector(core, snapshot, index, half).await {
+                Ok(half) => Some(list(core, snapshot, index, &half, started, Shown::ToMerge).await?),
+                Err(error) if !has_embedder => return Err(error),
+                // As on one node, a query that cannot be embedded is answered by its keywords.
+                Err(error) => {
+                    log::warn("query_not_embedded", &[("status", error.status().as_str())]);
+                    None
+                }
+            }
+        }
+    };
+    let extra_fields = asked.extra_fields(rules);
+    let spec = SearchSpec {
+        show_ranking_score: asked.show_ranking_score,
+        show_ranking_score_details: asked.show_ranking_score_details,
+        distinct: asked.distinct(rules),
+        tie_break: asked.tie_break(rules),
+        displayed: rules.displayed.as_deref(),
+        extra_fields: extra_fields.as_ref(),
+        facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
+        processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
+        hits_total_max: rules.hits_total_max,
+        total_clipped: core.shared.health.clips_totals(),
+        ..SearchSpec::plain(asked.paging, wanted)
+    };
+    let halves = Halves {
+        keyword: &keyword.body,
+        semantic: semantic.as_ref().map(|merged| &merged.body[..]),
+        semantic_ratio,
+        primary_key,
+        scores_end_at_sorts: core.shared.health.scores_end_at_sorts(),
+    };
+    let mut body = Vec::with_capacity(keyword.body.len());
+    merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;
+    asked.hide_positions(rules, &mut body);
+    if let Some(semantic) = semantic {
+        keyword.missing = keyword.missing.union(&semantic.missing);
+    }
+    Ok(Merged { body: body.into(), missing: keyword.missing })
+}
+
+fn unusable(error: merge::MergeError) -> ApiError {
+    log::error("hybrid_not_merged", &[("reason", &error.to_string())]);
+    ApiError::new(Code::Internal, "The two halves of the search could not be merged.")
+}
+
+/// The query with the vector of its words, where several nodes would each embed them and one can tell its vector
+/// (v1.15 does not tell: there every node embeds).
+///
+/// # Errors
+/// What the node that should embed says.
+pub(crate) async fn with_vector<'a, R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    asked: SearchRequest<'a>,
+) -> Result<SearchRequest<'a>, ApiError> {
+    if !asked.needs_embedding() {
+        return Ok(asked);
+    }
+    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
+    if legs.len() < 2 {
+        return Ok(asked);
+    }
+    let target = format!("/indexes/{}/search", index.record.node_uid);
+    let body = Bytes::from(asked.leg_body(&asked.embedding_prefix(), None));
+    let nodes = legs.iter().map(|leg| leg.node).collect();
+    match ask::one_of(core, nodes, NodeRequest::post_json(&target, body)).await {
+        Ok(Ok(answer)) => {
+            let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+            let vector = value.get("queryVector").filter(|vector| vector.is_array());
+            Ok(match vector {
+                Some(vector) => asked.with_vector(vector.to_string()),
+                None => asked,
+            })
+        }
+        Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        Err(_) => Ok(asked),
+    }
+}

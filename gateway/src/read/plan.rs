@@ -1,0 +1,122 @@
+//! The third step of a read: which group, which nodes, which shards each answers for.
+//!
+//! Invariants: decided from one snapshot and the health seen now; the legs of a plan answer for every
+//! wanted shard at most once; a node that is down is never asked, and one that joins, which may lack writes, only to
+//! stand in where nobody else can answer. Where nodes are equally good, equal turns choose alike.
+
+use router::{CoveringSet, NodeIndex, ShardSet, covering_set};
+
+use crate::{
+    nodes::health::NodeState,
+    state::{
+        core::Core,
+        snapshot::{Index, Snapshot},
+    },
+    wire::runtime::Runtime,
+};
+
+/// Scores between two levels of slowness; ties below it are broken by turns.
+const SCORES_PER_LEVEL: u16 = 16;
+
+/// A covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
+///
+/// Nodes that nothing speaks against are enough where they cover everything, else all that serve reads are tried.
+/// Groups are taken in turn, that of a session first; the first that covers everything wins, else the one that covers most.
+pub(crate) fn cover<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: Option<&ShardSet>,
+    avoided: &[NodeIndex],
+    turn: usize,
+) -> CoveringSet {
+    let selection = core.vitals.begin_plan(R::now());
+    let tie = |node: NodeIndex| turn.wrapping_add(usize::from(node.0)) % usize::from(SCORES_PER_LEVEL);
+    // The score only decides between sets of equal size.
+    let score = |node: NodeIndex| {
+        let tie = u16::try_from(tie(node)).unwrap_or_default();
+        f32::from(u16::from(selection.level(node)) * SCORES_PER_LEVEL + tie)
+    };
+    let liked = best_group(core, snapshot, index, wanted, turn, |node| {
+        let trusted = !matches!(core.shared.health.state(node), NodeState::Suspect);
+        (serves(core, node, avoided) && trusted && selection.likes(node)).then(|| score(node))
+    });
+    if liked.uncovered.is_empty() {
+        return liked;
+    }
+    let serving = best_group(core, snapshot, index, wanted, turn, |node| {
+        serves(core, node, avoided).then(|| score(node))
+    });
+    if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
+}
+
+/// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
+pub(crate) fn cover_by_stand_ins<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: &ShardSet,
+    avoided: &[NodeIndex],
+) -> CoveringSet {
+    best_group(core, snapshot, index, Some(wanted), 0, |node| {
+        (stands_in(core, node) && !avoided.contains(&node)).then_some(0.0)
+    })
+}
+
+/// Whether a node may answer where none that serves reads can.
+pub(crate) fn stands_in<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    core.shared.health.state(node) == NodeState::Joining && core.shared.hints.may_stand_in(node)
+}
+
+/// Nodes that serve reads in the order to ask them for something that each of them can answer: those nothing
+/// speaks against first, those of a session's group before others, equals in turn.
+pub(crate) fn in_order<R: Runtime>(core: &Core<R>, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
+    nodes.retain(|node| serves(core, *node, &[]));
+    let turn = core.turn() % nodes.len().max(1);
+    nodes.rotate_left(turn);
+    let selection = core.vitals.begin_plan(R::now());
+    let suspect = |node: NodeIndex| core.shared.health.state(node) == NodeState::Suspect;
+    let snapshot = core.shared.snapshot();
+    let elsewhere = |node: NodeIndex| {
+        core.pinned_group.get().is_some_and(|group| usize::from(snapshot.topology.node(node).group) != group)
+    };
+    nodes.sort_by_key(|node| {
+        let disliked = suspect(*node) || !selection.likes(*node);
+        (disliked, elsewhere(*node), selection.level(*node))
+    });
+    nodes
+}
+
+/// Whether a node serves reads and is not set aside.
+pub(crate) fn serves_well<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    serves(core, node, &[]) && !core.vitals.is_aside(node, R::now())
+}
+
+fn serves<R: Runtime>(core: &Core<R>, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
+    !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
+}
+
+fn best_group<R: Runtime>(
+    core: &Core<R>,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: Option<&ShardSet>,
+    turn: usize,
+    score: impl Fn(NodeIndex) -> Option<f32>,
+) -> CoveringSet {
+    let topology = &snapshot.topology;
+    let groups = topology.groups().len();
+    let first = core.pinned_group.get().unwrap_or(turn);
+    let mut best: Option<CoveringSet> = None;
+    for step in 0..groups {
+        let group = first.wrapping_add(step) % groups;
+        let set = covering_set(&index.placement, topology, group, wanted, &score);
+        if set.uncovered.is_empty() {
+            return set;
+        }
+        if best.as_ref().is_none_or(|known| set.uncovered.len() < known.uncovered.len()) {
+            best = Some(set);
+        }
+    }
+    best.expect("a topology has at least one group")
+}

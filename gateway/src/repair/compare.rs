@@ -1,0 +1,193 @@
+//! Compares the copies of an index: fingerprints of whole shards, then the keys in the buckets that differ.
+//!
+//! Invariants: memory is bounded by the buckets looked at together; nodes that are down or about to join are no
+//! copies, but for the one that is to be brought level; what could not be compared is reported, never counted as
+//! equal.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use ahash::AHashSet;
+use futures_util::future::try_join_all;
+use router::{ShardSet, shard_filter};
+
+use crate::{
+    config::limits,
+    observe::log,
+    repair::{
+        comparison::Verification,
+        digest::{BUCKETS, Fingerprint},
+        foreign_tasks,
+        replica::Replica,
+        report::{RepairError, Report, Scope},
+    },
+    state::core::Core,
+    wire::runtime::Runtime,
+    write::tombstones::Graveyard,
+};
+
+/// Compares the copies of some shards of an index and makes them equal.
+///
+/// # Errors
+/// [`RepairError`] when nothing could be compared; a shard that fails is in the report.
+pub async fn verify<R: Runtime>(
+    core: &Core<R>,
+    index_uid: &str,
+    shards: &ShardSet,
+    scope: Scope,
+) -> Result<Report, RepairError> {
+    let index = core.shared.snapshot().indexes.get(index_uid).cloned().ok_or(RepairError::IndexGone)?;
+    // Without a primary key there is no document yet.
+    let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
+    let graves = Graveyard::load(&core.shared.store, &index.record.node_uid).await?;
+    let (report, foreign) = (RefCell::default(), RefCell::default());
+    let verification =
+        Verification { core, index, primary_key: &primary_key, scope, graves, report, foreign };
+    for shard in shards.iter() {
+        let found = verification.shard(shard).await;
+        verification.note_failure(found, &format!("{shard}"))?;
+    }
+    let found = verification.strays(shards).await;
+    verification.note_failure(found, "strays")?;
+    Ok(verification.report.into_inner())
+}
+
+impl<R: Runtime> Verification<'_, R> {
+    pub(crate) fn note_failure(&self, found: Result<(), RepairError>, what: &str) -> Result<(), RepairError> {
+        match found {
+            Ok(()) => Ok(()),
+            Err(RepairError::IndexGone) => Err(RepairError::IndexGone),
+            Err(error) => {
+                let uid = &self.index.record.uid;
+                log::warn(
+                    "repair_failed",
+                    &[("index", uid), ("shard", what), ("reason", &error.to_string())],
+                );
+                self.report.borrow_mut().failed += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Compares the copies of one shard.
+    async fn shard(&self, shard: u32) -> Result<(), RepairError> {
+        let nodes = self.copies(shard);
+        if self.scope.target.is_some_and(|target| !nodes.contains(&target)) {
+            return Ok(());
+        }
+        self.report.borrow_mut().missing += (self.owners(shard).count() - nodes.len()) as u64;
+        if nodes.len() < 2 {
+            let mut report = self.report.borrow_mut();
+            report.single += 1;
+            if self.owners(shard).count() > 1 {
+                // There may be a copy again some time; till then a distrusted one stands for nothing.
+                report.failed += u64::from(self.scope.distrust);
+                report.alone.push(shard);
+            }
+            return Ok(());
+        }
+        let filter = filter_of(shard, self.index.record.shards);
+        let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
+        let prints = try_join_all(replicas.iter().map(|replica| replica.fingerprint(&filter))).await?;
+        {
+            let mut report = self.report.borrow_mut();
+            report.shards += 1;
+            report.compared += prints.iter().map(Fingerprint::documents).sum::<u64>();
+        }
+        for wanted in differing_buckets(&prints) {
+            let keys = self.differing_keys(&replicas, &filter, &wanted).await?;
+            for keys in keys.chunks(limits::REPAIR_KEYS_PER_HOLD) {
+                self.mend(&nodes, keys).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn differing_keys(
+        &self,
+        replicas: &[Replica<'_, R>],
+        filter: &str,
+        wanted: &[bool; BUCKETS],
+    ) -> Result<Vec<String>, RepairError> {
+        let copies = try_join_all(replicas.iter().map(|replica| replica.contents(filter, wanted))).await?;
+        let mut differing = AHashSet::new();
+        for copy in &copies {
+            let differs = |(key, content): &(&String, &u64)| {
+                copies.iter().any(|other| other.get(*key) != Some(*content))
+            };
+            differing.extend(copy.iter().filter(differs).map(|(key, _)| key.clone()));
+        }
+        let mut keys = differing.into_iter().collect::<Vec<_>>();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// Looks for documents that stand on a node under a shard it does not hold, or under none.
+    async fn strays(&self, shards: &ShardSet) -> Result<(), RepairError> {
+        let nodes = self.core.shared.snapshot().topology.every_node();
+        for node in nodes.into_iter().filter(|node| self.is_copy(*node)) {
+            if self.scope.target.is_some_and(|target| target != node) {
+                continue;
+            }
+            let replica = self.replica(node);
+            let held = self.index.placement.shards_of(node);
+            let filter = format!("NOT {}", shard_filter(held));
+            let keys = replica.keys(&filter, limits::REPAIR_STRAYS_MAX).await?;
+            let mut by_shard: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+            for key in keys {
+                let shard = router::shard_of(&key, self.index.record.shards);
+                if shards.contains(shard) {
+                    by_shard.entry(shard).or_default().push(key);
+                }
+            }
+            for (shard, keys) in by_shard {
+                self.report.borrow_mut().strays += keys.len() as u64;
+                for keys in keys.chunks(limits::REPAIR_KEYS_PER_HOLD) {
+                    if held.contains(shard) {
+                        self.mend(&self.copies(shard), keys).await?;
+                    } else if !self.scope.dry_run {
+                        let body = serde_json::json!(keys).to_string();
+                        let task =
+                            replica.change(http::Method::POST, "/documents/delete-batch", body).await?;
+                        foreign_tasks::note(&replica, task).await?;
+                        replica.wait_for(task).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn only(shard: u32, shards: u32) -> ShardSet {
+    let mut one = ShardSet::all(shards);
+    one.subtract(&ShardSet::all(shards));
+    one.insert(shard);
+    one
+}
+
+fn filter_of(shard: u32, shards: u32) -> String {
+    shard_filter(&only(shard, shards))
+}
+
+/// The buckets in which copies differ, in portions of a bounded number of documents.
+fn differing_buckets(prints: &[Fingerprint]) -> Vec<[bool; BUCKETS]> {
+    let mut portions: Vec<(u64, [bool; BUCKETS])> = Vec::new();
+    for bucket in 0..BUCKETS {
+        if prints.windows(2).all(|pair| pair[0].buckets[bucket] == pair[1].buckets[bucket]) {
+            continue;
+        }
+        let documents: u64 = prints.iter().map(|print| print.buckets[bucket].documents).sum();
+        match portions.last_mut() {
+            Some((total, portion)) if *total + documents <= limits::REPAIR_KEYS_LOOKED_AT => {
+                *total += documents;
+                portion[bucket] = true;
+            }
+            _ => {
+                let mut portion = [false; BUCKETS];
+                portion[bucket] = true;
+                portions.push((documents, portion));
+            }
+        }
+    }
+    portions.into_iter().map(|(_, portion)| portion).collect()
+}

@@ -1,0 +1,70 @@
+//! One index while its copies are compared and mended: which nodes hold copies, and what was found.
+
+use std::{cell::RefCell, sync::Arc};
+
+use ahash::AHashMap;
+use router::NodeIndex;
+
+use crate::{
+    repair::{
+        replica::Replica,
+        report::{RepairError, Report, Scope},
+    },
+    state::{core::Core, snapshot::Index},
+    wire::runtime::Runtime,
+    write::tombstones::Graveyard,
+};
+
+/// One index while its copies are compared.
+pub(crate) struct Verification<'a, R: Runtime> {
+    pub(crate) core: &'a Core<R>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) primary_key: &'a str,
+    pub(crate) scope: Scope,
+    pub(crate) graves: Graveyard,
+    pub(crate) report: RefCell<Report>,
+    /// Which nodes somebody else writes to, as far as looked at.
+    pub(crate) foreign: RefCell<AHashMap<NodeIndex, bool>>,
+}
+
+impl<R: Runtime> Verification<'_, R> {
+    /// The nodes whose copies of a shard are compared.
+    pub(crate) fn copies(&self, shard: u32) -> Vec<NodeIndex> {
+        self.owners(shard).filter(|node| self.is_copy(*node)).collect()
+    }
+
+    pub(crate) fn owners(&self, shard: u32) -> impl Iterator<Item = NodeIndex> {
+        let groups = self.core.shared.snapshot().topology.groups().len();
+        (0..groups).flat_map(move |group| self.index.placement.owners(group, shard).iter().copied())
+    }
+
+    pub(crate) fn is_copy(&self, node: NodeIndex) -> bool {
+        let shared = &self.core.shared;
+        // What waits for a node would come after what repair gives it.
+        let is_level = shared.health.state(node).serves_reads() && shared.hints.lets_through(node);
+        self.scope.target == Some(node) || is_level
+    }
+
+    pub(crate) fn trusts(&self, node: NodeIndex) -> bool {
+        !(self.scope.distrust && self.scope.target == Some(node))
+    }
+
+    pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_, R> {
+        let record = &self.index.record;
+        Replica {
+            core: self.core,
+            node,
+            node_uid: &record.node_uid,
+            primary_key: self.primary_key,
+            shards: record.shards,
+            pace: self.scope.pace,
+        }
+    }
+
+    /// The name may have come to mean another index since.
+    pub(crate) fn check_index(&self) -> Result<(), RepairError> {
+        let snapshot = self.core.shared.snapshot();
+        let now = snapshot.indexes.get(&self.index.record.uid).map(|index| &index.record.node_uid);
+        if now == Some(&self.index.record.node_uid) { Ok(()) } else { Err(RepairError::IndexGone) }
+    }
+}

@@ -1,0 +1,121 @@
+//! Bringing a whole node level: its indexes and their settings, after which every document is compared (`walk`).
+//!
+//! Invariants: an index is made and given its settings while its lane is held, so that changes of clients
+//! come before or after; an index on the node that nobody knows is dropped only when its name is one that
+//! the gateway gives and it is neither being made nor in the registry; documents come last.
+
+use ahash::AHashSet;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use router::NodeIndex;
+use serde_json::{Value, json};
+
+use crate::{
+    config::limits,
+    nodes::pool::NodeRequest,
+    observe::log,
+    repair::{
+        node_settings::Copies,
+        replica::{Replica, send},
+        report::RepairError,
+    },
+    state::{core::Core, snapshot::Index},
+    wire::runtime::Runtime,
+    write::{
+        lane,
+        orphan_indexes::{self, LEFTOVERS},
+    },
+};
+
+/// Gives a node the indexes it lacks, with their settings, and drops those that nobody knows.
+///
+/// # Errors
+/// [`RepairError`].
+pub async fn reconcile_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+    let mut names = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
+    names.sort_unstable();
+    for name in &names {
+        let _hold = lane::hold(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
+        reconcile_index(core, node, name).await?;
+    }
+    drop_unknown(core, node).await
+}
+
+/// Makes an index on a node if it lacks it, with its settings. The caller holds its lane.
+///
+/// # Errors
+/// [`RepairError`].
+pub async fn reconcile_index<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    name: &str,
+) -> Result<(), RepairError> {
+    // It may have been deleted or moved while this waited for its lane.
+    let Some(index) = core.shared.snapshot().indexes.get(name).cloned() else { return Ok(()) };
+    let copies = Copies::new(core, index.clone(), vec![node]);
+    let replica = copies.replica(node);
+    replica.wait_until_idle(limits::REPAIR_TASK_TIMEOUT).await?;
+    let is_made = match is_there(&replica).await? {
+        true => false,
+        false => make(core, &replica, &index).await.map(|()| true)?,
+    };
+    let found = copies.read().await?;
+    let expected = copies.committed().await?;
+    if is_made || expected.is_none() || !copies.astray(&found, expected.as_ref()).is_empty() {
+        copies.send_whole(node).await?;
+    }
+    Ok(())
+}
+
+async fn is_there<R: Runtime>(replica: &Replica<'_, R>) -> Result<bool, RepairError> {
+    let target = format!("/indexes/{}", replica.node_uid);
+    let asked = NodeRequest::get(&target);
+    let answer = replica.core.pools.ask(replica.node, asked, limits::REPAIR_HELD_REQUEST_TIMEOUT).await;
+    match answer.map_err(|error| replica.failed(error))?.status {
+        StatusCode::OK => Ok(true),
+        StatusCode::NOT_FOUND => Ok(false),
+        status => Err(replica.failed(format!("status {}", status.as_u16()))),
+    }
+}
+
+async fn make<R: Runtime>(
+    core: &Core<R>,
+    replica: &Replica<'_, R>,
+    index: &Index,
+) -> Result<(), RepairError> {
+    let body = json!({"uid": replica.node_uid, "primaryKey": index.record.primary_key}).to_string();
+    let task = send(core, replica.node, Method::POST, "/indexes", body.into()).await;
+    replica.wait_for(task.map_err(|reason| replica.failed(reason))?).await?;
+    log::info("index_made_again", &[("node", replica.id()), ("index", &index.record.uid)]);
+    Ok(())
+}
+
+/// Drops indexes with names of the gateway's that it does not know.
+///
+/// # Errors
+/// [`RepairError`].
+pub async fn drop_unknown<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+    let failed = |reason: String| RepairError::Node {
+        node: core.shared.nodes[usize::from(node.0)].id.clone(),
+        reason,
+    };
+    let asked = NodeRequest::get("/indexes?limit=1000000");
+    let answer = core.pools.ask(node, asked, core.shared.config.node_timeout).await;
+    let answer = answer.map_err(|error| failed(error.to_string()))?;
+    let page: Value = serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
+    // Looked at after the node was asked: what is made since is in neither list of theirs.
+    let leftovers = core.shared.store.records(LEFTOVERS, None, usize::MAX).await?;
+    let leftovers = leftovers.into_iter().map(|record| record.key).collect::<AHashSet<_>>();
+    let snapshot = core.shared.snapshot();
+    let held = page["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());
+    for uid in held {
+        let known = snapshot.indexes.values().any(|index| index.record.node_uid == uid);
+        if known || leftovers.contains(uid) || orphan_indexes::task_of(uid).is_none() {
+            continue;
+        }
+        let target = format!("/indexes/{uid}");
+        send(core, node, Method::DELETE, &target, Bytes::new()).await.map_err(failed)?;
+        log::info("unknown_index_dropped", &[("index", uid)]);
+    }
+    Ok(())
+}

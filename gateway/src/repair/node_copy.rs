@@ -1,0 +1,128 @@
+//! Copying a node's shards anew: a job, done by one pod, whichever it is, and gone on with by another when that dies.
+//!
+//! Invariants: a job is one mark of the node, by its sequence, so that what was copied before the node lost its data
+//! again counts for nothing; a job goes when the node is level, and not before.
+
+use std::rc::Rc;
+
+use router::NodeIndex;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{JobState, StoreError};
+
+use crate::{
+    config::limits,
+    nodes::health::NodeState,
+    observe::log,
+    pods::job_claim::{Claim, LOOK_INTERVAL},
+    repair::{
+        index_sync::reconcile_indexes,
+        queue::Position,
+        report::{Pace, RepairError, Report, Scope},
+        shard_walk::walk,
+    },
+    state::{core::Core, leadership::ATTEMPTS_MAX},
+    wire::runtime::Runtime,
+};
+
+/// The queue of nodes to be copied.
+const COPIES: &str = "node_copies";
+
+/// What a copying has come to: what its job's cursor holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    next: Position,
+    report: Report,
+}
+
+/// Has a node copied by whichever pod takes the job; says whether it is level then. `mark` is the sequence of the mark
+/// that it is to be copied by.
+///
+/// # Errors
+/// What the store says.
+pub async fn by_some_pod<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    mark: u64,
+) -> Result<bool, RepairError> {
+    let (store, id) = (&core.shared.store, &core.shared.nodes[usize::from(node.0)].id);
+    let key = format!("{id}.{mark:020}");
+    match store.put_job(COPIES, &key, Value::from(id.as_str()), ATTEMPTS_MAX).await {
+        Ok(()) | Err(StoreError::Conflict) => {}
+        Err(error) => return Err(error.into()),
+    }
+    core.shared.anti_entropy.copy_asked.notify_one();
+    loop {
+        let job = store.jobs(COPIES).await?.into_iter().find(|job| job.key == key);
+        match job.map(|job| job.state) {
+            None => return Ok(true),
+            Some(JobState::Dead) => {
+                store.revive_job(COPIES, &key).await?;
+                return Ok(false);
+            }
+            Some(JobState::Queued | JobState::Claimed) => {}
+        }
+        if core.shared.health.state(node) != NodeState::Joining {
+            return Ok(false);
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// Takes jobs and does them, for as long as the process lives.
+pub async fn work_off<R: Runtime>(core: &Rc<Core<R>>) {
+    loop {
+        if let Ok(Some(claim)) = Claim::next::<R>(&core.shared, COPIES).await {
+            match copy(core, &claim).await {
+                Ok(()) | Err(RepairError::Store(StoreError::Fenced)) => {}
+                Err(error) => {
+                    claim.fail(&error.to_string()).await;
+                    R::sleep(LOOK_INTERVAL).await;
+                }
+            }
+            continue;
+        }
+        let wanted = core.shared.anti_entropy.copy_asked.notified();
+        // Another pod may want one.
+        let _ = crate::wire::runtime::timeout::<R, _>(LOOK_INTERVAL, wanted).await;
+    }
+}
+
+async fn copy<R: Runtime>(core: &Core<R>, claim: &Claim) -> Result<(), RepairError> {
+    let id = claim.job().payload.as_str().unwrap_or_default();
+    if let Some(node) = core.shared.snapshot().topology.index_of(id) {
+        let mut progress: Progress = serde_json::from_value(claim.job().cursor.clone()).unwrap_or_default();
+        if progress.next == Position::default() {
+            reconcile_indexes(core, node).await?;
+        }
+        let scope = Scope { target: Some(node), distrust: true, pace: Pace::Full, dry_run: false };
+        let start = progress.next.clone();
+        let known = &mut progress;
+        walk(core, scope, None, &start, async |found, next| {
+            known.report.add(&found?);
+            known.next = next;
+            Ok(claim.advance(serde_json::to_value(&*known).unwrap_or_default()).await?)
+        })
+        .await?;
+        if !progress.report.is_level() {
+            claim.advance(Value::Null).await?;
+            return Err(RepairError::Node { node: id.to_owned(), reason: "it is not level yet".to_owned() });
+        }
+        say_level(id, &progress.report);
+    }
+    core.shared.store.commit(vec![claim.completion()]).await?;
+    Ok(())
+}
+
+/// Logs that a node is level.
+pub(crate) fn say_level(id: &str, report: &Report) {
+    log::info(
+        "node_level",
+        &[
+            ("node", id),
+            ("rewritten", &report.rewritten.to_string()),
+            ("deleted", &report.deleted.to_string()),
+            ("failed", &report.failed.to_string()),
+        ],
+    );
+}

@@ -1,0 +1,191 @@
+//! Settings of an index on its nodes: whether they are what the gateway derived, and making them so.
+//!
+//! Invariants: nodes of one version have equal settings, canonically; what they had when a version of the
+//! settings was committed is durable as a hash, so that a change behind the gateway's back is seen even
+//! where all nodes have it; a node is given settings whole, while the index's lane is held.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::future::try_join_all;
+use http::Method;
+use router::NodeIndex;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{Change, Table};
+
+use crate::{
+    api::settings::{Derivation, whole_for_nodes},
+    config::limits,
+    repair::{
+        digest, foreign_tasks,
+        replica::Replica,
+        report::{Pace, RepairError},
+    },
+    state::{core::Core, snapshot::Index},
+    wire::runtime::Runtime,
+};
+
+/// What nodes had at the last commit, by the index's name on them.
+pub(crate) const SETTINGS: Table = Table::named("settings");
+
+/// What was committed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Committed {
+    pub version: u64,
+    /// What the gateway owns of them.
+    pub settings: Value,
+    /// The last task that has a part in them.
+    pub task: Option<u32>,
+    /// Nodes break ties by it.
+    pub primary_key: Option<String>,
+    /// Hashes of the settings on nodes, by version of the nodes.
+    pub hashes: BTreeMap<String, u64>,
+}
+
+/// One index on some nodes.
+pub(crate) struct Copies<'a, R: Runtime> {
+    core: &'a Core<R>,
+    pub(crate) index: Arc<Index>,
+    nodes: Vec<NodeIndex>,
+}
+
+/// What was read of nodes: of each its version and the hash of its settings.
+pub(crate) type Hashes = Vec<(String, u64)>;
+
+impl<'a, R: Runtime> Copies<'a, R> {
+    pub(crate) fn new(core: &'a Core<R>, index: Arc<Index>, nodes: Vec<NodeIndex>) -> Self {
+        Self { core, index, nodes }
+    }
+
+    /// The settings on all the nodes.
+    pub(crate) async fn read(&self) -> Result<Hashes, RepairError> {
+        let read = self.nodes.iter().map(|node| async move {
+            let replica = self.replica(*node);
+            let settings = replica.read(&self.target(), limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
+            let version = replica.read("/version", limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
+            let version = version["pkgVersion"].as_str().unwrap_or_default().to_owned();
+            Ok::<_, RepairError>((version, hash(settings)))
+        });
+        try_join_all(read).await
+    }
+
+    /// The nodes whose settings are not those expected; all of them where nodes disagree and nobody knows
+    /// who is right.
+    pub(crate) fn astray(&self, found: &Hashes, expected: Option<&Committed>) -> Vec<NodeIndex> {
+        let known = |version: &str| expected.and_then(|committed| committed.hashes.get(version).copied());
+        let differs = |(version, hash): &(String, u64)| match known(version) {
+            Some(expected) => expected != *hash,
+            None => found.iter().any(|(other, theirs)| other == version && theirs != hash),
+        };
+        let nodes = self.nodes.iter().zip(found);
+        nodes.filter(|(_, found)| differs(found)).map(|(node, _)| *node).collect()
+    }
+
+    /// Whether any of the nodes has work on the index yet.
+    pub(crate) async fn are_at_work(&self) -> Result<bool, RepairError> {
+        let asked = self.nodes.iter().map(|node| async move { self.replica(*node).is_at_work().await });
+        Ok(try_join_all(asked).await?.contains(&true))
+    }
+
+    /// Waits until none of the nodes has.
+    pub(crate) async fn wait_until_idle(&self) -> Result<(), RepairError> {
+        let waiting = self.nodes.iter().map(|node| async move {
+            self.replica(*node).wait_until_idle(limits::REPAIR_HELD_WAIT_MAX).await
+        });
+        try_join_all(waiting).await.map(drop)
+    }
+
+    /// Gives a node all settings of the index and waits until it has them.
+    pub(crate) async fn send_whole(&self, node: NodeIndex) -> Result<(), RepairError> {
+        let replica = self.replica(node);
+        let had = replica.read(&self.target(), limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
+        let record = &self.index.record;
+        let version = self.core.shared.health.lowest_version();
+        let derivation = Derivation::new(&record.settings, record.primary_key.as_deref(), version);
+        let embedders = had["embedders"].as_object().map(|names| names.keys().map(String::as_str));
+        let embedders = embedders.into_iter().flatten().collect::<Vec<_>>();
+        for body in whole_for_nodes(&derivation, &embedders) {
+            let task = replica.change(Method::PATCH, "/settings", body.to_string()).await?;
+            foreign_tasks::note(&replica, task).await?;
+            replica.wait_for(task).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_, R> {
+        let record = &self.index.record;
+        Replica {
+            core: self.core,
+            node,
+            node_uid: &record.node_uid,
+            primary_key: record.primary_key.as_deref().unwrap_or_default(),
+            shards: record.shards,
+            pace: Pace::Full,
+        }
+    }
+
+    fn target(&self) -> String {
+        format!("/indexes/{}/settings", self.index.record.node_uid)
+    }
+
+    /// What was committed last, if that is still what is expected.
+    pub(crate) async fn committed(&self) -> Result<Option<Committed>, RepairError> {
+        let record = self.core.shared.store.record(SETTINGS, &self.index.record.node_uid).await?;
+        Ok(record.and_then(|record| serde_json::from_value(record.value).ok()))
+    }
+
+    /// The change that makes what was committed durable.
+    pub(crate) async fn commit(&self, committed: &Committed) -> Result<Change, RepairError> {
+        let key = &self.index.record.node_uid;
+        let known = self.core.shared.store.record(SETTINGS, key).await?;
+        Ok(Change::PutRecord {
+            table: SETTINGS,
+            key: key.clone(),
+            value: serde_json::to_value(committed).unwrap_or_default(),
+            expected_revision: known.map(|record| record.revision),
+        })
+    }
+}
+
+/// A hash of settings in which the order of what is a set does not count.
+fn hash(mut settings: Value) -> u64 {
+    const SETS: &[&str] = &[
+        "filterableAttributes",
+        "sortableAttributes",
+        "stopWords",
+        "nonSeparatorTokens",
+        "separatorTokens",
+        "dictionary",
+    ];
+    let sort = |value: &mut Value| {
+        if let Value::Array(members) = value {
+            members.sort_by_cached_key(Value::to_string);
+        }
+    };
+    for name in SETS {
+        settings.get_mut(name).map(sort);
+    }
+    if let Some(typos) = settings.get_mut("typoTolerance") {
+        for name in ["disableOnWords", "disableOnAttributes"] {
+            typos.get_mut(name).map(sort);
+        }
+    }
+    digest::hash_of(&settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sets_have_no_order_and_lists_have() {
+        let of = |value: Value| hash(value);
+        assert_eq!(of(json!({"stopWords": ["a", "b"]})), of(json!({"stopWords": ["b", "a"]})));
+        assert_ne!(of(json!({"rankingRules": ["a", "b"]})), of(json!({"rankingRules": ["b", "a"]})));
+        let typos = |words: [&str; 2]| json!({"typoTolerance": {"disableOnWords": words, "enabled": true}});
+        assert_eq!(of(typos(["a", "b"])), of(typos(["b", "a"])));
+        assert_ne!(of(json!({"searchCutoffMs": 1})), of(json!({"searchCutoffMs": 2})));
+    }
+}

@@ -1,0 +1,167 @@
+//! Where a pass over the copies is asked for, and where its progress shows: a queue of jobs, so that any pod may be
+//! asked and any pod may do it.
+//!
+//! Invariants: two questions for the same pass that has not begun are one; of periodic passes one waits at most; a
+//! pass that has ended is in the history, and no longer in the queue.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use store::{Job, JobState, Store, StoreError};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::{clock, repair::report::Report, state::leadership::ATTEMPTS_MAX};
+
+/// The queue of passes.
+pub(crate) const PASSES: &str = "anti_entropy";
+/// Counts the passes of a store, for ever.
+const NUMBERS: &str = "anti_entropy_passes";
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+const PERIODIC: &str = "periodic";
+
+/// Wakes this process's workers when something is asked for here. One per process.
+#[derive(Default)]
+pub struct Board {
+    /// A pass.
+    pub(crate) asked: Notify,
+    /// A copy of a node.
+    pub(crate) copy_asked: Notify,
+}
+
+/// A pass that is wanted: what its job is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    pub number: u64,
+    pub index: Option<String>,
+    /// The id of the node that alone is to be brought level, its indexes and settings, too.
+    pub node: Option<String>,
+    pub dry_run: bool,
+    pub periodic: bool,
+}
+
+/// A pass, running or ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pass {
+    /// Counts the passes of this store.
+    pub number: u64,
+    pub index: Option<String>,
+    /// The id of the node that alone was brought level, its indexes and settings, too.
+    #[serde(default)]
+    pub node: Option<String>,
+    pub dry_run: bool,
+    pub periodic: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub finished_at: Option<OffsetDateTime>,
+    /// The clock when it began.
+    pub clock: u64,
+    /// Whether every copy of everything was compared.
+    pub whole: bool,
+    pub report: Report,
+    /// The pod that works on it, or that ended it.
+    #[serde(default)]
+    pub pod: Option<String>,
+}
+
+/// What a pass has come to: what its job's cursor holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) pass: Pass,
+    pub(crate) next: Position,
+}
+
+/// Everything before it has been compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub(crate) index: String,
+    pub(crate) part: u32,
+}
+
+/// The queue as the management API shows it.
+#[derive(Debug, Default, Serialize)]
+pub struct Queue {
+    /// The pass that begins next, and all that wait.
+    pub waiting: Option<u64>,
+    pub queued: Vec<u64>,
+    pub running: Option<Pass>,
+    /// Passes that every pod has died of that began them.
+    pub dead: Vec<u64>,
+}
+
+impl Board {
+    /// Asks for a pass; answers its number. One that is wanted just so and has not begun is the one.
+    ///
+    /// # Errors
+    /// What the store says: `Full` when too many wait.
+    pub async fn ask(&self, store: &Store, wanted: Wanted) -> Result<u64, StoreError> {
+        let jobs = store.jobs(PASSES).await?;
+        let waits = jobs.iter().filter(|job| job.state == JobState::Queued && job.cursor.is_null());
+        let mut waits = waits.filter_map(wanted_by);
+        if let Some(same) = waits.find(|other| Wanted { number: other.number, ..wanted.clone() } == *other) {
+            return Ok(same.number);
+        }
+        let number = store.count(NUMBERS, 1, FOR_EVER).await?;
+        let key = if wanted.periodic { PERIODIC.to_owned() } else { format!("{number:020}") };
+        let payload = serde_json::to_value(Wanted { number, ..wanted }).unwrap_or_default();
+        match store.put_job(PASSES, &key, payload, ATTEMPTS_MAX).await {
+            // Another pod has asked for the periodic one.
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+        self.asked.notify_one();
+        Ok(number)
+    }
+
+    /// What waits and what runs.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn queue(&self, store: &Store) -> Result<Queue, StoreError> {
+        let mut queue = Queue::default();
+        for job in store.jobs(PASSES).await? {
+            let Some(wanted) = wanted_by(&job) else { continue };
+            match job.state {
+                JobState::Queued => queue.queued.push(wanted.number),
+                JobState::Dead => queue.dead.push(wanted.number),
+                JobState::Claimed => {
+                    let progress = serde_json::from_value(job.cursor).ok();
+                    let mut pass = progress.map_or_else(|| wanted.begun(0), |known: Progress| known.pass);
+                    pass.pod = job.holder;
+                    queue.running = queue.running.or(Some(pass));
+                }
+            }
+        }
+        queue.queued.sort_unstable();
+        queue.waiting = queue.queued.first().copied();
+        Ok(queue)
+    }
+}
+
+/// What a job of the queue is about.
+pub(crate) fn wanted_by(job: &Job) -> Option<Wanted> {
+    serde_json::from_value(job.payload.clone()).ok()
+}
+
+impl Wanted {
+    /// The pass that begins now.
+    pub(crate) fn begun(self, clock: u64) -> Pass {
+        let Self { number, index, node, dry_run, periodic } = self;
+        Pass {
+            number,
+            index,
+            node,
+            dry_run,
+            periodic,
+            started_at: clock::utc(),
+            finished_at: None,
+            clock,
+            whole: false,
+            report: Report::default(),
+            pod: None,
+        }
+    }
+}

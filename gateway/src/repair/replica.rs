@@ -1,0 +1,236 @@
+//! Reading one node's copy of an index: whole shards in pages, single documents by key.
+//!
+//! Invariants: a page is bounded in documents and, by what the pages before weighed, in bytes; nothing of a page is kept but
+//! what is asked for; after each request the node has a rest in proportion, where a pace says so.
+
+use std::time::Duration;
+
+use ahash::{AHashMap, AHashSet};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use router::NodeIndex;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    config::limits,
+    nodes::pool::NodeRequest,
+    repair::{
+        digest::{BUCKETS, Digest, Fingerprint, bucket_of, digest},
+        report::{Pace, RepairError},
+        resolve::Version,
+    },
+    state::core::Core,
+    wire::runtime::Runtime,
+};
+
+/// One node's copy of an index.
+pub(crate) struct Replica<'a, R: Runtime> {
+    pub core: &'a Core<R>,
+    pub node: NodeIndex,
+    pub node_uid: &'a str,
+    pub primary_key: &'a str,
+    pub shards: u32,
+    pub pace: Pace,
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    results: Vec<&'a RawValue>,
+    total: usize,
+}
+
+impl<R: Runtime> Replica<'_, R> {
+    /// The node's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.core.shared.nodes[usize::from(self.node.0)].id
+    }
+
+    pub(crate) fn failed(&self, reason: impl ToString) -> RepairError {
+        RepairError::Node { node: self.id().to_owned(), reason: reason.to_string() }
+    }
+
+    /// What the copy of a shard adds up to. A page that moves while it is read may count a document
+    /// twice or not at all: what then seems to differ is looked at again before anything is done.
+    pub(crate) async fn fingerprint(&self, filter: &str) -> Result<Fingerprint, RepairError> {
+        let mut print = Fingerprint::empty();
+        self.pages(filter, |digest| print.add(&digest)).await?;
+        Ok(print)
+    }
+
+    /// The documents of a shard in some buckets: key and content hash.
+    pub(crate) async fn contents(
+        &self,
+        filter: &str,
+        wanted: &[bool; BUCKETS],
+    ) -> Result<AHashMap<String, u64>, RepairError> {
+        let mut contents = AHashMap::new();
+        let keep = |digest: Digest| {
+            if wanted[bucket_of(&digest.key)] {
+                contents.insert(digest.key, digest.content);
+            }
+        };
+        self.pages(filter, keep).await?;
+        Ok(contents)
+    }
+
+    /// The keys that a filter finds, at most so many.
+    pub(crate) async fn keys(&self, filter: &str, count_max: usize) -> Result<Vec<String>, RepairError> {
+        let mut keys = Vec::new();
+        let keep = |digest: Digest| {
+            if keys.len() < count_max {
+                keys.push(digest.key);
+            }
+        };
+        self.pages(filter, keep).await?;
+        Ok(keys)
+    }
+
+    async fn pages(&self, filter: &str, mut each: impl FnMut(Digest)) -> Result<(), RepairError> {
+        let (mut offset, mut limit) = (0, limits::REPAIR_PAGE_FIRST);
+        loop {
+            let body = json!({"filter": filter, "offset": offset, "limit": limit, "retrieveVectors": true});
+            let answer = self.fetch(&body, self.core.shared.config.node_timeout).await?;
+            let page: Page<'_> = serde_json::from_slice(&answer).map_err(|error| self.failed(error))?;
+            let count = page.results.len();
+            for raw in page.results {
+                if let Some(digest) = self.digest(raw.get())? {
+                    each(digest);
+                }
+            }
+            offset += count;
+            if count == 0 || offset >= page.total {
+                return Ok(());
+            }
+            let weight = answer.len() / count + 1;
+            limit = (limits::REPAIR_PAGE_BYTES / weight).clamp(1, limits::REPAIR_PAGE_DOCUMENTS_MAX);
+        }
+    }
+
+    /// The documents with these keys, wherever they are marked to belong.
+    pub(crate) async fn documents(&self, keys: &[String]) -> Result<AHashMap<String, Version>, RepairError> {
+        let body = json!({"ids": keys, "limit": keys.len(), "retrieveVectors": true});
+        let answer = self.fetch(&body, limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
+        let page: Page<'_> = serde_json::from_slice(&answer).map_err(|error| self.failed(error))?;
+        let mut documents = AHashMap::with_capacity(page.results.len());
+        for raw in page.results {
+            if let Some(Digest { key, content, stamp, shard }) = self.digest(raw.get())? {
+                let in_place = shard == Some(router::shard_of(&key, self.shards));
+                documents.insert(key, Version { content, stamp, in_place, raw: raw.get().to_owned() });
+            }
+        }
+        Ok(documents)
+    }
+
+    /// Which of these keys a filter of a client's finds here.
+    pub(crate) async fn matching(
+        &self,
+        keys: &[String],
+        filter: Option<&Value>,
+    ) -> Result<AHashSet<String>, RepairError> {
+        let Some(filter) = filter else { return Ok(keys.iter().cloned().collect()) };
+        let body = json!({"ids": keys, "limit": keys.len(), "filter": filter});
+        let answer = self.fetch(&body, limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
+        let page: Page<'_> = serde_json::from_slice(&answer).map_err(|error| self.failed(error))?;
+        let mut found = AHashSet::new();
+        for raw in page.results {
+            found.extend(self.digest(raw.get())?.map(|digest| digest.key));
+        }
+        Ok(found)
+    }
+
+    fn digest(&self, raw: &str) -> Result<Option<Digest>, RepairError> {
+        digest(raw, self.primary_key).map_err(|error| self.failed(error))
+    }
+
+    /// Whether the node has work on this index yet, whoever gave it.
+    pub(crate) async fn is_at_work(&self) -> Result<bool, RepairError> {
+        let target = format!("/tasks?limit=1&statuses=enqueued,processing&indexUids={}", self.node_uid);
+        let page = self.read(&target, limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
+        Ok(page["results"].as_array().is_none_or(|tasks| !tasks.is_empty()))
+    }
+
+    /// Waits until the node has no work on this index, at most so long.
+    pub(crate) async fn wait_until_idle(&self, time_max: Duration) -> Result<(), RepairError> {
+        let deadline = R::now() + time_max;
+        while self.is_at_work().await? {
+            if R::now() >= deadline {
+                return Err(self.failed("it is still at work on the index"));
+            }
+            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a task has ended.
+    pub(crate) async fn wait_for(&self, task: u32) -> Result<(), RepairError> {
+        let deadline = R::now() + limits::REPAIR_TASK_TIMEOUT;
+        loop {
+            let view = self.read(&format!("/tasks/{task}"), self.core.shared.config.node_timeout).await?;
+            match view["status"].as_str() {
+                Some("succeeded") => return Ok(()),
+                Some("enqueued" | "processing") if R::now() < deadline => {}
+                _ => return Err(self.failed(format!("task {task}: {}, {}", view["status"], view["error"]))),
+            }
+            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        }
+    }
+
+    /// A `GET` that is answered with JSON.
+    pub(crate) async fn read(&self, target: &str, time_max: Duration) -> Result<Value, RepairError> {
+        let answer = self.core.pools.ask(self.node, NodeRequest::get(target), time_max).await;
+        let answer = answer.map_err(|error| self.failed(error))?;
+        if answer.status != StatusCode::OK {
+            return Err(self.failed(format!("status {}", answer.status.as_u16())));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| self.failed(error))
+    }
+
+    /// Gives the node a change below the index; answers its task.
+    pub(crate) async fn change(
+        &self,
+        method: Method,
+        suffix: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<u32, RepairError> {
+        let target = format!("/indexes/{}{suffix}", self.node_uid);
+        send(self.core, self.node, method, &target, body.into()).await.map_err(|reason| self.failed(reason))
+    }
+
+    async fn fetch(&self, body: &Value, time_max: Duration) -> Result<Bytes, RepairError> {
+        let target = format!("/indexes/{}/documents/fetch", self.node_uid);
+        let started = R::now();
+        let request = NodeRequest::post_json(&target, body.to_string());
+        let answer = self.core.pools.ask(self.node, request, time_max).await;
+        let answer = answer.map_err(|error| self.failed(error))?;
+        if answer.status != StatusCode::OK {
+            let said = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]).into_owned();
+            return Err(self.failed(format!("status {}: {said}", answer.status.as_u16())));
+        }
+        if let Pace::Share(share) = self.pace {
+            let took = R::now().saturating_duration_since(started);
+            R::sleep(took.mul_f64((1.0 / share - 1.0).max(0.0))).await;
+        }
+        Ok(answer.body)
+    }
+}
+
+/// Gives a node a change; answers its task, or why there is none.
+pub(crate) async fn send<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    method: Method,
+    target: &str,
+    body: Bytes,
+) -> Result<u32, String> {
+    let content_type = (!body.is_empty()).then_some("application/json");
+    // What repair sends may be done twice.
+    let request = NodeRequest { method, target, content_type, body, repeatable: true };
+    let answer = core.pools.ask(node, request, core.shared.config.node_timeout).await;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let task = value["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    task.filter(|_| answer.status == StatusCode::ACCEPTED)
+        .ok_or_else(|| format!("status {}: {}", answer.status.as_u16(), value["code"]))
+}

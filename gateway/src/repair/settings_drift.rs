@@ -1,0 +1,264 @@
+//! Two-phase changes of settings, and the look for changes behind the gateway's back.
+//!
+//! Invariants: a change of settings is pending from the moment nodes take it until all nodes that serve
+//! have been read back and agree; only then its version is committed, with what nodes have, durably; where
+//! that cannot be brought about, the index takes no writes and says so; a settings task that failed has no
+//! part in what is committed.
+
+use std::{sync::Arc, time::Instant};
+
+use ahash::AHashMap;
+use router::NodeIndex;
+use store::{Change, IndexRecord, TaskKind, TaskQuery, TaskStatus};
+
+use crate::{
+    api::settings::SettingsChange,
+    clock,
+    config::limits,
+    observe::log,
+    repair::{
+        node_settings::{Committed, Copies, Hashes},
+        report::RepairError,
+    },
+    state::{
+        core::Core,
+        leadership::Term,
+        snapshot::{Index, publish},
+    },
+    wire::runtime::Runtime,
+    write::{lane, orphan_indexes, tasks::status},
+};
+
+/// When pending changes are tried again, and how often that was in vain, by the index's name on nodes.
+#[derive(Default)]
+pub struct Attempts {
+    of: AHashMap<String, (u32, Instant)>,
+}
+
+/// Commits what nodes agree on, and repairs where they do not; by right of the term alone.
+pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, term: &Term) {
+    let pending = core.shared.snapshot();
+    let pending = pending.in_order().into_iter().filter(|index| index.record.settings_pending);
+    for index in pending {
+        let uid = &index.record.node_uid;
+        if attempts.of.get(uid).is_some_and(|(_, due)| R::now() < *due) {
+            continue;
+        }
+        match conclude(core, index, term).await {
+            Ok(true) => {
+                attempts.of.remove(uid);
+                core.shared.frozen.thaw(uid);
+            }
+            Ok(false) => note_failure(core, attempts, index),
+            // Nodes are at work on it: that is no failure.
+            Err(RepairError::Busy) => {}
+            // A node that cannot be asked will be found to be down, and then is not asked.
+            Err(error) => {
+                let reason = error.to_string();
+                log::warn("settings_not_committed", &[("index", &index.record.uid), ("reason", &reason)]);
+                let entry = attempts.of.entry(uid.clone()).or_insert((0, R::now()));
+                entry.1 = R::now() + limits::SETTINGS_BACKOFF_LEAST;
+            }
+        }
+    }
+}
+
+fn note_failure<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, index: &Index) {
+    let record = &index.record;
+    let (count, due) = attempts.of.entry(record.node_uid.clone()).or_insert((0, R::now()));
+    *count += 1;
+    *due = R::now() + limits::SETTINGS_BACKOFF_LEAST * 2_u32.pow((*count).min(6));
+    metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
+    log::warn("settings_differ", &[("index", &record.uid), ("tries", &count.to_string())]);
+    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.frozen.freeze(&record.node_uid) {
+        log::error(
+            "index_frozen",
+            &[("index", &record.uid), ("reason", "its settings cannot be made equal")],
+        );
+    }
+}
+
+/// The second phase of a change: `Ok(true)` when it is committed, `Ok(false)` when nodes had to be given
+/// the settings again, `Busy` when they are not done yet.
+async fn conclude<R: Runtime>(core: &Core<R>, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
+    let copies = Copies::new(core, Arc::clone(index), serving(core));
+    if copies.are_at_work().await? {
+        return Err(RepairError::Busy);
+    }
+    let _hold = lane::hold(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
+    // What the lane did before it was held counts.
+    let Some(index) = current(core, index) else { return Ok(true) };
+    let copies = Copies::new(core, Arc::clone(&index), serving(core));
+    if copies.are_at_work().await? {
+        return Err(RepairError::Busy);
+    }
+    let before = copies.committed().await?.unwrap_or_default();
+    let (settings, task) = succeeded(core, &index, &before).await?;
+    // A change that failed on one node may have succeeded on another, which had no document it was wrong for.
+    let mut record = index.record.clone();
+    record.settings.clone_from(&settings);
+    let wanted = Arc::new(Index::new(record, Arc::clone(&index.placement)));
+    let copies = Copies::new(core, wanted, serving(core));
+    let mut found = copies.read().await?;
+    if !agree(&found) {
+        for node in copies.astray(&found, None) {
+            copies.send_whole(node).await?;
+        }
+        found = copies.read().await?;
+        if !agree(&found) {
+            return Ok(false);
+        }
+        metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
+    }
+    let record = next_version(&index, settings);
+    let committed = Committed {
+        version: record.settings_version,
+        settings: record.settings.clone(),
+        task,
+        primary_key: record.primary_key.clone(),
+        hashes: found.into_iter().collect(),
+    };
+    commit(core, &copies, committed, record, term).await
+}
+
+/// The next version of an index's settings.
+fn next_version(index: &Index, settings: serde_json::Value) -> IndexRecord {
+    let mut record = index.record.clone();
+    record.settings = settings;
+    record.settings_pending = false;
+    record.settings_version += 1;
+    record.updated_at = clock::utc();
+    record
+}
+
+async fn commit<R: Runtime>(
+    core: &Core<R>,
+    copies: &Copies<'_, R>,
+    committed: Committed,
+    mut record: IndexRecord,
+    term: &Term,
+) -> Result<bool, RepairError> {
+    // The revision is the one that was read.
+    let expected_revision = Some(record.revision);
+    let put = Change::PutIndex { record: Box::new(record.clone()), expected_revision };
+    let changes = vec![put, copies.commit(&committed).await?];
+    record.revision = core.shared.commit_by(term, changes).await?[0];
+    #[allow(clippy::cast_precision_loss, reason = "a version is a small count")]
+    metrics::gauge!("miroir_settings_version", "index" => record.uid.clone()).set(committed.version as f64);
+    let placement = Arc::clone(&copies.index.placement);
+    let changed = Arc::new(Index::new(record, placement));
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&changed)));
+    Ok(true)
+}
+
+/// What the gateway owns once the settings tasks since the last commit have ended: those that failed
+/// changed nothing.
+async fn succeeded<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    before: &Committed,
+) -> Result<(serde_json::Value, Option<u32>), RepairError> {
+    let query = TaskQuery {
+        index_uids: Some(vec![index.record.uid.clone()]),
+        kinds: Some(vec![TaskKind::SettingsUpdate]),
+        limit: limits::SETTINGS_TASKS_FOLDED_MAX,
+        ..TaskQuery::default()
+    };
+    let page = core.shared.store.tasks(query).await?;
+    let mut tasks = page.tasks;
+    // An older index of the same name is another one.
+    let made_by = orphan_indexes::task_of(&index.record.node_uid).unwrap_or(0);
+    tasks.retain(|task| task.uid >= made_by && before.task.is_none_or(|last| task.uid > last));
+    tasks.reverse();
+    let last = tasks.last().map(|task| task.uid).or(before.task);
+    let mut settings =
+        if before.settings.is_null() { serde_json::json!({}) } else { before.settings.clone() };
+    for task in tasks {
+        let task = status::refresh(core, task).await;
+        if !task.status.is_finished() {
+            return Err(RepairError::Busy);
+        }
+        if let (TaskStatus::Succeeded, Some(serde_json::Value::Object(sent))) = (task.status, task.details) {
+            settings = SettingsChange::Whole(sent).owned_after(&settings);
+        }
+    }
+    Ok((settings, last))
+}
+
+/// Looks whether nodes have the settings that were committed, and gives them again to those that do not. The indexes
+/// are divided among the pods that live; a comparison on the record of what was committed settles who is first where
+/// two take themselves for the owner.
+pub async fn check<R: Runtime>(core: &Core<R>) {
+    let snapshot = core.shared.snapshot();
+    for index in snapshot.in_order().into_iter().filter(|index| !index.record.settings_pending) {
+        if !core.shared.coordinator.owns(&format!("drift/{}", index.record.node_uid)) {
+            continue;
+        }
+        if let Err(error) = check_index(core, index).await {
+            let reason = error.to_string();
+            log::warn("settings_not_checked", &[("index", &index.record.uid), ("reason", &reason)]);
+        }
+    }
+}
+
+async fn check_index<R: Runtime>(core: &Core<R>, index: &Arc<Index>) -> Result<(), RepairError> {
+    let copies = Copies::new(core, Arc::clone(index), serving(core));
+    let is_settled = |index: &Index, known: &Committed| {
+        known.version == index.record.settings_version && known.primary_key == index.record.primary_key
+    };
+    let expected = copies.committed().await?;
+    let found = copies.read().await?;
+    let known = expected.as_ref().filter(|known| is_settled(index, known));
+    if known.is_some() && copies.astray(&found, known).is_empty() {
+        return Ok(());
+    }
+    let _hold = lane::hold(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
+    let Some(index) = current(core, index).filter(|index| !index.record.settings_pending) else {
+        return Ok(());
+    };
+    let copies = Copies::new(core, Arc::clone(&index), serving(core));
+    copies.wait_until_idle().await?;
+    let mut found = copies.read().await?;
+    let known = expected.filter(|known| is_settled(&index, known));
+    let astray = copies.astray(&found, known.as_ref());
+    for node in &astray {
+        copies.send_whole(*node).await?;
+        metrics::counter!("miroir_settings_drift_repair_total").increment(1);
+        let node = &core.shared.nodes[usize::from(node.0)].id;
+        log::warn("settings_repaired", &[("index", &index.record.uid), ("node", node)]);
+    }
+    if !astray.is_empty() {
+        found = copies.read().await?;
+    }
+    // Of a version of nodes that was not there at the commit, this is what is expected from now on.
+    let mut committed = known.unwrap_or_else(|| Committed {
+        version: index.record.settings_version,
+        settings: index.record.settings.clone(),
+        primary_key: index.record.primary_key.clone(),
+        ..Committed::default()
+    });
+    if agree(&found) {
+        committed.hashes.extend(found);
+        core.shared.store.commit(vec![copies.commit(&committed).await?]).await?;
+    }
+    Ok(())
+}
+
+/// Whether nodes of one version have one hash.
+fn agree(found: &Hashes) -> bool {
+    let expected = found.iter().cloned().collect::<AHashMap<_, _>>();
+    found.iter().all(|(version, hash)| expected[version] == *hash)
+}
+
+/// The index as it is now, unless its name has come to mean another.
+fn current<R: Runtime>(core: &Core<R>, index: &Index) -> Option<Arc<Index>> {
+    let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
+    now.filter(|now| now.record.node_uid == index.record.node_uid)
+}
+
+fn serving<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
+    let mut nodes = core.shared.snapshot().topology.every_node();
+    let shared = &core.shared;
+    nodes.retain(|node| shared.health.state(*node).serves_reads() && shared.hints.lets_through(*node));
+    nodes
+}

@@ -1,0 +1,132 @@
+//! The second step of a request: may this client ask this, and is there room? What it may see goes
+//! along with the request as its permission.
+//!
+//! Invariants: keys are compared in constant time; management routes take the admin key only;
+//! `/health` and `/_miroir/ready` need no key and are served under any load.
+
+use std::{rc::Rc, sync::atomic::Ordering, time::Instant};
+
+use http::header::AUTHORIZATION;
+
+use crate::{
+    api::error::{ApiError, Code},
+    auth::{self, Action, Permission},
+    clock,
+    config::Config,
+    server::{
+        access::{self, Needs},
+        routes::Route,
+    },
+    state::{concurrency_limit, core::Core},
+    wire::{h1::Request, runtime::Runtime},
+};
+
+/// A place among the requests in flight on this core; given back on drop.
+pub(crate) struct Permit<R: Runtime> {
+    core: Rc<Core<R>>,
+    /// Whether it counts towards what overload allows.
+    question: bool,
+    /// When a request was let in whose time tells how busy everybody is.
+    measured: Option<Instant>,
+}
+
+impl<R: Runtime> Drop for Permit<R> {
+    fn drop(&mut self) {
+        self.core.in_flight().fetch_sub(1, Ordering::Relaxed);
+        if self.question {
+            self.core.overload.left();
+        }
+        if let Some(began) = self.measured {
+            self.core.overload.answered(R::now().saturating_duration_since(began));
+        }
+    }
+}
+
+/// Measures for ever how late the core is, and draws from it how many requests it takes.
+pub(crate) async fn watch<R: Runtime>(core: Rc<Core<R>>) {
+    let mut turned = R::now();
+    loop {
+        let due = R::now() + concurrency_limit::PROBE_INTERVAL;
+        R::sleep(concurrency_limit::PROBE_INTERVAL).await;
+        let now = R::now();
+        core.overload.was_late(now.saturating_duration_since(due));
+        if now.saturating_duration_since(turned) >= concurrency_limit::INTERVAL {
+            turned = now;
+            let edge = core.edge();
+            core.overload.turn(edge.in_flight_max, edge.queue_delay_max);
+        }
+    }
+}
+
+/// Checks the key and takes a place.
+///
+/// # Errors
+/// 401 or 403 as Meilisearch's, 401 `miroir_invalid_auth` on management routes, 503
+/// `miroir_overloaded` without room.
+pub(crate) fn admit<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+) -> Result<(Permit<R>, Permission), ApiError> {
+    let needs = access::needs(route);
+    let permission = check_key(core, request, needs)?;
+    let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
+    let question = is_question(route);
+    let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
+    if (full && !exempt) || (question && !core.overload.has_room()) {
+        return Err(concurrency_limit::refusal().because("overloaded"));
+    }
+    core.in_flight().fetch_add(1, Ordering::Relaxed);
+    if question {
+        core.overload.entered();
+    }
+    // Lists of queries take as long as they are; single ones show how long the queues are.
+    let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(R::now);
+    Ok((Permit { core: Rc::clone(core), question, measured }, permission))
+}
+
+/// Whether a request counts towards what overload allows.
+pub(crate) fn is_question(route: &Route<'_>) -> bool {
+    matches!(access::needs(route), Needs::Right(Action::Search | Action::DocumentsGet, _))
+}
+
+fn check_key<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    needs: Needs<'_>,
+) -> Result<Permission, ApiError> {
+    let authorize = |action, index| {
+        let token = bearer(request)?;
+        core.shared.keys.load().authorize(token, action, index, clock::utc())
+    };
+    match needs {
+        Needs::Nothing => Ok(Permission::everything()),
+        Needs::AdminKey => check_admin_key(&core.shared.config, request).map(|()| Permission::everything()),
+        Needs::Right(action, index) => authorize(action, index),
+        Needs::Rights(one, other) => authorize(one, None).and_then(|_| authorize(other, None)),
+    }
+}
+
+/// What stands behind `Bearer`, written exactly so; no header at all is for the key ring to judge.
+fn bearer(request: &Request) -> Result<Option<&str>, ApiError> {
+    let Some(value) = request.headers.get(AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().unwrap_or_default();
+    match value.split_once(' ') {
+        Some(("Bearer", token)) => Ok(Some(token)),
+        None if value == "Bearer" => Err(auth::invalid_key()),
+        _ => Err(auth::missing_header()),
+    }
+}
+
+/// Without an admin key the management routes take the master key; without either they are open.
+fn check_admin_key(config: &Config, request: &Request) -> Result<(), ApiError> {
+    let Some(expected) = config.admin_key.as_ref().or(config.master_key.as_ref()) else { return Ok(()) };
+    let given = request.header("x-admin-key").or_else(|| bearer(request).ok().flatten());
+    match given.is_some_and(|given| auth::equal(given.as_bytes(), expected.expose().as_bytes())) {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            Code::MiroirInvalidAuth,
+            "The management API needs the admin key, in `X-Admin-Key` or as a bearer token.",
+        )),
+    }
+}

@@ -1,0 +1,82 @@
+//! One client connection: requests in, answers out, until one side closes.
+//!
+//! Invariants: a panic while serving costs this connection and nothing else; a refusal of the
+//! wire (`h1::Refusal`) is answered and closes; requests on one connection are served in order.
+
+use std::{panic::AssertUnwindSafe, rc::Rc};
+
+use futures_util::FutureExt;
+use http::{Method, StatusCode};
+
+use crate::{
+    api::error::{ApiError, Code},
+    observe::log,
+    server::pipeline,
+    state::core::Core,
+    wire::{
+        h1::{Refusal, Response, ServerConnection},
+        runtime::Runtime,
+    },
+};
+
+/// Serves a connection to its end.
+pub(crate) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
+    let limits = core.server_limits();
+    let mut connection = match core.shared.tls.load_full() {
+        None => ServerConnection::<R>::new(stream, limits),
+        Some(tls) => match ServerConnection::<R>::new_tls(stream, tls, limits).await {
+            Ok(connection) => connection,
+            Err(_) => return core.metrics.refusal("tls_handshake"),
+        },
+    };
+    loop {
+        let mut request = match connection.read_request().await {
+            Ok(request) => request,
+            Err(refusal) => {
+                let Some(response) = refusal_response(core, refusal) else { return };
+                let _ = connection.write_response(&Method::GET, response, false).await;
+                return connection.close().await;
+            }
+        };
+        let method = request.method.clone();
+        // RFC 9110, section 9.3.2: a HEAD is a GET whose body is not sent.
+        if method == Method::HEAD {
+            request.method = Method::GET;
+        }
+        let keep_alive = request.keep_alive && !core.shared.is_draining();
+        let response = match pipeline::refused_at_once(core, &request) {
+            Some(refusal) => Ok(refusal),
+            None => {
+                // On the heap while it lasts: a connection that waits does not hold the room that serving needs.
+                let serving = Box::pin(pipeline::serve(core, request));
+                AssertUnwindSafe(serving).catch_unwind().await
+            }
+        };
+        let Ok(response) = response else {
+            log::error("panic_in_request", &[("method", method.as_str())]);
+            core.metrics.panics.increment(1);
+            let response = ApiError::new(Code::Internal, "An internal error has occurred.").into_response();
+            let _ = connection.write_response(&method, response, false).await;
+            return connection.close().await;
+        };
+        if connection.write_response(&method, response, keep_alive).await.is_err() {
+            return;
+        }
+        if !keep_alive {
+            return connection.close().await;
+        }
+        connection.set_limits(core.server_limits());
+    }
+}
+
+fn refusal_response<R: Runtime>(core: &Core<R>, refusal: Refusal) -> Option<Response> {
+    let status = refusal.status()?;
+    core.metrics.refusal(refusal.name());
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        _ => Code::BadRequest,
+    };
+    let mut response = ApiError::new(code, refusal.message()).into_response();
+    response.status = status;
+    Some(response)
+}

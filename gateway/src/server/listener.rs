@@ -1,0 +1,139 @@
+//! Where clients come in: one loop of a core takes connections, as many as there may be.
+//!
+//! Invariants: over a bound a connection is closed at once, so that its client sees a refusal, not a hang; each one is
+//! counted, in total and by address, until its task ends, however it ends.
+
+use std::{
+    cell::RefCell,
+    net::{IpAddr, Ipv6Addr},
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    time::Duration,
+};
+
+use ahash::AHashMap;
+use futures_util::FutureExt;
+
+use crate::{
+    config::EdgeConfig, observe::log, server::connection, state::core::Core, wire::runtime::Runtime,
+};
+
+/// Wait after an accept that failed: out of descriptors, most likely, so that the next would fail as fast.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes connections for ever.
+pub(crate) async fn run<R: Runtime>(core: Rc<Core<R>>, listener: R::Listener) {
+    let doors = Rc::new(Doors::default());
+    loop {
+        match R::accept(&listener).await {
+            Ok((stream, address)) => match Doors::enter(&doors, address, &core.edge()) {
+                Ok(place) => {
+                    let core = Rc::clone(&core);
+                    R::spawn(async move {
+                        let served = AssertUnwindSafe(connection::run(&core, stream)).catch_unwind().await;
+                        if served.is_err() {
+                            log::error("panic_in_connection", &[]);
+                            core.metrics.panics.increment(1);
+                        }
+                        drop(place);
+                    });
+                }
+                Err(reason) => {
+                    core.metrics.refusal(reason);
+                    drop(stream);
+                }
+            },
+            Err(error) => {
+                log::warn("accept_failed", &[("reason", &error.to_string())]);
+                R::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Who is connected to a core.
+#[derive(Debug, Default)]
+struct Doors {
+    inside: RefCell<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    connections: usize,
+    by_address: AHashMap<IpAddr, usize>,
+}
+
+/// A connection's place; given back on drop.
+#[derive(Debug)]
+struct Place {
+    doors: Rc<Doors>,
+    address: IpAddr,
+}
+
+impl Doors {
+    /// A place for one more connection, or the name of the bound it is over.
+    fn enter(doors: &Rc<Self>, address: IpAddr, edge: &EdgeConfig) -> Result<Place, &'static str> {
+        let address = network(address);
+        let mut inside = doors.inside.borrow_mut();
+        if inside.connections >= edge.connections_max {
+            return Err("too_many_connections");
+        }
+        let of_address = inside.by_address.entry(address).or_insert(0);
+        if *of_address >= edge.connections_per_address_max {
+            return Err("too_many_connections_of_address");
+        }
+        *of_address += 1;
+        inside.connections += 1;
+        Ok(Place { doors: Rc::clone(doors), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inside = self.doors.inside.borrow_mut();
+        inside.connections -= 1;
+        if let Some(of_address) = inside.by_address.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                inside.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Who has one IPv6 address has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Parsed, parse};
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let options = "--node a=http://a --connections-max 3 --connections-per-address-max 2";
+        let Ok(Parsed::Run(config)) = parse(&options.split(' ').collect::<Vec<_>>(), |_| None) else {
+            panic!("these options are sound")
+        };
+        let doors = Rc::new(Doors::default());
+        let enter = |address: &str| Doors::enter(&doors, address.parse().unwrap(), &config.edge);
+        let first = enter("10.0.0.1").unwrap();
+        let _second = enter("::ffff:10.0.0.1").unwrap();
+        assert_eq!(enter("10.0.0.1").unwrap_err(), "too_many_connections_of_address");
+        let third = enter("fd00::1").unwrap();
+        assert_eq!(enter("10.0.0.2").unwrap_err(), "too_many_connections");
+        drop(first);
+        let _fourth = enter("fd00::ffff:1").unwrap();
+        drop(third);
+        assert_eq!(doors.inside.borrow().by_address.len(), 2);
+        assert_eq!(network("fd00::1:2:3:4".parse().unwrap()), network("fd00::9".parse().unwrap()));
+    }
+}

@@ -1,0 +1,71 @@
+//! The data plane: what every core does with clients' requests.
+//!
+//! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
+//! file; what must be durable goes to the store over a channel and is awaited.
+
+pub(crate) mod access;
+pub(crate) mod admission;
+pub(crate) mod connection;
+pub(crate) mod listener;
+pub(crate) mod pipeline;
+pub(crate) mod read_your_writes;
+pub(crate) mod refused_routes;
+pub(crate) mod request_log;
+pub(crate) mod routes;
+#[cfg(test)]
+mod routes_test;
+pub(crate) mod settings_version;
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, mpsc},
+};
+
+use crate::{
+    observe,
+    state::{
+        change::{LaneInbox, LaneSender},
+        core::Core,
+        shared::Shared,
+    },
+    wire::runtime::{Runtime, StartError},
+};
+
+/// Starts data core `number` on an executor of its own; it listens when this returns.
+///
+/// # Errors
+/// When the executor cannot start here.
+pub fn start_core<R: Runtime>(
+    number: usize,
+    cpu: Option<usize>,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    lanes: Arc<[LaneSender]>,
+    lane_inbox: LaneInbox,
+) -> Result<R::Executor, StartError> {
+    let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
+    let name = format!("core-{number}");
+    let thread = R::start(name.clone(), cpu, move || async move {
+        let listener = match R::listen(address) {
+            Ok(listener) => listener,
+            Err(error) => return drop(listening.send(Err(error))),
+        };
+        let _ = listening.send(Ok(()));
+        observe::store_counts::count_here();
+        let core = Rc::new(Core::<R>::new(shared, lanes, number));
+        R::spawn(crate::write::lane::run(Rc::clone(&core), lane_inbox));
+        R::spawn(admission::watch(Rc::clone(&core)));
+        listener::run(core, listener).await;
+    })?;
+    // Nobody is told where clients are served before they are.
+    match heard.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(StartError::Other {
+            runtime: R::NAME,
+            name,
+            reason: format!("listening on {address}: {error}"),
+        }),
+        Err(_) => Err(StartError::Other { runtime: R::NAME, name, reason: "it ended at once".to_owned() }),
+    }
+}

@@ -1,0 +1,264 @@
+//! One request from its first step to its last.
+//!
+//! Read (done by `connection`), admit, plan, scatter, merge, respond, emit: every route takes these
+//! steps in this order; what differs between routes lives in the module of the route.
+
+use std::rc::Rc;
+
+use http::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        http::{compression, cors},
+    },
+    auth::Permission,
+    dump::export,
+    handlers::{
+        admin, anti_entropy, document_writes, documents, experimental_features, fields, indexes, keys,
+        multi_search, network, render_template,
+        search::{self, refusal_at},
+        search_rules, settings, similar, snapshots, stats, tasks, webhooks,
+    },
+    read::foreign_keys,
+    server::{
+        admission, read_your_writes,
+        refused_routes::NoRoute,
+        request_log,
+        routes::{self, Route},
+        settings_version,
+    },
+    state::core::Core,
+    wire::{
+        h1::{Request, Response},
+        runtime::Runtime,
+    },
+    write::idempotency,
+};
+
+/// Serves one request; every error becomes an answer.
+pub(crate) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> Response {
+    let started = R::now();
+    if let Some(response) = cors::preflight(&request) {
+        core.metrics.request(
+            &request.method,
+            "preflight",
+            response.status.as_u16(),
+            R::now().saturating_duration_since(started),
+        );
+        return response;
+    }
+    let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
+    let mut seen = None;
+    let (template, answered) = match routes::find(&request.method, &path) {
+        Ok(route) => {
+            seen = settings_version::seen(core, &route);
+            (route.template(), answer(core, &request, &route).await)
+        }
+        Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
+        Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
+    };
+    let answered = answered.map(|response| settings_version::tell(response, seen));
+    let response = answered.unwrap_or_else(|error| {
+        core.metrics.refusal(error.reason());
+        in_clients_words(core, error, &path).into_response()
+    });
+    let took = R::now().saturating_duration_since(started);
+    core.metrics.request(&request.method, template, response.status.as_u16(), took);
+    request_log::record(core, &request, template, response.status.as_u16(), took);
+    compression::encoded(&request, cors::readable(&request, response))
+}
+
+/// The answer to a question for which there is no room, made with as little work as can be: under overload every
+/// microsecond of a refusal is one that an answer lacks. No key is looked at, and nothing is compressed.
+pub(crate) fn refused_at_once<R: Runtime>(core: &Core<R>, request: &Request) -> Option<Response> {
+    if core.overload.has_room() {
+        return None;
+    }
+    // A path that has to be decoded takes the long way.
+    let route = routes::find(&request.method, request.uri.path()).ok()?;
+    if !admission::is_question(&route) {
+        return None;
+    }
+    let started = R::now();
+    let refusal = cors::readable(request, core.overloaded.clone());
+    core.metrics.refusal("overloaded");
+    let (status, took) = (refusal.status.as_u16(), R::now().saturating_duration_since(started));
+    core.metrics.request(&request.method, route.template(), status, took);
+    request_log::record(core, request, route.template(), status, took);
+    Some(refusal)
+}
+
+/// 405 with the methods that the path has.
+fn wrong_method(path: &str) -> Response {
+    let mut methods = vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    methods.retain(|method| routes::find(method, path).is_ok());
+    let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    ApiError::bare(StatusCode::METHOD_NOT_ALLOWED).into_response().with_header("allow", methods)
+}
+
+/// A node's refusal names the index as nodes do, and attributes that the index hides. One that was deleted meanwhile is the one of the path.
+fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError, path: &str) -> ApiError {
+    let of_path = path.strip_prefix("/indexes/").and_then(|rest| rest.split('/').next());
+    let snapshot = core.shared.snapshot();
+    let index = of_path.and_then(|uid| snapshot.indexes.get(uid));
+    let error = match index.and_then(|index| index.rules.displayed.as_deref()) {
+        Some(displayed) => error.hide_attributes(displayed),
+        None => error,
+    };
+    let error = match index {
+        Some(index) => foreign_keys::refused(error, &index.rules.foreign_keys),
+        None => error,
+    };
+    error.rename_indexes(|name| {
+        let mut indexes = snapshot.indexes.values().map(|index| &index.record);
+        let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
+        known.or_else(|| of_path.map(str::to_owned))
+    })
+}
+
+async fn answer<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+) -> Result<Response, ApiError> {
+    let (_permit, permission) = admission::admit(core, request, route)?;
+    settings_version::check(core, request, route)?;
+    if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
+        panic!("a panic was asked for by the test switch");
+    }
+    let has_key = request.headers.contains_key(idempotency::HEADER) && route.makes_task();
+    let answered = match (request.header(read_your_writes::HEADER), has_key) {
+        (None, false) => dispatch(core, request, route, &permission).await,
+        (session, _) => {
+            Box::pin(dispatch_as_asked(core, request, route, &permission, session, has_key)).await
+        }
+    };
+    match answered {
+        Err(error) => Err(Box::pin(judged_by_body(core, request, error)).await),
+        answered => answered,
+    }
+}
+
+/// Serves a request of a session, or one that is done once.
+async fn dispatch_as_asked<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+    permission: &Permission,
+    session: Option<&str>,
+    has_key: bool,
+) -> Result<Response, ApiError> {
+    let serving = Box::pin(dispatch(core, request, route, permission));
+    let serving = async {
+        match has_key {
+            true => idempotency::within(core, request, serving).await,
+            false => serving.await,
+        }
+    };
+    match session {
+        None => serving.await,
+        Some(session) => read_your_writes::within(core, session, route, serving).await,
+    }
+}
+
+/// Whatever there is against an index's name, a node says first what is wrong with the rest of a request. It refuses
+/// the name, too, so that nothing comes of it.
+async fn judged_by_body<R: Runtime>(core: &Core<R>, request: &Request, error: ApiError) -> ApiError {
+    let path = request.uri.path();
+    let Some((uid, suffix)) = path.strip_prefix("/indexes/").and_then(|rest| rest.split_once('/')) else {
+        return error;
+    };
+    let mut target = match error.code() {
+        // Of documents the name is judged first.
+        Some(Code::InvalidIndexUid) if suffix != "documents" => path.to_owned(),
+        Some(Code::IndexNotFound) => format!("/indexes/{uid}-none/{suffix}"),
+        _ => return error,
+    };
+    if let Some(query) = request.uri.query() {
+        target = format!("{target}?{query}");
+    }
+    match refusal_at(core, request, &target).await {
+        Some(refusal) if refusal.status().is_client_error() => refusal,
+        _ => error,
+    }
+}
+
+/// What each route does. What is asked for less often than searches and takes more room is on the heap.
+async fn dispatch<R: Runtime>(
+    core: &Rc<Core<R>>,
+    request: &Request,
+    route: &Route<'_>,
+    permission: &Permission,
+) -> Result<Response, ApiError> {
+    match *route {
+        Route::Search { index } => search::search(core, request, permission, index).await,
+        Route::FacetSearch(index) => Box::pin(search::facet_search(core, request, permission, index)).await,
+        Route::MultiSearch => Box::pin(multi_search::multi_search(core, request, permission)).await,
+        Route::Fields(index) => fields::fields(core, request, index).await,
+        Route::Similar(index) => Box::pin(similar::similar(core, request, permission, index)).await,
+        Route::Document { index, id } => documents::get(core, request, index, id).await,
+        Route::Documents(index) | Route::FetchDocuments(index) => {
+            documents::fetch(core, request, index).await
+        }
+        Route::AddDocuments { index, replace } => {
+            document_writes::add(core, request, permission, index, replace).await
+        }
+        Route::DeleteDocument { index, id } => document_writes::delete_one(core, request, index, id).await,
+        Route::DeleteDocumentsBatch(index) => document_writes::delete_batch(core, request, index).await,
+        Route::DeleteDocumentsByFilter(index) => {
+            document_writes::delete_by_filter(core, request, index).await
+        }
+        Route::DeleteDocuments(index) => document_writes::delete_all(core, request, index).await,
+        Route::EditDocuments(index) => document_writes::edit(core, request, index).await,
+        Route::Indexes => indexes::list(core, request, permission).await,
+        Route::Index(index) => indexes::get(core, index).await,
+        Route::CreateIndex => indexes::create(core, request, permission).await,
+        Route::UpdateIndex(index) => Box::pin(indexes::update(core, request, permission, index)).await,
+        Route::CompactIndex(index) => indexes::compact(core, request, index).await,
+        Route::SwapIndexes => Box::pin(indexes::swap(core, request, permission)).await,
+        Route::DeleteIndex(index) => indexes::delete(core, request, index).await,
+        Route::Settings(index) => settings::get(core, index).await,
+        Route::Setting { index, name } => settings::get_one(core, index, name).await,
+        Route::ChangeSettings(index) => settings::change(core, request, permission, index).await,
+        Route::ChangeSetting { index, name } => {
+            settings::change_one(core, request, permission, index, name).await
+        }
+        Route::Tasks => tasks::list(core, request, permission).await,
+        Route::DeleteTasks => tasks::delete(core, request, permission).await,
+        Route::CancelTasks => tasks::cancel(core, request, permission).await,
+        Route::CompactTasks => Err(tasks::compact(core).await),
+        Route::Task(uid) => Box::pin(tasks::get(core, permission, uid)).await,
+        Route::TaskDocuments(_) => Err(tasks::documents(core).await),
+        Route::Batches => tasks::batches(core, request, permission).await,
+        Route::Batch(uid) => Box::pin(tasks::batch(core, permission, uid)).await,
+        Route::Keys => keys::list(core, request),
+        Route::CreateKey => keys::create(core, request).await,
+        Route::Key(key) => keys::get(core, key),
+        Route::UpdateKey(key) => keys::update(core, request, key).await,
+        Route::DeleteKey(key) => keys::delete(core, key).await,
+        Route::Stats => stats::all(core, request, permission).await,
+        Route::IndexStats(index) => stats::one(core, request, index).await,
+        Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
+        Route::Version => indexes::version(core).await,
+        Route::Topology => Ok(admin::topology(&core.shared)),
+        Route::Shards => Ok(admin::shards(&core.shared)),
+        Route::Ready => Ok(admin::ready(&core.shared)),
+        Route::Metrics => Ok(admin::metrics(&core.shared)),
+        Route::RunAntiEntropy => anti_entropy::start(&core.shared, request).await,
+        Route::AntiEntropy => anti_entropy::status(core).await,
+        Route::AntiEntropyHistory => anti_entropy::history(core).await,
+        Route::Features => experimental_features::get(core).await,
+        Route::ChangeFeatures => Box::pin(experimental_features::change(core, request)).await,
+        Route::CreateDump => export::create(core, request).await,
+        Route::CreateSnapshot => Box::pin(snapshots::snapshot(core, request)).await,
+        Route::Network => network::get(core).await,
+        Route::ChangeNetwork => Box::pin(network::change(core, request)).await,
+        Route::ControlNetwork => Err(network::control(core).await),
+        Route::Rules(asked) => Box::pin(search_rules::serve(core, request, asked)).await,
+        Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
+        Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
+        Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
+    }
+}

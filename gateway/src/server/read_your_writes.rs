@@ -1,0 +1,128 @@
+//! Read-your-writes: a request of a session waits for the session's writes, or goes where they were taken.
+//!
+//! Invariants: a read waits for a bounded time and is answered then, whatever became of the write; a request
+//! without a session comes by here once and pays for one look at its headers.
+
+use std::future::poll_fn;
+
+use serde_json::Value;
+use store::TaskRecord;
+
+use crate::{
+    api::error::ApiError,
+    config::{SessionMode, limits},
+    server::routes::Route,
+    state::{core::Core, sessions::LastWrite},
+    wire::{h1::Response, runtime::Runtime},
+    write::tasks::status,
+};
+
+pub(crate) const HEADER: &str = "x-miroir-session";
+
+/// Serves a request of `session`: `serving` is the request without it.
+pub(crate) async fn within<R: Runtime>(
+    core: &Core<R>,
+    session: &str,
+    route: &Route<'_>,
+    serving: impl Future<Output = Result<Response, ApiError>>,
+) -> Result<Response, ApiError> {
+    let group = match read_index(route) {
+        Some(index) => {
+            let to_see = core.shared.sessions.to_see(session, index, R::now());
+            match core.shared.config.session_mode {
+                SessionMode::Block => wait(core, to_see).await?,
+                SessionMode::RoutePin => group_of(core, to_see).await?,
+            }
+        }
+        None => None,
+    };
+    let response = pinned(core, group, serving).await?;
+    if response.status == http::StatusCode::ACCEPTED
+        && let Ok(summary) = serde_json::from_slice::<Value>(&response.body)
+        && let Some(task_uid) = summary["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok())
+    {
+        core.shared.sessions.wrote(session, summary["indexUid"].as_str(), task_uid, R::now());
+    }
+    Ok(response.with_header(HEADER, session))
+}
+
+/// The index that a route reads documents of; the inner `None` stands for several.
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other route reads no documents")]
+fn read_index<'a>(route: &Route<'a>) -> Option<Option<&'a str>> {
+    match *route {
+        Route::Search { index } | Route::Document { index, .. } => Some(Some(index)),
+        Route::FacetSearch(index)
+        | Route::Fields(index)
+        | Route::Similar(index)
+        | Route::Documents(index)
+        | Route::FetchDocuments(index)
+        | Route::IndexStats(index)
+        | Route::Index(index) => Some(Some(index)),
+        Route::MultiSearch | Route::Stats | Route::Indexes => Some(None),
+        _ => None,
+    }
+}
+
+/// Waits until the writes are applied, or for as long as a read may have to wait.
+async fn wait<R: Runtime>(core: &Core<R>, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
+    let deadline = R::now() + limits::SESSION_WAIT_MAX;
+    for last in to_see {
+        while let Some(task) = unfinished(core, last, true).await? {
+            if R::now() >= deadline {
+                crate::observe::log::warn("session_waited_in_vain", &[("task", &task.uid.to_string())]);
+                return Ok(None);
+            }
+            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        }
+    }
+    Ok(None)
+}
+
+/// The replica group in which most nodes took the latest of the writes that are not applied yet.
+async fn group_of<R: Runtime>(core: &Core<R>, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
+    let Some(last) = to_see.into_iter().max_by_key(|last| last.task_uid) else { return Ok(None) };
+    let Some(task) = unfinished(core, last, false).await? else { return Ok(None) };
+    let snapshot = core.shared.snapshot();
+    let topology = &snapshot.topology;
+    let mut took = vec![0_usize; topology.groups().len()];
+    for node in task.node_tasks.iter().filter_map(|task| topology.index_of(&task.node)) {
+        took[usize::from(topology.node(node).group)] += 1;
+    }
+    let most = took.iter().copied().max().unwrap_or(0);
+    Ok(took.iter().position(|count| *count == most))
+}
+
+/// A write's task, unless it has ended; nodes are asked where `asks`.
+async fn unfinished<R: Runtime>(
+    core: &Core<R>,
+    last: LastWrite,
+    asks: bool,
+) -> Result<Option<TaskRecord>, ApiError> {
+    let task = match core.shared.store.task(last.task_uid).await? {
+        Some(task) if asks => Some(status::refresh(core, task).await),
+        task => task,
+    };
+    let task = task.filter(|task| !task.status.is_finished());
+    if task.is_none() {
+        core.shared.sessions.applied(last);
+    }
+    Ok(task)
+}
+
+/// Runs `serving` so that it reads `group` first.
+async fn pinned<R: Runtime, F: Future>(core: &Core<R>, group: Option<usize>, serving: F) -> F::Output {
+    /// Another request is polled next; a panic in this one must not pin it.
+    struct Reset<'c>(&'c std::cell::Cell<Option<usize>>);
+    impl Drop for Reset<'_> {
+        fn drop(&mut self) {
+            self.0.set(None);
+        }
+    }
+    let mut serving = Box::pin(serving);
+    poll_fn(|context| {
+        core.pinned_group.set(group);
+        let _reset = Reset(&core.pinned_group);
+        serving.as_mut().poll(context)
+    })
+    .await
+}

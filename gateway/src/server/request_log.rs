@@ -1,0 +1,74 @@
+//! One line of log for a request, where the operator asks for it.
+//!
+//! Invariants: a path is shown as its template and a query not at all, since both may hold keys or what people search
+//! for, until `--log-queries` says otherwise; keys are never shown; what is off costs one comparison.
+
+use std::time::Duration;
+
+use crate::{
+    config::LogRequests,
+    observe::log,
+    state::core::Core,
+    wire::{h1::Request, runtime::Runtime},
+};
+
+/// The longest id of a client's own.
+const ID_BYTES_MAX: usize = 64;
+/// Paths below may name a key by its value.
+const KEYS: &str = "/keys";
+
+/// Logs a request that was answered with `status`.
+pub(crate) fn record<R: Runtime>(
+    core: &Core<R>,
+    request: &Request,
+    template: &str,
+    status: u16,
+    took: Duration,
+) {
+    let edge = core.edge();
+    match edge.log_requests {
+        LogRequests::Off => return,
+        LogRequests::Errors if status < 500 => return,
+        LogRequests::Errors | LogRequests::All => {}
+    }
+    let id = id(core, request);
+    let (status, took) = (status.to_string(), took.as_micros().to_string());
+    let mut fields = vec![
+        ("id", id.as_str()),
+        ("method", request.method.as_str()),
+        ("path", template),
+        ("status", status.as_str()),
+        ("microseconds", took.as_str()),
+    ];
+    let target = request.uri.path_and_query().map_or("", |target| target.as_str());
+    if edge.log_queries && !target.starts_with(KEYS) {
+        fields.push(("target", target));
+    }
+    log::info("request", &fields);
+}
+
+/// The client's id of the request if it is a decent one, else one of this gateway's own.
+fn id<R: Runtime>(core: &Core<R>, request: &Request) -> String {
+    match request.header("x-request-id").filter(|id| is_decent(id)) {
+        Some(id) => id.to_owned(),
+        None => format!("{:x}-{:x}-{:x}", std::process::id(), core.number, core.turn()),
+    }
+}
+
+fn is_decent(id: &str) -> bool {
+    !id.is_empty() && id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_clients_are_short_and_visible() {
+        assert!(is_decent("7f3a-b"));
+        assert!(!is_decent(""));
+        assert!(!is_decent("a b"));
+        assert!(!is_decent("\u{e9}"));
+        assert!(!is_decent(&"a".repeat(65)));
+    }
+}

@@ -1,0 +1,377 @@
+//! Which route a method and a path name. One table, no state.
+//!
+//! Invariant: a path that exists with another method is told apart from one that does not exist,
+//! as Meilisearch answers 405 and 404. A HEAD has become a GET before it comes here. Source: the route list of Meilisearch 1.15 to 1.50.
+
+use http::Method;
+
+use crate::{
+    api::settings::SETTINGS,
+    handlers::{search_rules, webhooks},
+    server::refused_routes::{self, NoRoute, Unserved},
+};
+
+/// A route with the parts of its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    Health,
+    Version,
+    Stats,
+    IndexStats(&'a str),
+    Indexes,
+    CreateIndex,
+    Index(&'a str),
+    UpdateIndex(&'a str),
+    DeleteIndex(&'a str),
+    CompactIndex(&'a str),
+    SwapIndexes,
+    Document {
+        index: &'a str,
+        id: &'a str,
+    },
+    DeleteDocument {
+        index: &'a str,
+        id: &'a str,
+    },
+    Documents(&'a str),
+    FetchDocuments(&'a str),
+    AddDocuments {
+        index: &'a str,
+        replace: bool,
+    },
+    DeleteDocuments(&'a str),
+    DeleteDocumentsBatch(&'a str),
+    DeleteDocumentsByFilter(&'a str),
+    EditDocuments(&'a str),
+    Search {
+        index: &'a str,
+    },
+    FacetSearch(&'a str),
+    MultiSearch,
+    Similar(&'a str),
+    Fields(&'a str),
+    Settings(&'a str),
+    ChangeSettings(&'a str),
+    Setting {
+        index: &'a str,
+        name: &'a str,
+    },
+    ChangeSetting {
+        index: &'a str,
+        name: &'a str,
+    },
+    Tasks,
+    DeleteTasks,
+    CancelTasks,
+    CompactTasks,
+    Task(&'a str),
+    Keys,
+    CreateKey,
+    Key(&'a str),
+    UpdateKey(&'a str),
+    DeleteKey(&'a str),
+    TaskDocuments(&'a str),
+    Batches,
+    Batch(&'a str),
+    Topology,
+    Shards,
+    Ready,
+    Metrics,
+    RunAntiEntropy,
+    AntiEntropy,
+    AntiEntropyHistory,
+    Features,
+    ChangeFeatures,
+    CreateSnapshot,
+    CreateDump,
+    Network,
+    ChangeNetwork,
+    ControlNetwork,
+    RenderTemplate,
+    Rules(search_rules::Asked<'a>),
+    Webhooks(webhooks::Asked<'a>),
+    /// A route of Meilisearch's that this gateway refuses on purpose.
+    Unserved {
+        route: &'static Unserved,
+        index: Option<&'a str>,
+    },
+}
+
+/// Finds the route of a request; `path` is the target without its query string.
+///
+/// # Errors
+/// [`NoRoute`].
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRoute> {
+    let mut parts = [""; 6];
+    let mut count = 0;
+    for part in path.strip_prefix('/').unwrap_or(path).split('/') {
+        if count == parts.len() {
+            return Err(NoRoute::UnknownPath);
+        }
+        parts[count] = part;
+        count += 1;
+    }
+    // One trailing slash names the same route, as Meilisearch's server normalises it.
+    if count > 1 && parts[count - 1].is_empty() {
+        count -= 1;
+    }
+    match &parts[..count] {
+        ["health"] => only(method, Method::GET, Route::Health),
+        ["version"] => only(method, Method::GET, Route::Version),
+        ["multi-search"] => only(method, Method::POST, Route::MultiSearch),
+        ["stats"] => only(method, Method::GET, Route::Stats),
+        ["tasks"] if *method == Method::DELETE => Ok(Route::DeleteTasks),
+        ["tasks"] => only(method, Method::GET, Route::Tasks),
+        ["tasks", "cancel"] if *method == Method::POST => Ok(Route::CancelTasks),
+        ["tasks", "compact"] if *method == Method::POST => Ok(Route::CompactTasks),
+        ["tasks", uid] => only(method, Method::GET, Route::Task(uid)),
+        ["tasks", uid, "documents"] => only(method, Method::GET, Route::TaskDocuments(uid)),
+        ["batches"] => only(method, Method::GET, Route::Batches),
+        ["batches", uid] => only(method, Method::GET, Route::Batch(uid)),
+        ["keys"] if *method == Method::POST => Ok(Route::CreateKey),
+        ["keys"] => only(method, Method::GET, Route::Keys),
+        ["keys", key] if *method == Method::PATCH => Ok(Route::UpdateKey(key)),
+        ["keys", key] if *method == Method::DELETE => Ok(Route::DeleteKey(key)),
+        ["keys", key] => only(method, Method::GET, Route::Key(key)),
+        ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
+        ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
+        ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
+        ["_miroir", "anti-entropy"] if *method == Method::POST => Ok(Route::RunAntiEntropy),
+        ["_miroir", "anti-entropy"] => only(method, Method::GET, Route::AntiEntropy),
+        ["_miroir", "anti-entropy", "history"] => only(method, Method::GET, Route::AntiEntropyHistory),
+        ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
+        ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
+        ["indexes", rest @ ..] => find_in_indexes(method, rest),
+        ["experimental-features"] if *method == Method::PATCH => Ok(Route::ChangeFeatures),
+        ["experimental-features"] => only(method, Method::GET, Route::Features),
+        ["dumps"] => only(method, Method::POST, Route::CreateDump),
+        ["snapshots"] => only(method, Method::POST, Route::CreateSnapshot),
+        ["network"] if *method == Method::PATCH => Ok(Route::ChangeNetwork),
+        ["network"] => only(method, Method::GET, Route::Network),
+        ["network", "control"] => only(method, Method::POST, Route::ControlNetwork),
+        ["dynamic-search-rules"] if *method == Method::DELETE => Ok(Route::Rules(search_rules::Asked::Clear)),
+        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(search_rules::Asked::List)),
+        ["dynamic-search-rules", uid] if *method == Method::PATCH => {
+            Ok(Route::Rules(search_rules::Asked::Update(uid)))
+        }
+        ["dynamic-search-rules", uid] if *method == Method::DELETE => {
+            Ok(Route::Rules(search_rules::Asked::Delete(uid)))
+        }
+        ["dynamic-search-rules", uid] => {
+            only(method, Method::GET, Route::Rules(search_rules::Asked::One(uid)))
+        }
+        ["render-template"] => only(method, Method::POST, Route::RenderTemplate),
+        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(webhooks::Asked::Create)),
+        ["webhooks"] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::List)),
+        ["webhooks", uid] if *method == Method::PATCH => Ok(Route::Webhooks(webhooks::Asked::Update(uid))),
+        ["webhooks", uid] if *method == Method::DELETE => Ok(Route::Webhooks(webhooks::Asked::Delete(uid))),
+        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::One(uid))),
+        others => refused_routes::find(method, others).map(|route| Route::Unserved { route, index: None }),
+    }
+}
+
+fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, NoRoute> {
+    match *parts {
+        [] => match *method {
+            Method::GET => Ok(Route::Indexes),
+            Method::POST => Ok(Route::CreateIndex),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index] => match *method {
+            Method::GET => Ok(Route::Index(index)),
+            Method::PATCH => Ok(Route::UpdateIndex(index)),
+            Method::DELETE => Ok(Route::DeleteIndex(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "stats"] => only(method, Method::GET, Route::IndexStats(index)),
+        [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
+        [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
+        [index, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Similar(index)),
+        [index, "compact"] => only(method, Method::POST, Route::CompactIndex(index)),
+        [index, "fields"] => only(method, Method::POST, Route::Fields(index)),
+        [_, "search" | "similar"] => Err(NoRoute::UnknownMethod),
+        [index, "documents"] => match *method {
+            Method::GET => Ok(Route::Documents(index)),
+            Method::POST => Ok(Route::AddDocuments { index, replace: true }),
+            Method::PUT => Ok(Route::AddDocuments { index, replace: false }),
+            Method::DELETE => Ok(Route::DeleteDocuments(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "documents", "fetch"] if *method == Method::POST => Ok(Route::FetchDocuments(index)),
+        [index, "documents", "delete-batch"] if *method == Method::POST => {
+            Ok(Route::DeleteDocumentsBatch(index))
+        }
+        [index, "documents", "delete"] if *method == Method::POST => {
+            Ok(Route::DeleteDocumentsByFilter(index))
+        }
+        [index, "documents", "edit"] if *method == Method::POST => Ok(Route::EditDocuments(index)),
+        [index, "documents", id] => match *method {
+            Method::GET => Ok(Route::Document { index, id }),
+            Method::DELETE => Ok(Route::DeleteDocument { index, id }),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "settings"] => match *method {
+            Method::GET => Ok(Route::Settings(index)),
+            Method::PATCH | Method::DELETE => Ok(Route::ChangeSettings(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        [index, "settings", name] => find_setting(method, index, name),
+        _ => Err(NoRoute::UnknownPath),
+    }
+}
+
+fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
+    let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
+        let route = refused_routes::find(method, &["indexes", index, "settings", name])?;
+        return Ok(Route::Unserved { route, index: Some(index) });
+    };
+    match method.as_str() {
+        "GET" => Ok(Route::Setting { index, name }),
+        "DELETE" => Ok(Route::ChangeSetting { index, name }),
+        other if other == *change => Ok(Route::ChangeSetting { index, name }),
+        _ => Err(NoRoute::UnknownMethod),
+    }
+}
+
+fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<'a>, NoRoute> {
+    if *method == allowed { Ok(route) } else { Err(NoRoute::UnknownMethod) }
+}
+
+impl Route<'_> {
+    /// Whether a request makes a task, and so heeds a key that says to do it once.
+    pub(crate) fn makes_task(&self) -> bool {
+        matches!(
+            self,
+            Self::AddDocuments { .. }
+                | Self::DeleteDocument { .. }
+                | Self::DeleteDocuments(_)
+                | Self::DeleteDocumentsBatch(_)
+                | Self::DeleteDocumentsByFilter(_)
+                | Self::EditDocuments(_)
+                | Self::CreateIndex
+                | Self::UpdateIndex(_)
+                | Self::DeleteIndex(_)
+                | Self::CompactIndex(_)
+                | Self::SwapIndexes
+                | Self::ChangeSettings(_)
+                | Self::ChangeSetting { .. }
+                | Self::DeleteTasks
+                | Self::CancelTasks
+                | Self::CreateDump
+                | Self::CreateSnapshot
+                | Self::Rules(
+                    search_rules::Asked::Update(_)
+                        | search_rules::Asked::Delete(_)
+                        | search_rules::Asked::Clear
+                )
+        )
+    }
+
+    /// The route's path with placeholders, for metrics.
+    #[must_use]
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::Health => "/health",
+            Self::Version => "/version",
+            Self::Stats => "/stats",
+            Self::IndexStats(_) => "/indexes/{uid}/stats",
+            Self::Indexes | Self::CreateIndex => "/indexes",
+            Self::Index(_) | Self::UpdateIndex(_) | Self::DeleteIndex(_) => "/indexes/{uid}",
+            Self::CompactIndex(_) => "/indexes/{uid}/compact",
+            Self::SwapIndexes => "/swap-indexes",
+            Self::Document { .. } | Self::DeleteDocument { .. } => "/indexes/{uid}/documents/{id}",
+            Self::Documents(_) | Self::AddDocuments { .. } | Self::DeleteDocuments(_) => {
+                "/indexes/{uid}/documents"
+            }
+            Self::FetchDocuments(_) => "/indexes/{uid}/documents/fetch",
+            Self::DeleteDocumentsBatch(_) => "/indexes/{uid}/documents/delete-batch",
+            Self::DeleteDocumentsByFilter(_) => "/indexes/{uid}/documents/delete",
+            Self::EditDocuments(_) => "/indexes/{uid}/documents/edit",
+            Self::Search { .. } => "/indexes/{uid}/search",
+            Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
+            Self::MultiSearch => "/multi-search",
+            Self::Similar(_) => "/indexes/{uid}/similar",
+            Self::Fields(_) => "/indexes/{uid}/fields",
+            Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
+            Self::Setting { .. } | Self::ChangeSetting { .. } => "/indexes/{uid}/settings/{name}",
+            Self::Tasks | Self::DeleteTasks => "/tasks",
+            Self::CancelTasks => "/tasks/cancel",
+            Self::CompactTasks => "/tasks/compact",
+            Self::Task(_) => "/tasks/{uid}",
+            Self::Keys | Self::CreateKey => "/keys",
+            Self::Key(_) | Self::UpdateKey(_) | Self::DeleteKey(_) => "/keys/{uid_or_key}",
+            Self::TaskDocuments(_) => "/tasks/{uid}/documents",
+            Self::Batches => "/batches",
+            Self::Batch(_) => "/batches/{uid}",
+            Self::Topology => "/_miroir/topology",
+            Self::Shards => "/_miroir/shards",
+            Self::Ready => "/_miroir/ready",
+            Self::Metrics => "/_miroir/metrics",
+            Self::RunAntiEntropy | Self::AntiEntropy => "/_miroir/anti-entropy",
+            Self::AntiEntropyHistory => "/_miroir/anti-entropy/history",
+            Self::Features | Self::ChangeFeatures => "/experimental-features",
+            Self::CreateSnapshot => "/snapshots",
+            Self::CreateDump => "/dumps",
+            Self::Network | Self::ChangeNetwork => "/network",
+            Self::ControlNetwork => "/network/control",
+            Self::Rules(search_rules::Asked::List | search_rules::Asked::Clear) => "/dynamic-search-rules",
+            Self::Rules(_) => "/dynamic-search-rules/{uid}",
+            Self::RenderTemplate => "/render-template",
+            Self::Webhooks(webhooks::Asked::List | webhooks::Asked::Create) => "/webhooks",
+            Self::Webhooks(_) => "/webhooks/{uuid}",
+            Self::Unserved { .. } => "unserved",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_found_by_method_and_path() {
+        let check = |method: &str, path: &str, expected: Result<Route<'_>, NoRoute>| {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(find(&method, path), expected, "{method} {path}");
+        };
+        check("GET", "/health", Ok(Route::Health));
+        check("GET", "/health/", Ok(Route::Health));
+        check("POST", "/health", Err(NoRoute::UnknownMethod));
+        check("GET", "/", Err(NoRoute::UnknownPath));
+        check("GET", "/nope", Err(NoRoute::UnknownPath));
+        check("GET", "/indexes", Ok(Route::Indexes));
+        check("POST", "/indexes/movies/search", Ok(Route::Search { index: "movies" }));
+        check("PUT", "/indexes/movies/search", Err(NoRoute::UnknownMethod));
+        check("PUT", "/indexes/m/documents", Ok(Route::AddDocuments { index: "m", replace: false }));
+        check("GET", "/indexes/m/documents/fetch", Ok(Route::Document { index: "m", id: "fetch" }));
+        check("POST", "/indexes/m/documents/fetch", Ok(Route::FetchDocuments("m")));
+        check("POST", "/indexes/m/documents/7", Err(NoRoute::UnknownMethod));
+        check("PUT", "/indexes/m/settings/typo-tolerance", Err(NoRoute::UnknownMethod));
+        check(
+            "PATCH",
+            "/indexes/m/settings/typo-tolerance",
+            Ok(Route::ChangeSetting { index: "m", name: "typo-tolerance" }),
+        );
+        check("GET", "/indexes/m/settings/nope", Err(NoRoute::UnknownPath));
+        check("POST", "/multi-search", Ok(Route::MultiSearch));
+        check("GET", "/indexes/m/similar", Ok(Route::Similar("m")));
+        check("POST", "/indexes/m/fields", Ok(Route::Fields("m")));
+        check("GET", "/indexes/m/fields", Err(NoRoute::UnknownMethod));
+        check("GET", "/multi-search", Err(NoRoute::UnknownMethod));
+        check("PUT", "/dumps", Err(NoRoute::UnknownMethod));
+        check("POST", "/dumps/1", Err(NoRoute::UnknownPath));
+        check("PATCH", "/experimental-features", Ok(Route::ChangeFeatures));
+        check("GET", "/indexes/a/b/c/d/e/f", Err(NoRoute::UnknownPath));
+        check("GET", "/tasks/12", Ok(Route::Task("12")));
+        check("DELETE", "/tasks", Ok(Route::DeleteTasks));
+        check("POST", "/tasks/cancel", Ok(Route::CancelTasks));
+        check("GET", "/tasks/cancel", Ok(Route::Task("cancel")));
+        check("GET", "/batches/3", Ok(Route::Batch("3")));
+        check("POST", "/batches", Err(NoRoute::UnknownMethod));
+        check("GET", "/_miroir/ready", Ok(Route::Ready));
+        check("POST", "/keys", Ok(Route::CreateKey));
+        check("PUT", "/keys", Err(NoRoute::UnknownMethod));
+        check("DELETE", "/keys/k", Ok(Route::DeleteKey("k")));
+        check("POST", "/keys/k", Err(NoRoute::UnknownMethod));
+    }
+}

@@ -1,0 +1,184 @@
+//! A change of an index on its way to the lane that owns it, and what is said of it afterwards.
+//!
+//! Invariant: plain values; what becomes of them is for `lanes`, `changes` and `additions`.
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use http::Method;
+use router::{NodeIndex, ShardSet};
+use serde_json::Value;
+use store::{NewTask, NodeTask, TaskRecord};
+use tokio::sync::mpsc;
+
+use crate::{
+    api::{documents::payload::StampedBody, error::ApiError, settings::SettingsChange},
+    auth::Permission,
+    config::limits,
+    write::tombstones::Erased,
+};
+
+/// Sends changes to the lanes of one core, from any thread.
+pub type LaneSender = mpsc::Sender<Job>;
+/// Where one core's lanes take their changes from.
+pub type LaneInbox = mpsc::Receiver<Job>;
+
+/// Work for the lane of one index.
+pub struct Job {
+    pub(crate) index_uid: String,
+    pub(crate) work: Work,
+}
+
+pub(crate) enum Work {
+    Change {
+        task: Box<NewTask>,
+        action: Action,
+        reply: Client,
+    },
+    /// The lane stops, says so, and goes on once the `Hold` it gave is dropped.
+    Stop {
+        stopped: oneshot::Sender<Hold>,
+    },
+}
+
+/// Where the outcome of a change goes.
+pub(crate) type Client = oneshot::Sender<Result<Accepted, ApiError>>;
+
+/// A change that is accepted, and which copies missed it: the value of `X-Miroir-Degraded`.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    pub(crate) record: TaskRecord,
+    pub(crate) degraded: Option<String>,
+}
+
+/// A lane at rest: no change of its index is under way until this is dropped.
+#[must_use = "a lane goes on when its hold is dropped"]
+pub(crate) struct Hold {
+    pub(crate) _released_on_drop: oneshot::Sender<()>,
+}
+
+/// Makes the channel of one core's lanes.
+#[must_use]
+pub fn channel() -> (LaneSender, LaneInbox) {
+    mpsc::channel(limits::LANE_QUEUE_LENGTH_MAX)
+}
+
+/// The kinds of change a lane knows.
+pub(crate) enum Action {
+    /// Adds or updates documents; creates the index when it is missing.
+    AddDocuments(DocumentWrite),
+    /// Deletes documents by id.
+    DeleteDocuments {
+        parts: Vec<NodePart>,
+    },
+    /// The same request to every node: delete by filter, delete all, edit by function.
+    OnEveryNode {
+        method: Method,
+        suffix: &'static str,
+        body: Bytes,
+        repetition: Repetition,
+    },
+    CreateIndex {
+        primary_key: Option<String>,
+    },
+    DeleteIndex,
+    ChangeSettings(SettingsChange),
+    /// A write whose documents are wrong: a task that has failed.
+    Fail(ApiError),
+    /// Another change, by a client that may not make the index.
+    OnExisting(Box<Action>),
+}
+
+/// What becomes of a request to every node where a node misses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repetition {
+    /// It is done when the node is back, and may be done twice.
+    Harmless,
+    /// It is done when the node is back, unless the node may have done it.
+    Never,
+    /// The node need not do it.
+    Unneeded,
+}
+
+impl Action {
+    /// The change as a client with this permission may make it.
+    pub(crate) fn within(self, permission: &Permission, uid: &str) -> Self {
+        if permission.creates_index(uid) {
+            return self;
+        }
+        if let Self::AddDocuments(write) = self {
+            return Self::AddDocuments(DocumentWrite { existing_only: true, ..write });
+        }
+        Self::OnExisting(Box::new(self))
+    }
+}
+
+impl Action {
+    /// What the change deletes, as far as it says so.
+    pub(crate) fn erases(&self) -> Option<Erased> {
+        match self {
+            Self::DeleteDocuments { parts } => {
+                let lists = parts.iter().map(|part| serde_json::from_slice::<Vec<String>>(&part.body));
+                let mut keys = lists.filter_map(Result::ok).flatten().collect::<Vec<_>>();
+                keys.sort_unstable();
+                keys.dedup();
+                (!keys.is_empty()).then_some(Erased::Keys(keys))
+            }
+            Self::OnEveryNode { suffix: "/documents", .. } => Some(Erased::Matching(None)),
+            Self::OnEveryNode { suffix: "/documents/delete", body, .. } => {
+                let mut body: Value = serde_json::from_slice(body).ok()?;
+                Some(Erased::Matching(Some(body.get_mut("filter")?.take())))
+            }
+            Self::OnExisting(action) => action.erases(),
+            Self::OnEveryNode { .. }
+            | Self::AddDocuments(_)
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::ChangeSettings(_)
+            | Self::Fail(_) => None,
+        }
+    }
+}
+
+/// How a change went.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// Every node concerned has taken it; these are their tasks.
+    Taken(Vec<NodeTask>),
+    /// It is a task that has failed at once.
+    Failed(ApiError),
+    /// It is refused: the client gets the error and there is no task.
+    Refused(ApiError),
+}
+
+/// One client's documents, checked and split.
+pub(crate) struct DocumentWrite {
+    pub(crate) primary_key: Option<String>,
+    pub(crate) replace: bool,
+    /// Whether documents that do not exist yet are passed over.
+    pub(crate) skip_creation: bool,
+    /// Whether the client may not make the index.
+    pub(crate) existing_only: bool,
+    pub(crate) parts: Vec<DocumentPart>,
+    /// Whether every id is a plain key, which filters can be read by.
+    pub(crate) keys_are_plain: bool,
+    /// Whether the nodes may get it together with others.
+    pub(crate) sociable: bool,
+}
+
+/// The documents that one node gets.
+pub(crate) struct DocumentPart {
+    pub(crate) node: NodeIndex,
+    pub(crate) body: StampedBody,
+    pub(crate) shards: ShardSet,
+}
+
+/// What one node gets of a change.
+#[derive(Debug, Clone)]
+pub(crate) struct NodePart {
+    pub(crate) node: NodeIndex,
+    pub(crate) body: Bytes,
+    /// Documents or ids in the body.
+    pub(crate) documents: u64,
+    /// The shards concerned.
+    pub(crate) shards: ShardSet,
+}

@@ -1,0 +1,112 @@
+//! What one core owns while it serves clients: node pools, counters, what it has seen of nodes.
+//!
+//! Invariant: a core shares nothing mutable but atomics; whatever more cores need is in `Shared`.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
+};
+
+use arc_swap::Guard;
+
+use crate::{
+    config::{EdgeConfig, limits},
+    nodes::{load_stats::Vitals, pool::NodePools},
+    observe::metrics::CoreMetrics,
+    state::{
+        change::LaneSender,
+        concurrency_limit::{self, Overload},
+        shared::Shared,
+        single_flight::Searches,
+    },
+    wire::{
+        h1::{HeadLimits, Response, ServerLimits},
+        runtime::Runtime,
+    },
+};
+
+/// What one data core owns.
+pub struct Core<R: Runtime> {
+    pub shared: Arc<Shared>,
+    pub pools: NodePools<R>,
+    pub metrics: CoreMetrics,
+    /// What this core has seen of the nodes it reads from.
+    pub(crate) vitals: Vitals,
+    /// The replica group that the request being polled reads first, where its session says so.
+    pub(crate) pinned_group: Cell<Option<usize>>,
+    /// The lanes of every data core, by core number.
+    pub(crate) lanes: Arc<[LaneSender]>,
+    /// Since when writes find too few nodes to take them.
+    pub(crate) short_of_owners: Cell<Option<Instant>>,
+    /// Which slot of the process-wide counters is this core's.
+    pub(crate) number: usize,
+    /// Turns over groups and equal nodes, so that load spreads.
+    pub(crate) rotation: Cell<usize>,
+    /// Searches under way that others may join.
+    pub(crate) searches: Searches,
+    /// How many requests this core can work on at once.
+    pub(crate) overload: Overload,
+    /// What those hear for whom there is no room.
+    pub(crate) overloaded: Response,
+    /// When this core last asked nodes about all unfinished tasks.
+    pub(crate) tasks_refreshed: Cell<Option<Instant>>,
+}
+
+impl<R: Runtime> Core<R> {
+    /// A core's state, made on its own thread.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, lanes: Arc<[LaneSender]>, number: usize) -> Self {
+        Self {
+            pools: NodePools::new(&shared),
+            metrics: CoreMetrics::new(),
+            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
+            pinned_group: Cell::new(None),
+            lanes,
+            short_of_owners: Cell::new(None),
+            number,
+            rotation: Cell::new(0),
+            searches: Searches::default(),
+            overload: Overload::new(),
+            overloaded: concurrency_limit::refusal().into_response(),
+            tasks_refreshed: Cell::new(None),
+            shared,
+        }
+    }
+
+    /// What clients may do from now on.
+    pub(crate) fn edge(&self) -> Guard<Arc<EdgeConfig>> {
+        self.shared.edge.load()
+    }
+
+    pub(crate) fn server_limits(&self) -> ServerLimits {
+        let edge = self.edge();
+        ServerLimits {
+            head: HeadLimits {
+                start_line_bytes_max: edge.request_line_bytes_max,
+                head_bytes_max: edge.head_bytes_max,
+                fields_max: edge.headers_max,
+            },
+            body_bytes_max: edge.body_bytes_max,
+            first_byte_timeout: edge.first_byte_timeout,
+            idle_timeout: edge.idle_timeout,
+            head_timeout: edge.head_timeout,
+            gap_timeout: edge.body_gap_timeout,
+            body_timeout: edge.body_timeout,
+            close_timeout: limits::CLOSE_TIMEOUT,
+            requests_max: edge.requests_per_connection_max,
+        }
+    }
+
+    /// Requests in flight on this core: written by it alone, read by whoever drains the process.
+    pub(crate) fn in_flight(&self) -> &AtomicUsize {
+        &self.shared.in_flight[self.number]
+    }
+
+    /// The next number of a turn; wraps.
+    pub(crate) fn turn(&self) -> usize {
+        let turn = self.rotation.get();
+        self.rotation.set(turn.wrapping_add(1));
+        turn
+    }
+}

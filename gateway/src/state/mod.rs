@@ -1,0 +1,15 @@
+//! What a core owns and what the process shares.
+//!
+//! Invariant: what cores share is atomic or replaced whole by pointer; nothing here asks a node or commits to the store on its own.
+//! May touch: `nodes`, `auth`, `api` and lower floors.
+
+pub mod change;
+pub(crate) mod concurrency_limit;
+pub mod core;
+pub mod leadership;
+pub(crate) mod merged_answer;
+pub mod sessions;
+pub mod shared;
+pub(crate) mod single_flight;
+pub mod snapshot;
+pub mod write_block;

@@ -1,0 +1,134 @@
+//! Requests as clients sent them and responses as the gateway gives them, bodies whole.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+
+use crate::wire::h1::date;
+
+/// What answers differ by, on every answer as on Meilisearch's: see `api::cors`.
+const VARY: &[u8] = b"vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
+
+/// A request whose body has arrived whole and within the limit.
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Whether the client wants the connection kept open.
+    pub keep_alive: bool,
+}
+
+impl Request {
+    /// A header's value when it is there once or more and is visible ASCII; the first wins.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// An answer to a client.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: StatusCode,
+    pub content_type: Option<&'static str>,
+    /// Further headers; names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A JSON answer.
+    #[must_use]
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type: Some("application/json"), headers: Vec::new(), body: body.into() }
+    }
+
+    /// An answer without a body.
+    #[must_use]
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, content_type: None, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// The same answer with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Status line and headers as they go over the wire, in answer to a request of `version`.
+    pub(crate) fn encode_head(&self, version: Version, keep_alive: bool) -> Vec<u8> {
+        let mut head = Vec::with_capacity(256 + self.body.len().min(64 << 10));
+        if self.status == StatusCode::OK {
+            head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        } else {
+            head.extend_from_slice(b"HTTP/1.1 ");
+            head.extend_from_slice(self.status.as_str().as_bytes());
+            head.push(b' ');
+            head.extend_from_slice(self.status.canonical_reason().unwrap_or("").as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        // RFC 9110, section 8.6: no Content-Length with 204.
+        if self.status != StatusCode::NO_CONTENT {
+            let mut digits = itoa::Buffer::new();
+            push_header(&mut head, "content-length", digits.format(self.body.len()));
+        }
+        if let Some(content_type) = self.content_type {
+            push_header(&mut head, "content-type", content_type);
+        }
+        head.extend_from_slice(b"date: ");
+        head.extend_from_slice(&date::now());
+        head.extend_from_slice(b"\r\n");
+        head.extend_from_slice(VARY);
+        for (name, value) in &self.headers {
+            push_header(&mut head, name, value);
+        }
+        if !keep_alive {
+            push_header(&mut head, "connection", "close");
+        } else if version == Version::HTTP_10 {
+            push_header(&mut head, "connection", "keep-alive");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+fn push_header(head: &mut Vec<u8>, name: &str, value: &str) {
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    // A value never breaks out of its line, whatever it was made from.
+    head.extend(value.bytes().map(|byte| if byte < b' ' || byte == 0x7f { b' ' } else { byte }));
+    head.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_framed_and_cannot_be_split_by_values() {
+        let check = |response: Response, keep_alive, expected: &str| {
+            let head = String::from_utf8(response.encode_head(Version::HTTP_11, keep_alive)).unwrap();
+            let vary = std::str::from_utf8(VARY).unwrap();
+            assert!(head.contains(vary), "{head}");
+            let (date, rest): (Vec<_>, Vec<_>) =
+                head.split_inclusive("\r\n").partition(|line| line.starts_with("date: "));
+            assert_eq!(date.len(), 1, "{head}");
+            assert_eq!(rest.concat().replace(vary, ""), expected);
+        };
+        check(
+            Response::json(StatusCode::OK, "{}"),
+            true,
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n",
+        );
+        check(Response::empty(StatusCode::NO_CONTENT), true, "HTTP/1.1 204 No Content\r\n\r\n");
+        check(
+            Response::empty(StatusCode::NOT_FOUND).with_header("x-note", "a\r\nb: c"),
+            false,
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nx-note: a  b: c\r\nconnection: close\r\n\r\n",
+        );
+        let old = Response::empty(StatusCode::OK).encode_head(Version::HTTP_10, true);
+        assert!(old.ends_with(b"connection: keep-alive\r\n\r\n"));
+    }
+}

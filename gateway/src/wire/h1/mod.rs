@@ -1,0 +1,24 @@
+//! HTTP/1.1 in both directions, on monoio-http's codecs and any runtime of the seam.
+//!
+//! Invariants: heads are scanned (`scan`) before monoio-http decodes them and judged (`guard`)
+//! after, so that nothing ambiguous gets past; every read has a deadline and every buffer a bound;
+//! a connection whose exchange was abandoned is never reused.
+
+pub(crate) mod buffer;
+pub(crate) mod chunked;
+pub(crate) mod client;
+pub(crate) mod date;
+pub(crate) mod framing;
+pub(crate) mod in_memory;
+pub(crate) mod message;
+pub(crate) mod refusal;
+pub(crate) mod scan;
+pub(crate) mod server;
+pub(crate) mod stream;
+
+pub use crate::wire::h1::client::{ClientConnection, ExchangeError, NodeAnswer};
+pub use crate::wire::h1::in_memory::{read_answer, read_request};
+pub use crate::wire::h1::message::{Request, Response};
+pub use crate::wire::h1::refusal::Refusal;
+pub use crate::wire::h1::scan::HeadLimits;
+pub use crate::wire::h1::server::{ServerConnection, ServerLimits};

@@ -1,0 +1,264 @@
+//! The client's side of the gateway: requests in, responses out, over one connection.
+//!
+//! Invariants: a refusal closes the connection, since its framing is in doubt; memory is bounded
+//! by the head and body limits; 413 comes before the body is read where the length is announced.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Version};
+use monoio_codec::{Decoded, Decoder};
+use monoio_http::{
+    common::request::RequestHead,
+    h1::codec::decoder::{DecodeError, RequestHeadDecoder},
+};
+
+use crate::wire::{
+    h1::{
+        HeadLimits,
+        buffer::{Buffered, Patience},
+        chunked::ChunkedDecoder,
+        framing::{self, Framing},
+        message::{Request, Response},
+        refusal::Refusal,
+        scan::HeadScanner,
+        stream::Stream,
+    },
+    runtime::{Runtime, timeout},
+};
+
+/// Empty lines in front of a request that are ignored.
+const EMPTY_LINES_MAX: usize = 8;
+
+/// Bounds of one client connection.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    /// Request line and headers.
+    pub head: HeadLimits,
+    /// Body as it came over the wire, bytes.
+    pub body_bytes_max: usize,
+    /// Wait for the first byte on a new connection.
+    pub first_byte_timeout: Duration,
+    /// Wait for the first byte of the next request.
+    pub idle_timeout: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head_timeout: Duration,
+    /// Between two receives or sends of a body.
+    pub gap_timeout: Duration,
+    /// A body from its first byte to its last, either way.
+    pub body_timeout: Duration,
+    /// For a client to close its side after ours is closed.
+    pub close_timeout: Duration,
+    /// Requests on one connection; after the last the connection is closed.
+    pub requests_max: u32,
+}
+
+/// One client connection.
+pub struct ServerConnection<R: Runtime> {
+    buffered: Buffered<R>,
+    limits: ServerLimits,
+    requests: u32,
+    /// Version of the request read last.
+    version: Version,
+}
+
+impl<R: Runtime> ServerConnection<R> {
+    /// Takes over an accepted stream.
+    #[must_use]
+    pub fn new(stream: R::Stream, limits: ServerLimits) -> Self {
+        Self::over(Stream::Plain(stream), limits)
+    }
+
+    /// Takes over an accepted stream and brings up TLS on it.
+    ///
+    /// # Errors
+    /// When there is no session within the time of a head: whoever is there does not speak TLS, or not as it must.
+    pub async fn new_tls(
+        stream: R::Stream,
+        tls: Arc<rustls::ServerConfig>,
+        limits: ServerLimits,
+    ) -> io::Result<Self> {
+        let session = rustls::ServerConnection::new(tls).map_err(io::Error::other)?;
+        let mut connection = Self::over(Stream::tls(stream, session.into()), limits);
+        let handshake = timeout::<R, _>(limits.head_timeout, connection.buffered.handshake()).await;
+        handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(connection)
+    }
+
+    fn over(stream: Stream<R>, limits: ServerLimits) -> Self {
+        Self { buffered: Buffered::new(stream), limits, requests: 0, version: Version::HTTP_11 }
+    }
+
+    /// From now on other limits hold.
+    pub fn set_limits(&mut self, limits: ServerLimits) {
+        self.limits = limits;
+    }
+
+    /// Reads the next request whole.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the caller answers it and closes the connection.
+    pub async fn read_request(&mut self) -> Result<Request, Refusal> {
+        let head_length = self.receive_head().await?;
+        self.requests += 1;
+        let head = decode_head(&mut self.buffered.received, head_length)?;
+        self.version = head.version;
+        let framing = framing::framing(head.version, &head.headers)?;
+        let expects = framing::expects_continue(head.version, &head.headers)?;
+        let body = match framing {
+            Framing::None | Framing::Length(0) => Bytes::new(),
+            Framing::Length(length) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                if length > self.limits.body_bytes_max {
+                    return Err(Refusal::BodyTooLarge(self.limits.body_bytes_max));
+                }
+                self.go_on(expects).await?;
+                let patience = Some(self.body_patience());
+                self.buffered.receive_body(length, patience).await.map_err(|error| body_refused(&error))?
+            }
+            Framing::Chunked => {
+                self.go_on(expects).await?;
+                self.receive_chunks().await?
+            }
+        };
+        let keep_alive =
+            framing::keep_alive(head.version, &head.headers) && self.requests < self.limits.requests_max;
+        Ok(Request { method: head.method, uri: head.uri, headers: head.headers, body, keep_alive })
+    }
+
+    /// Sends a response; `HEAD` gets the head alone.
+    ///
+    /// # Errors
+    /// The socket's; the caller drops the connection.
+    pub async fn write_response(
+        &mut self,
+        method: &Method,
+        response: Response,
+        keep_alive: bool,
+    ) -> io::Result<()> {
+        let head = response.encode_head(self.version, keep_alive);
+        let patience = Some(self.body_patience());
+        if method == Method::HEAD || response.body.is_empty() {
+            return self.buffered.send(head, patience).await;
+        }
+        self.buffered.send_message(head, response.body, patience).await
+    }
+
+    /// Closes the connection so that the client can read the last answer.
+    pub async fn close(mut self) {
+        let patience = Patience::new::<R>(self.limits.close_timeout, self.limits.close_timeout);
+        self.buffered.close(patience).await;
+    }
+
+    fn body_patience(&self) -> Patience {
+        Patience::new::<R>(self.limits.gap_timeout, self.limits.body_timeout)
+    }
+
+    /// Receives until a head is whole; gives its length.
+    async fn receive_head(&mut self) -> Result<usize, Refusal> {
+        let first =
+            if self.requests == 0 { self.limits.first_byte_timeout } else { self.limits.idle_timeout };
+        let mut patience = Patience::new::<R>(first, first);
+        let (mut scanner, mut begun, mut empty_lines) = (HeadScanner::default(), false, 0);
+        let mut line_checked = false;
+        loop {
+            if !self.buffered.received.is_empty() {
+                if !begun {
+                    begun = true;
+                    patience = Patience::new::<R>(self.limits.head_timeout, self.limits.head_timeout);
+                }
+                // RFC 9112, section 2.2: empty lines before a request line are ignored.
+                while self.buffered.received.starts_with(b"\r\n") {
+                    let _ = self.buffered.received.split_to(2);
+                    (scanner, empty_lines) = (HeadScanner::default(), empty_lines + 1);
+                    if empty_lines > EMPTY_LINES_MAX {
+                        return Err(Refusal::Malformed("too many empty lines"));
+                    }
+                }
+                if self
+                    .buffered
+                    .received
+                    .first()
+                    .is_some_and(|byte| !framing::is_token(*byte) && *byte != b'\r')
+                {
+                    return Err(Refusal::Malformed("it does not begin with a method"));
+                }
+                let limits = &self.limits.head;
+                let found = scanner.scan(&self.buffered.received, limits);
+                if let (false, Some(end)) = (line_checked, scanner.start_line_end()) {
+                    framing::check_request_line(&self.buffered.received[..end])?;
+                    line_checked = true;
+                }
+                if let Some(length) = found.map_err(|error| Refusal::of_head(error, limits))? {
+                    return Ok(length);
+                }
+            }
+            match self.buffered.receive_within(patience).await {
+                Ok(0) => return Err(Refusal::Gone),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && begun => {
+                    return Err(Refusal::HeadTimedOut);
+                }
+                Err(_) => return Err(Refusal::Gone),
+            }
+        }
+    }
+
+    /// Tells a client that waits for it to send its body; one that has begun does not wait.
+    async fn go_on(&mut self, expected: bool) -> Result<(), Refusal> {
+        if expected && self.buffered.received.is_empty() {
+            let line: &'static [u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+            let patience = Some(self.body_patience());
+            self.buffered.send(line, patience).await.map_err(|_| Refusal::Gone)?;
+        }
+        Ok(())
+    }
+
+    async fn receive_chunks(&mut self) -> Result<Bytes, Refusal> {
+        let (mut decoder, mut body) = (ChunkedDecoder::new(self.limits.body_bytes_max), BytesMut::new());
+        let patience = self.body_patience();
+        loop {
+            let done = decoder.decode(&mut self.buffered.received, &mut body);
+            if done.map_err(|error| Refusal::of_chunks(error, self.limits.body_bytes_max))? {
+                return Ok(body.freeze());
+            }
+            match self.buffered.receive_within(patience).await {
+                Ok(0) => return Err(Refusal::Gone),
+                Ok(_) => {}
+                Err(error) => return Err(body_refused(&error)),
+            }
+        }
+    }
+}
+
+/// Takes a whole head off the front of `received`.
+///
+/// # Errors
+/// A [`Refusal`].
+pub(crate) fn decode_head(received: &mut BytesMut, length: usize) -> Result<RequestHead, Refusal> {
+    let mut bytes = received.split_to(length);
+    let head = match RequestHeadDecoder.decode(&mut bytes) {
+        Ok(Decoded::Some(head)) => head,
+        Ok(Decoded::Insufficient | Decoded::InsufficientAtLeast(_)) => {
+            return Err(Refusal::Malformed("the head has no end"));
+        }
+        Err(DecodeError::Uri(_)) => return Err(Refusal::Malformed("a malformed target")),
+        Err(DecodeError::Parse(httparse::Error::HeaderName)) => {
+            return Err(Refusal::Malformed("a malformed header name"));
+        }
+        Err(DecodeError::Parse(httparse::Error::HeaderValue)) => {
+            return Err(Refusal::Malformed("a malformed header value"));
+        }
+        Err(_) => return Err(Refusal::Malformed("a malformed head")),
+    };
+    framing::check_target(&head.method, &head.uri)?;
+    framing::check_host(head.version, &head.headers)?;
+    Ok(head)
+}
+
+fn body_refused(error: &io::Error) -> Refusal {
+    match error.kind() == io::ErrorKind::TimedOut {
+        true => Refusal::BodyTimedOut,
+        false => Refusal::Gone,
+    }
+}

@@ -1,0 +1,9 @@
+//! Bytes: the runtime seam, HTTP/1.1, TLS, the guarded client for addresses that clients name.
+//!
+//! Invariant: nothing here knows Meilisearch.
+//! May touch: `config`, `observe`, `clock`.
+
+pub mod h1;
+pub mod outbound;
+pub mod runtime;
+pub mod tls;

@@ -1,0 +1,219 @@
+//! glommio behind the seam, with an adapter that gives its stream monoio's rent-style traits.
+//!
+//! Invariants: reads and writes poll with the buffer borrowed only inside one poll, since glommio
+//! receives without handing the buffer to the kernel; the preempt timer is short, so that wakes
+//! from other threads are seen within milliseconds; some timers always wait (`pulse`).
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use ::glommio::{
+    LocalExecutorBuilder, Placement,
+    net::{TcpListener, TcpStream},
+};
+use ::monoio::{
+    BufResult,
+    buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, IoVecWrapper, IoVecWrapperMut},
+    io::{AsyncReadRent, AsyncWriteRent},
+};
+use futures_lite::io::{AsyncRead, AsyncWrite};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use crate::{
+    observe::log,
+    wire::runtime::{Runtime, StartError, buffers},
+};
+
+/// Memory registered with the ring; the default exceeds an ordinary user's memlock limit.
+const IO_MEMORY_BYTES: usize = 64 << 10;
+/// How long a busy task may keep wakes from other threads waiting.
+const PREEMPT_TIMER: Duration = Duration::from_millis(2);
+
+/// How often timers are set anew, and when the first of them is due.
+const PULSE: Duration = Duration::from_millis(20);
+/// So many wait, each for twice as long as the one before: the last for 10 s.
+const BEATS: u32 = 10;
+/// How long an executor may take to its first turn, which is missed as others are, before another is started.
+const FIRST_TURN_MAX: Duration = Duration::from_secs(1);
+const STARTS_MAX: usize = 8;
+
+/// Keeps timers waiting, so that the executor never sleeps for good.
+///
+/// glommio 0.9.0 arms its preempt timer, then runs the tasks that are ready, and sleeps when none ran. If the thread
+/// loses its processor in between for as long as that timer, the timer has fired: no task runs, though some are ready,
+/// and the executor sleeps until something else happens. Once all its tasks are ready nothing else does: what they
+/// waited for has come. A timer ends that sleep, but only one that is still set: those that came due during the turn
+/// before are used up. So the sleep takes no longer than about the turn that came before it.
+async fn pulse() {
+    loop {
+        let mut beats = (0..BEATS)
+            .map(|beat| ::glommio::timer::sleep(PULSE * (1 << beat)))
+            .collect::<FuturesUnordered<_>>();
+        beats.next().await;
+    }
+}
+
+/// glommio behind the seam.
+#[derive(Clone, Copy)]
+pub struct Glommio;
+
+/// A glommio stream that speaks monoio's traits.
+pub struct GlommioStream(TcpStream);
+
+impl Runtime for Glommio {
+    const NAME: &'static str = "glommio";
+    type Executor = JoinHandle<()>;
+    type Listener = TcpListener;
+    type Stream = GlommioStream;
+
+    fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+        Ok(TcpListener::bind(address)?)
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {
+        // As long as clients wait an accept is ready at once: others would wait until the last of them is in.
+        ::glommio::yield_if_needed().await;
+        let stream = listener.accept().await?;
+        // Both fail for a client that has gone already, which is seen when it is read from.
+        let _ = stream.set_nodelay(true);
+        let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        Ok((GlommioStream(stream), address))
+    }
+
+    async fn connect(address: SocketAddr) -> io::Result<GlommioStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(GlommioStream(stream))
+    }
+
+    fn is_silent(stream: &GlommioStream) -> bool {
+        crate::wire::runtime::is_silent(&stream.0)
+    }
+
+    fn spawn(future: impl Future<Output = ()> + 'static) {
+        ::glommio::spawn_local(future).detach();
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        ::glommio::timer::sleep(duration)
+    }
+
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn start<Main, Running>(
+        name: String,
+        cpu: Option<usize>,
+        main: Main,
+    ) -> Result<JoinHandle<()>, StartError>
+    where
+        Main: FnOnce() -> Running + Send + 'static,
+        Running: Future<Output = ()> + 'static,
+    {
+        if !crate::wire::runtime::uring_available() {
+            return Err(StartError::NoUring { runtime: Self::NAME });
+        }
+        let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
+        let (ready, started) = mpsc::channel::<Result<usize, String>>();
+        let main = Arc::new(Mutex::new(Some(main)));
+        let mut threads = Vec::new();
+        for attempt in 0..STARTS_MAX {
+            let (main, ready) = (Arc::clone(&main), ready.clone());
+            let thread = thread::Builder::new().name(name.clone()).spawn(move || {
+                let executor = match builder(cpu).make() {
+                    Ok(executor) => executor,
+                    Err(error) => return drop(ready.send(Err(error.to_string()))),
+                };
+                executor.run(async move {
+                    // Who comes first takes it.
+                    let main = main.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let Some(main) = main else { return };
+                    ::glommio::spawn_local(pulse()).detach();
+                    let _ = ready.send(Ok(attempt));
+                    main().await;
+                });
+            });
+            threads.push(thread.map_err(|error| failed(error.to_string()))?);
+            match started.recv_timeout(FIRST_TURN_MAX) {
+                Ok(Ok(attempt)) => return Ok(threads.swap_remove(attempt)),
+                Ok(Err(reason)) => return Err(failed(reason)),
+                Err(_) => log::warn("executor_start_repeated", &[("executor", &name)]),
+            }
+        }
+        Err(failed(format!("{STARTS_MAX} executors came to no turn within {FIRST_TURN_MAX:?} each")))
+    }
+}
+
+fn builder(cpu: Option<usize>) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+        .io_memory(IO_MEMORY_BYTES)
+        .preempt_timer(PREEMPT_TIMER)
+}
+
+impl AsyncReadRent for GlommioStream {
+    #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
+    async fn read<T: IoBufMut>(&mut self, mut buffer: T) -> BufResult<usize, T> {
+        let (pointer, length) = (buffer.write_ptr(), buffer.bytes_total());
+        let result = poll_fn(|context| {
+            // SAFETY: `buffer` is owned by this future and alive across the poll; `IoBufMut`
+            // promises `bytes_total` writable bytes at `write_ptr`, and glommio fills them within
+            // this poll (a non-blocking receive), keeping no pointer afterwards.
+            let target = unsafe { std::slice::from_raw_parts_mut(pointer, length) };
+            Pin::new(&mut self.0).poll_read(context, target)
+        })
+        .await;
+        if let Ok(count) = result {
+            // SAFETY: glommio initialised the first `count` bytes.
+            unsafe { buffer.set_init(count) };
+        }
+        (result, buffer)
+    }
+
+    #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
+    async fn readv<T: IoVecBufMut>(&mut self, buffer: T) -> BufResult<usize, T> {
+        let wrapper = match IoVecWrapperMut::new(buffer) {
+            Ok(wrapper) => wrapper,
+            Err(buffer) => return (Ok(0), buffer),
+        };
+        let (result, wrapper) = self.read(wrapper).await;
+        let mut buffer = wrapper.into_inner();
+        if let Ok(count) = result {
+            // SAFETY: the read above initialised `count` bytes of the first slice.
+            unsafe { buffer.set_init(count) };
+        }
+        (result, buffer)
+    }
+}
+
+impl AsyncWriteRent for GlommioStream {
+    async fn write<T: IoBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
+        let result =
+            poll_fn(|context| Pin::new(&mut self.0).poll_write(context, buffers::bytes_of(&buffer))).await;
+        (result, buffer)
+    }
+
+    async fn writev<T: IoVecBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
+        let wrapper = match IoVecWrapper::new(buffer) {
+            Ok(wrapper) => wrapper,
+            Err(buffer) => return (Ok(0), buffer),
+        };
+        let (result, wrapper) = self.write(wrapper).await;
+        (result, wrapper.into_inner())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        poll_fn(|context| Pin::new(&mut self.0).poll_close(context)).await
+    }
+}

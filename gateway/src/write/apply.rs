@@ -1,0 +1,554 @@
+//! What a lane does with one change: registry, nodes and task record, in an order that survives
+//! being killed between any two steps.
+//!
+//! Invariants: an index is registered after its nodes have taken it and unregistered before they
+//! are asked to drop it, so a crash leaves at worst a leftover that is on record and swept, or an
+//! intent that `control::recover` finishes; nothing is answered before its node tasks, and hints of what
+//! nodes missed, are durable.
+
+use std::{rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use http::Method;
+use router::ShardSet;
+use serde_json::json;
+use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
+
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        settings::{self, Derivation, SettingsChange},
+    },
+    clock,
+    config::limits,
+    observe::log,
+    pods::follow,
+    read::ask,
+    state::{
+        change::{Accepted, Action, Client, Outcome, Repetition},
+        core::Core,
+        leadership::Term,
+        snapshot::{Index, publish},
+    },
+    wire::runtime::Runtime,
+    write::{
+        fanout::{self, Missed, Order},
+        idempotency,
+        orphan_indexes::{self, LEFTOVERS},
+        quorum::Judge,
+        rule_copies, tombstones,
+    },
+};
+
+/// Applies one change and answers the client.
+pub(crate) async fn apply<R: Runtime>(
+    core: &Rc<Core<R>>,
+    index_uid: String,
+    action: Action,
+    intent: Reply<TaskRecord>,
+    client: Client,
+) {
+    let task = match intent.await {
+        Ok(task) => task,
+        Err(error) => return drop(client.send(Err(error.into()))),
+    };
+    if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
+        && let Some(error) = frozen(core, &index_uid)
+    {
+        discard(core, &task).await;
+        return drop(client.send(Err(error)));
+    }
+    let mut missed = Missed::new(core, task.uid);
+    let buried = bury(core, &index_uid, &action);
+    let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
+        Ok(node_tasks) => {
+            missed.commit_with(buried);
+            Outcome::Taken(node_tasks)
+        }
+        Err(outcome) => outcome,
+    };
+    finish(core, vec![(task, client, outcome)], missed).await;
+}
+
+/// The tombstones of a deletion, with a clock of its place in the lane.
+fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Vec<Change> {
+    if !core.shared.config.anti_entropy {
+        return Vec::new();
+    }
+    let snapshot = core.shared.snapshot();
+    match (action.erases(), snapshot.indexes.get(index_uid)) {
+        (Some(erased), Some(index)) => {
+            tombstones::bury(&index.record.node_uid, core.shared.clock.next(), &erased)
+        }
+        (_, _) => Vec::new(),
+    }
+}
+
+/// Why an index takes no documents, if it takes none.
+pub(crate) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
+    let snapshot = core.shared.snapshot();
+    let index = snapshot.indexes.get(index_uid)?;
+    core.shared.frozen.contains(&index.record.node_uid).then(|| {
+        let message =
+            "The settings of this index differ between nodes; it takes writes again once they are equal.";
+        ApiError::new(Code::MiroirNoQuorum, message)
+    })
+}
+
+/// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on
+/// while the store syncs.
+pub(crate) async fn finish<R: Runtime>(
+    core: &Rc<Core<R>>,
+    outcomes: Vec<(TaskRecord, Client, Outcome)>,
+    mut missed: Missed,
+) {
+    let mut changes = Vec::with_capacity(outcomes.len());
+    let mut clients = Vec::with_capacity(outcomes.len());
+    let mut refused = Vec::new();
+    let degraded = missed.degraded.header();
+    for (task, client, outcome) in outcomes {
+        let change = match outcome {
+            Outcome::Taken(node_tasks) => accepted_change(node_tasks),
+            Outcome::Failed(error) => failed_change(error),
+            Outcome::Refused(error) => {
+                refused.push((task, client, error));
+                continue;
+            }
+        };
+        changes.push(Change::UpdateTask { uid: task.uid, change: Box::new(change) });
+        clients.push((task, client));
+    }
+    changes.extend(missed.take());
+    if !changes.is_empty() {
+        let has_key = clients.iter().any(|(task, _)| task.idempotency_key.is_some());
+        let unsettled = has_key.then(|| (Rc::clone(core), changes.clone()));
+        let committed = fanout::commit(core, changes).await;
+        R::spawn(async move {
+            let stored = committed.await;
+            for (record, client) in clients {
+                let degraded = degraded.clone();
+                let answer = stored.as_ref().map(|_| Accepted { record, degraded });
+                let _ = client.send(answer.map_err(|error| error.clone().into()));
+            }
+            if let (Err(StoreError::Unreachable(_)), Some((core, changes))) = (stored, unsettled) {
+                settle(&core, changes).await;
+            }
+        });
+    }
+    for (task, client, error) in refused {
+        discard(core, &task).await;
+        let _ = client.send(Err(error));
+    }
+}
+
+/// What became of a commit is not known while the store is out of reach. Clients' keys wait for it, so it is tried
+/// until it is known; it happens once, for it rests on intents.
+async fn settle<R: Runtime>(core: &Core<R>, mut changes: Vec<Change>) {
+    const INTENT_REVISION: u64 = 1;
+    for change in &mut changes {
+        if let Change::UpdateTask { change, .. } = change {
+            change.expected_revision = Some(INTENT_REVISION);
+        }
+    }
+    loop {
+        R::sleep(limits::UNSETTLED_COMMIT_INTERVAL).await;
+        match core.shared.store.commit(changes.clone()).await {
+            Err(StoreError::Unreachable(_) | StoreError::Overloaded) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// A task that is accepted and has failed at once.
+pub(crate) fn failed_change(error: ApiError) -> TaskChange {
+    let now = clock::utc();
+    TaskChange {
+        accepted: Some(true),
+        status: Some(TaskStatus::Failed),
+        error: Some(error.into_task_error()),
+        started_at: Some(now),
+        finished_at: Some(now),
+        ..TaskChange::default()
+    }
+}
+
+pub(crate) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
+    let mut change = TaskChange { accepted: Some(true), ..TaskChange::default() };
+    if node_tasks.is_empty() {
+        // Nothing to do anywhere, such as an empty list of documents.
+        let now = clock::utc();
+        change.status = Some(TaskStatus::Succeeded);
+        change.started_at = Some(now);
+        change.finished_at = Some(now);
+    }
+    change.node_tasks = Some(node_tasks);
+    change
+}
+
+/// A refused change was never a task: its intent goes away again.
+pub(crate) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+    let now = clock::utc();
+    let change =
+        TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
+    let mut changes = vec![Change::UpdateTask { uid: task.uid, change: Box::new(change) }];
+    changes.extend(idempotency::let_go(task));
+    let discarded = match core.shared.store.commit(changes).await {
+        Ok(_) => core.shared.store.delete_tasks(vec![task.uid]).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = discarded {
+        log::warn("intent_not_discarded", &[("task", &task.uid.to_string()), ("reason", &error.to_string())]);
+    }
+}
+
+async fn perform<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    task_uid: u32,
+    action: Action,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, Outcome> {
+    match action {
+        Action::AddDocuments(_) => unreachable!("lanes hand documents to `additions`"),
+        Action::DeleteDocuments { parts } => {
+            let index = existing(core, uid)?;
+            let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
+            let order = Order {
+                index: &index.record.node_uid,
+                method: &Method::POST,
+                target: &target,
+                validated: false,
+                once: false,
+            };
+            let snapshot = core.shared.snapshot();
+            let judge = fanout::judge(core, &snapshot, &index.placement);
+            fanout::send(core, &judge, &order, &parts, missed).await.map_err(Outcome::Refused)
+        }
+        Action::OnEveryNode { method, suffix, body, repetition } => {
+            let index = existing(core, uid)?;
+            let request = (&method, suffix, body);
+            send_to_all(core, &index, request, repetition, missed).await.map_err(Outcome::Refused)
+        }
+        Action::CreateIndex { primary_key } => create_index(core, uid, primary_key, missed).await,
+        Action::DeleteIndex => delete_index(core, uid, missed).await,
+        Action::ChangeSettings(change) => {
+            let index = ensure_index(core, uid, None, missed).await?;
+            change_settings(core, &index, &change, missed).await
+        }
+        Action::OnExisting(action) => {
+            existing(core, uid)?;
+            Box::pin(perform(core, uid, task_uid, *action, missed)).await
+        }
+        Action::Fail(error) => {
+            // On one node, too, a first write makes the index even when its documents are wrong.
+            ensure_index(core, uid, None, missed).await?;
+            Err(Outcome::Failed(error))
+        }
+    }
+}
+
+/// Gives an index the primary key that a write to it names, if it has none yet.
+pub(crate) async fn agree_on_key<R: Runtime>(
+    core: &Core<R>,
+    index: &Arc<Index>,
+    asked: &str,
+    missed: &mut Missed,
+) -> Result<(), Outcome> {
+    match index.record.primary_key.as_deref() {
+        None => {
+            break_ties_by(core, index, asked, missed).await.map_err(Outcome::Refused)?;
+            let mut record = index.record.clone();
+            record.primary_key = Some(asked.to_owned());
+            store_index(core, record, index, missed).await.map(drop).map_err(Outcome::Refused)
+        }
+        Some(known) if known == asked => Ok(()),
+        Some(known) => {
+            let message = format!("Index already has a primary key: `{known}`.");
+            Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)))
+        }
+    }
+}
+
+/// From now on an index may hold keys that filters cannot be read by (`api::pinned`).
+pub(crate) async fn expect_any_key<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    missed: &mut Missed,
+) -> Result<(), Outcome> {
+    let index = existing(core, uid)?;
+    if !index.record.keys_are_plain {
+        return Ok(());
+    }
+    let record = IndexRecord { keys_are_plain: false, ..index.record.clone() };
+    store_index(core, record, &index, missed).await.map(drop).map_err(Outcome::Refused)
+}
+
+/// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
+/// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
+pub(crate) async fn break_ties_by<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    primary_key: &str,
+    missed: &mut Missed,
+) -> Result<(), ApiError> {
+    let version = ask::lowest_version(core).await;
+    let derivation = Derivation::new(&index.record.settings, Some(primary_key), version);
+    let request = derivation.tie_break_for_nodes();
+    let request = (&request.method, request.suffix.as_str(), request.body.into());
+    send_to_all(core, index, request, Repetition::Harmless, missed).await.map(drop)
+}
+
+async fn create_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<String>,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, Outcome> {
+    if core.shared.snapshot().indexes.contains_key(uid) {
+        let message = format!("Index `{uid}` already exists.");
+        return Err(Outcome::Failed(ApiError::new(Code::IndexAlreadyExists, message)));
+    }
+    register_index(core, uid, primary_key.as_deref(), missed).await.map(|(_, node_tasks)| node_tasks)
+}
+
+async fn delete_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, Outcome> {
+    let index = existing(core, uid)?;
+    let snapshot = core.shared.snapshot();
+    let judge = fanout::judge(core, &snapshot, &index.placement);
+    let all = ShardSet::all(index.placement.shards());
+    fanout::check(core, &judge, &all).await.map_err(Outcome::Refused)?;
+    let node_uid = &index.record.node_uid;
+    let unregister = Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
+    let deleted = core.shared.store.commit(vec![unregister, orphan_indexes::remember(node_uid)]).await;
+    deleted.map_err(|error| Outcome::Refused(error.into()))?;
+    publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
+    let target = format!("/indexes/{node_uid}");
+    let node_tasks = drop_on_nodes(core, &judge, node_uid, &target, missed).await;
+    // For clients the index is gone; what no node could be asked for is left to the sweep.
+    if let Ok(node_tasks) = &node_tasks
+        && !node_tasks.is_empty()
+    {
+        let mut changes = missed.take();
+        changes.push(orphan_indexes::forget(node_uid));
+        let stored = fanout::commit(core, changes).await;
+        stored.await.map_err(|error| Outcome::Refused(error.into()))?;
+    }
+    node_tasks.map_err(Outcome::Refused)
+}
+
+/// Makes every node drop an index, now or when it is back.
+async fn drop_on_nodes<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    node_uid: &str,
+    target: &str,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let order = Order { index: node_uid, method: &Method::DELETE, target, validated: false, once: false };
+    let parts = fanout::for_every_node(judge, &Bytes::new());
+    fanout::send(core, judge, &order, &parts, missed).await
+}
+
+/// Makes every node drop an index that no client knows.
+///
+/// # Errors
+/// 503 when too few nodes are there to be asked.
+pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str, term: &Term) -> Result<(), ApiError> {
+    let snapshot = core.shared.snapshot();
+    let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
+    let mut missed = Missed::new(core, 0);
+    let target = format!("/indexes/{node_uid}");
+    let judge = fanout::judge(core, &snapshot, placement);
+    let dropped = drop_on_nodes(core, &judge, node_uid, &target, &mut missed).await;
+    let mut changes = missed.take();
+    changes.extend(dropped.is_ok().then(|| orphan_indexes::forget(node_uid)));
+    if !changes.is_empty() {
+        core.shared.commit_by(term, changes).await?;
+    }
+    dropped.map(drop)
+}
+
+async fn change_settings<R: Runtime>(
+    core: &Core<R>,
+    index: &Arc<Index>,
+    change: &SettingsChange,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, Outcome> {
+    let owned = change.owned_after(&index.record.settings);
+    let version = ask::lowest_version(core).await;
+    let request = change.for_nodes(&Derivation::new(&owned, index.record.primary_key.as_deref(), version));
+    let request = (&request.method, request.suffix.as_str(), request.body.into());
+    let sent = send_to_all(core, index, request, Repetition::Harmless, missed).await;
+    let node_tasks = sent.map_err(Outcome::Refused)?;
+    let mut record = index.record.clone();
+    record.settings = owned;
+    record.settings_pending = true;
+    store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
+    Ok(node_tasks)
+}
+
+pub(crate) fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome> {
+    let found = core.shared.snapshot().indexes.get(uid).cloned();
+    found.ok_or_else(|| {
+        Outcome::Failed(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
+    })
+}
+
+/// The index, made when it is missing.
+pub(crate) async fn ensure_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<&str>,
+    missed: &mut Missed,
+) -> Result<Arc<Index>, Outcome> {
+    let found = core.shared.snapshot().indexes.get(uid).cloned();
+    match found {
+        Some(index) => Ok(index),
+        None => register_index(core, uid, primary_key, missed).await.map(|(index, _)| index),
+    }
+}
+
+/// Makes an index on every node, then registers it; the node tasks are those of the settings that
+/// follow the creation.
+async fn register_index<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    primary_key: Option<&str>,
+    missed: &mut Missed,
+) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
+    let refused = |error: StoreError| Outcome::Refused(error.into());
+    let snapshot = core.shared.snapshot();
+    let shards = core.shared.config.shards;
+    let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
+        Outcome::Refused(ApiError::new(Code::Internal, "The topology has no placement for new indexes."))
+    })?;
+    let judge = fanout::judge(core, &snapshot, &placement);
+    fanout::check(core, &judge, &ShardSet::all(shards)).await.map_err(Outcome::Refused)?;
+    let node_uid = orphan_indexes::node_uid(uid, missed.task());
+    let being_made = core.shared.store.put_record(LEFTOVERS, &node_uid, orphan_indexes::value(true), None);
+    let being_made = being_made.await.map_err(refused)?;
+    let node_tasks = match make_on_nodes(core, &judge, &node_uid, primary_key, missed).await {
+        Ok(node_tasks) => node_tasks,
+        Err(error) => {
+            let abandoned = orphan_indexes::value(false);
+            let _ = core.shared.store.put_record(LEFTOVERS, &node_uid, abandoned, Some(being_made)).await;
+            return Err(Outcome::Refused(error));
+        }
+    };
+    let now = clock::utc();
+    let mut record = IndexRecord {
+        uid: uid.to_owned(),
+        node_uid,
+        primary_key: primary_key.map(str::to_owned),
+        shards,
+        created_at: now,
+        updated_at: now,
+        settings: json!({}),
+        settings_version: 1,
+        settings_pending: false,
+        keys_are_plain: true,
+        revision: 0,
+    };
+    let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };
+    let forget = orphan_indexes::forget(&record.node_uid);
+    let changes = [register, forget].into_iter().chain(missed.take()).collect();
+    record.revision = match fanout::commit(core, changes).await.await {
+        Ok(revisions) => revisions[0],
+        Err(StoreError::Conflict) => {
+            // Another pod has made an index of this name meanwhile: that one stands, and this one is dropped.
+            let abandoned = orphan_indexes::value(false);
+            let _ =
+                core.shared.store.put_record(LEFTOVERS, &record.node_uid, abandoned, Some(being_made)).await;
+            return match taken_in(core, uid).await {
+                Ok(index) => Ok((index, Vec::new())),
+                Err(error) => Err(Outcome::Refused(error)),
+            };
+        }
+        Err(error) => return Err(refused(error)),
+    };
+    let index = Arc::new(Index::new(record, placement));
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    rule_copies::follow(core, &[uid]).await;
+    Ok((index, node_tasks))
+}
+
+/// The index that another pod has registered.
+async fn taken_in<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, ApiError> {
+    follow::index(&core.shared, uid).await?;
+    let found = core.shared.snapshot().indexes.get(uid).cloned();
+    found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
+}
+
+async fn make_on_nodes<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    node_uid: &str,
+    primary_key: Option<&str>,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = json!({"uid": node_uid, "primaryKey": primary_key}).to_string();
+    let parts = fanout::for_every_node(judge, &body.into());
+    let (method, target) = (&Method::POST, "/indexes");
+    let order = Order { index: node_uid, method, target, validated: false, once: false };
+    fanout::send(core, judge, &order, &parts, missed).await?;
+    let target = format!("/indexes/{node_uid}/settings");
+    let users = json!({});
+    let derivation = Derivation::new(&users, primary_key, ask::lowest_version(core).await);
+    let body = settings::base_for_nodes(&derivation).to_string();
+    let parts = fanout::for_every_node(judge, &body.into());
+    let order = Order { method: &Method::PATCH, target: &target, ..order };
+    fanout::send(core, judge, &order, &parts, missed).await
+}
+
+/// Asks every node to change an index's primary key.
+pub(crate) async fn send_primary_key<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    primary_key: &str,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = json!({"primaryKey": primary_key}).to_string();
+    send_to_all(core, index, (&Method::PATCH, "", body.into()), Repetition::Harmless, missed).await
+}
+
+/// Makes a changed record durable, then visible.
+async fn store_index<R: Runtime>(
+    core: &Core<R>,
+    mut record: IndexRecord,
+    before: &Index,
+    missed: &mut Missed,
+) -> Result<Arc<Index>, ApiError> {
+    record.updated_at = clock::utc();
+    let expected_revision = Some(before.record.revision);
+    let mut changes = vec![Change::PutIndex { record: Box::new(record.clone()), expected_revision }];
+    changes.extend(missed.take());
+    record.revision = fanout::commit(core, changes).await.await?[0];
+    let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
+    Ok(index)
+}
+
+/// Sends one request, whose target is given below the index, to every node. One node alone is asked
+/// at first, so that a request the nodes refuse changes nothing anywhere.
+async fn send_to_all<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    (method, suffix, body): (&Method, &str, Bytes),
+    repetition: Repetition,
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let judge = fanout::judge(core, &snapshot, &index.placement);
+    let target = format!("/indexes/{}{suffix}", index.record.node_uid);
+    let once = repetition != Repetition::Harmless;
+    let order = Order { index: &index.record.node_uid, method, target: &target, validated: true, once };
+    let parts = fanout::for_every_node(&judge, &body);
+    match repetition {
+        Repetition::Unneeded => fanout::send_unhinted(core, &judge, &order, &parts).await,
+        Repetition::Harmless | Repetition::Never => fanout::send(core, &judge, &order, &parts, missed).await,
+    }
+}

@@ -1,0 +1,243 @@
+//! Documents that clients add or update: waiting writes of one lane reach the nodes as one request.
+//!
+//! Invariants: each client keeps a task and counts of its own, and is judged by the shards of its own
+//! documents; documents that could make a node fail a whole task travel alone; the clock is given in the
+//! order of the lane, one value for each write.
+
+use std::{rc::Rc, sync::Arc};
+
+use futures_util::future::join_all;
+use http::Method;
+use router::{NodeIndex, ShardSet};
+use store::{NodeTask, Reply, TaskRecord};
+
+use crate::{
+    api::error::ApiError,
+    config::limits,
+    state::{
+        change::{Client, DocumentPart, DocumentWrite, NodePart, Outcome},
+        core::Core,
+        snapshot::Index,
+    },
+    wire::runtime::Runtime,
+    write::{
+        apply,
+        fanout::{self, Delivery, Missed, Order},
+    },
+};
+
+/// A write whose turn comes.
+pub(crate) struct Waiting {
+    pub(crate) write: DocumentWrite,
+    pub(crate) intent: Reply<TaskRecord>,
+    pub(crate) client: Client,
+}
+
+/// How much is in one request so far.
+#[derive(Default)]
+pub(crate) struct Size {
+    documents: u64,
+    bytes: usize,
+}
+
+impl DocumentWrite {
+    /// Whether another write may travel in the same request, `size` being what is in it with this one.
+    pub(crate) fn joins(&self, other: &Self, size: &mut Size) -> bool {
+        size.add(other);
+        self.sociable
+            && other.sociable
+            && (self.replace, self.skip_creation, self.existing_only, self.keys_are_plain)
+                == (other.replace, other.skip_creation, other.existing_only, other.keys_are_plain)
+            && self.primary_key == other.primary_key
+            && size.documents <= limits::MERGED_DOCUMENTS_MAX
+            && size.bytes <= limits::MERGED_BYTES_MAX
+    }
+}
+
+impl Size {
+    pub(crate) fn add(&mut self, write: &DocumentWrite) {
+        self.documents += write.parts.iter().map(|part| part.body.documents).max().unwrap_or(0);
+        self.bytes += write.parts.iter().map(|part| part.body.bytes.len()).max().unwrap_or(0);
+    }
+}
+
+/// One client of a request.
+struct Member {
+    task: TaskRecord,
+    client: Client,
+    write: DocumentWrite,
+    shards: ShardSet,
+}
+
+/// Applies writes that go together and answers their clients.
+pub(crate) async fn apply<R: Runtime>(core: &Rc<Core<R>>, index_uid: &str, waiting: Vec<Waiting>) {
+    let intents = join_all(
+        waiting.into_iter().map(|waiting| async { (waiting.intent.await, waiting.client, waiting.write) }),
+    );
+    let mut members = Vec::new();
+    for (intent, client, write) in intents.await {
+        let shards = write.parts.iter().fold(ShardSet::new(), |all, part| all.union(&part.shards));
+        match intent {
+            Ok(task) => members.push(Member { task, client, write, shards }),
+            Err(error) => drop(client.send(Err(error.into()))),
+        }
+    }
+    let Some(first) = members.first() else { return };
+    let mut missed = Missed::new(core, first.task.uid);
+    let index = match prepare(core, index_uid, &first.write, &mut missed).await {
+        Ok(index) => index,
+        Err(outcome) => {
+            let outcomes = members.into_iter().map(|member| (member.task, member.client, outcome.clone()));
+            return apply::finish(core, outcomes.collect(), missed).await;
+        }
+    };
+    let outcomes = send(core, &index, members, &mut missed).await;
+    apply::finish(core, outcomes, missed).await;
+}
+
+/// The index, with its primary key.
+async fn prepare<R: Runtime>(
+    core: &Core<R>,
+    uid: &str,
+    write: &DocumentWrite,
+    missed: &mut Missed,
+) -> Result<Arc<Index>, Outcome> {
+    if let Some(frozen) = apply::frozen(core, uid) {
+        return Err(Outcome::Refused(frozen));
+    }
+    let key = write.primary_key.as_deref();
+    let index = match write.existing_only {
+        true => apply::existing(core, uid)?,
+        false => apply::ensure_index(core, uid, key, missed).await?,
+    };
+    if let Some(error) = apply::frozen(core, uid) {
+        return Err(Outcome::Refused(error));
+    }
+    if let Some(key) = key {
+        apply::agree_on_key(core, &index, key, missed).await?;
+    }
+    if !write.keys_are_plain {
+        apply::expect_any_key(core, uid, missed).await?;
+    }
+    Ok(index)
+}
+
+/// Sends the documents of all members that the nodes could take.
+async fn send<R: Runtime>(
+    core: &Core<R>,
+    index: &Index,
+    mut members: Vec<Member>,
+    missed: &mut Missed,
+) -> Vec<(TaskRecord, Client, Outcome)> {
+    let snapshot = core.shared.snapshot();
+    let judge = fanout::judge(core, &snapshot, &index.placement);
+    let mut outcomes = Vec::with_capacity(members.len());
+    let mut able = Vec::with_capacity(members.len());
+    for member in members.drain(..) {
+        match fanout::check(core, &judge, &member.shards).await {
+            Ok(()) => able.push(member),
+            Err(error) => outcomes.push((member.task, member.client, Outcome::Refused(error))),
+        }
+    }
+    let target = target(index, &able);
+    let (parts, shares) = merge(core, &mut able);
+    let method =
+        if able.first().is_some_and(|member| member.write.replace) { Method::POST } else { Method::PUT };
+    let order = Order {
+        index: &index.record.node_uid,
+        method: &method,
+        target: &target,
+        validated: false,
+        once: false,
+    };
+    let deliveries = fanout::deliver(core, &judge, &order, &parts).await;
+    fanout::keep_missed(&order, &parts, &deliveries, missed);
+    let took = fanout::taken_by(&parts, &deliveries);
+    let all = fanout::shards_of(&parts);
+    missed.degraded.add(judge.missed(&all, |node| took.contains(&node)));
+    let shared = able.len() > 1;
+    for (member, share) in able.into_iter().zip(shares) {
+        let outcome = match judge.accepts(&member.shards, |node| took.contains(&node)) {
+            true => Outcome::Taken(node_tasks(core, &parts, &deliveries, &share, shared)),
+            false => Outcome::Refused(refusal(&deliveries)),
+        };
+        outcomes.push((member.task, member.client, outcome));
+    }
+    outcomes
+}
+
+fn target(index: &Index, members: &[Member]) -> String {
+    let mut target = format!("/indexes/{}/documents", index.record.node_uid);
+    let Some(Member { write, .. }) = members.first() else { return target };
+    let mut separator = '?';
+    if write.skip_creation {
+        target.push_str("?skipCreation=true");
+        separator = '&';
+    }
+    if let Some(key) = &write.primary_key {
+        target.push(separator);
+        target.push_str("primaryKey=");
+        target.extend(form_urlencoded::byte_serialize(key.as_bytes()));
+    }
+    target
+}
+
+/// How many documents a member has on which node.
+type Share = Vec<(NodeIndex, u64)>;
+
+/// One body for each node, and what is whose.
+fn merge<R: Runtime>(core: &Core<R>, members: &mut [Member]) -> (Vec<NodePart>, Vec<Share>) {
+    let mut merged: Vec<DocumentPart> = Vec::new();
+    let mut shares = Vec::with_capacity(members.len());
+    for member in members {
+        let clock = core.shared.clock.next();
+        let mut share = Share::new();
+        for mut part in std::mem::take(&mut member.write.parts) {
+            part.body.set_clock(clock);
+            share.push((part.node, part.body.documents));
+            match merged.iter_mut().find(|known| known.node == part.node) {
+                Some(known) => {
+                    known.body.append(&part.body);
+                    known.shards = known.shards.union(&part.shards);
+                }
+                None => merged.push(part),
+            }
+        }
+        shares.push(share);
+    }
+    let part = |part: DocumentPart| NodePart {
+        node: part.node,
+        documents: part.body.documents,
+        body: part.body.bytes.into(),
+        shards: part.shards,
+    };
+    (merged.into_iter().map(part).collect(), shares)
+}
+
+/// A member's part of the node tasks.
+fn node_tasks<R: Runtime>(
+    core: &Core<R>,
+    parts: &[NodePart],
+    deliveries: &[Delivery],
+    share: &Share,
+    shared: bool,
+) -> Vec<NodeTask> {
+    let of_part = |(part, delivery): (&NodePart, &Delivery)| {
+        let (_, documents) = share.iter().find(|(node, _)| *node == part.node)?;
+        match delivery {
+            Delivery::Taken(uid) => {
+                Some(NodeTask { shared, ..fanout::node_task(core, part.node, *uid, *documents) })
+            }
+            Delivery::Missed { .. } | Delivery::Refused(_) => None,
+        }
+    };
+    parts.iter().zip(deliveries).filter_map(of_part).collect()
+}
+
+fn refusal(deliveries: &[Delivery]) -> ApiError {
+    let refusal = deliveries.iter().find_map(|delivery| match delivery {
+        Delivery::Refused(error) => Some(error.clone()),
+        Delivery::Taken(_) | Delivery::Missed { .. } => None,
+    });
+    refusal.unwrap_or_else(fanout::no_quorum)
+}

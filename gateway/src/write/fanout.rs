@@ -1,0 +1,549 @@
+//! The fan-out of one change: every node it concerns gets it, now or as a hint.
+//!
+//! Invariants: nothing is sent where too few owners could take it; nothing is sent past a hint that
+//! waits; once a node has taken a change, or may have, every other node it concerns has it or a hint of
+//! it, whatever the client is told; an owner that keeps the others waiting is left behind.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, ready},
+    stream::FuturesUnordered,
+};
+use http::Method;
+use router::{NodeIndex, ShardSet};
+use serde_json::Value;
+use store::{Change, NodeTask, StoreError, TaskStatus};
+
+use crate::{
+    api::error::{ApiError, Code},
+    config::limits,
+    nodes::{
+        health::NodeState,
+        hints::{self, Hint},
+        pool::{NodeError, NodeRequest},
+    },
+    observe::log,
+    read::scatter::is_refusal,
+    state::{change::NodePart, core::Core, shared::Shared, snapshot::Snapshot},
+    wire::{
+        h1::NodeAnswer,
+        runtime::{Runtime, timeout},
+    },
+    write::quorum::{Degraded, Judge},
+};
+use router::Placement;
+
+/// What all nodes of a fan-out are asked alike.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order<'a> {
+    /// The index's name on the nodes.
+    pub(crate) index: &'a str,
+    pub(crate) method: &'a Method,
+    pub(crate) target: &'a str,
+    /// One node alone is asked at first, so that what nodes refuse changes nothing anywhere.
+    pub(crate) validated: bool,
+    /// Doing it twice is not the same as doing it once.
+    pub(crate) once: bool,
+}
+
+/// What became of a part.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// The node's task.
+    Taken(u32),
+    /// `ambiguous`: the node may have taken it, or may yet.
+    Missed {
+        ambiguous: bool,
+    },
+    Refused(ApiError),
+}
+
+/// What nodes missed of one change; to be committed before the client is answered.
+pub(crate) struct Missed {
+    shared: Arc<Shared>,
+    task: u32,
+    changes: Vec<Change>,
+    nodes: Vec<NodeIndex>,
+    pub(crate) degraded: Degraded,
+}
+
+impl Missed {
+    /// Nothing yet, of the change that this task is about.
+    pub(crate) fn new<R: Runtime>(core: &Core<R>, task: u32) -> Self {
+        let shared = Arc::clone(&core.shared);
+        Self { shared, task, changes: Vec::new(), nodes: Vec::new(), degraded: Degraded::default() }
+    }
+
+    /// What is to be committed, by whoever takes it.
+    pub(crate) fn take(&mut self) -> Vec<Change> {
+        self.nodes.clear();
+        std::mem::take(&mut self.changes)
+    }
+
+    /// What else is to be durable when the client is answered.
+    pub(crate) fn commit_with(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
+    }
+
+    /// The gateway's task of the change.
+    pub(crate) fn task(&self) -> u32 {
+        self.task
+    }
+
+    fn keep(&mut self, order: &Order<'_>, part: &NodePart, ambiguous: bool) {
+        let hint = Hint {
+            method: order.method.as_str().to_owned(),
+            target: order.target.to_owned(),
+            task: self.task,
+            index: order.index.to_owned(),
+            ambiguous,
+            once: order.once,
+            shards: part.shards.iter().collect(),
+        };
+        let id = &self.shared.nodes[usize::from(part.node.0)].id;
+        self.changes.extend(self.shared.hints.keep(part.node, id, &hint, part.body.clone()));
+        self.nodes.push(part.node);
+        // After the hint is counted: whoever lets the node join again sees one of the two.
+        if self.shared.health.lags(part.node) {
+            log::warn("node_lags", &[("node", id), ("reason", "it missed a write")]);
+        }
+        metrics::counter!("miroir_hints_total", "node" => id.clone()).increment(1);
+    }
+
+    fn suspect(&mut self, order: &Order<'_>, part: &NodePart) {
+        let id = &self.shared.nodes[usize::from(part.node.0)].id;
+        self.changes.push(hints::suspect(id, order.index, part.shards.iter().collect()));
+    }
+}
+
+impl Drop for Missed {
+    /// What a panic kept from being stored would be a gap in a node's log.
+    fn drop(&mut self) {
+        for node in self.nodes.drain(..) {
+            let id = &self.shared.nodes[usize::from(node.0)].id;
+            log::error("hint_lost", &[("node", id), ("consequence", "the node is copied anew")]);
+            self.shared.hints.marked_for_copy(node);
+        }
+    }
+}
+
+/// Whether a write to these shards could be taken now.
+pub(crate) async fn check<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    shards: &ShardSet,
+) -> Result<(), ApiError> {
+    wait_for_nearly_level(core, &judge.topology.every_node()).await;
+    let nodes = judge.topology.every_node();
+    let enough = || judge.accepts(shards, |node| is_direct(core, node));
+    let joining = || nodes.iter().any(|node| core.shared.health.state(*node) == NodeState::Joining);
+    match wait_for_owners(core, enough, joining).await {
+        true => Ok(()),
+        false => Err(no_quorum()),
+    }
+}
+
+/// Waits a moment where too few owners can be written to: one of them may be about to come back while another
+/// fails. Only the first write that finds too few waits for nodes that are down; those behind it would only wait
+/// in line.
+async fn wait_for_owners<R: Runtime>(
+    core: &Core<R>,
+    enough: impl Fn() -> bool,
+    joining: impl Fn() -> bool,
+) -> bool {
+    let now = R::now();
+    if enough() {
+        core.short_of_owners.set(None);
+        return true;
+    }
+    let known = core.short_of_owners.get();
+    let since =
+        known.filter(|since| now.saturating_duration_since(*since) < limits::SHORTAGE_FORGOTTEN_AFTER);
+    let since = since.unwrap_or(now);
+    core.short_of_owners.set(Some(since));
+    loop {
+        let waited_from = if joining() { now } else { since };
+        if R::now() >= waited_from + limits::OWNERS_WAIT_MAX {
+            return false;
+        }
+        R::sleep(limits::OWNERS_POLL_INTERVAL).await;
+        if enough() {
+            core.short_of_owners.set(None);
+            return true;
+        }
+    }
+}
+
+/// Whether a request goes straight to a node.
+pub(crate) fn is_direct<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    core.shared.health.state(node).takes_writes() && core.shared.hints.lets_through(node)
+}
+
+/// Lets the replay of a node's last hints end, so that they do not become more for ever.
+async fn wait_for_nearly_level<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) {
+    let deadline = R::now() + limits::NEARLY_LEVEL_WAIT_MAX;
+    while nodes.iter().any(|node| core.shared.hints.is_nearly_level(*node)) && R::now() < deadline {
+        R::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
+    }
+}
+
+/// The same request for every node.
+pub(crate) fn for_every_node(judge: &Judge<'_>, body: &Bytes) -> Vec<NodePart> {
+    let nodes = judge.topology.every_node().into_iter();
+    let part = |node| NodePart {
+        node,
+        body: body.clone(),
+        documents: 0,
+        shards: judge.placement.shards_of(node).clone(),
+    };
+    nodes.map(part).collect()
+}
+
+/// The shards that parts concern.
+pub(crate) fn shards_of(parts: &[NodePart]) -> ShardSet {
+    parts.iter().fold(ShardSet::new(), |all, part| all.union(&part.shards))
+}
+
+/// Sends a change to its nodes; what they miss is added to `missed`.
+///
+/// # Errors
+/// A node's refusal; 503 when no group takes it whole.
+pub(crate) async fn send<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    order: &Order<'_>,
+    parts: &[NodePart],
+    missed: &mut Missed,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let shards = shards_of(parts);
+    check(core, judge, &shards).await?;
+    let deliveries = deliver(core, judge, order, parts).await;
+    keep_missed(order, parts, &deliveries, missed);
+    let took = taken_by(parts, &deliveries);
+    missed.degraded.add(judge.missed(&shards, |node| took.contains(&node)));
+    outcome(core, judge, &shards, parts, deliveries)
+}
+
+/// The same, but what nodes miss they never get.
+pub(crate) async fn send_unhinted<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    order: &Order<'_>,
+    parts: &[NodePart],
+) -> Result<Vec<NodeTask>, ApiError> {
+    let shards = shards_of(parts);
+    check(core, judge, &shards).await?;
+    let deliveries = deliver(core, judge, order, parts).await;
+    outcome(core, judge, &shards, parts, deliveries)
+}
+
+/// The node tasks of a change that is accepted.
+fn outcome<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    shards: &ShardSet,
+    parts: &[NodePart],
+    deliveries: Vec<Delivery>,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let took = taken_by(parts, &deliveries);
+    let accepted = judge.accepts(shards, |node| took.contains(&node));
+    let mut node_tasks = Vec::with_capacity(parts.len());
+    for (part, delivery) in parts.iter().zip(deliveries) {
+        match delivery {
+            Delivery::Taken(uid) => node_tasks.push(node_task(core, part.node, uid, part.documents)),
+            Delivery::Refused(error) if !accepted => return Err(error),
+            Delivery::Missed { .. } | Delivery::Refused(_) => {}
+        }
+    }
+    if accepted { Ok(node_tasks) } else { Err(no_quorum()) }
+}
+
+pub(crate) fn taken_by(parts: &[NodePart], deliveries: &[Delivery]) -> Vec<NodeIndex> {
+    let taken = parts.iter().zip(deliveries);
+    taken.filter(|(_, delivery)| is_taken(delivery)).map(|(part, _)| part.node).collect()
+}
+
+/// A task that a node has just taken.
+pub(crate) fn node_task<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32, documents: u64) -> NodeTask {
+    let node = core.shared.nodes[usize::from(node.0)].id.clone();
+    let status = TaskStatus::Enqueued;
+    NodeTask { node, uid, documents, shared: false, status, details: None, error: None }
+}
+
+/// Sends each part to its node, and where that is not enough for a moment again to those that missed it: one may
+/// fail just while another comes back.
+pub(crate) async fn deliver<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    order: &Order<'_>,
+    parts: &[NodePart],
+) -> Vec<Delivery> {
+    let shards = shards_of(parts);
+    let deadline = R::now() + limits::OWNERS_WAIT_MAX;
+    let mut deliveries = deliver_once(core, judge, order, parts).await;
+    let mut pause = limits::OWNERS_POLL_INTERVAL;
+    loop {
+        let took = taken_by(parts, &deliveries);
+        let refused = deliveries.iter().any(|delivery| matches!(delivery, Delivery::Refused(_)));
+        let accepted = judge.accepts(&shards, |node| took.contains(&node));
+        if accepted || refused || order.once || R::now() >= deadline {
+            return deliveries;
+        }
+        R::sleep(pause).await;
+        pause *= 2;
+        let again = (0..parts.len())
+            .filter(|position| !is_taken(&deliveries[*position]) && is_direct(core, parts[*position].node));
+        let again = again.collect::<Vec<_>>();
+        let rest = again.iter().map(|position| parts[*position].clone()).collect::<Vec<_>>();
+        let order = Order { validated: order.validated && took.is_empty(), ..*order };
+        for (position, delivery) in again.into_iter().zip(deliver_once(core, judge, &order, &rest).await) {
+            // That it may have been taken once is not forgotten.
+            let known = matches!(deliveries[position], Delivery::Missed { ambiguous: true });
+            deliveries[position] = match delivery {
+                Delivery::Missed { ambiguous } => Delivery::Missed { ambiguous: ambiguous || known },
+                Delivery::Taken(_) | Delivery::Refused(_) => delivery,
+            };
+        }
+    }
+}
+
+/// Sends each part to its node, if it may go there now.
+async fn deliver_once<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    order: &Order<'_>,
+    parts: &[NodePart],
+) -> Vec<Delivery> {
+    let shards = shards_of(parts);
+    let mut deliveries = parts.iter().map(|_| Delivery::Missed { ambiguous: false }).collect::<Vec<_>>();
+    let mut open = parts.iter().map(|part| is_direct(core, part.node)).collect::<Vec<_>>();
+    if order.validated && !validate(core, judge, order, parts, &mut open, &mut deliveries).await {
+        return deliveries;
+    }
+    let sent = parts.iter().enumerate().filter(|(position, _)| open[*position]);
+    let limit = core.shared.config.node_timeout;
+    let mut sent = sent
+        .map(|(position, part)| async move { (position, ask(core, order, part, limit).await) })
+        .collect::<FuturesUnordered<_>>();
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let left = deadline.map_or(limit * 2, |deadline| deadline.saturating_duration_since(R::now()));
+        match timeout::<R, _>(left, sent.next()).await {
+            Ok(Some((position, delivery))) => {
+                (deliveries[position], open[position]) = (delivery, false);
+                let took = taken_by(parts, &deliveries);
+                if deadline.is_none() && judge.accepts(&shards, |node| took.contains(&node)) {
+                    deadline = Some(R::now() + patience(parts));
+                }
+            }
+            Ok(None) => return deliveries,
+            Err(_) => break,
+        }
+    }
+    for (position, part) in parts.iter().enumerate().filter(|(position, _)| open[*position]) {
+        warn_failed(core, part.node, "it took longer than the others");
+        deliveries[position] = Delivery::Missed { ambiguous: true };
+    }
+    deliveries
+}
+
+/// Asks one node after the other until one has judged the request; says whether it is to be sent on.
+async fn validate<R: Runtime>(
+    core: &Core<R>,
+    judge: &Judge<'_>,
+    order: &Order<'_>,
+    parts: &[NodePart],
+    open: &mut [bool],
+    deliveries: &mut [Delivery],
+) -> bool {
+    let shards = shards_of(parts);
+    for (position, part) in parts.iter().enumerate() {
+        if !open[position] {
+            continue;
+        }
+        open[position] = false;
+        let others =
+            |node: NodeIndex| parts.iter().zip(open.iter()).any(|(part, open)| part.node == node && *open);
+        let dispensable = judge.accepts(&shards, others);
+        let patience = if dispensable { patience(parts) } else { core.shared.config.node_timeout };
+        let limit = patience.min(core.shared.config.node_timeout);
+        deliveries[position] = ask(core, order, part, limit).await;
+        match &deliveries[position] {
+            Delivery::Taken(_) => return true,
+            Delivery::Refused(_) => return false,
+            Delivery::Missed { .. } if !dispensable => return false,
+            Delivery::Missed { .. } => {}
+        }
+    }
+    false
+}
+
+/// How long owners are waited for that others do not need.
+fn patience(parts: &[NodePart]) -> Duration {
+    let longest = parts.iter().map(|part| part.body.len() as u64).max().unwrap_or(0);
+    limits::STRAGGLER_WAIT + Duration::from_secs(longest / limits::STRAGGLER_BYTES_PER_SECOND)
+}
+
+/// Keeps what nodes missed of a change that another took, or may have taken.
+pub(crate) fn keep_missed(
+    order: &Order<'_>,
+    parts: &[NodePart],
+    deliveries: &[Delivery],
+    missed: &mut Missed,
+) {
+    let taken = deliveries.iter().any(is_taken);
+    let refused = deliveries.iter().any(|delivery| matches!(delivery, Delivery::Refused(_)));
+    let ambiguous =
+        deliveries.iter().any(|delivery| matches!(delivery, Delivery::Missed { ambiguous: true }));
+    for (part, delivery) in parts.iter().zip(deliveries) {
+        match delivery {
+            Delivery::Missed { ambiguous: own } if taken || (ambiguous && !refused) => {
+                missed.keep(order, part, *own);
+            }
+            // What one refuses none takes, or it has not seen it.
+            Delivery::Missed { ambiguous: true } => missed.suspect(order, part),
+            // A copy that does not take what another took.
+            Delivery::Refused(_) if taken => missed.suspect(order, part),
+            Delivery::Taken(_) | Delivery::Missed { .. } | Delivery::Refused(_) => {}
+        }
+    }
+}
+
+fn is_taken(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Taken(_))
+}
+
+/// One request of a change to one node.
+pub(crate) async fn ask<R: Runtime>(
+    core: &Core<R>,
+    order: &Order<'_>,
+    part: &NodePart,
+    limit: Duration,
+) -> Delivery {
+    let (body, method) = (part.body.clone(), order.method.clone());
+    let content_type = (!body.is_empty()).then_some("application/json");
+    let request = NodeRequest { method, target: order.target, content_type, body, repeatable: !order.once };
+    let (reason, ambiguous) = match core.pools.ask(part.node, request, limit).await {
+        Ok(answer) if answer.status.is_success() => match task_uid(&answer) {
+            Some(uid) => {
+                core.shared.hints.saw_task(part.node, uid);
+                return Delivery::Taken(uid);
+            }
+            None => ("its answer names no task".to_owned(), true),
+        },
+        Ok(answer) if is_refusal(&answer) => {
+            return Delivery::Refused(ApiError::from_node(answer.status, &answer.body));
+        }
+        Ok(answer) => {
+            let status = answer.status.as_u16();
+            // What is turned away at the door has not come in.
+            (format!("status {status}"), matches!(status, 500 | 502 | 504))
+        }
+        Err(error) => (error.to_string(), !matches!(error, NodeError::Connect(_))),
+    };
+    warn_failed(core, part.node, &reason);
+    Delivery::Missed { ambiguous }
+}
+
+/// One request to one node that no hint is kept of; answers the node's task uid.
+///
+/// # Errors
+/// The node's refusal, or 503.
+pub(crate) async fn ask_once<R: Runtime>(
+    core: &Core<R>,
+    node: NodeIndex,
+    method: &Method,
+    target: &str,
+    body: Bytes,
+) -> Result<u32, ApiError> {
+    let order = Order { index: "", method, target, validated: false, once: false };
+    let part = NodePart { node, body, documents: 0, shards: ShardSet::new() };
+    match ask(core, &order, &part, core.shared.config.node_timeout).await {
+        Delivery::Taken(uid) => Ok(uid),
+        Delivery::Refused(error) => Err(error),
+        Delivery::Missed { .. } => Err(no_quorum()),
+    }
+}
+
+pub(crate) fn no_quorum() -> ApiError {
+    ApiError::new(
+        Code::MiroirNoQuorum,
+        "Too few of the nodes that must take this write are available; it was not acknowledged.",
+    )
+}
+
+/// Hands a commit to the store, in order, however full its queue is; answers the commit's end.
+pub(crate) async fn commit<R: Runtime>(
+    core: &Core<R>,
+    changes: Vec<Change>,
+) -> impl Future<Output = Result<Vec<u64>, StoreError>> + 'static {
+    loop {
+        let mut reply = core.shared.store.commit(changes.clone());
+        match (&mut reply).now_or_never() {
+            Some(Err(StoreError::Overloaded)) => R::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await,
+            Some(done) => return Either::Left(ready(done)),
+            None => return Either::Right(reply),
+        }
+    }
+}
+
+fn warn_failed<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
+    log::warn("write_failed", &[("node", &core.shared.nodes[usize::from(node.0)].id), ("reason", reason)]);
+}
+
+fn task_uid(answer: &NodeAnswer) -> Option<u32> {
+    let value: Value = serde_json::from_slice(&answer.body).ok()?;
+    u32::try_from(value["taskUid"].as_u64()?).ok()
+}
+
+/// What writes to an index with this placement are judged by.
+pub(crate) fn judge<'a, R: Runtime>(
+    core: &Core<R>,
+    snapshot: &'a Snapshot,
+    placement: &'a Placement,
+) -> Judge<'a> {
+    Judge { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
+}
+
+/// Asks the nodes that are there for something that is about no index in particular; answers their
+/// tasks.
+pub(crate) async fn send_to_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+) -> Result<Vec<NodeTask>, ApiError> {
+    send_to_nodes(core, method, target, &Bytes::new(), false).await
+}
+
+/// The same with a body, or without one where it is null; one node alone is asked at first.
+pub(crate) async fn change_every_node<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Value,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    send_to_nodes(core, method, target, &body, true).await
+}
+
+async fn send_to_nodes<R: Runtime>(
+    core: &Core<R>,
+    method: &Method,
+    target: &str,
+    body: &Bytes,
+    validated: bool,
+) -> Result<Vec<NodeTask>, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(no_quorum)?;
+    let judge = judge(core, &snapshot, placement);
+    let order = Order { index: "", method, target, validated, once: !validated };
+    let parts = for_every_node(&judge, body);
+    send_unhinted(core, &judge, &order, &parts).await
+}

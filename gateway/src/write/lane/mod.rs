@@ -1,0 +1,323 @@
+//! Lanes: one ordered stream of changes per index, owned by one data core.
+//!
+//! Invariants: every node sees the changes of an index in one order, whichever connection or pod they
+//! came by (`turns`); a change's intent is durable before the first node is asked, and its node tasks are
+//! durable before the client is answered; a panic in one change does not stop its lane; whoever
+//! holds several lanes took them in the order of their names, so that nobody waits in a circle.
+
+pub(crate) mod lease;
+
+use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc};
+
+use ahash::AHashMap;
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use store::{NewTask, Reply, TaskRecord};
+
+use crate::{
+    api::error::{ApiError, Code},
+    config::limits,
+    observe::log,
+    state::{
+        change::{self, Accepted, Client, Hold, Job, LaneInbox, Work},
+        core::Core,
+    },
+    wire::runtime::{Runtime, timeout},
+    write::{apply, batch, lane::lease::Turn},
+};
+
+/// Hands a change to its lane and waits until it is accepted or refused.
+///
+/// # Errors
+/// The refusal, or 503 when the lane is full.
+pub(crate) async fn submit<R: Runtime>(
+    core: &Core<R>,
+    index_uid: &str,
+    task: NewTask,
+    action: change::Action,
+) -> Result<Accepted, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    send(core, index_uid, Work::Change { task: Box::new(task), action, reply })?;
+    answer.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Stops the lanes of some indexes after the changes that wait in them.
+///
+/// # Errors
+/// 503 when a lane is full; none is held then.
+pub(crate) async fn hold<R: Runtime>(
+    core: &Core<R>,
+    mut index_uids: Vec<&str>,
+) -> Result<Vec<Hold>, ApiError> {
+    index_uids.sort_unstable();
+    index_uids.dedup();
+    let mut holds = Vec::with_capacity(index_uids.len());
+    for index_uid in index_uids {
+        let (stopped, hold) = oneshot::channel();
+        send(core, index_uid, Work::Stop { stopped })?;
+        holds.push(hold.await.map_err(|_| too_many())?);
+    }
+    Ok(holds)
+}
+
+fn send<R: Runtime>(core: &Core<R>, index_uid: &str, work: Work) -> Result<(), ApiError> {
+    let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
+    let sent = core.lanes[owner].try_send(Job { index_uid: index_uid.to_owned(), work });
+    sent.map_err(|_| too_many())
+}
+
+fn too_many() -> ApiError {
+    ApiError::overloaded("Too many writes are waiting; try again shortly.").because("too_many_writes")
+}
+
+fn gone() -> ApiError {
+    ApiError::new(Code::Internal, "An internal error has occurred.")
+}
+
+/// Work whose turn comes.
+enum Pending {
+    /// The turn of the index is another pod's: nothing is made durable yet.
+    Arrived(Work),
+    /// The intent is on its way to the store.
+    Change {
+        action: change::Action,
+        intent: Reply<TaskRecord>,
+        reply: Client,
+    },
+    Documents(batch::Waiting),
+    Stop {
+        stopped: oneshot::Sender<Hold>,
+    },
+}
+
+impl Pending {
+    /// The intent starts on arrival, so that uids follow the order of the lane and one sync of the store
+    /// makes many intents durable.
+    fn new<R: Runtime>(core: &Core<R>, work: Work) -> Self {
+        let (task, action, reply) = match work {
+            Work::Change { task, action, reply } => (task, action, reply),
+            Work::Stop { stopped } => return Self::Stop { stopped },
+        };
+        let intent = core.shared.store.create_task(*task);
+        if let change::Action::AddDocuments(write) = action {
+            return Self::Documents(batch::Waiting { write, intent, client: reply });
+        }
+        Self::Change { action, intent, reply }
+    }
+}
+
+/// The changes of one index that wait here.
+struct Lane {
+    queue: VecDeque<Pending>,
+    /// Whether what arrives may make its intent: always where this pod is alone, else while it is its turn.
+    is_open: bool,
+    /// Told when something arrives.
+    idle: Option<oneshot::Sender<()>>,
+}
+
+impl Lane {
+    fn add<R: Runtime>(&mut self, core: &Core<R>, work: Work) {
+        let pending = match self.is_open {
+            true => Pending::new(core, work),
+            false if self.queue.len() < limits::LANE_QUEUE_LENGTH_MAX => Pending::Arrived(work),
+            false => return refuse(work, too_many()),
+        };
+        self.queue.push_back(pending);
+        if let Some(idle) = self.idle.take() {
+            let _ = idle.send(());
+        }
+    }
+
+    /// It is this pod's turn: everything that has arrived makes its intent, in order.
+    fn open<R: Runtime>(&mut self, core: &Core<R>) {
+        self.is_open = true;
+        let arrived = std::mem::take(&mut self.queue).into_iter();
+        self.queue = arrived
+            .map(|pending| match pending {
+                Pending::Arrived(work) => Pending::new(core, work),
+                ready @ (Pending::Change { .. } | Pending::Documents(_) | Pending::Stop { .. }) => ready,
+            })
+            .collect();
+    }
+
+    /// Refuses what has arrived.
+    fn refuse(&mut self, error: &ApiError) {
+        for pending in std::mem::take(&mut self.queue) {
+            match pending {
+                Pending::Arrived(work) => refuse(work, error.clone()),
+                ready @ (Pending::Change { .. } | Pending::Documents(_) | Pending::Stop { .. }) => {
+                    self.queue.push_back(ready);
+                }
+            }
+        }
+    }
+}
+
+fn refuse(work: Work, error: ApiError) {
+    match work {
+        Work::Change { reply, .. } => drop(reply.send(Err(error))),
+        // Whoever wants to hold the lane hears that it cannot be had.
+        Work::Stop { stopped } => drop(stopped),
+    }
+}
+
+type Lanes = Rc<RefCell<AHashMap<String, Lane>>>;
+
+/// Runs the lanes of a core for as long as the process lives.
+pub(crate) async fn run<R: Runtime>(core: Rc<Core<R>>, mut inbox: LaneInbox) {
+    let lanes = Lanes::default();
+    while let Some(job) = inbox.recv().await {
+        let Job { index_uid, work } = job;
+        if let Some(lane) = lanes.borrow_mut().get_mut(&index_uid) {
+            lane.add(&core, work);
+            continue;
+        }
+        let is_open = !core.shared.coordinator.is_shared();
+        let mut lane = Lane { queue: VecDeque::new(), is_open, idle: None };
+        lane.add(&core, work);
+        lanes.borrow_mut().insert(index_uid.clone(), lane);
+        R::spawn(drain(Rc::clone(&core), Rc::clone(&lanes), index_uid));
+    }
+}
+
+/// What a lane has for its pod to do next.
+enum Next {
+    Work(Pending),
+    /// What comes next waits for a turn.
+    TakeTurn,
+    Nothing,
+}
+
+fn next(lanes: &Lanes, index_uid: &str) -> Next {
+    let mut lanes = lanes.borrow_mut();
+    let Some(lane) = lanes.get_mut(index_uid) else { return Next::Nothing };
+    match lane.queue.pop_front_if(|pending| !matches!(pending, Pending::Arrived(_))) {
+        Some(pending) => Next::Work(pending),
+        None if lane.queue.is_empty() => Next::Nothing,
+        None => Next::TakeTurn,
+    }
+}
+
+/// Takes one index's changes in order until none is left, in turns with other pods.
+async fn drain<R: Runtime>(core: Rc<Core<R>>, lanes: Lanes, index_uid: String) {
+    let mut turn: Option<Turn> = None;
+    loop {
+        match (next(&lanes, &index_uid), turn.take()) {
+            (Next::Work(pending), held) => {
+                turn = held;
+                perform(&core, &lanes, &index_uid, pending).await;
+                if let Some(held) = &mut turn
+                    && held.is_over(&core, &index_uid).await
+                {
+                    with_lane(&lanes, &index_uid, |lane| lane.is_open = false);
+                }
+            }
+            (Next::TakeTurn, held) => {
+                if let Some(held) = held {
+                    held.give_back(&core, &index_uid);
+                    // Whoever waits for it comes first.
+                    R::sleep(2 * limits::TURN_POLL_INTERVAL).await;
+                }
+                match lease::take(&core, &index_uid).await {
+                    Ok(taken) => {
+                        turn = Some(taken);
+                        with_lane(&lanes, &index_uid, |lane| lane.open(&core));
+                    }
+                    Err(error) => with_lane(&lanes, &index_uid, |lane| lane.refuse(&error)),
+                }
+            }
+            (Next::Nothing, Some(held)) => turn = linger(&core, &lanes, &index_uid, held).await,
+            (Next::Nothing, None) => {
+                lanes.borrow_mut().remove(&index_uid);
+                return;
+            }
+        }
+    }
+}
+
+fn with_lane(lanes: &Lanes, index_uid: &str, act: impl FnOnce(&mut Lane)) {
+    if let Some(lane) = lanes.borrow_mut().get_mut(index_uid) {
+        act(lane);
+    }
+}
+
+/// Keeps an idle turn for a while, as long as no other pod wants it; answers it when there is work again.
+async fn linger<R: Runtime>(
+    core: &Rc<Core<R>>,
+    lanes: &Lanes,
+    index_uid: &str,
+    mut turn: Turn,
+) -> Option<Turn> {
+    let deadline = R::now() + limits::TURN_IDLE_MAX;
+    let is_open = || lanes.borrow().get(index_uid).is_some_and(|lane| lane.is_open);
+    while is_open() && R::now() < deadline && !core.shared.is_draining() {
+        let (idle, arrived) = oneshot::channel();
+        with_lane(lanes, index_uid, |lane| lane.idle = Some(idle));
+        if timeout::<R, _>(limits::TURN_LEAST, arrived).await.is_ok() {
+            return Some(turn);
+        }
+        if turn.is_over(core, index_uid).await {
+            break;
+        }
+    }
+    // What arrives from here on waits for the next turn, what arrived before is done in this one.
+    let mut is_idle = true;
+    with_lane(lanes, index_uid, |lane| {
+        lane.is_open = false;
+        is_idle = lane.queue.is_empty();
+    });
+    if !is_idle {
+        return Some(turn);
+    }
+    turn.give_back(core, index_uid);
+    None
+}
+
+async fn perform<R: Runtime>(core: &Rc<Core<R>>, lanes: &Lanes, index_uid: &str, pending: Pending) {
+    match pending {
+        // It is taken out of the queue only once it has become one of the others.
+        Pending::Arrived(work) => refuse(work, gone()),
+        Pending::Stop { stopped } => {
+            let (hold, released) = oneshot::channel();
+            if stopped.send(Hold { _released_on_drop: hold }).is_ok() {
+                // Nothing is ever sent: the drop is the event.
+                let _ = released.await;
+            }
+        }
+        Pending::Documents(first) => {
+            let together = with_followers(lanes, index_uid, first);
+            let applied = pin!(batch::apply(core, index_uid, together));
+            run_guarded(core, index_uid, applied).await;
+        }
+        Pending::Change { action, intent, reply } => {
+            let applied = pin!(apply::apply(core, index_uid.to_owned(), action, intent, reply));
+            run_guarded(core, index_uid, applied).await;
+        }
+    }
+}
+
+async fn run_guarded<R: Runtime>(core: &Core<R>, index_uid: &str, applied: impl Future<Output = ()>) {
+    if AssertUnwindSafe(applied).catch_unwind().await.is_err() {
+        log::error("panic_in_lane", &[("index", index_uid)]);
+        core.metrics.panics.increment(1);
+    }
+}
+
+/// A write of documents, and those right behind it that may travel in the same request.
+fn with_followers(lanes: &Lanes, index_uid: &str, first: batch::Waiting) -> Vec<batch::Waiting> {
+    let mut size = batch::Size::default();
+    size.add(&first.write);
+    let mut together = vec![first];
+    let mut lanes = lanes.borrow_mut();
+    let Some(Lane { queue, .. }) = lanes.get_mut(index_uid) else { return together };
+    let mut joins = |pending: &mut Pending| match pending {
+        Pending::Documents(next) => together[0].write.joins(&next.write, &mut size),
+        Pending::Arrived(_) | Pending::Change { .. } | Pending::Stop { .. } => false,
+    };
+    let mut followers = Vec::new();
+    while let Some(Pending::Documents(next)) = queue.pop_front_if(&mut joins) {
+        followers.push(next);
+    }
+    together.append(&mut followers);
+    together
+}

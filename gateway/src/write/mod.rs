@@ -1,0 +1,16 @@
+//! One change of an index: lane, batch, apply, fan-out, quorum, task.
+//!
+//! Invariants: an intent is durable before the first node is asked; all owners get the changes of an index in one order.
+//! May touch: `read::ask`, `state`, `nodes`, `api` and lower floors.
+
+pub mod apply;
+pub(crate) mod batch;
+pub(crate) mod fanout;
+pub(crate) mod idempotency;
+pub mod lane;
+pub mod orphan_indexes;
+pub mod quorum;
+pub mod rename;
+pub mod rule_copies;
+pub mod tasks;
+pub mod tombstones;

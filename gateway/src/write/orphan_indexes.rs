@@ -1,0 +1,55 @@
+//! Indexes on nodes that no client's index stands for (any more): half made, or not yet dropped
+//! everywhere.
+//!
+//! Invariants: an index's name on the nodes is used once, for the task that made it, so that a late
+//! request about it never meets another one; the name is on record from before the first node is asked
+//! to make the index until it is registered, and from its deletion until every node has taken that, or a hint of it is kept.
+
+use serde_json::{Value, json};
+use store::{Change, Table};
+
+pub const LEFTOVERS: Table = Table::named("leftovers");
+/// Bytes of an index's uid that its name on the nodes begins with: leaves room for a task's uid.
+const UID_BYTES_KEPT: usize = 380;
+
+/// The name on the nodes of the index that a task makes.
+pub(crate) fn node_uid(uid: &str, task_uid: u32) -> String {
+    format!("{}-{task_uid}", &uid[..uid.len().min(UID_BYTES_KEPT)])
+}
+
+/// The task that made the index with this name on nodes; `None` for a name that [`node_uid`] does not give.
+#[must_use]
+pub fn task_of(node_uid: &str) -> Option<u32> {
+    let (name, task) = node_uid.rsplit_once('-')?;
+    task.parse().ok().filter(|_| !name.is_empty())
+}
+
+/// The value of a leftover; while it is being made it is nobody's business but its maker's.
+#[must_use]
+pub fn value(being_made: bool) -> Value {
+    json!({"beingMade": being_made})
+}
+
+/// Forgets a name, together with what else is stored.
+pub(crate) fn forget(node_uid: &str) -> Change {
+    Change::ForgetRecord { table: LEFTOVERS, key: node_uid.to_owned() }
+}
+
+/// Remembers a name that nodes shall drop, together with what else is stored.
+pub(crate) fn remember(node_uid: &str) -> Change {
+    let (key, value) = (node_uid.to_owned(), value(false));
+    Change::PutRecord { table: LEFTOVERS, key, value, expected_revision: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tasks::view::is_index_uid;
+
+    #[test]
+    fn names_on_nodes_are_valid_and_end_with_their_task() {
+        assert_eq!(node_uid("films", 7), "films-7");
+        assert_eq!((task_of("films-7"), task_of("films"), task_of("-7")), (Some(7), None, None));
+        assert!(is_index_uid(&node_uid(&"x".repeat(400), u32::MAX)));
+    }
+}

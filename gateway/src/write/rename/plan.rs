@@ -1,0 +1,226 @@
+//! Swaps and renames: indexes change their names in the gateway's registry, and nothing else does.
+//!
+//! Invariants: without IO; the names of a task's moves are all different; the registry and the task change
+//! in one commit of the store, so that a swap has happened whole or not at all; nodes are not asked.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use store::{Change, IndexRecord, TaskChange, TaskKind, TaskRecord, TaskStatus};
+use time::OffsetDateTime;
+
+use crate::{
+    api::error::{ApiError, Code},
+    clock,
+};
+
+/// Two names that exchange their indexes, or one index that takes another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub from: String,
+    pub to: String,
+    pub rename: bool,
+}
+
+impl Move {
+    /// The moves that a task asks for: those of a swap, or that of a rename.
+    #[must_use]
+    pub fn of_task(task: &TaskRecord) -> Vec<Self> {
+        let Some(details) = &task.details else { return Vec::new() };
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        if task.kind == TaskKind::IndexUpdate {
+            let (from, to) = (text(&details["oldIndexUid"]), text(&details["newIndexUid"]));
+            let renamed = from.zip(to).filter(|(from, to)| from != to);
+            return renamed.map(|(from, to)| Self { from, to, rename: true }).into_iter().collect();
+        }
+        let swaps = details["swaps"].as_array().filter(|_| task.kind == TaskKind::IndexSwap);
+        let read = |swap: &Value| {
+            let (from, to) = (text(&swap["indexes"][0])?, text(&swap["indexes"][1])?);
+            Some(Self { from, to, rename: swap["rename"] == true })
+        };
+        swaps.into_iter().flatten().filter_map(read).collect()
+    }
+
+    /// The move in the details of a swap.
+    #[must_use]
+    pub fn view(&self) -> Value {
+        json!({"indexes": [self.from, self.to], "rename": self.rename})
+    }
+}
+
+/// Whether a swap can be done, in the words of a task that fails.
+///
+/// # Errors
+/// `index_not_found`, or `index_already_exists` for the new name of a rename.
+pub fn check_swap(moves: &[Move], exists: impl Fn(&str) -> bool) -> Result<(), ApiError> {
+    let mut missing = BTreeSet::new();
+    let mut taken = Vec::new();
+    for step in moves {
+        if !exists(&step.from) {
+            missing.insert(step.from.as_str());
+        }
+        match (exists(&step.to), step.rename) {
+            (true, true) => taken.push(step),
+            (false, false) => drop(missing.insert(step.to.as_str())),
+            (true, false) | (false, true) => {}
+        }
+    }
+    let quoted = |names: &mut dyn Iterator<Item = &str>| {
+        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let missing_names = quoted(&mut missing.iter().copied());
+    match (missing.len(), taken.as_slice()) {
+        (0, []) => Ok(()),
+        (0, [Move { from, to, .. }]) => Err(ApiError::new(
+            Code::IndexAlreadyExists,
+            format!(
+                "Cannot rename `{from}` to `{to}` as the index already exists. Hint: You can remove `{to}` first and then do your remove."
+            ),
+        )),
+        (0, taken) => {
+            let names = quoted(&mut taken.iter().map(|step| step.to.as_str()));
+            Err(ApiError::new(
+                Code::IndexAlreadyExists,
+                format!(
+                    "The following indexes are being renamed but cannot because their new name conflicts with an already existing index: {names}. Renaming doesn't overwrite the other index name."
+                ),
+            ))
+        }
+        (1, _) => Err(ApiError::new(Code::IndexNotFound, format!("Index {missing_names} not found."))),
+        (_, _) => Err(ApiError::new(Code::IndexNotFound, format!("Indexes {missing_names} not found."))),
+    }
+}
+
+/// What stands under the moved names afterwards; `None` where nothing does. A record's own uid still
+/// is the one before.
+#[must_use]
+pub fn outcome<Record: Clone>(
+    moves: &[Move],
+    find: impl Fn(&str) -> Option<Record>,
+) -> Vec<(&str, Option<Record>)> {
+    moves
+        .iter()
+        .flat_map(|step| [(step.from.as_str(), find(&step.to)), (step.to.as_str(), find(&step.from))])
+        .collect()
+}
+
+/// The commit that moves the indexes, renames their older tasks and changes the task itself.
+#[must_use]
+pub fn commit(
+    moves: &[Move],
+    task_uid: u32,
+    task: TaskChange,
+    now: OffsetDateTime,
+    find: impl Fn(&str) -> Option<IndexRecord>,
+) -> Vec<Change> {
+    let mut changes = vec![Change::UpdateTask { uid: task_uid, change: Box::new(task) }];
+    for step in moves {
+        let (one, other) = (step.from.clone(), step.to.clone());
+        changes.push(Change::ExchangeIndexNames { one, other, below: task_uid });
+    }
+    let renamed = |uid: &str| moves.iter().any(|step| step.rename && step.to == uid);
+    for (uid, record) in outcome(moves, &find) {
+        let expected_revision = find(uid).map(|before| before.revision);
+        match (record, expected_revision) {
+            (Some(mut record), expected_revision) => {
+                uid.clone_into(&mut record.uid);
+                if renamed(uid) {
+                    record.updated_at = now;
+                }
+                changes.push(Change::PutIndex { record: Box::new(record), expected_revision });
+            }
+            (None, Some(expected_revision)) => {
+                changes.push(Change::DeleteIndex { uid: uid.to_owned(), expected_revision });
+            }
+            (None, None) => {}
+        }
+    }
+    changes
+}
+
+/// The change of a task whose registry change is made with it.
+#[must_use]
+pub fn begun(task: &TaskRecord, now: OffsetDateTime) -> TaskChange {
+    TaskChange {
+        expected_revision: Some(task.revision),
+        status: Some(TaskStatus::Processing),
+        started_at: Some(task.started_at.unwrap_or(now)),
+        node_tasks: Some(task.node_tasks.clone()),
+        ..TaskChange::default()
+    }
+}
+
+/// The change that ends a task whose registry change is made: as its nodes ended, if they had a part.
+#[must_use]
+pub fn ended(task: &TaskRecord) -> TaskChange {
+    // A node that is away does not count.
+    let ended = task.node_tasks.iter().filter(|node_task| node_task.status.is_finished());
+    let refused = ended.into_iter().find(|node_task| node_task.status != TaskStatus::Succeeded);
+    TaskChange {
+        status: Some(if refused.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded }),
+        error: refused.and_then(|node_task| node_task.error.clone()),
+        finished_at: Some(clock::utc()),
+        ..TaskChange::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(from: &str, to: &str, rename: bool) -> Move {
+        Move { from: from.to_owned(), to: to.to_owned(), rename }
+    }
+
+    fn record(uid: &str) -> IndexRecord {
+        IndexRecord {
+            uid: uid.to_owned(),
+            node_uid: format!("{uid}-1"),
+            primary_key: None,
+            shards: 8,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+            settings: json!({}),
+            settings_version: 1,
+            settings_pending: false,
+            keys_are_plain: true,
+            revision: 7,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_named() {
+        let exists = |uid: &str| ["a", "b", "c"].contains(&uid);
+        let check = |moves: &[Move], expected: Option<(Code, &str)>| {
+            let found = check_swap(moves, exists)
+                .map_err(|error| (error.code().unwrap(), error.into_task_error().message));
+            assert_eq!(found.err(), expected.map(|(code, message)| (code, message.to_owned())));
+        };
+        check(&[step("a", "b", false), step("c", "new", true)], None);
+        check(&[step("a", "x", false)], Some((Code::IndexNotFound, "Index `x` not found.")));
+        let missing = [step("y", "x", false), step("z", "n", true)];
+        check(&missing, Some((Code::IndexNotFound, "Indexes `x`, `y`, `z` not found.")));
+        let taken = "Cannot rename `a` to `b` as the index already exists. Hint: You can remove `b` first and then do your remove.";
+        check(&[step("a", "b", true)], Some((Code::IndexAlreadyExists, taken)));
+    }
+
+    #[test]
+    fn a_commit_exchanges_records_and_keeps_their_names() {
+        let find = |uid: &str| ["a", "b", "c"].contains(&uid).then(|| record(uid));
+        let moves = [step("a", "b", false), step("c", "d", true)];
+        let changes = commit(&moves, 9, TaskChange::default(), OffsetDateTime::UNIX_EPOCH, find);
+        let put = |uid: &str, of: &str, expected_revision| Change::PutIndex {
+            record: Box::new(IndexRecord { uid: uid.to_owned(), ..record(of) }),
+            expected_revision,
+        };
+        assert_eq!(
+            changes[3..],
+            [
+                put("a", "b", Some(7)),
+                put("b", "a", Some(7)),
+                Change::DeleteIndex { uid: "c".to_owned(), expected_revision: 7 },
+                put("d", "c", None),
+            ]
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! Swaps and renames from their request to their end.
+//!
+//! Invariants: the lanes of all names are held from before the task is accepted until the registry
+//! has changed, so that writes accepted before go to the old index and later ones to the new; the
+//! names change when the tasks accepted before have ended, as on one node; a swap that was accepted
+//! and not done when the process died is done at the next start, before anybody is served.
+
+use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRecord, TaskStatus};
+
+use crate::{
+    api::error::{ApiError, Code},
+    clock,
+    config::limits,
+    observe::log,
+    state::{
+        change::{Accepted, Hold},
+        core::Core,
+        snapshot::{Index, Snapshot, publish},
+    },
+    wire::runtime::{Runtime, timeout},
+    write::{
+        apply,
+        fanout::{self, Missed},
+        lane,
+        rename::plan::{self, Move},
+        rule_copies,
+        tasks::status,
+    },
+};
+
+/// `POST /swap-indexes`, checked.
+///
+/// # Errors
+/// 503 when a lane or the store is full.
+pub(crate) async fn swap<R: Runtime>(
+    core: &Rc<Core<R>>,
+    task: NewTask,
+    steps: Vec<Move>,
+) -> Result<Accepted, ApiError> {
+    let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect();
+    let holds = lane::hold(core, names).await?;
+    let intent = core.shared.store.create_task(task).await?;
+    let snapshot = core.shared.snapshot();
+    match plan::check_swap(&steps, |uid| snapshot.indexes.contains_key(uid)) {
+        Ok(()) => {
+            let missed = Missed::new(core, intent.uid);
+            accept(core, intent, steps, Vec::new(), missed, holds).await
+        }
+        Err(error) => fail(core, &intent, error).await,
+    }
+}
+
+/// `PATCH /indexes/{uid}`, checked: another name (`to`, or the same), another primary key, or both. The
+/// nodes judge the key: they refuse it when there are documents.
+///
+/// # Errors
+/// 503 when a lane or the store is full, or a node does not take the primary key.
+pub(crate) async fn update<R: Runtime>(
+    core: &Rc<Core<R>>,
+    task: NewTask,
+    from: &str,
+    to: &str,
+    primary_key: Option<String>,
+) -> Result<Accepted, ApiError> {
+    let holds = lane::hold(core, vec![from, to]).await?;
+    let intent = core.shared.store.create_task(task).await?;
+    let snapshot = core.shared.snapshot();
+    let Some(index) = snapshot.indexes.get(from) else {
+        let message = format!("Index `{from}` not found.");
+        return fail(core, &intent, ApiError::new(Code::IndexNotFound, message)).await;
+    };
+    if from != to && snapshot.indexes.contains_key(to) {
+        let message = format!("Index `{to}` already exists.");
+        return fail(core, &intent, ApiError::new(Code::IndexAlreadyExists, message)).await;
+    }
+    let mut missed = Missed::new(core, intent.uid);
+    let node_tasks = match primary_key {
+        None => Vec::new(),
+        Some(key) => match apply::send_primary_key(core, index, &key, &mut missed).await {
+            Ok(node_tasks) => node_tasks,
+            Err(error) => {
+                store_missed(core, &mut missed).await?;
+                apply::discard(core, &intent).await;
+                return Err(error);
+            }
+        },
+    };
+    let steps = Move::of_task(&intent);
+    accept(core, intent, steps, node_tasks, missed, holds).await
+}
+
+/// A task that has failed at once.
+async fn fail<R: Runtime>(
+    core: &Core<R>,
+    intent: &TaskRecord,
+    error: ApiError,
+) -> Result<Accepted, ApiError> {
+    let record = core.shared.store.update_task(intent.uid, apply::failed_change(error)).await?;
+    Ok(Accepted { record, degraded: None })
+}
+
+async fn store_missed<R: Runtime>(core: &Core<R>, missed: &mut Missed) -> Result<(), StoreError> {
+    let changes = missed.take();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    fanout::commit(core, changes).await.await.map(drop)
+}
+
+/// Goes on with a change that nodes have a part in and that was accepted by a process that died.
+pub fn resume<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord) {
+    let steps = Move::of_task(&task);
+    spawn_finish(core, task, steps, Vec::new());
+}
+
+/// Answers, and moves the indexes once the tasks accepted before have ended.
+async fn accept<R: Runtime>(
+    core: &Rc<Core<R>>,
+    intent: TaskRecord,
+    steps: Vec<Move>,
+    node_tasks: Vec<NodeTask>,
+    mut missed: Missed,
+    holds: Vec<Hold>,
+) -> Result<Accepted, ApiError> {
+    let change =
+        TaskChange { accepted: Some(true), node_tasks: Some(node_tasks.clone()), ..TaskChange::default() };
+    let mut changes = vec![Change::UpdateTask { uid: intent.uid, change: Box::new(change) }];
+    changes.extend(missed.take());
+    let revision = fanout::commit(core, changes).await.await?[0];
+    let record = TaskRecord { accepted: true, node_tasks, revision, ..intent };
+    spawn_finish(core, record.clone(), steps, holds);
+    Ok(Accepted { record, degraded: missed.degraded.header() })
+}
+
+fn spawn_finish<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord, steps: Vec<Move>, holds: Vec<Hold>) {
+    let core = Rc::clone(core);
+    R::spawn(async move {
+        if AssertUnwindSafe(finish(&core, task, &steps, holds)).catch_unwind().await.is_err() {
+            log::error("panic_in_move", &[]);
+            core.metrics.panics.increment(1);
+        }
+    });
+}
+
+/// A task is processing from the commit that changes the registry: what is processing is done but for
+/// its end, which comes after the change is shown, so that no client sees the end before the change.
+async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move], holds: Vec<Hold>) {
+    let deadline = R::now() + core.shared.config.request_timeout;
+    if task.status == TaskStatus::Enqueued {
+        wait_for_earlier(core, &task, steps, deadline).await;
+        let _holds = wait_for_nodes(core, &mut task, holds, deadline).await;
+        break_ties(core, &task).await;
+        loop {
+            match change_registry(core, &task, steps).await {
+                Ok(()) => break,
+                // An index has changed that is not held any longer, or the queue was full.
+                Err(StoreError::Conflict | StoreError::Overloaded) => {
+                    R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+                }
+                Err(error) => return not_stored(&task, &error),
+            }
+        }
+    }
+    follow_with_rules(core, &task, steps).await;
+    while let Err(error) = core.shared.store.update_task(task.uid, plan::ended(&task)).await {
+        if error != StoreError::Overloaded {
+            return not_stored(&task, &error);
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// Search rules follow the names, for no longer than a request may take.
+async fn follow_with_rules<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move]) {
+    let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
+    let node_tasks = rule_copies::follow(core, &names).await;
+    let mut followed = TaskRecord { node_tasks, ..task.clone() };
+    let limit = core.shared.config.request_timeout;
+    let waited = wait_for_nodes(core, &mut followed, Vec::new(), R::now() + limit);
+    if timeout::<R, _>(limit, waited).await.is_err() {
+        log::warn("rules_not_followed", &[("task", &task.uid.to_string())]);
+    }
+}
+
+/// A primary key that the nodes have taken breaks ties on them from now on.
+async fn break_ties<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+    let key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
+    let succeeded = status::status(core, task) == TaskStatus::Succeeded;
+    let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
+    let (Some(key), Some(index), true) = (key, index, succeeded) else { return };
+    let mut missed = Missed::new(core, task.uid);
+    let settled = apply::break_ties_by(core, &index, key, &mut missed).await.is_ok();
+    if store_missed(core, &mut missed).await.is_err() || !settled {
+        log::warn("ties_not_settled", &[("index", &index.record.uid)]);
+    }
+}
+
+fn not_stored(task: &TaskRecord, error: &StoreError) {
+    log::error("move_not_stored", &[("task", &task.uid.to_string()), ("reason", &error.to_string())]);
+}
+
+/// Waits until the nodes have done their part. The lanes are held no longer than a request may take,
+/// for other writes shall not wait for a node that is gone.
+async fn wait_for_nodes<R: Runtime>(
+    core: &Core<R>,
+    task: &mut TaskRecord,
+    holds: Vec<Hold>,
+    deadline: Instant,
+) -> Vec<Hold> {
+    let mut holds = holds;
+    loop {
+        let seen = status::look(core, task).await;
+        task.started_at = status::fold(task, &seen).started;
+        if status::status(core, task).is_finished()
+            && let Some(left) = status::leave_behind(core, task)
+            && (left.is_empty() || fanout::commit(core, left).await.await.is_ok())
+        {
+            return holds;
+        }
+        let late = R::now() >= deadline;
+        if late {
+            holds.clear();
+        }
+        R::sleep(if late { limits::LATE_RETRY_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
+    }
+}
+
+/// Changes the registry in one commit, then shows it.
+async fn change_registry<R: Runtime>(
+    core: &Core<R>,
+    task: &TaskRecord,
+    steps: &[Move],
+) -> Result<(), StoreError> {
+    let now = clock::utc();
+    let snapshot = core.shared.snapshot();
+    let succeeds = status::status(core, task) == TaskStatus::Succeeded;
+    let asked = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
+    let find = |uid: &str| {
+        let mut record = snapshot.indexes.get(uid).map(|index| index.record.clone())?;
+        if let Some(key) = asked.filter(|_| succeeds) {
+            record.primary_key = Some(key.to_owned());
+        }
+        Some(record)
+    };
+    // Names that were held all the time are as they were; others may be gone or taken.
+    let possible = plan::check_swap(steps, |uid| snapshot.indexes.contains_key(uid)).is_ok();
+    let steps = if possible { steps } else { &[] };
+    let mut commit = plan::commit(steps, task.uid, plan::begun(task, now), now, find);
+    // A primary key alone changes the index where it stands.
+    if steps.is_empty()
+        && succeeds
+        && let Some(mut record) = task.index_uid.as_deref().and_then(find)
+    {
+        record.updated_at = now;
+        let expected_revision = Some(record.revision);
+        commit.push(Change::PutIndex { record: Box::new(record), expected_revision });
+    }
+    let revisions = core.shared.store.commit(commit.clone()).await?;
+    show(core, &snapshot, steps, &commit, &revisions);
+    Ok(())
+}
+
+/// Waits until nothing accepted before is unfinished on the indexes; nothing is added meanwhile, for
+/// their lanes are held. A node that is gone is waited for no longer than a request may take.
+async fn wait_for_earlier<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move], deadline: Instant) {
+    let names = steps.iter().flat_map(|step| [step.from.clone(), step.to.clone()]).collect::<Vec<_>>();
+    let query = TaskQuery {
+        index_uids: Some(names),
+        statuses: Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]),
+        limit: u32::try_from(limits::TASKS_REFRESHED_MAX).unwrap_or(u32::MAX),
+        reverse: true,
+        ..TaskQuery::default()
+    };
+    while R::now() < deadline {
+        let Ok(mut page) = core.shared.store.tasks(query.clone()).await else { return };
+        page.tasks.retain(|earlier| earlier.uid != task.uid);
+        if page.tasks.is_empty() {
+            return;
+        }
+        let refreshed = status::refresh_all(core, page.tasks).await;
+        if refreshed.iter().any(|earlier| !earlier.status.is_finished()) {
+            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        }
+    }
+    log::warn(
+        "move_did_not_wait",
+        &[("task", &task.uid.to_string()), ("reason", "earlier tasks do not end")],
+    );
+}
+
+/// Publishes what a commit has stored, all of it at once.
+fn show<R: Runtime>(core: &Core<R>, before: &Snapshot, steps: &[Move], commit: &[Change], revisions: &[u64]) {
+    let placement = |uid: &str| before.indexes.get(uid).map(|index| Arc::clone(&index.placement));
+    let mut placements = plan::outcome(steps, placement);
+    let mut shown = Vec::new();
+    for (change, revision) in commit.iter().zip(revisions) {
+        if let Change::PutIndex { record, .. } = change {
+            let moved = placements.iter_mut().find(|(uid, _)| *uid == record.uid);
+            let placement =
+                moved.and_then(|(_, placement)| placement.take()).or_else(|| placement(&record.uid));
+            let Some(placement) = placement else { continue };
+            let mut record = record.as_ref().clone();
+            record.revision = *revision;
+            shown.push(Arc::new(Index::new(record, placement)));
+        }
+    }
+    publish(&core.shared.snapshot, |snapshot| {
+        let gone = steps.iter().filter(|step| step.rename).map(|step| step.from.as_str());
+        let without = gone.fold(snapshot.clone(), |snapshot, uid| snapshot.without_index(uid));
+        shown.iter().fold(without, |snapshot, index| snapshot.with_index(Arc::clone(index)))
+    });
+}

@@ -1,0 +1,6 @@
+//! What becomes of a task on its nodes: its status, gathered on demand, and its cancelation.
+//!
+//! Invariant: a task's end is stored before a client sees it.
+
+pub(crate) mod cancel;
+pub mod status;

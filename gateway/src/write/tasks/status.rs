@@ -1,0 +1,440 @@
+//! How the gateway's tasks end: what nodes say of theirs, gathered when somebody asks.
+//!
+//! Invariants: a task that has ended is never asked about again; a status is durable before a
+//! client sees the task ended; nobody polling costs nothing but the control sweep; a task ends without
+//! a node only while that node serves no reads, and the node does its part before it serves again.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use ahash::AHashMap;
+use futures_util::future::join_all;
+use http::Method;
+use router::{NodeIndex, ShardSet};
+use serde_json::{Value, json};
+use store::{Change, NodeTask, TaskChange, TaskError, TaskKind, TaskRecord, TaskStatus};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    api::{
+        error::{ApiError, rename_index},
+        tasks::view,
+    },
+    clock,
+    config::limits,
+    nodes::{health::NodeState, hints, pool::NodeRequest},
+    state::core::Core,
+    wire::runtime::Runtime,
+};
+
+/// Asks the nodes about one task and stores what changed.
+pub(crate) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> TaskRecord {
+    if record.status.is_finished() || !record.accepted {
+        return record;
+    }
+    let seen = look(core, &record).await;
+    settle(core, record, &seen).await
+}
+
+/// What the nodes say of one task now.
+pub(crate) async fn look<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Seen {
+    let waiting = record.node_tasks.iter().filter(|task| !task.status.is_finished());
+    let asked = waiting.map(|task| async move {
+        let node = core.shared.snapshot().topology.index_of(&task.node)?;
+        let seen = ask_about(core, node, &format!("/tasks/{}", task.uid)).await?;
+        Some(((task.node.clone(), task.uid), seen))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Brings the status of every unfinished task up to date, unless this was done a moment ago.
+pub async fn refresh_unfinished<R: Runtime>(core: &Core<R>) -> Result<(), ApiError> {
+    let now = R::now();
+    let fresh = |last: Instant| now.saturating_duration_since(last) < limits::TASK_LIST_AGE_MAX;
+    if core.tasks_refreshed.get().is_some_and(fresh) {
+        return Ok(());
+    }
+    core.tasks_refreshed.set(Some(now));
+    let mut records = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
+    records.retain(|record| record.accepted);
+    refresh_all(core, records).await;
+    Ok(())
+}
+
+/// Waits until none of these tasks, whose uids ascend, is at work any more, or for as long as a client may have to
+/// wait.
+pub(crate) async fn wait_for<R: Runtime>(core: &Core<R>, uids: &[u32]) -> Result<(), ApiError> {
+    let deadline = R::now() + limits::TASK_DELETION_WAIT_MAX;
+    loop {
+        let mut records = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
+        records.retain(|record| record.accepted && uids.binary_search(&record.uid).is_ok());
+        let settled = refresh_all(core, records).await;
+        if settled.iter().all(|record| record.status.is_finished()) || R::now() >= deadline {
+            return Ok(());
+        }
+        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+    }
+}
+
+/// Asks the nodes about many tasks at once and stores what changed.
+pub(crate) async fn refresh_all<R: Runtime>(core: &Core<R>, records: Vec<TaskRecord>) -> Vec<TaskRecord> {
+    let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for task in records.iter().flat_map(|record| &record.node_tasks) {
+        if !task.status.is_finished() {
+            by_node.entry(&task.node).or_default().push(task.uid);
+        }
+    }
+    let asked = by_node.iter().map(|(node, uids)| ask_about_many(core, node, uids));
+    let seen = join_all(asked).await.into_iter().flatten().collect::<AHashMap<_, _>>();
+    join_all(records.into_iter().map(|record| settle(core, record, &seen))).await
+}
+
+/// What a node says of its tasks, by node id and the node's task uid.
+pub(crate) type Seen = AHashMap<(String, u32), Value>;
+
+async fn ask_about<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
+    let request = NodeRequest { method: Method::GET, ..NodeRequest::get(target) };
+    if !core.shared.health.state(node).takes_writes() {
+        return None;
+    }
+    let limit = core.shared.config.node_timeout.min(limits::TASK_QUESTION_TIMEOUT);
+    let answer = core.pools.ask(node, request, limit).await.ok()?;
+    answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
+}
+
+async fn ask_about_many<R: Runtime>(core: &Core<R>, node_id: &str, uids: &[u32]) -> Seen {
+    let mut seen = Seen::new();
+    let Some(node) = core.shared.snapshot().topology.index_of(node_id) else { return seen };
+    for chunk in uids.chunks(limits::TASKS_PER_NODE_QUESTION) {
+        let list = chunk.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let target = format!("/tasks?limit={}&uids={list}", chunk.len());
+        let Some(Value::Object(mut page)) = ask_about(core, node, &target).await else { break };
+        let Some(Value::Array(tasks)) = page.remove("results") else { break };
+        for task in tasks {
+            if let Some(uid) = task["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok()) {
+                seen.insert((node_id.to_owned(), uid), task);
+            }
+        }
+    }
+    seen
+}
+
+/// Folds what nodes said into a record; a change of status is stored before it is returned.
+async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen) -> TaskRecord {
+    if record.status.is_finished() || (view::ends_here(&record) && record.kind != TaskKind::TaskCancelation) {
+        return record;
+    }
+    let times = fold(&mut record, seen);
+    let status = status(core, &record);
+    if record.kind == TaskKind::TaskCancelation && status.is_finished() {
+        // Its targets are settled first, by this same function.
+        return Box::pin(end_cancelation(core, record, times)).await;
+    }
+    if status == record.status {
+        return record;
+    }
+    let left = match status.is_finished() {
+        true => leave_behind(core, &record),
+        false => Some(Vec::new()),
+    };
+    let Some(left) = left else { return record };
+    // Nodes have done it and no client knows: searches under way must not answer those who will.
+    core.shared.note_task_end();
+    let change = ended(&record, status, &times, share(core, &record));
+    if left.is_empty() && !is_torn(&record, status) {
+        return store_change(core, record, change).await;
+    }
+    let mut changes = vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
+    changes.extend(left);
+    if is_torn(&record, status) {
+        changes.extend(suspects(core, &record));
+    }
+    // If somebody else settled it at the same time, theirs is as good.
+    let _ = core.shared.store.commit(changes).await;
+    core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record)
+}
+
+/// Ends a cancelation whose node tasks have ended, once its targets are up to date.
+async fn end_cancelation<R: Runtime>(core: &Core<R>, record: TaskRecord, times: Times) -> TaskRecord {
+    let mut canceled = 0;
+    for chunk in record.targets.chunks(limits::TASKS_CHANGED_AT_ONCE) {
+        let read = join_all(chunk.iter().map(|uid| core.shared.store.task(*uid))).await;
+        let targets = read.into_iter().filter_map(|target| target.ok().flatten()).collect();
+        let targets = refresh_all(core, targets).await;
+        canceled += targets.iter().filter(|target| target.canceler() == Some(record.uid)).count();
+    }
+    let mut change = ended(&record, TaskStatus::Succeeded, &times, Share::whole(&record));
+    change.error = None;
+    change.details = Some(view::with_member(record.details.as_ref(), "canceledTasks", canceled));
+    store_change(core, record, change).await
+}
+
+/// The status that a record's node tasks add up to: those of nodes that are away do not count where
+/// others have done what these have yet to do.
+pub(crate) fn status<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> TaskStatus {
+    let away = away(core, record);
+    let there = record
+        .node_tasks
+        .iter()
+        .filter(|task| !away.iter().any(|away| away.uid == task.uid && away.node == task.node));
+    overall_status(&there.cloned().collect::<Vec<_>>())
+}
+
+/// Lets a task end without the nodes that are away: what is to be committed with its end. `None` when
+/// one of them is back by now.
+pub(crate) fn leave_behind<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Option<Vec<Change>> {
+    let topology = &core.shared.snapshot().topology;
+    let away = away(core, record);
+    let mut changes = Vec::new();
+    for task in &away {
+        let node = topology.index_of(&task.node)?;
+        // Before it is looked at again whether the node is away: whoever lets it join does these two
+        // the other way round.
+        if core.shared.hints.await_task(node, task.uid) {
+            changes.push(hints::unapplied(&task.node, task.uid));
+        }
+    }
+    let still = away.iter().all(|task| topology.index_of(&task.node).is_some_and(|node| !holds(core, node)));
+    still.then_some(changes)
+}
+
+/// Whether tasks wait for a node.
+fn holds<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+    match core.shared.health.state(node) {
+        NodeState::Down => false,
+        NodeState::Joining => core.shared.hints.is_level(node),
+        NodeState::Unknown | NodeState::Healthy | NodeState::Suspect | NodeState::Draining => true,
+    }
+}
+
+/// The unfinished node tasks that the end of a task does not wait for: those of nodes that are away,
+/// if other owners have done their part for each of the shards.
+fn away<'r, R: Runtime>(core: &Core<R>, record: &'r TaskRecord) -> Vec<&'r NodeTask> {
+    let topology = &core.shared.snapshot().topology;
+    let is_away = |task: &&NodeTask| {
+        !task.status.is_finished() && topology.index_of(&task.node).is_some_and(|node| !holds(core, node))
+    };
+    let away = record.node_tasks.iter().filter(is_away).collect::<Vec<_>>();
+    if away.is_empty() {
+        return away;
+    }
+    let shards_of = |task: &NodeTask| concerned(core, record, &task.node);
+    let done = record.node_tasks.iter().filter(|task| task.status.is_finished());
+    let done = done.fold(ShardSet::new(), |all, task| all.union(&shards_of(task)));
+    let covered = away.iter().all(|task| shards_of(task).is_subset(&done));
+    if covered { away } else { Vec::new() }
+}
+
+/// The shards that a task concerns on a node.
+fn concerned<R: Runtime>(core: &Core<R>, record: &TaskRecord, node_id: &str) -> ShardSet {
+    if !record.owners.is_empty() {
+        let owner = record.owners.iter().find(|owner| owner.node == node_id);
+        return owner.map(|owner| owner.shards.iter().copied().collect()).unwrap_or_default();
+    }
+    let snapshot = core.shared.snapshot();
+    let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
+    let placement = match index {
+        Some(index) => Some(&index.placement),
+        None => snapshot.topology.placement(core.shared.config.shards),
+    };
+    let node = snapshot.topology.index_of(node_id);
+    placement.zip(node).map(|(placement, node)| placement.shards_of(node).clone()).unwrap_or_default()
+}
+
+/// Whether some nodes have done a task and others have not.
+fn is_torn(record: &TaskRecord, status: TaskStatus) -> bool {
+    status.is_finished()
+        && record.node_tasks.iter().any(|task| task.status.is_finished() && task.status != status)
+}
+
+/// The copies that a torn task leaves different from each other.
+fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+    let snapshot = core.shared.snapshot();
+    let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
+    let Some(index) = index else { return Vec::new() };
+    let suspect = |task: &NodeTask| {
+        let shards = concerned(core, record, &task.node).iter().collect();
+        hints::suspect(&task.node, &index.record.node_uid, shards)
+    };
+    record.node_tasks.iter().map(suspect).collect()
+}
+
+/// What part of the nodes' counts, as numerator and denominator, is one of each document: all copies
+/// where all owners have done their part, those of a group that has done it whole, or what the shards or
+/// documents of those that have come to.
+fn share<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Share {
+    let topology = &core.shared.snapshot().topology;
+    let copies = u64::from(topology.replication_factor);
+    let done = |id: &str| record.node_tasks.iter().any(|task| task.node == id && task.status.is_finished());
+    let is_concerned =
+        |id: &str| record.owners.is_empty() || record.owners.iter().any(|owner| owner.node == id);
+    let whole = |group: &usize| {
+        let mut nodes = topology.groups()[*group].iter().map(|node| topology.node(*node).id.as_str());
+        nodes.all(|id| !is_concerned(id) || done(id))
+    };
+    let groups = topology.group_numbers().filter(whole).collect::<Vec<_>>();
+    let in_groups = |task: &NodeTask| {
+        let node = topology.index_of(&task.node);
+        node.is_some_and(|node| groups.contains(&usize::from(topology.node(node).group)))
+    };
+    if !groups.is_empty() {
+        let nodes = record.node_tasks.iter().filter(|task| in_groups(task)).map(|task| task.node.clone());
+        return Share { nodes: nodes.collect(), ratio: (1, copies * groups.len() as u64) };
+    }
+    let finished = record.node_tasks.iter().filter(|task| task.status.is_finished()).collect::<Vec<_>>();
+    let all = ["receivedDocuments", "providedIds"]
+        .iter()
+        .find_map(|name| record.details.as_ref()?[*name].as_u64().filter(|count| *count > 0));
+    let ratio = match all {
+        Some(all) => (all, finished.iter().map(|task| task.documents).sum()),
+        None => {
+            let shards = |task: &NodeTask| u64::from(concerned(core, record, &task.node).len());
+            let all = finished
+                .iter()
+                .fold(ShardSet::new(), |all, task| all.union(&concerned(core, record, &task.node)));
+            (u64::from(all.len()), finished.iter().map(|task| shards(task)).sum())
+        }
+    };
+    Share { nodes: finished.iter().map(|task| task.node.clone()).collect(), ratio }
+}
+
+/// Whose counts are summed, and what part of the sum is one of each document.
+pub(crate) struct Share {
+    nodes: Vec<String>,
+    ratio: (u64, u64),
+}
+
+impl Share {
+    /// All counts, as they are.
+    pub(crate) fn whole(record: &TaskRecord) -> Self {
+        Self { nodes: record.node_tasks.iter().map(|task| task.node.clone()).collect(), ratio: (1, 1) }
+    }
+}
+
+/// Stores a change of a record that was read before.
+pub(crate) async fn store_change<R: Runtime>(
+    core: &Core<R>,
+    record: TaskRecord,
+    change: TaskChange,
+) -> TaskRecord {
+    match core.shared.store.update_task(record.uid, change).await {
+        Ok(stored) => stored,
+        // Somebody else settled it at the same time: theirs is as good.
+        Err(_) => core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record),
+    }
+}
+
+/// The change that brings a record to the status of its node tasks.
+pub(crate) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, share: Share) -> TaskChange {
+    let now = clock::utc();
+    let mut change = TaskChange {
+        expected_revision: Some(record.revision),
+        status: Some(status),
+        started_at: Some(times.started.unwrap_or(now)),
+        node_tasks: Some(record.node_tasks.clone()),
+        ..TaskChange::default()
+    };
+    if status.is_finished() {
+        change.finished_at = Some(times.finished.unwrap_or(now));
+        change.error = record.node_tasks.iter().find_map(|task| task.error.clone());
+        if status == TaskStatus::Succeeded && view::is_summed(record.kind) {
+            let counted = record.node_tasks.iter().filter(|task| share.nodes.contains(&task.node));
+            let details = counted.filter_map(details_of).collect::<Vec<_>>();
+            let details = details.iter().collect::<Vec<_>>();
+            change.details = view::sum_details(record.details.clone(), record.kind, &details, share.ratio);
+        }
+    }
+    change
+}
+
+/// What a node counted, of this task's documents alone.
+fn details_of(task: &NodeTask) -> Option<Value> {
+    match task.shared {
+        true => Some(json!({"indexedDocuments": task.documents})),
+        false => task.details.clone(),
+    }
+}
+
+/// Takes over what nodes said of a record's node tasks.
+pub(crate) fn fold(record: &mut TaskRecord, seen: &Seen) -> Times {
+    let mut times = Times { started: record.started_at, finished: None };
+    // An index that is renamed has its new name when its primary key is judged.
+    let renamed = record.details.as_ref().and_then(|details| details["newIndexUid"].as_str());
+    let index_uid = renamed.or(record.index_uid.as_deref()).map(str::to_owned);
+    for task in &mut record.node_tasks {
+        if let Some(value) = seen.get(&(task.node.clone(), task.uid)) {
+            absorb(task, value, index_uid.as_deref(), &mut times);
+        }
+    }
+    times
+}
+
+/// When the first node began and the last one ended.
+pub(crate) struct Times {
+    pub(crate) started: Option<OffsetDateTime>,
+    pub(crate) finished: Option<OffsetDateTime>,
+}
+
+fn absorb(task: &mut NodeTask, value: &Value, index_uid: Option<&str>, times: &mut Times) {
+    let Some(status) = value["status"].as_str().and_then(|name| name.parse::<TaskStatus>().ok()) else {
+        return;
+    };
+    task.status = status;
+    let date = |name: &str| value[name].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    if let Some(started) = date("startedAt") {
+        times.started = Some(times.started.map_or(started, |known| known.min(started)));
+    }
+    if !status.is_finished() {
+        return;
+    }
+    if let Some(finished) = date("finishedAt") {
+        times.finished = Some(times.finished.map_or(finished, |known| known.max(finished)));
+    }
+    task.details = Some(value["details"].clone()).filter(Value::is_object);
+    task.error = serde_json::from_value::<TaskError>(value["error"].clone()).ok().map(|mut error| {
+        let message = merge::strip_message(&error.message);
+        error.message = rename_index(&message, |_| index_uid.map(str::to_owned)).into_owned();
+        error
+    });
+}
+
+/// Failed if any failed, else canceled if any was canceled, else succeeded; only once all ended.
+pub(crate) fn overall_status(node_tasks: &[NodeTask]) -> TaskStatus {
+    let any = |status: TaskStatus| node_tasks.iter().any(|task| task.status == status);
+    let ended = node_tasks.iter().filter(|task| task.status.is_finished()).count();
+    match ended == node_tasks.len() {
+        true if any(TaskStatus::Failed) => TaskStatus::Failed,
+        true if any(TaskStatus::Canceled) => TaskStatus::Canceled,
+        true => TaskStatus::Succeeded,
+        false if ended > 0 || any(TaskStatus::Processing) => TaskStatus::Processing,
+        false => TaskStatus::Enqueued,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_ends_with_its_last_node() {
+        use TaskStatus::{Canceled, Enqueued, Failed, Processing, Succeeded};
+        let check = |statuses: &[TaskStatus], expected| {
+            let tasks = statuses.iter().map(|status| NodeTask {
+                node: "n".to_owned(),
+                uid: 0,
+                documents: 0,
+                shared: false,
+                status: *status,
+                details: None,
+                error: None,
+            });
+            assert_eq!(overall_status(&tasks.collect::<Vec<_>>()), expected, "{statuses:?}");
+        };
+        check(&[Enqueued, Enqueued], Enqueued);
+        check(&[Enqueued, Processing], Processing);
+        check(&[Succeeded, Enqueued], Processing);
+        check(&[Failed, Enqueued], Processing);
+        check(&[Succeeded, Failed, Canceled], Failed);
+        check(&[Succeeded, Canceled], Canceled);
+        check(&[Succeeded, Succeeded], Succeeded);
+    }
+}
