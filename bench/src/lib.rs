@@ -8,13 +8,9 @@ pub mod client;
 pub mod compare;
 pub mod corpus;
 pub mod load;
+pub(crate) mod load_worker;
 pub mod plot;
 pub mod process;
-pub mod scatter_hyper;
-pub mod scatter_monoio;
-pub mod score_merge;
 pub mod wire;
 pub mod writes;
-
-mod load_worker;
-mod node_state;
+pub mod yardsticks;

@@ -10,7 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use argh::FromArgs;
 use bench::corpus::Shape;
-use bench::{canned_node, compare, load, plot, process, scatter_hyper, scatter_monoio, wire, writes};
+use bench::{
+    canned_node, compare, load, plot, process, wire, writes,
+    yardsticks::{hyper, monoio},
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -275,8 +278,8 @@ fn main() -> anyhow::Result<()> {
             canned_node::serve(Shape { legs: nodes, hits, document_bytes })
         }
         Subcommand::Load(arguments) => run_load(arguments),
-        Subcommand::ScatterHyper(ScatterHyper { node, hits }) => scatter_hyper::serve(&node, hits),
-        Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => scatter_monoio::serve(&node, hits),
+        Subcommand::ScatterHyper(ScatterHyper { node, hits }) => hyper::serve(&node, hits),
+        Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => monoio::serve(&node, hits),
         Subcommand::Writes(arguments) => run_writes(arguments),
         Subcommand::Overload(arguments) => run_overload(arguments),
         Subcommand::Crowd(arguments) => run_crowd(arguments),

@@ -5,12 +5,12 @@
 //!   then damaged, so that both the first checks and the code behind them are reached.
 //! - The same seed gives the same inputs in every process.
 
-mod mutate;
-mod runner;
-mod shape;
+pub(crate) mod answer_oracle;
+pub(crate) mod mutate;
+pub(crate) mod runner;
 pub mod sim;
-mod targets;
-mod world;
+pub(crate) mod sound_answers;
+pub(crate) mod targets;
 
 pub use runner::{EXECUTION_TIME_MAX, Finding, INPUT_BYTES_MAX, Limit, Outcome, replay, run};
 

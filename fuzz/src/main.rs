@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use argh::FromArgs;
-use fuzz::{Limit, TARGETS, Target, sim};
+use fuzz::{Limit, TARGETS, Target, sim::coordinator};
 
 /// Attack the parsers and merges of Miroir.
 #[derive(FromArgs)]
@@ -117,8 +117,8 @@ impl Smoke {
 impl Simulate {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let run: fn(u64) -> String = match self.what.as_str() {
-            "coordinator" => |seed| format!("{:?}", sim::run(seed)),
-            "gateway" => |seed| format!("{:?}", sim::gateway::run(seed)),
+            "coordinator" => |seed| format!("{:?}", coordinator::run(seed)),
+            "gateway" => |seed| format!("{:?}", fuzz::sim::gateway::run(seed)),
             other => anyhow::bail!("{other:?} is not simulated; coordinator and gateway are"),
         };
         let (begun, mut out) = (Instant::now(), std::io::stdout().lock());

@@ -5,49 +5,28 @@
 //! - On an error nothing is left in the caller's buffer.
 //! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
 
-mod blocks;
-mod check;
-mod distinct;
-mod document_key;
-mod document_order;
-mod document_places;
-mod documents;
-mod error;
-mod facets;
-mod federation;
-mod hit;
-mod hybrid;
-mod json;
-mod key;
-mod message;
-mod normalize;
-mod order;
-mod paths;
-mod regroup;
-mod run;
-mod search;
-mod similar;
-mod spelling;
-mod strip;
-mod visited;
-mod weighted;
+pub(crate) mod documents;
+pub(crate) mod error;
+pub(crate) mod json;
+pub(crate) mod order;
+pub(crate) mod search;
 
 use std::borrow::Cow;
 
 use ahash::AHashMap;
 
-pub use document_key::SortField;
-pub use document_order::documents;
+pub use documents::order::documents;
+pub use documents::sort_key::SortField;
 pub use documents::strip_document;
 pub use error::MergeError;
-pub use facets::{ValueCounts, count_values, facet_search};
-pub use federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
-pub use hybrid::{Halves, hybrid, is_good_enough};
-pub use message::{STAND_IN, hide_attributes, strip_message};
+pub use json::error_message::{STAND_IN, hide_attributes, strip_message};
+pub use search::distinct_walk::{Visited, VisitedSpec, visited};
+pub use search::facet_spelling::{first_spelling, respell};
+pub use search::facets::{ValueCounts, count_values, facet_search};
+pub use search::federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
+pub use search::hybrid::{Halves, hybrid, is_good_enough};
+pub use search::similar::{SimilarSpec, similar};
 pub use search::{search, total_hits};
-pub use similar::{SimilarSpec, similar};
-pub use spelling::{first_spelling, respell};
-pub use visited::{Visited, VisitedSpec, visited};
 
 /// Which part of the merged order the client asked for. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,14 @@
 //! whatever order the nodes are listed in (apart from `NodeIndex`, which is the position in that list).
 //! `shard_of` and the encodings in `reserved` are written into stored documents and never change.
 
+pub(crate) mod covering;
+pub(crate) mod node;
+pub(crate) mod placement;
+pub(crate) mod record;
+pub(crate) mod rendezvous;
 pub mod reserved;
-
-mod assign;
-mod covering;
-mod node;
-mod placement;
-mod record;
-mod shard;
-mod topology;
+pub(crate) mod shard;
+pub(crate) mod topology;
 
 pub use covering::{CoveringSet, Leg, covering_set};
 pub use node::{CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex};

@@ -3,8 +3,8 @@
 //! Invariants: in every group that has nodes, each shard has exactly `replication_factor` distinct owners, all of that
 //! group; no node is over the load bound; one group's placement depends on that group's nodes only.
 
-use crate::assign::{Member, assign};
 use crate::node::{Node, NodeIndex, node_index};
+use crate::rendezvous::{Member, assign};
 use crate::shard::{SHARDS_MAX, ShardSet};
 
 /// The owners of every shard in every group.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::answer::{Answer, StepAnswer};
-use crate::changelog::Changes;
+use crate::change_ring::Changes;
 use crate::coordination::{HeldLease, Job, Step};
 use crate::transfer::{Entry, EntryPage, Mark};
 use crate::{

@@ -16,7 +16,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::answer::Answer;
-use crate::changelog::Changes;
+use crate::change_ring::Changes;
 use crate::command::{Inbox, Read, Write};
 use crate::coordination::{
     Act, COUNTERS, HeldLease, JOBS, Job, JobState, LEASES, Lease, Outcome, Step, queue_prefix,

@@ -8,23 +8,24 @@
 //! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
 //! - The crate knows no HTTP and reads no calendar; callers bring the dates.
 
-mod answer;
-mod changelog;
-mod command;
+pub(crate) mod answer;
+pub(crate) mod change_ring;
+pub(crate) mod command;
 pub mod coordination;
-mod error;
-mod handle;
-mod limits;
-pub mod once;
-mod record;
-mod redis_backend;
-mod sled_backend;
-mod task;
-mod task_dates;
-mod task_index;
+pub(crate) mod error;
+pub(crate) mod handle;
+pub mod idempotency;
+pub(crate) mod limits;
+pub(crate) mod record;
+pub(crate) mod redis_backend;
+pub(crate) mod sled_backend;
+pub(crate) mod task;
+pub(crate) mod task_dates;
+pub(crate) mod task_index;
 pub mod transfer;
 
-pub use changelog::{Changes, Name};
+pub use crate::change_ring::{Changes, Name};
+pub use crate::idempotency::{FirstTask, ONCE, Once};
 pub use coordination::{HeldLease, Job, JobState, Lease};
 pub use error::{OpenError, StoreError};
 pub use handle::{Observer, Reply, Store, StoreThread};
@@ -32,7 +33,6 @@ pub use limits::{
     JOBS_MAX, LOG_PAGE_MAX, ONCE_COUNT_MAX, ONCE_TTL, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX,
     WRITE_BATCH_MAX,
 };
-pub use once::{FirstTask, ONCE, Once};
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{memory, open_sled, open_sled_with_clock};

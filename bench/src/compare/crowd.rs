@@ -10,9 +10,9 @@ use anyhow::Context as _;
 
 use super::cases::{Case, crowd};
 use super::measure::Figures;
-use super::peers::Fleet;
 use super::report::Spread;
 use super::{Options, measure};
+use crate::compare::processes::Fleet;
 use crate::load::Report;
 
 const FEW: usize = 64;

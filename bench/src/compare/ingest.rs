@@ -14,9 +14,9 @@ use rustix::net::RecvFlags;
 
 use super::Options;
 use super::cases::crowd;
-use super::peers::{Fleet, Peer};
 use super::report::Spread;
 use crate::client::answer_frame;
+use crate::compare::processes::{Fleet, Peer};
 use crate::corpus;
 use crate::wire::Wire;
 

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::cases::Case;
-use super::peers::Peer;
-use super::{Options, peers};
+use crate::compare::processes::Peer;
+use crate::compare::{Options, processes};
 use crate::load::{Latency, Report};
 use crate::process::{Guard, find_program};
 
@@ -110,13 +110,13 @@ fn load_command(
     let program = std::env::current_exe().context("finding the running executable")?;
     // A large write is too long for an argument.
     let body = peer.folder.join("body.json");
-    std::fs::write(&body, peers::body(case)).context("writing the request's body")?;
+    std::fs::write(&body, processes::body(case)).context("writing the request's body")?;
     let mut arguments: Vec<String> = [
         "load",
         "--target",
         &peer.address.to_string(),
         "--path",
-        peers::path(case),
+        processes::path(case),
         "--body",
         &format!("@{}", body.display()),
         "--connections",
@@ -129,7 +129,7 @@ fn load_command(
     .map(ToOwned::to_owned)
     .into();
     if case.tls {
-        arguments.extend(["--trust".to_owned(), peers::certificate(&peer.folder).display().to_string()]);
+        arguments.extend(["--trust".to_owned(), processes::certificate(&peer.folder).display().to_string()]);
     }
     if let Some(key) = peer.key {
         arguments.extend(["--key".to_owned(), key.to_owned()]);

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::cases::{Case, overload};
-use super::peers::Fleet;
 use super::report::Spread;
 use super::{Options, measure};
+use crate::compare::processes::Fleet;
 use crate::load::Report;
 
 /// What clients offer, in peaks.

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::cases::{Case, scale};
-use super::peers::Fleet;
 use super::report::Spread;
 use super::{Options, measure};
+use crate::compare::processes::Fleet;
 
 /// Searches a second that pods are counted for.
 const RATE_WANTED: f64 = 100_000.0;

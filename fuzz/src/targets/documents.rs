@@ -6,8 +6,8 @@
 use arbitrary::{Result, Unstructured};
 
 use super::{must_be_sound, mutate_one, raw_legs, written};
-use crate::shape::{Object, answer, check_document};
-use crate::world::World;
+use crate::answer_oracle::{Object, answer, check_document};
+use crate::sound_answers::World;
 
 pub(crate) fn run(bytes: &[u8]) {
     // Too few bytes to choose by is no finding.

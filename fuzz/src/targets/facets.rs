@@ -9,7 +9,7 @@ use arbitrary::{Result, Unstructured};
 use merge::FacetOrder;
 
 use super::{must_be_sound, mutate_one, raw_legs, written};
-use crate::shape::{Object, answer};
+use crate::answer_oracle::{Object, answer};
 
 /// None of them has the same normal form as another.
 const VALUES: [&str; 6] = ["", "blue", "_miroir_shard", "\\\"", "\\u00e9", "zoé"];

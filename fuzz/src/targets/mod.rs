@@ -13,8 +13,8 @@ pub(crate) mod wire;
 
 use arbitrary::{Result, Unstructured};
 
+use crate::answer_oracle::has_broken_escape;
 use crate::mutate::mutate;
-use crate::shape::has_broken_escape;
 
 /// What the caller's buffer holds before a merge, which must stay.
 const BEFORE: &[u8] = b"before";

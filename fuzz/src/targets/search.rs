@@ -7,8 +7,8 @@ use arbitrary::{Result, Unstructured};
 use merge::{FacetOrder, FacetRules, Merged, Paging, SearchSpec};
 
 use super::{must_be_sound, mutate_one, raw_legs, written};
-use crate::shape::{Object, answer, check_hit};
-use crate::world::World;
+use crate::answer_oracle::{Object, answer, check_hit};
+use crate::sound_answers::World;
 
 pub(crate) fn run(bytes: &[u8]) {
     // Too few bytes to choose by is no finding.

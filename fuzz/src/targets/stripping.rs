@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use arbitrary::{Result, Unstructured};
 
 use super::written;
+use crate::answer_oracle::{Object, RESERVED, answer, check_document, has_broken_escape};
 use crate::mutate::mutate;
-use crate::shape::{Object, RESERVED, answer, check_document, has_broken_escape};
-use crate::world::World;
+use crate::sound_answers::World;
 
 /// Names as nodes list them; half are reserved.
 const NAMES: [&str; 6] =

@@ -4,7 +4,7 @@
 use std::panic::catch_unwind;
 use std::time::Instant;
 
-use fuzz::sim::{self, Bug};
+use fuzz::sim::coordinator::{self, Bug};
 
 /// Seeds that every run of the tests tries; more with `MIROIR_SIMULATION_SEEDS`.
 const SEEDS: u64 = 300;
@@ -19,7 +19,7 @@ fn pods_share_work_whatever_happens() {
     let mut sums = (0, 0, 0, 0);
     for seed in 0..seeds {
         println!("seed {seed}");
-        let outcomes = sim::run(seed);
+        let outcomes = coordinator::run(seed);
         assert!(outcomes.jobs_completed > 0 && outcomes.commits > 0, "seed {seed}: {outcomes:?}");
         sums.0 += outcomes.events;
         sums.1 += outcomes.commits;
@@ -36,7 +36,8 @@ fn pods_share_work_whatever_happens() {
 #[test]
 fn every_planted_bug_is_found() {
     for bug in Bug::ALL {
-        let found = (0..FOUND_WITHIN).find(|seed| catch_unwind(|| sim::run_with(*seed, Some(bug))).is_err());
+        let found =
+            (0..FOUND_WITHIN).find(|seed| catch_unwind(|| coordinator::run_with(*seed, Some(bug))).is_err());
         println!("{bug:?}: found at seed {found:?}");
         assert!(found.is_some(), "{bug:?} is not found within {FOUND_WITHIN} seeds");
     }
@@ -45,6 +46,6 @@ fn every_planted_bug_is_found() {
 #[test]
 fn a_seed_is_a_run() {
     for seed in [3, 77] {
-        assert_eq!(sim::run(seed), sim::run(seed));
+        assert_eq!(coordinator::run(seed), coordinator::run(seed));
     }
 }

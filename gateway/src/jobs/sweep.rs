@@ -38,7 +38,7 @@ pub(crate) async fn expired(shared: &Shared) {
     if let Err(error) = lease::sweep(&shared.store, over).await {
         log::warn("turns_not_swept", &[("reason", &error.to_string())]);
     }
-    match store::once::sweep(&shared.store, over).await {
+    match store::idempotency::sweep(&shared.store, over).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
         Ok(swept) => metrics::gauge!("miroir_idempotency_cache_entries").set(swept.left as f64),
         Err(error) => log::warn("idempotency_sweep_failed", &[("reason", &error.to_string())]),

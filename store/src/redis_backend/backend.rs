@@ -11,10 +11,10 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 use super::FORMAT_VERSION;
-use super::followed::Followed;
 use super::scripts::{Scripts, failure, number, strange, text};
-use crate::changelog::ChangeLog;
+use crate::change_ring::ChangeLog;
 use crate::limits::REDIS_UID_GAP;
+use crate::redis_backend::task_mirror::Followed;
 use crate::{Clock, StoreError};
 
 pub(super) struct Backend {

@@ -4,14 +4,14 @@
 //! - A command is sent once: what became of one that got no answer is not known, and it says so.
 //! - A Redis that lost its data has another epoch; nothing is written to it before that was noticed.
 
-mod backend;
-mod follow;
-mod followed;
-mod plan;
-mod reads;
-mod scripts;
-mod transfer;
-mod worker;
+pub(crate) mod backend;
+pub(crate) mod change_feed;
+pub(crate) mod commit_plan;
+pub(crate) mod reads;
+pub(crate) mod scripts;
+pub(crate) mod task_mirror;
+pub(crate) mod transfer;
+pub(crate) mod worker;
 
 use std::sync::Arc;
 use std::thread::Builder;

@@ -1,13 +1,13 @@
 //! Reads: each one question to Redis, except those about tasks, which the followed index answers first.
 
 use super::backend::Backend;
-use super::plan::{INDEXES, TOPOLOGY, TOPOLOGY_KEY, decode, in_table};
 use super::scripts::{bytes, number, padded, stored, strange, text};
 use crate::answer::Answer;
 use crate::command::Read;
 use crate::coordination::{HeldLease, JOBS, Job, LEASES, job_view, lease_view, queue_prefix};
+use crate::idempotency::{FirstTask, ONCE};
 use crate::limits::{LOG_PAGE_MAX, REDIS_PAGE};
-use crate::once::{FirstTask, ONCE};
+use crate::redis_backend::commit_plan::{INDEXES, TOPOLOGY, TOPOLOGY_KEY, decode, in_table};
 use crate::{
     IndexRecord, LogEntry, LogSize, Record, StoreError, Table, TaskPage, TaskQuery, TaskRecord, Versioned,
 };

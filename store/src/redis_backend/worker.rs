@@ -14,7 +14,6 @@ use fred::types::Value;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::backend::Backend;
-use super::plan::{Known, Memo, Place, Plan, Revision, Targets, has_targets, places, plan};
 use super::scripts::{stored, strange};
 use crate::answer::Answer;
 use crate::command::{Inbox, Read, Write};
@@ -22,6 +21,9 @@ use crate::coordination::{Act, JOBS, Outcome, pick, queue_prefix};
 use crate::limits::{
     JOBS_MAX, REDIS_CHANGES_KEPT, REDIS_FOLLOW_INTERVAL, REDIS_GROUP_MAX, REDIS_RACES_MAX, REDIS_READS_MAX,
     TASK_COUNT_MAX,
+};
+use crate::redis_backend::commit_plan::{
+    Known, Memo, Place, Plan, Revision, Targets, has_targets, places, plan,
 };
 use crate::{Change, StoreError};
 
@@ -398,8 +400,8 @@ fn carry(inbox: &Inbox, reads: &mpsc::Sender<Read>, writes: &mpsc::Sender<Write>
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::in_table;
     use super::*;
+    use crate::redis_backend::commit_plan::in_table;
 
     #[test]
     fn writes_to_one_record_are_in_different_groups() {

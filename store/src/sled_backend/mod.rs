@@ -4,12 +4,12 @@
 //! - A directory with other content is refused and left as it is.
 //! - The `meta` tree repeats the version, so a lost `sled/` is noticed instead of starting empty.
 
-mod bodies;
-mod codec;
+pub(crate) mod body_files;
+pub(crate) mod codec;
 pub mod memory;
-mod tables;
-mod tree;
-mod worker;
+pub(crate) mod tables;
+pub(crate) mod tree;
+pub(crate) mod worker;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -22,8 +22,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::handle::{Store, StoreThread, connect};
 use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES};
+use crate::sled_backend::body_files::Bodies;
 use crate::{Clock, OpenError, StoreError};
-use bodies::Bodies;
 use tables::Tables;
 use tree::Ground;
 

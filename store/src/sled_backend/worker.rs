@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded, never, select};
 
-use super::bodies::FileChanges;
 use super::tables::{Deferred, Tables};
 use super::{Database, first_line};
 use crate::StoreError;
 use crate::command::{Inbox, Write};
 use crate::limits::{GATHER_TIME_MAX, QUEUE_LENGTH_MAX, WRITE_BATCH_MAX};
+use crate::sled_backend::body_files::FileChanges;
 
 pub(super) fn spawn(
     database: Database,

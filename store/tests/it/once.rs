@@ -3,7 +3,7 @@
 use futures_lite::future::block_on;
 use serde_json::json;
 use store::StoreError::{Repeated, Reused};
-use store::once::{Swept, sweep};
+use store::idempotency::{Swept, sweep};
 use store::{Change, NewTask, ONCE, ONCE_TTL, Once, Reply, Store, TaskQuery, TaskRecord, TaskStatus};
 
 use crate::conformance::Case;

@@ -16,8 +16,8 @@ use super::client::{Client, Known, Operation};
 use super::http::Question;
 use super::kernel::{Site, kernel};
 use super::listed;
-use super::node::{Disk, Documents};
 use super::pod::View;
+use crate::sim::gateway::model_node::{Disk, Documents};
 
 /// How often it is looked who leads.
 const LEADERS_LOOK: Duration = Duration::from_millis(150);

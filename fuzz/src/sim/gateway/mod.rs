@@ -4,15 +4,15 @@
 //! - The gateway's code is the product's; it runs on the third implementation of the runtime seam (`runtime`).
 //! - Checkers look on all the while (`check`), and at the end, when all faults are over.
 
-mod check;
-mod client;
-mod http;
-mod kernel;
-mod network;
-mod node;
-mod pod;
-mod runtime;
-mod store;
+pub(crate) mod check;
+pub(crate) mod client;
+pub(crate) mod http;
+pub(crate) mod kernel;
+pub(crate) mod model_node;
+pub(crate) mod network;
+pub(crate) mod pod;
+pub(crate) mod runtime;
+pub(crate) mod store;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,8 +31,8 @@ use self::store::Service;
 use check::Checks;
 use client::{Client, Known, Operation};
 use kernel::{Kernel, Run, Site, kernel};
+use model_node::{Disk, Rest};
 use network::Weather;
-use node::{Disk, Rest};
 use pod::{Plan, View};
 
 const FIRST_POD: Site = 1;
@@ -191,7 +191,7 @@ impl World {
     }
 
     fn start_node(&self, site: Site) {
-        self.kernel.on(site, || node::start(&self.nodes[&site]));
+        self.kernel.on(site, || model_node::start(&self.nodes[&site]));
     }
 
     fn start_pod(&self, site: Site) {
@@ -288,7 +288,7 @@ impl World {
             network::set_silent(site, false);
             // It may have been killed twice.
             kernel().kill(site);
-            kernel().on(site, || node::start(&disk));
+            kernel().on(site, || model_node::start(&disk));
         });
     }
 

@@ -15,12 +15,12 @@ const TOP_REQUIRED: [&str; 19] = [
     "README.md",
     "SECURITY.md",
     "bench",
+    "cluster",
     "clippy.toml",
     "deny.toml",
     "fuzz",
     "gateway",
     "merge",
-    "node",
     "router",
     "rust-toolchain.toml",
     "rustfmt.toml",
@@ -137,7 +137,7 @@ fn names_registry(path: &str, text: &str) -> bool {
 
 #[test]
 fn an_unknown_or_missing_entry_is_seen() {
-    let all = || TOP_REQUIRED.iter().map(|name| if *name == "node" { "node/src/lib.rs" } else { name });
+    let all = || TOP_REQUIRED.iter().map(|name| if *name == "cluster" { "cluster/src/lib.rs" } else { name });
     assert_eq!(top_level(all().chain(["deploy/x"])), [""; 0]);
     assert_eq!(top_level(all().chain(["notes.txt"])), ["notes.txt: not agreed"]);
     assert_eq!(top_level(all().filter(|name| *name != "LICENSE")), ["LICENSE: missing"]);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Tables, failed};
-use crate::changelog::Name;
+use crate::change_ring::Name;
 use crate::limits::{INLINE_BODY_BYTES_MAX, LOG_PAGE_MAX};
 use crate::{LogEntry, LogSize, StoreError, Table};
 

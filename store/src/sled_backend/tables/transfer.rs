@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use super::{META_REVISIONS_RESERVED, META_TASK_UID_NEXT, Revised, TOPOLOGY_KEY, Tables, failed, put};
+use crate::idempotency::ONCE;
 use crate::limits::{STORED_PAGE, STORED_PAGE_BYTES};
-use crate::once::ONCE;
 use crate::sled_backend::codec::decode;
 use crate::sled_backend::tree::Tree;
 use crate::transfer::{Body, Entry, EntryPage, Mark};

@@ -1,0 +1,191 @@
+//! `miroir-dev`: one command, a real cluster on this machine, with something to search in it.
+//! Invariants: it plays every part itself (node, gateway) in child processes; however it ends, none
+//! of them is left running; on Ctrl-C and SIGTERM nothing is left on disk unless `--data` was given.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use argh::FromArgs;
+use cluster::cluster::{Cluster, ClusterOptions, agent};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The sample that `--sample cities` loads.
+const CITIES: &str = include_str!("../../samples/cities.ndjson");
+/// How long the first index may take.
+const LOAD_MAX: Duration = Duration::from_secs(300);
+/// Pause between two looks at a task.
+const TASK_PAUSE: Duration = Duration::from_millis(100);
+
+/// A Miroir cluster on this machine: embedded nodes, the gateway in front, a sample to search.
+#[derive(FromArgs)]
+struct Arguments {
+    /// nodes in all groups together, 3 by default
+    #[argh(option, default = "3")]
+    nodes: usize,
+    /// replica groups, 1 by default
+    #[argh(option, default = "1")]
+    groups: usize,
+    /// copies of each shard inside a group, 1 by default
+    #[argh(option, default = "1")]
+    replication_factor: usize,
+    /// shards of each index, 64 by default
+    #[argh(option, default = "64")]
+    shards: usize,
+    /// address of the gateway, 127.0.0.1:7700 by default
+    #[argh(option, default = "SocketAddr::from(([127, 0, 0, 1], 7700))")]
+    listen: SocketAddr,
+    /// directory to keep the data in; without it the data goes away at the end
+    #[argh(option)]
+    data: Option<PathBuf>,
+    /// a real Meilisearch binary to run as nodes
+    #[argh(option)]
+    node_bin: Option<PathBuf>,
+    /// what to load: cities (the default) or none
+    #[argh(option, default = "Sample::Cities")]
+    sample: Sample,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sample {
+    Cities,
+    None,
+}
+
+impl std::str::FromStr for Sample {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cities" => Ok(Self::Cities),
+            "none" => Ok(Self::None),
+            other => Err(format!("`{other}` is no sample; allowed: cities, none")),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(code) = cluster::roles::play(&arguments) {
+        return code;
+    }
+    match run(&argh::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("miroir-dev: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    let started = Instant::now();
+    let temporary = match &arguments.data {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("miroir-dev-").tempdir()?),
+    };
+    let data = arguments.data.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()));
+    let options = ClusterOptions {
+        nodes: arguments.nodes,
+        groups: arguments.groups,
+        replication_factor: arguments.replication_factor,
+        shards: arguments.shards,
+        listen: arguments.listen,
+        node_binary: arguments.node_bin.clone(),
+        ..ClusterOptions::new(std::env::current_exe()?, data.context("a data directory was just chosen")?)
+    };
+    say(&format!("starting {} nodes and the gateway ...", arguments.nodes));
+    let cluster = Cluster::start(options)?;
+    if arguments.sample == Sample::Cities {
+        load_cities(&cluster)?;
+    }
+    describe(&cluster, arguments, started.elapsed());
+    signals.forever().next();
+    say("\nstopping ...");
+    drop(cluster);
+    drop(temporary);
+    Ok(())
+}
+
+/// Loads the sample through the gateway, as any client would.
+fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
+    let url = cluster.url();
+    let settings = json!({
+        "searchableAttributes": ["name", "alternateNames", "country"],
+        "filterableAttributes": ["id", "country", "countryCode", "population", "timezone", "_geo"],
+        "sortableAttributes": ["name", "population", "_geo"],
+    });
+    let mut answer =
+        agent().post(format!("{url}/indexes")).send_json(json!({"uid": "cities", "primaryKey": "id"}))?;
+    wait_for(&url, &answer.body_mut().read_json()?, "creating the index", true)?;
+    let mut answer = agent().patch(format!("{url}/indexes/cities/settings")).send_json(settings)?;
+    wait_for(&url, &answer.body_mut().read_json()?, "applying the settings", false)?;
+    let mut answer = agent()
+        .post(format!("{url}/indexes/cities/documents"))
+        .header("content-type", "application/x-ndjson")
+        .send(CITIES)?;
+    wait_for(&url, &answer.body_mut().read_json()?, "indexing 4449 cities", false)
+}
+
+/// Waits for a task and shows that it is under way.
+fn wait_for(url: &str, summary: &Value, doing: &str, may_exist: bool) -> anyhow::Result<()> {
+    let uid = summary["taskUid"].as_u64().with_context(|| format!("{doing}: the gateway said {summary}"))?;
+    let started = Instant::now();
+    let terminal = std::io::stderr().is_terminal();
+    loop {
+        let task: Value = agent().get(format!("{url}/tasks/{uid}")).call()?.body_mut().read_json()?;
+        match task["status"].as_str() {
+            Some("succeeded") => break,
+            Some("failed") if may_exist && task["error"]["code"] == "index_already_exists" => break,
+            Some("failed" | "canceled") => bail!("{doing}: {}", task["error"]["message"]),
+            _ => {}
+        }
+        ensure!(started.elapsed() < LOAD_MAX, "{doing} is not done after {LOAD_MAX:?}");
+        if terminal {
+            let _ = write!(std::io::stderr(), "\r{doing} ... {:.1} s", started.elapsed().as_secs_f32());
+        }
+        std::thread::sleep(TASK_PAUSE);
+    }
+    let start = if terminal { "\r" } else { "" };
+    say(&format!("{start}{doing}: {:.1} s        ", started.elapsed().as_secs_f32()));
+    Ok(())
+}
+
+fn describe(cluster: &Cluster, arguments: &Arguments, took: Duration) {
+    let url = cluster.url();
+    say(&format!("\nMiroir is ready after {:.1} s.", took.as_secs_f32()));
+    say(&format!("  gateway  {url}"));
+    for (number, node) in cluster.node_urls().iter().enumerate() {
+        say(&format!("  node n{number}  {node}"));
+    }
+    say(&format!(
+        "  {} shards, {} group(s), replication factor {}\n",
+        arguments.shards, arguments.groups, arguments.replication_factor
+    ));
+    if arguments.sample == Sample::Cities {
+        let json = "-H 'Content-Type: application/json'";
+        say("Try:");
+        say(&format!("  curl '{url}/indexes/cities/search?q=sao+palo&limit=3'"));
+        say(&format!(
+            "  curl {url}/indexes/cities/search {json} -d '{{\"filter\":\"country = Japan\",\"sort\":[\"population:desc\"],\"facets\":[\"timezone\"],\"limit\":3}}'"
+        ));
+        say(&format!(
+            "  curl {url}/indexes/cities/search {json} -d '{{\"filter\":\"_geoRadius(48.85, 2.35, 300000)\",\"sort\":[\"_geoPoint(48.85, 2.35):asc\"],\"limit\":3}}'"
+        ));
+    }
+    say("\nCtrl-C stops everything.");
+}
+
+/// One line for whoever started this.
+fn say(line: &str) {
+    // A closed stderr must not stop the cluster.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

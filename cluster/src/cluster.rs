@@ -1,0 +1,313 @@
+//! A whole cluster as child processes: nodes, and a gateway in front of them.
+//! Invariants: what was started is ready; every child dies with its handle, and with its parent; a
+//! restarted child keeps its address and its data. The caller says where the data lies.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use crate::faulty_proxy::Proxy;
+use crate::node_process::{NodeKind, NodeProcess, SpawnOptions};
+
+/// How long a gateway may take until every shard is covered.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks at a gateway that is starting.
+const READY_PAUSE: Duration = Duration::from_millis(10);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// Directory of everything durable.
+    pub data: PathBuf,
+    /// The binary that plays the parts of node and gateway: `miroir-dev`.
+    pub program: PathBuf,
+    /// A real Meilisearch to run as nodes instead.
+    pub node_binary: Option<PathBuf>,
+    /// Nodes in all groups together.
+    pub nodes: usize,
+    pub groups: usize,
+    pub replication_factor: usize,
+    pub shards: usize,
+    /// Where clients are served; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Whether the nodes have fault switches (embedded nodes only).
+    pub control: bool,
+    /// Whether the gateway reaches the nodes through proxies that can be told to misbehave.
+    pub proxied: bool,
+    /// Whether embedded nodes skip waiting for the disk: for what no crash is tried on.
+    pub no_sync: bool,
+    /// Further arguments of the gateway.
+    pub gateway_arguments: Vec<String>,
+    /// Where the gateway keeps its store, beside what it keeps by itself.
+    pub store: Option<String>,
+    /// The key of the nodes, which clients never learn.
+    pub node_master_key: Option<String>,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    options: ClusterOptions,
+    nodes: Vec<Option<NodeProcess>>,
+    ports: Vec<u16>,
+    /// By node, when the options ask for them.
+    proxies: Vec<Proxy>,
+    gateway: Option<GatewayProcess>,
+    listen: SocketAddr,
+}
+
+/// One more gateway of the same cluster, which shares its store.
+#[derive(Debug)]
+pub struct Pod {
+    process: GatewayProcess,
+}
+
+#[derive(Debug)]
+struct GatewayProcess {
+    child: Child,
+    listen: SocketAddr,
+}
+
+impl ClusterOptions {
+    /// Three nodes, one group, no replicas, on free ports.
+    pub fn new(program: PathBuf, data: PathBuf) -> Self {
+        Self {
+            data,
+            program,
+            node_binary: None,
+            nodes: 3,
+            groups: 1,
+            replication_factor: 1,
+            shards: 64,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control: false,
+            no_sync: false,
+            proxied: false,
+            gateway_arguments: Vec::new(),
+            store: None,
+            node_master_key: None,
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts the nodes, then the gateway, and waits until every shard is covered.
+    pub fn start(options: ClusterOptions) -> anyhow::Result<Self> {
+        ensure!(options.groups >= 1 && options.nodes >= options.groups, "every group needs a node");
+        let listen = options.listen;
+        let (nodes, ports, proxies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cluster = Self { nodes, ports, proxies, gateway: None, listen, options };
+        for number in 0..cluster.options.nodes {
+            cluster.ports.push(0);
+            cluster.nodes.push(None);
+            cluster.start_node(number)?;
+            if cluster.options.proxied {
+                let address = SocketAddr::from(([127, 0, 0, 1], cluster.ports[number]));
+                cluster.proxies.push(Proxy::start(address)?);
+            }
+        }
+        cluster.start_gateway()?;
+        Ok(cluster)
+    }
+
+    /// Base URL of the gateway, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// Base URLs of the nodes that run, by number.
+    pub fn node_urls(&self) -> Vec<String> {
+        self.nodes.iter().flatten().map(NodeProcess::url).collect()
+    }
+
+    /// A running node.
+    pub fn node(&self, number: usize) -> Option<&NodeProcess> {
+        self.nodes.get(number).and_then(Option::as_ref)
+    }
+
+    /// The proxy in front of a node, where the options ask for one.
+    pub fn proxy(&self, number: usize) -> Option<&Proxy> {
+        self.proxies.get(number)
+    }
+
+    /// What was started.
+    pub fn options(&self) -> &ClusterOptions {
+        &self.options
+    }
+
+    /// SIGKILL of the gateway; its port is free again when this returns. The kernel may hold it longer than the
+    /// process lives: requests of io_uring are taken back after its end.
+    pub fn kill_gateway(&mut self) -> anyhow::Result<()> {
+        let mut gateway = self.gateway.take().context("the gateway does not run")?;
+        gateway.child.kill()?;
+        gateway.child.wait()?;
+        let deadline = Instant::now() + READY_MAX;
+        while let Err(error) = TcpListener::bind(self.listen) {
+            ensure!(Instant::now() < deadline, "the port of the killed gateway stays in use: {error}");
+            std::thread::sleep(READY_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// SIGKILL of a node.
+    pub fn kill_node(&mut self, number: usize) -> anyhow::Result<()> {
+        self.nodes[number].take().context("the node does not run")?.kill()
+    }
+
+    /// Starts a node, again on its old address if it had one.
+    pub fn start_node(&mut self, number: usize) -> anyhow::Result<()> {
+        let options = SpawnOptions {
+            master_key: self.options.node_master_key.clone(),
+            control: self.options.control,
+            no_sync: self.options.no_sync,
+            leading_arguments: leading_arguments(&self.options),
+            port: self.ports[number],
+        };
+        let data = self.options.data.join(format!("node-{number}"));
+        let node = match &self.options.node_binary {
+            Some(binary) => NodeProcess::spawn(NodeKind::Meilisearch, binary, &data, &options)?,
+            None => NodeProcess::spawn(NodeKind::Embedded, &self.options.program, &data, &options)?,
+        };
+        self.ports[number] = node.address().port();
+        self.nodes[number] = Some(node);
+        Ok(())
+    }
+
+    /// Starts the gateway, again on its old address if it had one.
+    pub fn start_gateway(&mut self) -> anyhow::Result<()> {
+        self.start_gateway_unready()?;
+        self.wait_until_ready()
+    }
+
+    /// The same, while nodes may be missing: it serves, but maybe not every shard.
+    pub fn start_gateway_unready(&mut self) -> anyhow::Result<()> {
+        let gateway = GatewayProcess::spawn(&self.gateway_command())?;
+        self.listen = gateway.listen;
+        self.gateway = Some(gateway);
+        Ok(())
+    }
+
+    /// Starts one more gateway on a free port, or on the one given; it says that it serves, not that it is ready.
+    pub fn start_pod(&self, id: &str, listen: Option<SocketAddr>) -> anyhow::Result<Pod> {
+        let (program, mut arguments) = self.gateway_command();
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let at = arguments.iter().position(|argument| argument == "--listen").context("it listens")?;
+        arguments[at + 1] = listen.to_string();
+        arguments.extend(["--pod-id".to_owned(), id.to_owned()]);
+        Ok(Pod { process: GatewayProcess::spawn(&(program, arguments))? })
+    }
+
+    /// The gateway's arguments.
+    fn gateway_command(&self) -> (PathBuf, Vec<String>) {
+        let options = &self.options;
+        let mut arguments = vec!["role-gateway".to_owned(), "--listen".to_owned(), self.listen.to_string()];
+        let mut option = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
+        option("metrics-listen", "127.0.0.1:0".to_owned());
+        let own = || format!("sled:{}", options.data.join("gateway").display());
+        option("store", options.store.clone().unwrap_or_else(own));
+        option("shards", options.shards.to_string());
+        option("replication-factor", options.replication_factor.to_string());
+        let per_group = options.nodes.div_ceil(options.groups);
+        for (number, port) in self.ports.iter().enumerate() {
+            let port = self.proxies.get(number).map_or(*port, |proxy| proxy.address().port());
+            let group = number / per_group;
+            option("node", format!("n{number}=http://127.0.0.1:{port},group={group}"));
+        }
+        if let Some(key) = &options.node_master_key {
+            option("node-master-key", key.clone());
+        }
+        arguments.extend(options.gateway_arguments.iter().cloned());
+        (options.program.clone(), arguments)
+    }
+
+    /// Waits until the gateway says that every shard has a healthy owner.
+    pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let agent = agent();
+        let deadline = Instant::now() + READY_MAX;
+        let url = format!("{}/_miroir/ready", self.url());
+        loop {
+            if agent.get(&url).call().is_ok_and(|answer| answer.status() == 200) {
+                return Ok(());
+            }
+            if let Some(gateway) = &mut self.gateway
+                && let Some(status) = gateway.child.try_wait()?
+            {
+                bail!("the gateway ended before it was ready: {status}");
+            }
+            ensure!(Instant::now() < deadline, "the gateway is not ready after {READY_MAX:?}");
+            std::thread::sleep(READY_PAUSE);
+        }
+    }
+}
+
+impl Pod {
+    pub fn url(&self) -> String {
+        format!("http://{}", self.process.listen)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.process.listen
+    }
+
+    /// Its process, for signals.
+    pub fn process_id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Waits for its end, which somebody has asked for.
+    pub fn wait(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        // `Child::wait` would close its standard input, which tells it that its parent is gone.
+        loop {
+            if let Some(status) = self.process.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+    }
+}
+
+impl GatewayProcess {
+    fn spawn((program, arguments): &(PathBuf, Vec<String>)) -> anyhow::Result<Self> {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let stdout = child.stdout.take().context("the child's stdout is piped")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
+            bail!("the gateway ended before it was ready: {}", child.wait()?);
+        };
+        let listen = ready["listen"].as_str().context("the ready line names no address")?.parse()?;
+        Ok(Self { child, listen })
+    }
+}
+
+impl Drop for GatewayProcess {
+    fn drop(&mut self) {
+        // Both fail only when the child has already ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A binary that plays several parts is told which; a real Meilisearch plays one.
+fn leading_arguments(options: &ClusterOptions) -> Vec<String> {
+    if options.node_binary.is_some() { Vec::new() } else { vec!["role-node".to_owned()] }
+}
+
+/// A blocking HTTP client that gives every status as an answer.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(120)))
+        .build()
+        .into()
+}

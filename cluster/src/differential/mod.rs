@@ -1,0 +1,23 @@
+//! The proof that nobody can tell a cluster from one node: the same questions to both, the answers compared.
+//! Invariants: everything follows from a seed; comparison is strict, order among equals included; a difference counts as
+//! explained only when a program has checked its cause; what the gateway does not serve yet is counted apart.
+
+pub(crate) mod client;
+pub(crate) mod compare;
+pub(crate) mod corpus;
+pub(crate) mod families;
+pub(crate) mod known_differences;
+pub(crate) mod question;
+pub(crate) mod rank_order;
+pub(crate) mod report;
+pub(crate) mod runner;
+pub(crate) mod setup;
+pub(crate) mod shrink;
+pub(crate) mod targets;
+pub(crate) mod tokens;
+pub(crate) mod verdict;
+
+pub(crate) use crate::differential::client::Client;
+pub use crate::differential::report::Report;
+pub use crate::differential::runner::{Options, family_names, run};
+pub use crate::differential::targets::Ties;

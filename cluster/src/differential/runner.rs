@@ -1,0 +1,176 @@
+//! A run: start, load, ask, compare, shrink, report.
+//! Invariants: families take turns, so that a short run has all of them; a question can be asked again by its number;
+//! one difference of each kind is shrunk, no more than asked for.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+
+use crate::cluster::ClusterOptions;
+use crate::differential::corpus::Corpus;
+use crate::differential::families::{Asker, FAMILIES, Family};
+use crate::differential::report::{Counts, Found, Report};
+use crate::differential::setup::{Pair, rewrite};
+use crate::differential::shrink;
+use crate::differential::targets::{Both, Ties};
+use crate::differential::verdict::Verdict;
+
+/// How long smallest cases are looked for in all.
+const SHRINK_TIME_MAX: Duration = Duration::from_secs(300);
+/// Questions between two lines of progress.
+const PROGRESS_EVERY: usize = 500;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub seed: u64,
+    pub queries: usize,
+    /// Documents of the largest index.
+    pub documents: usize,
+    /// Names of families; all when empty.
+    pub families: Vec<String>,
+    pub ties: Ties,
+    /// Nodes of the cluster that are killed before anything is asked.
+    pub down: usize,
+    /// Whether the cluster's documents are written again while questions are asked.
+    pub rewrite: bool,
+    /// Differences that are shrunk.
+    pub shrink_max: usize,
+    /// The cluster, and with its programs the single node. Its directory holds the data of both.
+    pub cluster: ClusterOptions,
+}
+
+/// The names of all families.
+#[must_use]
+pub fn family_names() -> Vec<&'static str> {
+    FAMILIES.iter().map(|family| family.name).collect()
+}
+
+/// Runs it; `say` is told what is going on.
+///
+/// # Errors
+/// When the node or the cluster cannot be started or loaded, when the node gives no answer, or for an unknown family.
+pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::Result<Report> {
+    let chosen = chosen(&options.families)?;
+    ensure!(options.down < options.cluster.nodes, "a cluster needs a node that is not down");
+    let corpus = Corpus::new(options.seed, options.documents);
+    let mut pair = Pair::start(&options.cluster)?;
+    say(&format!(
+        "loading {} documents",
+        corpus.indexes.iter().map(|index| index.documents.len()).sum::<usize>()
+    ));
+    pair.load(&corpus)?;
+    (0..options.down).try_for_each(|number| pair.kill_node(number))?;
+    let (stop, gateway) = (AtomicBool::new(false), pair.gateway.clone());
+    std::thread::scope(|scope| {
+        let writer = options.rewrite.then(|| scope.spawn(|| rewrite(&gateway, &corpus, &stop)));
+        let report = ask(options, &chosen, &pair, &corpus, say);
+        stop.store(true, Ordering::Relaxed);
+        match writer.map(std::thread::ScopedJoinHandle::join) {
+            None => {}
+            Some(Ok(written)) => say(&format!("{} documents were written again meanwhile", written?)),
+            Some(Err(_)) => bail!("the thread that writes documents again panicked"),
+        }
+        report
+    })
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Family>> {
+    if names.is_empty() {
+        return Ok(FAMILIES.iter().collect());
+    }
+    let find = |name: &String| {
+        let known = || family_names().join(", ");
+        let family = FAMILIES.iter().find(|family| family.name == name);
+        family.ok_or_else(|| anyhow::anyhow!("`{name}` is no family; known: {}", known()))
+    };
+    names.iter().map(find).collect()
+}
+
+fn ask(
+    options: &Options,
+    chosen: &[&Family],
+    pair: &Pair,
+    corpus: &Corpus,
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<Report> {
+    let both = Both::new(pair, corpus, options.ties);
+    let families = chosen.iter().filter(|family| family.since <= pair.version).collect::<Vec<_>>();
+    ensure!(!families.is_empty(), "nodes of this version have none of these families");
+    let mut counts = families.iter().map(|family| Counts::new(family)).collect::<Vec<_>>();
+    let mut differences: Vec<Found> = Vec::new();
+    for number in 0..options.queries {
+        let family = families[number % families.len()];
+        let question = (family.ask)(&mut Asker::new(corpus, options.seed, number));
+        let verdict = both.judge(&question, question.index)?;
+        counts[number % families.len()].count(&verdict);
+        if let Verdict::Differs(found) = verdict {
+            let family = family.name;
+            differences.push(Found {
+                family,
+                number,
+                question,
+                differences: found,
+                smallest: None,
+                documents: None,
+            });
+        }
+        if number % PROGRESS_EVERY == PROGRESS_EVERY - 1 {
+            say(&format!("{} of {} asked, {} differ", number + 1, options.queries, differences.len()));
+        }
+    }
+    shrink_some(&both, options.shrink_max, &mut differences, say)?;
+    Ok(Report { title: title(options, pair), families: counts, differences })
+}
+
+/// One of each family and kind, in the order they were found.
+fn shrink_some(
+    both: &Both<'_>,
+    count_max: usize,
+    differences: &mut [Found],
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    let deadline = Instant::now() + SHRINK_TIME_MAX;
+    for found in differences {
+        if Instant::now() > deadline {
+            return Ok(());
+        }
+        let Some(kind) = found.differences.first().map(|difference| difference.kind.clone()) else {
+            continue;
+        };
+        if seen.len() == count_max || !seen.insert((found.family, kind.clone())) {
+            continue;
+        }
+        say(&format!("looking for the smallest case: {}, {kind}", found.family));
+        let smallest = shrink::question(both, &found.question, &kind)?;
+        if let Verdict::Differs(differences) = both.judge(&smallest, smallest.index)? {
+            found.differences = differences;
+        }
+        found.documents = shrink::documents(both, &smallest, &kind)?;
+        found.smallest = Some(smallest);
+    }
+    Ok(())
+}
+
+fn title(options: &Options, pair: &Pair) -> String {
+    let cluster = &options.cluster;
+    let kind = if cluster.node_binary.is_some() { "Meilisearch" } else { "embedded" };
+    let ties = if options.ties == Ties::Strict { "compared" } else { "in any order" };
+    let rewritten = if options.rewrite { ", documents written again meanwhile" } else { "" };
+    format!(
+        "Seed {}, {} questions, {} documents; {} nodes, {} group(s), replication factor {}, {} down{rewritten}; {kind} \
+         nodes of version {}.{}; ties {ties}.",
+        options.seed,
+        options.queries,
+        options.documents,
+        cluster.nodes,
+        cluster.groups,
+        cluster.replication_factor,
+        options.down,
+        pair.version.0,
+        pair.version.1,
+    )
+}

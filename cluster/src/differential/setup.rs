@@ -1,0 +1,133 @@
+//! One node with all the documents, and a cluster with the same ones.
+//! Invariants: both are loaded by the same requests in the same order; nodes are embedded ones, or all of them the same
+//! real Meilisearch.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::differential::client::Client;
+use crate::differential::corpus::{Corpus, Index};
+use crate::node_process::{NodeKind, NodeProcess, SpawnOptions};
+
+/// Documents of one request.
+const BATCH: usize = 2_000;
+/// Documents of one request that rewrites them.
+const BATCH_REWRITTEN: usize = 50;
+
+/// Version of the nodes: major and minor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version(pub(super) u64, pub(super) u64);
+
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) single: Client,
+    pub(super) gateway: Client,
+    pub(super) version: Version,
+    /// Nodes of the cluster that were killed.
+    pub(super) killed: usize,
+    cluster: Cluster,
+    _node: NodeProcess,
+}
+
+impl Pair {
+    /// Starts the node and the cluster that the options describe.
+    pub(super) fn start(options: &ClusterOptions) -> anyhow::Result<Self> {
+        let data = options.data.join("single");
+        let mut spawn = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
+        let node = match &options.node_binary {
+            Some(binary) => NodeProcess::spawn(NodeKind::Meilisearch, binary, &data, &spawn),
+            None => {
+                spawn.leading_arguments = vec!["role-node".to_owned()];
+                NodeProcess::spawn(NodeKind::Embedded, &options.program, &data, &spawn)
+            }
+        };
+        let node = node.context("the single node")?;
+        let cluster = ClusterOptions { data: options.data.join("cluster"), ..options.clone() };
+        let cluster = Cluster::start(cluster).context("the cluster")?;
+        let (single, gateway) = (Client::new(node.url(), None), Client::new(cluster.url(), None));
+        let version = version(&single)?;
+        // Not every gateway takes these, so the nodes are told themselves.
+        let key = &options.node_master_key;
+        let nodes = cluster.node_urls().into_iter().map(|url| Client::new(url, key.clone()));
+        for node in nodes.chain([single.clone()]) {
+            node.send("PATCH", "/experimental-features", Some(&json!({"containsFilter": true})))?;
+        }
+        Ok(Self { single, gateway, version, killed: 0, cluster, _node: node })
+    }
+
+    pub(super) fn load(&self, corpus: &Corpus) -> anyhow::Result<()> {
+        corpus.indexes.iter().try_for_each(|index| self.create(index, index.uid, &index.documents))
+    }
+
+    /// Makes the index, under any name, with these documents.
+    pub(super) fn create(&self, index: &Index, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
+        for client in [&self.single, &self.gateway] {
+            let new = json!({"uid": uid, "primaryKey": index.primary_key});
+            client.done("POST", "/indexes", Some(&new))?;
+            client.done("PATCH", &format!("/indexes/{uid}/settings"), Some(&index.settings))?;
+            add(client, uid, documents)?;
+        }
+        Ok(())
+    }
+
+    /// Puts these documents, and no others, into an index.
+    pub(super) fn fill(&self, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
+        for client in [&self.single, &self.gateway] {
+            client.done("DELETE", &format!("/indexes/{uid}/documents"), None)?;
+            add(client, uid, documents)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete(&self, uid: &str) -> anyhow::Result<()> {
+        for client in [&self.single, &self.gateway] {
+            client.finished("DELETE", &format!("/indexes/{uid}"), None)?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL of a node of the cluster.
+    pub(super) fn kill_node(&mut self, number: usize) -> anyhow::Result<()> {
+        self.killed += 1;
+        self.cluster.kill_node(number)
+    }
+}
+
+fn add(client: &Client, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
+    for batch in documents.chunks(BATCH) {
+        let batch = Value::Array(batch.to_vec());
+        client.done("POST", &format!("/indexes/{uid}/documents"), Some(&batch))?;
+    }
+    Ok(())
+}
+
+fn version(client: &Client) -> anyhow::Result<Version> {
+    let answer = client.send("GET", "/version", None)?;
+    let text = answer.body["pkgVersion"].as_str().context("the node tells no version")?;
+    let mut parts = text.split('.').map(str::parse);
+    let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+        anyhow::bail!("`{text}` is no version");
+    };
+    Ok(Version(major, minor))
+}
+
+/// Writes the documents of the cluster again as they are, over and over, until told to stop.
+/// Returns how many documents were written.
+pub(super) fn rewrite(gateway: &Client, corpus: &Corpus, stop: &AtomicBool) -> anyhow::Result<usize> {
+    let mut written = 0;
+    loop {
+        for index in &corpus.indexes {
+            for batch in index.documents.chunks(BATCH_REWRITTEN) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(written);
+                }
+                let target = format!("/indexes/{}/documents", index.uid);
+                gateway.done("POST", &target, Some(&Value::Array(batch.to_vec())))?;
+                written += batch.len();
+            }
+        }
+    }
+}

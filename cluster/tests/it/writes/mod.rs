@@ -1,0 +1,9 @@
+//! What clients write through a cluster.
+
+mod idempotency;
+mod index_life;
+mod replicas;
+mod replicas_writes;
+mod sessions;
+mod tasks;
+mod turns;

@@ -1,0 +1,230 @@
+//! Lists of documents: the order of milli/src/documents/sort.rs over the documents of many legs.
+//!
+//! - Lists that were asked without an order are merged by primary key, head by head: where documents came in the
+//!   order of their keys that is one node's order, and pages fit together in any case.
+//! - Numbers come before strings in both directions, what has neither comes last; strings compare normalized,
+//!   booleans are strings, arrays count by the value that comes first.
+//! - Under a distance, documents within a metre of the first of a bucket are equal, as in searches (`regroup`).
+//! - Equal documents: the lower leg first, then the order within the leg.
+//! - A node lists a document whose field holds numbers and strings once for each: at its numbers, and at its strings.
+
+use ahash::AHashMap;
+
+use crate::documents::geo_order;
+use crate::documents::sort_key::{By, Document, Key, SortField};
+use crate::documents::write_rest;
+use crate::error::{Fault, MergeError};
+use crate::json::hit;
+use crate::json::strip;
+use crate::json::{Answer, Members};
+use crate::{ExtraFields, Merged};
+
+/// Appends the joined answer of `GET /indexes/{uid}/documents` or `POST …/documents/fetch` to `out`.
+///
+/// `legs`: the raw answers in covering-set order, each asked offset 0 and limit `offset + limit`. The heads of the
+/// legs are taken by `sort`, of equals the lower leg's. `extra`: what to cut out again. Totals are summed; reserved
+/// fields are cut out.
+///
+/// # Errors
+/// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
+pub fn documents(
+    legs: &[&[u8]],
+    sort: &[SortField],
+    extra: Option<&ExtraFields<'_>>,
+    offset: usize,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<Merged, MergeError> {
+    let start = out.len();
+    let merged = join(legs, sort, extra, offset, limit, out);
+    if merged.is_err() {
+        out.truncate(start);
+    }
+    merged
+}
+
+fn join(
+    legs: &[&[u8]],
+    sort: &[SortField],
+    extra: Option<&ExtraFields<'_>>,
+    offset: usize,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<Merged, MergeError> {
+    let mut runs = Vec::with_capacity(legs.len());
+    let mut total = 0_u64;
+    for (leg, body) in legs.iter().enumerate() {
+        let read = || {
+            let answer = Answer::read(body, "results")?;
+            let total = answer.count("total")?;
+            let mut run = Run { answer, document: None, met: AHashMap::new() };
+            run.advance(sort)?;
+            Ok((run, total))
+        };
+        let (run, of_leg) = read().map_err(|fault: Fault| fault.at(leg))?;
+        total = total.saturating_add(of_leg);
+        runs.push(run);
+    }
+    out.extend_from_slice(b"{\"results\":[");
+    let mut page = Page { offset, extra, position: 0, hits: 0, out };
+    if sort.iter().any(|field| matches!(field.by, By::Distance { .. })) {
+        let mut documents = Vec::new();
+        for (leg, run) in runs.iter_mut().enumerate() {
+            while let Some(document) = run.document.take() {
+                documents.push(document);
+                run.advance(sort).map_err(|fault| fault.at(leg))?;
+            }
+        }
+        let cut = documents.len() as u64 != total;
+        geo_order::arrange(&mut documents, sort, cut);
+        documents.iter().take(offset.saturating_add(limit)).for_each(|document| page.add(document.text));
+    }
+    while page.position < offset.saturating_add(limit) {
+        let Some(best) = best_of(&runs) else { break };
+        if let Some(document) = &runs[best].document {
+            page.add(document.text);
+        }
+        runs[best].advance(sort).map_err(|fault| fault.at(best))?;
+    }
+    let hits = page.hits;
+    let others = runs.first().map(|run| run.answer.members()).unwrap_or_default();
+    write_rest(offset, limit, total, others, out);
+    Ok(Merged { hits, total, ..Merged::default() })
+}
+
+/// The client's page while it is being written.
+struct Page<'o, 'e> {
+    offset: usize,
+    extra: Option<&'e ExtraFields<'e>>,
+    /// Documents so far.
+    position: usize,
+    /// Documents written.
+    hits: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl Page<'_, '_> {
+    fn add(&mut self, text: &str) {
+        if self.position >= self.offset {
+            if self.hits > 0 {
+                self.out.push(b',');
+            }
+            match self.extra {
+                None => strip::members(text, self.out),
+                Some(extra) => {
+                    let mut stripped = Vec::with_capacity(text.len());
+                    strip::members(text, &mut stripped);
+                    let text = String::from_utf8_lossy(&stripped);
+                    hit::select_below(&text, &extra.members, &extra.retrieved, self.out);
+                }
+            }
+            self.hits += 1;
+        }
+        self.position += 1;
+    }
+}
+
+/// One leg and the document it now offers.
+struct Run<'a> {
+    answer: Answer<'a>,
+    document: Option<Document<'a>>,
+    /// How often documents of several keys were met.
+    met: AHashMap<&'a str, usize>,
+}
+
+impl Run<'_> {
+    fn advance(&mut self, sort: &[SortField]) -> Result<(), Fault> {
+        self.document = None;
+        let Some(text) = self.answer.next_element()? else { return Ok(()) };
+        if Members::of(text).is_none() {
+            return Err(Fault::new("a document is not an object"));
+        }
+        let mut alternatives = sort.iter().map(|field| Key::all(text, field)).collect::<Vec<_>>();
+        let places = alternatives.iter().map(Vec::len).product::<usize>();
+        let mut place = 0;
+        if places > 1 {
+            let met = self.met.entry(text).or_insert(0);
+            place = *met % places;
+            *met += 1;
+        }
+        // The last field takes turns first.
+        for keys in alternatives.iter_mut().rev() {
+            let turn = place % keys.len();
+            place /= keys.len();
+            keys.swap(0, turn);
+        }
+        let keys = alternatives.into_iter().filter_map(|keys| keys.into_iter().next()).collect();
+        self.document = Some(Document { text, keys });
+        Ok(())
+    }
+}
+
+fn best_of(runs: &[Run<'_>]) -> Option<usize> {
+    let offered = runs.iter().enumerate().filter_map(|(at, run)| Some((at, &run.document.as_ref()?.keys)));
+    // Of equals the first stays.
+    offered.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn criteria_are_read() {
+        let parse =
+            |text| SortField::parse(text).map(|field| (field.attribute().to_owned(), field.ascending));
+        assert_eq!(parse("price:asc"), Some(("price".to_owned(), true)));
+        assert_eq!(parse("a.b:c:desc"), Some(("a.b:c".to_owned(), false)));
+        assert_eq!(parse("_geoPoint(1.5, -2):desc"), Some(("_geo".to_owned(), false)));
+        assert_eq!(parse("price"), None);
+        assert_eq!(parse("price:up"), None);
+        assert_eq!(parse("_geoPoint(1):asc"), None);
+    }
+
+    #[test]
+    fn values_come_in_the_order_of_a_node() {
+        let check = |sort: &str, expected: &[&str]| {
+            let field = SortField::parse(sort).unwrap();
+            let mut sorted = expected.to_vec();
+            sorted.sort();
+            sorted
+                .sort_by(|one, other| Key::read(other, &field).partial_cmp(&Key::read(one, &field)).unwrap());
+            assert_eq!(sorted, expected, "{sort}");
+        };
+        let values = |list: &[&'static str]| list.to_vec();
+        check(
+            "a:asc",
+            &values(&[
+                r#"{"a":-1}"#,
+                r#"{"a":[7,0]}"#,
+                r#"{"a":3}"#,
+                r#"{"a":"B"}"#,
+                r#"{"a":"c"}"#,
+                r#"{"a":true}"#,
+                r#"{"a":null}"#,
+            ]),
+        );
+        check(
+            "a:desc",
+            &values(&[
+                r#"{"a":[7,0]}"#,
+                r#"{"a":3}"#,
+                r#"{"a":-1}"#,
+                r#"{"a":true}"#,
+                r#"{"a":"c"}"#,
+                r#"{"a":"B"}"#,
+                r#"{"b":1}"#,
+            ]),
+        );
+        check("a:asc", &[r#"{"a":-1}"#, r#"{"a":0}"#, r#"{"a":-0.0}"#, r#"{"a":5e-324}"#]);
+        check("a:desc", &[r#"{"a":5e-324}"#, r#"{"a":-0.0}"#, r#"{"a":0}"#, r#"{"a":-1}"#]);
+        check(
+            "a.b:asc",
+            &values(&[r#"{"a":{"b":1}}"#, r#"{"a":[{"b":2},{"b":9}]}"#, r#"{"a.b":3}"#, r#"{"a":1}"#]),
+        );
+        let near = r#"{"_geo":{"lat":48.0,"lng":2.0}}"#;
+        let far = r#"{"_geo":{"lat":"-30","lng":"100"}}"#;
+        check("_geoPoint(48, 3):asc", &[near, far, "{}"]);
+        check("_geoPoint(48, 3):desc", &[far, near, "{}"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Single hits: fields looked up by their path, hits written anew with members cut, replaced or added.
+//!
+//! - A path is a name or names joined by dots, found as one key or through nested objects.
+//! - Kept members keep their bytes and their order.
+
+use std::borrow::Cow;
+
+use crate::ExtraFields;
+use crate::json::paths::{below, select_member};
+use crate::json::{Members, unescape, write_string};
+
+/// How a hit is written anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edit<'a> {
+    /// Whether `_rankingScore` stays.
+    pub(crate) score: bool,
+    /// Whether `_rankingScoreDetails` stay.
+    pub(crate) details: bool,
+    /// What stands in place of the score.
+    pub(crate) new_score: Option<&'a str>,
+    /// What stands in place of the details.
+    pub(crate) new_details: Option<&'a str>,
+    /// The value of a member `_federation` to add.
+    pub(crate) federation: Option<&'a str>,
+    /// What is cut out again.
+    pub(crate) extra: Option<&'a ExtraFields<'a>>,
+}
+
+/// What nodes write behind the document's own members.
+const BEHIND_DOCUMENT: [&str; 4] =
+    ["_formatted", "_matchesPosition", "_rankingScore", "_rankingScoreDetails"];
+
+/// Appends the hit `text` as `edit` says.
+pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let start = out.len();
+    let mut federation = edit.federation;
+    for member in Members::of(text).into_iter().flatten() {
+        if BEHIND_DOCUMENT.contains(&member.key) {
+            federation.take().into_iter().for_each(|value| push("_federation", value, start, out));
+        }
+        match (member.key, edit.extra) {
+            ("_rankingScore", _) if !edit.score => {}
+            ("_rankingScore", _) => push(member.key, edit.new_score.unwrap_or(member.value), start, out),
+            ("_rankingScoreDetails", _) if !edit.details => {}
+            ("_rankingScoreDetails", _) => {
+                push(member.key, edit.new_details.unwrap_or(member.value), start, out);
+            }
+            // Everything was asked to be formatted.
+            ("_formatted", Some(extra)) if extra.formatted.iter().any(|name| name == "*") => {
+                push(member.key, member.value, start, out);
+            }
+            ("_formatted", Some(extra)) => {
+                let mut formatted = Vec::with_capacity(member.value.len());
+                select_below(member.value, &extra.members, &extra.formatted, &mut formatted);
+                push(member.key, &String::from_utf8_lossy(&formatted), start, out);
+            }
+            (key, Some(extra)) if extra.members.iter().any(|name| *name == unescape(key)) => {
+                select_member(key, member.value, &extra.retrieved, start, out);
+            }
+            (key, _) => push(&unescape(key), member.value, start, out),
+        }
+    }
+    federation.take().into_iter().for_each(|value| push("_federation", value, start, out));
+    out.push(b'}');
+}
+
+/// Appends the object `text`; of its members named in `members` only what `selected` names.
+pub(crate) fn select_below(
+    text: &str,
+    members: &[Cow<'_, str>],
+    selected: &[Cow<'_, str>],
+    out: &mut Vec<u8>,
+) {
+    out.push(b'{');
+    let start = out.len();
+    for member in Members::of(text).into_iter().flatten() {
+        if members.iter().any(|name| *name == unescape(member.key)) {
+            select_member(member.key, member.value, selected, start, out);
+        } else {
+            push(&unescape(member.key), member.value, start, out);
+        }
+    }
+    out.push(b'}');
+}
+
+/// The raw value of the field that `path` names.
+pub(crate) fn field<'a>(text: &'a str, path: &str) -> Option<&'a str> {
+    Members::of(text)?.find_map(|member| match below(path, &unescape(member.key))? {
+        "" => Some(member.value),
+        rest => field(member.value, rest),
+    })
+}
+
+/// Appends one member of an object whose inside began at `start`.
+fn push(key: &str, value: &str, start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b',');
+    }
+    write_string(key, out);
+    out.push(b':');
+    out.extend_from_slice(value.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_path() {
+        let text = r#"{"a":{"b":7,"c":[{"d":1},{"d":[2,"x"]}]},"a.e":null}"#;
+        assert_eq!(field(text, "a.b"), Some("7"));
+        assert_eq!(field(text, "a.e"), Some("null"));
+        assert_eq!(field(text, "a.x"), None);
+    }
+
+    #[test]
+    fn hits_are_written_anew() {
+        let check = |text: &str, extra: Option<&ExtraFields<'_>>, score: bool, expected: &str| {
+            let edit = Edit {
+                score,
+                details: false,
+                new_score: None,
+                new_details: None,
+                federation: Some("{}"),
+                extra,
+            };
+            let mut out = Vec::new();
+            write(text, &edit, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check("{}", None, false, r#"{"_federation":{}}"#);
+        let text = r#"{"id":1,"a":"x","_formatted":{"id":"1","a":"x"},"_rankingScore":0.5,"_rankingScoreDetails":{"words":{}}}"#;
+        let mut extra = ExtraFields {
+            members: vec!["id".into(), "n".into()],
+            retrieved: vec!["a".into(), "n.b".into()],
+            formatted: vec!["a".into()],
+        };
+        check(
+            text,
+            Some(&extra),
+            true,
+            r#"{"a":"x","_federation":{},"_formatted":{"a":"x"},"_rankingScore":0.5}"#,
+        );
+        extra.formatted.push("*".into());
+        extra.formatted.push("id".into());
+        check(
+            r#"{"n":{"id":1,"b":2},"_formatted":{"id":"1"},"_rankingScore":0.5}"#,
+            Some(&extra),
+            false,
+            r#"{"n":{"b":2},"_federation":{},"_formatted":{"id":"1"}}"#,
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! One leg's answer, read hit by hit with its ranking key; what a hit is at its place in the merged order.
+//!
+//! - A hit is read when it is asked for, not before.
+//! - A leg that is not in the order of its own keys is a fault of that leg.
+
+use crate::error::Fault;
+use crate::json::validate::{is_json, is_object_up_to};
+use crate::json::{Answer, Members, is_one_value};
+use crate::order::ranking_key::Key;
+
+/// One leg's answer and the hit it now offers.
+pub(crate) struct Run<'a> {
+    /// The leg's number in covering-set order.
+    pub(crate) leg: usize,
+    pub(crate) answer: Answer<'a>,
+    pub(crate) hit: Hit<'a>,
+    pub(crate) key: Key<'a>,
+    /// Whether hits that did not come by their vector are passed over.
+    only_vectors: bool,
+    /// Whether clients see the ranking details, so that these must be JSON to the last byte.
+    pub(crate) shows_details: bool,
+    /// Whether there was a first hit.
+    pub(crate) started: bool,
+    /// Hits pulled so far.
+    pub(crate) pulled: usize,
+    /// The key of the hit before, to check the leg's order; the two take turns.
+    previous_key: Key<'a>,
+}
+
+/// A raw hit and where its ranking details are.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Hit<'a> {
+    pub(crate) text: &'a str,
+    /// The raw ranking details.
+    pub(crate) details: &'a str,
+    /// Where the opening quote of `_rankingScoreDetails` is, if it is the last member of compact JSON.
+    pub(crate) details_at: Option<usize>,
+}
+
+/// A hit at its place in the merged order.
+pub(crate) struct Ranked<'a> {
+    pub(crate) hit: Hit<'a>,
+    /// What the merged order says about each `_geoPoint` rule in place of the leg.
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// What details say about a hit under a `_geoPoint` rule: the first document of its bucket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bucket {
+    /// Position of the rule among the details.
+    pub(crate) rule: usize,
+    pub(crate) latitude: f64,
+    pub(crate) longitude: f64,
+    /// Metres.
+    pub(crate) distance: f64,
+}
+
+/// How legs were asked, and what can be in their answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// Hits every leg was asked for.
+    pub(crate) hits: usize,
+    /// Whether hits may be pinned to positions.
+    pub(crate) pins: bool,
+    /// Documents that match on all legs together.
+    pub(crate) matched: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(leg: usize, answer: Answer<'a>, only_vectors: bool) -> Self {
+        let (key, previous_key) = (Key::default(), Key::default());
+        Self {
+            leg,
+            answer,
+            hit: Hit::default(),
+            key,
+            only_vectors,
+            shows_details: true,
+            started: false,
+            pulled: 0,
+            previous_key,
+        }
+    }
+
+    /// The next raw hit, which is JSON.
+    pub(crate) fn next_text(&mut self) -> Result<Option<&'a str>, Fault> {
+        match self.next_raw()? {
+            Some(text) if !is_json(text) => Err(Fault::new("not valid JSON")),
+            text => Ok(text),
+        }
+    }
+
+    /// The next raw hit; every hit of the answer counts as pulled.
+    fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
+        loop {
+            let Some(text) = self.answer.next_raw()? else { return Ok(None) };
+            self.pulled += 1;
+            if !self.only_vectors || Hit::read(text)?.details.contains("\"vectorSort\"") {
+                return Ok(Some(text));
+            }
+        }
+    }
+
+    /// Pulls the next hit with its key; false at the end of the leg.
+    pub(crate) fn advance(&mut self) -> Result<bool, Fault> {
+        let Some(text) = self.next_raw()? else { return Ok(false) };
+        let before = self.hit.details;
+        let candidate = Hit::guess(text);
+        // Ranking details that nobody sees are read below, as strictly as their order needs.
+        let unseen = candidate.and_then(|hit| hit.details_at).filter(|_| !self.shows_details);
+        if !unseen.is_some_and(|details_at| is_object_up_to(text, details_at)) && !is_json(text) {
+            return Err(Fault::new("not valid JSON"));
+        }
+        // Ties repeat their details byte for byte: such a hit has the key of the one before.
+        if let Some(hit) = candidate
+            && self.started
+            && hit.details == before
+        {
+            self.hit = hit;
+            return Ok(true);
+        }
+        std::mem::swap(&mut self.key, &mut self.previous_key);
+        let verified = |hit: &Hit<'a>| {
+            let end = self.key.read_like(hit.details, &self.previous_key, before);
+            end.is_ok_and(|end| end == hit.details.len())
+        };
+        self.hit = match candidate.filter(verified) {
+            Some(hit) => hit,
+            None => {
+                let hit = Hit::search(text)?;
+                self.key.read(hit.details)?;
+                hit
+            }
+        };
+        if self.started && !self.key.may_follow(&self.previous_key)? {
+            return Err(Fault::new("its hits are not in the order of their ranking details"));
+        }
+        self.started = true;
+        Ok(true)
+    }
+}
+
+impl<'a> Hit<'a> {
+    /// Finds the details where nodes put them, last in the hit, without walking it. What follows the last mention of
+    /// their name is the details only if it is one object up to the hit's closing brace: the caller checks.
+    fn guess(text: &'a str) -> Option<Self> {
+        const MEMBER: &str = "_rankingScoreDetails\":";
+        let close = text.len().checked_sub(1)?;
+        let mut end = close;
+        loop {
+            let at = text[..end].rfind('_')?;
+            if text[at..].starts_with(MEMBER) {
+                let details_at = at.checked_sub(1).filter(|quote| text.as_bytes()[*quote] == b'"')?;
+                let separator = *text.as_bytes().get(details_at.checked_sub(1)?)?;
+                let details =
+                    text.get(at + MEMBER.len()..close).filter(|details| details.starts_with('{'))?;
+                return matches!(separator, b',' | b'{').then_some(Self {
+                    text,
+                    details,
+                    details_at: Some(details_at),
+                });
+            }
+            end = at;
+        }
+    }
+
+    /// A hit whose details only have to be cut out.
+    pub(crate) fn unread(text: &'a str) -> Self {
+        let last = Self::guess(text).filter(|hit| is_one_value(hit.details));
+        last.unwrap_or(Self { text, details: "", details_at: None })
+    }
+
+    /// The hit with its details, wherever they stand.
+    pub(crate) fn read(text: &'a str) -> Result<Self, Fault> {
+        match Self::guess(text).filter(|hit| is_one_value(hit.details)) {
+            Some(hit) => Ok(hit),
+            None => Self::search(text),
+        }
+    }
+
+    /// Walks the hit to its details.
+    fn search(text: &'a str) -> Result<Self, Fault> {
+        let mut members = Members::of(text).ok_or_else(|| Fault::new("a hit is not an object"))?;
+        let details = members.find(|member| member.key == "_rankingScoreDetails");
+        let details = details.ok_or_else(|| Fault::new("a hit has no _rankingScoreDetails"))?;
+        Ok(Self { text, details: details.value, details_at: None })
+    }
+}
