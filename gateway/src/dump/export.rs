@@ -31,13 +31,13 @@ use crate::{
     },
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::{lane, tasks::status},
 };
 
 /// `POST /dumps`. The control executor makes it.
-pub(crate) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(crate) async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let task = new_task(request, "", TaskKind::DumpCreation, json!({"dumpUid": null}));
     let new = NewTask { index_uid: None, accepted: true, ..task };
     let record = core.shared.store.create_task(new).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
 }
 
 /// Makes the dumps that were asked for, oldest first.
-pub async fn work_off<R: Runtime>(core: &Core<R>, term: &Term) {
+pub async fn work_off(core: &Core, term: &Term) {
     let query = TaskQuery {
         kinds: Some(vec![TaskKind::DumpCreation]),
         statuses: Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]),
@@ -87,12 +87,7 @@ pub async fn work_off<R: Runtime>(core: &Core<R>, term: &Term) {
     }
 }
 
-async fn make<R: Runtime>(
-    core: &Core<R>,
-    task: &TaskRecord,
-    uid: &str,
-    started: OffsetDateTime,
-) -> Result<(), ApiError> {
+async fn make(core: &Core, task: &TaskRecord, uid: &str, started: OffsetDateTime) -> Result<(), ApiError> {
     wait_for_earlier(core, task, None).await?;
     let version = ask::any(core, "/version").await?["pkgVersion"].as_str().unwrap_or("1.15.0").to_owned();
     let archive =
@@ -122,11 +117,7 @@ async fn make<R: Runtime>(
 }
 
 /// Waits until the tasks before this one have ended, of one index or of all.
-async fn wait_for_earlier<R: Runtime>(
-    core: &Core<R>,
-    task: &TaskRecord,
-    index_uid: Option<&str>,
-) -> Result<(), ApiError> {
+async fn wait_for_earlier(core: &Core, task: &TaskRecord, index_uid: Option<&str>) -> Result<(), ApiError> {
     loop {
         status::refresh_unfinished(core).await?;
         let unfinished = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
@@ -137,11 +128,11 @@ async fn wait_for_earlier<R: Runtime>(
         if !unfinished.iter().any(|record| record.accepted && record.uid != task.uid && concerns(record)) {
             return Ok(());
         }
-        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
 }
 
-async fn write_keys<R: Runtime>(core: &Core<R>, archive: &Archive) {
+async fn write_keys(core: &Core, archive: &Archive) {
     let mut lines = String::new();
     for held in core.shared.keys.load().newest_first() {
         lines.push_str(&format::key(&held.key).to_string());
@@ -150,7 +141,7 @@ async fn write_keys<R: Runtime>(core: &Core<R>, archive: &Archive) {
     archive.file("keys.jsonl", lines).await;
 }
 
-async fn write_tasks<R: Runtime>(core: &Core<R>, archive: &Archive, below: u32) -> Result<(), ApiError> {
+async fn write_tasks(core: &Core, archive: &Archive, below: u32) -> Result<(), ApiError> {
     let mut from = Some(0);
     while from.is_some_and(|uid| uid < below) {
         let query =
@@ -165,12 +156,7 @@ async fn write_tasks<R: Runtime>(core: &Core<R>, archive: &Archive, below: u32) 
     Ok(())
 }
 
-async fn write_index<R: Runtime>(
-    core: &Core<R>,
-    archive: &Archive,
-    task: &TaskRecord,
-    uid: &str,
-) -> Result<(), ApiError> {
+async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &str) -> Result<(), ApiError> {
     let _hold = lane::hold(core, vec![uid]).await?;
     wait_for_earlier(core, task, Some(uid)).await?;
     let snapshot = core.shared.snapshot();
@@ -191,8 +177,8 @@ async fn write_index<R: Runtime>(
     Ok(())
 }
 
-async fn write_documents<R: Runtime>(
-    core: &Core<R>,
+async fn write_documents(
+    core: &Core,
     archive: &Archive,
     snapshot: &Snapshot,
     index: &Index,
@@ -239,8 +225,8 @@ struct Page<'a> {
 const NO_VECTORS: &[u8] = b",\"_vectors\":{}}";
 
 /// A page of a leg's documents as lines, and how many they are; `None` behind the last.
-async fn page<R: Runtime>(
-    core: &Core<R>,
+async fn page(
+    core: &Core,
     index: &Index,
     leg: &Leg,
     offset: usize,

@@ -21,7 +21,7 @@ use crate::{
         leadership::{Term, scope},
         shared::{WEBHOOKS, WEBHOOKS_TOLD_KEY},
     },
-    wire::{outbound::blocking, runtime::Runtime},
+    wire::{outbound::blocking, runtime},
     write::tasks::status,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Watch {
 }
 
 /// Tells all webhooks what has ended since the last turn.
-pub(crate) async fn tell<R: Runtime>(core: &Core<R>, watched: &Watched) {
+pub(crate) async fn tell(core: &Core, watched: &Watched) {
     let before = watched.take();
     let Some(term) = core.shared.coordinator.term(scope::WEBHOOKS) else { return };
     match turn(core, before, &term).await {
@@ -49,11 +49,7 @@ pub(crate) async fn tell<R: Runtime>(core: &Core<R>, watched: &Watched) {
     }
 }
 
-async fn turn<R: Runtime>(
-    core: &Core<R>,
-    before: Option<Watch>,
-    term: &Term,
-) -> Result<Option<Watch>, StoreError> {
+async fn turn(core: &Core, before: Option<Watch>, term: &Term) -> Result<Option<Watch>, StoreError> {
     let known = core.shared.webhooks.load_full();
     let webhooks = &known.value;
     if webhooks.is_empty() {
@@ -78,7 +74,7 @@ async fn turn<R: Runtime>(
 
 impl Watch {
     /// Goes on where the last turn or process was.
-    async fn begin<R: Runtime>(core: &Core<R>) -> Result<Option<Self>, StoreError> {
+    async fn begin(core: &Core) -> Result<Option<Self>, StoreError> {
         let Some(record) = core.shared.store.record(WEBHOOKS, WEBHOOKS_TOLD_KEY).await? else {
             return Ok(None);
         };
@@ -87,7 +83,7 @@ impl Watch {
     }
 
     /// The tasks that have ended, which are then no longer watched.
-    async fn look<R: Runtime>(&mut self, core: &Core<R>) -> Result<Vec<TaskRecord>, StoreError> {
+    async fn look(&mut self, core: &Core) -> Result<Vec<TaskRecord>, StoreError> {
         if let Some(newest) = newest(core).await? {
             let count_max = u32::try_from(limits::TASKS_REFRESHED_MAX).unwrap_or(u32::MAX);
             let end = newest.saturating_add(1).min(self.next.saturating_add(count_max));
@@ -111,7 +107,7 @@ impl Watch {
         Ok(ended)
     }
 
-    async fn remember<R: Runtime>(&mut self, core: &Core<R>, term: &Term) -> Result<(), StoreError> {
+    async fn remember(&mut self, core: &Core, term: &Term) -> Result<(), StoreError> {
         let told = self.pending.first().copied().unwrap_or(self.next);
         if told != self.told {
             let (key, value) = (WEBHOOKS_TOLD_KEY.to_owned(), json!(told));
@@ -124,7 +120,7 @@ impl Watch {
 }
 
 /// The uid of the newest task.
-async fn newest<R: Runtime>(core: &Core<R>) -> Result<Option<u32>, StoreError> {
+async fn newest(core: &Core) -> Result<Option<u32>, StoreError> {
     Ok(core.shared.store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() }).await?.from)
 }
 
@@ -138,7 +134,7 @@ fn lines(tasks: &[TaskRecord]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-async fn deliver<R: Runtime>(core: &Core<R>, uuid: Uuid, webhook: &Webhook, body: &[u8]) {
+async fn deliver(core: &Core, uuid: Uuid, webhook: &Webhook, body: &[u8]) {
     let uuid = uuid.to_string();
     for attempt in 1..=limits::WEBHOOK_ATTEMPTS_MAX {
         let (agent, webhook, body) = (core.shared.outbound.clone(), webhook.clone(), body.to_vec());
@@ -151,7 +147,7 @@ async fn deliver<R: Runtime>(core: &Core<R>, uuid: Uuid, webhook: &Webhook, body
             &[("webhook", &uuid), ("attempt", &attempt.to_string()), ("reason", &reason)],
         );
         if attempt < limits::WEBHOOK_ATTEMPTS_MAX {
-            R::sleep(limits::WEBHOOK_RETRY_PAUSE).await;
+            runtime::sleep(limits::WEBHOOK_RETRY_PAUSE).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     state::{core::Core, shared::Shared},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
@@ -58,7 +58,7 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
 ///
 /// # Errors
 /// What the store says.
-pub async fn status<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+pub async fn status(core: &Core) -> Result<Response, ApiError> {
     // In this order: a pass that ends in between shows twice, not never.
     let queue = core.shared.anti_entropy.queue(&core.shared.store).await?;
     let last = pass::history(core).await?.pop();
@@ -78,7 +78,7 @@ pub async fn status<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn history<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+pub async fn history(core: &Core) -> Result<Response, ApiError> {
     let mut passes = pass::history(core).await?;
     passes.reverse();
     Ok(Response::json(StatusCode::OK, json!({"results": passes}).to_string()))

@@ -30,14 +30,14 @@ use crate::{
     },
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::lane,
 };
 
 /// `POST` (replace) and `PUT` (update) `/indexes/{uid}/documents`.
-pub(crate) async fn add<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn add(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,
@@ -99,8 +99,8 @@ fn is_sociable(body: &[u8]) -> bool {
 }
 
 /// One body per node that owns some of the documents, and the intent that names them.
-fn split<R: Runtime>(
-    core: &Core<R>,
+fn split(
+    core: &Core,
     snapshot: &Snapshot,
     parsed: &ParsedPayload,
     shards: u32,
@@ -126,7 +126,7 @@ fn split<R: Runtime>(
     Ok(parts)
 }
 
-fn owner<R: Runtime>(core: &Core<R>, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> TaskOwner {
+fn owner(core: &Core, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> TaskOwner {
     let mut shards = touched.iter().copied().filter(|shard| held.contains(*shard)).collect::<Vec<_>>();
     shards.sort_unstable();
     shards.dedup();
@@ -134,8 +134,8 @@ fn owner<R: Runtime>(core: &Core<R>, node: NodeIndex, held: &ShardSet, touched: 
 }
 
 /// `DELETE /indexes/{uid}/documents/{id}`.
-pub(crate) async fn delete_one<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn delete_one(
+    core: &Core,
     request: &Request,
     uid: &str,
     id: &str,
@@ -144,21 +144,12 @@ pub(crate) async fn delete_one<R: Runtime>(
 }
 
 /// `POST /indexes/{uid}/documents/delete-batch`.
-pub(crate) async fn delete_batch<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn delete_batch(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let body = extract::json_body(core, request)?;
     delete_ids(core, request, uid, &body).await
 }
 
-async fn delete_ids<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-    body: &[u8],
-) -> Result<Response, ApiError> {
+async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> Result<Response, ApiError> {
     extract::check_index_uid(uid)?;
     let ids = payload::split_ids(body).map_err(|error| {
         ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
@@ -186,8 +177,8 @@ async fn delete_ids<R: Runtime>(
 }
 
 /// `POST /indexes/{uid}/documents/delete`.
-pub(crate) async fn delete_by_filter<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn delete_by_filter(
+    core: &Core,
     request: &Request,
     uid: &str,
 ) -> Result<Response, ApiError> {
@@ -202,11 +193,7 @@ pub(crate) async fn delete_by_filter<R: Runtime>(
 }
 
 /// `DELETE /indexes/{uid}/documents`.
-pub(crate) async fn delete_all<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn delete_all(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     extract::check_index_uid(uid)?;
     let details = json!({"deletedDocuments": null});
     let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
@@ -214,11 +201,7 @@ pub(crate) async fn delete_all<R: Runtime>(
 }
 
 /// `POST /indexes/{uid}/documents/edit`.
-pub(crate) async fn edit<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn edit(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     extract::check_index_uid(uid)?;
     let body = extract::json_body(core, request)?;
     check_not_empty(&body)?;
@@ -247,8 +230,8 @@ fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> New
     NewTask { custom_metadata, ..indexes::new_task(request, uid, kind, details) }
 }
 
-async fn on_every_node<R: Runtime>(
-    core: &Core<R>,
+async fn on_every_node(
+    core: &Core,
     uid: &str,
     task: NewTask,
     (method, suffix, body): (Method, &'static str, Bytes),

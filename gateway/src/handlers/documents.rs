@@ -30,17 +30,12 @@ use crate::{
     },
     wire::{
         h1::{NodeAnswer, Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// `GET /indexes/{uid}/documents/{id}`.
-pub(crate) async fn get<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-    id: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let suffix = format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
@@ -67,8 +62,8 @@ pub(crate) async fn get<R: Runtime>(
 ///
 /// # Errors
 /// A node's refusal; 503 when none answers.
-pub(crate) async fn ask_an_owner<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn ask_an_owner(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     id: &str,
@@ -87,11 +82,7 @@ fn no_owner(index: &Index, id: &str) -> ApiError {
 }
 
 /// `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
-pub(crate) async fn fetch<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
@@ -125,8 +116,8 @@ pub(crate) async fn fetch<R: Runtime>(
 }
 
 /// How many documents an index has, each counted once whichever nodes answer; and the shards not counted.
-pub(crate) async fn count<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn count(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
 ) -> Result<(u64, ShardSet), ApiError> {

@@ -22,7 +22,7 @@ use crate::{
     state::core::Core,
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::{fanout, lane},
 };
@@ -38,16 +38,16 @@ const FEATURES_KEY: &str = "switched";
 type Features = Map<String, Value>;
 
 /// `GET /experimental-features`.
-pub(crate) async fn get<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
     Ok(answer(shown(core).await?))
 }
 
 /// Whether a feature is on, as far as anybody says.
-pub(crate) async fn is_on<R: Runtime>(core: &Core<R>, name: &str) -> bool {
+pub(crate) async fn is_on(core: &Core, name: &str) -> bool {
     shown(core).await.is_ok_and(|features| features.get(name) == Some(&Value::Bool(true)))
 }
 
-pub(crate) async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiError> {
+pub(crate) async fn shown(core: &Core) -> Result<Features, ApiError> {
     let of_nodes = ask::answering(core, TARGET).await?;
     Ok(on_everywhere(of_nodes.into_iter().filter_map(|features| match features {
         Value::Object(features) => Some(features),
@@ -59,7 +59,7 @@ pub(crate) async fn shown<R: Runtime>(core: &Core<R>) -> Result<Features, ApiErr
 ///
 /// # Errors
 /// A node's refusal; 503 when a node is not available.
-pub(crate) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError> {
     let body = extract::json_body(core, request)?;
     let _hold = lane::hold(core, vec![LANE]).await?;
     let mut nodes = core.shared.snapshot().topology.every_node();
@@ -80,7 +80,7 @@ pub(crate) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) ->
 }
 
 /// Keeps what was switched, for nodes to come.
-async fn remember<R: Runtime>(core: &Core<R>, body: &[u8]) -> Result<(), ApiError> {
+async fn remember(core: &Core, body: &[u8]) -> Result<(), ApiError> {
     let (mut switched, revision) = stored(core).await?;
     let change = serde_json::from_slice::<Features>(body).unwrap_or_default();
     switched.extend(change.into_iter().filter(|(_, value)| value.is_boolean()));
@@ -88,7 +88,7 @@ async fn remember<R: Runtime>(core: &Core<R>, body: &[u8]) -> Result<(), ApiErro
     Ok(())
 }
 
-async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Features, Option<u64>), ApiError> {
+async fn stored(core: &Core) -> Result<(Features, Option<u64>), ApiError> {
     let record = core.shared.store.record(FEATURES, FEATURES_KEY).await?;
     let revision = record.as_ref().map(|record| record.revision);
     let features = record.and_then(|record| record.value.as_object().cloned());
@@ -96,7 +96,7 @@ async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Features, Option<u64>), A
 }
 
 /// Switches a node's features as clients have switched them; whether all went well.
-pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+pub async fn restore(core: &Core, node: NodeIndex) -> bool {
     let Ok((mut switched, _)) = stored(core).await else { return false };
     if switched.is_empty() {
         return true;
@@ -109,12 +109,7 @@ pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
 }
 
 /// Asks one node, which answers its features.
-async fn ask<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    method: Method,
-    body: Bytes,
-) -> Result<Features, ApiError> {
+async fn ask(core: &Core, node: NodeIndex, method: Method, body: Bytes) -> Result<Features, ApiError> {
     // The same body twice leaves the same features.
     let content_type = (method != Method::GET).then_some("application/json");
     let question = NodeRequest { method, target: TARGET, content_type, body, repeatable: true };

@@ -19,7 +19,7 @@ use crate::{
         core::Core,
         snapshot::{Index, Snapshot},
     },
-    wire::{h1::Request, runtime::Runtime},
+    wire::{h1::Request, runtime},
 };
 
 /// The index a path names.
@@ -47,7 +47,7 @@ pub(crate) fn check_index_uid(uid: &str) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 415 for the content type, 400 or 413 for the encoding.
-pub(crate) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiError> {
     content_type(request, &["application/json"])?;
     let body = decoded_body(core, request)?;
     let depth_max = core.edge().json_depth_max;
@@ -63,7 +63,7 @@ pub(crate) fn json_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result
 ///
 /// # Errors
 /// Those of [`json_body`].
-pub(crate) fn question<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+pub(crate) fn question(core: &Core, request: &Request) -> Result<Bytes, ApiError> {
     json_body(core, request).map(conceal)
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn question<R: Runtime>(core: &Core<R>, request: &Request) -> Result<
 ///
 /// # Errors
 /// 400 over the limit.
-pub(crate) fn check_page_depth<R: Runtime>(core: &Core<R>, depth: usize) -> Result<(), ApiError> {
+pub(crate) fn check_page_depth(core: &Core, depth: usize) -> Result<(), ApiError> {
     let most = core.edge().page_depth_max;
     match depth <= most {
         true => Ok(()),
@@ -115,7 +115,7 @@ pub(crate) fn content_type<'a>(request: &Request, allowed: &[&'a str]) -> Result
 ///
 /// # Errors
 /// 413 over the limit, 415 for an unknown encoding, 400 for a broken one.
-pub(crate) fn decoded_body<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Bytes, ApiError> {
+pub(crate) fn decoded_body(core: &Core, request: &Request) -> Result<Bytes, ApiError> {
     let limit = core.edge().body_bytes_max;
     match request.header("content-encoding").map(str::trim).unwrap_or_default() {
         "" | "identity" => Ok(request.body.clone()),

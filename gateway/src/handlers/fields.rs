@@ -20,7 +20,7 @@ use crate::{
     state::{core::Core, merged_answer::Merged, snapshot::IndexRules},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
@@ -28,11 +28,7 @@ use crate::{
 const FIELDS_DEFAULT: usize = 20;
 
 /// `POST /indexes/{uid}/fields`.
-pub(crate) async fn fields<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = match extract::find_index(&snapshot, uid) {
         Ok(index) => index,

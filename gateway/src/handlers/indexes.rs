@@ -31,7 +31,7 @@ use crate::{
     },
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::{
         idempotency, lane,
@@ -40,13 +40,13 @@ use crate::{
 };
 
 /// `GET /version`: that of a node.
-pub(crate) async fn version<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+pub(crate) async fn version(core: &Core) -> Result<Response, ApiError> {
     Ok(Response::json(StatusCode::OK, ask::any(core, "/version").await?.to_string()))
 }
 
 /// `GET /indexes`.
-pub(crate) async fn list<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn list(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -74,7 +74,7 @@ pub(crate) async fn list<R: Runtime>(
 }
 
 /// `GET /indexes/{uid}`.
-pub(crate) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let of_nodes = ask::answering(core, &format!("/indexes/{}", index.record.node_uid)).await?;
@@ -94,8 +94,8 @@ fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
 }
 
 /// `POST /indexes`.
-pub(crate) async fn create<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn create(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -120,8 +120,8 @@ pub(crate) async fn create<R: Runtime>(
 }
 
 /// `PATCH /indexes/{uid}`: another primary key, another name, or both.
-pub(crate) async fn update<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) async fn update(
+    core: &Rc<Core>,
     request: &Request,
     permission: &Permission,
     uid: &str,
@@ -157,8 +157,8 @@ pub(crate) async fn update<R: Runtime>(
 }
 
 /// `POST /swap-indexes`.
-pub(crate) async fn swap<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) async fn swap(
+    core: &Rc<Core>,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -173,11 +173,7 @@ pub(crate) async fn swap<R: Runtime>(
 }
 
 /// `POST /indexes/{uid}/compact`.
-pub(crate) async fn compact<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn compact(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     extract::check_index_uid(uid)?;
     let task = new_task(request, uid, TaskKind::IndexCompaction, json!({}));
     let action = Action::OnEveryNode {
@@ -191,11 +187,7 @@ pub(crate) async fn compact<R: Runtime>(
 }
 
 /// `DELETE /indexes/{uid}`.
-pub(crate) async fn delete<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn delete(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     extract::check_index_uid(uid)?;
     let task = new_task(request, uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
     let accepted = lane::submit(core, uid, task, Action::DeleteIndex).await?;

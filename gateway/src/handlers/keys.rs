@@ -20,12 +20,12 @@ use crate::{
     state::{core::Core, shared::KEYS},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// `GET /keys`.
-pub(crate) fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(crate) fn list(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let query = Query::parse(request.uri.query());
     query.only(&["offset", "limit"])?;
     let offset = query.integer::<usize>("offset", Code::InvalidApiKeyOffset)?.unwrap_or(0);
@@ -42,13 +42,13 @@ pub(crate) fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Resp
 }
 
 /// `GET /keys/{uid_or_key}`.
-pub(crate) fn get<R: Runtime>(core: &Core<R>, uid_or_key: &str) -> Result<Response, ApiError> {
+pub(crate) fn get(core: &Core, uid_or_key: &str) -> Result<Response, ApiError> {
     let uid = find(core, uid_or_key)?;
     view_of(core, uid, StatusCode::OK)
 }
 
 /// `POST /keys`.
-pub(crate) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(crate) async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let key = CreateKey::parse(json_value(core, request)?)?.into_key(clock::utc());
     let exists = || {
         let message = format!("`uid` field value `{}` is already an existing API key.", key.uid);
@@ -72,11 +72,7 @@ pub(crate) async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Res
 }
 
 /// `PATCH /keys/{uid_or_key}`.
-pub(crate) async fn update<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid_or_key: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn update(core: &Core, request: &Request, uid_or_key: &str) -> Result<Response, ApiError> {
     let change = UpdateKey::parse(json_value(core, request)?)?;
     let uid = find(core, uid_or_key)?;
     loop {
@@ -96,7 +92,7 @@ pub(crate) async fn update<R: Runtime>(
 }
 
 /// `DELETE /keys/{uid_or_key}`.
-pub(crate) async fn delete<R: Runtime>(core: &Core<R>, uid_or_key: &str) -> Result<Response, ApiError> {
+pub(crate) async fn delete(core: &Core, uid_or_key: &str) -> Result<Response, ApiError> {
     let uid = find(core, uid_or_key)?;
     loop {
         let (_, revision) = stored(core, uid).await?;
@@ -112,7 +108,7 @@ pub(crate) async fn delete<R: Runtime>(core: &Core<R>, uid_or_key: &str) -> Resu
 }
 
 /// The uid of the key that a path names by its uid or its value.
-fn find<R: Runtime>(core: &Core<R>, uid_or_key: &str) -> Result<Uuid, ApiError> {
+fn find(core: &Core, uid_or_key: &str) -> Result<Uuid, ApiError> {
     let keys = core.shared.keys.load();
     match Uuid::parse_str(uid_or_key) {
         Ok(uid) => keys.by_uid(uid).map(|_| uid).ok_or_else(|| not_found(&uid.to_string())),
@@ -121,7 +117,7 @@ fn find<R: Runtime>(core: &Core<R>, uid_or_key: &str) -> Result<Uuid, ApiError> 
 }
 
 /// The key's record as the store has it, with its revision.
-async fn stored<R: Runtime>(core: &Core<R>, uid: Uuid) -> Result<(ApiKey, u64), ApiError> {
+async fn stored(core: &Core, uid: Uuid) -> Result<(ApiKey, u64), ApiError> {
     let record = core.shared.store.record(KEYS, &uid.to_string()).await?;
     let record = record.ok_or_else(|| not_found(&uid.to_string()))?;
     let key = serde_json::from_value(record.value)
@@ -129,7 +125,7 @@ async fn stored<R: Runtime>(core: &Core<R>, uid: Uuid) -> Result<(ApiKey, u64), 
     Ok((key, record.revision))
 }
 
-fn view_of<R: Runtime>(core: &Core<R>, uid: Uuid, status: StatusCode) -> Result<Response, ApiError> {
+fn view_of(core: &Core, uid: Uuid, status: StatusCode) -> Result<Response, ApiError> {
     let keys = core.shared.keys.load();
     let held: &Held = keys.by_uid(uid).ok_or_else(|| not_found(&uid.to_string()))?;
     Ok(Response::json(status, held.view().to_string()))
@@ -143,7 +139,7 @@ fn record(key: &ApiKey) -> Result<Value, ApiError> {
     serde_json::to_value(key).map_err(|_| ApiError::new(Code::Internal, "The API key cannot be stored."))
 }
 
-pub(crate) fn json_value<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Value, ApiError> {
+pub(crate) fn json_value(core: &Core, request: &Request) -> Result<Value, ApiError> {
     let body = extract::json_body(core, request)?;
     if body.is_empty() {
         return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));

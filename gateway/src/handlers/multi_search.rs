@@ -30,13 +30,13 @@ use crate::{
     state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// `POST /multi-search`.
-pub(crate) async fn multi_search<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn multi_search(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -103,8 +103,8 @@ pub(crate) async fn multi_search<R: Runtime>(
 
 /// A refusal of a federation as one node gives it whose rules are the user's alone: nodes have one more, and so refuse
 /// queries that stand beside others. Each query is judged alone, and two whose orders do not go together as a pair.
-async fn refusal_by_own_rules<R: Runtime>(
-    core: &Core<R>,
+async fn refusal_by_own_rules(
+    core: &Core,
     request: &Request,
     snapshot: &Snapshot,
     queries: &[MultiQuery],
@@ -153,11 +153,7 @@ fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
 }
 
 /// Every query with an answer of its own.
-async fn apart<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    queries: &[MultiQuery],
-) -> Result<Merged, ApiError> {
+async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Result<Merged, ApiError> {
     let answers = queries.iter().enumerate().map(|(position, query)| async move {
         let answer = one(core, snapshot, query).await;
         answer.map_err(|error| error.inside(&format!(".queries[{position}]")))
@@ -179,11 +175,7 @@ async fn apart<R: Runtime>(
     Ok(Merged::of_parts(body, &answers))
 }
 
-async fn one<R: Runtime>(
-    core: &Core<R>,
-    snapshot: &Snapshot,
-    query: &MultiQuery,
-) -> Result<Merged, ApiError> {
+async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Merged, ApiError> {
     let index = extract::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");

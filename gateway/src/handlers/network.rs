@@ -20,7 +20,7 @@ use crate::{
     state::{core::Core, merged_answer::Merged},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::lane,
 };
@@ -31,14 +31,14 @@ const NETWORK_KEY: &str = "all";
 const TARGET: &str = "/network";
 
 /// `GET /network`. A node says whether the feature is on, and which members the answer has.
-pub(crate) async fn get<R: Runtime>(core: &Core<R>) -> Result<Response, ApiError> {
+pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
     let of_a_node = ask::any(core, TARGET).await?;
     let (network, _) = stored(core).await?;
     Ok(Response::json(StatusCode::OK, network.view(of_a_node).to_string()))
 }
 
 /// `PATCH /network`.
-pub(crate) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError> {
     let change = keys::json_value(core, request).and_then(NetworkChange::parse);
     let of_a_node = ask::any(core, TARGET).await;
     let (change, of_a_node) = (change?, of_a_node?);
@@ -52,7 +52,7 @@ pub(crate) async fn change<R: Runtime>(core: &Rc<Core<R>>, request: &Request) ->
 }
 
 /// `POST /network/control`: what a node of the Community Edition says.
-pub(crate) async fn control<R: Runtime>(core: &Core<R>) -> ApiError {
+pub(crate) async fn control(core: &Core) -> ApiError {
     match ask::any(core, TARGET).await {
         Err(error) => error,
         Ok(_) => ApiError::new(
@@ -63,12 +63,12 @@ pub(crate) async fn control<R: Runtime>(core: &Core<R>) -> ApiError {
 }
 
 /// The network as a dump has it.
-pub(crate) async fn dumped<R: Runtime>(core: &Core<R>) -> Result<Value, ApiError> {
+pub(crate) async fn dumped(core: &Core) -> Result<Value, ApiError> {
     let members = json!({"self": null, "remotes": {}, "shards": {}, "leader": null, "version": null});
     Ok(stored(core).await?.0.view(members))
 }
 
-async fn stored<R: Runtime>(core: &Core<R>) -> Result<(Network, Option<u64>), ApiError> {
+async fn stored(core: &Core) -> Result<(Network, Option<u64>), ApiError> {
     let Some(Record { value, revision, .. }) = core.shared.store.record(NETWORK, NETWORK_KEY).await? else {
         return Ok((Network::default(), None));
     };
@@ -82,7 +82,7 @@ pub(crate) struct AsRemote(String);
 
 impl AsRemote {
     /// Reads such a body, and answers it without these names; `None` for any other, which a node then judges.
-    pub(crate) async fn read<R: Runtime>(core: &Core<R>, body: &[u8]) -> Option<(Bytes, Self)> {
+    pub(crate) async fn read(core: &Core, body: &[u8]) -> Option<(Bytes, Self)> {
         let mut body = serde_json::from_slice::<Value>(body).ok()?;
         let named = |query: &Value| query["federationOptions"]["remote"].is_string();
         if body.get("federation").is_none_or(Value::is_null) || !body["queries"].as_array()?.iter().any(named)

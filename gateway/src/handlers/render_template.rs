@@ -19,15 +19,15 @@ use crate::{
     state::{core::Core, snapshot::Snapshot},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 const TARGET: &str = "/render-template";
 
 /// `POST /render-template`.
-pub(crate) async fn render<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn render(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -74,7 +74,7 @@ pub(crate) async fn render<R: Runtime>(
 }
 
 /// The owners of the document that is rendered, or all nodes in turn.
-fn nodes_to_ask<R: Runtime>(core: &Core<R>, snapshot: &Snapshot, body: &[u8]) -> Vec<router::NodeIndex> {
+fn nodes_to_ask(core: &Core, snapshot: &Snapshot, body: &[u8]) -> Vec<router::NodeIndex> {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let input = &asked["input"];
     let index = input["indexUid"].as_str().and_then(|uid| snapshot.indexes.get(uid));

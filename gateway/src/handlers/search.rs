@@ -35,13 +35,13 @@ use crate::{
     },
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// `POST` and `GET /indexes/{uid}/search`.
-pub(crate) async fn search<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn search(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,
@@ -76,13 +76,13 @@ pub(crate) async fn search<R: Runtime>(
 
 /// Answers one search of one index as one node would. What few searches need is on the heap, so that a request is no
 /// larger than a plain search.
-pub(crate) async fn answer<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn answer(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
 ) -> Result<Merged, ApiError> {
-    let started = R::now();
+    let started = runtime::now();
     match asked.kind() {
         SearchKind::Single if asked.needs_embedding() => {
             let asked = Box::pin(hybrid::with_vector(core, snapshot, index, asked.clone())).await?;
@@ -96,13 +96,13 @@ pub(crate) async fn answer<R: Runtime>(
 }
 
 /// `POST /indexes/{uid}/facet-search`.
-pub(crate) async fn facet_search<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn facet_search(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
-    let started = R::now();
+    let started = runtime::now();
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let body = extract::question(core, request)?;
@@ -117,7 +117,7 @@ pub(crate) async fn facet_search<R: Runtime>(
     });
     let facets = &index.rules.facets;
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        let took = milliseconds(R::now().saturating_duration_since(started));
+        let took = milliseconds(runtime::now().saturating_duration_since(started));
         let order = facets.order(&asked.facet_name);
         merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
@@ -125,8 +125,8 @@ pub(crate) async fn facet_search<R: Runtime>(
 }
 
 /// Gives a request the gateway does not understand to a node, which says what is wrong with it.
-pub(crate) async fn refusal_of_a_node<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn refusal_of_a_node(
+    core: &Core,
     request: &Request,
     index: &Index,
     suffix: &str,
@@ -148,11 +148,7 @@ pub(crate) fn node_target(request: &Request, index: &Index, suffix: &str) -> Str
 }
 
 /// What nodes say against a request; `None` when one would serve it.
-pub(crate) async fn refusal_at<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    target: &str,
-) -> Option<ApiError> {
+pub(crate) async fn refusal_at(core: &Core, request: &Request, target: &str) -> Option<ApiError> {
     match extract::decoded_body(core, request) {
         Ok(body) => Box::pin(refusal_to(core, request, target, body)).await,
         Err(error) => Some(error),
@@ -160,8 +156,8 @@ pub(crate) async fn refusal_at<R: Runtime>(
 }
 
 /// The same for a request whose body nodes get in another form.
-pub(crate) async fn refusal_to<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn refusal_to(
+    core: &Core,
     request: &Request,
     target: &str,
     body: Bytes,

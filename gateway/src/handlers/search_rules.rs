@@ -24,7 +24,7 @@ use crate::{
     state::{change::Accepted, core::Core},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::{
         apply, fanout, lane,
@@ -57,8 +57,8 @@ impl Asked<'_> {
 }
 
 /// Answers what is asked.
-pub(crate) async fn serve<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) async fn serve(
+    core: &Rc<Core>,
     request: &Request,
     asked: Asked<'_>,
 ) -> Result<Response, ApiError> {
@@ -72,7 +72,7 @@ pub(crate) async fn serve<R: Runtime>(
 }
 
 /// `POST /dynamic-search-rules`: a page of rules.
-async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+async fn list(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let body = extract::json_body(core, request)?;
     let mut page = ask::one(core, NodeRequest::post_json(TARGET, body)).await?;
     let rules = core.shared.rules.load();
@@ -83,7 +83,7 @@ async fn list<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response,
 }
 
 /// `GET /dynamic-search-rules/{uid}`.
-async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
@@ -93,7 +93,7 @@ async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError
 }
 
 /// `PATCH /dynamic-search-rules/{uid}`.
-async fn update<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) -> Result<Response, ApiError> {
+async fn update(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Response, ApiError> {
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
@@ -116,7 +116,7 @@ async fn update<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) ->
 }
 
 /// `DELETE /dynamic-search-rules/{uid}`.
-async fn delete<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) -> Result<Response, ApiError> {
+async fn delete(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Response, ApiError> {
     if !is_index_uid(uid) {
         return Ok(no_uid(uid));
     }
@@ -132,7 +132,7 @@ async fn delete<R: Runtime>(core: &Rc<Core<R>>, request: &Request, uid: &str) ->
 }
 
 /// `DELETE /dynamic-search-rules`.
-async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Response, ApiError> {
+async fn clear(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError> {
     check_query(request)?;
     let hold = lane::hold(core, vec![TARGET]).await?;
     let known = core.shared.rules.load_full();
@@ -146,7 +146,7 @@ async fn clear<R: Runtime>(core: &Rc<Core<R>>, request: &Request) -> Result<Resp
 }
 
 /// Whether any rule may pin documents of an index.
-pub(crate) fn pin_in<R: Runtime>(core: &Core<R>, uid: &str) -> bool {
+pub(crate) fn pin_in(core: &Core, uid: &str) -> bool {
     let rules = core.shared.rules.load();
     let concerns = |action: &Value| action["selector"]["indexUid"].as_str().is_none_or(|named| named == uid);
     rules.values().any(|rule| rule["actions"].as_array().is_some_and(|actions| actions.iter().any(concerns)))
@@ -162,8 +162,8 @@ pub(crate) fn refusal() -> ApiError {
 
 /// A task whose part every node has taken; the first node alone is asked at first, so that what is refused
 /// changes nothing.
-async fn send<R: Runtime>(
-    core: &Core<R>,
+async fn send(
+    core: &Core,
     request: &Request,
     kind: TaskKind,
     details: Value,
@@ -207,11 +207,11 @@ fn show(rule: &mut Value, rules: &Rules) {
     }
 }
 
-async fn revision<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Option<u64>, ApiError> {
+async fn revision(core: &Core, uid: &str) -> Result<Option<u64>, ApiError> {
     Ok(core.shared.store.record(RULES, uid).await?.map(|record| record.revision))
 }
 
-fn change<R: Runtime>(core: &Core<R>, apply: impl Fn(&mut Rules)) {
+fn change(core: &Core, apply: impl Fn(&mut Rules)) {
     core.shared.rules.rcu(|known| {
         let mut rules = Rules::clone(known);
         apply(&mut rules);

@@ -15,13 +15,13 @@ use crate::{
     state::{change::Action, core::Core},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::lane,
 };
 
 /// `GET /indexes/{uid}/settings`.
-pub(crate) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Response, ApiError> {
+pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let mut value = ask::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn get<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Respons
 }
 
 /// `GET /indexes/{uid}/settings/{name}`.
-pub(crate) async fn get_one<R: Runtime>(core: &Core<R>, uid: &str, name: &str) -> Result<Response, ApiError> {
+pub(crate) async fn get_one(core: &Core, uid: &str, name: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let value = ask::any(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
@@ -43,8 +43,8 @@ pub(crate) async fn get_one<R: Runtime>(core: &Core<R>, uid: &str, name: &str) -
 }
 
 /// `PATCH` and `DELETE /indexes/{uid}/settings`.
-pub(crate) async fn change<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn change(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,
@@ -64,8 +64,8 @@ pub(crate) async fn change<R: Runtime>(
 }
 
 /// `PUT`, `PATCH` and `DELETE /indexes/{uid}/settings/{name}`.
-pub(crate) async fn change_one<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn change_one(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,
@@ -81,8 +81,8 @@ pub(crate) async fn change_one<R: Runtime>(
     submit(core, request, permission, uid, change).await
 }
 
-async fn submit<R: Runtime>(
-    core: &Core<R>,
+async fn submit(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,

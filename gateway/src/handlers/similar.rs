@@ -41,18 +41,18 @@ use crate::{
     },
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// `POST` and `GET /indexes/{uid}/similar`.
-pub(crate) async fn similar<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn similar(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     uid: &str,
 ) -> Result<Response, ApiError> {
-    let started = R::now();
+    let started = runtime::now();
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
@@ -81,8 +81,8 @@ pub(crate) async fn similar<R: Runtime>(
 }
 
 /// One similar search on its way.
-struct Similar<'a, R: Runtime> {
-    core: &'a Core<R>,
+struct Similar<'a> {
+    core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
     asked: &'a SimilarRequest,
@@ -112,7 +112,7 @@ struct Near {
     extra: Option<ExtraFields<'static>>,
 }
 
-impl<R: Runtime> Similar<'_, R> {
+impl Similar<'_> {
     /// Asks an owner of the document for its vectors, and what it says of the request.
     async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
         let similar = self.judged(request, body);
@@ -238,7 +238,7 @@ impl<R: Runtime> Similar<'_, R> {
             extra,
             candidates,
             hits_total_max: self.index.rules.hits_total_max,
-            processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+            processing_time_ms: milliseconds(runtime::now().saturating_duration_since(self.started)),
         };
         let searches = found.iter().map(|near| &near.answer.body[..]).collect::<Vec<_>>();
         let mut body = Vec::new();

@@ -13,7 +13,7 @@ use crate::{
     state::{change::Accepted, core::Core},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::{apply, fanout},
 };
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Errors
 /// 503 when a node does not take the task; those that did make a snapshot nobody waits for.
-pub(crate) async fn snapshot<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+pub(crate) async fn snapshot(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let task = new_task(request, "", TaskKind::SnapshotCreation, Value::Null);
     let intent = core.shared.store.create_task(NewTask { index_uid: None, details: None, ..task }).await?;
     match fanout::send_to_every_node(core, &Method::POST, "/snapshots").await {

@@ -15,7 +15,7 @@ use crate::{
     state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
@@ -35,7 +35,7 @@ struct Sizes {
 
 impl Sizes {
     /// Reads a query string as a node does: what it refuses is refused, what it ignores is ignored.
-    async fn wanted<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Self, ApiError> {
+    async fn wanted(core: &Core, request: &Request) -> Result<Self, ApiError> {
         let Some(query) = request.uri.query().filter(|query| !query.is_empty()) else {
             return Ok(Self { of_nodes: "", human: false });
         };
@@ -69,8 +69,8 @@ fn human(bytes: u64) -> String {
 }
 
 /// `GET /stats`.
-pub(crate) async fn all<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn all(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -108,10 +108,7 @@ pub(crate) async fn all<R: Runtime>(
 }
 
 /// When the last of some indexes was touched; nodes say it of all of them together only.
-async fn last_update_of<R: Runtime>(
-    core: &Core<R>,
-    records: &[&IndexRecord],
-) -> Result<Option<String>, ApiError> {
+async fn last_update_of(core: &Core, records: &[&IndexRecord]) -> Result<Option<String>, ApiError> {
     let of_nodes = ask::answering(core, "/indexes?limit=1000000").await?;
     let indexes = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
     let visible =
@@ -120,11 +117,7 @@ async fn last_update_of<R: Runtime>(
 }
 
 /// `GET /indexes/{uid}/stats`.
-pub(crate) async fn one<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn one(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let sizes = Sizes::wanted(core, request).await?;
     let snapshot = core.shared.snapshot();
     let index = extract::find_index(&snapshot, uid)?;
@@ -139,10 +132,7 @@ pub(crate) async fn one<R: Runtime>(
 }
 
 /// What a group that answers whole says; else what all nodes say that answer, and `false`.
-async fn whole_or_answering<R: Runtime>(
-    core: &Core<R>,
-    target: &str,
-) -> Result<(Vec<Value>, bool), ApiError> {
+async fn whole_or_answering(core: &Core, target: &str) -> Result<(Vec<Value>, bool), ApiError> {
     match ask::group(core, target).await {
         Ok(of_nodes) => Ok((of_nodes, true)),
         Err(error) if error.status().is_client_error() => Err(error),
@@ -167,8 +157,8 @@ impl Share {
 
 /// While a node is missing, others hold its documents, but no node counts by shard: the documents are counted
 /// exactly, and everything else in proportion. Shards that nobody counts are added to `missing`.
-async fn share<R: Runtime>(
-    core: &Core<R>,
+async fn share(
+    core: &Core,
     snapshot: &Snapshot,
     record: &IndexRecord,
     of_nodes: &[&Value],

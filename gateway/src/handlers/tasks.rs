@@ -25,7 +25,7 @@ use crate::{
     state::{change::Accepted, core::Core},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::{
         idempotency,
@@ -37,18 +37,14 @@ use crate::{
 const EMPTY_LISTS_SINCE: NodeVersion = NodeVersion(1, 16);
 
 /// `GET /tasks/{uid}`.
-pub(crate) async fn get<R: Runtime>(
-    core: &Core<R>,
-    permission: &Permission,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn get(core: &Core, permission: &Permission, uid: &str) -> Result<Response, ApiError> {
     let record = status::refresh(core, find(core, permission, uid).await?).await;
     Ok(Response::json(StatusCode::OK, view::view(&record).to_string()))
 }
 
 /// `GET /tasks`.
-pub(crate) async fn list<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn list(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -60,16 +56,12 @@ pub(crate) async fn list<R: Runtime>(
 }
 
 /// Whether nodes take an empty text for a list of nothing; when in doubt they are new.
-fn empty_lists<R: Runtime>(core: &Core<R>) -> bool {
+fn empty_lists(core: &Core) -> bool {
     core.shared.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }
 
 /// One page of the tasks that may be seen.
-async fn page<R: Runtime>(
-    core: &Core<R>,
-    permission: &Permission,
-    query: TaskQuery,
-) -> Result<TaskPage, ApiError> {
+async fn page(core: &Core, permission: &Permission, query: TaskQuery) -> Result<TaskPage, ApiError> {
     if permission.allows_all_indexes() {
         return Ok(core.shared.store.tasks(query).await?);
     }
@@ -84,8 +76,8 @@ async fn page<R: Runtime>(
 }
 
 /// `GET /batches`.
-pub(crate) async fn batches<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn batches(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -98,11 +90,7 @@ pub(crate) async fn batches<R: Runtime>(
 }
 
 /// `GET /batches/{uid}`.
-pub(crate) async fn batch<R: Runtime>(
-    core: &Core<R>,
-    permission: &Permission,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn batch(core: &Core, permission: &Permission, uid: &str) -> Result<Response, ApiError> {
     let Ok(number) = uid.parse::<u32>() else {
         let message = format!("Batch uid `{uid}` is invalid. It should only contain numeric characters.");
         return Err(ApiError::new(Code::InvalidBatchUids, message));
@@ -118,7 +106,7 @@ pub(crate) async fn batch<R: Runtime>(
 
 /// `GET /tasks/{uid}/documents`: what a node says that has this experimental route switched off. The
 /// gateway keeps no payloads, and those of the nodes are parts with stamps of its own.
-pub(crate) async fn documents<R: Runtime>(core: &Core<R>) -> ApiError {
+pub(crate) async fn documents(core: &Core) -> ApiError {
     const REASON: &str = "each node keeps a part of them, with stamps of the gateway's in it";
     let action = "Getting the documents of an enqueued task";
     match experimental_features::is_on(core, "getTaskDocumentsRoute").await {
@@ -129,7 +117,7 @@ pub(crate) async fn documents<R: Runtime>(core: &Core<R>) -> ApiError {
 
 /// `POST /tasks/compact`: the same. A node has to be restarted after it, which no client may ask for
 /// of all nodes at once; the gateway's own registry needs no such thing.
-pub(crate) async fn compact<R: Runtime>(core: &Core<R>) -> ApiError {
+pub(crate) async fn compact(core: &Core) -> ApiError {
     const REASON: &str = "the gateway's own list of tasks needs no compaction";
     let action = "Using the /tasks/compact route";
     match experimental_features::is_on(core, "taskQueueCompactionRoute").await {
@@ -146,8 +134,8 @@ fn disabled(action: &str, feature: &str, discussion: u32) -> ApiError {
 }
 
 /// `POST /tasks/cancel`.
-pub(crate) async fn cancel<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn cancel(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -157,8 +145,8 @@ pub(crate) async fn cancel<R: Runtime>(
 }
 
 /// `DELETE /tasks`. It is over when the client is answered: killed before that, it was never asked.
-pub(crate) async fn delete<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn delete(
+    core: &Core,
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
@@ -183,8 +171,8 @@ pub(crate) async fn delete<R: Runtime>(
 }
 
 /// The intent of a cancelation or deletion, and the uids of the tasks it is about.
-async fn select<R: Runtime>(
-    core: &Core<R>,
+async fn select(
+    core: &Core,
     request: &Request,
     permission: &Permission,
     kind: TaskKind,
@@ -225,11 +213,7 @@ pub(crate) fn accepted(accepted: Accepted) -> Response {
     }
 }
 
-async fn find<R: Runtime>(
-    core: &Core<R>,
-    permission: &Permission,
-    uid: &str,
-) -> Result<TaskRecord, ApiError> {
+async fn find(core: &Core, permission: &Permission, uid: &str) -> Result<TaskRecord, ApiError> {
     let Ok(number) = uid.parse::<u32>() else {
         let message = format!("Task uid `{uid}` is invalid. It should only contain numeric characters.");
         return Err(ApiError::new(Code::InvalidTaskUids, message));
@@ -239,8 +223,8 @@ async fn find<R: Runtime>(
 }
 
 /// A task that is more than an intent, and the client's business.
-async fn visible_task<R: Runtime>(
-    core: &Core<R>,
+async fn visible_task(
+    core: &Core,
     permission: &Permission,
     uid: u32,
 ) -> Result<Option<TaskRecord>, ApiError> {

@@ -24,7 +24,7 @@ use crate::{
     },
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
@@ -51,11 +51,7 @@ impl Asked<'_> {
 }
 
 /// Answers what is asked.
-pub(crate) async fn serve<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    asked: Asked<'_>,
-) -> Result<Response, ApiError> {
+pub(crate) async fn serve(core: &Core, request: &Request, asked: Asked<'_>) -> Result<Response, ApiError> {
     match asked {
         Asked::List => Ok(list(core)),
         Asked::Create => create(core, request).await,
@@ -66,7 +62,7 @@ pub(crate) async fn serve<R: Runtime>(
 }
 
 /// `GET /webhooks`.
-fn list<R: Runtime>(core: &Core<R>) -> Response {
+fn list(core: &Core) -> Response {
     let webhooks = core.shared.webhooks.load();
     let views =
         webhooks.value.iter().map(|(uuid, webhook)| webhook::view(*uuid, webhook)).collect::<Vec<_>>();
@@ -74,7 +70,7 @@ fn list<R: Runtime>(core: &Core<R>) -> Response {
 }
 
 /// `GET /webhooks/{uuid}`.
-fn get<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
+fn get(core: &Core, uuid: &str) -> Result<Response, ApiError> {
     let uuid = parse_uuid(uuid)?;
     let webhooks = core.shared.webhooks.load();
     let found = webhooks.value.get(&uuid).ok_or_else(|| not_found(uuid))?;
@@ -82,7 +78,7 @@ fn get<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
 }
 
 /// `POST /webhooks`.
-async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Response, ApiError> {
+async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = Uuid::new_v4();
     let made = asked.into_new(uuid)?;
@@ -103,7 +99,7 @@ async fn create<R: Runtime>(core: &Core<R>, request: &Request) -> Result<Respons
 }
 
 /// `PATCH /webhooks/{uuid}`.
-async fn update<R: Runtime>(core: &Core<R>, request: &Request, uuid: &str) -> Result<Response, ApiError> {
+async fn update(core: &Core, request: &Request, uuid: &str) -> Result<Response, ApiError> {
     let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = editable(uuid)?;
     let after = change(core, |webhooks| {
@@ -116,17 +112,14 @@ async fn update<R: Runtime>(core: &Core<R>, request: &Request, uuid: &str) -> Re
 }
 
 /// `DELETE /webhooks/{uuid}`.
-async fn delete<R: Runtime>(core: &Core<R>, uuid: &str) -> Result<Response, ApiError> {
+async fn delete(core: &Core, uuid: &str) -> Result<Response, ApiError> {
     let uuid = editable(uuid)?;
     change(core, |webhooks| webhooks.remove(&uuid).map(drop).ok_or_else(|| not_found(uuid))).await?;
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
 /// Makes a change durable, then known; made once more when somebody else was faster.
-async fn change<R: Runtime, T>(
-    core: &Core<R>,
-    apply: impl Fn(&mut Webhooks) -> Result<T, ApiError>,
-) -> Result<T, ApiError> {
+async fn change<T>(core: &Core, apply: impl Fn(&mut Webhooks) -> Result<T, ApiError>) -> Result<T, ApiError> {
     loop {
         let before = core.shared.store.record(WEBHOOKS, WEBHOOKS_KEY).await?;
         let (mut webhooks, revision) = match before {
@@ -164,7 +157,7 @@ async fn change<R: Runtime, T>(
 }
 
 /// From now on webhooks are told of tasks: of those that have not ended yet, too.
-async fn begin<R: Runtime>(core: &Core<R>) -> Result<Change, ApiError> {
+async fn begin(core: &Core) -> Result<Change, ApiError> {
     let newest = core.shared.store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() }).await?.from;
     let unfinished = core.shared.store.unfinished_tasks(1).await?;
     let oldest = unfinished.first().map(|record| record.uid);

@@ -27,7 +27,7 @@ use crate::{
         leadership::{Term, scope},
         snapshot::Index,
     },
-    wire::runtime::Runtime,
+    wire::runtime,
     write::{
         idempotency,
         orphan_indexes::{self, LEFTOVERS},
@@ -35,11 +35,7 @@ use crate::{
 };
 
 /// Finishes or drops every unconfirmed intent of the last process.
-pub(crate) async fn interrupted_changes<R: Runtime>(
-    core: &Core<R>,
-    interrupted: Vec<TaskRecord>,
-    term: &Term,
-) {
+pub(crate) async fn interrupted_changes(core: &Core, interrupted: Vec<TaskRecord>, term: &Term) {
     for record in interrupted {
         let is_write = view::is_cancelable(record.kind) || record.kind == TaskKind::IndexUpdate;
         let changes = match record.kind == TaskKind::SettingsUpdate {
@@ -52,7 +48,7 @@ pub(crate) async fn interrupted_changes<R: Runtime>(
 }
 
 /// The same for the intents of pods that live no more, and lets go of what these were making.
-pub(crate) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
+pub(crate) async fn of_dead_pods(core: &Core) {
     let coordinator = &core.shared.coordinator;
     let term = coordinator.term(scope::RECOVERY).filter(|_| coordinator.is_shared());
     let Some(term) = term else { return };
@@ -80,12 +76,12 @@ pub(crate) async fn of_dead_pods<R: Runtime>(core: &Core<R>) {
 }
 
 /// The index that a record is about, if there still is one.
-fn index_of<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Option<std::sync::Arc<Index>> {
+fn index_of(core: &Core, record: &TaskRecord) -> Option<std::sync::Arc<Index>> {
     core.shared.snapshot().indexes.get(record.index_uid.as_deref()?).cloned()
 }
 
 /// Every copy that the write may have reached is suspect, for another may not have it.
-fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let node_uid = &index.record.node_uid;
     if record.owners.is_empty() {
@@ -97,7 +93,7 @@ fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
 }
 
 /// Sends settings again; answers what is to be committed for nodes that do not take them now.
-async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let Some(Value::Object(settings)) = &record.details else { return Vec::new() };
     let request = SettingsChange::Whole(settings.clone()).for_nodes(&Derivation::new(
@@ -115,12 +111,7 @@ async fn redo<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
 }
 
 /// Says whether the node has taken it, or refuses it, as others then do.
-async fn send<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    index: &Index,
-    request: &NodeSettingsRequest,
-) -> bool {
+async fn send(core: &Core, node: NodeIndex, index: &Index, request: &NodeSettingsRequest) -> bool {
     if !core.shared.health.state(node).takes_writes() || !core.shared.hints.lets_through(node) {
         return false;
     }
@@ -135,8 +126,8 @@ async fn send<R: Runtime>(
     matches!(&answer, Ok(answer) if answer.status == StatusCode::ACCEPTED || answer.status.is_client_error())
 }
 
-fn keep<R: Runtime>(
-    core: &Core<R>,
+fn keep(
+    core: &Core,
     node: NodeIndex,
     index: &Index,
     request: &NodeSettingsRequest,
@@ -157,7 +148,7 @@ fn keep<R: Runtime>(
     changes
 }
 
-async fn forget<R: Runtime>(core: &Core<R>, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
+async fn forget(core: &Core, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
     let change = TaskChange {
         // A pod that was taken for dead may have confirmed it meanwhile; then it is a task that a client knows.
         expected_revision: Some(record.revision),

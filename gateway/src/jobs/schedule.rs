@@ -27,7 +27,7 @@ use crate::{
         leadership::{Term, scope},
         shared::Shared,
     },
-    wire::runtime::{Runtime, StartError},
+    wire::runtime::{self, StartError},
     write::{rename::run, tasks::status},
 };
 
@@ -36,15 +36,16 @@ use crate::{
 ///
 /// # Errors
 /// When the executor cannot start here.
-pub fn start<R: Runtime>(
+pub fn start(
+    runtime: Runtime,
     shared: Arc<Shared>,
     lanes: Arc<[LaneSender]>,
     interrupted: Vec<TaskRecord>,
-) -> Result<R::Executor, StartError> {
-    R::start("control".to_owned(), None, move || async move {
+) -> Result<Option<JoinHandle<()>>, StartError> {
+    runtime.start("control".to_owned(), None, move || async move {
         // The slot after those of the data cores.
         let number = shared.config.cores;
-        let core = Rc::new(Core::<R>::new(shared, lanes, number));
+        let core = Rc::new(Core::new(shared, lanes, number));
         crate::membership::prober::probe_all(&core).await;
         let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
         crate::jobs::recover_intents::interrupted_changes(&core, intents, &Term::own()).await;
@@ -52,26 +53,25 @@ pub fn start<R: Runtime>(
             run::resume(&core, task);
         }
         crate::membership::prober::watch_all(&core);
-        R::spawn(crate::pods::leases::run::<R>(Arc::clone(&core.shared)));
-        R::spawn(follow::run::<R>(Arc::clone(&core.shared)));
-        R::spawn(peers::watch::<R>(Arc::clone(&core.shared)));
+        runtime::spawn(crate::pods::leases::run(Arc::clone(&core.shared)));
+        runtime::spawn(follow::run(Arc::clone(&core.shared)));
+        runtime::spawn(peers::watch(Arc::clone(&core.shared)));
         let recovering = Rc::clone(&core);
-        R::spawn(async move {
+        runtime::spawn(async move {
             let interval = limits::POD_RECOVERY_INTERVAL;
-            repeat::<R, _>("recovery", interval, || crate::jobs::recover_intents::of_dead_pods(&recovering))
-                .await;
+            repeat("recovery", interval, || crate::jobs::recover_intents::of_dead_pods(&recovering)).await;
         });
         let telling = Rc::clone(&core);
-        R::spawn(async move {
+        runtime::spawn(async move {
             let watched = crate::events::webhook_delivery::Watched::default();
-            repeat::<R, _>("webhooks", limits::WEBHOOK_INTERVAL, || {
+            repeat("webhooks", limits::WEBHOOK_INTERVAL, || {
                 crate::events::webhook_delivery::tell(&telling, &watched)
             })
             .await;
         });
         let dumping = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("dumps", limits::DUMP_INTERVAL, || async {
+        runtime::spawn(async move {
+            repeat("dumps", limits::DUMP_INTERVAL, || async {
                 if let Some(term) = dumping.shared.coordinator.term(scope::DUMPS) {
                     export::work_off(&dumping, &term).await;
                 }
@@ -79,15 +79,15 @@ pub fn start<R: Runtime>(
             .await;
         });
         let repairing = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
+        runtime::spawn(async move {
+            repeat("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
         });
         let copying = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("copies", limits::REPAIR_PASS_PAUSE, || node_copy::work_off(&copying)).await;
+        runtime::spawn(async move {
+            repeat("copies", limits::REPAIR_PASS_PAUSE, || node_copy::work_off(&copying)).await;
         });
         let settling = Rc::clone(&core);
-        R::spawn(async move {
+        runtime::spawn(async move {
             let mut attempts = settings_drift::Attempts::default();
             loop {
                 if let Some(term) = settling.shared.coordinator.term(scope::SETTINGS) {
@@ -96,43 +96,39 @@ pub fn start<R: Runtime>(
                         log::error("panic_in_job", &[("job", "settings")]);
                     }
                 }
-                R::sleep(limits::SETTINGS_TEND_INTERVAL).await;
+                runtime::sleep(limits::SETTINGS_TEND_INTERVAL).await;
             }
         });
         let checking = Rc::clone(&core);
-        R::spawn(async move {
+        runtime::spawn(async move {
             let interval = checking.shared.config.settings_drift_interval;
-            repeat::<R, _>("drift", interval, || settings_drift::check(&checking)).await;
+            repeat("drift", interval, || settings_drift::check(&checking)).await;
         });
         let forgetting = Rc::clone(&core);
-        R::spawn(async move {
+        runtime::spawn(async move {
             let interval = limits::EXPIRED_SWEEP_INTERVAL;
-            repeat::<R, _>("expired", interval, || crate::jobs::sweep::expired(&forgetting.shared)).await;
+            repeat("expired", interval, || crate::jobs::sweep::expired(&forgetting.shared)).await;
         });
         let upkeep = Rc::clone(&core);
-        R::spawn(async move {
-            repeat::<R, _>("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;
+        runtime::spawn(async move {
+            repeat("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;
         });
-        repeat::<R, _>("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
+        repeat("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
     })
 }
 
 /// Runs a job again and again, whatever happens to it.
-async fn repeat<R: Runtime, Job: Future<Output = ()>>(
-    name: &str,
-    interval: Duration,
-    mut job: impl FnMut() -> Job,
-) {
+async fn repeat<Job: Future<Output = ()>>(name: &str, interval: Duration, mut job: impl FnMut() -> Job) {
     loop {
         if AssertUnwindSafe(job()).catch_unwind().await.is_err() {
             log::error("panic_in_job", &[("job", name)]);
         }
-        R::sleep(interval).await;
+        runtime::sleep(interval).await;
     }
 }
 
 /// Ends tasks nobody polls, forgets those that ended long ago, and drops leftovers.
-async fn sweep_tasks<R: Runtime>(core: &Core<R>) {
+async fn sweep_tasks(core: &Core) {
     if let Err(error) = status::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
     }
@@ -160,7 +156,7 @@ async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
+async fn upkeep_metrics(core: &Core) {
     core.shared.prometheus.run_upkeep();
     let snapshot = core.shared.snapshot();
     let shards = f64::from(core.shared.config.shards);
@@ -169,7 +165,7 @@ async fn upkeep_metrics<R: Runtime>(core: &Core<R>) {
     metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
     #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
     metrics::gauge!("miroir_session_pinning_active_sessions")
-        .set(core.shared.sessions.active(R::now()) as f64);
+        .set(core.shared.sessions.active(runtime::now()) as f64);
     let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
     metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);

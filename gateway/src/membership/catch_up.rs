@@ -22,16 +22,12 @@ use crate::{
         report::{Pace, RepairError, Scope},
     },
     state::{core::Core, leadership::Term},
-    wire::runtime::Runtime,
+    wire::runtime,
     write::lane,
 };
 
 /// Gives a node that is to be copied anew its indexes and settings, and lets writes go to it again.
-pub(crate) async fn begin_copy<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    term: &Term,
-) -> Result<(), RepairError> {
+pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Result<(), RepairError> {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let failed = |reason: String| RepairError::Node { node: id.clone(), reason };
     let asked = NodeRequest::get("/tasks?limit=1");
@@ -57,7 +53,7 @@ pub(crate) async fn begin_copy<R: Runtime>(
 
 /// Compares what is suspect on a node with the copies of others; returns whether the node may serve. What nobody else
 /// has a copy of for now stays suspect, and is looked at again while the node serves.
-pub(crate) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
+pub(crate) async fn settle_suspicions(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let mut next = 0;
     let mut unsettled: BTreeMap<String, ShardSet> = BTreeMap::new();
@@ -89,13 +85,13 @@ pub(crate) async fn settle_suspicions<R: Runtime>(core: &Core<R>, node: NodeInde
 }
 
 /// Whether anything on a node is suspect.
-pub(crate) async fn has_suspicions<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+pub(crate) async fn has_suspicions(core: &Core, node: NodeIndex) -> bool {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     core.shared.store.entries(SUSPECT_SHARDS, id, 0, 1).await.is_ok_and(|page| !page.is_empty())
 }
 
-async fn settle<R: Runtime>(
-    core: &Core<R>,
+async fn settle(
+    core: &Core,
     node: NodeIndex,
     (mark, suspicion): (u64, &Suspicion),
     unsettled: &mut BTreeMap<String, ShardSet>,

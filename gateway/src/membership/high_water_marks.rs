@@ -11,14 +11,14 @@ use crate::{
     config::limits,
     observe::log,
     state::{core::Core, leadership::Term},
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// The newest task uid that each node was seen to give out, by node id.
 pub const NEWEST_TASKS: Table = Table::named("newest_tasks");
 
 /// Stores the marks that have changed.
-pub(crate) async fn keep<R: Runtime>(core: &Core<R>, term: &Term) {
+pub(crate) async fn keep(core: &Core, term: &Term) {
     let ceiling = json!(core.shared.clock.ceiling(limits::CLOCK_AHEAD_MS));
     let mut outcomes = vec![put(core, term, CLOCK, CLOCK_KEY, ceiling).await];
     for node in core.shared.snapshot().topology.every_node() {
@@ -32,8 +32,8 @@ pub(crate) async fn keep<R: Runtime>(core: &Core<R>, term: &Term) {
     }
 }
 
-async fn put<R: Runtime>(
-    core: &Core<R>,
+async fn put(
+    core: &Core,
     term: &Term,
     table: Table,
     key: &str,

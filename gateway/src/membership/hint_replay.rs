@@ -17,17 +17,17 @@ use crate::{
     },
     observe::log,
     state::{core::Core, leadership::Term},
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Brings a joining node level; says whether it is.
-pub(crate) async fn bring_level<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
+pub(crate) async fn bring_level(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let level = replay_all(core, node, term).await;
     core.shared.hints.set_nearly_level(node, false);
     level
 }
 
-async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) -> bool {
+async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let shared = &core.shared;
     let id = &shared.nodes[usize::from(node.0)].id;
     let mut replayed = 0;
@@ -40,7 +40,7 @@ async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) ->
         };
         if page.is_empty() {
             // What is counted is on its way to the store.
-            R::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
+            runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
             continue;
         }
         shared.hints.set_nearly_level(node, page.len() as u64 >= shared.hints.pending(node));
@@ -60,12 +60,7 @@ async fn replay_all<R: Runtime>(core: &Core<R>, node: NodeIndex, term: &Term) ->
 }
 
 /// Sends entries until one is not taken; answers how many are done with, and the node's last task.
-async fn replay_page<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    page: &[LogEntry],
-    term: &Term,
-) -> (usize, Option<u32>) {
+async fn replay_page(core: &Core, node: NodeIndex, page: &[LogEntry], term: &Term) -> (usize, Option<u32>) {
     let mut last = None;
     for (position, entry) in page.iter().enumerate() {
         match replay(core, node, entry, term).await {
@@ -85,7 +80,7 @@ enum Replayed {
     NotTaken,
 }
 
-async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry, term: &Term) -> Replayed {
+async fn replay(core: &Core, node: NodeIndex, entry: &LogEntry, term: &Term) -> Replayed {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let Ok(hint) = serde_json::from_value::<Hint>(entry.header.clone()) else {
         log::error("hint_unreadable", &[("node", id)]);
@@ -132,7 +127,7 @@ async fn replay<R: Runtime>(core: &Core<R>, node: NodeIndex, entry: &LogEntry, t
 }
 
 /// Whether it is no use to send a request again: it is refused, or the node fails on it every time.
-fn is_final<R: Runtime>(core: &Core<R>, node: NodeIndex, status: StatusCode) -> bool {
+fn is_final(core: &Core, node: NodeIndex, status: StatusCode) -> bool {
     match status.as_u16() {
         400 | 404 | 405 | 413 | 415 | 422 => true,
         500 | 501 => core.shared.hints.fails(node) >= limits::REPLAY_ATTEMPTS_MAX,
@@ -140,31 +135,20 @@ fn is_final<R: Runtime>(core: &Core<R>, node: NodeIndex, status: StatusCode) -> 
     }
 }
 
-async fn stored<R: Runtime>(
-    core: &Core<R>,
-    term: &Term,
-    changes: Vec<Change>,
-    outcome: Replayed,
-) -> Replayed {
+async fn stored(core: &Core, term: &Term, changes: Vec<Change>, outcome: Replayed) -> Replayed {
     match core.shared.commit_by(term, changes).await {
         Ok(_) => outcome,
         Err(_) => Replayed::NotTaken,
     }
 }
 
-async fn is_canceled<R: Runtime>(core: &Core<R>, task: u32) -> bool {
+async fn is_canceled(core: &Core, task: u32) -> bool {
     let record = core.shared.store.task(task).await.ok().flatten();
     record.is_some_and(|record| record.accepted && record.status == TaskStatus::Canceled)
 }
 
 /// Deletes entries that are done with. The node must have done what it took before it serves.
-async fn forget<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    done: &[LogEntry],
-    uid: Option<u32>,
-    term: &Term,
-) -> bool {
+async fn forget(core: &Core, node: NodeIndex, done: &[LogEntry], uid: Option<u32>, term: &Term) -> bool {
     let Some(last) = done.last() else { return true };
     let hints = &core.shared.hints;
     let id = &core.shared.nodes[usize::from(node.0)].id;

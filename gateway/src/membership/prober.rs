@@ -17,11 +17,11 @@ use crate::{
         pool::{NodeRequest, seen},
     },
     state::core::Core,
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Probes every node once, all at the same time, and lets those join that answer.
-pub(crate) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
+pub(crate) async fn probe_all(core: &Rc<Core>) {
     let nodes = core.shared.snapshot().topology.every_node();
     join_all(nodes.into_iter().map(|node| async move {
         probe(core, node).await;
@@ -33,22 +33,23 @@ pub(crate) async fn probe_all<R: Runtime>(core: &Rc<Core<R>>) {
 }
 
 /// Watches every node for as long as the process lives.
-pub(crate) fn watch_all<R: Runtime>(core: &Rc<Core<R>>) {
+pub(crate) fn watch_all(core: &Rc<Core>) {
     let nodes = core.shared.snapshot().topology.every_node();
     let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
     let interval = limits::HEALTH_PROBE_INTERVAL.max(limits::HEALTH_PROBE_SHARE * count);
     for node in nodes {
-        R::spawn(watch(Rc::clone(core), node, interval));
+        runtime::spawn(watch(Rc::clone(core), node, interval));
     }
 }
 
-async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duration) {
-    let mut looked_at = R::now();
+async fn watch(core: Rc<Core>, node: NodeIndex, interval: Duration) {
+    let mut looked_at = runtime::now();
     loop {
         let state = core.shared.health.state(node);
-        R::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval }).await;
+        runtime::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval })
+            .await;
         let healthy = core.shared.health.state(node) == NodeState::Healthy;
-        if !healthy || !core.shared.health.answered_lately(node, R::now()) {
+        if !healthy || !core.shared.health.answered_lately(node, runtime::now()) {
             probe(&core, node).await;
         }
         if core.shared.health.state(node) == NodeState::Joining {
@@ -56,17 +57,17 @@ async fn watch<R: Runtime>(core: Rc<Core<R>>, node: NodeIndex, interval: Duratio
             rejoin::begin(&core, node);
         }
         rejoin::watch(&core, node).await;
-        if R::now().saturating_duration_since(looked_at) >= limits::SUSPICION_INTERVAL {
+        if runtime::now().saturating_duration_since(looked_at) >= limits::SUSPICION_INTERVAL {
             rejoin::look_again(&core, node).await;
-            looked_at = R::now();
+            looked_at = runtime::now();
         }
     }
 }
 
-async fn probe<R: Runtime>(core: &Core<R>, node: NodeIndex) {
-    let started = R::now();
+async fn probe(core: &Core, node: NodeIndex) {
+    let started = runtime::now();
     let answer = core.pools.exchange(node, NodeRequest::get("/health"), limits::HEALTH_PROBE_TIMEOUT).await;
-    let now = R::now();
+    let now = runtime::now();
     let id = &core.shared.nodes[usize::from(node.0)].id;
     let answered = matches!(&answer, Ok(answer) if answer.status == StatusCode::OK);
     let seen = match (answered, seen(&answer)) {

@@ -29,17 +29,17 @@ use crate::{
         leadership::{Term, scope},
         snapshot::Index,
     },
-    wire::runtime::Runtime,
+    wire::runtime,
     write::rule_copies,
 };
 
 /// Lets a joining node serve, in its own time: others are not kept waiting.
-pub(crate) fn begin<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+pub(crate) fn begin(core: &Rc<Core>, node: NodeIndex) {
     if !core.shared.hints.begin_joining(node) {
         return;
     }
     let core = Rc::clone(core);
-    R::spawn(async move {
+    runtime::spawn(async move {
         if AssertUnwindSafe(admit(&core, node)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
@@ -48,7 +48,7 @@ pub(crate) fn begin<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
 }
 
 /// Brings a joining node level and lets it serve.
-pub(crate) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     let (hints, health) = (&core.shared.hints, &core.shared.health);
     let id = &core.shared.nodes[usize::from(node.0)].id;
     // It may have come back as another version.
@@ -84,7 +84,7 @@ pub(crate) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
             hints.has_done(node, uid);
             forget_awaited(core, node, uid).await;
         } else {
-            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+            runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }
     }
     match has_all_indexes(core, node).await {
@@ -110,7 +110,7 @@ pub(crate) async fn admit<R: Runtime>(core: &Core<R>, node: NodeIndex) {
 }
 
 /// Sees whether a serving node is still the one that was known: it may have come back between two probes.
-pub(crate) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+pub(crate) async fn watch(core: &Core, node: NodeIndex) {
     // One that is suspect is being probed: its silence is not waited for here as well.
     if core.shared.health.state(node) == NodeState::Healthy {
         is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
@@ -119,14 +119,14 @@ pub(crate) async fn watch<R: Runtime>(core: &Core<R>, node: NodeIndex) {
 
 /// Looks at what is still suspect on a node that serves, in its own time: there may be a copy to compare it with now.
 /// One pod does so for all.
-pub(crate) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) {
+pub(crate) async fn look_again(core: &Rc<Core>, node: NodeIndex) {
     let Some(term) = core.shared.coordinator.term(scope::NODES) else { return };
     let serves = core.shared.health.state(node) == NodeState::Healthy;
     if !serves || !catch_up::has_suspicions(core, node).await || !core.shared.hints.begin_joining(node) {
         return;
     }
     let core = Rc::clone(core);
-    R::spawn(async move {
+    runtime::spawn(async move {
         if AssertUnwindSafe(catch_up::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
@@ -135,7 +135,7 @@ pub(crate) async fn look_again<R: Runtime>(core: &Rc<Core<R>>, node: NodeIndex) 
 }
 
 /// Whether the node is the one that has given out the tasks known of it.
-async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) -> bool {
+async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
     // What is known is looked up first: it may give out more meanwhile.
     let known = core.shared.hints.newest_task(node);
     let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
@@ -149,11 +149,11 @@ async fn is_known<R: Runtime>(core: &Core<R>, node: NodeIndex, limit: Duration) 
 }
 
 /// Whether it has every index that it had taken before it was asked; `None` where the store does not say which these are.
-async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Option<bool> {
+async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
     let before = core.shared.snapshot();
     let made = |uid: &String| before.indexes[uid].record.node_uid.clone();
     let expected = before.indexes.keys().map(made).collect::<Vec<_>>();
-    let deadline = R::now() + core.shared.config.node_timeout;
+    let deadline = runtime::now() + core.shared.config.node_timeout;
     loop {
         let Some(list) = ask(core, node, "/indexes?limit=1000000").await else { return Some(true) };
         let Some(results) = list["results"].as_array() else { return Some(true) };
@@ -169,7 +169,7 @@ async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Option<
         }
         // It may have yet to make one.
         let idle = ask(core, node, "/tasks?limit=1&statuses=enqueued,processing").await;
-        if idle.is_some_and(|page| page["total"] == 0) || R::now() >= deadline {
+        if idle.is_some_and(|page| page["total"] == 0) || runtime::now() >= deadline {
             // Another pod may have dropped it, and unregistered it before: the store knows.
             for index in &lacked {
                 follow::index(&core.shared, &index.record.uid).await.ok()?;
@@ -181,12 +181,12 @@ async fn has_all_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Option<
             };
             return Some(!lacked.iter().any(is_there));
         }
-        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
 }
 
 /// A node that is not the one that was known: all it holds is suspect, and it is copied anew.
-async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
+async fn distrust(core: &Core, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
     core.shared.hints.set_known(node, false);
@@ -198,7 +198,7 @@ async fn distrust<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
 }
 
 /// Whether a node has done its tasks up to `uid`.
-async fn has_done<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) -> bool {
+async fn has_done(core: &Core, node: NodeIndex, uid: u32) -> bool {
     let target = "/tasks?limit=1&reverse=true&statuses=enqueued,processing";
     let Some(page) = ask(core, node, target).await else { return false };
     let Some(open) = page["results"].as_array() else { return false };
@@ -206,7 +206,7 @@ async fn has_done<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) -> bool
 }
 
 /// Forgets that tasks up to `uid` are awaited.
-async fn forget_awaited<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) {
+async fn forget_awaited(core: &Core, node: NodeIndex, uid: u32) {
     let id = &core.shared.nodes[usize::from(node.0)].id;
     while let Ok(page) = core.shared.store.entries(UNAPPLIED, id, 0, usize::MAX).await {
         let is_done = |header: &Value| {
@@ -221,16 +221,11 @@ async fn forget_awaited<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32) {
     }
 }
 
-async fn ask<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
+async fn ask(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
     ask_within(core, node, target, limits::TASK_QUESTION_TIMEOUT).await
 }
 
-async fn ask_within<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    target: &str,
-    limit: Duration,
-) -> Option<Value> {
+async fn ask_within(core: &Core, node: NodeIndex, target: &str, limit: Duration) -> Option<Value> {
     let limit = core.shared.config.node_timeout.min(limit);
     let answer = core.pools.ask(node, NodeRequest::get(target), limit).await.ok()?;
     answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?

@@ -22,22 +22,22 @@ use crate::{
     state::shared::{NodeAddress, Shared},
     wire::{
         h1::{ClientConnection, ExchangeError, NodeAnswer},
-        runtime::{Runtime, timeout},
+        runtime::{self, timeout},
     },
 };
 
 /// Connections of one core to every node.
-pub struct NodePools<R: Runtime> {
-    pools: Vec<NodePool<R>>,
+pub struct NodePools {
+    pools: Vec<NodePool>,
     shared: Arc<Shared>,
 }
 
-struct NodePool<R: Runtime> {
+struct NodePool {
     node: NodeAddress,
     /// Host and authorization headers, ready to be copied into a request head.
     headers: String,
     /// Unused connections with the time of their last use, oldest first.
-    idle: RefCell<VecDeque<(ClientConnection<R>, Instant)>>,
+    idle: RefCell<VecDeque<(ClientConnection, Instant)>>,
 }
 
 /// One request to a node.
@@ -81,7 +81,7 @@ pub enum NodeError {
     Exchange(#[from] ExchangeError),
 }
 
-impl<R: Runtime> NodePools<R> {
+impl NodePools {
     /// Empty pools towards every node of the cluster.
     #[must_use]
     pub fn new(shared: &Arc<Shared>) -> Self {
@@ -107,12 +107,12 @@ impl<R: Runtime> NodePools<R> {
         let mut left = limit;
         loop {
             let slice = left.min(limits::NODE_DOWN_CHECK_INTERVAL);
-            if let Ok(result) = timeout::<R, _>(slice, asked.as_mut()).await {
+            if let Ok(result) = timeout(slice, asked.as_mut()).await {
                 return result;
             }
             left -= slice;
             if left.is_zero() {
-                self.shared.saw(node, Seen::Failed, R::now());
+                self.shared.saw(node, Seen::Failed, runtime::now());
                 return Err(NodeError::TimedOut(limit));
             }
             if !was_down && health.state(node) == NodeState::Down {
@@ -131,7 +131,7 @@ impl<R: Runtime> NodePools<R> {
         request: NodeRequest<'_>,
     ) -> Result<NodeAnswer, NodeError> {
         let result = self.pools[usize::from(node.0)].exchange(&request).await;
-        self.shared.saw(node, seen(&result), R::now());
+        self.shared.saw(node, seen(&result), runtime::now());
         result
     }
 
@@ -146,7 +146,7 @@ impl<R: Runtime> NodePools<R> {
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
         let asked = self.pools[usize::from(node.0)].exchange(&request);
-        timeout::<R, _>(limit, asked).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+        timeout(limit, asked).await.unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 }
 
@@ -179,7 +179,7 @@ pub(crate) fn is_refusal(answer: &NodeAnswer) -> bool {
     status.is_client_error() && !gateway_at_fault.contains(&status)
 }
 
-impl<R: Runtime> NodePool<R> {
+impl NodePool {
     fn new(node: NodeAddress, key: Option<&str>) -> Self {
         let mut headers = format!("host: {}\r\n", node.host);
         if let Some(key) = key {
@@ -205,25 +205,25 @@ impl<R: Runtime> NodePool<R> {
         Ok(self.keep(connection, answer, reusable))
     }
 
-    async fn connect(&self) -> Result<ClientConnection<R>, NodeError> {
+    async fn connect(&self) -> Result<ClientConnection, NodeError> {
         let connecting = async {
-            let stream = R::connect(self.node.address).await?;
+            let stream = runtime::connect(self.node.address).await?;
             match &self.node.tls {
                 None => Ok(ClientConnection::new(stream)),
                 Some(tls) => ClientConnection::new_tls(stream, tls).await,
             }
         };
-        match timeout::<R, _>(limits::NODE_CONNECT_TIMEOUT, connecting).await {
+        match timeout(limits::NODE_CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(NodeError::Connect(error)),
             Err(_) => Err(NodeError::Connect(std::io::ErrorKind::TimedOut.into())),
         }
     }
 
-    fn keep(&self, connection: ClientConnection<R>, answer: NodeAnswer, reusable: bool) -> NodeAnswer {
+    fn keep(&self, connection: ClientConnection, answer: NodeAnswer, reusable: bool) -> NodeAnswer {
         let mut idle = self.idle.borrow_mut();
         if reusable && idle.len() < limits::IDLE_NODE_CONNECTIONS_MAX {
-            idle.push_back((connection, R::now()));
+            idle.push_back((connection, runtime::now()));
         }
         answer
     }
@@ -231,8 +231,8 @@ impl<R: Runtime> NodePool<R> {
     /// The connection used last, as long as a node would keep it too, and only if nothing came over it that nobody
     /// asked for: it would be taken for the next answer. What comes along with an answer was seen then; within
     /// `NODE_SILENCE_TRUSTED` of it a busy gateway saves itself the look.
-    fn reuse(&self) -> Option<ClientConnection<R>> {
-        let (mut idle, now) = (self.idle.borrow_mut(), R::now());
+    fn reuse(&self) -> Option<ClientConnection> {
+        let (mut idle, now) = (self.idle.borrow_mut(), runtime::now());
         while let Some((connection, last_used)) = idle.pop_back() {
             let unused = now.saturating_duration_since(last_used);
             if unused >= limits::IDLE_NODE_TIMEOUT {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     /// A node that answers its first request twice at once, and its second once more, later.
-    fn check<R: Runtime<Executor = thread::JoinHandle<()>>>() {
+    fn check(runtime: Runtime) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (answered, once) = mpsc::channel();
@@ -320,29 +320,29 @@ mod tests {
             answer(&mut third, &message("d"));
         });
         let (found, bodies) = mpsc::channel();
-        let asking = R::start("asking".to_owned(), None, move || async move {
+        let asking = runtime.start("asking".to_owned(), None, move || async move {
             let node = NodeAddress { id: "a".to_owned(), address, host: address.to_string(), tls: None };
-            let pool = NodePool::<R>::new(node, None);
+            let pool = NodePool::new(node, None);
             let ask = || async { pool.exchange(&NodeRequest::get("/")).await.unwrap().body };
             found.send(ask().await).unwrap();
             found.send(ask().await).unwrap();
             answered.send(()).unwrap();
             twice.recv().unwrap();
-            R::sleep(limits::NODE_SILENCE_TRUSTED).await;
+            runtime::sleep(limits::NODE_SILENCE_TRUSTED).await;
             found.send(ask().await).unwrap();
-            R::sleep(limits::NODE_SILENCE_TRUSTED).await;
+            runtime::sleep(limits::NODE_SILENCE_TRUSTED).await;
             found.send(ask().await).unwrap();
         });
-        asking.unwrap().join().unwrap();
+        asking.unwrap().unwrap().join().unwrap();
         node.join().unwrap();
         let bodies = bodies.iter().collect::<Vec<_>>();
-        assert_eq!(bodies[0], "a".repeat(LARGE), "on {}", R::NAME);
-        assert_eq!(bodies[1..], ["b", "c", "d"], "on {}", R::NAME);
+        assert_eq!(bodies[0], "a".repeat(LARGE), "on {}", runtime.name());
+        assert_eq!(bodies[1..], ["b", "c", "d"], "on {}", runtime.name());
     }
 
     #[test]
     fn a_node_that_answers_twice_is_not_taken_at_its_second_word() {
-        check::<Monoio>();
-        check::<Glommio>();
+        check(Runtime::Monoio);
+        check(Runtime::Glommio);
     }
 }

@@ -21,13 +21,13 @@ use crate::{
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Index, Snapshot, publish},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Follows for as long as the process lives; returns at once for a pod alone on its store.
-pub async fn run<R: Runtime>(shared: Arc<Shared>) {
+pub async fn run(shared: Arc<Shared>) {
     if !shared.coordinator.is_shared() {
         return;
     }
@@ -51,7 +51,7 @@ pub async fn run<R: Runtime>(shared: Arc<Shared>) {
                 log::warn("not_followed", &[("reason", &error.to_string())]);
                 // What was not taken in is read with all the rest.
                 version = None;
-                R::sleep(RETRY_PAUSE).await;
+                runtime::sleep(RETRY_PAUSE).await;
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 use serde_json::Value;
 use store::{Change, Job, StoreError};
 
-use crate::{observe::log, state::shared::Shared, wire::runtime::Runtime};
+use crate::{observe::log, state::shared::Shared, wire::runtime};
 
 /// How long a claim lasts without a sign of life.
 pub const CLAIM_TTL: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ impl Claim {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn next<R: Runtime>(shared: &Arc<Shared>, queue: &str) -> Result<Option<Self>, StoreError> {
+    pub async fn next(shared: &Arc<Shared>, queue: &str) -> Result<Option<Self>, StoreError> {
         if shared.coordinator.is_draining() {
             return Ok(None);
         }
@@ -46,7 +46,7 @@ impl Claim {
         });
         log::info("job_claimed", &[("queue", queue), ("job", &job.key)]);
         let claim = Self { shared: Arc::clone(shared), job, is_over: Rc::default() };
-        R::spawn(keep_alive::<R>(Arc::clone(shared), claim.job.clone(), Rc::clone(&claim.is_over)));
+        runtime::spawn(keep_alive(Arc::clone(shared), claim.job.clone(), Rc::clone(&claim.is_over)));
         Ok(Some(claim))
     }
 
@@ -89,9 +89,9 @@ impl Drop for Claim {
     }
 }
 
-async fn keep_alive<R: Runtime>(shared: Arc<Shared>, job: Job, is_over: Rc<Cell<bool>>) {
+async fn keep_alive(shared: Arc<Shared>, job: Job, is_over: Rc<Cell<bool>>) {
     loop {
-        R::sleep(HEARTBEAT_INTERVAL).await;
+        runtime::sleep(HEARTBEAT_INTERVAL).await;
         if is_over.get() {
             return;
         }

@@ -17,18 +17,18 @@ use crate::{
         leadership::{Coordinator, Known, scope},
         shared::Shared,
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// How often the rules look at the clock.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Keeps this pod's leases for as long as the process lives, and gives back what it holds at its end.
-pub(crate) async fn run<R: Runtime>(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<Shared>) {
     let coordinator = &shared.coordinator;
     if !coordinator.is_shared() {
         while !coordinator.is_draining() {
-            R::sleep(TICK).await;
+            runtime::sleep(TICK).await;
         }
         job_claim::give_back(&shared).await;
         coordinator.gave_back();
@@ -37,24 +37,24 @@ pub(crate) async fn run<R: Runtime>(shared: Arc<Shared>) {
     let machine = Rc::new(RefCell::new(Machine::new(coordinator.pod(), &scope::ALL)));
     loop {
         if coordinator.is_draining() {
-            return give_back::<R>(&shared, &machine).await;
+            return give_back(&shared, &machine).await;
         }
-        feed::<R>(&shared, &machine, Event::Tick);
-        R::sleep(TICK).await;
+        feed(&shared, &machine, Event::Tick);
+        runtime::sleep(TICK).await;
     }
 }
 
-fn feed<R: Runtime>(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>, event: Event) {
+fn feed(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>, event: Event) {
     let coordinator = &shared.coordinator;
     let mut actions = Vec::new();
     machine.borrow_mut().step(coordinator.now(), event, &mut actions);
     publish(coordinator, &machine.borrow());
     for action in actions {
-        R::spawn(perform::<R>(Arc::clone(shared), Rc::clone(machine), action));
+        runtime::spawn(perform(Arc::clone(shared), Rc::clone(machine), action));
     }
 }
 
-async fn perform<R: Runtime>(shared: Arc<Shared>, machine: Rc<RefCell<Machine>>, action: Action) {
+async fn perform(shared: Arc<Shared>, machine: Rc<RefCell<Machine>>, action: Action) {
     let (store, coordinator) = (&shared.store, &shared.coordinator);
     let asked_at = coordinator.now();
     let event = match action {
@@ -70,16 +70,15 @@ async fn perform<R: Runtime>(shared: Arc<Shared>, machine: Rc<RefCell<Machine>>,
         Action::Release { lease } => return drop(store.release_lease(&lease).await),
         Action::List => Event::Listed { answer: store.leases(PODS).await },
     };
-    feed::<R>(&shared, &machine, event);
+    feed(&shared, &machine, event);
 }
 
-async fn give_back<R: Runtime>(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>) {
+async fn give_back(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>) {
     let coordinator = &shared.coordinator;
     let mut actions = Vec::new();
     machine.borrow_mut().step(coordinator.now(), Event::Drain, &mut actions);
     publish(coordinator, &machine.borrow());
-    let releases =
-        actions.into_iter().map(|action| perform::<R>(Arc::clone(shared), Rc::clone(machine), action));
+    let releases = actions.into_iter().map(|action| perform(Arc::clone(shared), Rc::clone(machine), action));
     join_all(releases).await;
     job_claim::give_back(shared).await;
     coordinator.gave_back();

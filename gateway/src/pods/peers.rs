@@ -18,7 +18,7 @@ use crate::{
     config::PeerService,
     observe::log,
     state::{leadership::Coordinator, shared::Shared},
-    wire::{outbound::blocking, runtime::Runtime},
+    wire::{outbound::blocking, runtime},
 };
 
 /// How often DNS is asked.
@@ -34,7 +34,7 @@ const DNS_PORT: u16 = 53;
 const _: () = assert!(LOOKUP_INTERVAL.as_secs() + SERVERS_MAX as u64 * ANSWER_MAX.as_secs() < 15);
 
 /// Asks DNS now and then for as long as the process lives; returns at once where no service is named.
-pub(crate) async fn watch<R: Runtime>(shared: Arc<Shared>) {
+pub(crate) async fn watch(shared: Arc<Shared>) {
     let Some(service) = shared.config.peer_service.clone() else { return };
     let mut was_heard = true;
     loop {
@@ -49,7 +49,7 @@ pub(crate) async fn watch<R: Runtime>(shared: Arc<Shared>) {
             Err(_) => {}
         }
         was_heard = found.is_ok();
-        R::sleep(LOOKUP_INTERVAL).await;
+        runtime::sleep(LOOKUP_INTERVAL).await;
     }
 }
 

@@ -38,7 +38,7 @@ use crate::{
         shared::{NodeAddress, Shared},
     },
     wire::{
-        runtime::{self, Runtime, glommio::Glommio, monoio::Monoio},
+        runtime::{self, Runtime},
         tls::{self, NodeTls},
     },
 };
@@ -94,10 +94,7 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     let prepared = startup::prepare(parts, Instant::now, async |pause| std::thread::sleep(pause));
     let ready = futures_lite::future::block_on(prepared)?;
     let (shared, address) = (Arc::clone(&ready.shared), reserved.1);
-    let threads = match shared.config.runtime {
-        RuntimeChoice::Auto | RuntimeChoice::Monoio => ready.run::<Monoio>(address)?,
-        RuntimeChoice::Glommio => ready.run::<Glommio>(address)?,
-    };
+    let threads = ready.run(runtime_of(&shared.config), address)?;
     let metrics_address = match metrics_socket {
         Some(socket) => Some(metrics_endpoint::start(socket, Arc::clone(&shared))?),
         None => None,
@@ -106,6 +103,14 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     watch(threads);
     heed(&mut signals, &shared, arguments);
     drain(&shared, store_thread)
+}
+
+/// The executors that the configuration names; `auto` is monoio.
+const fn runtime_of(config: &Config) -> Runtime {
+    match config.runtime {
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => Runtime::Monoio,
+        RuntimeChoice::Glommio => Runtime::Glommio,
+    }
 }
 
 /// Reloads when asked to, and returns once the process is to end.

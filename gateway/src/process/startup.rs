@@ -145,14 +145,14 @@ impl Ready {
     ///
     /// # Errors
     /// When an executor cannot start here.
-    pub fn run<R: Runtime>(self, address: SocketAddr) -> anyhow::Result<Vec<R::Executor>> {
+    pub fn run(self, runtime: Runtime, address: SocketAddr) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let Self { shared, lanes, inboxes, interrupted } = self;
-        let mut executors = vec![schedule::start::<R>(Arc::clone(&shared), Arc::clone(&lanes), interrupted)?];
+        let mut executors = Vec::from_iter(schedule::start(runtime, Arc::clone(&shared), Arc::clone(&lanes), interrupted)?);
         let cpus = runtime::pinned_cpus(inboxes.len());
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let cpu = cpus.get(number).copied();
             let (shared, lanes) = (Arc::clone(&shared), Arc::clone(&lanes));
-            executors.push(server::start_core::<R>(number, cpu, address, shared, lanes, inbox)?);
+            executors.extend(server::start_core(runtime, number, cpu, address, shared, lanes, inbox)?);
         }
         Ok(executors)
     }

@@ -24,7 +24,7 @@ use crate::{
     state::core::Core,
     wire::{
         h1::NodeAnswer,
-        runtime::{Runtime, timeout},
+        runtime::{self, timeout},
     },
 };
 
@@ -56,8 +56,8 @@ impl Question for OneOf<'_> {
 ///
 /// # Errors
 /// 503 when none answers; the inner error is a node's refusal.
-pub(crate) async fn one_of<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn one_of(
+    core: &Core,
     nodes: Vec<NodeIndex>,
     request: NodeRequest<'_>,
 ) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
@@ -68,8 +68,8 @@ pub(crate) async fn one_of<R: Runtime>(
 ///
 /// # Errors
 /// Those of [`one_of`].
-pub(crate) async fn stand_in<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn stand_in(
+    core: &Core,
     mut nodes: Vec<NodeIndex>,
     request: NodeRequest<'_>,
 ) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
@@ -77,19 +77,19 @@ pub(crate) async fn stand_in<R: Runtime>(
     one_in_order(core, nodes, request).await
 }
 
-async fn one_in_order<R: Runtime>(
-    core: &Core<R>,
+async fn one_in_order(
+    core: &Core,
     nodes: Vec<NodeIndex>,
     request: NodeRequest<'_>,
 ) -> Result<Result<NodeAnswer, NodeAnswer>, ApiError> {
     let mut question = OneOf { nodes, request };
-    let deadline = R::now() + core.shared.config.request_timeout;
+    let deadline = runtime::now() + core.shared.config.request_timeout;
     loop {
         match race::ask(core, &question, None, &[], deadline).await {
             Ok(mut outcome) => match outcome.answers.pop() {
                 Some((_, answer)) if is_json(&answer.body) => return Ok(Ok(answer)),
                 Some((leg, _)) => {
-                    race::note_failure(core, leg.node, R::now(), "its answer is not JSON");
+                    race::note_failure(core, leg.node, runtime::now(), "its answer is not JSON");
                     question.nodes.retain(|node| *node != leg.node);
                 }
                 None => return Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
@@ -104,12 +104,12 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 /// Asks any node.
-pub(crate) async fn any<R: Runtime>(core: &Core<R>, target: &str) -> Result<Value, ApiError> {
+pub(crate) async fn any(core: &Core, target: &str) -> Result<Value, ApiError> {
     one(core, NodeRequest::get(target)).await
 }
 
 /// Asks any node, whatever the question; it must be repeatable.
-pub(crate) async fn one<R: Runtime>(core: &Core<R>, question: NodeRequest<'_>) -> Result<Value, ApiError> {
+pub(crate) async fn one(core: &Core, question: NodeRequest<'_>) -> Result<Value, ApiError> {
     let nodes = core.shared.snapshot().topology.every_node();
     let answer = one_of(core, nodes, question).await?;
     let answer = answer.map_err(|refusal| ApiError::from_node(refusal.status, &refusal.body))?;
@@ -118,7 +118,7 @@ pub(crate) async fn one<R: Runtime>(core: &Core<R>, question: NodeRequest<'_>) -
 }
 
 /// Asks every node of the first group that answers whole.
-pub(crate) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
+pub(crate) async fn group(core: &Core, target: &str) -> Result<Vec<Value>, ApiError> {
     let snapshot = core.shared.snapshot();
     let groups = snapshot.topology.groups();
     let turn = core.turn();
@@ -139,7 +139,7 @@ pub(crate) async fn group<R: Runtime>(core: &Core<R>, target: &str) -> Result<Ve
 ///
 /// # Errors
 /// A node's refusal, or 503 when none answers.
-pub(crate) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Result<Vec<Value>, ApiError> {
+pub(crate) async fn answering(core: &Core, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = core.shared.snapshot().topology.every_node();
     let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
     let mut values = ask(core, well.into_iter(), target).await?;
@@ -157,12 +157,12 @@ pub(crate) async fn answering<R: Runtime>(core: &Core<R>, target: &str) -> Resul
 ///
 /// # Errors
 /// A node's refusal.
-async fn ask<R: Runtime>(
-    core: &Core<R>,
+async fn ask(
+    core: &Core,
     nodes: impl Iterator<Item = NodeIndex>,
     target: &str,
 ) -> Result<Vec<Value>, ApiError> {
-    let (started, longest) = (R::now(), core.shared.config.node_timeout);
+    let (started, longest) = (runtime::now(), core.shared.config.node_timeout);
     let mut silent = nodes.collect::<Vec<_>>();
     let asked = silent.iter().map(|node| {
         let node = *node;
@@ -171,9 +171,9 @@ async fn ask<R: Runtime>(
     let mut asked = asked.collect::<FuturesUnordered<_>>();
     let mut values = Vec::new();
     let mut limit = longest;
-    while let Ok(Some((node, answer))) = timeout::<R, _>(limit, asked.next()).await {
+    while let Ok(Some((node, answer))) = timeout(limit, asked.next()).await {
         silent.retain(|waiting| *waiting != node);
-        let took = R::now().saturating_duration_since(started);
+        let took = runtime::now().saturating_duration_since(started);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
@@ -194,7 +194,7 @@ async fn ask<R: Runtime>(
 }
 
 /// The version of the oldest node; those whose version is not known yet are asked.
-pub(crate) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVersion> {
+pub(crate) async fn lowest_version(core: &Core) -> Option<NodeVersion> {
     let nodes = core.shared.snapshot().topology.every_node();
     let unknown = nodes.into_iter().filter(|node| {
         !core.shared.health.knows_version(*node) && core.shared.health.state(*node).takes_writes()
@@ -204,7 +204,7 @@ pub(crate) async fn lowest_version<R: Runtime>(core: &Core<R>) -> Option<NodeVer
 }
 
 /// Asks a node for its version and remembers it.
-pub async fn learn_version<R: Runtime>(core: &Core<R>, node: NodeIndex) {
+pub async fn learn_version(core: &Core, node: NodeIndex) {
     let answer = core.pools.ask(node, NodeRequest::get("/version"), limits::NODE_QUESTION_TIMEOUT).await;
     let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
     let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));

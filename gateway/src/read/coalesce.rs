@@ -13,12 +13,12 @@ use crate::{
         single_flight::{Boarding, Outcome, Question},
         snapshot::Index,
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// The answer to a search: that of an identical one under way, or of `asking`.
-pub(crate) async fn answer<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn answer(
+    core: &Core,
     index: &Arc<Index>,
     body: &Bytes,
     rules: Option<String>,
@@ -29,7 +29,7 @@ pub(crate) async fn answer<R: Runtime>(
         return asking.await;
     }
     let question = Question { index: Arc::clone(index), body: body.clone(), rules };
-    match core.searches.board(question, R::now(), core.shared.tasks_ended()) {
+    match core.searches.board(question, runtime::now(), core.shared.tasks_ended()) {
         Boarding::Joined(answer) => match answer.await {
             Ok(outcome) => {
                 core.metrics.coalesced.increment(1);

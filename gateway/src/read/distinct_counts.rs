@@ -20,7 +20,7 @@ use crate::{
         core::Core,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// What is known better than by sums over the legs.
@@ -38,8 +38,8 @@ impl Counted {
 }
 
 /// Counts what is left when every value of the distinct attribute counts once over all legs.
-pub(crate) async fn count<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn count(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -64,8 +64,8 @@ pub(crate) async fn count<R: Runtime>(
 }
 
 /// The total alone; `None` where the sums of the legs stand.
-async fn total<R: Runtime>(
-    core: &Core<R>,
+async fn total(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -78,8 +78,8 @@ async fn total<R: Runtime>(
 }
 
 /// The same with facets; `None` where the sums of the legs stand.
-async fn with_facets<R: Runtime>(
-    core: &Core<R>,
+async fn with_facets(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -106,8 +106,8 @@ async fn with_facets<R: Runtime>(
 }
 
 /// The same total from counts alone: `None` where hits have several values, or the attribute cannot be counted.
-async fn total_by_values<R: Runtime>(
-    core: &Core<R>,
+async fn total_by_values(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -138,8 +138,8 @@ async fn total_by_values<R: Runtime>(
 }
 
 /// The hits that one node walks through, from lists of which legs leave out nothing; `None` where these are too many.
-async fn visit<R: Runtime>(
-    core: &Core<R>,
+async fn visit(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -189,8 +189,8 @@ async fn visit<R: Runtime>(
 }
 
 /// What else one node counts by an estimate: the hits that share no value with those it has kept, and their facets.
-async fn others<R: Runtime>(
-    core: &Core<R>,
+async fn others(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,

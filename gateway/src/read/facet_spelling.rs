@@ -18,12 +18,12 @@ use crate::{
         merged_answer::Merged,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// The answer with its contested values spelt as one node does.
-pub(crate) async fn settle<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn settle(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -52,8 +52,8 @@ pub(crate) async fn settle<R: Runtime>(
 }
 
 /// The spelling in the first of all documents that are found with the value.
-async fn first<R: Runtime>(
-    core: &Core<R>,
+async fn first(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,

@@ -39,20 +39,20 @@ use crate::{
         merged_answer::Merged,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 const TARGET: &str = "/multi-search";
 const NOT_MERGED: &str = "The nodes gave no answer that can be merged.";
 
 /// The queries of a `POST /multi-search` with `federation`.
-pub(crate) async fn federated<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn federated(
+    core: &Core,
     snapshot: &Snapshot,
     queries: &[MultiQuery],
     federation: &Federation,
 ) -> Result<Merged, ApiError> {
-    let started = R::now();
+    let started = runtime::now();
     let mut groups = BTreeMap::<&str, Group<'_>>::new();
     for (position, query) in queries.iter().enumerate() {
         let index = extract::find_index(snapshot, &query.index_uid);
@@ -77,8 +77,8 @@ struct Group<'a> {
 }
 
 /// One federated search on its way.
-struct Federated<'a, R: Runtime> {
-    core: &'a Core<R>,
+struct Federated<'a> {
+    core: &'a Core,
     snapshot: &'a Snapshot,
     queries: &'a [MultiQuery],
     federation: &'a Federation,
@@ -92,7 +92,7 @@ struct Answered {
     extra: Option<ExtraFields<'static>>,
 }
 
-impl<R: Runtime> Federated<'_, R> {
+impl Federated<'_> {
     /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
     async fn judge(&self) -> Result<(), ApiError> {
         if let Some((one, other)) = incompatible_orders(self.core, self.snapshot, self.queries) {
@@ -250,7 +250,7 @@ impl<R: Runtime> Federated<'_, R> {
             queries: &queries.collect::<Vec<_>>(),
             distinct: self.federation.distinct.as_deref(),
             merge_facets: self.federation.merge_facets,
-            processing_time_ms: milliseconds(R::now().saturating_duration_since(self.started)),
+            processing_time_ms: milliseconds(runtime::now().saturating_duration_since(self.started)),
             scores_end_at_sorts: self.core.shared.health.scores_end_at_sorts(),
         };
         let bodies = answers.iter().map(|answered| &answered.merged.body[..]).collect::<Vec<_>>();
@@ -266,8 +266,8 @@ impl<R: Runtime> Federated<'_, R> {
 }
 
 /// The positions of the first two queries whose orders may not stand in one list.
-pub(crate) fn incompatible_orders<R: Runtime>(
-    core: &Core<R>,
+pub(crate) fn incompatible_orders(
+    core: &Core,
     snapshot: &Snapshot,
     queries: &[MultiQuery],
 ) -> Option<(usize, usize)> {

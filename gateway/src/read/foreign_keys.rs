@@ -23,7 +23,7 @@ use crate::{
         merged_answer::Merged,
         snapshot::{ForeignKey, Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// The name that nodes give the feature.
@@ -37,8 +37,8 @@ const FORMATTED: &str = "_formatted";
 type Documents = AHashMap<(String, String), Value>;
 
 /// The answer to searches of these indexes, with foreign documents in its hits.
-pub(crate) async fn hydrated<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn hydrated(
+    core: &Core,
     snapshot: &Snapshot,
     permission: &Permission,
     searched: &[&str],
@@ -52,8 +52,8 @@ pub(crate) async fn hydrated<R: Runtime>(
     }
 }
 
-async fn hydrate<R: Runtime>(
-    core: &Core<R>,
+async fn hydrate(
+    core: &Core,
     snapshot: &Snapshot,
     permission: &Permission,
     first: &Arc<Index>,
@@ -177,8 +177,8 @@ fn document_id(value: &Value) -> Option<String> {
 }
 
 /// Asks every shard of an index for documents by their ids.
-async fn fetch<R: Runtime>(
-    core: &Core<R>,
+async fn fetch(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     rules: Option<&str>,

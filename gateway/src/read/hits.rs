@@ -25,7 +25,7 @@ use crate::{
         merged_answer::Merged,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// From this version on the facets `*` come in the orders of their own; before, in that of `*` (seen on
@@ -41,8 +41,8 @@ pub(crate) enum Shown {
 }
 
 /// One list of hits in the order of one node.
-pub(crate) async fn list<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn list(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -97,7 +97,7 @@ pub(crate) async fn list<R: Runtime>(
             extra_fields: extra_fields.as_ref(),
             facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
             facets_counted: counted.facets().filter(|_| !gathered.whole),
-            processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
+            processing_time_ms: milliseconds(runtime::now().saturating_duration_since(started)),
             hits_total_max: rules.hits_total_max,
             total_clipped: core.shared.health.clips_totals(),
             total: counted.total.filter(|_| !gathered.whole),
@@ -117,12 +117,12 @@ pub(crate) async fn list<R: Runtime>(
 }
 
 /// The shards that alone can hold hits, where the filter says so.
-fn narrowed<R: Runtime>(core: &Core<R>, index: &Index, asked: &SearchRequest<'_>) -> Option<ShardSet> {
+fn narrowed(core: &Core, index: &Index, asked: &SearchRequest<'_>) -> Option<ShardSet> {
     core.shared.config.shard_aware_planning.then(|| asked.pinned_shards(&index.record))?
 }
 
 /// Whether nodes asked for the facets `*` keep to the orders of single facets.
-pub(crate) fn keeps_facet_orders<R: Runtime>(core: &Core<R>) -> bool {
+pub(crate) fn keeps_facet_orders(core: &Core) -> bool {
     core.shared.health.lowest_version() >= Some(FACET_ORDERS_UNDER_STAR_SINCE)
 }
 

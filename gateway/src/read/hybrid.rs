@@ -26,12 +26,12 @@ use crate::{
         merged_answer::Merged,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Answers a search with both halves.
-pub(crate) async fn answer<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn answer(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
@@ -75,7 +75,7 @@ pub(crate) async fn answer<R: Runtime>(
         displayed: rules.displayed.as_deref(),
         extra_fields: extra_fields.as_ref(),
         facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
-        processing_time_ms: milliseconds(R::now().saturating_duration_since(started)),
+        processing_time_ms: milliseconds(runtime::now().saturating_duration_since(started)),
         hits_total_max: rules.hits_total_max,
         total_clipped: core.shared.health.clips_totals(),
         ..SearchSpec::plain(asked.paging, wanted)
@@ -106,8 +106,8 @@ fn unusable(error: merge::MergeError) -> ApiError {
 ///
 /// # Errors
 /// What the node that should embed says.
-pub(crate) async fn with_vector<'a, R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn with_vector<'a>(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: SearchRequest<'a>,

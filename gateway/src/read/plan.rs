@@ -12,7 +12,7 @@ use crate::{
         core::Core,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Scores between two levels of slowness; ties below it are broken by turns.
@@ -22,15 +22,15 @@ const SCORES_PER_LEVEL: u16 = 16;
 ///
 /// Nodes that nothing speaks against are enough where they cover everything, else all that serve reads are tried.
 /// Groups are taken in turn, that of a session first; the first that covers everything wins, else the one that covers most.
-pub(crate) fn cover<R: Runtime>(
-    core: &Core<R>,
+pub(crate) fn cover(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     wanted: Option<&ShardSet>,
     avoided: &[NodeIndex],
     turn: usize,
 ) -> CoveringSet {
-    let selection = core.vitals.begin_plan(R::now());
+    let selection = core.vitals.begin_plan(runtime::now());
     let tie = |node: NodeIndex| turn.wrapping_add(usize::from(node.0)) % usize::from(SCORES_PER_LEVEL);
     // The score only decides between sets of equal size.
     let score = |node: NodeIndex| {
@@ -51,8 +51,8 @@ pub(crate) fn cover<R: Runtime>(
 }
 
 /// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
-pub(crate) fn cover_by_stand_ins<R: Runtime>(
-    core: &Core<R>,
+pub(crate) fn cover_by_stand_ins(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     wanted: &ShardSet,
@@ -64,17 +64,17 @@ pub(crate) fn cover_by_stand_ins<R: Runtime>(
 }
 
 /// Whether a node may answer where none that serves reads can.
-pub(crate) fn stands_in<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+pub(crate) fn stands_in(core: &Core, node: NodeIndex) -> bool {
     core.shared.health.state(node) == NodeState::Joining && core.shared.hints.may_stand_in(node)
 }
 
 /// Nodes that serve reads in the order to ask them for something that each of them can answer: those nothing
 /// speaks against first, those of a session's group before others, equals in turn.
-pub(crate) fn in_order<R: Runtime>(core: &Core<R>, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
+pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
     nodes.retain(|node| serves(core, *node, &[]));
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
-    let selection = core.vitals.begin_plan(R::now());
+    let selection = core.vitals.begin_plan(runtime::now());
     let suspect = |node: NodeIndex| core.shared.health.state(node) == NodeState::Suspect;
     let snapshot = core.shared.snapshot();
     let elsewhere = |node: NodeIndex| {
@@ -88,16 +88,16 @@ pub(crate) fn in_order<R: Runtime>(core: &Core<R>, mut nodes: Vec<NodeIndex>) ->
 }
 
 /// Whether a node serves reads and is not set aside.
-pub(crate) fn serves_well<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
-    serves(core, node, &[]) && !core.vitals.is_aside(node, R::now())
+pub(crate) fn serves_well(core: &Core, node: NodeIndex) -> bool {
+    serves(core, node, &[]) && !core.vitals.is_aside(node, runtime::now())
 }
 
-fn serves<R: Runtime>(core: &Core<R>, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
+fn serves(core: &Core, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
     !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
 }
 
-fn best_group<R: Runtime>(
-    core: &Core<R>,
+fn best_group(
+    core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     wanted: Option<&ShardSet>,

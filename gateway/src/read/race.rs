@@ -27,7 +27,7 @@ use crate::{
     },
     observe::log,
     state::core::Core,
-    wire::{h1::NodeAnswer, runtime::Runtime},
+    wire::{h1::NodeAnswer, runtime},
 };
 
 /// What a read asks of nodes.
@@ -59,14 +59,14 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// The answer of a node that refuses the client's request.
-pub(crate) async fn ask<R: Runtime, Q: Question>(
-    core: &Core<R>,
+pub(crate) async fn ask<Q: Question>(
+    core: &Core,
     question: &Q,
     wanted: Option<&ShardSet>,
     avoided: &[NodeIndex],
     deadline: Instant,
 ) -> Result<Outcome, NodeAnswer> {
-    let now = R::now();
+    let now = runtime::now();
     let mut race = Race { core, question, parts: Vec::new(), failed: avoided.to_vec(), hedges: 0 };
     let mut outcome = Outcome::default();
     let placed = question.place(wanted, avoided);
@@ -74,19 +74,21 @@ pub(crate) async fn ask<R: Runtime, Q: Question>(
     core.vitals.earn(placed.legs.len());
     let asked = placed.legs.into_iter().map(|leg| race.open(leg, 1, now)).collect::<Vec<_>>();
     let mut flight = asked.into_iter().map(|asked| race.send(asked)).collect::<FuturesUnordered<_>>();
-    let mut timer = pin!(R::sleep(race.first_check().min(deadline.saturating_duration_since(now))));
+    let mut timer = pin!(runtime::sleep(race.first_check().min(deadline.saturating_duration_since(now))));
     while race.parts.iter().any(|part| !part.done) {
         let more = match select(flight.next(), timer.as_mut()).await {
             Either::Left((Some(heard), _)) => race.hear(heard, &mut outcome)?,
             // Nothing is in flight, so every part is done.
             Either::Left((None, _)) => break,
             Either::Right(((), _)) => {
-                let now = R::now();
+                let now = runtime::now();
                 if now >= deadline {
                     race.give_up(&mut outcome);
                     break;
                 }
-                timer.set(R::sleep(limits::LEG_CHECK_INTERVAL.min(deadline.saturating_duration_since(now))));
+                timer.set(runtime::sleep(
+                    limits::LEG_CHECK_INTERVAL.min(deadline.saturating_duration_since(now)),
+                ));
                 race.check(now, &mut outcome)
             }
         };
@@ -96,8 +98,8 @@ pub(crate) async fn ask<R: Runtime, Q: Question>(
 }
 
 /// The legs of one read and how far they are.
-struct Race<'a, R: Runtime, Q: Question> {
-    core: &'a Core<R>,
+struct Race<'a, Q: Question> {
+    core: &'a Core,
     question: &'a Q,
     parts: Vec<Part>,
     /// Nodes that gave no usable answer.
@@ -147,7 +149,7 @@ impl Part {
     }
 }
 
-impl<'a, R: Runtime, Q: Question> Race<'a, R, Q> {
+impl<'a, Q: Question> Race<'a, Q> {
     fn open(&mut self, leg: Leg, tries: usize, now: Instant) -> Asked {
         self.parts.push(Part { shards: leg.shards.clone(), tries, attempts: Vec::new(), done: false });
         let part = self.parts.len() - 1;
@@ -165,10 +167,10 @@ impl<'a, R: Runtime, Q: Question> Race<'a, R, Q> {
     }
 
     /// Sends one leg and waits for as long as this is polled.
-    fn send(&self, asked: Asked) -> impl Future<Output = Heard> + use<'a, R, Q> {
+    fn send(&self, asked: Asked) -> impl Future<Output = Heard> + use<'a, Q> {
         let (core, question) = (self.core, self.question);
         async move {
-            let sent_at = R::now();
+            let sent_at = runtime::now();
             let in_flight = core.vitals.sends(asked.leg.node, sent_at);
             let result = core.pools.ask_patiently(asked.leg.node, question.request(&asked.leg)).await;
             drop(in_flight);
@@ -192,7 +194,7 @@ impl<'a, R: Runtime, Q: Question> Race<'a, R, Q> {
     /// A refusal.
     fn hear(&mut self, heard: Heard, outcome: &mut Outcome) -> Result<Vec<Asked>, NodeAnswer> {
         let Heard { asked, sent_at, result } = heard;
-        let (node, now) = (asked.leg.node, R::now());
+        let (node, now) = (asked.leg.node, runtime::now());
         let reason = match result {
             Ok(answer) if answer.status.is_success() => {
                 if !self.parts[asked.part].done {
@@ -339,14 +341,14 @@ impl<'a, R: Runtime, Q: Question> Race<'a, R, Q> {
         }
         for (node, sent_at) in self.parts.iter().filter(|part| !part.done).flat_map(Part::waits_for) {
             note_failure(self.core, node, sent_at, "no answer within the request's time");
-            self.core.shared.saw(node, Seen::Failed, R::now());
+            self.core.shared.saw(node, Seen::Failed, runtime::now());
         }
     }
 }
 
 /// A node gave no usable answer to a read.
-pub(crate) fn note_failure<R: Runtime>(core: &Core<R>, node: NodeIndex, sent_at: Instant, reason: &str) {
-    if core.vitals.failed(node, sent_at, R::now()) {
+pub(crate) fn note_failure(core: &Core, node: NodeIndex, sent_at: Instant, reason: &str) {
+    if core.vitals.failed(node, sent_at, runtime::now()) {
         let node = &core.shared.nodes[usize::from(node.0)].id;
         log::warn("leg_failed", &[("node", node), ("reason", reason)]);
     }

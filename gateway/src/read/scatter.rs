@@ -24,7 +24,7 @@ use crate::{
         merged_answer::{Merged, named},
         snapshot::{Index, Snapshot},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// How much legs are asked for: more each time what they gave did not suffice.
@@ -37,8 +37,8 @@ pub(crate) struct Reach {
 }
 
 /// One scatter over an index; `Body` writes the request body of a leg.
-pub(crate) struct Scatter<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> {
-    core: &'a Core<R>,
+pub(crate) struct Scatter<'a, Body: Fn(&Leg, Reach) -> Bytes> {
+    core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
     target: &'a str,
@@ -66,18 +66,18 @@ pub(crate) struct Gathered<'g> {
     pub(crate) reach: Reach,
 }
 
-impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
+impl<'a, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, Body> {
     /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
     /// so that the pages of one query break ties alike.
     pub(crate) fn new(
-        core: &'a Core<R>,
+        core: &'a Core,
         snapshot: &'a Snapshot,
         index: &'a Index,
         turn: usize,
         target: &'a str,
         body: Body,
     ) -> Self {
-        let deadline = R::now() + core.shared.config.request_timeout;
+        let deadline = runtime::now() + core.shared.config.request_timeout;
         Self {
             core,
             snapshot,
@@ -165,7 +165,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
                         Some(stood_in) => self.stood_in.remove(stood_in),
                         None => self.answers.remove(leg),
                     };
-                    race::note_failure(self.core, leg.node, R::now(), &reason);
+                    race::note_failure(self.core, leg.node, runtime::now(), &reason);
                     self.failed.push(leg.node);
                     let missing = self.missing.take().unwrap_or_default();
                     self.missing = Some(missing.union(&leg.shards));
@@ -204,7 +204,7 @@ impl<'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, R, Body> {
     }
 }
 
-impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, R, Body> {
+impl<Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         let cover = |wanted: Option<&ShardSet>| {
             plan::cover(self.core, self.snapshot, self.index, wanted, avoided, self.turn)
@@ -229,9 +229,9 @@ impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, R, Bod
 }
 
 /// The same question, to nodes that join.
-struct StandIns<'s, 'a, R: Runtime, Body: Fn(&Leg, Reach) -> Bytes>(&'s Scatter<'a, R, Body>);
+struct StandIns<'s, 'a, Body: Fn(&Leg, Reach) -> Bytes>(&'s Scatter<'a, Body>);
 
-impl<R: Runtime, Body: Fn(&Leg, Reach) -> Bytes> Question for StandIns<'_, '_, R, Body> {
+impl<Body: Fn(&Leg, Reach) -> Bytes> Question for StandIns<'_, '_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         let Some(wanted) = wanted else { return Placed::default() };
         let Scatter { core, snapshot, index, .. } = self.0;

@@ -21,7 +21,7 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    wire::runtime::Runtime,
+    wire::runtime,
     write::tombstones::Graveyard,
 };
 
@@ -29,8 +29,8 @@ use crate::{
 ///
 /// # Errors
 /// [`RepairError`] when nothing could be compared; a shard that fails is in the report.
-pub async fn verify<R: Runtime>(
-    core: &Core<R>,
+pub async fn verify(
+    core: &Core,
     index_uid: &str,
     shards: &ShardSet,
     scope: Scope,
@@ -51,7 +51,7 @@ pub async fn verify<R: Runtime>(
     Ok(verification.report.into_inner())
 }
 
-impl<R: Runtime> Verification<'_, R> {
+impl Verification<'_> {
     pub(crate) fn note_failure(&self, found: Result<(), RepairError>, what: &str) -> Result<(), RepairError> {
         match found {
             Ok(()) => Ok(()),
@@ -104,7 +104,7 @@ impl<R: Runtime> Verification<'_, R> {
 
     async fn differing_keys(
         &self,
-        replicas: &[Replica<'_, R>],
+        replicas: &[Replica<'_>],
         filter: &str,
         wanted: &[bool; BUCKETS],
     ) -> Result<Vec<String>, RepairError> {

@@ -11,13 +11,13 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::{core::Core, snapshot::Index},
-    wire::runtime::Runtime,
+    wire::runtime,
     write::tombstones::Graveyard,
 };
 
 /// One index while its copies are compared.
-pub(crate) struct Verification<'a, R: Runtime> {
-    pub(crate) core: &'a Core<R>,
+pub(crate) struct Verification<'a> {
+    pub(crate) core: &'a Core,
     pub(crate) index: Arc<Index>,
     pub(crate) primary_key: &'a str,
     pub(crate) scope: Scope,
@@ -27,7 +27,7 @@ pub(crate) struct Verification<'a, R: Runtime> {
     pub(crate) foreign: RefCell<AHashMap<NodeIndex, bool>>,
 }
 
-impl<R: Runtime> Verification<'_, R> {
+impl Verification<'_> {
     /// The nodes whose copies of a shard are compared.
     pub(crate) fn copies(&self, shard: u32) -> Vec<NodeIndex> {
         self.owners(shard).filter(|node| self.is_copy(*node)).collect()
@@ -49,7 +49,7 @@ impl<R: Runtime> Verification<'_, R> {
         !(self.scope.distrust && self.scope.target == Some(node))
     }
 
-    pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_, R> {
+    pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_> {
         let record = &self.index.record;
         Replica {
             core: self.core,

@@ -9,7 +9,7 @@ use store::{Table, TaskKind, TaskQuery};
 use crate::{
     config::limits,
     repair::{replica::Replica, report::RepairError},
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Tasks of nodes that repair made, by node and uid.
@@ -20,7 +20,7 @@ fn key(node: &str, task: u32) -> String {
 }
 
 /// Notes a task that repair made.
-pub(crate) async fn note<R: Runtime>(replica: &Replica<'_, R>, task: u32) -> Result<(), RepairError> {
+pub(crate) async fn note(replica: &Replica<'_>, task: u32) -> Result<(), RepairError> {
     let key = key(replica.id(), task);
     let store = &replica.core.shared.store;
     let known = store.record(REPAIR_TASKS, &key).await?.map(|record| record.revision);
@@ -29,10 +29,7 @@ pub(crate) async fn note<R: Runtime>(replica: &Replica<'_, R>, task: u32) -> Res
 }
 
 /// Whether the node took a change of this index's documents that the gateway had not made.
-pub(crate) async fn has_foreign_tasks<R: Runtime>(
-    replica: &Replica<'_, R>,
-    uid: &str,
-) -> Result<bool, RepairError> {
+pub(crate) async fn has_foreign_tasks(replica: &Replica<'_>, uid: &str) -> Result<bool, RepairError> {
     const TYPES: &str = "documentAdditionOrUpdate,documentDeletion,documentEdition";
     let target = format!(
         "/tasks?limit={}&types={TYPES}&indexUids={}",

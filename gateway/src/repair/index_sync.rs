@@ -20,7 +20,7 @@ use crate::{
         report::RepairError,
     },
     state::{core::Core, snapshot::Index},
-    wire::runtime::Runtime,
+    wire::runtime,
     write::{
         lane,
         orphan_indexes::{self, LEFTOVERS},
@@ -31,7 +31,7 @@ use crate::{
 ///
 /// # Errors
 /// [`RepairError`].
-pub async fn reconcile_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+pub async fn reconcile_indexes(core: &Core, node: NodeIndex) -> Result<(), RepairError> {
     let mut names = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
     names.sort_unstable();
     for name in &names {
@@ -45,11 +45,7 @@ pub async fn reconcile_indexes<R: Runtime>(core: &Core<R>, node: NodeIndex) -> R
 ///
 /// # Errors
 /// [`RepairError`].
-pub async fn reconcile_index<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    name: &str,
-) -> Result<(), RepairError> {
+pub async fn reconcile_index(core: &Core, node: NodeIndex, name: &str) -> Result<(), RepairError> {
     // It may have been deleted or moved while this waited for its lane.
     let Some(index) = core.shared.snapshot().indexes.get(name).cloned() else { return Ok(()) };
     let copies = Copies::new(core, index.clone(), vec![node]);
@@ -67,7 +63,7 @@ pub async fn reconcile_index<R: Runtime>(
     Ok(())
 }
 
-async fn is_there<R: Runtime>(replica: &Replica<'_, R>) -> Result<bool, RepairError> {
+async fn is_there(replica: &Replica<'_>) -> Result<bool, RepairError> {
     let target = format!("/indexes/{}", replica.node_uid);
     let asked = NodeRequest::get(&target);
     let answer = replica.core.pools.ask(replica.node, asked, limits::REPAIR_HELD_REQUEST_TIMEOUT).await;
@@ -78,11 +74,7 @@ async fn is_there<R: Runtime>(replica: &Replica<'_, R>) -> Result<bool, RepairEr
     }
 }
 
-async fn make<R: Runtime>(
-    core: &Core<R>,
-    replica: &Replica<'_, R>,
-    index: &Index,
-) -> Result<(), RepairError> {
+async fn make(core: &Core, replica: &Replica<'_>, index: &Index) -> Result<(), RepairError> {
     let body = json!({"uid": replica.node_uid, "primaryKey": index.record.primary_key}).to_string();
     let task = send(core, replica.node, Method::POST, "/indexes", body.into()).await;
     replica.wait_for(task.map_err(|reason| replica.failed(reason))?).await?;
@@ -94,7 +86,7 @@ async fn make<R: Runtime>(
 ///
 /// # Errors
 /// [`RepairError`].
-pub async fn drop_unknown<R: Runtime>(core: &Core<R>, node: NodeIndex) -> Result<(), RepairError> {
+pub async fn drop_unknown(core: &Core, node: NodeIndex) -> Result<(), RepairError> {
     let failed = |reason: String| RepairError::Node {
         node: core.shared.nodes[usize::from(node.0)].id.clone(),
         reason,

@@ -22,7 +22,7 @@ use crate::{
         shard_walk::walk,
     },
     state::{core::Core, leadership::ATTEMPTS_MAX},
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// The queue of nodes to be copied.
@@ -40,11 +40,7 @@ struct Progress {
 ///
 /// # Errors
 /// What the store says.
-pub async fn by_some_pod<R: Runtime>(
-    core: &Core<R>,
-    node: NodeIndex,
-    mark: u64,
-) -> Result<bool, RepairError> {
+pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool, RepairError> {
     let (store, id) = (&core.shared.store, &core.shared.nodes[usize::from(node.0)].id);
     let key = format!("{id}.{mark:020}");
     match store.put_job(COPIES, &key, Value::from(id.as_str()), ATTEMPTS_MAX).await {
@@ -65,30 +61,30 @@ pub async fn by_some_pod<R: Runtime>(
         if core.shared.health.state(node) != NodeState::Joining {
             return Ok(false);
         }
-        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
 }
 
 /// Takes jobs and does them, for as long as the process lives.
-pub async fn work_off<R: Runtime>(core: &Rc<Core<R>>) {
+pub async fn work_off(core: &Rc<Core>) {
     loop {
-        if let Ok(Some(claim)) = Claim::next::<R>(&core.shared, COPIES).await {
+        if let Ok(Some(claim)) = Claim::next(&core.shared, COPIES).await {
             match copy(core, &claim).await {
                 Ok(()) | Err(RepairError::Store(StoreError::Fenced)) => {}
                 Err(error) => {
                     claim.fail(&error.to_string()).await;
-                    R::sleep(LOOK_INTERVAL).await;
+                    runtime::sleep(LOOK_INTERVAL).await;
                 }
             }
             continue;
         }
         let wanted = core.shared.anti_entropy.copy_asked.notified();
         // Another pod may want one.
-        let _ = crate::wire::runtime::timeout::<R, _>(LOOK_INTERVAL, wanted).await;
+        let _ = crate::wire::runtime::timeout(LOOK_INTERVAL, wanted).await;
     }
 }
 
-async fn copy<R: Runtime>(core: &Core<R>, claim: &Claim) -> Result<(), RepairError> {
+async fn copy(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     let id = claim.job().payload.as_str().unwrap_or_default();
     if let Some(node) = core.shared.snapshot().topology.index_of(id) {
         let mut progress: Progress = serde_json::from_value(claim.job().cursor.clone()).unwrap_or_default();

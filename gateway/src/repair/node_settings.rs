@@ -22,7 +22,7 @@ use crate::{
         report::{Pace, RepairError},
     },
     state::{core::Core, snapshot::Index},
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// What nodes had at the last commit, by the index's name on them.
@@ -44,8 +44,8 @@ pub(crate) struct Committed {
 }
 
 /// One index on some nodes.
-pub(crate) struct Copies<'a, R: Runtime> {
-    core: &'a Core<R>,
+pub(crate) struct Copies<'a> {
+    core: &'a Core,
     pub(crate) index: Arc<Index>,
     nodes: Vec<NodeIndex>,
 }
@@ -53,8 +53,8 @@ pub(crate) struct Copies<'a, R: Runtime> {
 /// What was read of nodes: of each its version and the hash of its settings.
 pub(crate) type Hashes = Vec<(String, u64)>;
 
-impl<'a, R: Runtime> Copies<'a, R> {
-    pub(crate) fn new(core: &'a Core<R>, index: Arc<Index>, nodes: Vec<NodeIndex>) -> Self {
+impl<'a> Copies<'a> {
+    pub(crate) fn new(core: &'a Core, index: Arc<Index>, nodes: Vec<NodeIndex>) -> Self {
         Self { core, index, nodes }
     }
 
@@ -113,7 +113,7 @@ impl<'a, R: Runtime> Copies<'a, R> {
         Ok(())
     }
 
-    pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_, R> {
+    pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_> {
         let record = &self.index.record;
         Replica {
             core: self.core,

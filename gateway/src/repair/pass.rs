@@ -24,7 +24,7 @@ use crate::{
         shard_walk::walk,
     },
     state::{core::Core, leadership::scope},
-    wire::runtime::{Runtime, timeout},
+    wire::runtime::{self, timeout},
     write::tombstones,
 };
 
@@ -32,44 +32,44 @@ use crate::{
 const HISTORY: Table = Table::named("anti_entropy");
 
 /// Runs passes for as long as the process lives.
-pub async fn run<R: Runtime>(core: &Rc<Core<R>>) {
-    let begun = R::now();
+pub async fn run(core: &Rc<Core>) {
+    let begun = runtime::now();
     let mut look_at = begun;
     loop {
         if core.shared.config.anti_entropy
-            && R::now() >= look_at
+            && runtime::now() >= look_at
             && core.shared.coordinator.leads(scope::ANTI_ENTROPY)
         {
-            look_at = R::now() + ask_when_due(core, begun).await;
+            look_at = runtime::now() + ask_when_due(core, begun).await;
         }
-        match Claim::next::<R>(&core.shared, PASSES).await {
+        match Claim::next(&core.shared, PASSES).await {
             Ok(Some(claim)) => match perform(core, &claim).await {
-                Ok(()) => look_at = R::now(),
+                Ok(()) => look_at = runtime::now(),
                 Err(RepairError::Store(StoreError::Fenced)) => {
                     log::warn("pass_is_anothers", &[("job", &claim.job().key)]);
                 }
                 Err(error) => claim.fail(&error.to_string()).await,
             },
             Ok(None) | Err(_) => {
-                let due = look_at.saturating_duration_since(R::now());
+                let due = look_at.saturating_duration_since(runtime::now());
                 let pause = if core.shared.config.anti_entropy { due } else { LOOK_INTERVAL };
                 let pause = pause.clamp(limits::REPAIR_PASS_PAUSE, LOOK_INTERVAL);
                 // Another pod may have been asked.
-                let _ = timeout::<R, _>(pause, core.shared.anti_entropy.asked.notified()).await;
+                let _ = timeout(pause, core.shared.anti_entropy.asked.notified()).await;
             }
         }
     }
 }
 
 /// Asks for the periodic pass when it is due; answers when to look again.
-async fn ask_when_due<R: Runtime>(core: &Core<R>, begun: Instant) -> Duration {
+async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
     let interval = core.shared.config.anti_entropy_interval;
     let passes = history(core).await.unwrap_or_default();
     let last = passes.iter().rev().find(|pass| pass.index.is_none() && pass.node.is_none() && !pass.dry_run);
     // Passes of processes before count.
     let since = match last.and_then(|pass| pass.finished_at) {
         Some(ended) => (clock::utc() - ended).unsigned_abs(),
-        None => R::now().saturating_duration_since(begun),
+        None => runtime::now().saturating_duration_since(begun),
     };
     let left = interval.saturating_sub(since);
     if left.is_zero() {
@@ -85,13 +85,13 @@ async fn ask_when_due<R: Runtime>(core: &Core<R>, begun: Instant) -> Duration {
 ///
 /// # Errors
 /// What the store says.
-pub async fn history<R: Runtime>(core: &Core<R>) -> Result<Vec<Pass>, StoreError> {
+pub async fn history(core: &Core) -> Result<Vec<Pass>, StoreError> {
     let records = core.shared.store.records(HISTORY, None, 2 * limits::ANTI_ENTROPY_HISTORY_MAX).await?;
     Ok(records.into_iter().filter_map(|record| serde_json::from_value(record.value).ok()).collect())
 }
 
 /// Goes on with a pass where its last holder has come to, and ends it.
-async fn perform<R: Runtime>(core: &Core<R>, claim: &Claim) -> Result<(), RepairError> {
+async fn perform(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     let job = claim.job();
     let Some(wanted) = wanted_by(job) else {
         log::error("pass_not_understood", &[("job", &job.key)]);
@@ -116,11 +116,7 @@ async fn perform<R: Runtime>(core: &Core<R>, claim: &Claim) -> Result<(), Repair
 }
 
 /// Compares all shards of the indexes, or of the node, that the pass is about.
-async fn compare<R: Runtime>(
-    core: &Core<R>,
-    claim: &Claim,
-    progress: &mut Progress,
-) -> Result<(), RepairError> {
+async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<(), RepairError> {
     let Progress { pass, next } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
     let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
@@ -154,7 +150,7 @@ async fn compare<R: Runtime>(
 }
 
 /// Makes the pass durable as ended, and its job go, both or neither.
-async fn finish<R: Runtime>(core: &Core<R>, claim: &Claim, pass: &Pass) -> Result<(), RepairError> {
+async fn finish(core: &Core, claim: &Claim, pass: &Pass) -> Result<(), RepairError> {
     let value = serde_json::to_value(pass).unwrap_or_default();
     let key = format!("{:020}", pass.clock);
     let ended = Change::PutRecord { table: HISTORY, key, value, expected_revision: None };
@@ -193,7 +189,7 @@ fn count(pass: &Pass) {
 }
 
 /// Forgets the oldest passes and the tombstones that have had their time.
-async fn tidy<R: Runtime>(core: &Core<R>) -> Result<(), StoreError> {
+async fn tidy(core: &Core) -> Result<(), StoreError> {
     let store = &core.shared.store;
     let passes = history(core).await?;
     let excess = passes.len().saturating_sub(limits::ANTI_ENTROPY_HISTORY_MAX);

@@ -20,7 +20,7 @@ use crate::{
         report::RepairError,
         resolve::{Case, Verdict, Version, decide},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
     write::lane,
 };
 
@@ -31,7 +31,7 @@ struct Orders {
     deletions: Vec<String>,
 }
 
-impl<R: Runtime> Verification<'_, R> {
+impl Verification<'_> {
     /// Makes the copies of these documents equal on these nodes.
     pub(crate) async fn mend(&self, nodes: &[NodeIndex], keys: &[String]) -> Result<(), RepairError> {
         let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
@@ -66,7 +66,7 @@ impl<R: Runtime> Verification<'_, R> {
     /// Reads, judges and gives orders; answers the nodes' tasks by copy.
     async fn settle(
         &self,
-        replicas: &[Replica<'_, R>],
+        replicas: &[Replica<'_>],
         keys: &[String],
     ) -> Result<Vec<(usize, u32)>, RepairError> {
         let copies = try_join_all(replicas.iter().map(|replica| replica.documents(keys))).await?;
@@ -140,7 +140,7 @@ impl<R: Runtime> Verification<'_, R> {
     /// Which of the documents that some copies lack were deleted by a filter: their holders are asked.
     async fn erased_by_filter(
         &self,
-        replicas: &[Replica<'_, R>],
+        replicas: &[Replica<'_>],
         copies: &[AHashMap<String, Version>],
         keys: &[String],
     ) -> Result<AHashMap<String, u64>, RepairError> {
@@ -164,7 +164,7 @@ impl<R: Runtime> Verification<'_, R> {
         Ok(erased)
     }
 
-    async fn foreign(&self, replicas: &[Replica<'_, R>]) -> Result<Vec<bool>, RepairError> {
+    async fn foreign(&self, replicas: &[Replica<'_>]) -> Result<Vec<bool>, RepairError> {
         let mut foreign = Vec::with_capacity(replicas.len());
         for replica in replicas {
             let known = self.foreign.borrow().get(&replica.node).copied();
@@ -180,10 +180,7 @@ impl<R: Runtime> Verification<'_, R> {
 }
 
 /// Sends every copy its orders, in bodies of a bounded size.
-async fn give<R: Runtime>(
-    replicas: &[Replica<'_, R>],
-    orders: Vec<Orders>,
-) -> Result<Vec<(usize, u32)>, RepairError> {
+async fn give(replicas: &[Replica<'_>], orders: Vec<Orders>) -> Result<Vec<(usize, u32)>, RepairError> {
     let given = replicas.iter().zip(orders).enumerate().map(|(copy, (replica, orders))| async move {
         let mut tasks = Vec::new();
         if !orders.deletions.is_empty() {

@@ -21,12 +21,12 @@ use crate::{
         resolve::Version,
     },
     state::core::Core,
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// One node's copy of an index.
-pub(crate) struct Replica<'a, R: Runtime> {
-    pub core: &'a Core<R>,
+pub(crate) struct Replica<'a> {
+    pub core: &'a Core,
     pub node: NodeIndex,
     pub node_uid: &'a str,
     pub primary_key: &'a str,
@@ -41,7 +41,7 @@ struct Page<'a> {
     total: usize,
 }
 
-impl<R: Runtime> Replica<'_, R> {
+impl Replica<'_> {
     /// The node's id.
     pub(crate) fn id(&self) -> &str {
         &self.core.shared.nodes[usize::from(self.node.0)].id
@@ -153,27 +153,27 @@ impl<R: Runtime> Replica<'_, R> {
 
     /// Waits until the node has no work on this index, at most so long.
     pub(crate) async fn wait_until_idle(&self, time_max: Duration) -> Result<(), RepairError> {
-        let deadline = R::now() + time_max;
+        let deadline = runtime::now() + time_max;
         while self.is_at_work().await? {
-            if R::now() >= deadline {
+            if runtime::now() >= deadline {
                 return Err(self.failed("it is still at work on the index"));
             }
-            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+            runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }
         Ok(())
     }
 
     /// Waits until a task has ended.
     pub(crate) async fn wait_for(&self, task: u32) -> Result<(), RepairError> {
-        let deadline = R::now() + limits::REPAIR_TASK_TIMEOUT;
+        let deadline = runtime::now() + limits::REPAIR_TASK_TIMEOUT;
         loop {
             let view = self.read(&format!("/tasks/{task}"), self.core.shared.config.node_timeout).await?;
             match view["status"].as_str() {
                 Some("succeeded") => return Ok(()),
-                Some("enqueued" | "processing") if R::now() < deadline => {}
+                Some("enqueued" | "processing") if runtime::now() < deadline => {}
                 _ => return Err(self.failed(format!("task {task}: {}, {}", view["status"], view["error"]))),
             }
-            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+            runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }
     }
 
@@ -200,7 +200,7 @@ impl<R: Runtime> Replica<'_, R> {
 
     async fn fetch(&self, body: &Value, time_max: Duration) -> Result<Bytes, RepairError> {
         let target = format!("/indexes/{}/documents/fetch", self.node_uid);
-        let started = R::now();
+        let started = runtime::now();
         let request = NodeRequest::post_json(&target, body.to_string());
         let answer = self.core.pools.ask(self.node, request, time_max).await;
         let answer = answer.map_err(|error| self.failed(error))?;
@@ -209,16 +209,16 @@ impl<R: Runtime> Replica<'_, R> {
             return Err(self.failed(format!("status {}: {said}", answer.status.as_u16())));
         }
         if let Pace::Share(share) = self.pace {
-            let took = R::now().saturating_duration_since(started);
-            R::sleep(took.mul_f64((1.0 / share - 1.0).max(0.0))).await;
+            let took = runtime::now().saturating_duration_since(started);
+            runtime::sleep(took.mul_f64((1.0 / share - 1.0).max(0.0))).await;
         }
         Ok(answer.body)
     }
 }
 
 /// Gives a node a change; answers its task, or why there is none.
-pub(crate) async fn send<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn send(
+    core: &Core,
     node: NodeIndex,
     method: Method,
     target: &str,

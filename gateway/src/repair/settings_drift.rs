@@ -25,7 +25,7 @@ use crate::{
         leadership::Term,
         snapshot::{Index, publish},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
     write::{lane, orphan_indexes, tasks::status},
 };
 
@@ -36,12 +36,12 @@ pub struct Attempts {
 }
 
 /// Commits what nodes agree on, and repairs where they do not; by right of the term alone.
-pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, term: &Term) {
+pub async fn tend(core: &Core, attempts: &mut Attempts, term: &Term) {
     let pending = core.shared.snapshot();
     let pending = pending.in_order().into_iter().filter(|index| index.record.settings_pending);
     for index in pending {
         let uid = &index.record.node_uid;
-        if attempts.of.get(uid).is_some_and(|(_, due)| R::now() < *due) {
+        if attempts.of.get(uid).is_some_and(|(_, due)| runtime::now() < *due) {
             continue;
         }
         match conclude(core, index, term).await {
@@ -56,18 +56,18 @@ pub async fn tend<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, term: &Te
             Err(error) => {
                 let reason = error.to_string();
                 log::warn("settings_not_committed", &[("index", &index.record.uid), ("reason", &reason)]);
-                let entry = attempts.of.entry(uid.clone()).or_insert((0, R::now()));
-                entry.1 = R::now() + limits::SETTINGS_BACKOFF_LEAST;
+                let entry = attempts.of.entry(uid.clone()).or_insert((0, runtime::now()));
+                entry.1 = runtime::now() + limits::SETTINGS_BACKOFF_LEAST;
             }
         }
     }
 }
 
-fn note_failure<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, index: &Index) {
+fn note_failure(core: &Core, attempts: &mut Attempts, index: &Index) {
     let record = &index.record;
-    let (count, due) = attempts.of.entry(record.node_uid.clone()).or_insert((0, R::now()));
+    let (count, due) = attempts.of.entry(record.node_uid.clone()).or_insert((0, runtime::now()));
     *count += 1;
-    *due = R::now() + limits::SETTINGS_BACKOFF_LEAST * 2_u32.pow((*count).min(6));
+    *due = runtime::now() + limits::SETTINGS_BACKOFF_LEAST * 2_u32.pow((*count).min(6));
     metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
     log::warn("settings_differ", &[("index", &record.uid), ("tries", &count.to_string())]);
     if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.frozen.freeze(&record.node_uid) {
@@ -80,7 +80,7 @@ fn note_failure<R: Runtime>(core: &Core<R>, attempts: &mut Attempts, index: &Ind
 
 /// The second phase of a change: `Ok(true)` when it is committed, `Ok(false)` when nodes had to be given
 /// the settings again, `Busy` when they are not done yet.
-async fn conclude<R: Runtime>(core: &Core<R>, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
+async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
     let copies = Copies::new(core, Arc::clone(index), serving(core));
     if copies.are_at_work().await? {
         return Err(RepairError::Busy);
@@ -131,9 +131,9 @@ fn next_version(index: &Index, settings: serde_json::Value) -> IndexRecord {
     record
 }
 
-async fn commit<R: Runtime>(
-    core: &Core<R>,
-    copies: &Copies<'_, R>,
+async fn commit(
+    core: &Core,
+    copies: &Copies<'_>,
     committed: Committed,
     mut record: IndexRecord,
     term: &Term,
@@ -153,8 +153,8 @@ async fn commit<R: Runtime>(
 
 /// What the gateway owns once the settings tasks since the last commit have ended: those that failed
 /// changed nothing.
-async fn succeeded<R: Runtime>(
-    core: &Core<R>,
+async fn succeeded(
+    core: &Core,
     index: &Index,
     before: &Committed,
 ) -> Result<(serde_json::Value, Option<u32>), RepairError> {
@@ -188,7 +188,7 @@ async fn succeeded<R: Runtime>(
 /// Looks whether nodes have the settings that were committed, and gives them again to those that do not. The indexes
 /// are divided among the pods that live; a comparison on the record of what was committed settles who is first where
 /// two take themselves for the owner.
-pub async fn check<R: Runtime>(core: &Core<R>) {
+pub async fn check(core: &Core) {
     let snapshot = core.shared.snapshot();
     for index in snapshot.in_order().into_iter().filter(|index| !index.record.settings_pending) {
         if !core.shared.coordinator.owns(&format!("drift/{}", index.record.node_uid)) {
@@ -201,7 +201,7 @@ pub async fn check<R: Runtime>(core: &Core<R>) {
     }
 }
 
-async fn check_index<R: Runtime>(core: &Core<R>, index: &Arc<Index>) -> Result<(), RepairError> {
+async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError> {
     let copies = Copies::new(core, Arc::clone(index), serving(core));
     let is_settled = |index: &Index, known: &Committed| {
         known.version == index.record.settings_version && known.primary_key == index.record.primary_key
@@ -251,12 +251,12 @@ fn agree(found: &Hashes) -> bool {
 }
 
 /// The index as it is now, unless its name has come to mean another.
-fn current<R: Runtime>(core: &Core<R>, index: &Index) -> Option<Arc<Index>> {
+fn current(core: &Core, index: &Index) -> Option<Arc<Index>> {
     let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
     now.filter(|now| now.record.node_uid == index.record.node_uid)
 }
 
-fn serving<R: Runtime>(core: &Core<R>) -> Vec<NodeIndex> {
+fn serving(core: &Core) -> Vec<NodeIndex> {
     let mut nodes = core.shared.snapshot().topology.every_node();
     let shared = &core.shared;
     nodes.retain(|node| shared.health.state(*node).serves_reads() && shared.hints.lets_through(*node));

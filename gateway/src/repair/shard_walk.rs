@@ -11,15 +11,15 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Compares the shards of all indexes, or of one, from a position on; `done` is told of each part and of what is next.
 ///
 /// # Errors
 /// What `done` says.
-pub(crate) async fn walk<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn walk(
+    core: &Core,
     scope: Scope,
     only_index: Option<&str>,
     start: &Position,

@@ -18,37 +18,37 @@ use crate::{
         routes::Route,
     },
     state::{concurrency_limit, core::Core},
-    wire::{h1::Request, runtime::Runtime},
+    wire::{h1::Request, runtime},
 };
 
 /// A place among the requests in flight on this core; given back on drop.
-pub(crate) struct Permit<R: Runtime> {
-    core: Rc<Core<R>>,
+pub(crate) struct Permit {
+    core: Rc<Core>,
     /// Whether it counts towards what overload allows.
     question: bool,
     /// When a request was let in whose time tells how busy everybody is.
     measured: Option<Instant>,
 }
 
-impl<R: Runtime> Drop for Permit<R> {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.core.in_flight().fetch_sub(1, Ordering::Relaxed);
         if self.question {
             self.core.overload.left();
         }
         if let Some(began) = self.measured {
-            self.core.overload.answered(R::now().saturating_duration_since(began));
+            self.core.overload.answered(runtime::now().saturating_duration_since(began));
         }
     }
 }
 
 /// Measures for ever how late the core is, and draws from it how many requests it takes.
-pub(crate) async fn watch<R: Runtime>(core: Rc<Core<R>>) {
-    let mut turned = R::now();
+pub(crate) async fn watch(core: Rc<Core>) {
+    let mut turned = runtime::now();
     loop {
-        let due = R::now() + concurrency_limit::PROBE_INTERVAL;
-        R::sleep(concurrency_limit::PROBE_INTERVAL).await;
-        let now = R::now();
+        let due = runtime::now() + concurrency_limit::PROBE_INTERVAL;
+        runtime::sleep(concurrency_limit::PROBE_INTERVAL).await;
+        let now = runtime::now();
         core.overload.was_late(now.saturating_duration_since(due));
         if now.saturating_duration_since(turned) >= concurrency_limit::INTERVAL {
             turned = now;
@@ -63,11 +63,11 @@ pub(crate) async fn watch<R: Runtime>(core: Rc<Core<R>>) {
 /// # Errors
 /// 401 or 403 as Meilisearch's, 401 `miroir_invalid_auth` on management routes, 503
 /// `miroir_overloaded` without room.
-pub(crate) fn admit<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) fn admit(
+    core: &Rc<Core>,
     request: &Request,
     route: &Route<'_>,
-) -> Result<(Permit<R>, Permission), ApiError> {
+) -> Result<(Permit, Permission), ApiError> {
     let needs = access::needs(route);
     let permission = check_key(core, request, needs)?;
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
@@ -81,7 +81,7 @@ pub(crate) fn admit<R: Runtime>(
         core.overload.entered();
     }
     // Lists of queries take as long as they are; single ones show how long the queues are.
-    let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(R::now);
+    let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(runtime::now);
     Ok((Permit { core: Rc::clone(core), question, measured }, permission))
 }
 
@@ -90,11 +90,7 @@ pub(crate) fn is_question(route: &Route<'_>) -> bool {
     matches!(access::needs(route), Needs::Right(Action::Search | Action::DocumentsGet, _))
 }
 
-fn check_key<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    needs: Needs<'_>,
-) -> Result<Permission, ApiError> {
+fn check_key(core: &Core, request: &Request, needs: Needs<'_>) -> Result<Permission, ApiError> {
     let authorize = |action, index| {
         let token = bearer(request)?;
         core.shared.keys.load().authorize(token, action, index, clock::utc())

@@ -15,16 +15,16 @@ use crate::{
     state::core::Core,
     wire::{
         h1::{Refusal, Response, ServerConnection},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// Serves a connection to its end.
-pub(crate) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
+pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
     let limits = core.server_limits();
     let mut connection = match core.shared.tls.load_full() {
-        None => ServerConnection::<R>::new(stream, limits),
-        Some(tls) => match ServerConnection::<R>::new_tls(stream, tls, limits).await {
+        None => ServerConnection::new(stream, limits),
+        Some(tls) => match ServerConnection::new_tls(stream, tls, limits).await {
             Ok(connection) => connection,
             Err(_) => return core.metrics.refusal("tls_handshake"),
         },
@@ -69,7 +69,7 @@ pub(crate) async fn run<R: Runtime>(core: &Rc<Core<R>>, stream: R::Stream) {
     }
 }
 
-fn refusal_response<R: Runtime>(core: &Core<R>, refusal: Refusal) -> Option<Response> {
+fn refusal_response(core: &Core, refusal: Refusal) -> Option<Response> {
     let status = refusal.status()?;
     core.metrics.refusal(refusal.name());
     let code = match status {

@@ -14,22 +14,20 @@ use std::{
 use ahash::AHashMap;
 use futures_util::FutureExt;
 
-use crate::{
-    config::EdgeConfig, observe::log, server::connection, state::core::Core, wire::runtime::Runtime,
-};
+use crate::{config::EdgeConfig, observe::log, server::connection, state::core::Core, wire::runtime};
 
 /// Wait after an accept that failed: out of descriptors, most likely, so that the next would fail as fast.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Takes connections for ever.
-pub(crate) async fn run<R: Runtime>(core: Rc<Core<R>>, listener: R::Listener) {
+pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
     let doors = Rc::new(Doors::default());
     loop {
-        match R::accept(&listener).await {
+        match runtime::accept(&listener).await {
             Ok((stream, address)) => match Doors::enter(&doors, address, &core.edge()) {
                 Ok(place) => {
                     let core = Rc::clone(&core);
-                    R::spawn(async move {
+                    runtime::spawn(async move {
                         let served = AssertUnwindSafe(connection::run(&core, stream)).catch_unwind().await;
                         if served.is_err() {
                             log::error("panic_in_connection", &[]);
@@ -45,7 +43,7 @@ pub(crate) async fn run<R: Runtime>(core: Rc<Core<R>>, listener: R::Listener) {
             },
             Err(error) => {
                 log::warn("accept_failed", &[("reason", &error.to_string())]);
-                R::sleep(ACCEPT_PAUSE).await;
+                runtime::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

@@ -29,43 +29,46 @@ use crate::{
         core::Core,
         shared::Shared,
     },
-    wire::runtime::{Runtime, StartError},
+    wire::runtime::{self, StartError},
 };
 
 /// Starts data core `number` on an executor of its own; it listens when this returns.
 ///
 /// # Errors
 /// When the executor cannot start here.
-pub fn start_core<R: Runtime>(
+pub fn start_core(
+    runtime: Runtime,
     number: usize,
     cpu: Option<usize>,
     address: SocketAddr,
     shared: Arc<Shared>,
     lanes: Arc<[LaneSender]>,
     lane_inbox: LaneInbox,
-) -> Result<R::Executor, StartError> {
+) -> Result<Option<JoinHandle<()>>, StartError> {
     let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
     let name = format!("core-{number}");
-    let thread = R::start(name.clone(), cpu, move || async move {
-        let listener = match R::listen(address) {
+    let thread = runtime.start(name.clone(), cpu, move || async move {
+        let listener = match runtime::listen(address) {
             Ok(listener) => listener,
             Err(error) => return drop(listening.send(Err(error))),
         };
         let _ = listening.send(Ok(()));
         observe::store_counts::count_here();
-        let core = Rc::new(Core::<R>::new(shared, lanes, number));
-        R::spawn(crate::write::lane::run(Rc::clone(&core), lane_inbox));
-        R::spawn(admission::watch(Rc::clone(&core)));
+        let core = Rc::new(Core::new(shared, lanes, number));
+        runtime::spawn(crate::write::lane::run(Rc::clone(&core), lane_inbox));
+        runtime::spawn(admission::watch(Rc::clone(&core)));
         listener::run(core, listener).await;
     })?;
     // Nobody is told where clients are served before they are.
     match heard.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(error)) => Err(StartError::Other {
-            runtime: R::NAME,
+            runtime: runtime.name(),
             name,
             reason: format!("listening on {address}: {error}"),
         }),
-        Err(_) => Err(StartError::Other { runtime: R::NAME, name, reason: "it ended at once".to_owned() }),
+        Err(_) => {
+            Err(StartError::Other { runtime: runtime.name(), name, reason: "it ended at once".to_owned() })
+        }
     }
 }

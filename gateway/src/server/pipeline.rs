@@ -32,20 +32,20 @@ use crate::{
     state::core::Core,
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
     write::idempotency,
 };
 
 /// Serves one request; every error becomes an answer.
-pub(crate) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> Response {
-    let started = R::now();
+pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
+    let started = runtime::now();
     if let Some(response) = cors::preflight(&request) {
         core.metrics.request(
             &request.method,
             "preflight",
             response.status.as_u16(),
-            R::now().saturating_duration_since(started),
+            runtime::now().saturating_duration_since(started),
         );
         return response;
     }
@@ -64,7 +64,7 @@ pub(crate) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
         core.metrics.refusal(error.reason());
         in_clients_words(core, error, &path).into_response()
     });
-    let took = R::now().saturating_duration_since(started);
+    let took = runtime::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     request_log::record(core, &request, template, response.status.as_u16(), took);
     compression::encoded(&request, cors::readable(&request, response))
@@ -72,7 +72,7 @@ pub(crate) async fn serve<R: Runtime>(core: &Rc<Core<R>>, request: Request) -> R
 
 /// The answer to a question for which there is no room, made with as little work as can be: under overload every
 /// microsecond of a refusal is one that an answer lacks. No key is looked at, and nothing is compressed.
-pub(crate) fn refused_at_once<R: Runtime>(core: &Core<R>, request: &Request) -> Option<Response> {
+pub(crate) fn refused_at_once(core: &Core, request: &Request) -> Option<Response> {
     if core.overload.has_room() {
         return None;
     }
@@ -81,10 +81,10 @@ pub(crate) fn refused_at_once<R: Runtime>(core: &Core<R>, request: &Request) -> 
     if !admission::is_question(&route) {
         return None;
     }
-    let started = R::now();
+    let started = runtime::now();
     let refusal = cors::readable(request, core.overloaded.clone());
     core.metrics.refusal("overloaded");
-    let (status, took) = (refusal.status.as_u16(), R::now().saturating_duration_since(started));
+    let (status, took) = (refusal.status.as_u16(), runtime::now().saturating_duration_since(started));
     core.metrics.request(&request.method, route.template(), status, took);
     request_log::record(core, request, route.template(), status, took);
     Some(refusal)
@@ -99,7 +99,7 @@ fn wrong_method(path: &str) -> Response {
 }
 
 /// A node's refusal names the index as nodes do, and attributes that the index hides. One that was deleted meanwhile is the one of the path.
-fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError, path: &str) -> ApiError {
+fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
     let of_path = path.strip_prefix("/indexes/").and_then(|rest| rest.split('/').next());
     let snapshot = core.shared.snapshot();
     let index = of_path.and_then(|uid| snapshot.indexes.get(uid));
@@ -118,11 +118,7 @@ fn in_clients_words<R: Runtime>(core: &Core<R>, error: ApiError, path: &str) -> 
     })
 }
 
-async fn answer<R: Runtime>(
-    core: &Rc<Core<R>>,
-    request: &Request,
-    route: &Route<'_>,
-) -> Result<Response, ApiError> {
+async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
     let (_permit, permission) = admission::admit(core, request, route)?;
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
@@ -142,8 +138,8 @@ async fn answer<R: Runtime>(
 }
 
 /// Serves a request of a session, or one that is done once.
-async fn dispatch_as_asked<R: Runtime>(
-    core: &Rc<Core<R>>,
+async fn dispatch_as_asked(
+    core: &Rc<Core>,
     request: &Request,
     route: &Route<'_>,
     permission: &Permission,
@@ -165,7 +161,7 @@ async fn dispatch_as_asked<R: Runtime>(
 
 /// Whatever there is against an index's name, a node says first what is wrong with the rest of a request. It refuses
 /// the name, too, so that nothing comes of it.
-async fn judged_by_body<R: Runtime>(core: &Core<R>, request: &Request, error: ApiError) -> ApiError {
+async fn judged_by_body(core: &Core, request: &Request, error: ApiError) -> ApiError {
     let path = request.uri.path();
     let Some((uid, suffix)) = path.strip_prefix("/indexes/").and_then(|rest| rest.split_once('/')) else {
         return error;
@@ -186,8 +182,8 @@ async fn judged_by_body<R: Runtime>(core: &Core<R>, request: &Request, error: Ap
 }
 
 /// What each route does. What is asked for less often than searches and takes more room is on the heap.
-async fn dispatch<R: Runtime>(
-    core: &Rc<Core<R>>,
+async fn dispatch(
+    core: &Rc<Core>,
     request: &Request,
     route: &Route<'_>,
     permission: &Permission,

@@ -13,22 +13,22 @@ use crate::{
     config::{SessionMode, limits},
     server::routes::Route,
     state::{core::Core, sessions::LastWrite},
-    wire::{h1::Response, runtime::Runtime},
+    wire::{h1::Response, runtime},
     write::tasks::status,
 };
 
 pub(crate) const HEADER: &str = "x-miroir-session";
 
 /// Serves a request of `session`: `serving` is the request without it.
-pub(crate) async fn within<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn within(
+    core: &Core,
     session: &str,
     route: &Route<'_>,
     serving: impl Future<Output = Result<Response, ApiError>>,
 ) -> Result<Response, ApiError> {
     let group = match read_index(route) {
         Some(index) => {
-            let to_see = core.shared.sessions.to_see(session, index, R::now());
+            let to_see = core.shared.sessions.to_see(session, index, runtime::now());
             match core.shared.config.session_mode {
                 SessionMode::Block => wait(core, to_see).await?,
                 SessionMode::RoutePin => group_of(core, to_see).await?,
@@ -41,7 +41,7 @@ pub(crate) async fn within<R: Runtime>(
         && let Ok(summary) = serde_json::from_slice::<Value>(&response.body)
         && let Some(task_uid) = summary["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok())
     {
-        core.shared.sessions.wrote(session, summary["indexUid"].as_str(), task_uid, R::now());
+        core.shared.sessions.wrote(session, summary["indexUid"].as_str(), task_uid, runtime::now());
     }
     Ok(response.with_header(HEADER, session))
 }
@@ -64,22 +64,22 @@ fn read_index<'a>(route: &Route<'a>) -> Option<Option<&'a str>> {
 }
 
 /// Waits until the writes are applied, or for as long as a read may have to wait.
-async fn wait<R: Runtime>(core: &Core<R>, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
-    let deadline = R::now() + limits::SESSION_WAIT_MAX;
+async fn wait(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
+    let deadline = runtime::now() + limits::SESSION_WAIT_MAX;
     for last in to_see {
         while let Some(task) = unfinished(core, last, true).await? {
-            if R::now() >= deadline {
+            if runtime::now() >= deadline {
                 crate::observe::log::warn("session_waited_in_vain", &[("task", &task.uid.to_string())]);
                 return Ok(None);
             }
-            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+            runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }
     }
     Ok(None)
 }
 
 /// The replica group in which most nodes took the latest of the writes that are not applied yet.
-async fn group_of<R: Runtime>(core: &Core<R>, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
+async fn group_of(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
     let Some(last) = to_see.into_iter().max_by_key(|last| last.task_uid) else { return Ok(None) };
     let Some(task) = unfinished(core, last, false).await? else { return Ok(None) };
     let snapshot = core.shared.snapshot();
@@ -93,11 +93,7 @@ async fn group_of<R: Runtime>(core: &Core<R>, to_see: Vec<LastWrite>) -> Result<
 }
 
 /// A write's task, unless it has ended; nodes are asked where `asks`.
-async fn unfinished<R: Runtime>(
-    core: &Core<R>,
-    last: LastWrite,
-    asks: bool,
-) -> Result<Option<TaskRecord>, ApiError> {
+async fn unfinished(core: &Core, last: LastWrite, asks: bool) -> Result<Option<TaskRecord>, ApiError> {
     let task = match core.shared.store.task(last.task_uid).await? {
         Some(task) if asks => Some(status::refresh(core, task).await),
         task => task,
@@ -110,7 +106,7 @@ async fn unfinished<R: Runtime>(
 }
 
 /// Runs `serving` so that it reads `group` first.
-async fn pinned<R: Runtime, F: Future>(core: &Core<R>, group: Option<usize>, serving: F) -> F::Output {
+async fn pinned<F: Future>(core: &Core, group: Option<usize>, serving: F) -> F::Output {
     /// Another request is polled next; a panic in this one must not pin it.
     struct Reset<'c>(&'c std::cell::Cell<Option<usize>>);
     impl Drop for Reset<'_> {

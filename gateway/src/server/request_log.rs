@@ -9,7 +9,7 @@ use crate::{
     config::LogRequests,
     observe::log,
     state::core::Core,
-    wire::{h1::Request, runtime::Runtime},
+    wire::{h1::Request, runtime},
 };
 
 /// The longest id of a client's own.
@@ -18,13 +18,7 @@ const ID_BYTES_MAX: usize = 64;
 const KEYS: &str = "/keys";
 
 /// Logs a request that was answered with `status`.
-pub(crate) fn record<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    template: &str,
-    status: u16,
-    took: Duration,
-) {
+pub(crate) fn record(core: &Core, request: &Request, template: &str, status: u16, took: Duration) {
     let edge = core.edge();
     match edge.log_requests {
         LogRequests::Off => return,
@@ -48,7 +42,7 @@ pub(crate) fn record<R: Runtime>(
 }
 
 /// The client's id of the request if it is a decent one, else one of this gateway's own.
-fn id<R: Runtime>(core: &Core<R>, request: &Request) -> String {
+fn id(core: &Core, request: &Request) -> String {
     match request.header("x-request-id").filter(|id| is_decent(id)) {
         Some(id) => id.to_owned(),
         None => format!("{:x}-{:x}-{:x}", std::process::id(), core.number, core.turn()),

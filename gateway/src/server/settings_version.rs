@@ -9,7 +9,7 @@ use crate::{
     state::{core::Core, snapshot::Index},
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
@@ -38,11 +38,7 @@ fn index_read<'a>(route: &Route<'a>) -> Option<&'a str> {
 ///
 /// # Errors
 /// 503 `miroir_settings_version_stale`, or 400 for what is no version.
-pub(crate) fn check<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    route: &Route<'_>,
-) -> Result<(), ApiError> {
+pub(crate) fn check(core: &Core, request: &Request, route: &Route<'_>) -> Result<(), ApiError> {
     let (Some(uid), Some(asked)) = (index_read(route), request.header(MINIMUM)) else { return Ok(()) };
     let Ok(least) = asked.trim().parse::<u64>() else {
         let message = format!("Invalid value of the header `{MINIMUM}`: `{asked}` is no whole number.");
@@ -62,7 +58,7 @@ pub(crate) fn check<R: Runtime>(
 }
 
 /// What the settings of a read index are, before it is read.
-pub(crate) fn seen<R: Runtime>(core: &Core<R>, route: &Route<'_>) -> Option<(u64, bool)> {
+pub(crate) fn seen(core: &Core, route: &Route<'_>) -> Option<(u64, bool)> {
     let snapshot = core.shared.snapshot();
     let index: &Index = snapshot.indexes.get(index_read(route)?)?;
     Some((index.record.settings_version, index.record.settings_pending))

@@ -22,14 +22,14 @@ use crate::{
     },
     wire::{
         h1::{HeadLimits, Response, ServerLimits},
-        runtime::Runtime,
+        runtime,
     },
 };
 
 /// What one data core owns.
-pub struct Core<R: Runtime> {
+pub struct Core {
     pub shared: Arc<Shared>,
-    pub pools: NodePools<R>,
+    pub pools: NodePools,
     pub metrics: CoreMetrics,
     /// What this core has seen of the nodes it reads from.
     pub(crate) vitals: Vitals,
@@ -53,14 +53,14 @@ pub struct Core<R: Runtime> {
     pub(crate) tasks_refreshed: Cell<Option<Instant>>,
 }
 
-impl<R: Runtime> Core<R> {
+impl Core {
     /// A core's state, made on its own thread.
     #[must_use]
     pub fn new(shared: Arc<Shared>, lanes: Arc<[LaneSender]>, number: usize) -> Self {
         Self {
             pools: NodePools::new(&shared),
             metrics: CoreMetrics::new(),
-            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, R::now()),
+            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, runtime::now()),
             pinned_group: Cell::new(None),
             lanes,
             short_of_owners: Cell::new(None),

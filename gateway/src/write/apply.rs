@@ -30,7 +30,7 @@ use crate::{
         leadership::Term,
         snapshot::{Index, publish},
     },
-    wire::runtime::Runtime,
+    wire::runtime,
     write::{
         fanout::{self, Missed, Order},
         idempotency,
@@ -41,8 +41,8 @@ use crate::{
 };
 
 /// Applies one change and answers the client.
-pub(crate) async fn apply<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) async fn apply(
+    core: &Rc<Core>,
     index_uid: String,
     action: Action,
     intent: Reply<TaskRecord>,
@@ -71,7 +71,7 @@ pub(crate) async fn apply<R: Runtime>(
 }
 
 /// The tombstones of a deletion, with a clock of its place in the lane.
-fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Vec<Change> {
+fn bury(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
     if !core.shared.config.anti_entropy {
         return Vec::new();
     }
@@ -85,7 +85,7 @@ fn bury<R: Runtime>(core: &Core<R>, index_uid: &str, action: &Action) -> Vec<Cha
 }
 
 /// Why an index takes no documents, if it takes none.
-pub(crate) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiError> {
+pub(crate) fn frozen(core: &Core, index_uid: &str) -> Option<ApiError> {
     let snapshot = core.shared.snapshot();
     let index = snapshot.indexes.get(index_uid)?;
     core.shared.frozen.contains(&index.record.node_uid).then(|| {
@@ -97,8 +97,8 @@ pub(crate) fn frozen<R: Runtime>(core: &Core<R>, index_uid: &str) -> Option<ApiE
 
 /// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on
 /// while the store syncs.
-pub(crate) async fn finish<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) async fn finish(
+    core: &Rc<Core>,
     outcomes: Vec<(TaskRecord, Client, Outcome)>,
     mut missed: Missed,
 ) {
@@ -123,7 +123,7 @@ pub(crate) async fn finish<R: Runtime>(
         let has_key = clients.iter().any(|(task, _)| task.idempotency_key.is_some());
         let unsettled = has_key.then(|| (Rc::clone(core), changes.clone()));
         let committed = fanout::commit(core, changes).await;
-        R::spawn(async move {
+        runtime::spawn(async move {
             let stored = committed.await;
             for (record, client) in clients {
                 let degraded = degraded.clone();
@@ -143,7 +143,7 @@ pub(crate) async fn finish<R: Runtime>(
 
 /// What became of a commit is not known while the store is out of reach. Clients' keys wait for it, so it is tried
 /// until it is known; it happens once, for it rests on intents.
-async fn settle<R: Runtime>(core: &Core<R>, mut changes: Vec<Change>) {
+async fn settle(core: &Core, mut changes: Vec<Change>) {
     const INTENT_REVISION: u64 = 1;
     for change in &mut changes {
         if let Change::UpdateTask { change, .. } = change {
@@ -151,7 +151,7 @@ async fn settle<R: Runtime>(core: &Core<R>, mut changes: Vec<Change>) {
         }
     }
     loop {
-        R::sleep(limits::UNSETTLED_COMMIT_INTERVAL).await;
+        runtime::sleep(limits::UNSETTLED_COMMIT_INTERVAL).await;
         match core.shared.store.commit(changes.clone()).await {
             Err(StoreError::Unreachable(_) | StoreError::Overloaded) => {}
             Ok(_) | Err(_) => return,
@@ -186,7 +186,7 @@ pub(crate) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
 }
 
 /// A refused change was never a task: its intent goes away again.
-pub(crate) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+pub(crate) async fn discard(core: &Core, task: &TaskRecord) {
     let now = clock::utc();
     let change =
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
@@ -201,8 +201,8 @@ pub(crate) async fn discard<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
     }
 }
 
-async fn perform<R: Runtime>(
-    core: &Core<R>,
+async fn perform(
+    core: &Core,
     uid: &str,
     task_uid: u32,
     action: Action,
@@ -248,8 +248,8 @@ async fn perform<R: Runtime>(
 }
 
 /// Gives an index the primary key that a write to it names, if it has none yet.
-pub(crate) async fn agree_on_key<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn agree_on_key(
+    core: &Core,
     index: &Arc<Index>,
     asked: &str,
     missed: &mut Missed,
@@ -270,11 +270,7 @@ pub(crate) async fn agree_on_key<R: Runtime>(
 }
 
 /// From now on an index may hold keys that filters cannot be read by (`api::pinned`).
-pub(crate) async fn expect_any_key<R: Runtime>(
-    core: &Core<R>,
-    uid: &str,
-    missed: &mut Missed,
-) -> Result<(), Outcome> {
+pub(crate) async fn expect_any_key(core: &Core, uid: &str, missed: &mut Missed) -> Result<(), Outcome> {
     let index = existing(core, uid)?;
     if !index.record.keys_are_plain {
         return Ok(());
@@ -285,8 +281,8 @@ pub(crate) async fn expect_any_key<R: Runtime>(
 
 /// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
 /// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
-pub(crate) async fn break_ties_by<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn break_ties_by(
+    core: &Core,
     index: &Index,
     primary_key: &str,
     missed: &mut Missed,
@@ -298,8 +294,8 @@ pub(crate) async fn break_ties_by<R: Runtime>(
     send_to_all(core, index, request, Repetition::Harmless, missed).await.map(drop)
 }
 
-async fn create_index<R: Runtime>(
-    core: &Core<R>,
+async fn create_index(
+    core: &Core,
     uid: &str,
     primary_key: Option<String>,
     missed: &mut Missed,
@@ -311,11 +307,7 @@ async fn create_index<R: Runtime>(
     register_index(core, uid, primary_key.as_deref(), missed).await.map(|(_, node_tasks)| node_tasks)
 }
 
-async fn delete_index<R: Runtime>(
-    core: &Core<R>,
-    uid: &str,
-    missed: &mut Missed,
-) -> Result<Vec<NodeTask>, Outcome> {
+async fn delete_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Vec<NodeTask>, Outcome> {
     let index = existing(core, uid)?;
     let snapshot = core.shared.snapshot();
     let judge = fanout::judge(core, &snapshot, &index.placement);
@@ -341,8 +333,8 @@ async fn delete_index<R: Runtime>(
 }
 
 /// Makes every node drop an index, now or when it is back.
-async fn drop_on_nodes<R: Runtime>(
-    core: &Core<R>,
+async fn drop_on_nodes(
+    core: &Core,
     judge: &Judge<'_>,
     node_uid: &str,
     target: &str,
@@ -357,7 +349,7 @@ async fn drop_on_nodes<R: Runtime>(
 ///
 /// # Errors
 /// 503 when too few nodes are there to be asked.
-pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str, term: &Term) -> Result<(), ApiError> {
+pub async fn drop_leftover(core: &Core, node_uid: &str, term: &Term) -> Result<(), ApiError> {
     let snapshot = core.shared.snapshot();
     let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
     let mut missed = Missed::new(core, 0);
@@ -372,8 +364,8 @@ pub async fn drop_leftover<R: Runtime>(core: &Core<R>, node_uid: &str, term: &Te
     dropped.map(drop)
 }
 
-async fn change_settings<R: Runtime>(
-    core: &Core<R>,
+async fn change_settings(
+    core: &Core,
     index: &Arc<Index>,
     change: &SettingsChange,
     missed: &mut Missed,
@@ -391,7 +383,7 @@ async fn change_settings<R: Runtime>(
     Ok(node_tasks)
 }
 
-pub(crate) fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, Outcome> {
+pub(crate) fn existing(core: &Core, uid: &str) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     found.ok_or_else(|| {
         Outcome::Failed(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
@@ -399,8 +391,8 @@ pub(crate) fn existing<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Inde
 }
 
 /// The index, made when it is missing.
-pub(crate) async fn ensure_index<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn ensure_index(
+    core: &Core,
     uid: &str,
     primary_key: Option<&str>,
     missed: &mut Missed,
@@ -414,8 +406,8 @@ pub(crate) async fn ensure_index<R: Runtime>(
 
 /// Makes an index on every node, then registers it; the node tasks are those of the settings that
 /// follow the creation.
-async fn register_index<R: Runtime>(
-    core: &Core<R>,
+async fn register_index(
+    core: &Core,
     uid: &str,
     primary_key: Option<&str>,
     missed: &mut Missed,
@@ -477,14 +469,14 @@ async fn register_index<R: Runtime>(
 }
 
 /// The index that another pod has registered.
-async fn taken_in<R: Runtime>(core: &Core<R>, uid: &str) -> Result<Arc<Index>, ApiError> {
+async fn taken_in(core: &Core, uid: &str) -> Result<Arc<Index>, ApiError> {
     follow::index(&core.shared, uid).await?;
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
 }
 
-async fn make_on_nodes<R: Runtime>(
-    core: &Core<R>,
+async fn make_on_nodes(
+    core: &Core,
     judge: &Judge<'_>,
     node_uid: &str,
     primary_key: Option<&str>,
@@ -505,8 +497,8 @@ async fn make_on_nodes<R: Runtime>(
 }
 
 /// Asks every node to change an index's primary key.
-pub(crate) async fn send_primary_key<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn send_primary_key(
+    core: &Core,
     index: &Index,
     primary_key: &str,
     missed: &mut Missed,
@@ -516,8 +508,8 @@ pub(crate) async fn send_primary_key<R: Runtime>(
 }
 
 /// Makes a changed record durable, then visible.
-async fn store_index<R: Runtime>(
-    core: &Core<R>,
+async fn store_index(
+    core: &Core,
     mut record: IndexRecord,
     before: &Index,
     missed: &mut Missed,
@@ -534,8 +526,8 @@ async fn store_index<R: Runtime>(
 
 /// Sends one request, whose target is given below the index, to every node. One node alone is asked
 /// at first, so that a request the nodes refuse changes nothing anywhere.
-async fn send_to_all<R: Runtime>(
-    core: &Core<R>,
+async fn send_to_all(
+    core: &Core,
     index: &Index,
     (method, suffix, body): (&Method, &str, Bytes),
     repetition: Repetition,

@@ -19,7 +19,7 @@ use crate::{
         core::Core,
         snapshot::Index,
     },
-    wire::runtime::Runtime,
+    wire::runtime,
     write::{
         apply,
         fanout::{self, Delivery, Missed, Order},
@@ -70,7 +70,7 @@ struct Member {
 }
 
 /// Applies writes that go together and answers their clients.
-pub(crate) async fn apply<R: Runtime>(core: &Rc<Core<R>>, index_uid: &str, waiting: Vec<Waiting>) {
+pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting>) {
     let intents = join_all(
         waiting.into_iter().map(|waiting| async { (waiting.intent.await, waiting.client, waiting.write) }),
     );
@@ -96,8 +96,8 @@ pub(crate) async fn apply<R: Runtime>(core: &Rc<Core<R>>, index_uid: &str, waiti
 }
 
 /// The index, with its primary key.
-async fn prepare<R: Runtime>(
-    core: &Core<R>,
+async fn prepare(
+    core: &Core,
     uid: &str,
     write: &DocumentWrite,
     missed: &mut Missed,
@@ -123,8 +123,8 @@ async fn prepare<R: Runtime>(
 }
 
 /// Sends the documents of all members that the nodes could take.
-async fn send<R: Runtime>(
-    core: &Core<R>,
+async fn send(
+    core: &Core,
     index: &Index,
     mut members: Vec<Member>,
     missed: &mut Missed,
@@ -186,7 +186,7 @@ fn target(index: &Index, members: &[Member]) -> String {
 type Share = Vec<(NodeIndex, u64)>;
 
 /// One body for each node, and what is whose.
-fn merge<R: Runtime>(core: &Core<R>, members: &mut [Member]) -> (Vec<NodePart>, Vec<Share>) {
+fn merge(core: &Core, members: &mut [Member]) -> (Vec<NodePart>, Vec<Share>) {
     let mut merged: Vec<DocumentPart> = Vec::new();
     let mut shares = Vec::with_capacity(members.len());
     for member in members {
@@ -215,8 +215,8 @@ fn merge<R: Runtime>(core: &Core<R>, members: &mut [Member]) -> (Vec<NodePart>, 
 }
 
 /// A member's part of the node tasks.
-fn node_tasks<R: Runtime>(
-    core: &Core<R>,
+fn node_tasks(
+    core: &Core,
     parts: &[NodePart],
     deliveries: &[Delivery],
     share: &Share,

@@ -34,7 +34,7 @@ use crate::{
     state::{change::NodePart, core::Core, shared::Shared, snapshot::Snapshot},
     wire::{
         h1::NodeAnswer,
-        runtime::{Runtime, timeout},
+        runtime::{self, timeout},
     },
     write::quorum::{Degraded, Judge},
 };
@@ -76,7 +76,7 @@ pub(crate) struct Missed {
 
 impl Missed {
     /// Nothing yet, of the change that this task is about.
-    pub(crate) fn new<R: Runtime>(core: &Core<R>, task: u32) -> Self {
+    pub(crate) fn new(core: &Core, task: u32) -> Self {
         let shared = Arc::clone(&core.shared);
         Self { shared, task, changes: Vec::new(), nodes: Vec::new(), degraded: Degraded::default() }
     }
@@ -135,11 +135,7 @@ impl Drop for Missed {
 }
 
 /// Whether a write to these shards could be taken now.
-pub(crate) async fn check<R: Runtime>(
-    core: &Core<R>,
-    judge: &Judge<'_>,
-    shards: &ShardSet,
-) -> Result<(), ApiError> {
+pub(crate) async fn check(core: &Core, judge: &Judge<'_>, shards: &ShardSet) -> Result<(), ApiError> {
     wait_for_nearly_level(core, &judge.topology.every_node()).await;
     let nodes = judge.topology.every_node();
     let enough = || judge.accepts(shards, |node| is_direct(core, node));
@@ -153,12 +149,8 @@ pub(crate) async fn check<R: Runtime>(
 /// Waits a moment where too few owners can be written to: one of them may be about to come back while another
 /// fails. Only the first write that finds too few waits for nodes that are down; those behind it would only wait
 /// in line.
-async fn wait_for_owners<R: Runtime>(
-    core: &Core<R>,
-    enough: impl Fn() -> bool,
-    joining: impl Fn() -> bool,
-) -> bool {
-    let now = R::now();
+async fn wait_for_owners(core: &Core, enough: impl Fn() -> bool, joining: impl Fn() -> bool) -> bool {
+    let now = runtime::now();
     if enough() {
         core.short_of_owners.set(None);
         return true;
@@ -170,10 +162,10 @@ async fn wait_for_owners<R: Runtime>(
     core.short_of_owners.set(Some(since));
     loop {
         let waited_from = if joining() { now } else { since };
-        if R::now() >= waited_from + limits::OWNERS_WAIT_MAX {
+        if runtime::now() >= waited_from + limits::OWNERS_WAIT_MAX {
             return false;
         }
-        R::sleep(limits::OWNERS_POLL_INTERVAL).await;
+        runtime::sleep(limits::OWNERS_POLL_INTERVAL).await;
         if enough() {
             core.short_of_owners.set(None);
             return true;
@@ -182,15 +174,15 @@ async fn wait_for_owners<R: Runtime>(
 }
 
 /// Whether a request goes straight to a node.
-pub(crate) fn is_direct<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+pub(crate) fn is_direct(core: &Core, node: NodeIndex) -> bool {
     core.shared.health.state(node).takes_writes() && core.shared.hints.lets_through(node)
 }
 
 /// Lets the replay of a node's last hints end, so that they do not become more for ever.
-async fn wait_for_nearly_level<R: Runtime>(core: &Core<R>, nodes: &[NodeIndex]) {
-    let deadline = R::now() + limits::NEARLY_LEVEL_WAIT_MAX;
-    while nodes.iter().any(|node| core.shared.hints.is_nearly_level(*node)) && R::now() < deadline {
-        R::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
+async fn wait_for_nearly_level(core: &Core, nodes: &[NodeIndex]) {
+    let deadline = runtime::now() + limits::NEARLY_LEVEL_WAIT_MAX;
+    while nodes.iter().any(|node| core.shared.hints.is_nearly_level(*node)) && runtime::now() < deadline {
+        runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
     }
 }
 
@@ -215,8 +207,8 @@ pub(crate) fn shards_of(parts: &[NodePart]) -> ShardSet {
 ///
 /// # Errors
 /// A node's refusal; 503 when no group takes it whole.
-pub(crate) async fn send<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn send(
+    core: &Core,
     judge: &Judge<'_>,
     order: &Order<'_>,
     parts: &[NodePart],
@@ -232,8 +224,8 @@ pub(crate) async fn send<R: Runtime>(
 }
 
 /// The same, but what nodes miss they never get.
-pub(crate) async fn send_unhinted<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn send_unhinted(
+    core: &Core,
     judge: &Judge<'_>,
     order: &Order<'_>,
     parts: &[NodePart],
@@ -245,8 +237,8 @@ pub(crate) async fn send_unhinted<R: Runtime>(
 }
 
 /// The node tasks of a change that is accepted.
-fn outcome<R: Runtime>(
-    core: &Core<R>,
+fn outcome(
+    core: &Core,
     judge: &Judge<'_>,
     shards: &ShardSet,
     parts: &[NodePart],
@@ -271,7 +263,7 @@ pub(crate) fn taken_by(parts: &[NodePart], deliveries: &[Delivery]) -> Vec<NodeI
 }
 
 /// A task that a node has just taken.
-pub(crate) fn node_task<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32, documents: u64) -> NodeTask {
+pub(crate) fn node_task(core: &Core, node: NodeIndex, uid: u32, documents: u64) -> NodeTask {
     let node = core.shared.nodes[usize::from(node.0)].id.clone();
     let status = TaskStatus::Enqueued;
     NodeTask { node, uid, documents, shared: false, status, details: None, error: None }
@@ -279,24 +271,24 @@ pub(crate) fn node_task<R: Runtime>(core: &Core<R>, node: NodeIndex, uid: u32, d
 
 /// Sends each part to its node, and where that is not enough for a moment again to those that missed it: one may
 /// fail just while another comes back.
-pub(crate) async fn deliver<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn deliver(
+    core: &Core,
     judge: &Judge<'_>,
     order: &Order<'_>,
     parts: &[NodePart],
 ) -> Vec<Delivery> {
     let shards = shards_of(parts);
-    let deadline = R::now() + limits::OWNERS_WAIT_MAX;
+    let deadline = runtime::now() + limits::OWNERS_WAIT_MAX;
     let mut deliveries = deliver_once(core, judge, order, parts).await;
     let mut pause = limits::OWNERS_POLL_INTERVAL;
     loop {
         let took = taken_by(parts, &deliveries);
         let refused = deliveries.iter().any(|delivery| matches!(delivery, Delivery::Refused(_)));
         let accepted = judge.accepts(&shards, |node| took.contains(&node));
-        if accepted || refused || order.once || R::now() >= deadline {
+        if accepted || refused || order.once || runtime::now() >= deadline {
             return deliveries;
         }
-        R::sleep(pause).await;
+        runtime::sleep(pause).await;
         pause *= 2;
         let again = (0..parts.len())
             .filter(|position| !is_taken(&deliveries[*position]) && is_direct(core, parts[*position].node));
@@ -315,8 +307,8 @@ pub(crate) async fn deliver<R: Runtime>(
 }
 
 /// Sends each part to its node, if it may go there now.
-async fn deliver_once<R: Runtime>(
-    core: &Core<R>,
+async fn deliver_once(
+    core: &Core,
     judge: &Judge<'_>,
     order: &Order<'_>,
     parts: &[NodePart],
@@ -334,13 +326,13 @@ async fn deliver_once<R: Runtime>(
         .collect::<FuturesUnordered<_>>();
     let mut deadline: Option<Instant> = None;
     loop {
-        let left = deadline.map_or(limit * 2, |deadline| deadline.saturating_duration_since(R::now()));
-        match timeout::<R, _>(left, sent.next()).await {
+        let left = deadline.map_or(limit * 2, |deadline| deadline.saturating_duration_since(runtime::now()));
+        match timeout(left, sent.next()).await {
             Ok(Some((position, delivery))) => {
                 (deliveries[position], open[position]) = (delivery, false);
                 let took = taken_by(parts, &deliveries);
                 if deadline.is_none() && judge.accepts(&shards, |node| took.contains(&node)) {
-                    deadline = Some(R::now() + patience(parts));
+                    deadline = Some(runtime::now() + patience(parts));
                 }
             }
             Ok(None) => return deliveries,
@@ -355,8 +347,8 @@ async fn deliver_once<R: Runtime>(
 }
 
 /// Asks one node after the other until one has judged the request; says whether it is to be sent on.
-async fn validate<R: Runtime>(
-    core: &Core<R>,
+async fn validate(
+    core: &Core,
     judge: &Judge<'_>,
     order: &Order<'_>,
     parts: &[NodePart],
@@ -421,12 +413,7 @@ fn is_taken(delivery: &Delivery) -> bool {
 }
 
 /// One request of a change to one node.
-pub(crate) async fn ask<R: Runtime>(
-    core: &Core<R>,
-    order: &Order<'_>,
-    part: &NodePart,
-    limit: Duration,
-) -> Delivery {
+pub(crate) async fn ask(core: &Core, order: &Order<'_>, part: &NodePart, limit: Duration) -> Delivery {
     let (body, method) = (part.body.clone(), order.method.clone());
     let content_type = (!body.is_empty()).then_some("application/json");
     let request = NodeRequest { method, target: order.target, content_type, body, repeatable: !order.once };
@@ -456,8 +443,8 @@ pub(crate) async fn ask<R: Runtime>(
 ///
 /// # Errors
 /// The node's refusal, or 503.
-pub(crate) async fn ask_once<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn ask_once(
+    core: &Core,
     node: NodeIndex,
     method: &Method,
     target: &str,
@@ -480,21 +467,21 @@ pub(crate) fn no_quorum() -> ApiError {
 }
 
 /// Hands a commit to the store, in order, however full its queue is; answers the commit's end.
-pub(crate) async fn commit<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn commit(
+    core: &Core,
     changes: Vec<Change>,
 ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + 'static {
     loop {
         let mut reply = core.shared.store.commit(changes.clone());
         match (&mut reply).now_or_never() {
-            Some(Err(StoreError::Overloaded)) => R::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await,
+            Some(Err(StoreError::Overloaded)) => runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await,
             Some(done) => return Either::Left(ready(done)),
             None => return Either::Right(reply),
         }
     }
 }
 
-fn warn_failed<R: Runtime>(core: &Core<R>, node: NodeIndex, reason: &str) {
+fn warn_failed(core: &Core, node: NodeIndex, reason: &str) {
     log::warn("write_failed", &[("node", &core.shared.nodes[usize::from(node.0)].id), ("reason", reason)]);
 }
 
@@ -504,18 +491,14 @@ fn task_uid(answer: &NodeAnswer) -> Option<u32> {
 }
 
 /// What writes to an index with this placement are judged by.
-pub(crate) fn judge<'a, R: Runtime>(
-    core: &Core<R>,
-    snapshot: &'a Snapshot,
-    placement: &'a Placement,
-) -> Judge<'a> {
+pub(crate) fn judge<'a>(core: &Core, snapshot: &'a Snapshot, placement: &'a Placement) -> Judge<'a> {
     Judge { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
 }
 
 /// Asks the nodes that are there for something that is about no index in particular; answers their
 /// tasks.
-pub(crate) async fn send_to_every_node<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn send_to_every_node(
+    core: &Core,
     method: &Method,
     target: &str,
 ) -> Result<Vec<NodeTask>, ApiError> {
@@ -523,8 +506,8 @@ pub(crate) async fn send_to_every_node<R: Runtime>(
 }
 
 /// The same with a body, or without one where it is null; one node alone is asked at first.
-pub(crate) async fn change_every_node<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn change_every_node(
+    core: &Core,
     method: &Method,
     target: &str,
     body: &Value,
@@ -533,8 +516,8 @@ pub(crate) async fn change_every_node<R: Runtime>(
     send_to_nodes(core, method, target, &body, true).await
 }
 
-async fn send_to_nodes<R: Runtime>(
-    core: &Core<R>,
+async fn send_to_nodes(
+    core: &Core,
     method: &Method,
     target: &str,
     body: &Bytes,

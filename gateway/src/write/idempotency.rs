@@ -17,7 +17,7 @@ use crate::{
     state::core::Core,
     wire::{
         h1::{Request, Response},
-        runtime::Runtime,
+        runtime,
     },
 };
 
@@ -36,8 +36,8 @@ pub(crate) fn let_go(task: &TaskRecord) -> Option<Change> {
 }
 
 /// Serves a request with a key: `serving` is the request without it.
-pub(crate) async fn within<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn within(
+    core: &Core,
     request: &Request,
     serving: impl Future<Output = Result<Response, ApiError>>,
 ) -> Result<Response, ApiError> {
@@ -55,13 +55,9 @@ pub(crate) async fn within<R: Runtime>(
 }
 
 /// What the first request with the key was answered, once it is; `None` when there is none, or it was refused.
-async fn first_answer<R: Runtime>(
-    core: &Core<R>,
-    request: &Request,
-    key: &str,
-) -> Result<Option<Response>, ApiError> {
+async fn first_answer(core: &Core, request: &Request, key: &str) -> Result<Option<Response>, ApiError> {
     let store = &core.shared.store;
-    let deadline = R::now() + limits::FIRST_ANSWER_WAIT_MAX;
+    let deadline = runtime::now() + limits::FIRST_ANSWER_WAIT_MAX;
     let mut own = None;
     while let Some(first) = store.first_task(key).await? {
         if !first.is_of(own.get_or_insert_with(|| digest(request))) {
@@ -75,10 +71,10 @@ async fn first_answer<R: Runtime>(
             None if store.first_task(key).await?.as_ref() == Some(&first) => return Ok(Some(answer(&first))),
             None => continue,
         }
-        if R::now() >= deadline {
+        if runtime::now() >= deadline {
             return Err(key_in_use());
         }
-        R::sleep(limits::FIRST_ANSWER_POLL_INTERVAL).await;
+        runtime::sleep(limits::FIRST_ANSWER_POLL_INTERVAL).await;
     }
     Ok(None)
 }

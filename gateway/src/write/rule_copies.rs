@@ -15,7 +15,7 @@ use crate::{
     nodes::pool::NodeRequest,
     observe::log,
     state::{core::Core, snapshot::Snapshot},
-    wire::runtime::Runtime,
+    wire::runtime,
     write::fanout,
 };
 
@@ -25,7 +25,7 @@ pub(crate) const TARGET: &str = "/dynamic-search-rules";
 const RULES_PER_PAGE: usize = 100_000;
 
 /// Makes rules that name any of these indexes follow what has become of the names; answers the nodes' tasks.
-pub(crate) async fn follow<R: Runtime>(core: &Core<R>, uids: &[&str]) -> Vec<NodeTask> {
+pub(crate) async fn follow(core: &Core, uids: &[&str]) -> Vec<NodeTask> {
     let mut node_tasks = Vec::new();
     let rules = core.shared.rules.load_full();
     let snapshot = core.shared.snapshot();
@@ -41,7 +41,7 @@ pub(crate) async fn follow<R: Runtime>(core: &Core<R>, uids: &[&str]) -> Vec<Nod
 
 /// Gives a node the rules as they are now, which may have come, changed and gone while it was away; whether all
 /// went well.
-pub async fn restore<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+pub async fn restore(core: &Core, node: NodeIndex) -> bool {
     let page = Bytes::from(json!({"limit": RULES_PER_PAGE}).to_string());
     let asked =
         core.pools.ask(node, NodeRequest::post_json(TARGET, page), core.shared.config.node_timeout).await;

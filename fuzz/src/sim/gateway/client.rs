@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use super::http::{Question, Wire};
 use super::kernel::{Site, kernel, sleep};
 use super::network::{address_of, connect};
-use super::runtime::Simulated;
 
 pub(super) const INDEX: &str = "registers";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,9 +83,7 @@ impl Client {
     /// One question to a pod, over a connection of its own.
     pub(super) async fn ask(&self, pod: Site, question: Question<'_>) -> io::Result<(u16, Value)> {
         let asking = async { Wire::new(connect(address_of(pod)).await?).ask(&question).await };
-        timeout::<Simulated, _>(PATIENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Asks for a change, with a key again through other pods while the answer is not known; answers its task. Whoever

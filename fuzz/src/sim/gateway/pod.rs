@@ -12,11 +12,10 @@ use gateway::observe;
 use gateway::process::startup::{self, Parts};
 use gateway::state::leadership::Coordinator;
 use gateway::state::shared::{NodeAddress, Shared};
-use gateway::wire::runtime::Runtime;
 
 use super::kernel::{Site, kernel, sleep};
 use super::network::address_of;
-use super::runtime::Simulated;
+use super::runtime::{SIMULATED, now};
 use super::store::Service;
 
 /// How long a process that could not start is left alone.
@@ -71,15 +70,14 @@ pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View)
                     nodes: plan.nodes.iter().map(|(node, _)| node_address(*node)).collect(),
                     tls: None,
                     store: service.connect(site).named(&name),
-                    coordinator: Coordinator::shared(name).with_clock(Simulated::now),
+                    coordinator: Coordinator::shared(name).with_clock(now),
                     prometheus: observe::metrics::silent(),
                 };
-                let prepared =
-                    startup::prepare(parts, Simulated::now, async |pause| sleep(pause).await).await;
+                let prepared = startup::prepare(parts, now, async |pause| sleep(pause).await).await;
                 match prepared {
                     Ok(ready) => {
                         *view.borrow_mut() = Some(Arc::clone(&ready.shared));
-                        ready.run::<Simulated>(address_of(site)).expect("executors start");
+                        ready.run(SIMULATED, address_of(site)).expect("executors start");
                         return;
                     }
                     Err(error) => observe::log::warn("not_started", &[("reason", &error.to_string())]),

@@ -2,110 +2,78 @@
 //!
 //! Invariant: the gateway meets nothing here that the seam does not promise.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use gateway::wire::runtime::{Runtime, StartError, buffers};
-use monoio::BufResult;
-use monoio::buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, IoVecWrapper, IoVecWrapperMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use gateway::wire::runtime::{LocalFuture, Runtime, World, WorldListener, WorldStream};
 
 use super::kernel::{self, kernel};
 use super::network::{self, Listener, Stream};
 
 /// Executors that are tasks of the one simulated thread.
-#[derive(Clone, Copy)]
-pub(super) struct Simulated;
+pub(super) const SIMULATED: Runtime = Runtime::Simulated(&Simulated);
 
-impl Runtime for Simulated {
-    const NAME: &'static str = "simulated";
-    type Executor = ();
-    type Listener = Listener;
-    type Stream = Stream;
+struct Simulated;
 
-    fn listen(address: SocketAddr) -> io::Result<Listener> {
-        network::listen(address)
+/// The world's clock.
+pub(super) fn now() -> Instant {
+    kernel().instant()
+}
+
+impl World for Simulated {
+    fn now(&self) -> Instant {
+        now()
     }
 
-    async fn accept(listener: &Listener) -> io::Result<(Stream, IpAddr)> {
-        Ok(listener.accept().await)
+    fn sleep(&self, duration: Duration) -> LocalFuture<'static, ()> {
+        Box::pin(kernel::sleep(duration))
     }
 
-    async fn connect(address: SocketAddr) -> io::Result<Stream> {
-        network::connect(address).await
-    }
-
-    fn is_silent(stream: &Stream) -> bool {
-        stream.is_silent()
-    }
-
-    fn spawn(future: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, future: LocalFuture<'static, ()>) {
         kernel().spawn(future);
     }
 
-    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        kernel::sleep(duration)
+    fn start(&self, main: LocalFuture<'static, ()>) {
+        kernel().start(main);
     }
 
-    fn now() -> Instant {
-        kernel().instant()
+    fn listen(&self, address: SocketAddr) -> io::Result<Box<dyn WorldListener>> {
+        Ok(Box::new(network::listen(address)?))
     }
 
-    fn start<Main, Running>(_name: String, _cpu: Option<usize>, main: Main) -> Result<(), StartError>
-    where
-        Main: FnOnce() -> Running + Send + 'static,
-        Running: Future<Output = ()> + 'static,
-    {
-        kernel().start(main());
-        Ok(())
+    fn connect(&self, address: SocketAddr) -> LocalFuture<'static, io::Result<Box<dyn WorldStream>>> {
+        Box::pin(async move {
+            let stream: Box<dyn WorldStream> = Box::new(network::connect(address).await?);
+            Ok(stream)
+        })
     }
 }
 
-impl AsyncReadRent for Stream {
-    async fn read<T: IoBufMut>(&mut self, mut buffer: T) -> BufResult<usize, T> {
-        match self.receive(buffer.bytes_total()).await {
-            Ok(bytes) => {
-                let count = buffers::fill(&mut buffer, &bytes);
-                (Ok(count), buffer)
-            }
-            Err(error) => (Err(error), buffer),
-        }
-    }
-
-    async fn readv<T: IoVecBufMut>(&mut self, buffer: T) -> BufResult<usize, T> {
-        // Nothing in the gateway scatters what it reads.
-        let refused = io::Error::from(io::ErrorKind::Unsupported);
-        match IoVecWrapperMut::new(buffer) {
-            Ok(wrapper) => (Err(refused), wrapper.into_inner()),
-            Err(buffer) => (Ok(0), buffer),
-        }
+impl WorldListener for Listener {
+    fn accept(&self) -> LocalFuture<'_, io::Result<(Box<dyn WorldStream>, IpAddr)>> {
+        Box::pin(async {
+            let (stream, address) = self.accept().await;
+            let stream: Box<dyn WorldStream> = Box::new(stream);
+            Ok((stream, address))
+        })
     }
 }
 
-impl AsyncWriteRent for Stream {
-    async fn write<T: IoBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
-        let result = self.send_some(buffers::bytes_of(&buffer)).await;
-        (result, buffer)
+impl WorldStream for Stream {
+    fn receive(&mut self, bytes_max: usize) -> LocalFuture<'_, io::Result<Vec<u8>>> {
+        Box::pin(self.receive(bytes_max))
     }
 
-    async fn writev<T: IoVecBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
-        match IoVecWrapper::new(buffer) {
-            Ok(wrapper) => {
-                let (result, wrapper) = self.write(wrapper).await;
-                (result, wrapper.into_inner())
-            }
-            Err(buffer) => (Ok(0), buffer),
-        }
+    fn send_some<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, io::Result<usize>> {
+        Box::pin(self.send_some(bytes))
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    async fn shutdown(&mut self) -> io::Result<()> {
+    fn finish(&self) {
         self.finish();
-        Ok(())
+    }
+
+    fn is_silent(&self) -> bool {
+        self.is_silent()
     }
 }

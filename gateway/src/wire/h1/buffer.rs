@@ -13,7 +13,7 @@ use monoio::buf::IoBuf;
 
 use crate::wire::{
     h1::stream::Stream,
-    runtime::{Runtime, timeout},
+    runtime::{self, timeout},
 };
 
 /// Free space asked for before a read; head and body of a search fit.
@@ -36,22 +36,22 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// All of it within `whole`, and nothing for at most `gap`.
-    pub(crate) fn new<R: Runtime>(gap: Duration, whole: Duration) -> Self {
-        Self { gap, until: R::now() + whole }
+    pub(crate) fn new(gap: Duration, whole: Duration) -> Self {
+        Self { gap, until: runtime::now() + whole }
     }
 
-    fn left<R: Runtime>(self) -> Duration {
-        self.gap.min(self.until.saturating_duration_since(R::now()))
+    fn left(self) -> Duration {
+        self.gap.min(self.until.saturating_duration_since(runtime::now()))
     }
 }
 
-pub(crate) struct Buffered<R: Runtime> {
-    stream: Stream<R>,
+pub(crate) struct Buffered {
+    stream: Stream,
     pub(crate) received: BytesMut,
 }
 
-impl<R: Runtime> Buffered<R> {
-    pub(crate) fn new(stream: Stream<R>) -> Self {
+impl Buffered {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, received: BytesMut::with_capacity(READ_BYTES_MIN) }
     }
 
@@ -76,7 +76,7 @@ impl<R: Runtime> Buffered<R> {
 
     /// [`Buffered::receive`] within `patience`; a timeout is an error of kind `TimedOut`.
     pub(crate) async fn receive_within(&mut self, patience: Patience) -> io::Result<usize> {
-        timed_out(timeout::<R, _>(patience.left::<R>(), self.receive()).await)
+        timed_out(timeout(patience.left(), self.receive()).await)
     }
 
     /// A body of `length` bytes, which may have been received in part; an end before its end is an error of kind
@@ -111,7 +111,7 @@ impl<R: Runtime> Buffered<R> {
             body.reserve(missing.min(body.len().max(step)));
             let reading = self.stream.read(std::mem::take(&mut body), missing);
             let (result, buffer) = match patience {
-                Some(patience) => match timeout::<R, _>(patience.left::<R>(), reading).await {
+                Some(patience) => match timeout(patience.left(), reading).await {
                     Ok(read) => read,
                     Err(_) => return Err(io::ErrorKind::TimedOut.into()),
                 },
@@ -137,7 +137,7 @@ impl<R: Runtime> Buffered<R> {
         while sent < length {
             let writing = self.stream.write(bytes, sent);
             let (result, rest) = match patience {
-                Some(patience) => match timeout::<R, _>(patience.left::<R>(), writing).await {
+                Some(patience) => match timeout(patience.left(), writing).await {
                     Ok(written) => written,
                     Err(_) => return Err(io::ErrorKind::TimedOut.into()),
                 },
@@ -173,7 +173,7 @@ impl<R: Runtime> Buffered<R> {
     /// closed with bytes unread resets the connection, and the peer may lose the answer before it has read it.
     /// Source: RFC 9112, section 9.6.
     pub(crate) async fn close(&mut self, patience: Patience) {
-        if !matches!(timeout::<R, _>(patience.left::<R>(), self.stream.shutdown()).await, Ok(Ok(()))) {
+        if !matches!(timeout(patience.left(), self.stream.shutdown()).await, Ok(Ok(()))) {
             return;
         }
         loop {

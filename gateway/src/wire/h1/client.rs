@@ -23,7 +23,7 @@ use crate::{
             scan::{HeadError, HeadScanner},
             stream::Stream,
         },
-        runtime::Runtime,
+        runtime,
         tls::NodeTls,
     },
 };
@@ -58,14 +58,14 @@ pub enum ExchangeError {
 }
 
 /// One connection to a node.
-pub struct ClientConnection<R: Runtime> {
-    buffered: Buffered<R>,
+pub struct ClientConnection {
+    buffered: Buffered,
 }
 
-impl<R: Runtime> ClientConnection<R> {
+impl ClientConnection {
     /// Takes over a connected stream.
     #[must_use]
-    pub fn new(stream: R::Stream) -> Self {
+    pub fn new(stream: runtime::Stream) -> Self {
         Self { buffered: Buffered::new(Stream::Plain(stream)) }
     }
 
@@ -73,7 +73,7 @@ impl<R: Runtime> ClientConnection<R> {
     ///
     /// # Errors
     /// When the node is not who it has to be, or does not speak TLS.
-    pub async fn new_tls(stream: R::Stream, tls: &NodeTls) -> io::Result<Self> {
+    pub async fn new_tls(stream: runtime::Stream, tls: &NodeTls) -> io::Result<Self> {
         let session = rustls::ClientConnection::new(Arc::clone(&tls.config), tls.name.clone());
         let session = session.map_err(io::Error::other)?;
         let mut connection = Self { buffered: Buffered::new(Stream::tls(stream, session.into())) };

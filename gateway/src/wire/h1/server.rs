@@ -24,7 +24,7 @@ use crate::wire::{
         scan::HeadScanner,
         stream::Stream,
     },
-    runtime::{Runtime, timeout},
+    runtime::{self, timeout},
 };
 
 /// Empty lines in front of a request that are ignored.
@@ -54,18 +54,18 @@ pub struct ServerLimits {
 }
 
 /// One client connection.
-pub struct ServerConnection<R: Runtime> {
-    buffered: Buffered<R>,
+pub struct ServerConnection {
+    buffered: Buffered,
     limits: ServerLimits,
     requests: u32,
     /// Version of the request read last.
     version: Version,
 }
 
-impl<R: Runtime> ServerConnection<R> {
+impl ServerConnection {
     /// Takes over an accepted stream.
     #[must_use]
-    pub fn new(stream: R::Stream, limits: ServerLimits) -> Self {
+    pub fn new(stream: runtime::Stream, limits: ServerLimits) -> Self {
         Self::over(Stream::Plain(stream), limits)
     }
 
@@ -74,18 +74,18 @@ impl<R: Runtime> ServerConnection<R> {
     /// # Errors
     /// When there is no session within the time of a head: whoever is there does not speak TLS, or not as it must.
     pub async fn new_tls(
-        stream: R::Stream,
+        stream: runtime::Stream,
         tls: Arc<rustls::ServerConfig>,
         limits: ServerLimits,
     ) -> io::Result<Self> {
         let session = rustls::ServerConnection::new(tls).map_err(io::Error::other)?;
         let mut connection = Self::over(Stream::tls(stream, session.into()), limits);
-        let handshake = timeout::<R, _>(limits.head_timeout, connection.buffered.handshake()).await;
+        let handshake = timeout(limits.head_timeout, connection.buffered.handshake()).await;
         handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         Ok(connection)
     }
 
-    fn over(stream: Stream<R>, limits: ServerLimits) -> Self {
+    fn over(stream: Stream, limits: ServerLimits) -> Self {
         Self { buffered: Buffered::new(stream), limits, requests: 0, version: Version::HTTP_11 }
     }
 
@@ -146,26 +146,26 @@ impl<R: Runtime> ServerConnection<R> {
 
     /// Closes the connection so that the client can read the last answer.
     pub async fn close(mut self) {
-        let patience = Patience::new::<R>(self.limits.close_timeout, self.limits.close_timeout);
+        let patience = Patience::new(self.limits.close_timeout, self.limits.close_timeout);
         self.buffered.close(patience).await;
     }
 
     fn body_patience(&self) -> Patience {
-        Patience::new::<R>(self.limits.gap_timeout, self.limits.body_timeout)
+        Patience::new(self.limits.gap_timeout, self.limits.body_timeout)
     }
 
     /// Receives until a head is whole; gives its length.
     async fn receive_head(&mut self) -> Result<usize, Refusal> {
         let first =
             if self.requests == 0 { self.limits.first_byte_timeout } else { self.limits.idle_timeout };
-        let mut patience = Patience::new::<R>(first, first);
+        let mut patience = Patience::new(first, first);
         let (mut scanner, mut begun, mut empty_lines) = (HeadScanner::default(), false, 0);
         let mut line_checked = false;
         loop {
             if !self.buffered.received.is_empty() {
                 if !begun {
                     begun = true;
-                    patience = Patience::new::<R>(self.limits.head_timeout, self.limits.head_timeout);
+                    patience = Patience::new(self.limits.head_timeout, self.limits.head_timeout);
                 }
                 // RFC 9112, section 2.2: empty lines before a request line are ignored.
                 while self.buffered.received.starts_with(b"\r\n") {

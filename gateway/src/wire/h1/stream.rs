@@ -13,7 +13,7 @@ use monoio::{
 };
 use rustls::Connection;
 
-use crate::wire::runtime::Runtime;
+use crate::wire::runtime;
 
 /// Records are received in pieces of this size: the largest record and its header.
 const RECORD_BYTES_MAX: usize = (16 << 10) + 256;
@@ -21,22 +21,22 @@ const RECORD_BYTES_MAX: usize = (16 << 10) + 256;
 const SENT_BYTES_STEP: usize = 64 << 10;
 
 /// One connection.
-pub(crate) enum Stream<R: Runtime> {
-    Plain(R::Stream),
-    Tls(Box<TlsStream<R>>),
+pub(crate) enum Stream {
+    Plain(runtime::Stream),
+    Tls(Box<TlsStream>),
 }
 
 /// A session and the socket below it.
-pub(crate) struct TlsStream<R: Runtime> {
-    socket: R::Stream,
+pub(crate) struct TlsStream {
+    socket: runtime::Stream,
     session: Connection,
     /// Records received in part.
     records: BytesMut,
 }
 
-impl<R: Runtime> Stream<R> {
+impl Stream {
     /// A stream under TLS, before its handshake.
-    pub(crate) fn tls(socket: R::Stream, session: Connection) -> Self {
+    pub(crate) fn tls(socket: runtime::Stream, session: Connection) -> Self {
         Self::Tls(Box::new(TlsStream { socket, session, records: BytesMut::new() }))
     }
 
@@ -51,8 +51,8 @@ impl<R: Runtime> Stream<R> {
     /// Whether nothing was received that is not handed out, and nothing waits to be.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
-            Self::Plain(socket) => R::is_silent(socket),
-            Self::Tls(stream) => stream.records.is_empty() && R::is_silent(&stream.socket),
+            Self::Plain(socket) => socket.is_silent(),
+            Self::Tls(stream) => stream.records.is_empty() && stream.socket.is_silent(),
         }
     }
 
@@ -101,7 +101,7 @@ impl<R: Runtime> Stream<R> {
     }
 }
 
-impl<R: Runtime> TlsStream<R> {
+impl TlsStream {
     async fn handshake(&mut self) -> io::Result<()> {
         while self.session.is_handshaking() {
             self.flush().await?;

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ::glommio::{
@@ -60,96 +60,77 @@ async fn pulse() {
     }
 }
 
-/// glommio behind the seam.
-#[derive(Clone, Copy)]
-pub struct Glommio;
-
 /// A glommio stream that speaks monoio's traits.
 pub struct GlommioStream(TcpStream);
 
-impl Runtime for Glommio {
-    const NAME: &'static str = "glommio";
-    type Executor = JoinHandle<()>;
-    type Listener = TcpListener;
-    type Stream = GlommioStream;
-
-    fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-        Ok(TcpListener::bind(address)?)
+impl GlommioStream {
+    /// The socket below.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.0
     }
+}
 
-    async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {
-        // As long as clients wait an accept is ready at once: others would wait until the last of them is in.
-        ::glommio::yield_if_needed().await;
-        let stream = listener.accept().await?;
-        // Both fail for a client that has gone already, which is seen when it is read from.
-        let _ = stream.set_nodelay(true);
-        let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-        Ok((GlommioStream(stream), address))
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    Ok(TcpListener::bind(address)?)
+}
+
+pub(super) async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {
+    // As long as clients wait an accept is ready at once: others would wait until the last of them is in.
+    ::glommio::yield_if_needed().await;
+    let stream = listener.accept().await?;
+    // Both fail for a client that has gone already, which is seen when it is read from.
+    let _ = stream.set_nodelay(true);
+    let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    Ok((GlommioStream(stream), address))
+}
+
+pub(super) async fn connect(address: SocketAddr) -> io::Result<GlommioStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(GlommioStream(stream))
+}
+
+/// Starts an executor on a thread of its own; see [`Runtime::start`].
+pub(super) fn start<Main, Running>(
+    name: String,
+    cpu: Option<usize>,
+    main: Main,
+) -> Result<JoinHandle<()>, StartError>
+where
+    Main: FnOnce() -> Running + Send + 'static,
+    Running: Future<Output = ()> + 'static,
+{
+    if !super::uring_available() {
+        return Err(StartError::NoUring { runtime: Runtime::Glommio.name() });
     }
-
-    async fn connect(address: SocketAddr) -> io::Result<GlommioStream> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(GlommioStream(stream))
-    }
-
-    fn is_silent(stream: &GlommioStream) -> bool {
-        crate::wire::runtime::is_silent(&stream.0)
-    }
-
-    fn spawn(future: impl Future<Output = ()> + 'static) {
-        ::glommio::spawn_local(future).detach();
-    }
-
-    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        ::glommio::timer::sleep(duration)
-    }
-
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    fn start<Main, Running>(
-        name: String,
-        cpu: Option<usize>,
-        main: Main,
-    ) -> Result<JoinHandle<()>, StartError>
-    where
-        Main: FnOnce() -> Running + Send + 'static,
-        Running: Future<Output = ()> + 'static,
-    {
-        if !crate::wire::runtime::uring_available() {
-            return Err(StartError::NoUring { runtime: Self::NAME });
-        }
-        let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
-        let (ready, started) = mpsc::channel::<Result<usize, String>>();
-        let main = Arc::new(Mutex::new(Some(main)));
-        let mut threads = Vec::new();
-        for attempt in 0..STARTS_MAX {
-            let (main, ready) = (Arc::clone(&main), ready.clone());
-            let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-                let executor = match builder(cpu).make() {
-                    Ok(executor) => executor,
-                    Err(error) => return drop(ready.send(Err(error.to_string()))),
-                };
-                executor.run(async move {
-                    // Who comes first takes it.
-                    let main = main.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    let Some(main) = main else { return };
-                    ::glommio::spawn_local(pulse()).detach();
-                    let _ = ready.send(Ok(attempt));
-                    main().await;
-                });
+    let failed = |reason: String| StartError::from_reason(Runtime::Glommio.name(), &name, reason);
+    let (ready, started) = mpsc::channel::<Result<usize, String>>();
+    let main = Arc::new(Mutex::new(Some(main)));
+    let mut threads = Vec::new();
+    for attempt in 0..STARTS_MAX {
+        let (main, ready) = (Arc::clone(&main), ready.clone());
+        let thread = thread::Builder::new().name(name.clone()).spawn(move || {
+            let executor = match builder(cpu).make() {
+                Ok(executor) => executor,
+                Err(error) => return drop(ready.send(Err(error.to_string()))),
+            };
+            executor.run(async move {
+                // Who comes first takes it.
+                let main = main.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let Some(main) = main else { return };
+                ::glommio::spawn_local(pulse()).detach();
+                let _ = ready.send(Ok(attempt));
+                main().await;
             });
-            threads.push(thread.map_err(|error| failed(error.to_string()))?);
-            match started.recv_timeout(FIRST_TURN_MAX) {
-                Ok(Ok(attempt)) => return Ok(threads.swap_remove(attempt)),
-                Ok(Err(reason)) => return Err(failed(reason)),
-                Err(_) => log::warn("executor_start_repeated", &[("executor", &name)]),
-            }
+        });
+        threads.push(thread.map_err(|error| failed(error.to_string()))?);
+        match started.recv_timeout(FIRST_TURN_MAX) {
+            Ok(Ok(attempt)) => return Ok(threads.swap_remove(attempt)),
+            Ok(Err(reason)) => return Err(failed(reason)),
+            Err(_) => log::warn("executor_start_repeated", &[("executor", &name)]),
         }
-        Err(failed(format!("{STARTS_MAX} executors came to no turn within {FIRST_TURN_MAX:?} each")))
     }
+    Err(failed(format!("{STARTS_MAX} executors came to no turn within {FIRST_TURN_MAX:?} each")))
 }
 
 fn builder(cpu: Option<usize>) -> LocalExecutorBuilder {

@@ -1,69 +1,296 @@
-//! The seam between Miroir and its executors: everything above speaks `Runtime`.
+//! The seam between Miroir and its executors: everything above calls the functions of this module.
 //!
 //! Invariants: an executor owns one thread and everything spawned on it stays there; streams
 //! speak monoio's rent-style traits, so one `h1` module serves every implementation; dropping a
 //! read or connect in flight is safe, but such a connection is closed, never reused.
 //! `unsafe` lives in this module only.
 
-pub mod buffers;
+mod buffers;
 pub(crate) mod cpu_pinning;
-pub mod glommio;
-pub mod monoio;
+mod glommio;
+mod monoio;
+mod world;
 
 use std::{
+    cell::Cell,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use ::monoio::io::{AsyncReadRent, AsyncWriteRent};
+use ::monoio::{
+    BufResult,
+    buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut, IoVecWrapper},
+    io::{AsyncReadRent, AsyncWriteRent},
+};
 use pin_project_lite::pin_project;
 use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
 
-pub use crate::wire::runtime::cpu_pinning::pinned_cpus;
+pub use cpu_pinning::pinned_cpus;
+pub use world::{LocalFuture, World, WorldListener, WorldStream};
 
-/// One io_uring executor per thread, statically dispatched.
-pub trait Runtime: Copy + Send + 'static {
+use self::glommio::GlommioStream;
+
+/// The executors that a thread can run: two on io_uring, and those of a simulated world.
+///
+/// Which one a thread runs is set once, when [`Runtime::start`] begins it. The functions of this module ask for it, so that
+/// no code above is generic over it: one branch, always taken the same way, in place of a second and a third copy of the
+/// whole gateway in the binary.
+#[derive(Clone, Copy)]
+pub enum Runtime {
+    Monoio,
+    Glommio,
+    Simulated(&'static dyn World),
+}
+
+thread_local! {
+    static CURRENT: Cell<Runtime> = const { Cell::new(Runtime::Monoio) };
+}
+
+/// The executor of this thread; monoio's on threads that run none, where only [`now`] may be asked.
+fn current() -> Runtime {
+    CURRENT.get()
+}
+
+/// A connected socket of one executor.
+pub enum Stream {
+    Monoio(::monoio::net::TcpStream),
+    Glommio(GlommioStream),
+    Simulated(Box<dyn WorldStream>),
+}
+
+/// A listening socket of one executor.
+pub enum Listener {
+    Monoio(::monoio::net::TcpListener),
+    Glommio(::glommio::net::TcpListener),
+    Simulated(Box<dyn WorldListener>),
+}
+
+pin_project! {
+    /// Completes when its time has come.
+    #[project = SleepProjected]
+    pub enum Sleep {
+        Monoio { #[pin] timer: ::monoio::time::Sleep },
+        Glommio { #[pin] timer: ::glommio::timer::Timer },
+        Simulated { timer: LocalFuture<'static, ()> },
+    }
+}
+
+impl Runtime {
     /// Name as given to `--runtime`.
-    const NAME: &'static str;
-    /// A listening socket of one executor.
-    type Listener: 'static;
-    /// What is left of an executor with whoever started it.
-    type Executor: 'static;
-    /// A connected socket of one executor.
-    type Stream: AsyncReadRent + AsyncWriteRent + 'static;
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Monoio => "monoio",
+            Self::Glommio => "glommio",
+            Self::Simulated(_) => "simulated",
+        }
+    }
 
-    /// Binds with `SO_REUSEPORT`, so that every core listens on the same address.
-    fn listen(address: SocketAddr) -> io::Result<Self::Listener>;
-    /// Waits for the next client, and gives its address; Nagle's algorithm is off on the stream returned.
-    fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>>;
-    /// Connects; the caller bounds the time. Nagle's algorithm is off on the stream returned.
-    fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
-    /// Whether nothing waits to be received: no bytes, no end, no error. Costs one call that never waits.
-    fn is_silent(stream: &Self::Stream) -> bool;
-    /// Runs a future on this executor until it ends.
-    fn spawn(future: impl Future<Output = ()> + 'static);
-    /// Completes after `duration`.
-    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
-    /// The executor's clock.
-    fn now() -> Instant;
-    /// Starts a named executor, pinned to `cpu` when given, that runs `main`; on a thread of its own, where there are
-    /// threads. Returns once the executor is up, or the reason why it cannot be.
-    fn start<Main, Running>(
+    /// Starts a named executor, pinned to `cpu` when given, that runs `main`: on a thread of its own, which is given back,
+    /// where there are threads. Returns once the executor is up.
+    ///
+    /// # Errors
+    /// The reason why the executor cannot run here.
+    pub fn start<Main, Running>(
+        self,
         name: String,
         cpu: Option<usize>,
         main: Main,
-    ) -> Result<Self::Executor, StartError>
+    ) -> Result<Option<JoinHandle<()>>, StartError>
     where
         Main: FnOnce() -> Running + Send + 'static,
-        Running: Future<Output = ()> + 'static;
+        Running: Future<Output = ()> + 'static,
+    {
+        let main = move || {
+            CURRENT.set(self);
+            main()
+        };
+        match self {
+            Self::Monoio => monoio::start(name, cpu, main).map(Some),
+            Self::Glommio => glommio::start(name, cpu, main).map(Some),
+            Self::Simulated(world) => {
+                world.start(Box::pin(main()));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The name of this thread's executor, as given to `--runtime`.
+#[must_use]
+pub fn name() -> &'static str {
+    current().name()
+}
+
+/// Binds with `SO_REUSEPORT`, so that every core listens on the same address.
+///
+/// # Errors
+/// What the operating system says.
+pub fn listen(address: SocketAddr) -> io::Result<Listener> {
+    match current() {
+        Runtime::Monoio => monoio::listen(address).map(Listener::Monoio),
+        Runtime::Glommio => glommio::listen(address).map(Listener::Glommio),
+        Runtime::Simulated(world) => world.listen(address).map(Listener::Simulated),
+    }
+}
+
+/// Waits for the next client, and gives its address; Nagle's algorithm is off on the stream returned.
+///
+/// # Errors
+/// What the operating system says, of this one client or of the listener.
+pub async fn accept(listener: &Listener) -> io::Result<(Stream, IpAddr)> {
+    match listener {
+        Listener::Monoio(listener) => {
+            let (stream, address) = monoio::accept(listener).await?;
+            Ok((Stream::Monoio(stream), address))
+        }
+        Listener::Glommio(listener) => {
+            let (stream, address) = glommio::accept(listener).await?;
+            Ok((Stream::Glommio(stream), address))
+        }
+        Listener::Simulated(listener) => {
+            let (stream, address) = listener.accept().await?;
+            Ok((Stream::Simulated(stream), address))
+        }
+    }
+}
+
+/// Connects; the caller bounds the time. Nagle's algorithm is off on the stream returned.
+///
+/// # Errors
+/// What the operating system says.
+pub async fn connect(address: SocketAddr) -> io::Result<Stream> {
+    match current() {
+        Runtime::Monoio => monoio::connect(address).await.map(Stream::Monoio),
+        Runtime::Glommio => glommio::connect(address).await.map(Stream::Glommio),
+        Runtime::Simulated(world) => world.connect(address).await.map(Stream::Simulated),
+    }
+}
+
+/// Runs a future on this executor until it ends.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    match current() {
+        Runtime::Monoio => drop(::monoio::spawn(future)), // A dropped handle leaves the task running.
+        Runtime::Glommio => ::glommio::spawn_local(future).detach(),
+        Runtime::Simulated(world) => world.spawn(Box::pin(future)),
+    }
+}
+
+/// Completes after `duration`.
+#[must_use]
+pub fn sleep(duration: Duration) -> Sleep {
+    match current() {
+        Runtime::Monoio => Sleep::Monoio { timer: ::monoio::time::sleep(duration) },
+        Runtime::Glommio => Sleep::Glommio { timer: ::glommio::timer::Timer::new(duration) },
+        Runtime::Simulated(world) => Sleep::Simulated { timer: world.sleep(duration) },
+    }
+}
+
+/// The executor's clock.
+#[must_use]
+pub fn now() -> Instant {
+    match current() {
+        Runtime::Monoio | Runtime::Glommio => Instant::now(),
+        Runtime::Simulated(world) => world.now(),
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.project() {
+            SleepProjected::Monoio { timer } => timer.poll(context),
+            SleepProjected::Glommio { timer } => timer.poll(context).map(|_| ()),
+            SleepProjected::Simulated { timer } => timer.as_mut().poll(context),
+        }
+    }
+}
+
+impl Stream {
+    /// Whether nothing waits to be received: no bytes, no end, no error. Costs one call that never waits.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        match self {
+            Self::Monoio(stream) => is_silent(stream),
+            Self::Glommio(stream) => is_silent(stream.socket()),
+            Self::Simulated(stream) => stream.is_silent(),
+        }
+    }
+}
+
+impl AsyncReadRent for Stream {
+    async fn read<T: IoBufMut>(&mut self, mut buffer: T) -> BufResult<usize, T> {
+        match self {
+            Self::Monoio(stream) => stream.read(buffer).await,
+            Self::Glommio(stream) => stream.read(buffer).await,
+            Self::Simulated(stream) => match stream.receive(buffer.bytes_total()).await {
+                Ok(bytes) => (Ok(buffers::fill(&mut buffer, &bytes)), buffer),
+                Err(error) => (Err(error), buffer),
+            },
+        }
+    }
+
+    async fn readv<T: IoVecBufMut>(&mut self, buffer: T) -> BufResult<usize, T> {
+        match self {
+            Self::Monoio(stream) => stream.readv(buffer).await,
+            Self::Glommio(stream) => stream.readv(buffer).await,
+            // Nothing in the gateway scatters what it reads.
+            Self::Simulated(_) => (Err(io::ErrorKind::Unsupported.into()), buffer),
+        }
+    }
+}
+
+impl AsyncWriteRent for Stream {
+    async fn write<T: IoBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
+        match self {
+            Self::Monoio(stream) => stream.write(buffer).await,
+            Self::Glommio(stream) => stream.write(buffer).await,
+            Self::Simulated(stream) => (stream.send_some(buffers::bytes_of(&buffer)).await, buffer),
+        }
+    }
+
+    async fn writev<T: IoVecBuf>(&mut self, buffer: T) -> BufResult<usize, T> {
+        match self {
+            Self::Monoio(stream) => stream.writev(buffer).await,
+            Self::Glommio(stream) => stream.writev(buffer).await,
+            Self::Simulated(stream) => match IoVecWrapper::new(buffer) {
+                Ok(wrapper) => {
+                    let sent = stream.send_some(buffers::bytes_of(&wrapper)).await;
+                    (sent, wrapper.into_inner())
+                }
+                Err(buffer) => (Ok(0), buffer),
+            },
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Monoio(stream) => stream.flush().await,
+            Self::Glommio(stream) => stream.flush().await,
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Monoio(stream) => stream.shutdown().await,
+            Self::Glommio(stream) => stream.shutdown().await,
+            Self::Simulated(stream) => {
+                stream.finish();
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Why an executor cannot run here.
@@ -115,17 +342,14 @@ impl StartError {
 pub struct Elapsed;
 
 /// Runs `future` for at most `limit`; a future that loses is dropped with what this gives.
-pub fn timeout<R: Runtime, F: Future>(
-    limit: Duration,
-    future: F,
-) -> impl Future<Output = Result<F::Output, Elapsed>> {
-    Timeout { future, sleep: R::sleep(limit) }
+pub fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Result<F::Output, Elapsed>> {
+    Timeout { future, sleep: sleep(limit) }
 }
 
 pin_project! {
     /// Written out, since an `async fn` keeps room for what it is given twice: once as given, once pinned. Nested,
     /// that made the future of a search twenty times as large.
-    struct Timeout<F, Sleep> {
+    struct Timeout<F> {
         #[pin]
         future: F,
         #[pin]
@@ -133,7 +357,7 @@ pin_project! {
     }
 }
 
-impl<F: Future, Sleep: Future<Output = ()>> Future for Timeout<F, Sleep> {
+impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

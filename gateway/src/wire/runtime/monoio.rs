@@ -9,7 +9,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::mpsc,
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
 use ::monoio::{
@@ -23,82 +22,56 @@ use crate::wire::runtime::{Runtime, StartError};
 /// Entries of each core's submission ring.
 const RING_ENTRIES: u32 = 4096;
 
-/// monoio behind the seam.
-#[derive(Clone, Copy)]
-pub struct Monoio;
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind_with_config(address, &ListenerOpts::new().reuse_port(true).reuse_addr(true))
+}
 
-impl Runtime for Monoio {
-    const NAME: &'static str = "monoio";
-    type Executor = JoinHandle<()>;
-    type Listener = TcpListener;
-    type Stream = TcpStream;
+pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
+    let (stream, address) = listener.accept().await?;
+    // Fails for a client that has gone already, which is seen when it is read from.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, address.ip()))
+}
 
-    fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind_with_config(address, &ListenerOpts::new().reuse_port(true).reuse_addr(true))
-    }
+pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_addr(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
 
-    async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
-        let (stream, address) = listener.accept().await?;
-        // Fails for a client that has gone already, which is seen when it is read from.
-        let _ = stream.set_nodelay(true);
-        Ok((stream, address.ip()))
-    }
-
-    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_addr(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
-    fn is_silent(stream: &TcpStream) -> bool {
-        crate::wire::runtime::is_silent(stream)
-    }
-
-    fn spawn(future: impl Future<Output = ()> + 'static) {
-        drop(::monoio::spawn(future)); // A dropped handle leaves the task running.
-    }
-
-    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        ::monoio::time::sleep(duration)
-    }
-
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    fn start<Main, Running>(
-        name: String,
-        cpu: Option<usize>,
-        main: Main,
-    ) -> Result<JoinHandle<()>, StartError>
-    where
-        Main: FnOnce() -> Running + Send + 'static,
-        Running: Future<Output = ()> + 'static,
-    {
-        let (ready, started) = mpsc::channel::<Result<(), String>>();
-        let failed = |reason: String| StartError::from_reason(Self::NAME, &name, reason);
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            if let Some(cpu) = cpu {
-                // A processor taken away since the start only costs the pinning.
-                let _ = ::monoio::utils::bind_to_cpu_set([cpu]);
-            }
-            let built = build();
-            match built {
-                Ok(mut runtime) => {
-                    let _ = ready.send(Ok(()));
-                    runtime.block_on(main());
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error.to_string()));
-                }
-            }
-        });
-        let thread = thread.map_err(|error| failed(error.to_string()))?;
-        match started.recv() {
-            Ok(Ok(())) => Ok(thread),
-            Ok(Err(reason)) => Err(failed(reason)),
-            Err(_) => Err(failed("its thread ended at once".to_owned())),
+/// Starts an executor on a thread of its own; see [`Runtime::start`].
+pub(super) fn start<Main, Running>(
+    name: String,
+    cpu: Option<usize>,
+    main: Main,
+) -> Result<JoinHandle<()>, StartError>
+where
+    Main: FnOnce() -> Running + Send + 'static,
+    Running: Future<Output = ()> + 'static,
+{
+    let (ready, started) = mpsc::channel::<Result<(), String>>();
+    let failed = |reason: String| StartError::from_reason(Runtime::Monoio.name(), &name, reason);
+    let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        if let Some(cpu) = cpu {
+            // A processor taken away since the start only costs the pinning.
+            let _ = ::monoio::utils::bind_to_cpu_set([cpu]);
         }
+        let built = build();
+        match built {
+            Ok(mut runtime) => {
+                let _ = ready.send(Ok(()));
+                runtime.block_on(main());
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error.to_string()));
+            }
+        }
+    });
+    let thread = thread.map_err(|error| failed(error.to_string()))?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(reason)) => Err(failed(reason)),
+        Err(_) => Err(failed("its thread ended at once".to_owned())),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     observe::log,
     pods::follow,
     state::core::Core,
-    wire::runtime::{Runtime, timeout},
+    wire::runtime::{self, timeout},
 };
 
 /// Where the names of the leases begin.
@@ -47,39 +47,39 @@ enum State {
 ///
 /// # Errors
 /// 503 when the store is out of reach, or others do not give the turn back in time.
-pub(crate) async fn take<R: Runtime>(core: &Rc<Core<R>>, index_uid: &str) -> Result<Turn, ApiError> {
+pub(crate) async fn take(core: &Rc<Core>, index_uid: &str) -> Result<Turn, ApiError> {
     let (store, pod) = (&core.shared.store, core.shared.coordinator.pod());
     let (scope, wanted) = (format!("{TURNS}{index_uid}"), format!("{WANTED}{index_uid}"));
-    let deadline = R::now() + limits::TURN_WAIT_MAX;
+    let deadline = runtime::now() + limits::TURN_WAIT_MAX;
     loop {
         let acquired = store.acquire_lease(&scope, pod, Value::Null, limits::TURN_TTL);
         // One that the store gives later ends by itself.
-        let Ok(acquired) = timeout::<R, _>(limits::TURN_STORE_WAIT_MAX, acquired).await else {
+        let Ok(acquired) = timeout(limits::TURN_STORE_WAIT_MAX, acquired).await else {
             return Err(ApiError::overloaded("The gateway's store does not answer; try again shortly."));
         };
         if let Some(lease) = acquired? {
-            let turn = Turn { lease, state: Rc::new(Cell::new(State::Held)), looked: R::now() };
-            R::spawn(keep::<R>(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
+            let turn = Turn { lease, state: Rc::new(Cell::new(State::Held)), looked: runtime::now() };
+            runtime::spawn(keep(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
             if let Err(error) = follow::index(&core.shared, index_uid).await {
                 turn.give_back(core, index_uid);
                 return Err(error.into());
             }
             return Ok(turn);
         }
-        if R::now() >= deadline {
+        if runtime::now() >= deadline {
             let message = "Another pod is changing this index; try again shortly.";
             return Err(ApiError::overloaded(message).because("turn_of_another_pod"));
         }
         // Whoever of those who wait says so, the holder hears of it.
         let _ = store.acquire_lease(&wanted, pod, Value::Null, limits::TURN_WANTED_TTL).await?;
-        R::sleep(limits::TURN_POLL_INTERVAL).await;
+        runtime::sleep(limits::TURN_POLL_INTERVAL).await;
     }
 }
 
 /// Renews a lease until it is given back or lost.
-async fn keep<R: Runtime>(store: Store, lease: Lease, state: Rc<Cell<State>>) {
+async fn keep(store: Store, lease: Lease, state: Rc<Cell<State>>) {
     loop {
-        R::sleep(limits::TURN_RENEWAL_INTERVAL).await;
+        runtime::sleep(limits::TURN_RENEWAL_INTERVAL).await;
         if state.get() != State::Held {
             return;
         }
@@ -93,27 +93,27 @@ async fn keep<R: Runtime>(store: Store, lease: Lease, state: Rc<Cell<State>>) {
 
 impl Turn {
     /// Whether it is to be given back after the change under way; looks for others who wait now and then.
-    pub(crate) async fn is_over<R: Runtime>(&mut self, core: &Core<R>, index_uid: &str) -> bool {
+    pub(crate) async fn is_over(&mut self, core: &Core, index_uid: &str) -> bool {
         if self.state.get() == State::Lost {
             return true;
         }
-        if R::now().saturating_duration_since(self.looked) < limits::TURN_LEAST {
+        if runtime::now().saturating_duration_since(self.looked) < limits::TURN_LEAST {
             return false;
         }
-        self.looked = R::now();
+        self.looked = runtime::now();
         let wanted = format!("{WANTED}{index_uid}");
         // Who waits while the store hangs cannot have the turn either.
-        let waiting = timeout::<R, _>(limits::TURN_LOOK_MAX, core.shared.store.leases(&wanted)).await;
+        let waiting = timeout(limits::TURN_LOOK_MAX, core.shared.store.leases(&wanted)).await;
         let waiting = waiting.ok().and_then(Result::ok).unwrap_or_default();
         waiting.iter().any(|lease| lease.scope == wanted && lease.holder != core.shared.coordinator.pod())
     }
 
     /// Lets others have their turn. The store does it before what it is asked next; nobody waits for its answer.
-    pub(crate) fn give_back<R: Runtime>(self, core: &Rc<Core<R>>, index_uid: &str) {
+    pub(crate) fn give_back(self, core: &Rc<Core>, index_uid: &str) {
         let is_lost = self.state.replace(State::GivenBack) == State::Lost;
         let released = core.shared.store.release_lease(&self.lease);
         let (core, index_uid) = (Rc::clone(core), index_uid.to_owned());
-        R::spawn(async move {
+        runtime::spawn(async move {
             if released.await == Err(StoreError::Fenced) || is_lost {
                 log::warn("turn_lost", &[("index", &index_uid)]);
                 distrust(&core, &index_uid).await;
@@ -144,7 +144,7 @@ pub(crate) async fn sweep(store: &Store, over: Duration) -> Result<(), StoreErro
 }
 
 /// Has all copies of an index compared, where there are several.
-async fn distrust<R: Runtime>(core: &Core<R>, index_uid: &str) {
+async fn distrust(core: &Core, index_uid: &str) {
     let snapshot = core.shared.snapshot();
     let Some(index) = snapshot.indexes.get(index_uid) else { return };
     if core.shared.config.replication_factor < 2 && snapshot.topology.groups().len() < 2 {

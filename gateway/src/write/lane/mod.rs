@@ -22,7 +22,7 @@ use crate::{
         change::{self, Accepted, Client, Hold, Job, LaneInbox, Work},
         core::Core,
     },
-    wire::runtime::{Runtime, timeout},
+    wire::runtime::{self, timeout},
     write::{apply, batch, lane::lease::Turn},
 };
 
@@ -30,8 +30,8 @@ use crate::{
 ///
 /// # Errors
 /// The refusal, or 503 when the lane is full.
-pub(crate) async fn submit<R: Runtime>(
-    core: &Core<R>,
+pub(crate) async fn submit(
+    core: &Core,
     index_uid: &str,
     task: NewTask,
     action: change::Action,
@@ -45,10 +45,7 @@ pub(crate) async fn submit<R: Runtime>(
 ///
 /// # Errors
 /// 503 when a lane is full; none is held then.
-pub(crate) async fn hold<R: Runtime>(
-    core: &Core<R>,
-    mut index_uids: Vec<&str>,
-) -> Result<Vec<Hold>, ApiError> {
+pub(crate) async fn hold(core: &Core, mut index_uids: Vec<&str>) -> Result<Vec<Hold>, ApiError> {
     index_uids.sort_unstable();
     index_uids.dedup();
     let mut holds = Vec::with_capacity(index_uids.len());
@@ -60,7 +57,7 @@ pub(crate) async fn hold<R: Runtime>(
     Ok(holds)
 }
 
-fn send<R: Runtime>(core: &Core<R>, index_uid: &str, work: Work) -> Result<(), ApiError> {
+fn send(core: &Core, index_uid: &str, work: Work) -> Result<(), ApiError> {
     let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
     let sent = core.lanes[owner].try_send(Job { index_uid: index_uid.to_owned(), work });
     sent.map_err(|_| too_many())
@@ -93,7 +90,7 @@ enum Pending {
 impl Pending {
     /// The intent starts on arrival, so that uids follow the order of the lane and one sync of the store
     /// makes many intents durable.
-    fn new<R: Runtime>(core: &Core<R>, work: Work) -> Self {
+    fn new(core: &Core, work: Work) -> Self {
         let (task, action, reply) = match work {
             Work::Change { task, action, reply } => (task, action, reply),
             Work::Stop { stopped } => return Self::Stop { stopped },
@@ -116,7 +113,7 @@ struct Lane {
 }
 
 impl Lane {
-    fn add<R: Runtime>(&mut self, core: &Core<R>, work: Work) {
+    fn add(&mut self, core: &Core, work: Work) {
         let pending = match self.is_open {
             true => Pending::new(core, work),
             false if self.queue.len() < limits::LANE_QUEUE_LENGTH_MAX => Pending::Arrived(work),
@@ -129,7 +126,7 @@ impl Lane {
     }
 
     /// It is this pod's turn: everything that has arrived makes its intent, in order.
-    fn open<R: Runtime>(&mut self, core: &Core<R>) {
+    fn open(&mut self, core: &Core) {
         self.is_open = true;
         let arrived = std::mem::take(&mut self.queue).into_iter();
         self.queue = arrived
@@ -164,7 +161,7 @@ fn refuse(work: Work, error: ApiError) {
 type Lanes = Rc<RefCell<AHashMap<String, Lane>>>;
 
 /// Runs the lanes of a core for as long as the process lives.
-pub(crate) async fn run<R: Runtime>(core: Rc<Core<R>>, mut inbox: LaneInbox) {
+pub(crate) async fn run(core: Rc<Core>, mut inbox: LaneInbox) {
     let lanes = Lanes::default();
     while let Some(job) = inbox.recv().await {
         let Job { index_uid, work } = job;
@@ -176,7 +173,7 @@ pub(crate) async fn run<R: Runtime>(core: Rc<Core<R>>, mut inbox: LaneInbox) {
         let mut lane = Lane { queue: VecDeque::new(), is_open, idle: None };
         lane.add(&core, work);
         lanes.borrow_mut().insert(index_uid.clone(), lane);
-        R::spawn(drain(Rc::clone(&core), Rc::clone(&lanes), index_uid));
+        runtime::spawn(drain(Rc::clone(&core), Rc::clone(&lanes), index_uid));
     }
 }
 
@@ -199,7 +196,7 @@ fn next(lanes: &Lanes, index_uid: &str) -> Next {
 }
 
 /// Takes one index's changes in order until none is left, in turns with other pods.
-async fn drain<R: Runtime>(core: Rc<Core<R>>, lanes: Lanes, index_uid: String) {
+async fn drain(core: Rc<Core>, lanes: Lanes, index_uid: String) {
     let mut turn: Option<Turn> = None;
     loop {
         match (next(&lanes, &index_uid), turn.take()) {
@@ -216,7 +213,7 @@ async fn drain<R: Runtime>(core: Rc<Core<R>>, lanes: Lanes, index_uid: String) {
                 if let Some(held) = held {
                     held.give_back(&core, &index_uid);
                     // Whoever waits for it comes first.
-                    R::sleep(2 * limits::TURN_POLL_INTERVAL).await;
+                    runtime::sleep(2 * limits::TURN_POLL_INTERVAL).await;
                 }
                 match lease::take(&core, &index_uid).await {
                     Ok(taken) => {
@@ -242,18 +239,13 @@ fn with_lane(lanes: &Lanes, index_uid: &str, act: impl FnOnce(&mut Lane)) {
 }
 
 /// Keeps an idle turn for a while, as long as no other pod wants it; answers it when there is work again.
-async fn linger<R: Runtime>(
-    core: &Rc<Core<R>>,
-    lanes: &Lanes,
-    index_uid: &str,
-    mut turn: Turn,
-) -> Option<Turn> {
-    let deadline = R::now() + limits::TURN_IDLE_MAX;
+async fn linger(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, mut turn: Turn) -> Option<Turn> {
+    let deadline = runtime::now() + limits::TURN_IDLE_MAX;
     let is_open = || lanes.borrow().get(index_uid).is_some_and(|lane| lane.is_open);
-    while is_open() && R::now() < deadline && !core.shared.is_draining() {
+    while is_open() && runtime::now() < deadline && !core.shared.is_draining() {
         let (idle, arrived) = oneshot::channel();
         with_lane(lanes, index_uid, |lane| lane.idle = Some(idle));
-        if timeout::<R, _>(limits::TURN_LEAST, arrived).await.is_ok() {
+        if timeout(limits::TURN_LEAST, arrived).await.is_ok() {
             return Some(turn);
         }
         if turn.is_over(core, index_uid).await {
@@ -273,7 +265,7 @@ async fn linger<R: Runtime>(
     None
 }
 
-async fn perform<R: Runtime>(core: &Rc<Core<R>>, lanes: &Lanes, index_uid: &str, pending: Pending) {
+async fn perform(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, pending: Pending) {
     match pending {
         // It is taken out of the queue only once it has become one of the others.
         Pending::Arrived(work) => refuse(work, gone()),
@@ -296,7 +288,7 @@ async fn perform<R: Runtime>(core: &Rc<Core<R>>, lanes: &Lanes, index_uid: &str,
     }
 }
 
-async fn run_guarded<R: Runtime>(core: &Core<R>, index_uid: &str, applied: impl Future<Output = ()>) {
+async fn run_guarded(core: &Core, index_uid: &str, applied: impl Future<Output = ()>) {
     if AssertUnwindSafe(applied).catch_unwind().await.is_err() {
         log::error("panic_in_lane", &[("index", index_uid)]);
         core.metrics.panics.increment(1);

@@ -20,7 +20,7 @@ use crate::{
         core::Core,
         snapshot::{Index, Snapshot, publish},
     },
-    wire::runtime::{Runtime, timeout},
+    wire::runtime::{self, timeout},
     write::{
         apply,
         fanout::{self, Missed},
@@ -35,11 +35,7 @@ use crate::{
 ///
 /// # Errors
 /// 503 when a lane or the store is full.
-pub(crate) async fn swap<R: Runtime>(
-    core: &Rc<Core<R>>,
-    task: NewTask,
-    steps: Vec<Move>,
-) -> Result<Accepted, ApiError> {
+pub(crate) async fn swap(core: &Rc<Core>, task: NewTask, steps: Vec<Move>) -> Result<Accepted, ApiError> {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect();
     let holds = lane::hold(core, names).await?;
     let intent = core.shared.store.create_task(task).await?;
@@ -58,8 +54,8 @@ pub(crate) async fn swap<R: Runtime>(
 ///
 /// # Errors
 /// 503 when a lane or the store is full, or a node does not take the primary key.
-pub(crate) async fn update<R: Runtime>(
-    core: &Rc<Core<R>>,
+pub(crate) async fn update(
+    core: &Rc<Core>,
     task: NewTask,
     from: &str,
     to: &str,
@@ -93,16 +89,12 @@ pub(crate) async fn update<R: Runtime>(
 }
 
 /// A task that has failed at once.
-async fn fail<R: Runtime>(
-    core: &Core<R>,
-    intent: &TaskRecord,
-    error: ApiError,
-) -> Result<Accepted, ApiError> {
+async fn fail(core: &Core, intent: &TaskRecord, error: ApiError) -> Result<Accepted, ApiError> {
     let record = core.shared.store.update_task(intent.uid, apply::failed_change(error)).await?;
     Ok(Accepted { record, degraded: None })
 }
 
-async fn store_missed<R: Runtime>(core: &Core<R>, missed: &mut Missed) -> Result<(), StoreError> {
+async fn store_missed(core: &Core, missed: &mut Missed) -> Result<(), StoreError> {
     let changes = missed.take();
     if changes.is_empty() {
         return Ok(());
@@ -111,14 +103,14 @@ async fn store_missed<R: Runtime>(core: &Core<R>, missed: &mut Missed) -> Result
 }
 
 /// Goes on with a change that nodes have a part in and that was accepted by a process that died.
-pub fn resume<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord) {
+pub fn resume(core: &Rc<Core>, task: TaskRecord) {
     let steps = Move::of_task(&task);
     spawn_finish(core, task, steps, Vec::new());
 }
 
 /// Answers, and moves the indexes once the tasks accepted before have ended.
-async fn accept<R: Runtime>(
-    core: &Rc<Core<R>>,
+async fn accept(
+    core: &Rc<Core>,
     intent: TaskRecord,
     steps: Vec<Move>,
     node_tasks: Vec<NodeTask>,
@@ -135,9 +127,9 @@ async fn accept<R: Runtime>(
     Ok(Accepted { record, degraded: missed.degraded.header() })
 }
 
-fn spawn_finish<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord, steps: Vec<Move>, holds: Vec<Hold>) {
+fn spawn_finish(core: &Rc<Core>, task: TaskRecord, steps: Vec<Move>, holds: Vec<Hold>) {
     let core = Rc::clone(core);
-    R::spawn(async move {
+    runtime::spawn(async move {
         if AssertUnwindSafe(finish(&core, task, &steps, holds)).catch_unwind().await.is_err() {
             log::error("panic_in_move", &[]);
             core.metrics.panics.increment(1);
@@ -147,8 +139,8 @@ fn spawn_finish<R: Runtime>(core: &Rc<Core<R>>, task: TaskRecord, steps: Vec<Mov
 
 /// A task is processing from the commit that changes the registry: what is processing is done but for
 /// its end, which comes after the change is shown, so that no client sees the end before the change.
-async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move], holds: Vec<Hold>) {
-    let deadline = R::now() + core.shared.config.request_timeout;
+async fn finish(core: &Core, mut task: TaskRecord, steps: &[Move], holds: Vec<Hold>) {
+    let deadline = runtime::now() + core.shared.config.request_timeout;
     if task.status == TaskStatus::Enqueued {
         wait_for_earlier(core, &task, steps, deadline).await;
         let _holds = wait_for_nodes(core, &mut task, holds, deadline).await;
@@ -158,7 +150,7 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
                 Ok(()) => break,
                 // An index has changed that is not held any longer, or the queue was full.
                 Err(StoreError::Conflict | StoreError::Overloaded) => {
-                    R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+                    runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
                 }
                 Err(error) => return not_stored(&task, &error),
             }
@@ -169,24 +161,24 @@ async fn finish<R: Runtime>(core: &Core<R>, mut task: TaskRecord, steps: &[Move]
         if error != StoreError::Overloaded {
             return not_stored(&task, &error);
         }
-        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
 }
 
 /// Search rules follow the names, for no longer than a request may take.
-async fn follow_with_rules<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move]) {
+async fn follow_with_rules(core: &Core, task: &TaskRecord, steps: &[Move]) {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
     let node_tasks = rule_copies::follow(core, &names).await;
     let mut followed = TaskRecord { node_tasks, ..task.clone() };
     let limit = core.shared.config.request_timeout;
-    let waited = wait_for_nodes(core, &mut followed, Vec::new(), R::now() + limit);
-    if timeout::<R, _>(limit, waited).await.is_err() {
+    let waited = wait_for_nodes(core, &mut followed, Vec::new(), runtime::now() + limit);
+    if timeout(limit, waited).await.is_err() {
         log::warn("rules_not_followed", &[("task", &task.uid.to_string())]);
     }
 }
 
 /// A primary key that the nodes have taken breaks ties on them from now on.
-async fn break_ties<R: Runtime>(core: &Core<R>, task: &TaskRecord) {
+async fn break_ties(core: &Core, task: &TaskRecord) {
     let key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
     let succeeded = status::status(core, task) == TaskStatus::Succeeded;
     let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
@@ -204,8 +196,8 @@ fn not_stored(task: &TaskRecord, error: &StoreError) {
 
 /// Waits until the nodes have done their part. The lanes are held no longer than a request may take,
 /// for other writes shall not wait for a node that is gone.
-async fn wait_for_nodes<R: Runtime>(
-    core: &Core<R>,
+async fn wait_for_nodes(
+    core: &Core,
     task: &mut TaskRecord,
     holds: Vec<Hold>,
     deadline: Instant,
@@ -220,20 +212,17 @@ async fn wait_for_nodes<R: Runtime>(
         {
             return holds;
         }
-        let late = R::now() >= deadline;
+        let late = runtime::now() >= deadline;
         if late {
             holds.clear();
         }
-        R::sleep(if late { limits::LATE_RETRY_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL }).await;
+        runtime::sleep(if late { limits::LATE_RETRY_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL })
+            .await;
     }
 }
 
 /// Changes the registry in one commit, then shows it.
-async fn change_registry<R: Runtime>(
-    core: &Core<R>,
-    task: &TaskRecord,
-    steps: &[Move],
-) -> Result<(), StoreError> {
+async fn change_registry(core: &Core, task: &TaskRecord, steps: &[Move]) -> Result<(), StoreError> {
     let now = clock::utc();
     let snapshot = core.shared.snapshot();
     let succeeds = status::status(core, task) == TaskStatus::Succeeded;
@@ -265,7 +254,7 @@ async fn change_registry<R: Runtime>(
 
 /// Waits until nothing accepted before is unfinished on the indexes; nothing is added meanwhile, for
 /// their lanes are held. A node that is gone is waited for no longer than a request may take.
-async fn wait_for_earlier<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: &[Move], deadline: Instant) {
+async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Move], deadline: Instant) {
     let names = steps.iter().flat_map(|step| [step.from.clone(), step.to.clone()]).collect::<Vec<_>>();
     let query = TaskQuery {
         index_uids: Some(names),
@@ -274,7 +263,7 @@ async fn wait_for_earlier<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: 
         reverse: true,
         ..TaskQuery::default()
     };
-    while R::now() < deadline {
+    while runtime::now() < deadline {
         let Ok(mut page) = core.shared.store.tasks(query.clone()).await else { return };
         page.tasks.retain(|earlier| earlier.uid != task.uid);
         if page.tasks.is_empty() {
@@ -282,7 +271,7 @@ async fn wait_for_earlier<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: 
         }
         let refreshed = status::refresh_all(core, page.tasks).await;
         if refreshed.iter().any(|earlier| !earlier.status.is_finished()) {
-            R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+            runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }
     }
     log::warn(
@@ -292,7 +281,7 @@ async fn wait_for_earlier<R: Runtime>(core: &Core<R>, task: &TaskRecord, steps: 
 }
 
 /// Publishes what a commit has stored, all of it at once.
-fn show<R: Runtime>(core: &Core<R>, before: &Snapshot, steps: &[Move], commit: &[Change], revisions: &[u64]) {
+fn show(core: &Core, before: &Snapshot, steps: &[Move], commit: &[Change], revisions: &[u64]) {
     let placement = |uid: &str| before.indexes.get(uid).map(|index| Arc::clone(&index.placement));
     let mut placements = plan::outcome(steps, placement);
     let mut shown = Vec::new();

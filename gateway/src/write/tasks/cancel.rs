@@ -16,7 +16,7 @@ use crate::{
     clock,
     config::limits,
     state::core::Core,
-    wire::runtime::Runtime,
+    wire::runtime,
     write::{apply, fanout},
 };
 
@@ -24,11 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// 503 when no node that has something to cancel can be asked.
-pub(crate) async fn cancel<R: Runtime>(
-    core: &Core<R>,
-    intent: TaskRecord,
-    matched: &[u32],
-) -> Result<TaskRecord, ApiError> {
+pub(crate) async fn cancel(core: &Core, intent: TaskRecord, matched: &[u32]) -> Result<TaskRecord, ApiError> {
     let mut targets = core.shared.store.unfinished_tasks(limits::TASKS_CANCELED_MAX).await?;
     targets.retain(|task| {
         task.accepted && view::is_cancelable(task.kind) && matched.binary_search(&task.uid).is_ok()
@@ -60,7 +56,7 @@ pub(crate) async fn cancel<R: Runtime>(
 /// Names the cancelation in its targets. One that has changed meanwhile is left alone: it has ended,
 /// or somebody else cancels it, or it is only a moment further and shows up as canceled by nobody's
 /// doing but the nodes'; so it is read and tried again once.
-async fn mark<R: Runtime>(core: &Core<R>, targets: &[TaskRecord], canceler: u32) {
+async fn mark(core: &Core, targets: &[TaskRecord], canceler: u32) {
     for chunk in targets.chunks(limits::TASKS_CHANGED_AT_ONCE) {
         join_all(chunk.iter().map(|target| async move {
             let mut known = Some(target.clone());
@@ -81,7 +77,7 @@ async fn mark<R: Runtime>(core: &Core<R>, targets: &[TaskRecord], canceler: u32)
     }
 }
 
-async fn ask_nodes<R: Runtime>(core: &Core<R>, targets: &[TaskRecord]) -> Result<Vec<NodeTask>, ApiError> {
+async fn ask_nodes(core: &Core, targets: &[TaskRecord]) -> Result<Vec<NodeTask>, ApiError> {
     let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in targets.iter().flat_map(|target| &target.node_tasks) {
         // What a node does for several clients at once it goes on with.

@@ -23,11 +23,11 @@ use crate::{
     config::limits,
     nodes::{health::NodeState, hints, pool::NodeRequest},
     state::core::Core,
-    wire::runtime::Runtime,
+    wire::runtime,
 };
 
 /// Asks the nodes about one task and stores what changed.
-pub(crate) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> TaskRecord {
+pub(crate) async fn refresh(core: &Core, record: TaskRecord) -> TaskRecord {
     if record.status.is_finished() || !record.accepted {
         return record;
     }
@@ -36,7 +36,7 @@ pub(crate) async fn refresh<R: Runtime>(core: &Core<R>, record: TaskRecord) -> T
 }
 
 /// What the nodes say of one task now.
-pub(crate) async fn look<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Seen {
+pub(crate) async fn look(core: &Core, record: &TaskRecord) -> Seen {
     let waiting = record.node_tasks.iter().filter(|task| !task.status.is_finished());
     let asked = waiting.map(|task| async move {
         let node = core.shared.snapshot().topology.index_of(&task.node)?;
@@ -47,8 +47,8 @@ pub(crate) async fn look<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> See
 }
 
 /// Brings the status of every unfinished task up to date, unless this was done a moment ago.
-pub async fn refresh_unfinished<R: Runtime>(core: &Core<R>) -> Result<(), ApiError> {
-    let now = R::now();
+pub async fn refresh_unfinished(core: &Core) -> Result<(), ApiError> {
+    let now = runtime::now();
     let fresh = |last: Instant| now.saturating_duration_since(last) < limits::TASK_LIST_AGE_MAX;
     if core.tasks_refreshed.get().is_some_and(fresh) {
         return Ok(());
@@ -62,21 +62,21 @@ pub async fn refresh_unfinished<R: Runtime>(core: &Core<R>) -> Result<(), ApiErr
 
 /// Waits until none of these tasks, whose uids ascend, is at work any more, or for as long as a client may have to
 /// wait.
-pub(crate) async fn wait_for<R: Runtime>(core: &Core<R>, uids: &[u32]) -> Result<(), ApiError> {
-    let deadline = R::now() + limits::TASK_DELETION_WAIT_MAX;
+pub(crate) async fn wait_for(core: &Core, uids: &[u32]) -> Result<(), ApiError> {
+    let deadline = runtime::now() + limits::TASK_DELETION_WAIT_MAX;
     loop {
         let mut records = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
         records.retain(|record| record.accepted && uids.binary_search(&record.uid).is_ok());
         let settled = refresh_all(core, records).await;
-        if settled.iter().all(|record| record.status.is_finished()) || R::now() >= deadline {
+        if settled.iter().all(|record| record.status.is_finished()) || runtime::now() >= deadline {
             return Ok(());
         }
-        R::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
+        runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
 }
 
 /// Asks the nodes about many tasks at once and stores what changed.
-pub(crate) async fn refresh_all<R: Runtime>(core: &Core<R>, records: Vec<TaskRecord>) -> Vec<TaskRecord> {
+pub(crate) async fn refresh_all(core: &Core, records: Vec<TaskRecord>) -> Vec<TaskRecord> {
     let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in records.iter().flat_map(|record| &record.node_tasks) {
         if !task.status.is_finished() {
@@ -91,7 +91,7 @@ pub(crate) async fn refresh_all<R: Runtime>(core: &Core<R>, records: Vec<TaskRec
 /// What a node says of its tasks, by node id and the node's task uid.
 pub(crate) type Seen = AHashMap<(String, u32), Value>;
 
-async fn ask_about<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) -> Option<Value> {
+async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
     let request = NodeRequest { method: Method::GET, ..NodeRequest::get(target) };
     if !core.shared.health.state(node).takes_writes() {
         return None;
@@ -101,7 +101,7 @@ async fn ask_about<R: Runtime>(core: &Core<R>, node: NodeIndex, target: &str) ->
     answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
 }
 
-async fn ask_about_many<R: Runtime>(core: &Core<R>, node_id: &str, uids: &[u32]) -> Seen {
+async fn ask_about_many(core: &Core, node_id: &str, uids: &[u32]) -> Seen {
     let mut seen = Seen::new();
     let Some(node) = core.shared.snapshot().topology.index_of(node_id) else { return seen };
     for chunk in uids.chunks(limits::TASKS_PER_NODE_QUESTION) {
@@ -119,7 +119,7 @@ async fn ask_about_many<R: Runtime>(core: &Core<R>, node_id: &str, uids: &[u32])
 }
 
 /// Folds what nodes said into a record; a change of status is stored before it is returned.
-async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen) -> TaskRecord {
+async fn settle(core: &Core, mut record: TaskRecord, seen: &Seen) -> TaskRecord {
     if record.status.is_finished() || (view::ends_here(&record) && record.kind != TaskKind::TaskCancelation) {
         return record;
     }
@@ -154,7 +154,7 @@ async fn settle<R: Runtime>(core: &Core<R>, mut record: TaskRecord, seen: &Seen)
 }
 
 /// Ends a cancelation whose node tasks have ended, once its targets are up to date.
-async fn end_cancelation<R: Runtime>(core: &Core<R>, record: TaskRecord, times: Times) -> TaskRecord {
+async fn end_cancelation(core: &Core, record: TaskRecord, times: Times) -> TaskRecord {
     let mut canceled = 0;
     for chunk in record.targets.chunks(limits::TASKS_CHANGED_AT_ONCE) {
         let read = join_all(chunk.iter().map(|uid| core.shared.store.task(*uid))).await;
@@ -170,7 +170,7 @@ async fn end_cancelation<R: Runtime>(core: &Core<R>, record: TaskRecord, times: 
 
 /// The status that a record's node tasks add up to: those of nodes that are away do not count where
 /// others have done what these have yet to do.
-pub(crate) fn status<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> TaskStatus {
+pub(crate) fn status(core: &Core, record: &TaskRecord) -> TaskStatus {
     let away = away(core, record);
     let there = record
         .node_tasks
@@ -181,7 +181,7 @@ pub(crate) fn status<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> TaskSta
 
 /// Lets a task end without the nodes that are away: what is to be committed with its end. `None` when
 /// one of them is back by now.
-pub(crate) fn leave_behind<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Option<Vec<Change>> {
+pub(crate) fn leave_behind(core: &Core, record: &TaskRecord) -> Option<Vec<Change>> {
     let topology = &core.shared.snapshot().topology;
     let away = away(core, record);
     let mut changes = Vec::new();
@@ -198,7 +198,7 @@ pub(crate) fn leave_behind<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> O
 }
 
 /// Whether tasks wait for a node.
-fn holds<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
+fn holds(core: &Core, node: NodeIndex) -> bool {
     match core.shared.health.state(node) {
         NodeState::Down => false,
         NodeState::Joining => core.shared.hints.is_level(node),
@@ -208,7 +208,7 @@ fn holds<R: Runtime>(core: &Core<R>, node: NodeIndex) -> bool {
 
 /// The unfinished node tasks that the end of a task does not wait for: those of nodes that are away,
 /// if other owners have done their part for each of the shards.
-fn away<'r, R: Runtime>(core: &Core<R>, record: &'r TaskRecord) -> Vec<&'r NodeTask> {
+fn away<'r>(core: &Core, record: &'r TaskRecord) -> Vec<&'r NodeTask> {
     let topology = &core.shared.snapshot().topology;
     let is_away = |task: &&NodeTask| {
         !task.status.is_finished() && topology.index_of(&task.node).is_some_and(|node| !holds(core, node))
@@ -225,7 +225,7 @@ fn away<'r, R: Runtime>(core: &Core<R>, record: &'r TaskRecord) -> Vec<&'r NodeT
 }
 
 /// The shards that a task concerns on a node.
-fn concerned<R: Runtime>(core: &Core<R>, record: &TaskRecord, node_id: &str) -> ShardSet {
+fn concerned(core: &Core, record: &TaskRecord, node_id: &str) -> ShardSet {
     if !record.owners.is_empty() {
         let owner = record.owners.iter().find(|owner| owner.node == node_id);
         return owner.map(|owner| owner.shards.iter().copied().collect()).unwrap_or_default();
@@ -247,7 +247,7 @@ fn is_torn(record: &TaskRecord, status: TaskStatus) -> bool {
 }
 
 /// The copies that a torn task leaves different from each other.
-fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
+fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let snapshot = core.shared.snapshot();
     let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
     let Some(index) = index else { return Vec::new() };
@@ -261,7 +261,7 @@ fn suspects<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Vec<Change> {
 /// What part of the nodes' counts, as numerator and denominator, is one of each document: all copies
 /// where all owners have done their part, those of a group that has done it whole, or what the shards or
 /// documents of those that have come to.
-fn share<R: Runtime>(core: &Core<R>, record: &TaskRecord) -> Share {
+fn share(core: &Core, record: &TaskRecord) -> Share {
     let topology = &core.shared.snapshot().topology;
     let copies = u64::from(topology.replication_factor);
     let done = |id: &str| record.node_tasks.iter().any(|task| task.node == id && task.status.is_finished());
@@ -311,11 +311,7 @@ impl Share {
 }
 
 /// Stores a change of a record that was read before.
-pub(crate) async fn store_change<R: Runtime>(
-    core: &Core<R>,
-    record: TaskRecord,
-    change: TaskChange,
-) -> TaskRecord {
+pub(crate) async fn store_change(core: &Core, record: TaskRecord, change: TaskChange) -> TaskRecord {
     match core.shared.store.update_task(record.uid, change).await {
         Ok(stored) => stored,
         // Somebody else settled it at the same time: theirs is as good.

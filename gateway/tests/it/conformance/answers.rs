@@ -11,7 +11,7 @@ use std::{
 
 use gateway::wire::{
     h1::{ClientConnection, ExchangeError},
-    runtime::{Runtime, glommio::Glommio, monoio::Monoio, timeout},
+    runtime::{self, glommio::Glommio, monoio::Monoio, timeout},
 };
 
 /// How long an exchange may take on a busy machine.
@@ -256,10 +256,10 @@ fn serve(listener: TcpListener) {
     }
 }
 
-async fn exchange<R: Runtime>(address: SocketAddr) -> String {
-    let mut connection = ClientConnection::<R>::new(R::connect(address).await.unwrap());
+async fn exchange(address: SocketAddr) -> String {
+    let mut connection = ClientConnection::new(runtime::connect(address).await.unwrap());
     let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec();
-    match timeout::<R, _>(PATIENCE, connection.exchange(request, bytes::Bytes::new())).await {
+    match timeout(PATIENCE, connection.exchange(request, bytes::Bytes::new())).await {
         Ok(Ok((answer, reusable))) => {
             let body = String::from_utf8_lossy(&answer.body);
             format!("{} {body}{}", answer.status.as_u16(), if reusable { "+" } else { "" })
@@ -271,17 +271,17 @@ async fn exchange<R: Runtime>(address: SocketAddr) -> String {
     }
 }
 
-fn check<R: Runtime<Executor = thread::JoinHandle<()>>>() {
+fn check(runtime: Runtime) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let node = thread::spawn(move || serve(listener));
     let (found, outcomes) = mpsc::channel();
-    let asking = R::start("conformance".to_owned(), None, move || async move {
+    let asking = runtime.start("conformance".to_owned(), None, move || async move {
         for _ in 0..2 * CASES.len() {
-            found.send(exchange::<R>(address).await).unwrap();
+            found.send(exchange(address).await).unwrap();
         }
     });
-    let asking = asking.unwrap();
+    let asking = asking.unwrap().unwrap();
     let mut wrong = Vec::new();
     for (section, about, _, expected) in CASES.iter().chain(CASES) {
         let found = outcomes.recv_timeout(2 * PATIENCE).unwrap();
@@ -291,17 +291,24 @@ fn check<R: Runtime<Executor = thread::JoinHandle<()>>>() {
     }
     asking.join().unwrap();
     node.join().unwrap();
-    assert!(wrong.is_empty(), "{} of {} on {}:\n{}", wrong.len(), CASES.len(), R::NAME, wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} on {}:\n{}",
+        wrong.len(),
+        CASES.len(),
+        runtime.name(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn monoio_takes_answers_by_the_book() {
-    check::<Monoio>();
+    check(Runtime::Monoio);
 }
 
 #[test]
 fn glommio_takes_answers_by_the_book() {
-    check::<Glommio>();
+    check(Runtime::Glommio);
 }
 
 #[test]
