@@ -5,7 +5,9 @@
 pub mod documents;
 pub mod error;
 pub mod http;
+pub mod index_rules;
 pub mod network;
+pub mod node_version;
 pub mod reserved_fields;
 pub mod search;
 pub mod settings;

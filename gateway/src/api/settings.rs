@@ -9,9 +9,9 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
-use crate::{
-    nodes::health::NodeVersion,
-    state::snapshot::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
+use crate::api::{
+    index_rules::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
+    node_version::NodeVersion,
 };
 
 /// Settings sub-routes and the method that changes them (`PUT` replaces, `PATCH` merges).

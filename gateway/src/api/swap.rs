@@ -4,15 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use store::{TaskKind, TaskRecord};
 
-use crate::{
-    api::{
-        error::{ApiError, Code},
-        http::json_body::wrong_type,
-        tasks::view::{invalid_index_uid_reason, is_index_uid},
-    },
-    write::rename::plan::Move,
+use crate::api::{
+    error::{ApiError, Code},
+    http::json_body::wrong_type,
+    tasks::view::{invalid_index_uid_reason, is_index_uid},
 };
 
 /// Reads the swaps of a body.
@@ -104,6 +102,40 @@ fn check_duplicates(moves: &[Move]) -> Result<(), ApiError> {
     let message =
         format!("Indexes must be declared only once during a swap. {names} {were} specified several times.");
     Err(ApiError::new(Code::InvalidSwapDuplicateIndexFound, message))
+}
+
+/// Two names that exchange their indexes, or one index that takes another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub from: String,
+    pub to: String,
+    pub rename: bool,
+}
+
+impl Move {
+    /// The moves that a task asks for: those of a swap, or that of a rename.
+    #[must_use]
+    pub fn of_task(task: &TaskRecord) -> Vec<Self> {
+        let Some(details) = &task.details else { return Vec::new() };
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        if task.kind == TaskKind::IndexUpdate {
+            let (from, to) = (text(&details["oldIndexUid"]), text(&details["newIndexUid"]));
+            let renamed = from.zip(to).filter(|(from, to)| from != to);
+            return renamed.map(|(from, to)| Self { from, to, rename: true }).into_iter().collect();
+        }
+        let swaps = details["swaps"].as_array().filter(|_| task.kind == TaskKind::IndexSwap);
+        let read = |swap: &Value| {
+            let (from, to) = (text(&swap["indexes"][0])?, text(&swap["indexes"][1])?);
+            Some(Self { from, to, rename: swap["rename"] == true })
+        };
+        swaps.into_iter().flatten().filter_map(read).collect()
+    }
+
+    /// The move in the details of a swap.
+    #[must_use]
+    pub fn view(&self) -> Value {
+        json!({"indexes": [self.from, self.to], "rename": self.rename})
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub const BODY_BYTES_DEFAULT: u64 = 100_000_000;
 pub const BODY_BYTES_LEAST: u64 = 1024;
 pub const BODY_BYTES_MOST: u64 = 4 << 30;
 /// Levels of arrays and objects in a JSON body: what Meilisearch's own reader takes.
-pub const JSON_DEPTH_DEFAULT: usize = crate::api::http::json_depth::DEPTH_MAX;
+pub const JSON_DEPTH_DEFAULT: usize = DEPTH_MAX;
 pub const JSON_DEPTH_LEAST: usize = 4;
 /// Offset and limit together of what nodes are asked for: as far as Meilisearch counts.
 pub const PAGE_DEPTH_DEFAULT: usize = u32::MAX as usize;
@@ -398,3 +398,6 @@ const _: () = {
     assert!(NODES_MOST < u16::MAX as usize);
     assert!(SHARDS_DEFAULT <= SHARDS_MOST);
 };
+
+/// Levels of arrays and objects a request body may have; Meilisearch's own reader stops at 128.
+pub const DEPTH_MAX: usize = 128;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use router::{Leg, NodeIndex};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use store::{Change, NewTask, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
+use store::{Change, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
 use crate::{
@@ -19,30 +19,17 @@ use crate::{
     clock,
     config::limits,
     dump::{archive::Archive, format},
-    handlers::{experimental_features, indexes::new_task, network, tasks},
     nodes::pool::NodeRequest,
     observe::log,
     read::{ask, plan},
     state::{
-        change::Accepted,
         core::Core,
         leadership::Term,
         snapshot::{Index, Snapshot},
     },
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::runtime,
     write::{lane, tasks::status},
 };
-
-/// `POST /dumps`. The control executor makes it.
-pub(crate) async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
-    let task = new_task(request, "", TaskKind::DumpCreation, json!({"dumpUid": null}));
-    let new = NewTask { index_uid: None, accepted: true, ..task };
-    let record = core.shared.store.create_task(new).await?;
-    Ok(tasks::accepted(Accepted { record, degraded: None }))
-}
 
 /// Makes the dumps that were asked for, oldest first.
 pub async fn work_off(core: &Core, term: &Term) {
@@ -97,10 +84,10 @@ async fn make(core: &Core, task: &TaskRecord, uid: &str, started: OffsetDateTime
     archive
         .file(
             "experimental-features.json",
-            Value::Object(experimental_features::shown(core).await?).to_string(),
+            Value::Object(crate::read::node_features::shown(core).await?).to_string(),
         )
         .await;
-    archive.file("network.json", network::dumped(core).await?.to_string()).await;
+    archive.file("network.json", crate::state::network::dumped(core).await?.to_string()).await;
     let webhooks = json!({"webhooks": core.shared.webhooks.load().value});
     archive.file("webhooks.json", webhooks.to_string()).await;
     for folder in ["tasks", "tasks/update_files", "batches", "indexes"] {

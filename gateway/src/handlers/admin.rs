@@ -3,12 +3,11 @@
 //! Invariant: keys never show; what is reported is this pod's view, from its current snapshot.
 
 use http::StatusCode;
-use router::{NodeIndex, Placement};
+use router::NodeIndex;
 use serde_json::{Value, json};
 
 use crate::{
-    nodes::health::NodeState,
-    state::{shared::Shared, snapshot::Snapshot},
+    state::{coverage::uncovered_shards, shared::Shared, snapshot::Snapshot},
     wire::h1::Response,
 };
 
@@ -17,7 +16,7 @@ pub fn topology(shared: &Shared) -> Response {
     let snapshot = shared.snapshot();
     let topology = &snapshot.topology;
     let nodes = topology.nodes.iter().enumerate().map(|(position, node)| {
-        let hints = &shared.hints;
+        let hints = &shared.nodes.hints;
         let number = index(position);
         json!({
             "id": node.id,
@@ -87,21 +86,6 @@ pub fn metrics(shared: &Shared) -> Response {
     response
 }
 
-/// Shards of new indexes without a healthy owner in any group.
-pub fn uncovered_shards(shared: &Shared, snapshot: &Snapshot) -> usize {
-    let Some(placement) = snapshot.topology.placement(shared.config.shards) else { return 0 };
-    let groups = snapshot.topology.groups().len();
-    let covered = |shard: u32, placement: &Placement| {
-        (0..groups).any(|group| {
-            let owners = placement.owners(group, shard).iter();
-            owners
-                .into_iter()
-                .any(|node| matches!(shared.health.state(*node), NodeState::Healthy | NodeState::Suspect))
-        })
-    };
-    (0..placement.shards()).filter(|shard| !covered(*shard, placement)).count()
-}
-
 fn indexes(snapshot: &Snapshot) -> Value {
     let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
     records.sort_by(|one, other| one.uid.cmp(&other.uid));
@@ -118,7 +102,7 @@ fn indexes(snapshot: &Snapshot) -> Value {
 }
 
 fn state_name(shared: &Shared, node: NodeIndex) -> &'static str {
-    shared.health.state(node).as_str()
+    shared.nodes.health.state(node).as_str()
 }
 
 fn index(position: usize) -> NodeIndex {

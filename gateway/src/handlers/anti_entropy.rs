@@ -6,12 +6,12 @@ use serde_json::json;
 
 use crate::{
     api::error::{ApiError, Code},
-    repair::{pass, queue::Wanted},
-    state::{core::Core, shared::Shared},
-    wire::{
-        h1::{Request, Response},
-        runtime,
+    repair::{
+        pass,
+        queue::{self, Wanted},
     },
+    state::{core::Core, shared::Shared},
+    wire::h1::{Request, Response},
 };
 
 #[derive(Deserialize, Default)]
@@ -50,7 +50,7 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
         }
     };
     let wanted = Wanted { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
-    let number = shared.anti_entropy.ask(&shared.store, wanted).await?;
+    let number = queue::enqueue(shared, wanted).await?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }
 
@@ -60,7 +60,7 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
 /// What the store says.
 pub async fn status(core: &Core) -> Result<Response, ApiError> {
     // In this order: a pass that ends in between shows twice, not never.
-    let queue = core.shared.anti_entropy.queue(&core.shared.store).await?;
+    let queue = queue::queue(&core.shared.store).await?;
     let last = pass::history(core).await?.pop();
     let answer = json!({
         "enabled": core.shared.config.anti_entropy,

@@ -28,10 +28,7 @@ use crate::{
         core::Core,
         snapshot::Snapshot,
     },
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
     write::lane,
 };
 
@@ -43,7 +40,7 @@ pub(crate) async fn add(
     uid: &str,
     replace: bool,
 ) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let query = Query::parse(request.uri.query());
     query.only(&["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
     let skip_creation = query.flag("skipCreation", Code::InvalidSkipCreation)?.unwrap_or(false);
@@ -130,7 +127,7 @@ fn owner(core: &Core, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> Task
     let mut shards = touched.iter().copied().filter(|shard| held.contains(*shard)).collect::<Vec<_>>();
     shards.sort_unstable();
     shards.dedup();
-    TaskOwner { node: core.shared.nodes[usize::from(node.0)].id.clone(), shards }
+    TaskOwner { node: core.shared.nodes.addresses[usize::from(node.0)].id.clone(), shards }
 }
 
 /// `DELETE /indexes/{uid}/documents/{id}`.
@@ -150,7 +147,7 @@ pub(crate) async fn delete_batch(core: &Core, request: &Request, uid: &str) -> R
 }
 
 async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let ids = payload::split_ids(body).map_err(|error| {
         ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
     })?;
@@ -182,7 +179,7 @@ pub(crate) async fn delete_by_filter(
     request: &Request,
     uid: &str,
 ) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let body = extract::json_body(core, request)?;
     check_not_empty(&body)?;
     let filter = member(&body, "filter");
@@ -194,7 +191,7 @@ pub(crate) async fn delete_by_filter(
 
 /// `DELETE /indexes/{uid}/documents`.
 pub(crate) async fn delete_all(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let details = json!({"deletedDocuments": null});
     let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
     on_every_node(core, uid, task, (Method::DELETE, "/documents", Bytes::new()), Repetition::Harmless).await
@@ -202,7 +199,7 @@ pub(crate) async fn delete_all(core: &Core, request: &Request, uid: &str) -> Res
 
 /// `POST /indexes/{uid}/documents/edit`.
 pub(crate) async fn edit(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let body = extract::json_body(core, request)?;
     check_not_empty(&body)?;
     let details = json!({

@@ -16,7 +16,7 @@ use crate::{
     },
     handlers::{
         extract,
-        search::{node_target, refusal_at, refusal_of_a_node},
+        refusal::{node_target, refusal_at, refusal_of_a_node},
     },
     nodes::pool::NodeRequest,
     read::{
@@ -28,16 +28,13 @@ use crate::{
         merged_answer::Merged,
         snapshot::{Index, Snapshot},
     },
-    wire::{
-        h1::{NodeAnswer, Request, Response},
-        runtime,
-    },
+    wire::h1::{NodeAnswer, Request, Response},
 };
 
 /// `GET /indexes/{uid}/documents/{id}`.
 pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let suffix = format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
     let target = node_target(request, index, &suffix);
     let question = NodeRequest::get(&target);
@@ -84,7 +81,7 @@ fn no_owner(index: &Index, id: &str) -> ApiError {
 /// `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
 pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
         true => extract::question(core, request)?,
         false => fetch_body(&Query::parse(request.uri.query())).map(Bytes::from).unwrap_or_default(),
@@ -93,7 +90,7 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
     let Ok(asked) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
-    extract::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
+    crate::read::hits::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let order = asked.order(index.record.primary_key.as_deref());
     let extra = asked.extra(&order);

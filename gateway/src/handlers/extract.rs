@@ -3,7 +3,7 @@
 //! Invariants: bodies are decoded within the body limit, never beyond it; content types and index
 //! uids are judged here once, in Meilisearch's words.
 
-use std::{io::Read, sync::Arc};
+use std::io::Read;
 
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
@@ -11,37 +11,13 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 use crate::{
     api::{
         error::{ApiError, Code},
-        http::json_depth::{DEPTH_MAX, is_within},
+        http::json_depth::is_within,
         reserved_fields::conceal,
-        tasks::view::{invalid_index_uid_reason, is_index_uid},
     },
-    state::{
-        core::Core,
-        snapshot::{Index, Snapshot},
-    },
-    wire::{h1::Request, runtime},
+    config::limits::DEPTH_MAX,
+    state::core::Core,
+    wire::h1::Request,
 };
-
-/// The index a path names.
-///
-/// # Errors
-/// 400 `invalid_index_uid`, 404 `index_not_found`.
-pub(crate) fn find_index<'a>(snapshot: &'a Snapshot, uid: &str) -> Result<&'a Arc<Index>, ApiError> {
-    if let Some(index) = snapshot.indexes.get(uid) {
-        return Ok(index);
-    }
-    check_index_uid(uid)?;
-    Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
-}
-
-/// # Errors
-/// 400 `invalid_index_uid`.
-pub(crate) fn check_index_uid(uid: &str) -> Result<(), ApiError> {
-    match is_index_uid(uid) {
-        true => Ok(()),
-        false => Err(ApiError::new(Code::InvalidIndexUid, invalid_index_uid_reason(uid))),
-    }
-}
 
 /// A JSON body: its content type checked, its encoding undone.
 ///
@@ -65,22 +41,6 @@ pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiErro
 /// Those of [`json_body`].
 pub(crate) fn question(core: &Core, request: &Request) -> Result<Bytes, ApiError> {
     json_body(core, request).map(conceal)
-}
-
-/// Offset and limit together, as far as this gateway goes.
-///
-/// # Errors
-/// 400 over the limit.
-pub(crate) fn check_page_depth(core: &Core, depth: usize) -> Result<(), ApiError> {
-    let most = core.edge().page_depth_max;
-    match depth <= most {
-        true => Ok(()),
-        false => Err(ApiError::new(
-            Code::BadRequest,
-            format!("Offset and limit together are over this gateway's limit of {most}."),
-        )
-        .because("page_too_deep")),
-    }
 }
 
 /// The media type of the body, in lower case, one of `allowed`.

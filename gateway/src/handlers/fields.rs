@@ -11,17 +11,17 @@ use router::Leg;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{error::ApiError, http::json_depth::is_bounded, search::request::NotUnderstood},
+    api::{
+        error::ApiError, http::json_depth::is_bounded, index_rules::IndexRules,
+        search::request::NotUnderstood,
+    },
     handlers::{
         extract,
-        search::{refusal_at, refusal_of_a_node},
+        refusal::{refusal_at, refusal_of_a_node},
     },
     read::scatter::{Gathered, Scatter},
-    state::{core::Core, merged_answer::Merged, snapshot::IndexRules},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    state::{core::Core, merged_answer::Merged},
+    wire::h1::{Request, Response},
 };
 
 /// Fields per page when the client does not say.
@@ -30,7 +30,7 @@ const FIELDS_DEFAULT: usize = 20;
 /// `POST /indexes/{uid}/fields`.
 pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = match extract::find_index(&snapshot, uid) {
+    let index = match crate::state::snapshot::find_index(&snapshot, uid) {
         Ok(index) => index,
         // Nodes of older versions do not know the route, whatever the index.
         Err(error) => return Err(refusal_at(core, request, request.uri.path()).await.unwrap_or(error)),

@@ -18,7 +18,7 @@ use crate::{
             json_body::{self, object, wrong_type},
             query_string::Query,
         },
-        swap,
+        swap::{self, Move},
         tasks::view::{date, invalid_index_uid_reason, is_index_uid},
     },
     auth::{self, Permission},
@@ -29,14 +29,8 @@ use crate::{
         change::{Action, Repetition},
         core::Core,
     },
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
-    write::{
-        idempotency, lane,
-        rename::{plan::Move, run},
-    },
+    wire::h1::{Request, Response},
+    write::{idempotency, lane, rename::run},
 };
 
 /// `GET /version`: that of a node.
@@ -76,7 +70,7 @@ pub(crate) async fn list(
 /// `GET /indexes/{uid}`.
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let of_nodes = ask::answering(core, &format!("/indexes/{}", index.record.node_uid)).await?;
     Ok(Response::json(StatusCode::OK, view(&index.record, &of_nodes).to_string()))
 }
@@ -141,10 +135,10 @@ pub(crate) async fn update(
     if renamed.is_none() && !body["uid"].is_null() {
         return Err(wrong_type(".uid", "a string", Code::InvalidIndexUid, &body["uid"]));
     }
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let mut details = json!({"primaryKey": primary_key});
     if let Some(renamed) = renamed {
-        extract::check_index_uid(renamed)?;
+        crate::state::snapshot::check_index_uid(renamed)?;
         if !permission.allows_index(renamed) {
             return Err(auth::invalid_key());
         }
@@ -174,7 +168,7 @@ pub(crate) async fn swap(
 
 /// `POST /indexes/{uid}/compact`.
 pub(crate) async fn compact(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let task = new_task(request, uid, TaskKind::IndexCompaction, json!({}));
     let action = Action::OnEveryNode {
         method: Method::POST,
@@ -188,7 +182,7 @@ pub(crate) async fn compact(core: &Core, request: &Request, uid: &str) -> Result
 
 /// `DELETE /indexes/{uid}`.
 pub(crate) async fn delete(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     let task = new_task(request, uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
     let accepted = lane::submit(core, uid, task, Action::DeleteIndex).await?;
     Ok(tasks::accepted(accepted))

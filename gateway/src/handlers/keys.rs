@@ -18,10 +18,7 @@ use crate::{
     config::limits,
     handlers::extract,
     state::{core::Core, shared::KEYS},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
 };
 
 /// `GET /keys`.

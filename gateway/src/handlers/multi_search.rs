@@ -18,20 +18,14 @@ use crate::{
     },
     auth::Permission,
     config::limits,
-    handlers::{
-        extract,
-        network::AsRemote,
-        search::{self, refusal_to},
-    },
+    handlers::{extract, network::AsRemote},
     read::{
         federated::{federated, in_nodes_order, incompatible_orders},
         foreign_keys,
+        refusal::refusal_to,
     },
     state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
 };
 
 /// `POST /multi-search`.
@@ -176,9 +170,9 @@ async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Resu
 }
 
 async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Merged, ApiError> {
-    let index = extract::find_index(snapshot, &query.index_uid)?;
+    let index = crate::state::snapshot::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
     let asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-    search::answer(core, snapshot, index, &asked).await
+    crate::read::search::answer(core, snapshot, index, &asked).await
 }

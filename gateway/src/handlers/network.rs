@@ -8,26 +8,23 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::{Record, Table};
 
 use crate::{
     api::{
         error::{ApiError, Code},
-        network::{Network, NetworkChange},
+        network::NetworkChange,
     },
-    handlers::{experimental_features, keys},
+    handlers::keys,
     read::ask,
-    state::{core::Core, merged_answer::Merged},
-    wire::{
-        h1::{Request, Response},
-        runtime,
+    state::{
+        core::Core,
+        merged_answer::Merged,
+        network::{NETWORK, NETWORK_KEY, stored},
     },
+    wire::h1::{Request, Response},
     write::lane,
 };
 
-/// Where the network is stored, in one record.
-const NETWORK: Table = Table::named("network");
-const NETWORK_KEY: &str = "all";
 const TARGET: &str = "/network";
 
 /// `GET /network`. A node says whether the feature is on, and which members the answer has.
@@ -62,21 +59,6 @@ pub(crate) async fn control(core: &Core) -> ApiError {
     }
 }
 
-/// The network as a dump has it.
-pub(crate) async fn dumped(core: &Core) -> Result<Value, ApiError> {
-    let members = json!({"self": null, "remotes": {}, "shards": {}, "leader": null, "version": null});
-    Ok(stored(core).await?.0.view(members))
-}
-
-async fn stored(core: &Core) -> Result<(Network, Option<u64>), ApiError> {
-    let Some(Record { value, revision, .. }) = core.shared.store.record(NETWORK, NETWORK_KEY).await? else {
-        return Ok((Network::default(), None));
-    };
-    let network = serde_json::from_value(value)
-        .map_err(|_| ApiError::new(Code::Internal, "The stored network cannot be read."))?;
-    Ok((network, Some(revision)))
-}
-
 /// What a federated search calls this cluster of which some queries name it as the remote that is to answer them.
 pub(crate) struct AsRemote(String);
 
@@ -90,7 +72,7 @@ impl AsRemote {
             return None;
         }
         let name = stored(core).await.ok()?.0.name()?.to_owned();
-        if !experimental_features::is_on(core, "network").await {
+        if !crate::read::node_features::is_on(core, "network").await {
             return None;
         }
         for query in body["queries"].as_array_mut()? {

@@ -17,10 +17,7 @@ use crate::{
     nodes::pool::NodeRequest,
     read::{plan, scatter::is_refusal},
     state::{core::Core, snapshot::Snapshot},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
 };
 
 const TARGET: &str = "/render-template";
@@ -84,7 +81,7 @@ fn nodes_to_ask(core: &Core, snapshot: &Snapshot, body: &[u8]) -> Vec<router::No
     let mut nodes = snapshot.topology.every_node();
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
-    nodes.sort_by_key(|node| !core.shared.health.state(*node).serves_reads());
+    nodes.sort_by_key(|node| !core.shared.nodes.health.state(*node).serves_reads());
     nodes
 }
 

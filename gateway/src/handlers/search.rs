@@ -10,29 +10,27 @@ use router::Leg;
 
 use crate::{
     api::{
-        error::{ApiError, Code},
+        error::ApiError,
         http::query_string::Query,
         reserved_fields::conceal,
         search::{
             facet_search::FacetSearchRequest,
             query_string,
-            request::{NotUnderstood, SearchKind, SearchRequest},
+            request::{NotUnderstood, SearchRequest},
         },
     },
     auth::Permission,
-    handlers::extract,
-    nodes::pool::NodeRequest,
+    handlers::{
+        extract,
+        refusal::{node_target, refusal_at, refusal_of_a_node},
+    },
     read::{
-        ask, coalesce, foreign_keys,
-        hits::{Shown, list, milliseconds},
-        hybrid,
+        coalesce, foreign_keys,
+        hits::milliseconds,
         scatter::{Gathered, Scatter},
+        search::answer,
     },
-    state::{
-        core::Core,
-        merged_answer::Merged,
-        snapshot::{Index, Snapshot},
-    },
+    state::{core::Core, merged_answer::Merged},
     wire::{
         h1::{Request, Response},
         runtime,
@@ -47,7 +45,7 @@ pub(crate) async fn search(
     uid: &str,
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let body = match request.method == http::Method::POST {
         true => extract::question(core, request)?,
         false => match query_string::body_of_query(&Query::parse(request.uri.query())) {
@@ -74,27 +72,6 @@ pub(crate) async fn search(
     }
 }
 
-/// Answers one search of one index as one node would. What few searches need is on the heap, so that a request is no
-/// larger than a plain search.
-pub(crate) async fn answer(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    asked: &SearchRequest<'_>,
-) -> Result<Merged, ApiError> {
-    let started = runtime::now();
-    match asked.kind() {
-        SearchKind::Single if asked.needs_embedding() => {
-            let asked = Box::pin(hybrid::with_vector(core, snapshot, index, asked.clone())).await?;
-            Box::pin(list(core, snapshot, index, &asked, started, Shown::ToClient)).await
-        }
-        SearchKind::Single => list(core, snapshot, index, asked, started, Shown::ToClient).await,
-        SearchKind::Hybrid { semantic_ratio } => {
-            Box::pin(hybrid::answer(core, snapshot, index, asked, semantic_ratio, started)).await
-        }
-    }
-}
-
 /// `POST /indexes/{uid}/facet-search`.
 pub(crate) async fn facet_search(
     core: &Core,
@@ -104,7 +81,7 @@ pub(crate) async fn facet_search(
 ) -> Result<Response, ApiError> {
     let started = runtime::now();
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let body = extract::question(core, request)?;
     let Ok(mut asked) = FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
@@ -122,53 +99,4 @@ pub(crate) async fn facet_search(
         merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
     scatter.answer(merge).await.map(Merged::into_response)
-}
-
-/// Gives a request the gateway does not understand to a node, which says what is wrong with it.
-pub(crate) async fn refusal_of_a_node(
-    core: &Core,
-    request: &Request,
-    index: &Index,
-    suffix: &str,
-) -> ApiError {
-    let target = node_target(request, index, suffix);
-    // A request the gateway cannot read but a node can must not be answered by one node.
-    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
-    refusal_at(core, request, &target).await.unwrap_or_else(not_understood)
-}
-
-/// Where nodes serve a request about an index, its query string included.
-pub(crate) fn node_target(request: &Request, index: &Index, suffix: &str) -> String {
-    let mut target = format!("/indexes/{}{suffix}", index.record.node_uid);
-    if let Some(query) = request.uri.query() {
-        target.push('?');
-        target.push_str(query);
-    }
-    target
-}
-
-/// What nodes say against a request; `None` when one would serve it.
-pub(crate) async fn refusal_at(core: &Core, request: &Request, target: &str) -> Option<ApiError> {
-    match extract::decoded_body(core, request) {
-        Ok(body) => Box::pin(refusal_to(core, request, target, body)).await,
-        Err(error) => Some(error),
-    }
-}
-
-/// The same for a request whose body nodes get in another form.
-pub(crate) async fn refusal_to(
-    core: &Core,
-    request: &Request,
-    target: &str,
-    body: Bytes,
-) -> Option<ApiError> {
-    let nodes = core.shared.snapshot().topology.every_node();
-    let content_type = (request.method != http::Method::GET).then_some("application/json");
-    let request =
-        NodeRequest { method: request.method.clone(), target, content_type, body, repeatable: true };
-    match ask::one_of(core, nodes, request).await {
-        Ok(Ok(_)) => None,
-        Ok(Err(refusal)) => Some(ApiError::from_node(refusal.status, &refusal.body)),
-        Err(error) => Some(error),
-    }
 }

@@ -12,7 +12,7 @@ use store::{Change, TaskKind, TaskRecord};
 
 use crate::{
     api::{
-        error::{ApiError, Code},
+        error::ApiError,
         http::query_string::Query,
         search::rules::{RULES, Rules, merged},
         tasks::view::{invalid_index_uid_reason, is_index_uid},
@@ -22,10 +22,7 @@ use crate::{
     nodes::pool::NodeRequest,
     read::ask,
     state::{change::Accepted, core::Core},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
     write::{
         apply, fanout, lane,
         rule_copies::{TARGET, for_nodes, target_of},
@@ -143,21 +140,6 @@ async fn clear(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError>
     change(core, |rules| rules.clear());
     drop(hold);
     Ok(tasks::accepted(Accepted { record, degraded: None }))
-}
-
-/// Whether any rule may pin documents of an index.
-pub(crate) fn pin_in(core: &Core, uid: &str) -> bool {
-    let rules = core.shared.rules.load();
-    let concerns = |action: &Value| action["selector"]["indexUid"].as_str().is_none_or(|named| named == uid);
-    rules.values().any(|rule| rule["actions"].as_array().is_some_and(|actions| actions.iter().any(concerns)))
-}
-
-/// Lists that are merged further here have no places for what is pinned.
-pub(crate) fn refusal() -> ApiError {
-    ApiError::new(
-        Code::FeatureNotEnabled,
-        "This gateway does not serve hybrid and federated searches of an index in which dynamic search rules pin documents.",
-    )
 }
 
 /// A task whose part every node has taken; the first node alone is asked at first, so that what is refused

@@ -13,17 +13,14 @@ use crate::{
     handlers::{extract, indexes, tasks},
     read::ask,
     state::{change::Action, core::Core},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
     write::lane,
 };
 
 /// `GET /indexes/{uid}/settings`.
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let mut value = ask::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
     if let Value::Object(members) = &mut value {
         settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
@@ -34,7 +31,7 @@ pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
 /// `GET /indexes/{uid}/settings/{name}`.
 pub(crate) async fn get_one(core: &Core, uid: &str, name: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let value = ask::any(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
     let tie_break = index.rules.tie_break.as_ref();
     let member = settings::camel_case(name);
@@ -88,7 +85,7 @@ async fn submit(
     uid: &str,
     change: SettingsChange,
 ) -> Result<Response, ApiError> {
-    extract::check_index_uid(uid)?;
+    crate::state::snapshot::check_index_uid(uid)?;
     change.check()?;
     let task = indexes::new_task(request, uid, TaskKind::SettingsUpdate, change.details());
     let action = Action::ChangeSettings(change).within(permission, uid);

@@ -26,7 +26,7 @@ use crate::{
     config::limits,
     handlers::{
         documents, extract,
-        search::{node_target, refusal_of_a_node},
+        refusal::{node_target, refusal_of_a_node},
     },
     nodes::pool::NodeRequest,
     observe::log,
@@ -54,7 +54,7 @@ pub(crate) async fn similar(
 ) -> Result<Response, ApiError> {
     let started = runtime::now();
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
         true => Ok(extract::question(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),

@@ -11,10 +11,7 @@ use crate::{
     api::error::ApiError,
     handlers::{indexes::new_task, tasks},
     state::{change::Accepted, core::Core},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
     write::{apply, fanout},
 };
 

@@ -10,13 +10,10 @@ use store::IndexRecord;
 use crate::{
     api::{error::ApiError, http::query_string::Query},
     auth::Permission,
-    handlers::{documents, extract},
+    handlers::documents,
     read::ask,
     state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
 };
 
 /// Members of an index's stats that count documents or their parts.
@@ -120,7 +117,7 @@ async fn last_update_of(core: &Core, records: &[&IndexRecord]) -> Result<Option<
 pub(crate) async fn one(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let sizes = Sizes::wanted(core, request).await?;
     let snapshot = core.shared.snapshot();
-    let index = extract::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let target = format!("/indexes/{}/stats{}", index.record.node_uid, sizes.of_nodes);
     let (of_nodes, whole) = whole_or_answering(core, &target).await?;
     let of_nodes = of_nodes.iter().collect::<Vec<_>>();

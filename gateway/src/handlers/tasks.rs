@@ -11,6 +11,7 @@ use crate::{
     api::{
         error::{ApiError, Code},
         http::query_string::Query,
+        node_version::NodeVersion,
         tasks::{
             batch,
             filters::{only_started, parse_list, parse_selection},
@@ -20,13 +21,8 @@ use crate::{
     auth::Permission,
     clock,
     config::limits,
-    handlers::experimental_features,
-    nodes::health::NodeVersion,
     state::{change::Accepted, core::Core},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
     write::{
         idempotency,
         tasks::{cancel, status},
@@ -57,7 +53,7 @@ pub(crate) async fn list(
 
 /// Whether nodes take an empty text for a list of nothing; when in doubt they are new.
 fn empty_lists(core: &Core) -> bool {
-    core.shared.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
+    core.shared.nodes.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }
 
 /// One page of the tasks that may be seen.
@@ -109,7 +105,7 @@ pub(crate) async fn batch(core: &Core, permission: &Permission, uid: &str) -> Re
 pub(crate) async fn documents(core: &Core) -> ApiError {
     const REASON: &str = "each node keeps a part of them, with stamps of the gateway's in it";
     let action = "Getting the documents of an enqueued task";
-    match experimental_features::is_on(core, "getTaskDocumentsRoute").await {
+    match crate::read::node_features::is_on(core, "getTaskDocumentsRoute").await {
         true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
         false => disabled(action, "get task documents route", 808),
     }
@@ -120,7 +116,7 @@ pub(crate) async fn documents(core: &Core) -> ApiError {
 pub(crate) async fn compact(core: &Core) -> ApiError {
     const REASON: &str = "the gateway's own list of tasks needs no compaction";
     let action = "Using the /tasks/compact route";
-    match experimental_features::is_on(core, "taskQueueCompactionRoute").await {
+    match crate::read::node_features::is_on(core, "taskQueueCompactionRoute").await {
         true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
         false => disabled(action, "task queue compaction route", 883),
     }

@@ -22,10 +22,7 @@ use crate::{
         core::Core,
         shared::{WEBHOOKS, WEBHOOKS_KEY, WEBHOOKS_TOLD_KEY},
     },
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
 };
 
 /// What is asked about webhooks; a text is a uid.

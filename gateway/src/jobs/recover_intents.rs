@@ -27,7 +27,6 @@ use crate::{
         leadership::{Term, scope},
         snapshot::Index,
     },
-    wire::runtime,
     write::{
         idempotency,
         orphan_indexes::{self, LEFTOVERS},
@@ -85,7 +84,7 @@ fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let node_uid = &index.record.node_uid;
     if record.owners.is_empty() {
-        let nodes = core.shared.nodes.iter();
+        let nodes = core.shared.nodes.addresses.iter();
         return nodes.map(|node| suspect(&node.id, node_uid, Vec::new())).collect();
     }
     let owners = record.owners.iter();
@@ -99,7 +98,7 @@ async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let request = SettingsChange::Whole(settings.clone()).for_nodes(&Derivation::new(
         &index.record.settings,
         index.record.primary_key.as_deref(),
-        core.shared.health.lowest_version(),
+        core.shared.nodes.health.lowest_version(),
     ));
     let mut changes = Vec::new();
     for node in core.shared.snapshot().topology.every_node() {
@@ -112,7 +111,7 @@ async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
 
 /// Says whether the node has taken it, or refuses it, as others then do.
 async fn send(core: &Core, node: NodeIndex, index: &Index, request: &NodeSettingsRequest) -> bool {
-    if !core.shared.health.state(node).takes_writes() || !core.shared.hints.lets_through(node) {
+    if !core.shared.nodes.health.state(node).takes_writes() || !core.shared.nodes.hints.lets_through(node) {
         return false;
     }
     let question = NodeRequest {
@@ -142,9 +141,9 @@ fn keep(
         once: false,
         shards: Vec::new(),
     };
-    let id = &core.shared.nodes[usize::from(node.0)].id;
-    let changes = core.shared.hints.keep(node, id, &hint, request.body.clone().into());
-    core.shared.health.lags(node);
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
+    let changes = core.shared.nodes.hints.keep(node, id, &hint, request.body.clone().into());
+    core.shared.nodes.health.lags(node);
     changes
 }
 

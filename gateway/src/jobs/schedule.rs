@@ -8,6 +8,7 @@ use std::{
     panic::AssertUnwindSafe,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -27,7 +28,7 @@ use crate::{
         leadership::{Term, scope},
         shared::Shared,
     },
-    wire::runtime::{self, StartError},
+    wire::runtime::{self, Runtime, StartError},
     write::{rename::run, tasks::status},
 };
 
@@ -160,7 +161,7 @@ async fn upkeep_metrics(core: &Core) {
     core.shared.prometheus.run_upkeep();
     let snapshot = core.shared.snapshot();
     let shards = f64::from(core.shared.config.shards);
-    let uncovered = crate::handlers::admin::uncovered_shards(&core.shared, &snapshot);
+    let uncovered = crate::state::coverage::uncovered_shards(&core.shared, &snapshot);
     #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
     metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
     #[allow(clippy::cast_precision_loss, reason = "a bounded table")]

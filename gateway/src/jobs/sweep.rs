@@ -8,7 +8,6 @@ use crate::{
     config::limits,
     observe::log,
     state::{core::Core, leadership::Term, shared::Shared},
-    wire::runtime,
     write::{apply, lane::lease, orphan_indexes::LEFTOVERS},
 };
 

@@ -22,13 +22,12 @@ use crate::{
         report::{Pace, RepairError, Scope},
     },
     state::{core::Core, leadership::Term},
-    wire::runtime,
     write::lane,
 };
 
 /// Gives a node that is to be copied anew its indexes and settings, and lets writes go to it again.
 pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Result<(), RepairError> {
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let failed = |reason: String| RepairError::Node { node: id.clone(), reason };
     let asked = NodeRequest::get("/tasks?limit=1");
     let answer = core.pools.ask(node, asked, limits::TASK_QUESTION_TIMEOUT).await;
@@ -45,8 +44,8 @@ pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Res
     let cut = Change::Truncate { log: HINTS, stream: id.clone(), through: u64::MAX };
     core.shared.commit_by(term, vec![cut]).await?;
     // It may count its tasks from anew.
-    core.shared.hints.counts_from(node, newest);
-    core.shared.hints.copied(node);
+    core.shared.nodes.hints.counts_from(node, newest);
+    core.shared.nodes.hints.copied(node);
     log::info("node_copied_anew", &[("node", id)]);
     Ok(())
 }
@@ -54,7 +53,7 @@ pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Res
 /// Compares what is suspect on a node with the copies of others; returns whether the node may serve. What nobody else
 /// has a copy of for now stays suspect, and is looked at again while the node serves.
 pub(crate) async fn settle_suspicions(core: &Core, node: NodeIndex, term: &Term) -> bool {
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let mut next = 0;
     let mut unsettled: BTreeMap<String, ShardSet> = BTreeMap::new();
     loop {
@@ -86,7 +85,7 @@ pub(crate) async fn settle_suspicions(core: &Core, node: NodeIndex, term: &Term)
 
 /// Whether anything on a node is suspect.
 pub(crate) async fn has_suspicions(core: &Core, node: NodeIndex) -> bool {
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     core.shared.store.entries(SUSPECT_SHARDS, id, 0, 1).await.is_ok_and(|page| !page.is_empty())
 }
 

@@ -11,7 +11,6 @@ use crate::{
     config::limits,
     observe::log,
     state::{core::Core, leadership::Term},
-    wire::runtime,
 };
 
 /// The newest task uid that each node was seen to give out, by node id.
@@ -22,8 +21,8 @@ pub(crate) async fn keep(core: &Core, term: &Term) {
     let ceiling = json!(core.shared.clock.ceiling(limits::CLOCK_AHEAD_MS));
     let mut outcomes = vec![put(core, term, CLOCK, CLOCK_KEY, ceiling).await];
     for node in core.shared.snapshot().topology.every_node() {
-        if let Some(newest) = core.shared.hints.newest_task(node) {
-            let id = &core.shared.nodes[usize::from(node.0)].id;
+        if let Some(newest) = core.shared.nodes.hints.newest_task(node) {
+            let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
             outcomes.push(put(core, term, NEWEST_TASKS, id, json!(newest)).await);
         }
     }

@@ -23,16 +23,16 @@ use crate::{
 /// Brings a joining node level; says whether it is.
 pub(crate) async fn bring_level(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let level = replay_all(core, node, term).await;
-    core.shared.hints.set_nearly_level(node, false);
+    core.shared.nodes.hints.set_nearly_level(node, false);
     level
 }
 
 async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let shared = &core.shared;
-    let id = &shared.nodes[usize::from(node.0)].id;
+    let id = &shared.nodes.addresses[usize::from(node.0)].id;
     let mut replayed = 0;
-    while shared.hints.pending(node) > 0 {
-        if shared.health.state(node) != NodeState::Joining || shared.hints.is_recopied(node) {
+    while shared.nodes.hints.pending(node) > 0 {
+        if shared.nodes.health.state(node) != NodeState::Joining || shared.nodes.hints.is_recopied(node) {
             return false;
         }
         let Ok(page) = shared.store.entries(HINTS, id, 0, limits::REPLAY_BYTES_MAX).await else {
@@ -43,7 +43,7 @@ async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
             runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
             continue;
         }
-        shared.hints.set_nearly_level(node, page.len() as u64 >= shared.hints.pending(node));
+        shared.nodes.hints.set_nearly_level(node, page.len() as u64 >= shared.nodes.hints.pending(node));
         let (taken, uid) = replay_page(core, node, &page, term).await;
         if !forget(core, node, &page[..taken], uid, term).await {
             return false;
@@ -81,7 +81,7 @@ enum Replayed {
 }
 
 async fn replay(core: &Core, node: NodeIndex, entry: &LogEntry, term: &Term) -> Replayed {
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let Ok(hint) = serde_json::from_value::<Hint>(entry.header.clone()) else {
         log::error("hint_unreadable", &[("node", id)]);
         return Replayed::Dropped;
@@ -107,15 +107,15 @@ async fn replay(core: &Core, node: NodeIndex, entry: &LogEntry, term: &Term) -> 
             let value = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
             match value["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok()) {
                 Some(uid) => {
-                    core.shared.hints.saw_task(node, uid);
-                    core.shared.hints.succeeds(node);
+                    core.shared.nodes.hints.saw_task(node, uid);
+                    core.shared.nodes.hints.succeeds(node);
                     Replayed::Taken(uid)
                 }
                 None => Replayed::Dropped,
             }
         }
         Ok(answer) if is_final(core, node, answer.status) => {
-            core.shared.hints.succeeds(node);
+            core.shared.nodes.hints.succeeds(node);
             let status = answer.status.as_u16().to_string();
             log::error("hint_refused", &[("node", id), ("index", &hint.index), ("status", &status)]);
             stored(core, term, vec![suspect()], Replayed::Dropped).await
@@ -130,7 +130,7 @@ async fn replay(core: &Core, node: NodeIndex, entry: &LogEntry, term: &Term) -> 
 fn is_final(core: &Core, node: NodeIndex, status: StatusCode) -> bool {
     match status.as_u16() {
         400 | 404 | 405 | 413 | 415 | 422 => true,
-        500 | 501 => core.shared.hints.fails(node) >= limits::REPLAY_ATTEMPTS_MAX,
+        500 | 501 => core.shared.nodes.hints.fails(node) >= limits::REPLAY_ATTEMPTS_MAX,
         _ => false,
     }
 }
@@ -150,8 +150,8 @@ async fn is_canceled(core: &Core, task: u32) -> bool {
 /// Deletes entries that are done with. The node must have done what it took before it serves.
 async fn forget(core: &Core, node: NodeIndex, done: &[LogEntry], uid: Option<u32>, term: &Term) -> bool {
     let Some(last) = done.last() else { return true };
-    let hints = &core.shared.hints;
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let hints = &core.shared.nodes.hints;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let mut changes = vec![Change::Truncate { log: HINTS, stream: id.clone(), through: last.sequence }];
     changes.extend(uid.filter(|uid| hints.await_task(node, *uid)).map(|uid| hints::unapplied(id, uid)));
     if core.shared.commit_by(term, changes).await.is_err() {

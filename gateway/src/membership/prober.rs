@@ -25,7 +25,7 @@ pub(crate) async fn probe_all(core: &Rc<Core>) {
     let nodes = core.shared.snapshot().topology.every_node();
     join_all(nodes.into_iter().map(|node| async move {
         probe(core, node).await;
-        if core.shared.health.state(node) == NodeState::Joining {
+        if core.shared.nodes.health.state(node) == NodeState::Joining {
             rejoin::begin(core, node);
         }
     }))
@@ -45,14 +45,14 @@ pub(crate) fn watch_all(core: &Rc<Core>) {
 async fn watch(core: Rc<Core>, node: NodeIndex, interval: Duration) {
     let mut looked_at = runtime::now();
     loop {
-        let state = core.shared.health.state(node);
+        let state = core.shared.nodes.health.state(node);
         runtime::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval })
             .await;
-        let healthy = core.shared.health.state(node) == NodeState::Healthy;
-        if !healthy || !core.shared.health.answered_lately(node, runtime::now()) {
+        let healthy = core.shared.nodes.health.state(node) == NodeState::Healthy;
+        if !healthy || !core.shared.nodes.health.answered_lately(node, runtime::now()) {
             probe(&core, node).await;
         }
-        if core.shared.health.state(node) == NodeState::Joining {
+        if core.shared.nodes.health.state(node) == NodeState::Joining {
             // Bringing a node level takes its time; it is watched meanwhile.
             rejoin::begin(&core, node);
         }
@@ -68,15 +68,15 @@ async fn probe(core: &Core, node: NodeIndex) {
     let started = runtime::now();
     let answer = core.pools.exchange(node, NodeRequest::get("/health"), limits::HEALTH_PROBE_TIMEOUT).await;
     let now = runtime::now();
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let answered = matches!(&answer, Ok(answer) if answer.status == StatusCode::OK);
     let seen = match (answered, seen(&answer)) {
         (true, _) => Seen::ProbeAnswered,
         (false, Seen::Refused) => Seen::Refused,
         (false, _) => Seen::ProbeFailed,
     };
-    core.shared.saw(node, seen, now);
-    let serves = core.shared.health.state(node).serves_reads();
+    core.shared.nodes.saw(node, seen, now);
+    let serves = core.shared.nodes.health.state(node).serves_reads();
     metrics::gauge!("miroir_node_healthy", "node" => id.clone()).set(f64::from(u8::from(serves)));
     if answered {
         let took = now.saturating_duration_since(started);

@@ -14,7 +14,6 @@ use store::Change;
 
 use crate::{
     config::limits,
-    handlers::experimental_features,
     membership::{catch_up, hint_replay},
     nodes::{
         health::NodeState,
@@ -22,7 +21,6 @@ use crate::{
         pool::NodeRequest,
     },
     observe::log,
-    pods::follow,
     read::ask::learn_version,
     state::{
         core::Core,
@@ -35,7 +33,7 @@ use crate::{
 
 /// Lets a joining node serve, in its own time: others are not kept waiting.
 pub(crate) fn begin(core: &Rc<Core>, node: NodeIndex) {
-    if !core.shared.hints.begin_joining(node) {
+    if !core.shared.nodes.hints.begin_joining(node) {
         return;
     }
     let core = Rc::clone(core);
@@ -43,14 +41,14 @@ pub(crate) fn begin(core: &Rc<Core>, node: NodeIndex) {
         if AssertUnwindSafe(admit(&core, node)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
-        core.shared.hints.end_joining(node);
+        core.shared.nodes.hints.end_joining(node);
     });
 }
 
 /// Brings a joining node level and lets it serve.
 pub(crate) async fn admit(core: &Core, node: NodeIndex) {
-    let (hints, health) = (&core.shared.hints, &core.shared.health);
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let (hints, health) = (&core.shared.nodes.hints, &core.shared.nodes.health);
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     // It may have come back as another version.
     learn_version(core, node).await;
     hints.set_level(node, false);
@@ -93,7 +91,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
         // It is asked again at the next probe.
         None => return,
     }
-    if !experimental_features::restore(core, node).await || !rule_copies::restore(core, node).await {
+    if !crate::write::node_features::restore(core, node).await || !rule_copies::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
     }
     if !catch_up::settle_suspicions(core, node, &term).await {
@@ -112,7 +110,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
 /// Sees whether a serving node is still the one that was known: it may have come back between two probes.
 pub(crate) async fn watch(core: &Core, node: NodeIndex) {
     // One that is suspect is being probed: its silence is not waited for here as well.
-    if core.shared.health.state(node) == NodeState::Healthy {
+    if core.shared.nodes.health.state(node) == NodeState::Healthy {
         is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
     }
 }
@@ -121,8 +119,9 @@ pub(crate) async fn watch(core: &Core, node: NodeIndex) {
 /// One pod does so for all.
 pub(crate) async fn look_again(core: &Rc<Core>, node: NodeIndex) {
     let Some(term) = core.shared.coordinator.term(scope::NODES) else { return };
-    let serves = core.shared.health.state(node) == NodeState::Healthy;
-    if !serves || !catch_up::has_suspicions(core, node).await || !core.shared.hints.begin_joining(node) {
+    let serves = core.shared.nodes.health.state(node) == NodeState::Healthy;
+    if !serves || !catch_up::has_suspicions(core, node).await || !core.shared.nodes.hints.begin_joining(node)
+    {
         return;
     }
     let core = Rc::clone(core);
@@ -130,18 +129,18 @@ pub(crate) async fn look_again(core: &Rc<Core>, node: NodeIndex) {
         if AssertUnwindSafe(catch_up::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
-        core.shared.hints.end_joining(node);
+        core.shared.nodes.hints.end_joining(node);
     });
 }
 
 /// Whether the node is the one that has given out the tasks known of it.
 async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
     // What is known is looked up first: it may give out more meanwhile.
-    let known = core.shared.hints.newest_task(node);
+    let known = core.shared.nodes.hints.newest_task(node);
     let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
     if newest >= known {
-        newest.into_iter().for_each(|uid| core.shared.hints.saw_task(node, uid));
+        newest.into_iter().for_each(|uid| core.shared.nodes.hints.saw_task(node, uid));
         return true;
     }
     distrust(core, node, "it has lost tasks that it had taken").await;
@@ -172,7 +171,7 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
         if idle.is_some_and(|page| page["total"] == 0) || runtime::now() >= deadline {
             // Another pod may have dropped it, and unregistered it before: the store knows.
             for index in &lacked {
-                follow::index(&core.shared, &index.record.uid).await.ok()?;
+                crate::state::refresh::index(&core.shared, &index.record.uid).await.ok()?;
             }
             let now = core.shared.snapshot();
             let is_there = |index: &&Arc<Index>| {
@@ -187,11 +186,11 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
 
 /// A node that is not the one that was known: all it holds is suspect, and it is copied anew.
 async fn distrust(core: &Core, node: NodeIndex, reason: &str) {
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
-    core.shared.hints.set_known(node, false);
-    let changes = core.shared.hints.recopy(node, id, reason.to_owned());
-    core.shared.health.lags(node);
+    core.shared.nodes.hints.set_known(node, false);
+    let changes = core.shared.nodes.hints.recopy(node, id, reason.to_owned());
+    core.shared.nodes.health.lags(node);
     if let Err(error) = core.shared.store.commit(changes).await {
         log::error("mark_not_stored", &[("node", id), ("reason", &error.to_string())]);
     }
@@ -207,7 +206,7 @@ async fn has_done(core: &Core, node: NodeIndex, uid: u32) -> bool {
 
 /// Forgets that tasks up to `uid` are awaited.
 async fn forget_awaited(core: &Core, node: NodeIndex, uid: u32) {
-    let id = &core.shared.nodes[usize::from(node.0)].id;
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     while let Ok(page) = core.shared.store.entries(UNAPPLIED, id, 0, usize::MAX).await {
         let is_done = |header: &Value| {
             serde_json::from_value::<Unapplied>(header.clone()).is_ok_and(|unapplied| unapplied.task <= uid)

@@ -13,7 +13,7 @@ use std::{
 use crossbeam::utils::CachePadded;
 use router::NodeIndex;
 
-use crate::config::limits;
+use crate::{api::node_version::NodeVersion, config::limits};
 
 /// States and versions of all nodes, by position in the topology.
 pub struct Health {
@@ -56,10 +56,6 @@ const ANSWERS_NOTED_EVERY_MS: u64 = 20;
 /// Since then totals of nodes go beyond `maxTotalHits`, and their ranking scores tell of all rules.
 const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 const SCORES_OF_ALL_RULES_SINCE: NodeVersion = NodeVersion(1, 24);
-
-/// A node's version: major and minor number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeVersion(pub u16, pub u16);
 
 /// State of one node as this pod sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,24 +261,6 @@ impl NodeHealth {
 
 fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl NodeVersion {
-    /// Reads `1.50.0`; what follows the minor number does not matter.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split('.');
-        Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-    }
-
-    fn pack(self) -> u32 {
-        u32::from(self.0) << 16 | u32::from(self.1)
-    }
-
-    fn unpack(packed: u32) -> Self {
-        let low = |number: u32| u16::try_from(number & 0xffff).unwrap_or(u16::MAX);
-        Self(low(packed >> 16), low(packed))
-    }
 }
 
 #[cfg(test)]

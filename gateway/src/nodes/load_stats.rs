@@ -13,7 +13,10 @@ use std::{
 use metrics::{Counter, Histogram};
 use router::NodeIndex;
 
-use crate::{config::limits, nodes::retry_budget::Budget, state::shared::NodeAddress};
+use crate::{
+    config::limits,
+    nodes::{address::NodeAddress, retry_budget::Budget},
+};
 
 /// A node this many doublings slower than the best is asked only where others do not suffice.
 const OUTLYING_LEVEL: u8 = 2;

@@ -18,8 +18,11 @@ use router::NodeIndex;
 
 use crate::{
     config::{Secret, limits},
-    nodes::health::{NodeState, Seen},
-    state::shared::{NodeAddress, Shared},
+    nodes::{
+        address::NodeAddress,
+        health::{NodeState, Seen},
+        table::Nodes,
+    },
     wire::{
         h1::{ClientConnection, ExchangeError, NodeAnswer},
         runtime::{self, timeout},
@@ -29,7 +32,7 @@ use crate::{
 /// Connections of one core to every node.
 pub struct NodePools {
     pools: Vec<NodePool>,
-    shared: Arc<Shared>,
+    nodes: Arc<Nodes>,
 }
 
 struct NodePool {
@@ -84,10 +87,10 @@ pub enum NodeError {
 impl NodePools {
     /// Empty pools towards every node of the cluster.
     #[must_use]
-    pub fn new(shared: &Arc<Shared>) -> Self {
-        let key = shared.config.node_master_key.as_ref().map(Secret::expose);
-        let pools = shared.nodes.iter().map(|node| NodePool::new(node.clone(), key)).collect();
-        Self { pools, shared: Arc::clone(shared) }
+    pub fn new(nodes: &Arc<Nodes>, key: Option<&Secret>) -> Self {
+        let key = key.map(Secret::expose);
+        let pools = nodes.addresses.iter().map(|node| NodePool::new(node.clone(), key)).collect();
+        Self { pools, nodes: Arc::clone(nodes) }
     }
 
     /// Asks a node and waits for its whole answer, at most `limit`, and not when the node goes down meanwhile.
@@ -101,7 +104,7 @@ impl NodePools {
         request: NodeRequest<'_>,
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
-        let health = &self.shared.health;
+        let health = &self.nodes.health;
         let was_down = health.state(node) == NodeState::Down;
         let mut asked = pin!(self.ask_patiently(node, request));
         let mut left = limit;
@@ -112,7 +115,7 @@ impl NodePools {
             }
             left -= slice;
             if left.is_zero() {
-                self.shared.saw(node, Seen::Failed, runtime::now());
+                self.nodes.saw(node, Seen::Failed, runtime::now());
                 return Err(NodeError::TimedOut(limit));
             }
             if !was_down && health.state(node) == NodeState::Down {
@@ -131,7 +134,7 @@ impl NodePools {
         request: NodeRequest<'_>,
     ) -> Result<NodeAnswer, NodeError> {
         let result = self.pools[usize::from(node.0)].exchange(&request).await;
-        self.shared.saw(node, seen(&result), runtime::now());
+        self.nodes.saw(node, seen(&result), runtime::now());
         result
     }
 
@@ -279,7 +282,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::wire::runtime::{glommio::Glommio, monoio::Monoio};
+    use crate::wire::runtime::Runtime;
 
     /// More than the receive buffer takes.
     const LARGE: usize = 40 << 10;

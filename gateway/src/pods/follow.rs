@@ -18,8 +18,9 @@ use crate::{
     observe::log,
     state::{
         leadership::scope,
+        refresh::index,
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
-        snapshot::{Index, Snapshot, publish},
+        snapshot::{Snapshot, publish},
     },
     wire::runtime,
 };
@@ -112,7 +113,7 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
     }
     webhooks(shared).await?;
     all_rules(shared).await?;
-    for node in &shared.nodes {
+    for node in &shared.nodes.addresses {
         missed(shared, &node.id).await?;
     }
     Ok(())
@@ -129,33 +130,6 @@ fn placements(shared: &Shared, stored: Versioned<serde_json::Value>) {
         topology: Arc::clone(&topology),
         indexes: snapshot.indexes.clone(),
     });
-}
-
-/// Takes in an index as the store has it.
-///
-/// # Errors
-/// What the store says.
-pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
-    let revision = |snapshot: &Snapshot| snapshot.indexes.get(uid).map(|index| index.record.revision);
-    let before = revision(&shared.snapshot());
-    let Some(record) = shared.store.index(uid).await? else {
-        publish(&shared.snapshot, |snapshot| match revision(snapshot) {
-            // Not one that was made while the store was asked.
-            Some(now) if Some(now) == before => snapshot.without_index(uid),
-            _ => snapshot.clone(),
-        });
-        return Ok(());
-    };
-    let Some(placement) = shared.snapshot().topology.placement(record.shards).cloned() else {
-        log::error("index_not_placed", &[("index", uid)]);
-        return Ok(());
-    };
-    let index = Arc::new(Index::new(record, placement));
-    publish(&shared.snapshot, |snapshot| match revision(snapshot) {
-        Some(known) if known >= index.record.revision => snapshot.clone(),
-        _ => snapshot.with_index(Arc::clone(&index)),
-    });
-    Ok(())
 }
 
 async fn key_of(shared: &Shared, key: &str) -> Result<(), StoreError> {
@@ -193,14 +167,14 @@ async fn all_rules(shared: &Shared) -> Result<(), StoreError> {
 
 /// What waits for a node, whoever keeps it. One that has missed something serves nothing before it has it.
 async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
-    let (store, hints) = (&shared.store, &shared.hints);
+    let (store, hints) = (&shared.store, &shared.nodes.hints);
     let Some(node) = shared.snapshot().topology.index_of(id) else { return Ok(()) };
     let sizes = store.log_sizes(HINTS).await?;
     let (entries, bytes) =
         sizes.iter().find(|size| size.stream == id).map_or((0, 0), |size| (size.entries, size.bytes));
     let is_recopied = is_distrusted(shared, id).await?;
     if entries > 0 || is_recopied {
-        shared.health.lags(node);
+        shared.nodes.health.lags(node);
     }
     if is_recopied {
         hints.marked_for_copy(node);
@@ -219,8 +193,8 @@ async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
 }
 
 fn restore_count(shared: &Shared, node: NodeIndex, entries: u64, bytes: u64) {
-    if !shared.hints.is_recopied(node) {
-        shared.hints.restore(node, entries, bytes);
+    if !shared.nodes.hints.is_recopied(node) {
+        shared.nodes.hints.restore(node, entries, bytes);
     }
 }
 
@@ -270,10 +244,14 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
         unless_there(store.commit(vec![put]).await.map(drop))?;
     }
     // What was kept for nodes is gone with the store: those that lack something are copied anew.
-    for node in snapshot.topology.every_node().into_iter().filter(|node| !shared.hints.lets_through(*node)) {
-        let id = &shared.nodes[usize::from(node.0)].id;
-        store.commit(shared.hints.recopy(node, id, "the store has lost what it missed".to_owned())).await?;
-        shared.health.lags(node);
+    for node in
+        snapshot.topology.every_node().into_iter().filter(|node| !shared.nodes.hints.lets_through(*node))
+    {
+        let id = &shared.nodes.addresses[usize::from(node.0)].id;
+        store
+            .commit(shared.nodes.hints.recopy(node, id, "the store has lost what it missed".to_owned()))
+            .await?;
+        shared.nodes.health.lags(node);
     }
     // At last, so that nobody takes what is there before for all there is.
     unless_there(store.put_topology(None, snapshot.topology.version, value).await)

@@ -4,20 +4,18 @@
 //! lies or is away changes nothing but what is shown; what was found last is kept until something else is found.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
-use serde_json::{Value, json};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, TYPE, rdata::RData};
 
 use crate::{
     config::PeerService,
     observe::log,
-    state::{leadership::Coordinator, shared::Shared},
+    state::shared::Shared,
     wire::{outbound::blocking, runtime},
 };
 
@@ -146,28 +144,14 @@ fn fresh_id() -> u16 {
     u16::from_be_bytes([bytes[0], bytes[1]])
 }
 
-/// The other pods as the management API shows them: who names them, and whether they live.
-pub(crate) fn view(coordinator: &Coordinator) -> Value {
-    let mut peers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let (found, live) = (coordinator.found.load(), coordinator.pods());
-    for (from, names) in [("flag", &coordinator.named), ("dns", &**found), ("store", &live)] {
-        for name in names.iter().filter(|name| *name != coordinator.pod()) {
-            peers.entry(name).or_default().push(from);
-        }
-    }
-    let peers = peers.into_iter().map(|(name, from)| {
-        let lives = live.iter().any(|pod| pod == name);
-        json!({"name": name, "knownFrom": from, "alive": lives})
-    });
-    peers.collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use simple_dns::{ResourceRecord, rdata::SRV};
     use std::net::TcpListener;
 
     use super::*;
+    use crate::state::leadership::Coordinator;
 
     const SERVICE: &str = "_miroir._tcp.pods.example";
 
@@ -247,6 +231,6 @@ mod tests {
             {"name": "b", "knownFrom": ["flag", "dns"], "alive": false},
             {"name": "c", "knownFrom": ["dns"], "alive": false},
         ]);
-        assert_eq!(view(&coordinator), expected);
+        assert_eq!(coordinator.peers(), expected);
     }
 }

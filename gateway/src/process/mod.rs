@@ -30,12 +30,13 @@ use store::{Store, StoreThread};
 
 use crate::{
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
+    nodes::address::NodeAddress,
     observe,
     pods::peers,
     process::{startup::Parts, systemd::Notifier},
     state::{
         leadership::{self, Coordinator},
-        shared::{NodeAddress, Shared},
+        shared::Shared,
     },
     wire::{
         runtime::{self, Runtime},
@@ -171,8 +172,8 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
     let descriptors = raise_descriptors();
     let driver = if runtime::uring_available() { "io_uring" } else { "epoll" };
     let runtime = match shared.config.runtime {
-        RuntimeChoice::Auto | RuntimeChoice::Monoio => Monoio::NAME,
-        RuntimeChoice::Glommio => Glommio::NAME,
+        RuntimeChoice::Auto | RuntimeChoice::Monoio => Runtime::Monoio.name(),
+        RuntimeChoice::Glommio => Runtime::Glommio.name(),
     };
     observe::log::info(
         "started",
@@ -181,7 +182,7 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
             ("runtime", runtime),
             ("driver", driver),
             ("cores", &shared.config.cores.to_string()),
-            ("nodes", &shared.nodes.len().to_string()),
+            ("nodes", &shared.nodes.addresses.len().to_string()),
             ("version", env!("CARGO_PKG_VERSION")),
             ("tls", if shared.config.tls.server.is_some() { "on" } else { "off" }),
             ("pinned", if runtime::pinned_cpus(shared.config.cores).is_empty() { "no" } else { "yes" }),

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ use store::{Lease, Reply, Store, Table, TaskKind, TaskRecord, TaskStatus, Versio
 use crate::{
     api::{
         search::rules::{self, RULES},
+        swap::Move,
         webhook::Webhooks,
     },
     auth::{ApiKey, KeyRing},
@@ -30,19 +32,21 @@ use crate::{
     jobs::schedule,
     membership::high_water_marks::NEWEST_TASKS,
     nodes::{
+        address::NodeAddress,
         health::Health,
         hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
+        table::Nodes,
     },
     observe,
     pods::election::PODS,
-    repair::queue::Board,
     server,
     state::{
         change,
         leadership::Coordinator,
         sessions::Sessions,
-        shared::{KEYS, NodeAddress, Shared, WEBHOOKS, WEBHOOKS_KEY},
+        shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Index, Snapshot},
+        wakeups::Wakeups,
         write_block::Frozen,
     },
     wire::{
@@ -51,7 +55,7 @@ use crate::{
     },
     write::{
         orphan_indexes::{self, LEFTOVERS},
-        rename::plan::{self, Move},
+        rename::plan,
         tombstones,
     },
 };
@@ -117,9 +121,7 @@ pub async fn prepare(
     let shared = Arc::new(Shared {
         clock,
         sessions: Sessions::new(now()),
-        health,
-        hints,
-        nodes,
+        nodes: Arc::new(Nodes { addresses: nodes, health, hints }),
         snapshot: ArcSwap::from_pointee(snapshot),
         keys: ArcSwap::from_pointee(keys),
         webhooks: ArcSwap::from_pointee(webhooks),
@@ -127,7 +129,7 @@ pub async fn prepare(
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store: store.observed(observe::store_counts::observer()),
         coordinator,
-        anti_entropy: Board::default(),
+        wakeups: Wakeups::default(),
         tasks_ended: AtomicU64::new(0),
         frozen: Frozen::default(),
         prometheus,
@@ -147,7 +149,8 @@ impl Ready {
     /// When an executor cannot start here.
     pub fn run(self, runtime: Runtime, address: SocketAddr) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let Self { shared, lanes, inboxes, interrupted } = self;
-        let mut executors = Vec::from_iter(schedule::start(runtime, Arc::clone(&shared), Arc::clone(&lanes), interrupted)?);
+        let mut executors =
+            Vec::from_iter(schedule::start(runtime, Arc::clone(&shared), Arc::clone(&lanes), interrupted)?);
         let cpus = runtime::pinned_cpus(inboxes.len());
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let cpu = cpus.get(number).copied();

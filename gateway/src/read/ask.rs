@@ -10,12 +10,12 @@ use router::{Leg, NodeIndex, ShardSet};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    api::error::{ApiError, Code},
-    config::limits,
-    nodes::{
-        health::NodeVersion,
-        pool::{NodeRequest, is_refusal},
+    api::{
+        error::{ApiError, Code},
+        node_version::NodeVersion,
     },
+    config::limits,
+    nodes::pool::{NodeRequest, is_refusal},
     observe::log,
     read::{
         plan,
@@ -144,7 +144,7 @@ pub(crate) async fn answering(core: &Core, target: &str) -> Result<Vec<Value>, A
     let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
     let mut values = ask(core, well.into_iter(), target).await?;
     if values.is_empty() {
-        let others = others.into_iter().filter(|node| core.shared.health.state(*node).serves_reads());
+        let others = others.into_iter().filter(|node| core.shared.nodes.health.state(*node).serves_reads());
         values = ask(core, others, target).await?;
     }
     match values.is_empty() {
@@ -197,10 +197,10 @@ async fn ask(
 pub(crate) async fn lowest_version(core: &Core) -> Option<NodeVersion> {
     let nodes = core.shared.snapshot().topology.every_node();
     let unknown = nodes.into_iter().filter(|node| {
-        !core.shared.health.knows_version(*node) && core.shared.health.state(*node).takes_writes()
+        !core.shared.nodes.health.knows_version(*node) && core.shared.nodes.health.state(*node).takes_writes()
     });
     join_all(unknown.map(|node| learn_version(core, node))).await;
-    core.shared.health.lowest_version()
+    core.shared.nodes.health.lowest_version()
 }
 
 /// Asks a node for its version and remembers it.
@@ -209,7 +209,10 @@ pub async fn learn_version(core: &Core, node: NodeIndex) {
     let version = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
     let version = version.as_ref().and_then(|version| NodeVersion::parse(version["pkgVersion"].as_str()?));
     match version {
-        Some(version) => core.shared.health.set_version(node, version),
-        None => log::warn("node_version_unknown", &[("node", &core.shared.nodes[usize::from(node.0)].id)]),
+        Some(version) => core.shared.nodes.health.set_version(node, version),
+        None => log::warn(
+            "node_version_unknown",
+            &[("node", &core.shared.nodes.addresses[usize::from(node.0)].id)],
+        ),
     }
 }

@@ -20,7 +20,6 @@ use crate::{
         core::Core,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime,
 };
 
 /// What is known better than by sums over the legs.
@@ -174,7 +173,7 @@ async fn visit(
             hits_asked,
             tie_break: asked.tie_break(&index.rules),
             // The route that clips totals is also the one that passes over pages.
-            passes_over: core.shared.health.clips_totals(),
+            passes_over: core.shared.nodes.health.clips_totals(),
             threshold: asked.has_threshold(),
             facets,
         };

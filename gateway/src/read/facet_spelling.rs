@@ -18,7 +18,6 @@ use crate::{
         merged_answer::Merged,
         snapshot::{Index, Snapshot},
     },
-    wire::runtime,
 };
 
 /// The answer with its contested values spelt as one node does.

@@ -26,7 +26,6 @@ use crate::{
         settings::ranking_rules_default,
     },
     config::limits,
-    handlers::{extract, search},
     nodes::pool::NodeRequest,
     observe::log,
     read::{
@@ -55,7 +54,7 @@ pub(crate) async fn federated(
     let started = runtime::now();
     let mut groups = BTreeMap::<&str, Group<'_>>::new();
     for (position, query) in queries.iter().enumerate() {
-        let index = extract::find_index(snapshot, &query.index_uid);
+        let index = crate::state::snapshot::find_index(snapshot, &query.index_uid);
         let index = index.map_err(|error| error.inside(&format!(".queries[{position}]")))?;
         let group = groups.entry(&query.index_uid).or_insert_with(|| Group { index, queries: Vec::new() });
         group.queries.push(query);
@@ -224,7 +223,7 @@ impl Federated<'_> {
         asked.raw_details = true;
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
         let extra = asked.also_retrieve(wanted, &group.index.rules);
-        let merged = search::answer(self.core, self.snapshot, group.index, &asked).await?;
+        let merged = crate::read::search::answer(self.core, self.snapshot, group.index, &asked).await?;
         Ok(Answered { merged, extra })
     }
 
@@ -251,7 +250,7 @@ impl Federated<'_> {
             distinct: self.federation.distinct.as_deref(),
             merge_facets: self.federation.merge_facets,
             processing_time_ms: milliseconds(runtime::now().saturating_duration_since(self.started)),
-            scores_end_at_sorts: self.core.shared.health.scores_end_at_sorts(),
+            scores_end_at_sorts: self.core.shared.nodes.health.scores_end_at_sorts(),
         };
         let bodies = answers.iter().map(|answered| &answered.merged.body[..]).collect::<Vec<_>>();
         let totals = counts.iter().map(|counted| &counted.body[..]).collect::<Vec<_>>();
@@ -271,7 +270,7 @@ pub(crate) fn incompatible_orders(
     snapshot: &Snapshot,
     queries: &[MultiQuery],
 ) -> Option<(usize, usize)> {
-    let default = ranking_rules_default(core.shared.health.lowest_version());
+    let default = ranking_rules_default(core.shared.nodes.health.lowest_version());
     let kinds = in_nodes_order(queries).into_iter().map(|position| {
         let query = &queries[position];
         let index = snapshot.indexes.get(&query.index_uid);

@@ -13,17 +13,16 @@ use serde_json::{Map, Value, json};
 use crate::{
     api::{
         error::{ApiError, Code},
+        index_rules::ForeignKey,
         search::filter::combine_filters,
     },
     auth::Permission,
-    handlers::{experimental_features, extract},
     read::scatter::{Gathered, Scatter},
     state::{
         core::Core,
         merged_answer::Merged,
-        snapshot::{ForeignKey, Index, Snapshot},
+        snapshot::{Index, Snapshot},
     },
-    wire::runtime,
 };
 
 /// The name that nodes give the feature.
@@ -59,7 +58,7 @@ async fn hydrate(
     first: &Arc<Index>,
     merged: Merged,
 ) -> Result<Merged, ApiError> {
-    if !experimental_features::is_on(core, FEATURE).await {
+    if !crate::read::node_features::is_on(core, FEATURE).await {
         return Ok(merged);
     }
     let unreadable = |_| ApiError::new(Code::Internal, "An answer cannot be read.");
@@ -76,7 +75,7 @@ async fn hydrate(
     let mut readable = BTreeSet::new();
     let mut missing = merged.missing.clone();
     for (uid, ids) in wanted {
-        let index = extract::find_index(snapshot, &uid)?;
+        let index = crate::state::snapshot::find_index(snapshot, &uid)?;
         // Who may not search an index is shown the ids that the hits hold, and nothing of what they name.
         let Ok(rules) = permission.rules_for(&uid) else { continue };
         let found = fetch(core, snapshot, index, rules.as_deref(), &ids).await?;

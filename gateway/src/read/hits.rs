@@ -11,11 +11,10 @@ use router::{Leg, ShardSet};
 
 use crate::{
     api::{
-        error::ApiError,
+        error::{ApiError, Code},
+        node_version::NodeVersion,
         search::request::{LegNeeds, SearchRequest},
     },
-    handlers::{extract, search_rules},
-    nodes::health::NodeVersion,
     read::{
         distinct_counts, facet_spelling,
         scatter::{Gathered, Reach, Scatter},
@@ -49,14 +48,14 @@ pub(crate) async fn list(
     started: Instant,
     shown: Shown,
 ) -> Result<Merged, ApiError> {
-    let pins = search_rules::pin_in(core, &index.record.uid);
+    let pins = crate::read::pins::pin_in(core, &index.record.uid);
     if pins && shown == Shown::ToMerge {
-        return Err(search_rules::refusal());
+        return Err(crate::read::pins::refusal());
     }
     let rules = &index.rules;
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let wanted = asked.hits_wanted(rules);
-    extract::check_page_depth(core, wanted)?;
+    check_page_depth(core, wanted)?;
     let distinct_field = asked.distinct(rules);
     let pinned = narrowed(core, index, asked).filter(|_| distinct_field.is_none());
     let wanted_shards = pinned.as_ref().map_or(index.record.shards, ShardSet::len);
@@ -99,7 +98,7 @@ pub(crate) async fn list(
             facets_counted: counted.facets().filter(|_| !gathered.whole),
             processing_time_ms: milliseconds(runtime::now().saturating_duration_since(started)),
             hits_total_max: rules.hits_total_max,
-            total_clipped: core.shared.health.clips_totals(),
+            total_clipped: core.shared.nodes.health.clips_totals(),
             total: counted.total.filter(|_| !gathered.whole),
         };
         contested = merge::search(gathered.bodies, &spec, body)?.contested;
@@ -123,7 +122,7 @@ fn narrowed(core: &Core, index: &Index, asked: &SearchRequest<'_>) -> Option<Sha
 
 /// Whether nodes asked for the facets `*` keep to the orders of single facets.
 pub(crate) fn keeps_facet_orders(core: &Core) -> bool {
-    core.shared.health.lowest_version() >= Some(FACET_ORDERS_UNDER_STAR_SINCE)
+    core.shared.nodes.health.lowest_version() >= Some(FACET_ORDERS_UNDER_STAR_SINCE)
 }
 
 /// Hits to ask legs for when they were asked `reach` times already and gave too few.
@@ -133,4 +132,20 @@ fn deeper(wanted: usize, reach: u32) -> usize {
 
 pub(crate) fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Offset and limit together, as far as this gateway goes.
+///
+/// # Errors
+/// 400 over the limit.
+pub(crate) fn check_page_depth(core: &Core, depth: usize) -> Result<(), ApiError> {
+    let most = core.edge().page_depth_max;
+    match depth <= most {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            Code::BadRequest,
+            format!("Offset and limit together are over this gateway's limit of {most}."),
+        )
+        .because("page_too_deep")),
+    }
 }

@@ -77,7 +77,7 @@ pub(crate) async fn answer(
         facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
         processing_time_ms: milliseconds(runtime::now().saturating_duration_since(started)),
         hits_total_max: rules.hits_total_max,
-        total_clipped: core.shared.health.clips_totals(),
+        total_clipped: core.shared.nodes.health.clips_totals(),
         ..SearchSpec::plain(asked.paging, wanted)
     };
     let halves = Halves {
@@ -85,7 +85,7 @@ pub(crate) async fn answer(
         semantic: semantic.as_ref().map(|merged| &merged.body[..]),
         semantic_ratio,
         primary_key,
-        scores_end_at_sorts: core.shared.health.scores_end_at_sorts(),
+        scores_end_at_sorts: core.shared.nodes.health.scores_end_at_sorts(),
     };
     let mut body = Vec::with_capacity(keyword.body.len());
     merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;

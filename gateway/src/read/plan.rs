@@ -38,7 +38,7 @@ pub(crate) fn cover(
         f32::from(u16::from(selection.level(node)) * SCORES_PER_LEVEL + tie)
     };
     let liked = best_group(core, snapshot, index, wanted, turn, |node| {
-        let trusted = !matches!(core.shared.health.state(node), NodeState::Suspect);
+        let trusted = !matches!(core.shared.nodes.health.state(node), NodeState::Suspect);
         (serves(core, node, avoided) && trusted && selection.likes(node)).then(|| score(node))
     });
     if liked.uncovered.is_empty() {
@@ -65,7 +65,7 @@ pub(crate) fn cover_by_stand_ins(
 
 /// Whether a node may answer where none that serves reads can.
 pub(crate) fn stands_in(core: &Core, node: NodeIndex) -> bool {
-    core.shared.health.state(node) == NodeState::Joining && core.shared.hints.may_stand_in(node)
+    core.shared.nodes.health.state(node) == NodeState::Joining && core.shared.nodes.hints.may_stand_in(node)
 }
 
 /// Nodes that serve reads in the order to ask them for something that each of them can answer: those nothing
@@ -75,7 +75,7 @@ pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex>
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
     let selection = core.vitals.begin_plan(runtime::now());
-    let suspect = |node: NodeIndex| core.shared.health.state(node) == NodeState::Suspect;
+    let suspect = |node: NodeIndex| core.shared.nodes.health.state(node) == NodeState::Suspect;
     let snapshot = core.shared.snapshot();
     let elsewhere = |node: NodeIndex| {
         core.pinned_group.get().is_some_and(|group| usize::from(snapshot.topology.node(node).group) != group)
@@ -93,7 +93,7 @@ pub(crate) fn serves_well(core: &Core, node: NodeIndex) -> bool {
 }
 
 fn serves(core: &Core, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
-    !avoided.contains(&node) && core.shared.health.state(node).serves_reads()
+    !avoided.contains(&node) && core.shared.nodes.health.state(node).serves_reads()
 }
 
 fn best_group(

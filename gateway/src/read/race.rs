@@ -279,7 +279,7 @@ impl<'a, Q: Question> Race<'a, Q> {
         let waited = waited.unwrap_or_default();
         let any = |is: &dyn Fn(NodeIndex) -> bool| waits_for.iter().any(|(node, _)| is(*node));
         let hopeless = any(&|node| {
-            let down = core.shared.health.state(node) == NodeState::Down;
+            let down = core.shared.nodes.health.state(node) == NodeState::Down;
             down || vitals.is_aside(node, now) || waited >= vitals.patience(node)
         });
         let hedged = !hopeless
@@ -313,7 +313,7 @@ impl<'a, Q: Question> Race<'a, Q> {
     fn end_late(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<Asked> {
         let core = self.core;
         let whole = core.shared.config.node_timeout;
-        let most = |node| match core.shared.health.state(node) == NodeState::Down {
+        let most = |node| match core.shared.nodes.health.state(node) == NodeState::Down {
             true => limits::PATIENCE_LEAST.min(whole),
             false => whole,
         };
@@ -327,7 +327,7 @@ impl<'a, Q: Question> Race<'a, Q> {
             late.extend(silent.into_iter().map(|node| (node, attempt.sent_at)));
         }
         for (node, sent_at) in &late {
-            core.shared.saw(*node, Seen::Failed, now);
+            core.shared.nodes.saw(*node, Seen::Failed, now);
             note_failure(core, *node, *sent_at, "no answer in time");
             self.failed.push(*node);
         }
@@ -341,7 +341,7 @@ impl<'a, Q: Question> Race<'a, Q> {
         }
         for (node, sent_at) in self.parts.iter().filter(|part| !part.done).flat_map(Part::waits_for) {
             note_failure(self.core, node, sent_at, "no answer within the request's time");
-            self.core.shared.saw(node, Seen::Failed, runtime::now());
+            self.core.shared.nodes.saw(node, Seen::Failed, runtime::now());
         }
     }
 }
@@ -349,7 +349,7 @@ impl<'a, Q: Question> Race<'a, Q> {
 /// A node gave no usable answer to a read.
 pub(crate) fn note_failure(core: &Core, node: NodeIndex, sent_at: Instant, reason: &str) {
     if core.vitals.failed(node, sent_at, runtime::now()) {
-        let node = &core.shared.nodes[usize::from(node.0)].id;
+        let node = &core.shared.nodes.addresses[usize::from(node.0)].id;
         log::warn("leg_failed", &[("node", node), ("reason", reason)]);
     }
 }

@@ -21,7 +21,6 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    wire::runtime,
     write::tombstones::Graveyard,
 };
 

@@ -11,7 +11,6 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::{core::Core, snapshot::Index},
-    wire::runtime,
     write::tombstones::Graveyard,
 };
 
@@ -41,7 +40,8 @@ impl Verification<'_> {
     pub(crate) fn is_copy(&self, node: NodeIndex) -> bool {
         let shared = &self.core.shared;
         // What waits for a node would come after what repair gives it.
-        let is_level = shared.health.state(node).serves_reads() && shared.hints.lets_through(node);
+        let is_level =
+            shared.nodes.health.state(node).serves_reads() && shared.nodes.hints.lets_through(node);
         self.scope.target == Some(node) || is_level
     }
 

@@ -9,7 +9,6 @@ use store::{Table, TaskKind, TaskQuery};
 use crate::{
     config::limits,
     repair::{replica::Replica, report::RepairError},
-    wire::runtime,
 };
 
 /// Tasks of nodes that repair made, by node and uid.

@@ -20,7 +20,6 @@ use crate::{
         report::RepairError,
     },
     state::{core::Core, snapshot::Index},
-    wire::runtime,
     write::{
         lane,
         orphan_indexes::{self, LEFTOVERS},
@@ -88,7 +87,7 @@ async fn make(core: &Core, replica: &Replica<'_>, index: &Index) -> Result<(), R
 /// [`RepairError`].
 pub async fn drop_unknown(core: &Core, node: NodeIndex) -> Result<(), RepairError> {
     let failed = |reason: String| RepairError::Node {
-        node: core.shared.nodes[usize::from(node.0)].id.clone(),
+        node: core.shared.nodes.addresses[usize::from(node.0)].id.clone(),
         reason,
     };
     let asked = NodeRequest::get("/indexes?limit=1000000");

@@ -41,13 +41,13 @@ struct Progress {
 /// # Errors
 /// What the store says.
 pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool, RepairError> {
-    let (store, id) = (&core.shared.store, &core.shared.nodes[usize::from(node.0)].id);
+    let (store, id) = (&core.shared.store, &core.shared.nodes.addresses[usize::from(node.0)].id);
     let key = format!("{id}.{mark:020}");
     match store.put_job(COPIES, &key, Value::from(id.as_str()), ATTEMPTS_MAX).await {
         Ok(()) | Err(StoreError::Conflict) => {}
         Err(error) => return Err(error.into()),
     }
-    core.shared.anti_entropy.copy_asked.notify_one();
+    core.shared.wakeups.node_copy.notify_one();
     loop {
         let job = store.jobs(COPIES).await?.into_iter().find(|job| job.key == key);
         match job.map(|job| job.state) {
@@ -58,7 +58,7 @@ pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool
             }
             Some(JobState::Queued | JobState::Claimed) => {}
         }
-        if core.shared.health.state(node) != NodeState::Joining {
+        if core.shared.nodes.health.state(node) != NodeState::Joining {
             return Ok(false);
         }
         runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
@@ -78,9 +78,9 @@ pub async fn work_off(core: &Rc<Core>) {
             }
             continue;
         }
-        let wanted = core.shared.anti_entropy.copy_asked.notified();
+        let wanted = core.shared.wakeups.node_copy.notified();
         // Another pod may want one.
-        let _ = crate::wire::runtime::timeout(LOOK_INTERVAL, wanted).await;
+        let _ = runtime::timeout(LOOK_INTERVAL, wanted).await;
     }
 }
 

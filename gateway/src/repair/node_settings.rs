@@ -22,7 +22,6 @@ use crate::{
         report::{Pace, RepairError},
     },
     state::{core::Core, snapshot::Index},
-    wire::runtime,
 };
 
 /// What nodes had at the last commit, by the index's name on them.
@@ -101,7 +100,7 @@ impl<'a> Copies<'a> {
         let replica = self.replica(node);
         let had = replica.read(&self.target(), limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
         let record = &self.index.record;
-        let version = self.core.shared.health.lowest_version();
+        let version = self.core.shared.nodes.health.lowest_version();
         let derivation = Derivation::new(&record.settings, record.primary_key.as_deref(), version);
         let embedders = had["embedders"].as_object().map(|names| names.keys().map(String::as_str));
         let embedders = embedders.into_iter().flatten().collect::<Vec<_>>();

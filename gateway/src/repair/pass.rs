@@ -19,7 +19,7 @@ use crate::{
     repair::{
         index_sync::reconcile_indexes,
         node_copy::say_level,
-        queue::{PASSES, Pass, Position, Progress, Wanted, wanted_by},
+        queue::{self, PASSES, Pass, Position, Progress, Wanted, wanted_by},
         report::{Pace, RepairError, Scope},
         shard_walk::walk,
     },
@@ -55,7 +55,7 @@ pub async fn run(core: &Rc<Core>) {
                 let pause = if core.shared.config.anti_entropy { due } else { LOOK_INTERVAL };
                 let pause = pause.clamp(limits::REPAIR_PASS_PAUSE, LOOK_INTERVAL);
                 // Another pod may have been asked.
-                let _ = timeout(pause, core.shared.anti_entropy.asked.notified()).await;
+                let _ = timeout(pause, core.shared.wakeups.pass.notified()).await;
             }
         }
     }
@@ -74,7 +74,7 @@ async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
     let left = interval.saturating_sub(since);
     if left.is_zero() {
         let wanted = Wanted { number: 0, index: None, node: None, dry_run: false, periodic: true };
-        if let Err(error) = core.shared.anti_entropy.ask(&core.shared.store, wanted).await {
+        if let Err(error) = queue::enqueue(&core.shared, wanted).await {
             log::warn("anti_entropy_not_begun", &[("reason", &error.to_string())]);
         }
     }
@@ -120,7 +120,7 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
     let Progress { pass, next } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
     let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
-    let distrust = target.is_some_and(|node| core.shared.hints.is_recopied(node));
+    let distrust = target.is_some_and(|node| core.shared.nodes.hints.is_recopied(node));
     let scope = Scope { target, distrust, pace, dry_run: pass.dry_run };
     if let Some(node) = target
         && *next == Position::default()

@@ -9,9 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use store::{Job, JobState, Store, StoreError};
 use time::OffsetDateTime;
-use tokio::sync::Notify;
 
-use crate::{clock, repair::report::Report, state::leadership::ATTEMPTS_MAX};
+use crate::{
+    clock,
+    repair::report::Report,
+    state::{leadership::ATTEMPTS_MAX, shared::Shared},
+};
 
 /// The queue of passes.
 pub(crate) const PASSES: &str = "anti_entropy";
@@ -19,15 +22,6 @@ pub(crate) const PASSES: &str = "anti_entropy";
 const NUMBERS: &str = "anti_entropy_passes";
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 const PERIODIC: &str = "periodic";
-
-/// Wakes this process's workers when something is asked for here. One per process.
-#[derive(Default)]
-pub struct Board {
-    /// A pass.
-    pub(crate) asked: Notify,
-    /// A copy of a node.
-    pub(crate) copy_asked: Notify,
-}
 
 /// A pass that is wanted: what its job is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,53 +86,52 @@ pub struct Queue {
     pub dead: Vec<u64>,
 }
 
-impl Board {
-    /// Asks for a pass; answers its number. One that is wanted just so and has not begun is the one.
-    ///
-    /// # Errors
-    /// What the store says: `Full` when too many wait.
-    pub async fn ask(&self, store: &Store, wanted: Wanted) -> Result<u64, StoreError> {
-        let jobs = store.jobs(PASSES).await?;
-        let waits = jobs.iter().filter(|job| job.state == JobState::Queued && job.cursor.is_null());
-        let mut waits = waits.filter_map(wanted_by);
-        if let Some(same) = waits.find(|other| Wanted { number: other.number, ..wanted.clone() } == *other) {
-            return Ok(same.number);
-        }
-        let number = store.count(NUMBERS, 1, FOR_EVER).await?;
-        let key = if wanted.periodic { PERIODIC.to_owned() } else { format!("{number:020}") };
-        let payload = serde_json::to_value(Wanted { number, ..wanted }).unwrap_or_default();
-        match store.put_job(PASSES, &key, payload, ATTEMPTS_MAX).await {
-            // Another pod has asked for the periodic one.
-            Ok(()) | Err(StoreError::Conflict) => {}
-            Err(error) => return Err(error),
-        }
-        self.asked.notify_one();
-        Ok(number)
+/// Asks for a pass; answers its number. One that is wanted just so and has not begun is the one.
+///
+/// # Errors
+/// What the store says: `Full` when too many wait.
+pub async fn enqueue(shared: &Shared, wanted: Wanted) -> Result<u64, StoreError> {
+    let store = &shared.store;
+    let jobs = store.jobs(PASSES).await?;
+    let waits = jobs.iter().filter(|job| job.state == JobState::Queued && job.cursor.is_null());
+    let mut waits = waits.filter_map(wanted_by);
+    if let Some(same) = waits.find(|other| Wanted { number: other.number, ..wanted.clone() } == *other) {
+        return Ok(same.number);
     }
+    let number = store.count(NUMBERS, 1, FOR_EVER).await?;
+    let key = if wanted.periodic { PERIODIC.to_owned() } else { format!("{number:020}") };
+    let payload = serde_json::to_value(Wanted { number, ..wanted }).unwrap_or_default();
+    match store.put_job(PASSES, &key, payload, ATTEMPTS_MAX).await {
+        // Another pod has asked for the periodic one.
+        Ok(()) | Err(StoreError::Conflict) => {}
+        Err(error) => return Err(error),
+    }
+    shared.wakeups.pass.notify_one();
+    Ok(number)
+}
 
-    /// What waits and what runs.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn queue(&self, store: &Store) -> Result<Queue, StoreError> {
-        let mut queue = Queue::default();
-        for job in store.jobs(PASSES).await? {
-            let Some(wanted) = wanted_by(&job) else { continue };
-            match job.state {
-                JobState::Queued => queue.queued.push(wanted.number),
-                JobState::Dead => queue.dead.push(wanted.number),
-                JobState::Claimed => {
-                    let progress = serde_json::from_value(job.cursor).ok();
-                    let mut pass = progress.map_or_else(|| wanted.begun(0), |known: Progress| known.pass);
-                    pass.pod = job.holder;
-                    queue.running = queue.running.or(Some(pass));
-                }
+/// What waits and what runs.
+///
+/// # Errors
+/// What the store says.
+pub async fn queue(store: &Store) -> Result<Queue, StoreError> {
+    let mut queue = Queue::default();
+    for job in store.jobs(PASSES).await? {
+        let Some(wanted) = wanted_by(&job) else { continue };
+        match job.state {
+            JobState::Queued => queue.queued.push(wanted.number),
+            JobState::Dead => queue.dead.push(wanted.number),
+            JobState::Claimed => {
+                let progress = serde_json::from_value(job.cursor).ok();
+                let mut pass = progress.map_or_else(|| wanted.begun(0), |known: Progress| known.pass);
+                pass.pod = job.holder;
+                queue.running = queue.running.or(Some(pass));
             }
         }
-        queue.queued.sort_unstable();
-        queue.waiting = queue.queued.first().copied();
-        Ok(queue)
     }
+    queue.queued.sort_unstable();
+    queue.waiting = queue.queued.first().copied();
+    Ok(queue)
 }
 
 /// What a job of the queue is about.

@@ -20,7 +20,6 @@ use crate::{
         report::RepairError,
         resolve::{Case, Verdict, Version, decide},
     },
-    wire::runtime,
     write::lane,
 };
 

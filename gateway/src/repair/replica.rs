@@ -44,7 +44,7 @@ struct Page<'a> {
 impl Replica<'_> {
     /// The node's id.
     pub(crate) fn id(&self) -> &str {
-        &self.core.shared.nodes[usize::from(self.node.0)].id
+        &self.core.shared.nodes.addresses[usize::from(self.node.0)].id
     }
 
     pub(crate) fn failed(&self, reason: impl ToString) -> RepairError {

@@ -224,7 +224,7 @@ async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError>
     for node in &astray {
         copies.send_whole(*node).await?;
         metrics::counter!("miroir_settings_drift_repair_total").increment(1);
-        let node = &core.shared.nodes[usize::from(node.0)].id;
+        let node = &core.shared.nodes.addresses[usize::from(node.0)].id;
         log::warn("settings_repaired", &[("index", &index.record.uid), ("node", node)]);
     }
     if !astray.is_empty() {
@@ -259,6 +259,8 @@ fn current(core: &Core, index: &Index) -> Option<Arc<Index>> {
 fn serving(core: &Core) -> Vec<NodeIndex> {
     let mut nodes = core.shared.snapshot().topology.every_node();
     let shared = &core.shared;
-    nodes.retain(|node| shared.health.state(*node).serves_reads() && shared.hints.lets_through(*node));
+    nodes.retain(|node| {
+        shared.nodes.health.state(*node).serves_reads() && shared.nodes.hints.lets_through(*node)
+    });
     nodes
 }

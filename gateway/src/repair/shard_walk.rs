@@ -11,7 +11,6 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    wire::runtime,
 };
 
 /// Compares the shards of all indexes, or of one, from a position on; `done` is told of each part and of what is next.

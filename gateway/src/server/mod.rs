@@ -3,6 +3,10 @@
 //! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
 //! file; what must be durable goes to the store over a channel and is awaited.
 
+use std::thread::JoinHandle;
+
+use crate::wire::runtime::Runtime;
+
 pub(crate) mod access;
 pub(crate) mod admission;
 pub(crate) mod connection;

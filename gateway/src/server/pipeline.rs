@@ -14,12 +14,10 @@ use crate::{
         http::{compression, cors},
     },
     auth::Permission,
-    dump::export,
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, fields, indexes, keys,
-        multi_search, network, render_template,
-        search::{self, refusal_at},
-        search_rules, settings, similar, snapshots, stats, tasks, webhooks,
+        multi_search, network, refusal::refusal_at, render_template, search, search_rules, settings, similar,
+        snapshots, stats, tasks, webhooks,
     },
     read::foreign_keys,
     server::{
@@ -247,7 +245,7 @@ async fn dispatch(
         Route::AntiEntropyHistory => anti_entropy::history(core).await,
         Route::Features => experimental_features::get(core).await,
         Route::ChangeFeatures => Box::pin(experimental_features::change(core, request)).await,
-        Route::CreateDump => export::create(core, request).await,
+        Route::CreateDump => crate::handlers::dumps::create(core, request).await,
         Route::CreateSnapshot => Box::pin(snapshots::snapshot(core, request)).await,
         Route::Network => network::get(core).await,
         Route::ChangeNetwork => Box::pin(network::change(core, request)).await,

@@ -5,12 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    config::LogRequests,
-    observe::log,
-    state::core::Core,
-    wire::{h1::Request, runtime},
-};
+use crate::{config::LogRequests, observe::log, state::core::Core, wire::h1::Request};
 
 /// The longest id of a client's own.
 const ID_BYTES_MAX: usize = 64;

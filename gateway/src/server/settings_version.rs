@@ -7,10 +7,7 @@ use crate::{
     api::error::{ApiError, Code},
     server::routes::Route,
     state::{core::Core, snapshot::Index},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
+    wire::h1::{Request, Response},
 };
 
 const VERSION: &str = "x-miroir-settings-version";

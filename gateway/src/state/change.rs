@@ -14,7 +14,6 @@ use crate::{
     api::{documents::payload::StampedBody, error::ApiError, settings::SettingsChange},
     auth::Permission,
     config::limits,
-    write::tombstones::Erased,
 };
 
 /// Sends changes to the lanes of one core, from any thread.
@@ -181,4 +180,12 @@ pub(crate) struct NodePart {
     pub(crate) documents: u64,
     /// The shards concerned.
     pub(crate) shards: ShardSet,
+}
+
+/// What a deletion is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Erased {
+    Keys(Vec<String>),
+    /// What a filter finds; `None` for everything.
+    Matching(Option<Value>),
 }

@@ -58,9 +58,9 @@ impl Core {
     #[must_use]
     pub fn new(shared: Arc<Shared>, lanes: Arc<[LaneSender]>, number: usize) -> Self {
         Self {
-            pools: NodePools::new(&shared),
+            pools: NodePools::new(&shared.nodes, shared.config.node_master_key.as_ref()),
             metrics: CoreMetrics::new(),
-            vitals: Vitals::new(&shared.nodes, shared.config.adaptive_selection, runtime::now()),
+            vitals: Vitals::new(&shared.nodes.addresses, shared.config.adaptive_selection, runtime::now()),
             pinned_group: Cell::new(None),
             lanes,
             short_of_owners: Cell::new(None),

@@ -4,6 +4,7 @@
 //! alone on its store leads everything and asks nobody; cores read what is known here without a lock.
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -48,8 +49,8 @@ pub struct Coordinator {
     /// The jobs that this pod works on.
     pub(crate) claimed: ArcSwap<Vec<Job>>,
     /// Pods that should be there: those that were named, and those found last.
-    pub(crate) named: Vec<String>,
-    pub(crate) found: ArcSwap<Vec<String>>,
+    named: Vec<String>,
+    found: ArcSwap<Vec<String>>,
 }
 
 /// The right to do a scope's work, from when it was begun: it ends with the lease, and does not come back with the
@@ -118,6 +119,22 @@ impl Coordinator {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Instant) -> Self {
         Self { begun: clock(), clock, ..self }
+    }
+
+    /// The other pods as the management API shows them: who names them, and whether they live.
+    pub(crate) fn peers(&self) -> Value {
+        let mut peers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let (found, live) = (self.found.load(), self.pods());
+        for (from, names) in [("flag", &self.named), ("dns", &**found), ("store", &live)] {
+            for name in names.iter().filter(|name| *name != self.pod()) {
+                peers.entry(name).or_default().push(from);
+            }
+        }
+        let peers = peers.into_iter().map(|(name, from)| {
+            let lives = live.iter().any(|pod| pod == name);
+            json!({"name": name, "knownFrom": from, "alive": lives})
+        });
+        peers.collect()
     }
 
     /// Takes in which pods were found that should be there.
@@ -215,7 +232,7 @@ impl Coordinator {
         json!({
             "pod": self.pod,
             "pods": known.pods,
-            "peers": crate::pods::peers::view(self),
+            "peers": self.peers(),
             "leads": leads,
             "storeReached": self.is_reached(),
         })

@@ -6,10 +6,14 @@
 pub mod change;
 pub(crate) mod concurrency_limit;
 pub mod core;
+pub mod coverage;
 pub mod leadership;
 pub(crate) mod merged_answer;
+pub mod network;
+pub mod refresh;
 pub mod sessions;
 pub mod shared;
 pub(crate) mod single_flight;
 pub mod snapshot;
+pub mod wakeups;
 pub mod write_block;

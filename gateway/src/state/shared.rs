@@ -2,19 +2,14 @@
 //!
 //! Invariant: nothing here is locked; what changes is atomic or swapped whole.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
-use router::NodeIndex;
 use store::{Change, Store, StoreError, Table, Versioned};
 
 use crate::{
@@ -22,19 +17,14 @@ use crate::{
     auth::KeyRing,
     clock::Clock,
     config::{Config, EdgeConfig},
-    nodes::{
-        health::{Health, NodeState, Seen},
-        hints::Hints,
-    },
-    observe::log,
-    repair::queue::Board,
+    nodes::table::Nodes,
     state::{
         leadership::{Coordinator, Term},
         sessions::Sessions,
         snapshot::Snapshot,
+        wakeups::Wakeups,
         write_block::Frozen,
     },
-    wire::tls::NodeTls,
 };
 
 /// Where keys are stored, by uid.
@@ -61,14 +51,12 @@ pub struct Shared {
     pub outbound: ureq::Agent,
     pub store: Store,
     pub coordinator: Coordinator,
-    pub nodes: Vec<NodeAddress>,
-    pub health: Health,
-    pub anti_entropy: Board,
+    pub nodes: Arc<Nodes>,
+    pub wakeups: Wakeups,
     pub frozen: Frozen,
     pub sessions: Sessions,
     /// Counts the ends of tasks that clients may know of.
     pub tasks_ended: AtomicU64,
-    pub hints: Hints,
     /// Stamps every write.
     pub clock: Clock,
     pub prometheus: PrometheusHandle,
@@ -78,39 +66,11 @@ pub struct Shared {
     pub in_flight: Vec<CachePadded<AtomicUsize>>,
 }
 
-/// Where a node is reached; position as in the topology.
-#[derive(Debug, Clone)]
-pub struct NodeAddress {
-    pub id: String,
-    pub address: SocketAddr,
-    /// Value of the `Host` header.
-    pub host: String,
-    /// `None`: plain HTTP.
-    pub tls: Option<NodeTls>,
-}
-
 impl Shared {
     /// The current snapshot; taken once per request.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
-    }
-
-    /// Takes in what was seen of a node, and logs it when that changed the node's state.
-    pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) {
-        let Some(state) = self.health.saw(node, seen, now) else { return };
-        let fields = [("node", self.nodes[usize::from(node.0)].id.as_str())];
-        match state {
-            NodeState::Down => {
-                // Another may come back in its place.
-                self.hints.set_known(node, false);
-                log::warn("node_down", &fields);
-            }
-            NodeState::Suspect => log::warn("node_suspect", &fields),
-            NodeState::Unknown | NodeState::Healthy | NodeState::Joining | NodeState::Draining => {
-                log::info(&format!("node_{}", state.as_str()), &fields);
-            }
-        }
     }
 
     /// How many tasks have ended as far as clients of this process can know.

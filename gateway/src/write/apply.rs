@@ -22,7 +22,6 @@ use crate::{
     clock,
     config::limits,
     observe::log,
-    pods::follow,
     read::ask,
     state::{
         change::{Accepted, Action, Client, Outcome, Repetition},
@@ -470,7 +469,7 @@ async fn register_index(
 
 /// The index that another pod has registered.
 async fn taken_in(core: &Core, uid: &str) -> Result<Arc<Index>, ApiError> {
-    follow::index(&core.shared, uid).await?;
+    crate::state::refresh::index(&core.shared, uid).await?;
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
 }

@@ -19,7 +19,6 @@ use crate::{
         core::Core,
         snapshot::Index,
     },
-    wire::runtime,
     write::{
         apply,
         fanout::{self, Delivery, Missed, Order},

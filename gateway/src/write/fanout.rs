@@ -17,7 +17,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use http::Method;
-use router::{NodeIndex, ShardSet};
+use router::{NodeIndex, Placement, ShardSet};
 use serde_json::Value;
 use store::{Change, NodeTask, StoreError, TaskStatus};
 
@@ -38,7 +38,6 @@ use crate::{
     },
     write::quorum::{Degraded, Judge},
 };
-use router::Placement;
 
 /// What all nodes of a fan-out are asked alike.
 #[derive(Debug, Clone, Copy)]
@@ -107,18 +106,18 @@ impl Missed {
             once: order.once,
             shards: part.shards.iter().collect(),
         };
-        let id = &self.shared.nodes[usize::from(part.node.0)].id;
-        self.changes.extend(self.shared.hints.keep(part.node, id, &hint, part.body.clone()));
+        let id = &self.shared.nodes.addresses[usize::from(part.node.0)].id;
+        self.changes.extend(self.shared.nodes.hints.keep(part.node, id, &hint, part.body.clone()));
         self.nodes.push(part.node);
         // After the hint is counted: whoever lets the node join again sees one of the two.
-        if self.shared.health.lags(part.node) {
+        if self.shared.nodes.health.lags(part.node) {
             log::warn("node_lags", &[("node", id), ("reason", "it missed a write")]);
         }
         metrics::counter!("miroir_hints_total", "node" => id.clone()).increment(1);
     }
 
     fn suspect(&mut self, order: &Order<'_>, part: &NodePart) {
-        let id = &self.shared.nodes[usize::from(part.node.0)].id;
+        let id = &self.shared.nodes.addresses[usize::from(part.node.0)].id;
         self.changes.push(hints::suspect(id, order.index, part.shards.iter().collect()));
     }
 }
@@ -127,9 +126,9 @@ impl Drop for Missed {
     /// What a panic kept from being stored would be a gap in a node's log.
     fn drop(&mut self) {
         for node in self.nodes.drain(..) {
-            let id = &self.shared.nodes[usize::from(node.0)].id;
+            let id = &self.shared.nodes.addresses[usize::from(node.0)].id;
             log::error("hint_lost", &[("node", id), ("consequence", "the node is copied anew")]);
-            self.shared.hints.marked_for_copy(node);
+            self.shared.nodes.hints.marked_for_copy(node);
         }
     }
 }
@@ -139,7 +138,7 @@ pub(crate) async fn check(core: &Core, judge: &Judge<'_>, shards: &ShardSet) -> 
     wait_for_nearly_level(core, &judge.topology.every_node()).await;
     let nodes = judge.topology.every_node();
     let enough = || judge.accepts(shards, |node| is_direct(core, node));
-    let joining = || nodes.iter().any(|node| core.shared.health.state(*node) == NodeState::Joining);
+    let joining = || nodes.iter().any(|node| core.shared.nodes.health.state(*node) == NodeState::Joining);
     match wait_for_owners(core, enough, joining).await {
         true => Ok(()),
         false => Err(no_quorum()),
@@ -175,13 +174,14 @@ async fn wait_for_owners(core: &Core, enough: impl Fn() -> bool, joining: impl F
 
 /// Whether a request goes straight to a node.
 pub(crate) fn is_direct(core: &Core, node: NodeIndex) -> bool {
-    core.shared.health.state(node).takes_writes() && core.shared.hints.lets_through(node)
+    core.shared.nodes.health.state(node).takes_writes() && core.shared.nodes.hints.lets_through(node)
 }
 
 /// Lets the replay of a node's last hints end, so that they do not become more for ever.
 async fn wait_for_nearly_level(core: &Core, nodes: &[NodeIndex]) {
     let deadline = runtime::now() + limits::NEARLY_LEVEL_WAIT_MAX;
-    while nodes.iter().any(|node| core.shared.hints.is_nearly_level(*node)) && runtime::now() < deadline {
+    while nodes.iter().any(|node| core.shared.nodes.hints.is_nearly_level(*node)) && runtime::now() < deadline
+    {
         runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
     }
 }
@@ -264,7 +264,7 @@ pub(crate) fn taken_by(parts: &[NodePart], deliveries: &[Delivery]) -> Vec<NodeI
 
 /// A task that a node has just taken.
 pub(crate) fn node_task(core: &Core, node: NodeIndex, uid: u32, documents: u64) -> NodeTask {
-    let node = core.shared.nodes[usize::from(node.0)].id.clone();
+    let node = core.shared.nodes.addresses[usize::from(node.0)].id.clone();
     let status = TaskStatus::Enqueued;
     NodeTask { node, uid, documents, shared: false, status, details: None, error: None }
 }
@@ -420,7 +420,7 @@ pub(crate) async fn ask(core: &Core, order: &Order<'_>, part: &NodePart, limit: 
     let (reason, ambiguous) = match core.pools.ask(part.node, request, limit).await {
         Ok(answer) if answer.status.is_success() => match task_uid(&answer) {
             Some(uid) => {
-                core.shared.hints.saw_task(part.node, uid);
+                core.shared.nodes.hints.saw_task(part.node, uid);
                 return Delivery::Taken(uid);
             }
             None => ("its answer names no task".to_owned(), true),
@@ -482,7 +482,10 @@ pub(crate) async fn commit(
 }
 
 fn warn_failed(core: &Core, node: NodeIndex, reason: &str) {
-    log::warn("write_failed", &[("node", &core.shared.nodes[usize::from(node.0)].id), ("reason", reason)]);
+    log::warn(
+        "write_failed",
+        &[("node", &core.shared.nodes.addresses[usize::from(node.0)].id), ("reason", reason)],
+    );
 }
 
 fn task_uid(answer: &NodeAnswer) -> Option<u32> {

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod fanout;
 pub(crate) mod idempotency;
 pub mod lane;
+pub mod node_features;
 pub mod orphan_indexes;
 pub mod quorum;
 pub mod rename;

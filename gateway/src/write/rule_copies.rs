@@ -15,7 +15,6 @@ use crate::{
     nodes::pool::NodeRequest,
     observe::log,
     state::{core::Core, snapshot::Snapshot},
-    wire::runtime,
     write::fanout,
 };
 

@@ -7,19 +7,15 @@ use ahash::AHashMap;
 use serde_json::{Value, json};
 use store::{Change, Record, Store, StoreError, Table};
 
-use crate::{config::limits, observe::log, state::snapshot::Snapshot};
+use crate::{
+    config::limits,
+    observe::log,
+    state::{change::Erased, snapshot::Snapshot},
+};
 
 pub const TOMBSTONES: Table = Table::named("tombstones");
 /// Records read from the store at once.
 const READ_AT_ONCE: usize = 256;
-
-/// What a deletion is about.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Erased {
-    Keys(Vec<String>),
-    /// What a filter finds; `None` for everything.
-    Matching(Option<Value>),
-}
 
 /// The tombstones of a deletion in an index, by its name on the nodes: to be committed with its task.
 #[must_use]

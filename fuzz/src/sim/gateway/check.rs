@@ -166,9 +166,9 @@ pub(super) fn differing(
         };
         let snapshot = shared.snapshot();
         for node in snapshot.topology.every_node() {
-            let state = shared.health.state(node);
+            let state = shared.nodes.health.state(node);
             if !state.serves_reads() {
-                let hints = shared.hints.pending(node);
+                let hints = shared.nodes.hints.pending(node);
                 found.push(format!("pod-{site} does not read node {}: {state:?}, {hints} hints", node.0));
             }
         }

@@ -11,7 +11,7 @@ use gateway::config::{self, Config, Parsed};
 use gateway::observe;
 use gateway::process::startup::{self, Parts};
 use gateway::state::leadership::Coordinator;
-use gateway::state::shared::{NodeAddress, Shared};
+use gateway::{nodes::address::NodeAddress, state::shared::Shared};
 
 use super::kernel::{Site, kernel, sleep};
 use super::network::address_of;

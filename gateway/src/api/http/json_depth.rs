@@ -1,8 +1,7 @@
 //! A bound on nesting, checked before a body is read lazily: the lazy reader skips values by
 //! recursion, so that a client could otherwise end the process with brackets alone.
 
-/// Levels of arrays and objects a request body may have; Meilisearch's own reader stops at 128.
-pub const DEPTH_MAX: usize = 128;
+use crate::config::limits::DEPTH_MAX;
 
 /// Whether no part of `body` is nested deeper than [`DEPTH_MAX`]. Brackets in strings do not count;
 /// whether the body is JSON at all is not judged.

@@ -13,15 +13,13 @@ use serde_json::Value;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use store::IndexRecord;
 
-use crate::{
-    api::{
-        http::json_depth::is_bounded,
-        search::{
-            filter::{combine_filters, narrow},
-            key_filter::pinned_keys,
-        },
+use crate::api::{
+    http::json_depth::is_bounded,
+    index_rules::IndexRules,
+    search::{
+        filter::{combine_filters, narrow},
+        key_filter::pinned_keys,
     },
-    state::snapshot::IndexRules,
 };
 
 /// The request is not one the gateway understands: a node shall say what is wrong with it.
@@ -698,7 +696,7 @@ pub(crate) fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::search::facet_search::FacetSearchRequest, state::snapshot::IndexRules};
+    use crate::api::{index_rules::IndexRules, search::facet_search::FacetSearchRequest};
 
     fn rules(settings: Value) -> IndexRules {
         IndexRules::from_settings(&settings)

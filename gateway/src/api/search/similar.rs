@@ -6,15 +6,13 @@
 use serde_json::{Map, Value, json};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
-use crate::{
-    api::{
-        http::{json_depth::is_bounded, query_string::Query},
-        search::{
-            filter::narrow,
-            request::{HITS_DEFAULT, NotUnderstood, is_absent},
-        },
+use crate::api::{
+    http::{json_depth::is_bounded, query_string::Query},
+    index_rules::IndexRules,
+    search::{
+        filter::narrow,
+        request::{HITS_DEFAULT, NotUnderstood, is_absent},
     },
-    state::snapshot::IndexRules,
 };
 
 /// What the gateway needs of `POST /indexes/{uid}/similar`.

@@ -6,14 +6,14 @@ use ::monoio::buf::{IoBuf, IoBufMut};
 
 /// The bytes of a buffer that is sent.
 #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
-pub fn bytes_of<T: IoBuf>(buffer: &T) -> &[u8] {
+pub(super) fn bytes_of<T: IoBuf>(buffer: &T) -> &[u8] {
     // SAFETY: `IoBuf` promises `bytes_init` readable bytes at `read_ptr` for as long as the buffer is where it is.
     unsafe { std::slice::from_raw_parts(buffer.read_ptr(), buffer.bytes_init()) }
 }
 
 /// Copies as many of `bytes` as there is room for into a buffer that is received into, from its start; answers how many.
 #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
-pub fn fill<T: IoBufMut>(buffer: &mut T, bytes: &[u8]) -> usize {
+pub(super) fn fill<T: IoBufMut>(buffer: &mut T, bytes: &[u8]) -> usize {
     let count = bytes.len().min(buffer.bytes_total());
     // SAFETY: `IoBufMut` promises `bytes_total` writable bytes at `write_ptr`, and nobody else has them meanwhile; the first
     // `count` of them are initialised when that is said.

@@ -180,7 +180,7 @@ pub async fn connect(address: SocketAddr) -> io::Result<Stream> {
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     match current() {
         Runtime::Monoio => drop(::monoio::spawn(future)), // A dropped handle leaves the task running.
-        Runtime::Glommio => ::glommio::spawn_local(future).detach(),
+        Runtime::Glommio => drop(::glommio::spawn_local(future).detach()),
         Runtime::Simulated(world) => world.spawn(Box::pin(future)),
     }
 }

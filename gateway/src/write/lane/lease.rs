@@ -18,7 +18,6 @@ use crate::{
     config::limits,
     nodes::hints::suspect,
     observe::log,
-    pods::follow,
     state::core::Core,
     wire::runtime::{self, timeout},
 };
@@ -60,7 +59,7 @@ pub(crate) async fn take(core: &Rc<Core>, index_uid: &str) -> Result<Turn, ApiEr
         if let Some(lease) = acquired? {
             let turn = Turn { lease, state: Rc::new(Cell::new(State::Held)), looked: runtime::now() };
             runtime::spawn(keep(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
-            if let Err(error) = follow::index(&core.shared, index_uid).await {
+            if let Err(error) = crate::state::refresh::index(&core.shared, index_uid).await {
                 turn.give_back(core, index_uid);
                 return Err(error.into());
             }
@@ -150,7 +149,7 @@ async fn distrust(core: &Core, index_uid: &str) {
     if core.shared.config.replication_factor < 2 && snapshot.topology.groups().len() < 2 {
         return;
     }
-    let nodes = core.shared.nodes.iter();
+    let nodes = core.shared.nodes.addresses.iter();
     let marks = nodes.map(|node| suspect(&node.id, &index.record.node_uid, Vec::new())).collect();
     if let Err(error) = core.shared.store.commit(marks).await {
         log::error("suspicion_not_stored", &[("index", index_uid), ("reason", &error.to_string())]);

@@ -11,7 +11,10 @@ use futures_util::FutureExt;
 use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRecord, TaskStatus};
 
 use crate::{
-    api::error::{ApiError, Code},
+    api::{
+        error::{ApiError, Code},
+        swap::Move,
+    },
     clock,
     config::limits,
     observe::log,
@@ -25,7 +28,7 @@ use crate::{
         apply,
         fanout::{self, Missed},
         lane,
-        rename::plan::{self, Move},
+        rename::plan,
         rule_copies,
         tasks::status,
     },

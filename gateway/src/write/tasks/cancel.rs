@@ -16,7 +16,6 @@ use crate::{
     clock,
     config::limits,
     state::core::Core,
-    wire::runtime,
     write::{apply, fanout},
 };
 
@@ -90,7 +89,8 @@ async fn ask_nodes(core: &Core, targets: &[TaskRecord]) -> Result<Vec<NodeTask>,
         .iter()
         .flat_map(|(node, uids)| uids.chunks(limits::TASKS_PER_NODE_QUESTION).map(move |uids| (*node, uids)));
     let asked = questions.filter_map(|(id, uids)| {
-        let node = topology.index_of(id).filter(|node| core.shared.health.state(*node).takes_writes())?;
+        let node =
+            topology.index_of(id).filter(|node| core.shared.nodes.health.state(*node).takes_writes())?;
         let list = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         Some(async move {
             let target = format!("/tasks/cancel?uids={list}");

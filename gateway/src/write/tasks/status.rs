@@ -93,7 +93,7 @@ pub(crate) type Seen = AHashMap<(String, u32), Value>;
 
 async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
     let request = NodeRequest { method: Method::GET, ..NodeRequest::get(target) };
-    if !core.shared.health.state(node).takes_writes() {
+    if !core.shared.nodes.health.state(node).takes_writes() {
         return None;
     }
     let limit = core.shared.config.node_timeout.min(limits::TASK_QUESTION_TIMEOUT);
@@ -189,7 +189,7 @@ pub(crate) fn leave_behind(core: &Core, record: &TaskRecord) -> Option<Vec<Chang
         let node = topology.index_of(&task.node)?;
         // Before it is looked at again whether the node is away: whoever lets it join does these two
         // the other way round.
-        if core.shared.hints.await_task(node, task.uid) {
+        if core.shared.nodes.hints.await_task(node, task.uid) {
             changes.push(hints::unapplied(&task.node, task.uid));
         }
     }
@@ -199,9 +199,9 @@ pub(crate) fn leave_behind(core: &Core, record: &TaskRecord) -> Option<Vec<Chang
 
 /// Whether tasks wait for a node.
 fn holds(core: &Core, node: NodeIndex) -> bool {
-    match core.shared.health.state(node) {
+    match core.shared.nodes.health.state(node) {
         NodeState::Down => false,
-        NodeState::Joining => core.shared.hints.is_level(node),
+        NodeState::Joining => core.shared.nodes.hints.is_level(node),
         NodeState::Unknown | NodeState::Healthy | NodeState::Suspect | NodeState::Draining => true,
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use gateway::wire::{
     h1::{ClientConnection, ExchangeError},
-    runtime::{self, glommio::Glommio, monoio::Monoio, timeout},
+    runtime::{self, Runtime, timeout},
 };
 
 /// How long an exchange may take on a busy machine.

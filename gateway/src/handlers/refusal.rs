@@ -1,0 +1,42 @@
+//! Requests that nobody here understands are refused by a node, in its own words.
+//!
+//! Invariant: a request the gateway cannot read but a node can is never answered by one node.
+
+use crate::{
+    api::error::{ApiError, Code},
+    handlers::extract,
+    read::refusal::refusal_to,
+    state::{core::Core, snapshot::Index},
+    wire::h1::message::Request,
+};
+
+/// Gives a request the gateway does not understand to a node, which says what is wrong with it.
+pub(crate) async fn refusal_of_a_node(
+    core: &Core,
+    request: &Request,
+    index: &Index,
+    suffix: &str,
+) -> ApiError {
+    let target = node_target(request, index, suffix);
+    // A request the gateway cannot read but a node can must not be answered by one node.
+    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
+    refusal_at(core, request, &target).await.unwrap_or_else(not_understood)
+}
+
+/// Where nodes serve a request about an index, its query string included.
+pub(crate) fn node_target(request: &Request, index: &Index, suffix: &str) -> String {
+    let mut target = format!("/indexes/{}{suffix}", index.record.node_uid);
+    if let Some(query) = request.uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
+}
+
+/// What nodes say against a request; `None` when one would serve it.
+pub(crate) async fn refusal_at(core: &Core, request: &Request, target: &str) -> Option<ApiError> {
+    match extract::decoded_body(core, request) {
+        Ok(body) => Box::pin(refusal_to(core, request, target, body)).await,
+        Err(error) => Some(error),
+    }
+}

@@ -1,0 +1,42 @@
+//! All nodes of the cluster: where they are, how they are, and what they have missed.
+//!
+//! Invariant: a node's position is the same in each of these and in the topology.
+
+use std::time::Instant;
+
+use router::NodeIndex;
+
+use crate::{
+    nodes::{
+        address::NodeAddress,
+        health::{Health, NodeState, Seen},
+        hints::Hints,
+    },
+    observe::log,
+};
+
+/// One per process.
+pub struct Nodes {
+    pub addresses: Vec<NodeAddress>,
+    pub health: Health,
+    pub hints: Hints,
+}
+
+impl Nodes {
+    /// Takes in what was seen of a node, and logs it when that changed the node's state.
+    pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) {
+        let Some(state) = self.health.saw(node, seen, now) else { return };
+        let fields = [("node", self.addresses[usize::from(node.0)].id.as_str())];
+        match state {
+            NodeState::Down => {
+                // Another may come back in its place.
+                self.hints.set_known(node, false);
+                log::warn("node_down", &fields);
+            }
+            NodeState::Suspect => log::warn("node_suspect", &fields),
+            NodeState::Unknown | NodeState::Healthy | NodeState::Joining | NodeState::Draining => {
+                log::info(&format!("node_{}", state.as_str()), &fields);
+            }
+        }
+    }
+}

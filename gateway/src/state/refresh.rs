@@ -1,0 +1,42 @@
+//! Takes one index in from the store, where another pod may have changed it.
+//!
+//! Invariant: what this process holds is never replaced by something older.
+
+use std::sync::Arc;
+
+use store::StoreError;
+
+use crate::{
+    observe::log,
+    state::{
+        shared::Shared,
+        snapshot::{Index, Snapshot, publish},
+    },
+};
+
+/// Takes in an index as the store has it.
+///
+/// # Errors
+/// What the store says.
+pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
+    let revision = |snapshot: &Snapshot| snapshot.indexes.get(uid).map(|index| index.record.revision);
+    let before = revision(&shared.snapshot());
+    let Some(record) = shared.store.index(uid).await? else {
+        publish(&shared.snapshot, |snapshot| match revision(snapshot) {
+            // Not one that was made while the store was asked.
+            Some(now) if Some(now) == before => snapshot.without_index(uid),
+            _ => snapshot.clone(),
+        });
+        return Ok(());
+    };
+    let Some(placement) = shared.snapshot().topology.placement(record.shards).cloned() else {
+        log::error("index_not_placed", &[("index", uid)]);
+        return Ok(());
+    };
+    let index = Arc::new(Index::new(record, placement));
+    publish(&shared.snapshot, |snapshot| match revision(snapshot) {
+        Some(known) if known >= index.record.revision => snapshot.clone(),
+        _ => snapshot.with_index(Arc::clone(&index)),
+    });
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Switching experimental features on nodes, and again on nodes that come later.
+//!
+//! Invariant: what clients switched is stored, so that a node that joins is given it.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use router::NodeIndex;
+use serde_json::Value;
+use store::Table;
+
+use crate::{
+    api::error::ApiError,
+    nodes::pool::{NodeRequest, is_refusal},
+    observe::log,
+    read::node_features::{Features, TARGET},
+    state::core::Core,
+    write::fanout,
+};
+
+/// Switches a node's features as clients have switched them; whether all went well.
+pub async fn restore(core: &Core, node: NodeIndex) -> bool {
+    let Ok((mut switched, _)) = stored(core).await else { return false };
+    if switched.is_empty() {
+        return true;
+    }
+    let Ok(known) = ask(core, node, Method::GET, Bytes::new()).await else { return false };
+    // A feature that the node's version does not know cannot be switched there.
+    switched.retain(|name, value| known.get(name).is_some_and(|now| now != value));
+    let body = Value::Object(switched.clone()).to_string();
+    switched.is_empty() || ask(core, node, Method::PATCH, body.into()).await.is_ok()
+}
+
+/// Keeps what was switched, for nodes to come.
+pub(crate) async fn remember(core: &Core, body: &[u8]) -> Result<(), ApiError> {
+    let (mut switched, revision) = stored(core).await?;
+    let change = serde_json::from_slice::<Features>(body).unwrap_or_default();
+    switched.extend(change.into_iter().filter(|(_, value)| value.is_boolean()));
+    core.shared.store.put_record(FEATURES, FEATURES_KEY, Value::Object(switched), revision).await?;
+    Ok(())
+}
+
+pub(crate) async fn stored(core: &Core) -> Result<(Features, Option<u64>), ApiError> {
+    let record = core.shared.store.record(FEATURES, FEATURES_KEY).await?;
+    let revision = record.as_ref().map(|record| record.revision);
+    let features = record.and_then(|record| record.value.as_object().cloned());
+    Ok((features.unwrap_or_default(), revision))
+}
+
+/// Asks one node, which answers its features.
+pub(crate) async fn ask(
+    core: &Core,
+    node: NodeIndex,
+    method: Method,
+    body: Bytes,
+) -> Result<Features, ApiError> {
+    // The same body twice leaves the same features.
+    let content_type = (method != Method::GET).then_some("application/json");
+    let question = NodeRequest { method, target: TARGET, content_type, body, repeatable: true };
+    let reason = match core.pools.ask(node, question, core.shared.config.node_timeout).await {
+        Ok(answer) if answer.status == StatusCode::OK => match serde_json::from_slice(&answer.body) {
+            Ok(features) => return Ok(features),
+            Err(error) => error.to_string(),
+        },
+        Ok(answer) if is_refusal(&answer) => return Err(ApiError::from_node(answer.status, &answer.body)),
+        Ok(answer) => format!("status {}", answer.status.as_u16()),
+        Err(error) => error.to_string(),
+    };
+    let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
+    log::warn("features_failed", &[("node", id), ("reason", &reason)]);
+    Err(fanout::no_quorum())
+}
+
+/// Where what clients have switched is stored, in one record.
+pub(crate) const FEATURES: Table = Table::named("features");
+
+pub(crate) const FEATURES_KEY: &str = "switched";
