@@ -19,7 +19,7 @@ pub const ONCE: Table = Table::named("idempotency");
 
 /// A client's key, and what tells its request from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
+pub struct IdempotencyKey {
     pub key: String,
     pub digest: String,
 }
@@ -42,7 +42,7 @@ pub struct Swept {
 }
 
 impl FirstTask {
-    pub(crate) fn new(once: &Once, task: &TaskRecord, now: Duration) -> FirstTask {
+    pub(crate) fn new(once: &IdempotencyKey, task: &TaskRecord, now: Duration) -> FirstTask {
         let bare = TaskRecord { details: None, owners: Vec::new(), idempotency_key: None, ..task.clone() };
         let expires_ms = millis(now + ONCE_TTL);
         FirstTask { uid: task.uid, digest: once.digest.clone(), expires_ms, task: bare }
@@ -75,7 +75,11 @@ impl FirstTask {
 }
 
 /// Whether a request may make a task now, given what its key stands for.
-pub(crate) fn judge(once: &Once, known: Option<&FirstTask>, now: Duration) -> Result<(), StoreError> {
+pub(crate) fn judge(
+    once: &IdempotencyKey,
+    known: Option<&FirstTask>,
+    now: Duration,
+) -> Result<(), StoreError> {
     match known.filter(|known| known.is_live(now)) {
         None => Ok(()),
         Some(known) if known.is_of(&once.digest) => Err(StoreError::Repeated),

@@ -25,7 +25,7 @@ pub(crate) mod task_index;
 pub mod transfer;
 
 pub use crate::change_ring::{Changes, Name};
-pub use crate::idempotency::{FirstTask, ONCE, Once};
+pub use crate::idempotency::{FirstTask, IdempotencyKey, ONCE};
 pub use coordination::{HeldLease, Job, JobState, Lease};
 pub use error::{OpenError, StoreError};
 pub use handle::{Observer, Reply, Store, StoreThread};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{Once, StoreError};
+use crate::{IdempotencyKey, StoreError};
 
 /// A task type, named as on Meilisearch's wire (`GET /tasks`, field `type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ pub struct NewTask {
     pub enqueued_at: OffsetDateTime,
     pub owners: Vec<TaskOwner>,
     /// Makes it only if the client's key stands for nothing yet.
-    pub once: Option<Once>,
+    pub once: Option<IdempotencyKey>,
 }
 
 /// A change of a task: every field that is set replaces the stored one.

@@ -17,7 +17,7 @@ use crate::api::{
 ///
 /// # Errors
 /// 400 as Meilisearch's.
-pub fn parse(body: &Value) -> Result<Vec<Move>, ApiError> {
+pub fn parse(body: &Value) -> Result<Vec<Rename>, ApiError> {
     let Some(swaps) = body.as_array() else {
         return Err(wrong_type("", "an array", Code::BadRequest, body));
     };
@@ -76,9 +76,9 @@ fn check_indexes(position: usize, indexes: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn pair(indexes: Vec<String>, rename: bool) -> Result<Move, ApiError> {
+fn pair(indexes: Vec<String>, rename: bool) -> Result<Rename, ApiError> {
     match <[String; 2]>::try_from(indexes) {
-        Ok([from, to]) => Ok(Move { from, to, rename }),
+        Ok([from, to]) => Ok(Rename { from, to, rename }),
         Err(indexes) => {
             let list = indexes.iter().map(|uid| format!("\"{uid}\"")).collect::<Vec<_>>().join(", ");
             let message = format!(
@@ -90,7 +90,7 @@ fn pair(indexes: Vec<String>, rename: bool) -> Result<Move, ApiError> {
     }
 }
 
-fn check_duplicates(moves: &[Move]) -> Result<(), ApiError> {
+fn check_duplicates(moves: &[Rename]) -> Result<(), ApiError> {
     let mut seen = BTreeSet::new();
     let names = moves.iter().flat_map(|step| [&step.from, &step.to]);
     let twice = names.filter(|name| !seen.insert(*name)).collect::<BTreeSet<_>>();
@@ -106,13 +106,13 @@ fn check_duplicates(moves: &[Move]) -> Result<(), ApiError> {
 
 /// Two names that exchange their indexes, or one index that takes another name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
+pub struct Rename {
     pub from: String,
     pub to: String,
     pub rename: bool,
 }
 
-impl Move {
+impl Rename {
     /// The moves that a task asks for: those of a swap, or that of a rename.
     #[must_use]
     pub fn of_task(task: &TaskRecord) -> Vec<Self> {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn swaps_are_read_or_refused() {
         let read = parse(&json!([{"indexes": ["a", "b"]}, {"indexes": ["c", "d"], "rename": true}])).unwrap();
-        assert_eq!(read[1], Move { from: "c".to_owned(), to: "d".to_owned(), rename: true });
+        assert_eq!(read[1], Rename { from: "c".to_owned(), to: "d".to_owned(), rename: true });
         assert!(!read[0].rename);
         assert_eq!(parse(&json!([])).unwrap(), []);
         let check = |body: Value, code: Code, message: &str| {

@@ -8,13 +8,13 @@ use std::{ops::RangeInclusive, time::Duration};
 use crate::config::{
     ConfigError,
     limits::{
-        BODY_BYTES_DEFAULT, BODY_BYTES_LEAST, BODY_BYTES_MOST, BODY_GAP_TIMEOUT_DEFAULT,
-        BODY_TIMEOUT_DEFAULT, CONNECTIONS_DEFAULT, CONNECTIONS_MOST, CONNECTIONS_PER_ADDRESS_DEFAULT,
-        FIRST_BYTE_TIMEOUT_DEFAULT, HEAD_BYTES_DEFAULT, HEAD_BYTES_LEAST, HEAD_BYTES_MOST,
-        HEAD_TIMEOUT_DEFAULT, HEADERS_DEFAULT, HEADERS_LEAST, HEADERS_MOST, IDLE_TIMEOUT_DEFAULT,
-        IN_FLIGHT_DEFAULT, IN_FLIGHT_MOST, JSON_DEPTH_DEFAULT, JSON_DEPTH_LEAST,
-        MULTI_SEARCH_QUERIES_DEFAULT, MULTI_SEARCH_QUERIES_MOST, PAGE_DEPTH_DEFAULT, QUEUE_DELAY_DEFAULT,
-        REQUEST_LINE_BYTES_DEFAULT, REQUEST_LINE_BYTES_LEAST, REQUESTS_PER_CONNECTION_DEFAULT,
+        BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BODY_BYTES_MIN, BODY_GAP_TIMEOUT_DEFAULT, BODY_TIMEOUT_DEFAULT,
+        CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, FIRST_BYTE_TIMEOUT_DEFAULT,
+        HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, HEAD_BYTES_MIN, HEAD_TIMEOUT_DEFAULT, HEADERS_DEFAULT,
+        HEADERS_MAX, HEADERS_MIN, IDLE_TIMEOUT_DEFAULT, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JSON_DEPTH_DEFAULT,
+        JSON_DEPTH_MIN, MULTI_SEARCH_QUERIES_DEFAULT, MULTI_SEARCH_QUERIES_MAX, PAGE_DEPTH_DEFAULT,
+        QUEUE_DELAY_DEFAULT, REQUEST_LINE_BYTES_DEFAULT, REQUEST_LINE_BYTES_MIN,
+        REQUESTS_PER_CONNECTION_DEFAULT,
     },
     option,
     options::RawOptions,
@@ -109,12 +109,12 @@ impl EdgeConfig {
             *field = usize::try_from(count).unwrap_or(usize::MAX);
             Ok(())
         };
-        let (line_least, head_least) = (REQUEST_LINE_BYTES_LEAST as u64, HEAD_BYTES_LEAST as u64);
-        let most = HEAD_BYTES_MOST as u64;
+        let (line_least, head_least) = (REQUEST_LINE_BYTES_MIN as u64, HEAD_BYTES_MIN as u64);
+        let most = HEAD_BYTES_MAX as u64;
         let line = &mut self.request_line_bytes_max;
         set("request-line-limit", line, &raw.request_line_limit, line_least, most)?;
         set("head-limit", &mut self.head_bytes_max, &raw.head_limit, head_least, most)?;
-        let (least, most) = (BODY_BYTES_LEAST, BODY_BYTES_MOST);
+        let (least, most) = (BODY_BYTES_MIN, BODY_BYTES_MAX);
         set("body-limit", &mut self.body_bytes_max, &raw.body_limit, least, most)
     }
 
@@ -136,15 +136,15 @@ impl EdgeConfig {
             *field = option(name, text, *field, |text| value::whole(text, range))?;
             Ok(())
         };
-        set("headers-max", &mut self.headers_max, &raw.headers_max, HEADERS_LEAST..=HEADERS_MOST)?;
-        let connections = 1..=CONNECTIONS_MOST;
+        set("headers-max", &mut self.headers_max, &raw.headers_max, HEADERS_MIN..=HEADERS_MAX)?;
+        let connections = 1..=CONNECTIONS_MAX;
         set("connections-max", &mut self.connections_max, &raw.connections_max, connections.clone())?;
         let of_address = &mut self.connections_per_address_max;
         set("connections-per-address-max", of_address, &raw.connections_per_address_max, connections)?;
-        set("in-flight-max", &mut self.in_flight_max, &raw.in_flight_max, 1..=IN_FLIGHT_MOST)?;
-        let (queries, range) = (&mut self.multi_search_queries_max, 1..=MULTI_SEARCH_QUERIES_MOST);
+        set("in-flight-max", &mut self.in_flight_max, &raw.in_flight_max, 1..=IN_FLIGHT_MAX)?;
+        let (queries, range) = (&mut self.multi_search_queries_max, 1..=MULTI_SEARCH_QUERIES_MAX);
         set("multi-search-queries-max", queries, &raw.multi_search_queries_max, range)?;
-        let range = JSON_DEPTH_LEAST..=JSON_DEPTH_DEFAULT;
+        let range = JSON_DEPTH_MIN..=JSON_DEPTH_DEFAULT;
         set("json-depth-max", &mut self.json_depth_max, &raw.json_depth_max, range)?;
         set("page-depth-max", &mut self.page_depth_max, &raw.page_depth_max, 1..=PAGE_DEPTH_DEFAULT)?;
         let name = "requests-per-connection-max";

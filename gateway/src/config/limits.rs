@@ -8,22 +8,22 @@ use std::time::Duration;
 
 /// Bytes of a request line; a search by `GET` carries its filter there.
 pub const REQUEST_LINE_BYTES_DEFAULT: usize = 16 << 10;
-pub const REQUEST_LINE_BYTES_LEAST: usize = 256;
+pub const REQUEST_LINE_BYTES_MIN: usize = 256;
 /// Bytes of a request line and headers together.
 pub const HEAD_BYTES_DEFAULT: usize = 32 << 10;
-pub const HEAD_BYTES_LEAST: usize = 1024;
-pub const HEAD_BYTES_MOST: usize = 1 << 20;
+pub const HEAD_BYTES_MIN: usize = 1024;
+pub const HEAD_BYTES_MAX: usize = 1 << 20;
 /// Headers of a request; the most that monoio-http's decoder takes.
 pub const HEADERS_DEFAULT: usize = 96;
-pub const HEADERS_LEAST: usize = 8;
-pub const HEADERS_MOST: usize = 96;
+pub const HEADERS_MIN: usize = 8;
+pub const HEADERS_MAX: usize = 96;
 /// Bytes of a request body, Meilisearch's own default (`--http-payload-size-limit`).
 pub const BODY_BYTES_DEFAULT: u64 = 100_000_000;
-pub const BODY_BYTES_LEAST: u64 = 1024;
-pub const BODY_BYTES_MOST: u64 = 4 << 30;
+pub const BODY_BYTES_MIN: u64 = 1024;
+pub const BODY_BYTES_MAX: u64 = 4 << 30;
 /// Levels of arrays and objects in a JSON body: what Meilisearch's own reader takes.
 pub const JSON_DEPTH_DEFAULT: usize = DEPTH_MAX;
-pub const JSON_DEPTH_LEAST: usize = 4;
+pub const JSON_DEPTH_MIN: usize = 4;
 /// Offset and limit together of what nodes are asked for: as far as Meilisearch counts.
 pub const PAGE_DEPTH_DEFAULT: usize = u32::MAX as usize;
 
@@ -31,7 +31,7 @@ pub const PAGE_DEPTH_DEFAULT: usize = u32::MAX as usize;
 
 /// Bytes of an answer's status line and headers.
 pub const NODE_HEAD_BYTES_MAX: usize = 64 << 10;
-pub const NODE_HEADERS_MAX: usize = HEADERS_MOST;
+pub const NODE_HEADERS_MAX: usize = HEADERS_MAX;
 /// Bytes of an answer's body: room for pages of large documents.
 pub const NODE_BODY_BYTES_MAX: usize = 1 << 30;
 /// Interim answers (1xx) in front of the final one.
@@ -40,13 +40,13 @@ pub const NODE_INTERIM_ANSWERS_MAX: usize = 8;
 // What a core holds at once.
 
 /// Data cores of one process.
-pub const CORES_MOST: usize = 1024;
+pub const CORES_MAX: usize = 1024;
 /// Requests one core works on; the next one is answered 503 `miroir_overloaded`.
 pub const IN_FLIGHT_DEFAULT: usize = 1024;
-pub const IN_FLIGHT_MOST: usize = 65_536;
+pub const IN_FLIGHT_MAX: usize = 65_536;
 /// Connections one core keeps open to clients.
 pub const CONNECTIONS_DEFAULT: usize = 16_384;
-pub const CONNECTIONS_MOST: usize = 1_000_000;
+pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Those of one address; of IPv6 one network of 64 bits.
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 4096;
 /// Requests on one connection.
@@ -56,23 +56,23 @@ pub const IDLE_NODE_CONNECTIONS_MAX: usize = 128;
 /// Writes waiting in one lane, the ordered stream to one index of one node.
 pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
 /// How long a pod that died keeps the turn to change an index from others, and how often one that lives renews it.
-pub const TURN_TTL: Duration = Duration::from_secs(4);
-pub const TURN_RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+pub const LANE_LEASE_TTL: Duration = Duration::from_secs(4);
+pub const LANE_LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a pod changes an index before it looks whether others wait.
-pub const TURN_LEAST: Duration = Duration::from_millis(50);
+pub const LANE_LEASE_MIN: Duration = Duration::from_millis(50);
 /// How long that look may take.
-pub const TURN_LOOK_MAX: Duration = Duration::from_millis(200);
+pub const LANE_LEASE_CHECK_MAX: Duration = Duration::from_millis(200);
 /// How long a pod keeps a turn that it has no work for, while nobody else wants it.
-pub const TURN_IDLE_MAX: Duration = Duration::from_millis(500);
+pub const LANE_LEASE_IDLE_MAX: Duration = Duration::from_millis(500);
 /// How long writes wait for the turn of an index, and how often their pod tries.
-pub const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
-pub const TURN_POLL_INTERVAL: Duration = Duration::from_millis(10);
+pub const LANE_LEASE_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const LANE_LEASE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long writes wait for the store to say whose turn it is.
-pub const TURN_STORE_WAIT_MAX: Duration = Duration::from_secs(5);
+pub const LANE_LEASE_STORE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Turns looked at together when old ones are forgotten.
-pub const TURNS_SWEPT_MAX: usize = 1000;
+pub const LANE_LEASES_SWEPT_MAX: usize = 1000;
 /// How long it is known that a pod waits which has not said so again.
-pub const TURN_WANTED_TTL: Duration = Duration::from_millis(100);
+pub const LANE_LEASE_WANTED_TTL: Duration = Duration::from_millis(100);
 /// How long a pod may take to read the store when it starts, while others wait.
 pub const POD_START_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked for what pods that died have left half done.
@@ -83,8 +83,8 @@ pub const STORE_QUEUE_LENGTH_MAX: usize = store::QUEUE_LENGTH_MAX;
 
 /// Bytes of what is kept for one node that is down.
 pub const HINT_BYTES_DEFAULT: u64 = 256_000_000;
-pub const HINT_BYTES_LEAST: u64 = 1024;
-pub const HINT_BYTES_MOST: u64 = 1 << 40;
+pub const HINT_BYTES_MIN: u64 = 1024;
+pub const HINT_BYTES_MAX: u64 = 1 << 40;
 /// Bytes of hints read at once for a replay.
 pub const REPLAY_BYTES_MAX: usize = 8 << 20;
 /// How often a node may answer the same hint with an error of its own before its copies are suspect.
@@ -130,28 +130,28 @@ pub const OWNERS_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// After so long without a write a shortage of owners counts as a new one.
 pub const SHORTAGE_FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// How long a write waits for a node whose last hints are being replayed, and how often it looks.
-pub const NEARLY_LEVEL_WAIT_MAX: Duration = Duration::from_millis(250);
-pub const NEARLY_LEVEL_POLL_INTERVAL: Duration = Duration::from_millis(2);
+pub const CATCHING_UP_WAIT_MAX: Duration = Duration::from_millis(250);
+pub const CATCHING_UP_POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// One client request, all its legs and retries included.
 pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// The range of both options.
-pub const TIMEOUT_LEAST: Duration = Duration::from_millis(10);
-pub const TIMEOUT_MOST: Duration = Duration::from_secs(3600);
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 // What a cluster is made of.
 
-pub const NODES_MOST: usize = 4096;
+pub const NODES_MAX: usize = 4096;
 /// Bytes of a node's id.
-pub const NODE_ID_BYTES_MOST: usize = 64;
+pub const NODE_ID_BYTES_MAX: usize = 64;
 /// Group numbers are below this.
-pub const GROUPS_MOST: u16 = 64;
+pub const GROUPS_MAX: u16 = 64;
 pub const CAPACITY_DEFAULT: f64 = 1.0;
-pub const CAPACITY_LEAST: f64 = 0.001;
-pub const CAPACITY_MOST: f64 = 1000.0;
+pub const CAPACITY_MIN: f64 = 0.001;
+pub const CAPACITY_MAX: f64 = 1000.0;
 pub const SHARDS_DEFAULT: u32 = 64;
-pub const SHARDS_MOST: u32 = 65_536;
+pub const SHARDS_MAX: u32 = 65_536;
 /// Bytes of a master key in production, Meilisearch's own bound.
-pub const MASTER_KEY_BYTES_LEAST: usize = 16;
+pub const MASTER_KEY_BYTES_MIN: usize = 16;
 /// API keys, all of them known to every core.
 pub const KEYS_MAX: usize = 10_000;
 /// Keys read from the store at once when the gateway starts.
@@ -166,7 +166,7 @@ pub const WEBHOOK_HEADERS_MAX: usize = 200;
 
 /// Queries of one multi-search, and how many of them are worked on at once.
 pub const MULTI_SEARCH_QUERIES_DEFAULT: usize = 100;
-pub const MULTI_SEARCH_QUERIES_MOST: usize = 10_000;
+pub const MULTI_SEARCH_QUERIES_MAX: usize = 10_000;
 pub const MULTI_SEARCH_QUERIES_AT_ONCE: usize = 8;
 /// Vectors of one document whose neighbours are searched at once.
 pub const SIMILAR_VECTORS_MAX: usize = 16;
@@ -174,7 +174,7 @@ pub const SIMILAR_VECTORS_MAX: usize = 16;
 pub const SCATTER_ATTEMPTS_MAX: usize = 4;
 /// A leg is hedged after so many times its node's 95th percentile, but not earlier than the least.
 pub const HEDGE_FACTOR: f32 = 1.2;
-pub const HEDGE_AFTER_LEAST: Duration = Duration::from_millis(15);
+pub const HEDGE_AFTER_MIN: Duration = Duration::from_millis(15);
 /// Legs of one query that are hedged.
 pub const HEDGES_PER_QUERY_MAX: usize = 2;
 /// Hedges per leg asked, and how many at once, per core.
@@ -182,9 +182,9 @@ pub const HEDGE_SHARE: f32 = 0.05;
 pub const HEDGES_AT_ONCE_MAX: u16 = 16;
 /// Somebody else is asked after so many times the time of a hedge, but not earlier than the least, hedges or not.
 pub const PATIENCE_FACTOR: u32 = 4;
-pub const PATIENCE_LEAST: Duration = Duration::from_millis(250);
+pub const PATIENCE_MIN: Duration = Duration::from_millis(250);
 /// Nodes that are asked what no other can answer instead get at least this once others have answered.
-pub const STRAGGLER_PATIENCE_LEAST: Duration = Duration::from_millis(500);
+pub const STRAGGLER_PATIENCE_MIN: Duration = Duration::from_millis(500);
 /// Between two looks at the legs of a read that has waited for long enough to hedge.
 pub const LEG_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Retries per leg asked, per second, and at once, per core: as many as a node that dies can leave behind.
@@ -194,13 +194,13 @@ pub const RETRIES_AT_ONCE_MAX: u16 = 2048;
 /// Legs in a row that a node fails, or answers later than another one, before a core sets it aside; for how long,
 /// doubled each time its trial fails.
 pub const BREAKER_FAILURES: u32 = 5;
-pub const BREAKER_REST_LEAST: Duration = Duration::from_millis(500);
-pub const BREAKER_REST_MOST: Duration = Duration::from_secs(8);
+pub const BREAKER_REST_MIN: Duration = Duration::from_millis(500);
+pub const BREAKER_REST_MAX: Duration = Duration::from_secs(8);
 /// How long a node is set aside that says it is overloaded: without `Retry-After`, and with it at most.
 pub const OVERLOADED_REST_DEFAULT: Duration = Duration::from_secs(1);
-pub const OVERLOADED_REST_MOST: Duration = Duration::from_secs(30);
+pub const OVERLOADED_REST_MAX: Duration = Duration::from_secs(30);
 /// Averages of latency and errors forget half of what they know in this time.
-pub const VITALS_HALF_LIFE: Duration = Duration::from_secs(5);
+pub const LOAD_HALF_LIFE: Duration = Duration::from_secs(5);
 /// Latest latencies of which the 95th percentile is taken.
 pub const LATENCIES_KEPT: usize = 64;
 /// A core compares its nodes again when what it knows is older.
@@ -326,18 +326,18 @@ pub const TOMBSTONES_MAX: usize = 1_000_000;
 /// Between two passes, unless the option says otherwise.
 pub const ANTI_ENTROPY_INTERVAL_DEFAULT: Duration = Duration::from_secs(6 * 3600);
 /// The longest between two looks at whether a periodic pass is due.
-pub const ANTI_ENTROPY_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+pub const ANTI_ENTROPY_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// The share of a node's time that a periodic pass takes.
 pub const ANTI_ENTROPY_SHARE: f64 = 0.02;
 /// Between two periodic passes at least.
 pub const REPAIR_PASS_PAUSE: Duration = Duration::from_millis(100);
 /// Passes remembered.
 pub const ANTI_ENTROPY_HISTORY_MAX: usize = 100;
-pub const INTERVAL_LEAST: Duration = Duration::from_millis(100);
-pub const INTERVAL_MOST: Duration = Duration::from_secs(720 * 3600);
+pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
+pub const INTERVAL_MAX: Duration = Duration::from_secs(720 * 3600);
 /// Between two looks at changes of settings that are pending, and between tries where nodes disagree.
 pub const SETTINGS_TEND_INTERVAL: Duration = Duration::from_millis(100);
-pub const SETTINGS_BACKOFF_LEAST: Duration = Duration::from_millis(500);
+pub const SETTINGS_BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// An index whose settings could not be made equal so often takes no writes.
 pub const SETTINGS_ATTEMPTS_MAX: u32 = 5;
 /// Settings tasks since the last commit that are looked at.
@@ -349,22 +349,20 @@ pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 pub const CLOCK_AHEAD_MS: u64 = 30_000;
 
 const _: () = {
-    assert!(REQUEST_LINE_BYTES_DEFAULT < HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT <= HEAD_BYTES_MOST);
-    assert!(HEADERS_LEAST <= HEADERS_DEFAULT && HEADERS_DEFAULT <= HEADERS_MOST);
-    assert!(
-        CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MOST
-    );
+    assert!(REQUEST_LINE_BYTES_DEFAULT < HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);
+    assert!(HEADERS_MIN <= HEADERS_DEFAULT && HEADERS_DEFAULT <= HEADERS_MAX);
+    assert!(CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
     // The ceiling is stored well before it is reached.
     assert!(2 * TASK_SWEEP_INTERVAL.as_millis() <= CLOCK_AHEAD_MS as u128);
     assert!((HEAD_BYTES_DEFAULT as u64) < BODY_BYTES_DEFAULT);
-    assert!(BODY_BYTES_LEAST <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MOST);
-    assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MOST);
+    assert!(BODY_BYTES_MIN <= BODY_BYTES_DEFAULT && BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
+    assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX);
     // Every request in flight may come on a connection of its own.
     assert!(IN_FLIGHT_DEFAULT <= CONNECTIONS_DEFAULT);
     // A pool never holds more than could have been in use at once.
     assert!(IDLE_NODE_CONNECTIONS_MAX <= IN_FLIGHT_DEFAULT);
-    assert!(3 * TURN_RENEWAL_INTERVAL.as_millis() < TURN_TTL.as_millis());
-    assert!(TURN_TTL.as_millis() < TURN_WAIT_MAX.as_millis());
+    assert!(3 * LANE_LEASE_RENEWAL_INTERVAL.as_millis() < LANE_LEASE_TTL.as_millis());
+    assert!(LANE_LEASE_TTL.as_millis() < LANE_LEASE_WAIT_MAX.as_millis());
     // One core's requests alone overflow neither a lane nor the store.
     assert!(IN_FLIGHT_DEFAULT <= LANE_QUEUE_LENGTH_MAX);
     assert!(IN_FLIGHT_DEFAULT <= STORE_QUEUE_LENGTH_MAX);
@@ -372,8 +370,8 @@ const _: () = {
     // A leg ends, and another owner can be asked, before the request's time is over.
     assert!(NODE_CONNECT_TIMEOUT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
     assert!(NODE_TIMEOUT_DEFAULT.as_millis() < REQUEST_TIMEOUT_DEFAULT.as_millis());
-    assert!(TIMEOUT_LEAST.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
-    assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() <= TIMEOUT_MOST.as_millis());
+    assert!(TIMEOUT_MIN.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
+    assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() <= TIMEOUT_MAX.as_millis());
     // A connection does not time out as idle while its request is still being worked on.
     assert!(REQUEST_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
     assert!(HEAD_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
@@ -387,16 +385,16 @@ const _: () = {
     assert!(HEALTH_SUSPECT_INTERVAL.as_millis() <= HEALTH_PROBE_INTERVAL.as_millis());
     assert!(SUSPICION.as_millis() <= FAILURE_WINDOW.as_millis());
     // Somebody else is asked long before a leg has to end.
-    assert!(HEDGE_AFTER_LEAST.as_millis() < PATIENCE_LEAST.as_millis());
-    assert!(PATIENCE_LEAST.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
-    assert!(BREAKER_REST_LEAST.as_millis() <= BREAKER_REST_MOST.as_millis());
+    assert!(HEDGE_AFTER_MIN.as_millis() < PATIENCE_MIN.as_millis());
+    assert!(PATIENCE_MIN.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
+    assert!(BREAKER_REST_MIN.as_millis() <= BREAKER_REST_MAX.as_millis());
     assert!(IN_FLIGHT_DEFAULT <= RETRIES_AT_ONCE_MAX as usize);
     assert!(STRAGGLER_WAIT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
     assert!(TASKS_CHANGED_AT_ONCE < STORE_QUEUE_LENGTH_MAX);
     // There is room for new tasks while old ones are on their way out.
     assert!(TASKS_KEPT_MAX < store::TASK_COUNT_MAX);
-    assert!(NODES_MOST < u16::MAX as usize);
-    assert!(SHARDS_DEFAULT <= SHARDS_MOST);
+    assert!(NODES_MAX < u16::MAX as usize);
+    assert!(SHARDS_DEFAULT <= SHARDS_MAX);
 };
 
 /// Levels of arrays and objects a request body may have; Meilisearch's own reader stops at 128.

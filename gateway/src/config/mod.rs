@@ -22,9 +22,9 @@ use ipnet::IpNet;
 
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
-    ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MOST, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_LEAST,
-    HINT_BYTES_MOST, MASTER_KEY_BYTES_LEAST, NODE_TIMEOUT_DEFAULT, NODES_MOST, REPLICATION_FACTOR_DEFAULT,
-    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MOST,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MAX, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_MAX,
+    HINT_BYTES_MIN, MASTER_KEY_BYTES_MIN, NODE_TIMEOUT_DEFAULT, NODES_MAX, REPLICATION_FACTOR_DEFAULT,
+    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -294,7 +294,7 @@ fn read_file(path: &str) -> Result<RawOptions, ConfigError> {
 }
 
 fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(CORES_MOST);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(CORES_MAX);
     let request_timeout =
         option("request-timeout", &raw.request_timeout, REQUEST_TIMEOUT_DEFAULT, value::duration)?;
     let config = Config {
@@ -305,17 +305,17 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
             value::address_or_off,
         )?,
-        cores: option("cores", &raw.cores, cores, |text| value::whole(text, 1..=CORES_MOST))?,
+        cores: option("cores", &raw.cores, cores, |text| value::whole(text, 1..=CORES_MAX))?,
         runtime: option("runtime", &raw.runtime, RuntimeChoice::Auto, |text| {
             value::one_of(text, &RuntimeChoice::NAMES)
         })?,
         nodes: nodes(raw.node.as_deref().unwrap_or_default())?,
-        shards: option("shards", &raw.shards, SHARDS_DEFAULT, |text| value::whole(text, 1..=SHARDS_MOST))?,
+        shards: option("shards", &raw.shards, SHARDS_DEFAULT, |text| value::whole(text, 1..=SHARDS_MAX))?,
         replication_factor: option(
             "replication-factor",
             &raw.replication_factor,
             REPLICATION_FACTOR_DEFAULT,
-            |text| value::whole(text, 1..=u16::try_from(NODES_MOST).unwrap_or(u16::MAX)),
+            |text| value::whole(text, 1..=u16::try_from(NODES_MAX).unwrap_or(u16::MAX)),
         )?,
         store: store(raw.store.as_deref())?,
         pod_id: option("pod-id", &raw.pod_id, None, |text| value::pod_id(text).map(Some))?,
@@ -342,7 +342,7 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
             value::one_of(text, &WriteQuorum::NAMES)
         })?,
         hint_bytes_max: option("hint-limit", &raw.hint_limit, HINT_BYTES_DEFAULT, |text| {
-            value::bytes(text, HINT_BYTES_LEAST..=HINT_BYTES_MOST)
+            value::bytes(text, HINT_BYTES_MIN..=HINT_BYTES_MAX)
         })?,
         request_timeout,
         node_timeout: node_timeout(raw.node_timeout.as_deref(), request_timeout)?,
@@ -437,9 +437,9 @@ fn node_timeout(text: Option<&str>, request_timeout: Duration) -> Result<Duratio
 }
 
 fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
-    if texts.is_empty() || texts.len() > NODES_MOST {
+    if texts.is_empty() || texts.len() > NODES_MAX {
         let value = if texts.is_empty() { "none".to_owned() } else { texts.len().to_string() };
-        let allowed = format!("give 1 to {NODES_MOST} nodes, for example --node n1=http://10.0.0.1:7700");
+        let allowed = format!("give 1 to {NODES_MAX} nodes, for example --node n1=http://10.0.0.1:7700");
         return Err(ConfigError::Value { option: "node", value, allowed });
     }
     let (mut ids, mut urls) = (BTreeSet::new(), BTreeSet::new());
@@ -494,12 +494,12 @@ fn check_peers(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_master_key(config: &Config) -> Result<(), ConfigError> {
-    let long_enough = |key: &Secret| key.expose().len() >= MASTER_KEY_BYTES_LEAST;
+    let long_enough = |key: &Secret| key.expose().len() >= MASTER_KEY_BYTES_MIN;
     if config.environment == Environment::Development || config.master_key.as_ref().is_some_and(long_enough) {
         return Ok(());
     }
     let value = if config.master_key.is_some() { "this key" } else { "none" };
-    let allowed = format!("in production give at least {MASTER_KEY_BYTES_LEAST} bytes");
+    let allowed = format!("in production give at least {MASTER_KEY_BYTES_MIN} bytes");
     Err(ConfigError::Value { option: "master-key", value: value.to_owned(), allowed })
 }
 

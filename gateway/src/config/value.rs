@@ -12,8 +12,8 @@ use http::Uri;
 use ipnet::IpNet;
 
 use super::limits::{
-    CAPACITY_DEFAULT, CAPACITY_LEAST, CAPACITY_MOST, GROUPS_MOST, INTERVAL_LEAST, INTERVAL_MOST,
-    NODE_ID_BYTES_MOST, TIMEOUT_LEAST, TIMEOUT_MOST,
+    CAPACITY_DEFAULT, CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, INTERVAL_MAX, INTERVAL_MIN, NODE_ID_BYTES_MAX,
+    TIMEOUT_MAX, TIMEOUT_MIN,
 };
 use super::{NodeConfig, NodeUrl, PeerService, Secret, StoreConfig};
 
@@ -87,7 +87,7 @@ pub(crate) fn interval(text: &str) -> Result<Duration, Allowed> {
         "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
         _ => None,
     });
-    time.filter(|time| (INTERVAL_LEAST..=INTERVAL_MOST).contains(time))
+    time.filter(|time| (INTERVAL_MIN..=INTERVAL_MAX).contains(time))
         .ok_or_else(|| "give a time from 100ms to 720h, for example 300s or 6h".to_owned())
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Allowed> {
         "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
         _ => None,
     });
-    time.filter(|time| (TIMEOUT_LEAST..=TIMEOUT_MOST).contains(time))
+    time.filter(|time| (TIMEOUT_MIN..=TIMEOUT_MAX).contains(time))
         .ok_or_else(|| "give a time from 10ms to 60m, for example 500ms or 30s".to_owned())
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn node(text: &str) -> Result<NodeConfig, Allowed> {
         match name {
             "group" => {
                 node.group =
-                    whole(value, 0..=GROUPS_MOST - 1).map_err(|allowed| format!("for group {allowed}"))?
+                    whole(value, 0..=GROUPS_MAX - 1).map_err(|allowed| format!("for group {allowed}"))?
             }
             "capacity" => node.capacity = capacity(value)?,
             _ => return Err("after the URL only group=N and capacity=W may follow".to_owned()),
@@ -204,15 +204,15 @@ pub(crate) fn node(text: &str) -> Result<NodeConfig, Allowed> {
 
 fn node_id(text: &str) -> Result<String, Allowed> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if text.is_empty() || text.len() > NODE_ID_BYTES_MOST || !text.bytes().all(allowed) {
-        return Err(format!("a node's ID has 1 to {NODE_ID_BYTES_MOST} of the characters A-Z a-z 0-9 _ . -"));
+    if text.is_empty() || text.len() > NODE_ID_BYTES_MAX || !text.bytes().all(allowed) {
+        return Err(format!("a node's ID has 1 to {NODE_ID_BYTES_MAX} of the characters A-Z a-z 0-9 _ . -"));
     }
     Ok(text.to_owned())
 }
 
 fn capacity(text: &str) -> Result<f64, Allowed> {
-    let weight = text.parse().ok().filter(|weight| (CAPACITY_LEAST..=CAPACITY_MOST).contains(weight));
-    weight.ok_or_else(|| format!("for capacity give a number from {CAPACITY_LEAST} to {CAPACITY_MOST}"))
+    let weight = text.parse().ok().filter(|weight| (CAPACITY_MIN..=CAPACITY_MAX).contains(weight));
+    weight.ok_or_else(|| format!("for capacity give a number from {CAPACITY_MIN} to {CAPACITY_MAX}"))
 }
 
 fn node_url(text: &str) -> Result<NodeUrl, Allowed> {

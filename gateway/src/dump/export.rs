@@ -76,7 +76,8 @@ pub async fn work_off(core: &Core, term: &Term) {
 
 async fn make(core: &Core, task: &TaskRecord, uid: &str, started: OffsetDateTime) -> Result<(), ApiError> {
     wait_for_earlier(core, task, None).await?;
-    let version = ask::any(core, "/version").await?["pkgVersion"].as_str().unwrap_or("1.15.0").to_owned();
+    let version =
+        ask::any_node(core, "/version").await?["pkgVersion"].as_str().unwrap_or("1.15.0").to_owned();
     let archive =
         Archive::begin(core.shared.config.dump_dir.clone(), uid.to_owned()).map_err(|error| disk(&error))?;
     archive.file("metadata.json", format::metadata(&version, started).to_string()).await;
@@ -144,7 +145,7 @@ async fn write_tasks(core: &Core, archive: &Archive, below: u32) -> Result<(), A
 }
 
 async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &str) -> Result<(), ApiError> {
-    let _hold = lane::hold(core, vec![uid]).await?;
+    let _hold = lane::lock(core, vec![uid]).await?;
     wait_for_earlier(core, task, Some(uid)).await?;
     let snapshot = core.shared.snapshot();
     // It may have gone since the list was made.
@@ -153,7 +154,7 @@ async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &st
     archive
         .file(format!("indexes/{uid}/metadata.json"), format::index_metadata(&index.record).to_string())
         .await;
-    let mut of_node = ask::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
+    let mut of_node = ask::any_node(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
     if let Value::Object(members) = &mut of_node {
         settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
     }

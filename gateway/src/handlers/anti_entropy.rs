@@ -8,7 +8,7 @@ use crate::{
     api::error::{ApiError, Code},
     repair::{
         pass,
-        queue::{self, Wanted},
+        queue::{self, PassRequest},
     },
     state::{core::Core, shared::Shared},
     wire::h1::{Request, Response},
@@ -16,7 +16,7 @@ use crate::{
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Asked {
+struct RunRequest {
     /// Only this index.
     index: Option<String>,
     /// Only this node, and bring its indexes and settings level, too.
@@ -31,8 +31,8 @@ struct Asked {
 /// 400 for a body that cannot be read, 404 for an unknown index; what the store says.
 pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
     let asked = match request.body.is_empty() {
-        true => Asked::default(),
-        false => serde_json::from_slice::<Asked>(&request.body)
+        true => RunRequest::default(),
+        false => serde_json::from_slice::<RunRequest>(&request.body)
             .map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))?,
     };
     if let Some(uid) = asked.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
@@ -49,7 +49,7 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
             Some(id.to_owned())
         }
     };
-    let wanted = Wanted { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
+    let wanted = PassRequest { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
     let number = queue::enqueue(shared, wanted).await?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }

@@ -71,7 +71,7 @@ pub(crate) async fn add(
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
             let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
-            let sociable = parts.iter().all(|part| is_sociable(&part.body.bytes));
+            let batchable = parts.iter().all(|part| is_sociable(&part.body.bytes));
             Action::AddDocuments(DocumentWrite {
                 primary_key,
                 replace,
@@ -79,7 +79,7 @@ pub(crate) async fn add(
                 existing_only: false,
                 keys_are_plain: parsed.keys_are_plain(),
                 parts,
-                sociable,
+                batchable,
             })
         }
         Err(error) => Action::Fail(error),

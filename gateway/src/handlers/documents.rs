@@ -25,7 +25,7 @@ use crate::{
     },
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::h1::{NodeAnswer, Request, Response},
@@ -39,7 +39,7 @@ pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> 
     let target = node_target(request, index, &suffix);
     let question = NodeRequest::get(&target);
     let owners = owners(&snapshot, index, id);
-    let (answer, missing) = match ask::one_of(core, owners.clone(), question.clone()).await {
+    let (answer, missing) = match ask::first_of(core, owners.clone(), question.clone()).await {
         Ok(Ok(answer)) => (answer, ShardSet::default()),
         Ok(Err(refusal)) => return Err(ApiError::from_node(refusal.status, &refusal.body)),
         // A copy that may be old is more than none, but that it lacks the document says nothing.
@@ -50,7 +50,7 @@ pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> 
     };
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
-        Ok(_) => Ok(Merged { body: body.into(), missing }.into_response()),
+        Ok(_) => Ok(MergedAnswer { body: body.into(), missing }.into_response()),
         Err(_) => Err(no_owner(index, id)),
     }
 }
@@ -66,7 +66,7 @@ pub(crate) async fn ask_an_owner(
     id: &str,
     request: NodeRequest<'_>,
 ) -> Result<NodeAnswer, ApiError> {
-    match ask::one_of(core, owners(snapshot, index, id), request).await {
+    match ask::first_of(core, owners(snapshot, index, id), request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
         Err(_) => Err(no_owner(index, id)),
@@ -108,7 +108,7 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
             let target = node_target(request, index, suffix);
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
         }
-        other => other.map(Merged::into_response),
+        other => other.map(MergedAnswer::into_response),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
 /// A node's refusal; 503 when a node is not available.
 pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError> {
     let body = extract::json_body(core, request)?;
-    let _hold = lane::hold(core, vec![LANE]).await?;
+    let _hold = lane::lock(core, vec![LANE]).await?;
     let mut nodes = core.shared.snapshot().topology.every_node();
     // One that is away is given what it misses when it joins again (`restore`).
     nodes.retain(|node| core.shared.nodes.health.state(*node).takes_writes());

@@ -20,7 +20,7 @@ use crate::{
         refusal::{refusal_at, refusal_of_a_node},
     },
     read::scatter::{Gathered, Scatter},
-    state::{core::Core, merged_answer::Merged},
+    state::{core::Core, merged_answer::MergedAnswer},
     wire::h1::{Request, Response},
 };
 
@@ -46,7 +46,7 @@ pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<
         out.extend_from_slice(merged(gathered.bodies, &asked, &index.rules)?.to_string().as_bytes());
         Ok(())
     };
-    scatter.answer(merge).await.map(Merged::into_response)
+    scatter.answer(merge).await.map(MergedAnswer::into_response)
 }
 
 /// What the gateway needs of a request for fields.

@@ -18,7 +18,7 @@ use crate::{
             json_body::{self, object, wrong_type},
             query_string::Query,
         },
-        swap::{self, Move},
+        swap::{self, Rename},
         tasks::view::{date, invalid_index_uid_reason, is_index_uid},
     },
     auth::{self, Permission},
@@ -35,7 +35,7 @@ use crate::{
 
 /// `GET /version`: that of a node.
 pub(crate) async fn version(core: &Core) -> Result<Response, ApiError> {
-    Ok(Response::json(StatusCode::OK, ask::any(core, "/version").await?.to_string()))
+    Ok(Response::json(StatusCode::OK, ask::any_node(core, "/version").await?.to_string()))
 }
 
 /// `GET /indexes`.
@@ -48,7 +48,7 @@ pub(crate) async fn list(
     query.only(&["offset", "limit"])?;
     let offset = query.integer::<usize>("offset", Code::InvalidIndexOffset)?.unwrap_or(0);
     let limit = query.integer::<usize>("limit", Code::InvalidIndexLimit)?.unwrap_or(20);
-    let of_nodes = ask::answering(core, "/indexes?limit=1000000").await?;
+    let of_nodes = ask::all_reachable(core, "/indexes?limit=1000000").await?;
     let snapshot = core.shared.snapshot();
     let mut records = snapshot.indexes.values().map(|index| &index.record).collect::<Vec<_>>();
     records.retain(|record| permission.allows_index(&record.uid));
@@ -71,7 +71,7 @@ pub(crate) async fn list(
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = crate::state::snapshot::find_index(&snapshot, uid)?;
-    let of_nodes = ask::answering(core, &format!("/indexes/{}", index.record.node_uid)).await?;
+    let of_nodes = ask::all_reachable(core, &format!("/indexes/{}", index.record.node_uid)).await?;
     Ok(Response::json(StatusCode::OK, view(&index.record, &of_nodes).to_string()))
 }
 
@@ -160,7 +160,7 @@ pub(crate) async fn swap(
     if !steps.iter().flat_map(|step| [&step.from, &step.to]).all(|uid| permission.allows_index(uid)) {
         return Err(auth::invalid_key());
     }
-    let details = json!({"swaps": steps.iter().map(Move::view).collect::<Vec<_>>()});
+    let details = json!({"swaps": steps.iter().map(Rename::view).collect::<Vec<_>>()});
     let task = NewTask { index_uid: None, ..new_task(request, "", TaskKind::IndexSwap, details) };
     let accepted = run::swap(core, task, steps).await?;
     Ok(tasks::accepted(accepted))

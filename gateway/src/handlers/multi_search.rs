@@ -24,7 +24,7 @@ use crate::{
         foreign_keys,
         refusal::refusal_to,
     },
-    state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
+    state::{core::Core, merged_answer::MergedAnswer, snapshot::Snapshot},
     wire::h1::{Request, Response},
 };
 
@@ -147,7 +147,7 @@ fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
 }
 
 /// Every query with an answer of its own.
-async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Result<Merged, ApiError> {
+async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Result<MergedAnswer, ApiError> {
     let answers = queries.iter().enumerate().map(|(position, query)| async move {
         let answer = one(core, snapshot, query).await;
         answer.map_err(|error| error.inside(&format!(".queries[{position}]")))
@@ -166,10 +166,10 @@ async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Resu
         body.extend_from_slice(answer.body.get(1..).unwrap_or_default());
     }
     body.extend_from_slice(b"]}");
-    Ok(Merged::of_parts(body, &answers))
+    Ok(MergedAnswer::of_parts(body, &answers))
 }
 
-async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Merged, ApiError> {
+async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<MergedAnswer, ApiError> {
     let index = crate::state::snapshot::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");

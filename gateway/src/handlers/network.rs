@@ -18,7 +18,7 @@ use crate::{
     read::ask,
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         network::{NETWORK, NETWORK_KEY, stored},
     },
     wire::h1::{Request, Response},
@@ -29,7 +29,7 @@ const TARGET: &str = "/network";
 
 /// `GET /network`. A node says whether the feature is on, and which members the answer has.
 pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
-    let of_a_node = ask::any(core, TARGET).await?;
+    let of_a_node = ask::any_node(core, TARGET).await?;
     let (network, _) = stored(core).await?;
     Ok(Response::json(StatusCode::OK, network.view(of_a_node).to_string()))
 }
@@ -37,9 +37,9 @@ pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
 /// `PATCH /network`.
 pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError> {
     let change = keys::json_value(core, request).and_then(NetworkChange::parse);
-    let of_a_node = ask::any(core, TARGET).await;
+    let of_a_node = ask::any_node(core, TARGET).await;
     let (change, of_a_node) = (change?, of_a_node?);
-    let _hold = lane::hold(core, vec![TARGET]).await?;
+    let _hold = lane::lock(core, vec![TARGET]).await?;
     let (before, revision) = stored(core).await?;
     let after = change.apply(before)?;
     let value = serde_json::to_value(&after)
@@ -50,7 +50,7 @@ pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Respons
 
 /// `POST /network/control`: what a node of the Community Edition says.
 pub(crate) async fn control(core: &Core) -> ApiError {
-    match ask::any(core, TARGET).await {
+    match ask::any_node(core, TARGET).await {
         Err(error) => error,
         Ok(_) => ApiError::new(
             Code::RequiresEnterpriseEdition,
@@ -85,12 +85,12 @@ impl AsRemote {
     }
 
     /// The answer with the name of the remote in all its hits, also those of queries that name none.
-    pub(crate) fn named(&self, merged: Merged) -> Merged {
+    pub(crate) fn named(&self, merged: MergedAnswer) -> MergedAnswer {
         let Ok(mut answer) = serde_json::from_slice::<Value>(&merged.body) else { return merged };
         for hit in answer["hits"].as_array_mut().into_iter().flatten() {
             hit["_federation"]["remote"] = json!(self.0);
         }
         answer["remoteErrors"] = json!({});
-        Merged { body: answer.to_string().into(), ..merged }
+        MergedAnswer { body: answer.to_string().into(), ..merged }
     }
 }

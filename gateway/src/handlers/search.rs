@@ -30,7 +30,7 @@ use crate::{
         scatter::{Gathered, Scatter},
         search::answer,
     },
-    state::{core::Core, merged_answer::Merged},
+    state::{core::Core, merged_answer::MergedAnswer},
     wire::{
         h1::{Request, Response},
         runtime,
@@ -68,7 +68,7 @@ pub(crate) async fn search(
         Err(error) => Err(error),
         Ok(merged) => foreign_keys::hydrated(core, &snapshot, permission, &[uid], merged)
             .await
-            .map(Merged::into_response),
+            .map(MergedAnswer::into_response),
     }
 }
 
@@ -98,5 +98,5 @@ pub(crate) async fn facet_search(
         let order = facets.order(&asked.facet_name);
         merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
-    scatter.answer(merge).await.map(Merged::into_response)
+    scatter.answer(merge).await.map(MergedAnswer::into_response)
 }

@@ -34,7 +34,7 @@ const INDEX: &str = ".meili_dsr";
 
 /// What is asked about rules; a text is a uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked<'a> {
+pub(crate) enum RulesRoute<'a> {
     List,
     Clear,
     One(&'a str),
@@ -42,7 +42,7 @@ pub(crate) enum Asked<'a> {
     Delete(&'a str),
 }
 
-impl Asked<'_> {
+impl RulesRoute<'_> {
     /// The right it takes.
     pub(crate) fn action(self) -> Action {
         match self {
@@ -57,14 +57,14 @@ impl Asked<'_> {
 pub(crate) async fn serve(
     core: &Rc<Core>,
     request: &Request,
-    asked: Asked<'_>,
+    asked: RulesRoute<'_>,
 ) -> Result<Response, ApiError> {
     match asked {
-        Asked::List => list(core, request).await,
-        Asked::Clear => clear(core, request).await,
-        Asked::One(uid) => get(core, uid).await,
-        Asked::Update(uid) => update(core, request, uid).await,
-        Asked::Delete(uid) => delete(core, request, uid).await,
+        RulesRoute::List => list(core, request).await,
+        RulesRoute::Clear => clear(core, request).await,
+        RulesRoute::One(uid) => get(core, uid).await,
+        RulesRoute::Update(uid) => update(core, request, uid).await,
+        RulesRoute::Delete(uid) => delete(core, request, uid).await,
     }
 }
 
@@ -96,7 +96,7 @@ async fn update(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Respons
     }
     check_query(request)?;
     let asked = keys::json_value(core, request)?;
-    let hold = lane::hold(core, vec![TARGET]).await?;
+    let hold = lane::lock(core, vec![TARGET]).await?;
     let on_nodes = for_nodes(&core.shared.snapshot(), &asked);
     let details = json!({"rule": asked, "updatedRules": 1});
     let target = target_of(uid);
@@ -118,7 +118,7 @@ async fn delete(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Respons
         return Ok(no_uid(uid));
     }
     check_query(request)?;
-    let hold = lane::hold(core, vec![TARGET]).await?;
+    let hold = lane::lock(core, vec![TARGET]).await?;
     let (details, target) = (json!({"updatedRules": 1}), target_of(uid));
     let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::DELETE, &target, &Value::Null);
     let record = sent.await?;
@@ -131,7 +131,7 @@ async fn delete(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Respons
 /// `DELETE /dynamic-search-rules`.
 async fn clear(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError> {
     check_query(request)?;
-    let hold = lane::hold(core, vec![TARGET]).await?;
+    let hold = lane::lock(core, vec![TARGET]).await?;
     let known = core.shared.rules.load_full();
     let details = json!({"deletedDocuments": known.len()});
     let sent = send(core, request, TaskKind::DsrClear, details, &Method::DELETE, TARGET, &Value::Null);

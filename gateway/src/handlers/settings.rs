@@ -21,7 +21,7 @@ use crate::{
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = crate::state::snapshot::find_index(&snapshot, uid)?;
-    let mut value = ask::any(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
+    let mut value = ask::any_node(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
     if let Value::Object(members) = &mut value {
         settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
     }
@@ -32,7 +32,7 @@ pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
 pub(crate) async fn get_one(core: &Core, uid: &str, name: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = crate::state::snapshot::find_index(&snapshot, uid)?;
-    let value = ask::any(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
+    let value = ask::any_node(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
     let tie_break = index.rules.tie_break.as_ref();
     let member = settings::camel_case(name);
     let value = settings::setting_from_node(&member, value, &index.record.settings, tie_break);

@@ -36,7 +36,7 @@ use crate::{
     },
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::{
@@ -108,7 +108,7 @@ struct Document {
 
 /// The answer of a vector search, and what is to be cut out of its hits.
 struct Near {
-    answer: Merged,
+    answer: MergedAnswer,
     extra: Option<ExtraFields<'static>>,
 }
 
@@ -246,7 +246,7 @@ impl Similar<'_> {
             Ok(_) => {
                 with_performance(&mut body, found);
                 let parts = found.iter().map(|near| &near.answer);
-                Ok(Merged::of_parts(body, parts).into_response())
+                Ok(MergedAnswer::of_parts(body, parts).into_response())
             }
             Err(error) => {
                 log::warn("similar_not_merged", &[("reason", &error.to_string())]);

@@ -12,7 +12,7 @@ use crate::{
     auth::Permission,
     handlers::documents,
     read::ask,
-    state::{core::Core, merged_answer::Merged, snapshot::Snapshot},
+    state::{core::Core, merged_answer::MergedAnswer, snapshot::Snapshot},
     wire::h1::{Request, Response},
 };
 
@@ -36,7 +36,7 @@ impl Sizes {
         let Some(query) = request.uri.query().filter(|query| !query.is_empty()) else {
             return Ok(Self { of_nodes: "", human: false });
         };
-        let of_a_node = ask::any(core, &format!("/stats?{query}")).await?;
+        let of_a_node = ask::any_node(core, &format!("/stats?{query}")).await?;
         let internal = Query::parse(Some(query)).get("showInternalDatabaseSizes") == Some("true");
         let of_nodes = if internal { "?showInternalDatabaseSizes=true" } else { "" };
         Ok(Self { of_nodes, human: of_a_node["databaseSize"].is_string() })
@@ -101,12 +101,12 @@ pub(crate) async fn all(
     merged["lastUpdate"] = json!(last_update);
     sizes.write(&mut merged);
     merged["indexes"] = Value::Object(indexes);
-    Ok(Merged { body: merged.to_string().into(), missing }.into_response())
+    Ok(MergedAnswer { body: merged.to_string().into(), missing }.into_response())
 }
 
 /// When the last of some indexes was touched; nodes say it of all of them together only.
 async fn last_update_of(core: &Core, records: &[&IndexRecord]) -> Result<Option<String>, ApiError> {
-    let of_nodes = ask::answering(core, "/indexes?limit=1000000").await?;
+    let of_nodes = ask::all_reachable(core, "/indexes?limit=1000000").await?;
     let indexes = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
     let visible =
         indexes.filter(|index| records.iter().any(|record| index["uid"] == record.node_uid.as_str()));
@@ -125,7 +125,7 @@ pub(crate) async fn one(core: &Core, request: &Request, uid: &str) -> Result<Res
     let share = share(core, &snapshot, &index.record, &of_nodes, whole, &mut missing).await?;
     let mut merged = merge_index_stats(&of_nodes, share);
     sizes.write(&mut merged);
-    Ok(Merged { body: merged.to_string().into(), missing }.into_response())
+    Ok(MergedAnswer { body: merged.to_string().into(), missing }.into_response())
 }
 
 /// What a group that answers whole says; else what all nodes say that answer, and `false`.
@@ -133,7 +133,7 @@ async fn whole_or_answering(core: &Core, target: &str) -> Result<(Vec<Value>, bo
     match ask::group(core, target).await {
         Ok(of_nodes) => Ok((of_nodes, true)),
         Err(error) if error.status().is_client_error() => Err(error),
-        Err(_) => Ok((ask::answering(core, target).await?, false)),
+        Err(_) => Ok((ask::all_reachable(core, target).await?, false)),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
 
 /// What is asked about webhooks; a text is a uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked<'a> {
+pub(crate) enum WebhooksRoute<'a> {
     List,
     Create,
     One(&'a str),
@@ -35,7 +35,7 @@ pub(crate) enum Asked<'a> {
     Delete(&'a str),
 }
 
-impl Asked<'_> {
+impl WebhooksRoute<'_> {
     /// The right it takes.
     pub(crate) fn action(self) -> Action {
         match self {
@@ -48,13 +48,17 @@ impl Asked<'_> {
 }
 
 /// Answers what is asked.
-pub(crate) async fn serve(core: &Core, request: &Request, asked: Asked<'_>) -> Result<Response, ApiError> {
+pub(crate) async fn serve(
+    core: &Core,
+    request: &Request,
+    asked: WebhooksRoute<'_>,
+) -> Result<Response, ApiError> {
     match asked {
-        Asked::List => Ok(list(core)),
-        Asked::Create => create(core, request).await,
-        Asked::One(uuid) => get(core, uuid),
-        Asked::Update(uuid) => update(core, request, uuid).await,
-        Asked::Delete(uuid) => delete(core, uuid).await,
+        WebhooksRoute::List => Ok(list(core)),
+        WebhooksRoute::Create => create(core, request).await,
+        WebhooksRoute::One(uuid) => get(core, uuid),
+        WebhooksRoute::Update(uuid) => update(core, request, uuid).await,
+        WebhooksRoute::Delete(uuid) => delete(core, uuid).await,
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     },
     write::{
         idempotency,
-        orphan_indexes::{self, LEFTOVERS},
+        orphan_indexes::{self, ORPHAN_INDEXES},
     },
 };
 
@@ -59,7 +59,8 @@ pub(crate) async fn of_dead_pods(core: &Core) {
     unfinished.retain(|task| !task.accepted);
     let (dead, alive): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_dead);
     interrupted_changes(core, dead, &term).await;
-    let Ok(leftovers) = core.shared.store.records(LEFTOVERS, None, limits::TASKS_REFRESHED_MAX).await else {
+    let Ok(leftovers) = core.shared.store.records(ORPHAN_INDEXES, None, limits::TASKS_REFRESHED_MAX).await
+    else {
         return;
     };
     for record in leftovers {
@@ -68,7 +69,7 @@ pub(crate) async fn of_dead_pods(core: &Core) {
         if record.value["beingMade"] == true && !is_made {
             let (key, value) = (record.key, orphan_indexes::value(false));
             let expected_revision = Some(record.revision);
-            let put = Change::PutRecord { table: LEFTOVERS, key, value, expected_revision };
+            let put = Change::PutRecord { table: ORPHAN_INDEXES, key, value, expected_revision };
             let _ = core.shared.commit_by(&term, vec![put]).await;
         }
     }
@@ -143,7 +144,7 @@ fn keep(
     };
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let changes = core.shared.nodes.hints.keep(node, id, &hint, request.body.clone().into());
-    core.shared.nodes.health.lags(node);
+    core.shared.nodes.health.fall_behind(node);
     changes
 }
 

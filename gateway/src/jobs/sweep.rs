@@ -8,7 +8,7 @@ use crate::{
     config::limits,
     observe::log,
     state::{core::Core, leadership::Term, shared::Shared},
-    write::{apply, lane::lease, orphan_indexes::LEFTOVERS},
+    write::{apply, lane::lease, orphan_indexes::ORPHAN_INDEXES},
 };
 
 /// Leftovers dropped in one sweep.
@@ -16,7 +16,7 @@ const SWEPT_MAX: usize = 100;
 
 /// Drops leftovers from all nodes.
 pub(crate) async fn leftovers(core: &Core, term: &Term) {
-    let Ok(records) = core.shared.store.records(LEFTOVERS, None, SWEPT_MAX).await else { return };
+    let Ok(records) = core.shared.store.records(ORPHAN_INDEXES, None, SWEPT_MAX).await else { return };
     for record in records {
         if record.value["beingMade"] == true {
             continue;

@@ -13,7 +13,7 @@ use store::Change;
 use crate::{
     config::limits,
     nodes::{
-        hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
+        hints::{HINTS, SUSPECT_SHARDS, SuspectCopies, suspect},
         pool::NodeRequest,
     },
     observe::log,
@@ -36,7 +36,7 @@ pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Res
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
     let snapshot = core.shared.snapshot();
     let names = snapshot.in_order().into_iter().map(|index| index.record.uid.as_str()).collect::<Vec<_>>();
-    let _holds = lane::hold(core, names.clone()).await.map_err(|_| RepairError::Busy)?;
+    let _holds = lane::lock(core, names.clone()).await.map_err(|_| RepairError::Busy)?;
     for name in names {
         index_sync::reconcile_index(core, node, name).await?;
     }
@@ -63,7 +63,7 @@ pub(crate) async fn settle_suspicions(core: &Core, node: NodeIndex, term: &Term)
         let Some(last) = page.last() else { break };
         next = last.sequence + 1;
         for entry in &page {
-            let Ok(suspicion) = serde_json::from_value::<Suspicion>(entry.header.clone()) else {
+            let Ok(suspicion) = serde_json::from_value::<SuspectCopies>(entry.header.clone()) else {
                 log::error("suspicion_not_understood", &[("node", id)]);
                 return false;
             };
@@ -92,14 +92,14 @@ pub(crate) async fn has_suspicions(core: &Core, node: NodeIndex) -> bool {
 async fn settle(
     core: &Core,
     node: NodeIndex,
-    (mark, suspicion): (u64, &Suspicion),
+    (mark, suspicion): (u64, &SuspectCopies),
     unsettled: &mut BTreeMap<String, ShardSet>,
 ) -> Result<bool, RepairError> {
     let (index, shards) = match suspicion {
-        Suspicion::Everything { .. } => {
+        SuspectCopies::Everything { .. } => {
             return node_copy::by_some_pod(core, node, mark).await;
         }
-        Suspicion::Shards { index, shards } => (index, shards),
+        SuspectCopies::Shards { index, shards } => (index, shards),
     };
     let snapshot = core.shared.snapshot();
     let known = snapshot.indexes.values().find(|known| known.record.node_uid == *index);
@@ -114,7 +114,7 @@ async fn settle(
     if let Some(known) = unsettled.get(index) {
         suspect = suspect.difference(known);
     }
-    let scope = Scope { target: Some(node), distrust: false, pace: Pace::Full, dry_run: false };
+    let scope = Scope { target: Some(node), mark_suspect: false, pace: Pace::Full, dry_run: false };
     match compare::verify(core, &uid, &suspect, scope).await {
         Ok(report) if report.is_level() => {
             let alone = report.alone.into_iter().collect::<ShardSet>();

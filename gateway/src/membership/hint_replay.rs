@@ -40,7 +40,7 @@ async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
         };
         if page.is_empty() {
             // What is counted is on its way to the store.
-            runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
+            runtime::sleep(limits::CATCHING_UP_POLL_INTERVAL).await;
             continue;
         }
         shared.nodes.hints.set_nearly_level(node, page.len() as u64 >= shared.nodes.hints.pending(node));

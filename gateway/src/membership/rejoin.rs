@@ -87,7 +87,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     }
     match has_all_indexes(core, node).await {
         Some(true) => {}
-        Some(false) => return distrust(core, node, "it lacks an index that it had taken").await,
+        Some(false) => return mark_suspect(core, node, "it lacks an index that it had taken").await,
         // It is asked again at the next probe.
         None => return,
     }
@@ -102,7 +102,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
             log::info("node_healthy", &[("node", id)]);
         } else {
             // It has missed something since.
-            health.lags(node);
+            health.fall_behind(node);
         }
     }
 }
@@ -143,7 +143,7 @@ async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
         newest.into_iter().for_each(|uid| core.shared.nodes.hints.saw_task(node, uid));
         return true;
     }
-    distrust(core, node, "it has lost tasks that it had taken").await;
+    mark_suspect(core, node, "it has lost tasks that it had taken").await;
     false
 }
 
@@ -185,12 +185,12 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
 }
 
 /// A node that is not the one that was known: all it holds is suspect, and it is copied anew.
-async fn distrust(core: &Core, node: NodeIndex, reason: &str) {
+async fn mark_suspect(core: &Core, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
     core.shared.nodes.hints.set_known(node, false);
     let changes = core.shared.nodes.hints.recopy(node, id, reason.to_owned());
-    core.shared.nodes.health.lags(node);
+    core.shared.nodes.health.fall_behind(node);
     if let Err(error) = core.shared.store.commit(changes).await {
         log::error("mark_not_stored", &[("node", id), ("reason", &error.to_string())]);
     }

@@ -176,7 +176,7 @@ impl Health {
 
     /// A node has missed something, or is known to lack something: it serves no reads before it has
     /// joined again. Returns whether that is news.
-    pub fn lags(&self, node: NodeIndex) -> bool {
+    pub fn fall_behind(&self, node: NodeIndex) -> bool {
         let serving = [NodeState::Unknown, NodeState::Healthy, NodeState::Suspect, NodeState::Draining];
         serving.into_iter().any(|before| self.change(node, before, NodeState::Joining).is_some())
     }
@@ -327,11 +327,11 @@ mod tests {
         assert_eq!(clock.saw(Seen::ProbeAnswered), None);
         assert_eq!(clock.saw(Seen::ProbeAnswered), Some(NodeState::Joining));
         assert!(clock.health.has_joined(NODE));
-        assert!(clock.health.lags(NODE) && !clock.health.lags(NODE), "news once");
+        assert!(clock.health.fall_behind(NODE) && !clock.health.fall_behind(NODE), "news once");
         assert_eq!(clock.health.state(NODE), NodeState::Joining);
         assert_eq!(clock.saw(Seen::Refused), Some(NodeState::Down));
         assert!(
-            !clock.health.lags(NODE) && clock.health.state(NODE) == NodeState::Down,
+            !clock.health.fall_behind(NODE) && clock.health.state(NODE) == NodeState::Down,
             "it is away already"
         );
     }

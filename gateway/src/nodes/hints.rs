@@ -14,7 +14,7 @@ use store::{Change, Table};
 
 /// What each node missed: an entry is a [`Hint`] and the body of its request.
 pub const HINTS: Table = Table::named("hints");
-/// Copies that may differ from others': an entry is a [`Suspicion`].
+/// Copies that may differ from others': an entry is a [`SuspectCopies`].
 pub const SUSPECT_SHARDS: Table = Table::named("suspect_shards");
 /// Tasks that have ended while a node was away that had yet to do them: an entry is an [`Unapplied`].
 pub const UNAPPLIED: Table = Table::named("unapplied");
@@ -39,7 +39,7 @@ pub struct Hint {
 /// Copies on one node that must be compared with those of others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Suspicion {
+pub enum SuspectCopies {
     /// Shards of one index, by its name on the nodes; all that the node holds when there are none.
     Shards { index: String, shards: Vec<u32> },
     /// Everything it holds, indexes and settings included.
@@ -136,8 +136,8 @@ impl Hints {
 
     /// Marks all that a node holds as suspect, in place of its hints: what is to be committed for it.
     pub fn recopy(&self, node: NodeIndex, id: &str, reason: String) -> Vec<Change> {
-        self.marked_for_copy(node);
-        let suspicion = Suspicion::Everything { reason };
+        self.needs_full_resync(node);
+        let suspicion = SuspectCopies::Everything { reason };
         vec![
             Change::Truncate { log: HINTS, stream: id.to_owned(), through: u64::MAX },
             append(SUSPECT_SHARDS, id, &suspicion),
@@ -145,7 +145,7 @@ impl Hints {
     }
 
     /// Remembers such a mark.
-    pub fn marked_for_copy(&self, node: NodeIndex) {
+    pub fn needs_full_resync(&self, node: NodeIndex) {
         self.of(node).is_recopied.store(true, Ordering::SeqCst);
     }
 
@@ -258,7 +258,7 @@ impl Hints {
 /// Marks shards of an index on a node as suspect.
 #[must_use]
 pub fn suspect(node_id: &str, index: &str, shards: Vec<u32>) -> Change {
-    append(SUSPECT_SHARDS, node_id, &Suspicion::Shards { index: index.to_owned(), shards })
+    append(SUSPECT_SHARDS, node_id, &SuspectCopies::Shards { index: index.to_owned(), shards })
 }
 
 /// Remembers that a node must have done a task before it serves.

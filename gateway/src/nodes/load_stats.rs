@@ -30,8 +30,8 @@ const LATENCIES_PER_LOOK: usize = 8;
 const LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// Of every node, by position in the topology.
-pub(crate) struct Vitals {
-    nodes: RefCell<Vec<NodeVitals>>,
+pub(crate) struct LoadStats {
+    nodes: RefCell<Vec<NodeLoad>>,
     levels: RefCell<Levels>,
     retries: RefCell<Budget>,
     hedges: RefCell<Budget>,
@@ -41,7 +41,7 @@ pub(crate) struct Vitals {
     adaptive: bool,
 }
 
-struct NodeVitals {
+struct NodeLoad {
     latency_ms: Average,
     errors: Average,
     in_flight: u32,
@@ -78,7 +78,7 @@ impl Average {
             None => 1.0,
             Some(at) => {
                 let age = now.saturating_duration_since(at).as_secs_f32();
-                1.0 - (-age / limits::VITALS_HALF_LIFE.as_secs_f32()).exp2()
+                1.0 - (-age / limits::LOAD_HALF_LIFE.as_secs_f32()).exp2()
             }
         };
         self.value += (sample - self.value) * weight;
@@ -116,7 +116,7 @@ impl Latest {
     }
 }
 
-impl Vitals {
+impl LoadStats {
     pub(crate) fn new(nodes: &[NodeAddress], adaptive: bool, now: Instant) -> Self {
         let retries = Budget::new(
             limits::RETRY_SHARE,
@@ -126,7 +126,7 @@ impl Vitals {
         );
         let hedges = Budget::new(limits::HEDGE_SHARE, 0.0, f32::from(limits::HEDGES_AT_ONCE_MAX), now);
         Self {
-            nodes: RefCell::new(nodes.iter().map(|node| NodeVitals::new(&node.id)).collect()),
+            nodes: RefCell::new(nodes.iter().map(|node| NodeLoad::new(&node.id)).collect()),
             levels: RefCell::default(),
             retries: RefCell::new(retries),
             hedges: RefCell::new(hedges),
@@ -138,25 +138,25 @@ impl Vitals {
 
     /// A node is asked. The request is in flight until what is returned is dropped.
     pub(crate) fn sends(&self, node: NodeIndex, now: Instant) -> InFlight<'_> {
-        let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
-        vitals.in_flight += 1;
-        if vitals.failures >= limits::BREAKER_FAILURES && !vitals.is_aside(now) {
+        let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+        load_stats.in_flight += 1;
+        if load_stats.failures >= limits::BREAKER_FAILURES && !load_stats.is_ejected(now) {
             // This is its trial; nothing else is sent before it ends.
-            vitals.aside_until = Some(now + vitals.rest.max(limits::BREAKER_REST_LEAST));
+            load_stats.aside_until = Some(now + load_stats.rest.max(limits::BREAKER_REST_MIN));
         }
-        InFlight { vitals: self, node }
+        InFlight { load_stats: self, node }
     }
 
     /// A node has answered in time.
     pub(crate) fn answered(&self, node: NodeIndex, latency: Duration, now: Instant) {
         let looked = {
-            let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
-            vitals.errors.add(0.0, now);
-            vitals.failures = 0;
-            vitals.rest = Duration::ZERO;
-            vitals.aside_until = None;
-            vitals.duration.record(latency.as_secs_f64());
-            vitals.took(latency, now)
+            let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+            load_stats.errors.add(0.0, now);
+            load_stats.failures = 0;
+            load_stats.rest = Duration::ZERO;
+            load_stats.aside_until = None;
+            load_stats.duration.record(latency.as_secs_f64());
+            load_stats.took(latency, now)
         };
         if looked {
             self.look_at_usual();
@@ -166,9 +166,9 @@ impl Vitals {
     /// Another node answered before this one, which was asked at `sent_at`.
     pub(crate) fn overtaken(&self, node: NodeIndex, sent_at: Instant, now: Instant) {
         let looked = {
-            let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
-            vitals.failed(sent_at, now);
-            vitals.took(now.saturating_duration_since(sent_at), now)
+            let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+            load_stats.failed(sent_at, now);
+            load_stats.took(now.saturating_duration_since(sent_at), now)
         };
         if looked {
             self.look_at_usual();
@@ -178,14 +178,14 @@ impl Vitals {
     /// A node gave no usable answer to what it was asked at `sent_at`; returns whether that is worth a line in the
     /// log.
     pub(crate) fn failed(&self, node: NodeIndex, sent_at: Instant, now: Instant) -> bool {
-        let vitals = &mut self.nodes.borrow_mut()[usize::from(node.0)];
-        vitals.errors_total.increment(1);
-        vitals.errors.add(1.0, now);
-        vitals.failed(sent_at, now);
+        let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+        load_stats.errors_total.increment(1);
+        load_stats.errors.add(1.0, now);
+        load_stats.failed(sent_at, now);
         let quiet = |at: Instant| now.saturating_duration_since(at) < LOGGED_EVERY;
-        let logs = !vitals.logged_at.is_some_and(quiet);
+        let logs = !load_stats.logged_at.is_some_and(quiet);
         if logs {
-            vitals.logged_at = Some(now);
+            load_stats.logged_at = Some(now);
         }
         logs
     }
@@ -193,13 +193,13 @@ impl Vitals {
     /// A node said that it has too much to do.
     pub(crate) fn overloaded(&self, node: NodeIndex, retry_after: Option<u32>, now: Instant) {
         let asked = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
-        let rest = asked.unwrap_or(limits::OVERLOADED_REST_DEFAULT).min(limits::OVERLOADED_REST_MOST);
+        let rest = asked.unwrap_or(limits::OVERLOADED_REST_DEFAULT).min(limits::OVERLOADED_REST_MAX);
         self.nodes.borrow_mut()[usize::from(node.0)].overloaded_until = Some(now + rest);
     }
 
     /// Whether a node gets no requests for now, where others can answer.
-    pub(crate) fn is_aside(&self, node: NodeIndex, now: Instant) -> bool {
-        self.nodes.borrow()[usize::from(node.0)].is_aside(now)
+    pub(crate) fn is_ejected(&self, node: NodeIndex, now: Instant) -> bool {
+        self.nodes.borrow()[usize::from(node.0)].is_ejected(now)
     }
 
     /// The next plan's eyes: one plan of some looks away from who is slow.
@@ -210,7 +210,7 @@ impl Vitals {
         if !blind {
             self.refresh_levels(now);
         }
-        Selection { vitals: self, blind, now }
+        Selection { load_stats: self, blind, now }
     }
 
     /// When somebody else may be asked as well; `None` while nobody knows how long nodes take.
@@ -221,26 +221,26 @@ impl Vitals {
         }
         let high = self.nodes.borrow()[usize::from(node.0)].latest.high;
         let high = if high.is_zero() { usual } else { high.min(usual) };
-        Some(high.mul_f32(limits::HEDGE_FACTOR).max(limits::HEDGE_AFTER_LEAST))
+        Some(high.mul_f32(limits::HEDGE_FACTOR).max(limits::HEDGE_AFTER_MIN))
     }
 
     /// When somebody else is to be asked, hedging or not.
     pub(crate) fn patience(&self, node: NodeIndex) -> Duration {
         let hedge_after = self.hedge_after(node).unwrap_or_default();
-        (hedge_after * limits::PATIENCE_FACTOR).max(limits::PATIENCE_LEAST)
+        (hedge_after * limits::PATIENCE_FACTOR).max(limits::PATIENCE_MIN)
     }
 
-    pub(crate) fn earn(&self, legs: usize) {
-        self.retries.borrow_mut().earn(legs);
-        self.hedges.borrow_mut().earn(legs);
+    pub(crate) fn deposit(&self, legs: usize) {
+        self.retries.borrow_mut().deposit(legs);
+        self.hedges.borrow_mut().deposit(legs);
     }
 
     pub(crate) fn may_retry(&self, legs: usize, now: Instant) -> bool {
-        self.retries.borrow_mut().spend(legs, now)
+        self.retries.borrow_mut().withdraw(legs, now)
     }
 
     pub(crate) fn may_hedge(&self, legs: usize, now: Instant) -> bool {
-        self.hedges.borrow_mut().spend(legs, now)
+        self.hedges.borrow_mut().withdraw(legs, now)
     }
 
     fn look_at_usual(&self) {
@@ -260,7 +260,7 @@ impl Vitals {
         levels.made_at = Some(now);
         let nodes = self.nodes.borrow();
         let known = nodes.iter().filter(|node| node.latency_ms.at.is_some());
-        let best = known.map(NodeVitals::score).fold(f32::INFINITY, f32::min);
+        let best = known.map(NodeLoad::score).fold(f32::INFINITY, f32::min);
         levels.of.clear();
         levels.of.extend(nodes.iter().map(|node| level(node.score(), best)));
     }
@@ -272,7 +272,7 @@ fn level(score: f32, best: f32) -> u8 {
     ((score + SCORE_SLACK) / (best + SCORE_SLACK)).log2().clamp(0.0, 15.0) as u8
 }
 
-impl NodeVitals {
+impl NodeLoad {
     fn new(id: &str) -> Self {
         Self {
             latency_ms: Average::default(),
@@ -307,20 +307,20 @@ impl NodeVitals {
         }
         self.failures = self.failures.saturating_add(1);
         if self.failures >= limits::BREAKER_FAILURES {
-            self.rest = (self.rest * 2).clamp(limits::BREAKER_REST_LEAST, limits::BREAKER_REST_MOST);
+            self.rest = (self.rest * 2).clamp(limits::BREAKER_REST_MIN, limits::BREAKER_REST_MAX);
             self.rests_since = Some(now);
             self.aside_until = Some(now + self.rest);
         }
     }
 
-    fn is_aside(&self, now: Instant) -> bool {
+    fn is_ejected(&self, now: Instant) -> bool {
         [self.aside_until, self.overloaded_until].into_iter().flatten().any(|until| now < until)
     }
 }
 
 /// Which nodes one plan likes better.
 pub(crate) struct Selection<'v> {
-    vitals: &'v Vitals,
+    load_stats: &'v LoadStats,
     blind: bool,
     now: Instant,
 }
@@ -331,24 +331,24 @@ impl Selection<'_> {
         if self.blind {
             return 0;
         }
-        self.vitals.levels.borrow().of.get(usize::from(node.0)).copied().unwrap_or(0)
+        self.load_stats.levels.borrow().of.get(usize::from(node.0)).copied().unwrap_or(0)
     }
 
     /// Whether a node is to be asked while others can answer.
-    pub(crate) fn likes(&self, node: NodeIndex) -> bool {
-        self.level(node) < OUTLYING_LEVEL && !self.vitals.is_aside(node, self.now)
+    pub(crate) fn prefers(&self, node: NodeIndex) -> bool {
+        self.level(node) < OUTLYING_LEVEL && !self.load_stats.is_ejected(node, self.now)
     }
 }
 
 /// A request in flight to a node.
 pub(crate) struct InFlight<'v> {
-    vitals: &'v Vitals,
+    load_stats: &'v LoadStats,
     node: NodeIndex,
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.vitals.nodes.borrow_mut()[usize::from(self.node.0)].in_flight -= 1;
+        self.load_stats.nodes.borrow_mut()[usize::from(self.node.0)].in_flight -= 1;
     }
 }
 
@@ -361,14 +361,14 @@ mod tests {
     const THIRD: NodeIndex = NodeIndex(2);
     const MS: Duration = Duration::from_millis(1);
 
-    fn vitals(now: Instant) -> Vitals {
+    fn load_stats(now: Instant) -> LoadStats {
         let node = |id: &str| NodeAddress {
             id: id.to_owned(),
             address: ([127, 0, 0, 1], 1).into(),
             host: String::new(),
             tls: None,
         };
-        Vitals::new(&["a", "b", "c"].map(node), true, now)
+        LoadStats::new(&["a", "b", "c"].map(node), true, now)
     }
 
     #[test]
@@ -378,114 +378,119 @@ mod tests {
         average.add(100.0, now);
         average.add(0.0, now);
         assert!((average.value - 100.0).abs() < 0.1, "no time has passed: {}", average.value);
-        average.add(0.0, now + limits::VITALS_HALF_LIFE);
+        average.add(0.0, now + limits::LOAD_HALF_LIFE);
         assert!((average.value - 50.0).abs() < 0.1, "{}", average.value);
-        average.add(0.0, now + limits::VITALS_HALF_LIFE * 3);
+        average.add(0.0, now + limits::LOAD_HALF_LIFE * 3);
         assert!((average.value - 12.5).abs() < 0.1, "{}", average.value);
     }
 
     #[test]
     fn a_hedge_waits_for_what_is_usual() {
         let now = Instant::now();
-        let vitals = vitals(now);
-        assert_eq!(vitals.hedge_after(FAST), None, "nothing is known");
-        assert_eq!(vitals.patience(FAST), limits::PATIENCE_LEAST);
+        let load_stats = load_stats(now);
+        assert_eq!(load_stats.hedge_after(FAST), None, "nothing is known");
+        assert_eq!(load_stats.patience(FAST), limits::PATIENCE_MIN);
         for latency in 1..=96 {
-            vitals.answered(FAST, latency * MS, now);
-            vitals.answered(SLOW, 10 * latency * MS, now);
+            load_stats.answered(FAST, latency * MS, now);
+            load_stats.answered(SLOW, 10 * latency * MS, now);
         }
         // Of the 64 latest; a slow node is measured by what is usual, not by itself.
         let expected = (93 * MS).mul_f32(limits::HEDGE_FACTOR);
-        assert_eq!(vitals.hedge_after(FAST), Some(expected));
-        assert_eq!(vitals.hedge_after(SLOW), Some(expected));
-        assert_eq!(vitals.hedge_after(THIRD), Some(expected));
-        assert_eq!(vitals.patience(FAST), expected * limits::PATIENCE_FACTOR);
+        assert_eq!(load_stats.hedge_after(FAST), Some(expected));
+        assert_eq!(load_stats.hedge_after(SLOW), Some(expected));
+        assert_eq!(load_stats.hedge_after(THIRD), Some(expected));
+        assert_eq!(load_stats.patience(FAST), expected * limits::PATIENCE_FACTOR);
         for _ in 0..64 {
-            vitals.answered(FAST, MS, now);
+            load_stats.answered(FAST, MS, now);
         }
-        assert_eq!(vitals.hedge_after(FAST), Some(limits::HEDGE_AFTER_LEAST));
+        assert_eq!(load_stats.hedge_after(FAST), Some(limits::HEDGE_AFTER_MIN));
     }
 
     #[test]
     fn small_differences_change_no_choice_and_large_ones_do() {
         let mut now = Instant::now();
-        let vitals = vitals(now);
-        let levels = |vitals: &Vitals, now| {
-            let selections = (0..2).map(|_| vitals.begin_plan(now)).collect::<Vec<_>>();
+        let load_stats = load_stats(now);
+        let levels = |load_stats: &LoadStats, now| {
+            let selections = (0..2).map(|_| load_stats.begin_plan(now)).collect::<Vec<_>>();
             let selection = selections.iter().find(|selection| !selection.blind).unwrap();
-            ([FAST, SLOW].map(|node| selection.level(node)), selection.likes(SLOW))
+            ([FAST, SLOW].map(|node| selection.level(node)), selection.prefers(SLOW))
         };
-        vitals.answered(FAST, 2 * MS, now);
-        vitals.answered(SLOW, 6 * MS, now);
-        let in_flight = [vitals.sends(SLOW, now), vitals.sends(SLOW, now)];
-        assert_eq!(levels(&vitals, now), ([0, 0], true));
+        load_stats.answered(FAST, 2 * MS, now);
+        load_stats.answered(SLOW, 6 * MS, now);
+        let in_flight = [load_stats.sends(SLOW, now), load_stats.sends(SLOW, now)];
+        assert_eq!(levels(&load_stats, now), ([0, 0], true));
         drop(in_flight);
         now += Duration::from_millis(500);
-        vitals.answered(SLOW, 500 * MS, now);
-        let ([fast, slow], liked) = levels(&vitals, now);
+        load_stats.answered(SLOW, 500 * MS, now);
+        let ([fast, slow], liked) = levels(&load_stats, now);
         assert!(fast == 0 && slow >= OUTLYING_LEVEL && !liked, "{fast} {slow}");
         // It is looked at again all the same.
-        let explored = (0..1000).filter(|_| vitals.begin_plan(now).likes(SLOW)).count();
+        let explored = (0..1000).filter(|_| load_stats.begin_plan(now).prefers(SLOW)).count();
         assert_eq!(explored, 1000 / limits::EXPLORE_EVERY);
         for _ in 0..10 {
             now += Duration::from_secs(5);
-            vitals.answered(SLOW, 2 * MS, now);
+            load_stats.answered(SLOW, 2 * MS, now);
         }
-        assert_eq!(levels(&vitals, now), ([0, 0], true));
+        assert_eq!(levels(&load_stats, now), ([0, 0], true));
     }
 
     #[test]
     fn a_node_that_fails_in_a_row_rests_longer_each_time() {
         let mut now = Instant::now();
-        let vitals = vitals(now);
+        let load_stats = load_stats(now);
         for _ in 1..limits::BREAKER_FAILURES {
-            vitals.failed(FAST, now, now);
+            load_stats.failed(FAST, now, now);
         }
-        vitals.answered(FAST, MS, now);
+        load_stats.answered(FAST, MS, now);
         for _ in 1..limits::BREAKER_FAILURES {
-            vitals.overtaken(FAST, now, now);
-            assert!(!vitals.is_aside(FAST, now));
+            load_stats.overtaken(FAST, now, now);
+            assert!(!load_stats.is_ejected(FAST, now));
         }
-        vitals.failed(FAST, now, now);
-        let mut rest = limits::BREAKER_REST_LEAST;
+        load_stats.failed(FAST, now, now);
+        let mut rest = limits::BREAKER_REST_MIN;
         for _ in 0..10 {
-            assert!(vitals.is_aside(FAST, now + rest - MS) && !vitals.is_aside(FAST, now + rest), "{rest:?}");
+            assert!(
+                load_stats.is_ejected(FAST, now + rest - MS) && !load_stats.is_ejected(FAST, now + rest),
+                "{rest:?}"
+            );
             now += rest;
             // One trial only.
-            let trial = vitals.sends(FAST, now);
-            assert!(vitals.is_aside(FAST, now));
-            vitals.failed(FAST, now, now);
+            let trial = load_stats.sends(FAST, now);
+            assert!(load_stats.is_ejected(FAST, now));
+            load_stats.failed(FAST, now, now);
             drop(trial);
-            rest = (rest * 2).min(limits::BREAKER_REST_MOST);
+            rest = (rest * 2).min(limits::BREAKER_REST_MAX);
         }
-        let trial = vitals.sends(FAST, now + rest);
-        vitals.answered(FAST, MS, now + rest);
+        let trial = load_stats.sends(FAST, now + rest);
+        load_stats.answered(FAST, MS, now + rest);
         drop(trial);
-        assert!(!vitals.is_aside(FAST, now + rest));
+        assert!(!load_stats.is_ejected(FAST, now + rest));
     }
 
     #[test]
     fn legs_sent_before_a_node_rests_do_not_make_it_rest_longer() {
         let now = Instant::now();
-        let vitals = vitals(now);
+        let load_stats = load_stats(now);
         for leg in 1..=20 {
-            vitals.failed(FAST, now, now + leg * MS);
+            load_stats.failed(FAST, now, now + leg * MS);
         }
         let rested_at = now + limits::BREAKER_FAILURES * MS;
-        assert!(vitals.is_aside(FAST, rested_at));
-        assert!(!vitals.is_aside(FAST, rested_at + limits::BREAKER_REST_LEAST));
+        assert!(load_stats.is_ejected(FAST, rested_at));
+        assert!(!load_stats.is_ejected(FAST, rested_at + limits::BREAKER_REST_MIN));
     }
 
     #[test]
     fn an_overloaded_node_is_set_aside_for_as_long_as_it_says() {
         let now = Instant::now();
-        let vitals = vitals(now);
-        vitals.overloaded(FAST, Some(3), now);
-        vitals.answered(FAST, MS, now);
-        assert!(vitals.is_aside(FAST, now + 2999 * MS) && !vitals.is_aside(FAST, now + 3000 * MS));
-        vitals.overloaded(SLOW, Some(u32::MAX), now);
-        assert!(!vitals.is_aside(SLOW, now + limits::OVERLOADED_REST_MOST));
-        vitals.overloaded(THIRD, None, now);
-        assert!(!vitals.is_aside(THIRD, now + limits::OVERLOADED_REST_DEFAULT));
+        let load_stats = load_stats(now);
+        load_stats.overloaded(FAST, Some(3), now);
+        load_stats.answered(FAST, MS, now);
+        assert!(
+            load_stats.is_ejected(FAST, now + 2999 * MS) && !load_stats.is_ejected(FAST, now + 3000 * MS)
+        );
+        load_stats.overloaded(SLOW, Some(u32::MAX), now);
+        assert!(!load_stats.is_ejected(SLOW, now + limits::OVERLOADED_REST_MAX));
+        load_stats.overloaded(THIRD, None, now);
+        assert!(!load_stats.is_ejected(THIRD, now + limits::OVERLOADED_REST_DEFAULT));
     }
 }

@@ -23,13 +23,13 @@ impl Budget {
 
     /// Legs were asked that clients have a right to.
     #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
-    pub(crate) fn earn(&mut self, legs: usize) {
+    pub(crate) fn deposit(&mut self, legs: usize) {
         self.tokens = (self.tokens + self.share * legs as f32).min(self.most);
     }
 
     /// Whether so many more may be asked; they are taken as asked then.
     #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
-    pub(crate) fn spend(&mut self, legs: usize, now: Instant) -> bool {
+    pub(crate) fn withdraw(&mut self, legs: usize, now: Instant) -> bool {
         let seconds = now.saturating_duration_since(self.paid_at).as_secs_f32();
         self.paid_at = now;
         self.tokens = (self.tokens + self.per_second * seconds).min(self.most);
@@ -51,15 +51,15 @@ mod tests {
     fn extra_requests_are_a_share_and_a_floor() {
         let start = Instant::now();
         let mut budget = Budget::new(0.2, 10.0, 4.0, start);
-        let spent = |budget: &mut Budget, now| (0..1000).filter(|_| budget.spend(1, now)).count();
+        let spent = |budget: &mut Budget, now| (0..1000).filter(|_| budget.withdraw(1, now)).count();
         assert_eq!(spent(&mut budget, start), 4, "what was saved");
-        budget.earn(10);
+        budget.deposit(10);
         assert_eq!(spent(&mut budget, start), 2, "the share");
         assert_eq!(spent(&mut budget, start + Duration::from_millis(300)), 3, "the floor");
-        budget.earn(1000);
+        budget.deposit(1000);
         assert_eq!(spent(&mut budget, start + Duration::from_secs(60)), 4, "no more than is saved");
-        budget.earn(5);
-        assert!(!budget.spend(2, start + Duration::from_secs(60)), "all of them or none");
-        assert!(budget.spend(1, start + Duration::from_secs(60)));
+        budget.deposit(5);
+        assert!(!budget.withdraw(2, start + Duration::from_secs(60)), "all of them or none");
+        assert!(budget.withdraw(1, start + Duration::from_secs(60)));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     auth::ApiKey,
     clock::{CLOCK, CLOCK_KEY},
     config::limits,
-    nodes::hints::{HINTS, SUSPECT_SHARDS, Suspicion, suspect},
+    nodes::hints::{HINTS, SUSPECT_SHARDS, SuspectCopies, suspect},
     observe::log,
     state::{
         leadership::scope,
@@ -174,10 +174,10 @@ async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
         sizes.iter().find(|size| size.stream == id).map_or((0, 0), |size| (size.entries, size.bytes));
     let is_recopied = is_distrusted(shared, id).await?;
     if entries > 0 || is_recopied {
-        shared.nodes.health.lags(node);
+        shared.nodes.health.fall_behind(node);
     }
     if is_recopied {
-        hints.marked_for_copy(node);
+        hints.needs_full_resync(node);
     } else if hints.is_recopied(node) && !shared.coordinator.leads(scope::NODES) {
         if hints.pending(node) > 0 {
             // Of this pod's writes the node was given none meanwhile, and the copying may have been past their shards.
@@ -205,7 +205,7 @@ async fn is_distrusted(shared: &Shared, id: &str) -> Result<bool, StoreError> {
         let Some(last) = page.last() else { return Ok(false) };
         after = last.sequence;
         let everything = |header: &serde_json::Value| {
-            matches!(serde_json::from_value(header.clone()), Ok(Suspicion::Everything { .. }))
+            matches!(serde_json::from_value(header.clone()), Ok(SuspectCopies::Everything { .. }))
         };
         if page.iter().any(|entry| everything(&entry.header)) {
             return Ok(true);
@@ -251,7 +251,7 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
         store
             .commit(shared.nodes.hints.recopy(node, id, "the store has lost what it missed".to_owned()))
             .await?;
-        shared.nodes.health.lags(node);
+        shared.nodes.health.fall_behind(node);
     }
     // At last, so that nobody takes what is there before for all there is.
     unless_there(store.put_topology(None, snapshot.topology.version, value).await)

@@ -100,9 +100,9 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
         Some(socket) => Some(metrics_endpoint::start(socket, Arc::clone(&shared))?),
         None => None,
     };
-    announce(&shared, address, metrics_address);
-    watch(threads);
-    heed(&mut signals, &shared, arguments);
+    report_started(&shared, address, metrics_address);
+    exit_when_executor_ends(threads);
+    wait_for_shutdown(&mut signals, &shared, arguments);
     drain(&shared, store_thread)
 }
 
@@ -115,7 +115,7 @@ const fn runtime_of(config: &Config) -> Runtime {
 }
 
 /// Reloads when asked to, and returns once the process is to end.
-fn heed(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
+fn wait_for_shutdown(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
     let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
     notifier.ready("serving");
     for signal in signals.forever() {
@@ -151,7 +151,7 @@ fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 /// Takes the process down when an executor ends: half a gateway is worse than none.
-fn watch(threads: Vec<JoinHandle<()>>) {
+fn exit_when_executor_ends(threads: Vec<JoinHandle<()>>) {
     for thread in threads {
         let name = thread.thread().name().unwrap_or("executor").to_owned();
         std::thread::spawn(move || {
@@ -162,7 +162,7 @@ fn watch(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
+fn report_started(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
     let ready = serde_json::json!({
         "listen": address.to_string(),
         "metrics": metrics.map(|address| address.to_string()),
@@ -202,7 +202,7 @@ fn announce(shared: &Shared, address: SocketAddr, metrics: Option<SocketAddr>) {
             "no_master_key",
             &[("consequence", "every client may do everything; set MIROIR_MASTER_KEY to require a key")],
         ),
-        Some(key) if key.expose().len() < limits::MASTER_KEY_BYTES_LEAST => observe::log::warn(
+        Some(key) if key.expose().len() < limits::MASTER_KEY_BYTES_MIN => observe::log::warn(
             "short_master_key",
             &[("consequence", "it is easy to guess; `--env production` refuses it, as Meilisearch does")],
         ),

@@ -23,7 +23,7 @@ use store::{Lease, Reply, Store, Table, TaskKind, TaskRecord, TaskStatus, Versio
 use crate::{
     api::{
         search::rules::{self, RULES},
-        swap::Move,
+        swap::Rename,
         webhook::Webhooks,
     },
     auth::{ApiKey, KeyRing},
@@ -34,7 +34,7 @@ use crate::{
     nodes::{
         address::NodeAddress,
         health::Health,
-        hints::{HINTS, Hints, SUSPECT_SHARDS, Suspicion, UNAPPLIED, Unapplied},
+        hints::{HINTS, Hints, SUSPECT_SHARDS, SuspectCopies, UNAPPLIED, Unapplied},
         table::Nodes,
     },
     observe,
@@ -47,14 +47,14 @@ use crate::{
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Index, Snapshot},
         wakeups::Wakeups,
-        write_block::Frozen,
+        write_block::WriteBlocks,
     },
     wire::{
         outbound,
         runtime::{self, Runtime},
     },
     write::{
-        orphan_indexes::{self, LEFTOVERS},
+        orphan_indexes::{self, ORPHAN_INDEXES},
         rename::plan,
         tombstones,
     },
@@ -131,7 +131,7 @@ pub async fn prepare(
         coordinator,
         wakeups: Wakeups::default(),
         tasks_ended: AtomicU64::new(0),
-        frozen: Frozen::default(),
+        write_blocks: WriteBlocks::default(),
         prometheus,
         draining: AtomicBool::new(false),
         in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
@@ -167,7 +167,7 @@ async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Resul
     let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
     let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
     for task in unfinished.iter().filter(here) {
-        let steps = Move::of_task(task);
+        let steps = Rename::of_task(task);
         let indexes = asked(store.indexes()).await?;
         let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
         let now = clock::utc();
@@ -188,9 +188,14 @@ fn is_resumed(task: &TaskRecord) -> bool {
 
 /// What the last process was making, nobody is making any more.
 async fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
-    for record in asked(store.records(LEFTOVERS, None, usize::MAX)).await? {
-        asked(store.put_record(LEFTOVERS, &record.key, orphan_indexes::value(false), Some(record.revision)))
-            .await?;
+    for record in asked(store.records(ORPHAN_INDEXES, None, usize::MAX)).await? {
+        asked(store.put_record(
+            ORPHAN_INDEXES,
+            &record.key,
+            orphan_indexes::value(false),
+            Some(record.revision),
+        ))
+        .await?;
     }
     Ok(())
 }
@@ -322,15 +327,15 @@ async fn load_hints(
     for size in asked(store.log_sizes(HINTS)).await? {
         if let Some(node) = topology.index_of(&size.stream) {
             hints.restore(node, size.entries, size.bytes);
-            health.lags(node);
+            health.fall_behind(node);
         }
     }
     for size in asked(store.log_sizes(SUSPECT_SHARDS)).await? {
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, SUSPECT_SHARDS, &size.stream).await? {
-            if let Ok(Suspicion::Everything { .. }) = serde_json::from_value(header) {
-                hints.marked_for_copy(node);
-                health.lags(node);
+            if let Ok(SuspectCopies::Everything { .. }) = serde_json::from_value(header) {
+                hints.needs_full_resync(node);
+                health.fall_behind(node);
             }
         }
     }
@@ -339,7 +344,7 @@ async fn load_hints(
         for header in headers(store, UNAPPLIED, &size.stream).await? {
             let unapplied: Unapplied = serde_json::from_value(header).context("--store")?;
             hints.await_task(node, unapplied.task);
-            health.lags(node);
+            health.fall_behind(node);
         }
     }
     for (position, node) in config.nodes.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::{
     observe::log,
     read::{
         plan,
-        race::{self, Placed, Question},
+        race::{self, Placed, ShardedQuery},
     },
     state::core::Core,
     wire::{
@@ -34,7 +34,7 @@ struct OneOf<'a> {
     request: NodeRequest<'a>,
 }
 
-impl Question for OneOf<'_> {
+impl ShardedQuery for OneOf<'_> {
     fn place(&self, _wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         // The whole question is one shard.
         let shards: ShardSet = [0].into_iter().collect();
@@ -56,7 +56,7 @@ impl Question for OneOf<'_> {
 ///
 /// # Errors
 /// 503 when none answers; the inner error is a node's refusal.
-pub(crate) async fn one_of(
+pub(crate) async fn first_of(
     core: &Core,
     nodes: Vec<NodeIndex>,
     request: NodeRequest<'_>,
@@ -104,14 +104,14 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 /// Asks any node.
-pub(crate) async fn any(core: &Core, target: &str) -> Result<Value, ApiError> {
+pub(crate) async fn any_node(core: &Core, target: &str) -> Result<Value, ApiError> {
     one(core, NodeRequest::get(target)).await
 }
 
 /// Asks any node, whatever the question; it must be repeatable.
 pub(crate) async fn one(core: &Core, question: NodeRequest<'_>) -> Result<Value, ApiError> {
     let nodes = core.shared.snapshot().topology.every_node();
-    let answer = one_of(core, nodes, question).await?;
+    let answer = first_of(core, nodes, question).await?;
     let answer = answer.map_err(|refusal| ApiError::from_node(refusal.status, &refusal.body))?;
     let unreadable = |_| ApiError::new(Code::MiroirShardUnavailable, "A node's answer cannot be read.");
     serde_json::from_slice(&answer.body).map_err(unreadable)
@@ -139,7 +139,7 @@ pub(crate) async fn group(core: &Core, target: &str) -> Result<Vec<Value>, ApiEr
 ///
 /// # Errors
 /// A node's refusal, or 503 when none answers.
-pub(crate) async fn answering(core: &Core, target: &str) -> Result<Vec<Value>, ApiError> {
+pub(crate) async fn all_reachable(core: &Core, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = core.shared.snapshot().topology.every_node();
     let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
     let mut values = ask(core, well.into_iter(), target).await?;
@@ -178,7 +178,7 @@ async fn ask(
             Ok(answer) if answer.status == StatusCode::OK => {
                 values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
                 // The others have had as long as this one; they get some times as much.
-                let most = (took * limits::PATIENCE_FACTOR).max(limits::STRAGGLER_PATIENCE_LEAST);
+                let most = (took * limits::PATIENCE_FACTOR).max(limits::STRAGGLER_PATIENCE_MIN);
                 limit = most.min(longest).saturating_sub(took);
             }
             Ok(answer) if is_refusal(&answer) => {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::{
     state::{
         core::Core,
-        single_flight::{Boarding, Outcome, Question},
+        single_flight::{Outcome, Question, Role},
         snapshot::Index,
     },
     wire::runtime,
@@ -25,21 +25,21 @@ pub(crate) async fn answer(
     asking: impl Future<Output = Outcome>,
 ) -> Outcome {
     // A session's read goes where its write was taken, which others need not.
-    if !core.shared.config.query_coalescing || core.pinned_group.get().is_some() {
+    if !core.shared.config.query_coalescing || core.read_preference.get().is_some() {
         return asking.await;
     }
     let question = Question { index: Arc::clone(index), body: body.clone(), rules };
-    match core.searches.board(question, runtime::now(), core.shared.tasks_ended()) {
-        Boarding::Joined(answer) => match answer.await {
+    match core.searches.join_or_lead(question, runtime::now(), core.shared.tasks_ended()) {
+        Role::Joined(answer) => match answer.await {
             Ok(outcome) => {
                 core.metrics.coalesced.increment(1);
                 outcome
             }
             Err(_) => asking.await,
         },
-        Boarding::Alone(landing) => {
+        Role::Alone(leader) => {
             let outcome = asking.await;
-            landing.land(&outcome);
+            leader.land(&outcome);
             outcome
         }
     }

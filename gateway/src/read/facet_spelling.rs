@@ -15,20 +15,20 @@ use crate::{
     read::scatter::{Gathered, Scatter},
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
 };
 
 /// The answer with its contested values spelt as one node does.
-pub(crate) async fn settle(
+pub(crate) async fn resolve(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
-    merged: Merged,
+    merged: MergedAnswer,
     contested: Vec<Contested>,
-) -> Merged {
+) -> MergedAnswer {
     let Some(primary_key) = index.record.primary_key.as_deref() else { return merged };
     // Which documents count under `distinct` is not known here.
     if asked.distinct(&index.rules).is_some() {
@@ -47,7 +47,7 @@ pub(crate) async fn settle(
         .await;
     let body = String::from_utf8_lossy(&merged.body);
     let body = merge::respell(&body, &spelt).into_bytes();
-    Merged { body: body.into(), missing: merged.missing }
+    MergedAnswer { body: body.into(), missing: merged.missing }
 }
 
 /// The spelling in the first of all documents that are found with the value.

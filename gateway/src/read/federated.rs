@@ -35,7 +35,7 @@ use crate::{
     },
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
@@ -50,7 +50,7 @@ pub(crate) async fn federated(
     snapshot: &Snapshot,
     queries: &[MultiQuery],
     federation: &Federation,
-) -> Result<Merged, ApiError> {
+) -> Result<MergedAnswer, ApiError> {
     let started = runtime::now();
     let mut groups = BTreeMap::<&str, Group<'_>>::new();
     for (position, query) in queries.iter().enumerate() {
@@ -64,7 +64,7 @@ pub(crate) async fn federated(
     let answers =
         stream::iter(answers).buffered(limits::MULTI_SEARCH_QUERIES_AT_ONCE).try_collect::<Vec<_>>();
     let counts = try_join_all(groups.values().map(|group| work.count(group)));
-    let (judged, counts, answers) = join3(work.judge(), counts, answers).await;
+    let (judged, counts, answers) = join3(work.quorum(), counts, answers).await;
     judged?;
     work.answer(&answers?, &counts?)
 }
@@ -87,13 +87,13 @@ struct Federated<'a> {
 
 /// The answer of one query, and what is to be cut out of its hits.
 struct Answered {
-    merged: Merged,
+    merged: MergedAnswer,
     extra: Option<ExtraFields<'static>>,
 }
 
 impl Federated<'_> {
     /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
-    async fn judge(&self) -> Result<(), ApiError> {
+    async fn quorum(&self) -> Result<(), ApiError> {
         if let Some((one, other)) = incompatible_orders(self.core, self.snapshot, self.queries) {
             self.judge_pair([one, other]).await?;
         }
@@ -112,7 +112,7 @@ impl Federated<'_> {
         };
         let body = Bytes::from(self.federation.counting_body(&counting));
         let nodes = self.snapshot.topology.every_node();
-        match ask::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+        match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
             // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
             Err(refusal) if speaks_of_ranking_rules(&refusal.body) => Ok(()),
@@ -131,7 +131,7 @@ impl Federated<'_> {
             Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
         let nodes = self.snapshot.topology.every_node();
         // Whoever asked has a node say so of the whole request.
-        match ask::one_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+        match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
             Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
         }
@@ -144,7 +144,7 @@ impl Federated<'_> {
 
     /// Totals and facets of one index, over all its queries. Nodes break ties by one more rule and so take queries
     /// that have nothing else to rank by for another kind: these are counted first, then what only the others find.
-    async fn count(&self, group: &Group<'_>) -> Result<Merged, ApiError> {
+    async fn count(&self, group: &Group<'_>) -> Result<MergedAnswer, ApiError> {
         let (everything, ranked): (Vec<_>, Vec<_>) =
             group.queries.iter().copied().partition(|query| query.is_placeholder());
         if everything.is_empty() || ranked.is_empty() || group.index.rules.tie_break.is_none() {
@@ -170,7 +170,7 @@ impl Federated<'_> {
             &mut body,
         );
         merged.map_err(|_| ApiError::new(Code::MiroirShardUnavailable, NOT_MERGED))?;
-        Ok(Merged::of_parts(body, [&first, &rest]))
+        Ok(MergedAnswer::of_parts(body, [&first, &rest]))
     }
 
     /// The same of some queries, among the documents that `filters` let through.
@@ -179,7 +179,7 @@ impl Federated<'_> {
         group: &Group<'_>,
         queries: &[&MultiQuery],
         filters: &[&str],
-    ) -> Result<Merged, ApiError> {
+    ) -> Result<MergedAnswer, ApiError> {
         let Index { record, rules, .. } = &**group.index;
         let turn = self.core.turn();
         let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg, _| {
@@ -227,7 +227,7 @@ impl Federated<'_> {
         Ok(Answered { merged, extra })
     }
 
-    fn answer(&self, answers: &[Answered], counts: &[Merged]) -> Result<Merged, ApiError> {
+    fn answer(&self, answers: &[Answered], counts: &[MergedAnswer]) -> Result<MergedAnswer, ApiError> {
         let indexes = self.groups.iter().map(|(uid, group)| FederatedIndex {
             uid,
             primary_key: group.primary_key(),
@@ -260,7 +260,7 @@ impl Federated<'_> {
             return Err(ApiError::new(Code::MiroirShardUnavailable, NOT_MERGED));
         }
         let parts = answers.iter().map(|answered| &answered.merged).chain(counts);
-        Ok(Merged::of_parts(body, parts))
+        Ok(MergedAnswer::of_parts(body, parts))
     }
 }
 

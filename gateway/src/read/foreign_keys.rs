@@ -20,7 +20,7 @@ use crate::{
     read::scatter::{Gathered, Scatter},
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
 };
@@ -41,8 +41,8 @@ pub(crate) async fn hydrated(
     snapshot: &Snapshot,
     permission: &Permission,
     searched: &[&str],
-    merged: Merged,
-) -> Result<Merged, ApiError> {
+    merged: MergedAnswer,
+) -> Result<MergedAnswer, ApiError> {
     let mut searched = searched.iter().filter_map(|uid| snapshot.indexes.get(*uid));
     let has_keys = searched.clone().any(|index| !index.rules.foreign_keys.is_empty());
     match searched.next() {
@@ -56,8 +56,8 @@ async fn hydrate(
     snapshot: &Snapshot,
     permission: &Permission,
     first: &Arc<Index>,
-    merged: Merged,
-) -> Result<Merged, ApiError> {
+    merged: MergedAnswer,
+) -> Result<MergedAnswer, ApiError> {
     if !crate::read::node_features::is_on(core, FEATURE).await {
         return Ok(merged);
     }
@@ -88,7 +88,7 @@ async fn hydrate(
             replace(hit, key, &documents);
         }
     });
-    Ok(Merged { body: answer.to_string().into(), missing })
+    Ok(MergedAnswer { body: answer.to_string().into(), missing })
 }
 
 /// A node's refusal of a filter on foreign documents, of whose keys it knows nothing.
@@ -182,9 +182,9 @@ async fn fetch(
     index: &Index,
     rules: Option<&str>,
     ids: &BTreeSet<String>,
-) -> Result<Merged, ApiError> {
+) -> Result<MergedAnswer, ApiError> {
     if ids.is_empty() {
-        return Ok(Merged { body: Bytes::new(), missing: router::ShardSet::default() });
+        return Ok(MergedAnswer { body: Bytes::new(), missing: router::ShardSet::default() });
     }
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {

@@ -17,11 +17,11 @@ use crate::{
     },
     read::{
         distinct_counts, facet_spelling,
-        scatter::{Gathered, Reach, Scatter},
+        scatter::{FetchDepth, Gathered, Scatter},
     },
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
@@ -33,7 +33,7 @@ const FACET_ORDERS_UNDER_STAR_SINCE: NodeVersion = NodeVersion(1, 37);
 
 /// Who reads a list of hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum Audience {
     ToClient,
     /// A further merge here, which looks at scores, details and every field asked for.
     ToMerge,
@@ -46,10 +46,10 @@ pub(crate) async fn list(
     index: &Index,
     asked: &SearchRequest<'_>,
     started: Instant,
-    shown: Shown,
-) -> Result<Merged, ApiError> {
+    shown: Audience,
+) -> Result<MergedAnswer, ApiError> {
     let pins = crate::read::pins::pin_in(core, &index.record.uid);
-    if pins && shown == Shown::ToMerge {
+    if pins && shown == Audience::ToMerge {
         return Err(crate::read::pins::refusal());
     }
     let rules = &index.rules;
@@ -59,10 +59,10 @@ pub(crate) async fn list(
     let distinct_field = asked.distinct(rules);
     let pinned = narrowed(core, index, asked).filter(|_| distinct_field.is_none());
     let wanted_shards = pinned.as_ref().map_or(index.record.shards, ShardSet::len);
-    let needs = |leg: &Leg, reach: Reach| LegNeeds {
+    let needs = |leg: &Leg, reach: FetchDepth| LegNeeds {
         hits: deeper(wanted, reach.depth),
         // A leg that covers everything gives the answer's order: nothing has to be compared.
-        merged: shown == Shown::ToMerge || leg.shards.len() < wanted_shards,
+        merged: shown == Audience::ToMerge || leg.shards.len() < wanted_shards,
         plain: reach.plain,
     };
     let counted = distinct_counts::count(core, snapshot, index, asked).await;
@@ -72,13 +72,13 @@ pub(crate) async fn list(
     let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, reach| {
         let needs = needs(leg, reach);
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        let body = match reach == Reach::default() {
+        let body = match reach == FetchDepth::default() {
             true => asked.leg_body(&prefixes[usize::from(needs.merged)], filter.as_deref()),
             false => asked.leg_body(&asked.leg_prefix(rules, needs), filter.as_deref()),
         };
         Bytes::from(body)
     });
-    let extra_fields = asked.extra_fields(rules).filter(|_| shown == Shown::ToClient);
+    let extra_fields = asked.extra_fields(rules).filter(|_| shown == Audience::ToClient);
     let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let spec = SearchSpec {
@@ -111,7 +111,7 @@ pub(crate) async fn list(
     let merged = scatter.about(pinned).answer(merge).await?;
     match contested.is_empty() {
         true => Ok(merged),
-        false => Ok(Box::pin(facet_spelling::settle(core, snapshot, index, asked, merged, contested)).await),
+        false => Ok(Box::pin(facet_spelling::resolve(core, snapshot, index, asked, merged, contested)).await),
     }
 }
 

@@ -18,12 +18,12 @@ use crate::{
     observe::log,
     read::{
         ask,
-        hits::{Shown, keeps_facet_orders, list, milliseconds},
+        hits::{Audience, keeps_facet_orders, list, milliseconds},
         plan,
     },
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
@@ -37,16 +37,16 @@ pub(crate) async fn answer(
     asked: &SearchRequest<'_>,
     semantic_ratio: f32,
     started: Instant,
-) -> Result<Merged, ApiError> {
+) -> Result<MergedAnswer, ApiError> {
     let rules = &index.rules;
     let Some(primary_key) = index.record.primary_key.as_deref() else {
         // Without a primary key there are no documents: one list says all.
-        return list(core, snapshot, index, asked, started, Shown::ToClient).await;
+        return list(core, snapshot, index, asked, started, Audience::ToClient).await;
     };
     let asked = asked.identified_by(primary_key);
     let wanted = asked.hits_wanted(rules);
     let half = asked.keyword_half(wanted);
-    let mut keyword = list(core, snapshot, index, &half, started, Shown::ToMerge).await?;
+    let mut keyword = list(core, snapshot, index, &half, started, Audience::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
     // A node looks the embedder up before it searches: one that is not there is refused by the semantic half.
     let has_embedder =
@@ -56,7 +56,7 @@ pub(crate) async fn answer(
         false => {
             let half = asked.semantic_half(wanted);
             match with_vector(core, snapshot, index, half).await {
-                Ok(half) => Some(list(core, snapshot, index, &half, started, Shown::ToMerge).await?),
+                Ok(half) => Some(list(core, snapshot, index, &half, started, Audience::ToMerge).await?),
                 Err(error) if !has_embedder => return Err(error),
                 // As on one node, a query that cannot be embedded is answered by its keywords.
                 Err(error) => {
@@ -93,7 +93,7 @@ pub(crate) async fn answer(
     if let Some(semantic) = semantic {
         keyword.missing = keyword.missing.union(&semantic.missing);
     }
-    Ok(Merged { body: body.into(), missing: keyword.missing })
+    Ok(MergedAnswer { body: body.into(), missing: keyword.missing })
 }
 
 fn unusable(error: merge::MergeError) -> ApiError {
@@ -122,7 +122,7 @@ pub(crate) async fn with_vector<'a>(
     let target = format!("/indexes/{}/search", index.record.node_uid);
     let body = Bytes::from(asked.leg_body(&asked.embedding_prefix(), None));
     let nodes = legs.iter().map(|leg| leg.node).collect();
-    match ask::one_of(core, nodes, NodeRequest::post_json(&target, body)).await {
+    match ask::first_of(core, nodes, NodeRequest::post_json(&target, body)).await {
         Ok(Ok(answer)) => {
             let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
             let vector = value.get("queryVector").filter(|vector| vector.is_array());

@@ -12,7 +12,7 @@ pub(crate) async fn is_on(core: &Core, name: &str) -> bool {
 }
 
 pub(crate) async fn shown(core: &Core) -> Result<Features, ApiError> {
-    let of_nodes = ask::answering(core, TARGET).await?;
+    let of_nodes = ask::all_reachable(core, TARGET).await?;
     Ok(on_everywhere(of_nodes.into_iter().filter_map(|features| match features {
         Value::Object(features) => Some(features),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,

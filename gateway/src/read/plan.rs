@@ -30,7 +30,7 @@ pub(crate) fn cover(
     avoided: &[NodeIndex],
     turn: usize,
 ) -> CoveringSet {
-    let selection = core.vitals.begin_plan(runtime::now());
+    let selection = core.load_stats.begin_plan(runtime::now());
     let tie = |node: NodeIndex| turn.wrapping_add(usize::from(node.0)) % usize::from(SCORES_PER_LEVEL);
     // The score only decides between sets of equal size.
     let score = |node: NodeIndex| {
@@ -39,7 +39,7 @@ pub(crate) fn cover(
     };
     let liked = best_group(core, snapshot, index, wanted, turn, |node| {
         let trusted = !matches!(core.shared.nodes.health.state(node), NodeState::Suspect);
-        (serves(core, node, avoided) && trusted && selection.likes(node)).then(|| score(node))
+        (serves(core, node, avoided) && trusted && selection.prefers(node)).then(|| score(node))
     });
     if liked.uncovered.is_empty() {
         return liked;
@@ -51,7 +51,7 @@ pub(crate) fn cover(
 }
 
 /// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
-pub(crate) fn cover_by_stand_ins(
+pub(crate) fn fall_back_to_joining(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
@@ -74,14 +74,16 @@ pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex>
     nodes.retain(|node| serves(core, *node, &[]));
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
-    let selection = core.vitals.begin_plan(runtime::now());
+    let selection = core.load_stats.begin_plan(runtime::now());
     let suspect = |node: NodeIndex| core.shared.nodes.health.state(node) == NodeState::Suspect;
     let snapshot = core.shared.snapshot();
     let elsewhere = |node: NodeIndex| {
-        core.pinned_group.get().is_some_and(|group| usize::from(snapshot.topology.node(node).group) != group)
+        core.read_preference
+            .get()
+            .is_some_and(|group| usize::from(snapshot.topology.node(node).group) != group)
     };
     nodes.sort_by_key(|node| {
-        let disliked = suspect(*node) || !selection.likes(*node);
+        let disliked = suspect(*node) || !selection.prefers(*node);
         (disliked, elsewhere(*node), selection.level(*node))
     });
     nodes
@@ -89,7 +91,7 @@ pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex>
 
 /// Whether a node serves reads and is not set aside.
 pub(crate) fn serves_well(core: &Core, node: NodeIndex) -> bool {
-    serves(core, node, &[]) && !core.vitals.is_aside(node, runtime::now())
+    serves(core, node, &[]) && !core.load_stats.is_ejected(node, runtime::now())
 }
 
 fn serves(core: &Core, node: NodeIndex, avoided: &[NodeIndex]) -> bool {
@@ -106,7 +108,7 @@ fn best_group(
 ) -> CoveringSet {
     let topology = &snapshot.topology;
     let groups = topology.groups().len();
-    let first = core.pinned_group.get().unwrap_or(turn);
+    let first = core.read_preference.get().unwrap_or(turn);
     let mut best: Option<CoveringSet> = None;
     for step in 0..groups {
         let group = first.wrapping_add(step) % groups;

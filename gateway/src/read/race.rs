@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What a read asks of nodes.
-pub(crate) trait Question {
+pub(crate) trait ShardedQuery {
     /// Who can answer for which of these shards (all, when `None`), without the nodes in `avoided`; the
     /// shards that nobody can answer for.
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed;
@@ -59,7 +59,7 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// The answer of a node that refuses the client's request.
-pub(crate) async fn ask<Q: Question>(
+pub(crate) async fn ask<Q: ShardedQuery>(
     core: &Core,
     question: &Q,
     wanted: Option<&ShardSet>,
@@ -71,7 +71,7 @@ pub(crate) async fn ask<Q: Question>(
     let mut outcome = Outcome::default();
     let placed = question.place(wanted, avoided);
     outcome.missing = placed.uncovered;
-    core.vitals.earn(placed.legs.len());
+    core.load_stats.deposit(placed.legs.len());
     let asked = placed.legs.into_iter().map(|leg| race.open(leg, 1, now)).collect::<Vec<_>>();
     let mut flight = asked.into_iter().map(|asked| race.send(asked)).collect::<FuturesUnordered<_>>();
     let mut timer = pin!(runtime::sleep(race.first_check().min(deadline.saturating_duration_since(now))));
@@ -98,7 +98,7 @@ pub(crate) async fn ask<Q: Question>(
 }
 
 /// The legs of one read and how far they are.
-struct Race<'a, Q: Question> {
+struct Race<'a, Q: ShardedQuery> {
     core: &'a Core,
     question: &'a Q,
     parts: Vec<Part>,
@@ -124,7 +124,7 @@ struct Attempt {
 }
 
 /// One leg to be sent: where it stands, and what it asks of whom.
-struct Asked {
+struct LegRequest {
     part: usize,
     attempt: usize,
     position: usize,
@@ -132,8 +132,8 @@ struct Asked {
 }
 
 /// What came of a leg.
-struct Heard {
-    asked: Asked,
+struct LegResponse {
+    asked: LegRequest,
     sent_at: Instant,
     result: Result<NodeAnswer, NodeError>,
 }
@@ -149,64 +149,64 @@ impl Part {
     }
 }
 
-impl<'a, Q: Question> Race<'a, Q> {
-    fn open(&mut self, leg: Leg, tries: usize, now: Instant) -> Asked {
+impl<'a, Q: ShardedQuery> Race<'a, Q> {
+    fn open(&mut self, leg: Leg, tries: usize, now: Instant) -> LegRequest {
         self.parts.push(Part { shards: leg.shards.clone(), tries, attempts: Vec::new(), done: false });
         let part = self.parts.len() - 1;
         self.attempt(part, vec![leg], now).remove(0)
     }
 
-    fn attempt(&mut self, part: usize, legs: Vec<Leg>, now: Instant) -> Vec<Asked> {
+    fn attempt(&mut self, part: usize, legs: Vec<Leg>, now: Instant) -> Vec<LegRequest> {
         let attempts = &mut self.parts[part].attempts;
         let attempt = attempts.len();
         let asked = legs.iter().cloned().enumerate();
-        let asked = asked.map(|(position, leg)| Asked { part, attempt, position, leg }).collect();
+        let asked = asked.map(|(position, leg)| LegRequest { part, attempt, position, leg }).collect();
         let legs = legs.into_iter().map(|leg| (leg, None)).collect();
         attempts.push(Attempt { legs, sent_at: now, failed: false });
         asked
     }
 
     /// Sends one leg and waits for as long as this is polled.
-    fn send(&self, asked: Asked) -> impl Future<Output = Heard> + use<'a, Q> {
+    fn send(&self, asked: LegRequest) -> impl Future<Output = LegResponse> + use<'a, Q> {
         let (core, question) = (self.core, self.question);
         async move {
             let sent_at = runtime::now();
-            let in_flight = core.vitals.sends(asked.leg.node, sent_at);
+            let in_flight = core.load_stats.sends(asked.leg.node, sent_at);
             let result = core.pools.ask_patiently(asked.leg.node, question.request(&asked.leg)).await;
             drop(in_flight);
-            Heard { asked, sent_at, result }
+            LegResponse { asked, sent_at, result }
         }
     }
 
     /// When the legs are looked at first: a hedge's time, where hedges are on.
     fn first_check(&self) -> Duration {
-        let vitals = &self.core.vitals;
+        let load_stats = &self.core.load_stats;
         let waits = self.parts.iter().flat_map(Part::waits_for).map(|(node, _)| {
-            let hedge_after = vitals.hedge_after(node).filter(|_| self.core.shared.config.hedging);
-            hedge_after.unwrap_or_else(|| vitals.patience(node))
+            let hedge_after = load_stats.hedge_after(node).filter(|_| self.core.shared.config.hedging);
+            hedge_after.unwrap_or_else(|| load_stats.patience(node))
         });
-        waits.min().unwrap_or(limits::PATIENCE_LEAST)
+        waits.min().unwrap_or(limits::PATIENCE_MIN)
     }
 
     /// Takes in what came of a leg; gives the legs to send because of it.
     ///
     /// # Errors
     /// A refusal.
-    fn hear(&mut self, heard: Heard, outcome: &mut Outcome) -> Result<Vec<Asked>, NodeAnswer> {
-        let Heard { asked, sent_at, result } = heard;
+    fn hear(&mut self, heard: LegResponse, outcome: &mut Outcome) -> Result<Vec<LegRequest>, NodeAnswer> {
+        let LegResponse { asked, sent_at, result } = heard;
         let (node, now) = (asked.leg.node, runtime::now());
         let reason = match result {
             Ok(answer) if answer.status.is_success() => {
                 if !self.parts[asked.part].done {
                     let latency = now.saturating_duration_since(sent_at);
-                    self.core.vitals.answered(node, latency, now);
+                    self.core.load_stats.answered(node, latency, now);
                     self.take(asked, answer, now, outcome);
                 }
                 return Ok(Vec::new());
             }
             Ok(answer) if is_refusal(&answer) => return Err(answer),
             Ok(answer) if is_overloaded(&answer) => {
-                self.core.vitals.overloaded(node, answer.retry_after, now);
+                self.core.load_stats.overloaded(node, answer.retry_after, now);
                 "it is overloaded".to_owned()
             }
             Ok(answer) => format!("status {}", answer.status.as_u16()),
@@ -222,7 +222,7 @@ impl<'a, Q: Question> Race<'a, Q> {
     }
 
     /// Keeps an answer; an attempt that has them all ends its part.
-    fn take(&mut self, asked: Asked, answer: NodeAnswer, now: Instant, outcome: &mut Outcome) {
+    fn take(&mut self, asked: LegRequest, answer: NodeAnswer, now: Instant, outcome: &mut Outcome) {
         let part = &mut self.parts[asked.part];
         let attempt = &mut part.attempts[asked.attempt];
         attempt.legs[asked.position].1 = Some(answer);
@@ -232,14 +232,14 @@ impl<'a, Q: Question> Race<'a, Q> {
         part.done = true;
         let won = part.attempts.swap_remove(asked.attempt);
         for (node, sent_at) in part.waits_for().filter(|(_, sent_at)| *sent_at < won.sent_at) {
-            self.core.vitals.overtaken(node, sent_at, now);
+            self.core.load_stats.overtaken(node, sent_at, now);
         }
         let answers = won.legs.into_iter().filter_map(|(leg, answer)| Some((leg, answer?)));
         outcome.answers.extend(answers);
     }
 
     /// Asks others for a part of which an attempt has failed, unless another attempt is under way.
-    fn fail_over(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<Asked> {
+    fn fail_over(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<LegRequest> {
         if self.parts[part].attempts.iter().any(|attempt| !attempt.failed) {
             return Vec::new();
         }
@@ -249,7 +249,7 @@ impl<'a, Q: Question> Race<'a, Q> {
         let placed = self.question.place(Some(&wanted), &self.failed);
         let count = placed.legs.len();
         let within = tries <= limits::SCATTER_ATTEMPTS_MAX;
-        if count == 0 || !within || !self.core.vitals.may_retry(count, now) {
+        if count == 0 || !within || !self.core.load_stats.may_retry(count, now) {
             outcome.missing = outcome.missing.union(&wanted);
             return Vec::new();
         }
@@ -259,7 +259,7 @@ impl<'a, Q: Question> Race<'a, Q> {
     }
 
     /// Looks at what has not answered yet; gives the legs to send because of it.
-    fn check(&mut self, now: Instant, outcome: &mut Outcome) -> Vec<Asked> {
+    fn check(&mut self, now: Instant, outcome: &mut Outcome) -> Vec<LegRequest> {
         let mut asked = Vec::new();
         for part in 0..self.parts.len() {
             if !self.parts[part].done {
@@ -271,8 +271,8 @@ impl<'a, Q: Question> Race<'a, Q> {
     }
 
     /// Asks others as well for a part that is late, or whose node is known to be in trouble.
-    fn ask_others(&mut self, part: usize, now: Instant) -> Vec<Asked> {
-        let (core, vitals) = (self.core, &self.core.vitals);
+    fn ask_others(&mut self, part: usize, now: Instant) -> Vec<LegRequest> {
+        let (core, load_stats) = (self.core, &self.core.load_stats);
         let waits_for = self.parts[part].waits_for().collect::<Vec<_>>();
         // Those asked last get as much time as those before them had.
         let waited = waits_for.iter().map(|(_, sent_at)| now.saturating_duration_since(*sent_at)).min();
@@ -280,12 +280,12 @@ impl<'a, Q: Question> Race<'a, Q> {
         let any = |is: &dyn Fn(NodeIndex) -> bool| waits_for.iter().any(|(node, _)| is(*node));
         let hopeless = any(&|node| {
             let down = core.shared.nodes.health.state(node) == NodeState::Down;
-            down || vitals.is_aside(node, now) || waited >= vitals.patience(node)
+            down || load_stats.is_ejected(node, now) || waited >= load_stats.patience(node)
         });
         let hedged = !hopeless
             && core.shared.config.hedging
             && self.hedges < limits::HEDGES_PER_QUERY_MAX
-            && any(&|node| vitals.hedge_after(node).is_some_and(|after| waited >= after));
+            && any(&|node| load_stats.hedge_after(node).is_some_and(|after| waited >= after));
         let within = self.parts[part].tries + self.parts[part].attempts.len() <= limits::SCATTER_ATTEMPTS_MAX;
         if !(hopeless || hedged) || !within {
             return Vec::new();
@@ -298,8 +298,8 @@ impl<'a, Q: Question> Race<'a, Q> {
             return Vec::new();
         }
         let (affordable, metric) = match hedged {
-            true => (vitals.may_hedge(count, now), &core.metrics.hedges),
-            false => (vitals.may_retry(count, now), &core.metrics.scatter_retries),
+            true => (load_stats.may_hedge(count, now), &core.metrics.hedges),
+            false => (load_stats.may_retry(count, now), &core.metrics.scatter_retries),
         };
         if !affordable {
             return Vec::new();
@@ -310,11 +310,11 @@ impl<'a, Q: Question> Race<'a, Q> {
     }
 
     /// Ends attempts that have taken a node's whole time, or wait for a node that is down.
-    fn end_late(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<Asked> {
+    fn end_late(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<LegRequest> {
         let core = self.core;
         let whole = core.shared.config.node_timeout;
         let most = |node| match core.shared.nodes.health.state(node) == NodeState::Down {
-            true => limits::PATIENCE_LEAST.min(whole),
+            true => limits::PATIENCE_MIN.min(whole),
             false => whole,
         };
         let mut late = Vec::new();
@@ -348,7 +348,7 @@ impl<'a, Q: Question> Race<'a, Q> {
 
 /// A node gave no usable answer to a read.
 pub(crate) fn note_failure(core: &Core, node: NodeIndex, sent_at: Instant, reason: &str) {
-    if core.vitals.failed(node, sent_at, runtime::now()) {
+    if core.load_stats.failed(node, sent_at, runtime::now()) {
         let node = &core.shared.nodes.addresses[usize::from(node.0)].id;
         log::warn("leg_failed", &[("node", node), ("reason", reason)]);
     }

@@ -17,7 +17,7 @@ pub(crate) async fn refusal_to(
     let content_type = (request.method != http::Method::GET).then_some("application/json");
     let request =
         NodeRequest { method: request.method.clone(), target, content_type, body, repeatable: true };
-    match ask::one_of(core, nodes, request).await {
+    match ask::first_of(core, nodes, request).await {
         Ok(Ok(_)) => None,
         Ok(Err(refusal)) => Some(ApiError::from_node(refusal.status, &refusal.body)),
         Err(error) => Some(error),

@@ -17,11 +17,11 @@ use crate::{
     nodes::pool::NodeRequest,
     read::{
         plan,
-        race::{self, Placed, Question},
+        race::{self, Placed, ShardedQuery},
     },
     state::{
         core::Core,
-        merged_answer::{Merged, named},
+        merged_answer::{MergedAnswer, named},
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
@@ -29,7 +29,7 @@ use crate::{
 
 /// How much legs are asked for: more each time what they gave did not suffice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub(crate) struct FetchDepth {
     /// Times the legs were not asked deep enough.
     pub(crate) depth: u32,
     /// Whether legs are to leave out nothing that is not distinct.
@@ -37,7 +37,7 @@ pub(crate) struct Reach {
 }
 
 /// One scatter over an index; `Body` writes the request body of a leg.
-pub(crate) struct Scatter<'a, Body: Fn(&Leg, Reach) -> Bytes> {
+pub(crate) struct Scatter<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
@@ -53,7 +53,7 @@ pub(crate) struct Scatter<'a, Body: Fn(&Leg, Reach) -> Bytes> {
     /// What nodes that join say of missing shards.
     stood_in: Vec<(Leg, Bytes)>,
     turn: usize,
-    reach: Reach,
+    reach: FetchDepth,
 }
 
 /// What a merge gets to see of a scatter.
@@ -63,10 +63,10 @@ pub(crate) struct Gathered<'g> {
     /// Whether a single one of them covers every shard.
     pub(crate) whole: bool,
     /// The reach the legs were asked with.
-    pub(crate) reach: Reach,
+    pub(crate) reach: FetchDepth,
 }
 
-impl<'a, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, Body> {
+impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
     /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
     /// so that the pages of one query break ties alike.
     pub(crate) fn new(
@@ -91,7 +91,7 @@ impl<'a, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, Body> {
             answers: Vec::new(),
             stood_in: Vec::new(),
             turn,
-            reach: Reach::default(),
+            reach: FetchDepth::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, Body> {
     pub(crate) async fn answer(
         mut self,
         mut merge: impl FnMut(&Gathered<'_>, &mut Vec<u8>) -> Result<(), MergeError>,
-    ) -> Result<Merged, ApiError> {
+    ) -> Result<MergedAnswer, ApiError> {
         let mut body = Vec::new();
         for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize + 1 {
             self.run().await?;
@@ -150,7 +150,9 @@ impl<'a, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, Body> {
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
             match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
-                Ok(()) => return Ok(Merged { body: body.into(), missing: self.missing.unwrap_or_default() }),
+                Ok(()) => {
+                    return Ok(MergedAnswer { body: body.into(), missing: self.missing.unwrap_or_default() });
+                }
                 Err(MergeError::Short) if self.reach.depth < limits::SCATTER_REACH_MAX => {
                     self.reach.depth += 1;
                     self.ask_again();
@@ -204,7 +206,7 @@ impl<'a, Body: Fn(&Leg, Reach) -> Bytes> Scatter<'a, Body> {
     }
 }
 
-impl<Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, Body> {
+impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for Scatter<'_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         let cover = |wanted: Option<&ShardSet>| {
             plan::cover(self.core, self.snapshot, self.index, wanted, avoided, self.turn)
@@ -229,13 +231,13 @@ impl<Body: Fn(&Leg, Reach) -> Bytes> Question for Scatter<'_, Body> {
 }
 
 /// The same question, to nodes that join.
-struct StandIns<'s, 'a, Body: Fn(&Leg, Reach) -> Bytes>(&'s Scatter<'a, Body>);
+struct StandIns<'s, 'a, Body: Fn(&Leg, FetchDepth) -> Bytes>(&'s Scatter<'a, Body>);
 
-impl<Body: Fn(&Leg, Reach) -> Bytes> Question for StandIns<'_, '_, Body> {
+impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for StandIns<'_, '_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         let Some(wanted) = wanted else { return Placed::default() };
         let Scatter { core, snapshot, index, .. } = self.0;
-        let set = plan::cover_by_stand_ins(core, snapshot, index, wanted, avoided);
+        let set = plan::fall_back_to_joining(core, snapshot, index, wanted, avoided);
         Placed { legs: set.legs, uncovered: set.uncovered }
     }
 

@@ -6,12 +6,12 @@ use crate::{
         search::request::{SearchKind, SearchRequest},
     },
     read::{
-        hits::{Shown, list},
+        hits::{Audience, list},
         hybrid,
     },
     state::{
         core::Core,
-        merged_answer::Merged,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
@@ -24,14 +24,14 @@ pub(crate) async fn answer(
     snapshot: &Snapshot,
     index: &Index,
     asked: &SearchRequest<'_>,
-) -> Result<Merged, ApiError> {
+) -> Result<MergedAnswer, ApiError> {
     let started = runtime::now();
     match asked.kind() {
         SearchKind::Single if asked.needs_embedding() => {
             let asked = Box::pin(hybrid::with_vector(core, snapshot, index, asked.clone())).await?;
-            Box::pin(list(core, snapshot, index, &asked, started, Shown::ToClient)).await
+            Box::pin(list(core, snapshot, index, &asked, started, Audience::ToClient)).await
         }
-        SearchKind::Single => list(core, snapshot, index, asked, started, Shown::ToClient).await,
+        SearchKind::Single => list(core, snapshot, index, asked, started, Audience::ToClient).await,
         SearchKind::Hybrid { semantic_ratio } => {
             Box::pin(hybrid::answer(core, snapshot, index, asked, semantic_ratio, started)).await
         }

@@ -79,7 +79,7 @@ impl Verification<'_> {
             report.single += 1;
             if self.owners(shard).count() > 1 {
                 // There may be a copy again some time; till then a distrusted one stands for nothing.
-                report.failed += u64::from(self.scope.distrust);
+                report.failed += u64::from(self.scope.mark_suspect);
                 report.alone.push(shard);
             }
             return Ok(());

@@ -46,7 +46,7 @@ impl Verification<'_> {
     }
 
     pub(crate) fn trusts(&self, node: NodeIndex) -> bool {
-        !(self.scope.distrust && self.scope.target == Some(node))
+        !(self.scope.mark_suspect && self.scope.target == Some(node))
     }
 
     pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_> {

@@ -22,7 +22,7 @@ use crate::{
     state::{core::Core, snapshot::Index},
     write::{
         lane,
-        orphan_indexes::{self, LEFTOVERS},
+        orphan_indexes::{self, ORPHAN_INDEXES},
     },
 };
 
@@ -34,7 +34,7 @@ pub async fn reconcile_indexes(core: &Core, node: NodeIndex) -> Result<(), Repai
     let mut names = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
     names.sort_unstable();
     for name in &names {
-        let _hold = lane::hold(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
+        let _hold = lane::lock(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
         reconcile_index(core, node, name).await?;
     }
     drop_unknown(core, node).await
@@ -95,7 +95,7 @@ pub async fn drop_unknown(core: &Core, node: NodeIndex) -> Result<(), RepairErro
     let answer = answer.map_err(|error| failed(error.to_string()))?;
     let page: Value = serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
     // Looked at after the node was asked: what is made since is in neither list of theirs.
-    let leftovers = core.shared.store.records(LEFTOVERS, None, usize::MAX).await?;
+    let leftovers = core.shared.store.records(ORPHAN_INDEXES, None, usize::MAX).await?;
     let leftovers = leftovers.into_iter().map(|record| record.key).collect::<AHashSet<_>>();
     let snapshot = core.shared.snapshot();
     let held = page["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());

@@ -91,7 +91,7 @@ async fn copy(core: &Core, claim: &Claim) -> Result<(), RepairError> {
         if progress.next == Position::default() {
             reconcile_indexes(core, node).await?;
         }
-        let scope = Scope { target: Some(node), distrust: true, pace: Pace::Full, dry_run: false };
+        let scope = Scope { target: Some(node), mark_suspect: true, pace: Pace::Full, dry_run: false };
         let start = progress.next.clone();
         let known = &mut progress;
         walk(core, scope, None, &start, async |found, next| {

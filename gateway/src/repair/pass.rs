@@ -19,7 +19,7 @@ use crate::{
     repair::{
         index_sync::reconcile_indexes,
         node_copy::say_level,
-        queue::{self, PASSES, Pass, Position, Progress, Wanted, wanted_by},
+        queue::{self, PASSES, Pass, PassRequest, Position, Progress, request_of},
         report::{Pace, RepairError, Scope},
         shard_walk::walk,
     },
@@ -73,12 +73,12 @@ async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
     };
     let left = interval.saturating_sub(since);
     if left.is_zero() {
-        let wanted = Wanted { number: 0, index: None, node: None, dry_run: false, periodic: true };
+        let wanted = PassRequest { number: 0, index: None, node: None, dry_run: false, periodic: true };
         if let Err(error) = queue::enqueue(&core.shared, wanted).await {
             log::warn("anti_entropy_not_begun", &[("reason", &error.to_string())]);
         }
     }
-    left.clamp(LOOK_INTERVAL, limits::ANTI_ENTROPY_LOOK_INTERVAL)
+    left.clamp(LOOK_INTERVAL, limits::ANTI_ENTROPY_POLL_INTERVAL)
 }
 
 /// The passes that ended, oldest first.
@@ -93,7 +93,7 @@ pub async fn history(core: &Core) -> Result<Vec<Pass>, StoreError> {
 /// Goes on with a pass where its last holder has come to, and ends it.
 async fn perform(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     let job = claim.job();
-    let Some(wanted) = wanted_by(job) else {
+    let Some(wanted) = request_of(job) else {
         log::error("pass_not_understood", &[("job", &job.key)]);
         core.shared.store.commit(vec![claim.completion()]).await?;
         return Ok(());
@@ -120,8 +120,8 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
     let Progress { pass, next } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
     let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
-    let distrust = target.is_some_and(|node| core.shared.nodes.hints.is_recopied(node));
-    let scope = Scope { target, distrust, pace, dry_run: pass.dry_run };
+    let mark_suspect = target.is_some_and(|node| core.shared.nodes.hints.is_recopied(node));
+    let scope = Scope { target, mark_suspect, pace, dry_run: pass.dry_run };
     if let Some(node) = target
         && *next == Position::default()
         && let Err(error) = reconcile_indexes(core, node).await

@@ -26,7 +26,7 @@ const PERIODIC: &str = "periodic";
 /// A pass that is wanted: what its job is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub struct PassRequest {
     pub number: u64,
     pub index: Option<String>,
     /// The id of the node that alone is to be brought level, its indexes and settings, too.
@@ -90,17 +90,17 @@ pub struct Queue {
 ///
 /// # Errors
 /// What the store says: `Full` when too many wait.
-pub async fn enqueue(shared: &Shared, wanted: Wanted) -> Result<u64, StoreError> {
+pub async fn enqueue(shared: &Shared, wanted: PassRequest) -> Result<u64, StoreError> {
     let store = &shared.store;
     let jobs = store.jobs(PASSES).await?;
     let waits = jobs.iter().filter(|job| job.state == JobState::Queued && job.cursor.is_null());
-    let mut waits = waits.filter_map(wanted_by);
-    if let Some(same) = waits.find(|other| Wanted { number: other.number, ..wanted.clone() } == *other) {
+    let mut waits = waits.filter_map(request_of);
+    if let Some(same) = waits.find(|other| PassRequest { number: other.number, ..wanted.clone() } == *other) {
         return Ok(same.number);
     }
     let number = store.count(NUMBERS, 1, FOR_EVER).await?;
     let key = if wanted.periodic { PERIODIC.to_owned() } else { format!("{number:020}") };
-    let payload = serde_json::to_value(Wanted { number, ..wanted }).unwrap_or_default();
+    let payload = serde_json::to_value(PassRequest { number, ..wanted }).unwrap_or_default();
     match store.put_job(PASSES, &key, payload, ATTEMPTS_MAX).await {
         // Another pod has asked for the periodic one.
         Ok(()) | Err(StoreError::Conflict) => {}
@@ -117,7 +117,7 @@ pub async fn enqueue(shared: &Shared, wanted: Wanted) -> Result<u64, StoreError>
 pub async fn queue(store: &Store) -> Result<Queue, StoreError> {
     let mut queue = Queue::default();
     for job in store.jobs(PASSES).await? {
-        let Some(wanted) = wanted_by(&job) else { continue };
+        let Some(wanted) = request_of(&job) else { continue };
         match job.state {
             JobState::Queued => queue.queued.push(wanted.number),
             JobState::Dead => queue.dead.push(wanted.number),
@@ -135,11 +135,11 @@ pub async fn queue(store: &Store) -> Result<Queue, StoreError> {
 }
 
 /// What a job of the queue is about.
-pub(crate) fn wanted_by(job: &Job) -> Option<Wanted> {
+pub(crate) fn request_of(job: &Job) -> Option<PassRequest> {
     serde_json::from_value(job.payload.clone()).ok()
 }
 
-impl Wanted {
+impl PassRequest {
     /// The pass that begins now.
     pub(crate) fn begun(self, clock: u64) -> Pass {
         let Self { number, index, node, dry_run, periodic } = self;

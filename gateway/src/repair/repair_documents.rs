@@ -39,7 +39,7 @@ impl Verification<'_> {
             // Without the lane, for what a node is at work on may take long.
             try_join_all(replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_TASK_TIMEOUT)))
                 .await?;
-            let hold = lane::hold(self.core, vec![&self.index.record.uid]).await;
+            let hold = lane::lock(self.core, vec![&self.index.record.uid]).await;
             let _hold = hold.map_err(|_| RepairError::Busy)?;
             self.check_index()?;
             if !nodes.iter().all(|node| self.is_copy(*node)) {
@@ -76,13 +76,13 @@ impl Verification<'_> {
         for key in keys {
             let versions = copies.iter().map(|copy| copy.get(key).cloned()).collect::<Vec<_>>();
             let deleted_at = self.graves.deleted_at(key).max(erased.get(key).copied());
-            let judge = |foreign: Option<&[bool]>| {
+            let quorum = |foreign: Option<&[bool]>| {
                 decide(Case { versions: &versions, trusted: &trusted, foreign, deleted_at })
             };
-            let mut verdict = judge(foreign.as_deref());
+            let mut verdict = quorum(foreign.as_deref());
             if verdict == Verdict::LookForForeign {
                 foreign = Some(self.foreign(replicas).await?);
-                verdict = judge(foreign.as_deref());
+                verdict = quorum(foreign.as_deref());
             }
             self.order(verdict, key, &versions, &mut orders);
         }

@@ -19,7 +19,7 @@ pub struct Scope {
     /// Only the shards of this node, which need not serve reads yet.
     pub target: Option<NodeIndex>,
     /// Whether what the target says may not win.
-    pub distrust: bool,
+    pub mark_suspect: bool,
     pub pace: Pace,
     /// Whether to find out only.
     pub dry_run: bool,

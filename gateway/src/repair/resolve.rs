@@ -157,12 +157,12 @@ mod tests {
 
     #[test]
     fn distrusted_copies_never_win() {
-        let judge = |versions: &[Option<Version>], trusted: &[bool]| {
+        let quorum = |versions: &[Option<Version>], trusted: &[bool]| {
             decide(Case { versions, trusted, foreign: None, deleted_at: None })
         };
-        assert_eq!(judge(&[version(1, Some(9)), version(2, Some(5))], &[false, true]), Verdict::Keep(1));
-        assert_eq!(judge(&[version(1, Some(9)), None], &[false, true]), Verdict::Delete);
-        assert_eq!(judge(&[version(1, Some(9)), None], &[false, false]), Verdict::Unknown);
-        assert_eq!(judge(&[None, version(2, Some(5))], &[false, true]), Verdict::Keep(1));
+        assert_eq!(quorum(&[version(1, Some(9)), version(2, Some(5))], &[false, true]), Verdict::Keep(1));
+        assert_eq!(quorum(&[version(1, Some(9)), None], &[false, true]), Verdict::Delete);
+        assert_eq!(quorum(&[version(1, Some(9)), None], &[false, false]), Verdict::Unknown);
+        assert_eq!(quorum(&[None, version(2, Some(5))], &[false, true]), Verdict::Keep(1));
     }
 }

@@ -47,7 +47,7 @@ pub async fn tend(core: &Core, attempts: &mut Attempts, term: &Term) {
         match conclude(core, index, term).await {
             Ok(true) => {
                 attempts.of.remove(uid);
-                core.shared.frozen.thaw(uid);
+                core.shared.write_blocks.thaw(uid);
             }
             Ok(false) => note_failure(core, attempts, index),
             // Nodes are at work on it: that is no failure.
@@ -57,7 +57,7 @@ pub async fn tend(core: &Core, attempts: &mut Attempts, term: &Term) {
                 let reason = error.to_string();
                 log::warn("settings_not_committed", &[("index", &index.record.uid), ("reason", &reason)]);
                 let entry = attempts.of.entry(uid.clone()).or_insert((0, runtime::now()));
-                entry.1 = runtime::now() + limits::SETTINGS_BACKOFF_LEAST;
+                entry.1 = runtime::now() + limits::SETTINGS_BACKOFF_MIN;
             }
         }
     }
@@ -67,10 +67,10 @@ fn note_failure(core: &Core, attempts: &mut Attempts, index: &Index) {
     let record = &index.record;
     let (count, due) = attempts.of.entry(record.node_uid.clone()).or_insert((0, runtime::now()));
     *count += 1;
-    *due = runtime::now() + limits::SETTINGS_BACKOFF_LEAST * 2_u32.pow((*count).min(6));
+    *due = runtime::now() + limits::SETTINGS_BACKOFF_MIN * 2_u32.pow((*count).min(6));
     metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
     log::warn("settings_differ", &[("index", &record.uid), ("tries", &count.to_string())]);
-    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.frozen.freeze(&record.node_uid) {
+    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.write_blocks.freeze(&record.node_uid) {
         log::error(
             "index_frozen",
             &[("index", &record.uid), ("reason", "its settings cannot be made equal")],
@@ -85,7 +85,7 @@ async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, 
     if copies.are_at_work().await? {
         return Err(RepairError::Busy);
     }
-    let _hold = lane::hold(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
+    let _hold = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
     // What the lane did before it was held counts.
     let Some(index) = current(core, index) else { return Ok(true) };
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
@@ -212,7 +212,7 @@ async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError>
     if known.is_some() && copies.astray(&found, known).is_empty() {
         return Ok(());
     }
-    let _hold = lane::hold(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
+    let _hold = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
     let Some(index) = current(core, index).filter(|index| !index.record.settings_pending) else {
         return Ok(());
     };

@@ -80,7 +80,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         // The indexes are judged where the body is read.
         Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
         Route::Webhooks(asked) => Right(asked.action(), None),
-        Route::Unserved { route, index } => match *route.needs {
+        Route::RefusedRoute { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),
             // The master key's and its like.

@@ -44,7 +44,7 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
             request.method = Method::GET;
         }
         let keep_alive = request.keep_alive && !core.shared.is_draining();
-        let response = match pipeline::refused_at_once(core, &request) {
+        let response = match pipeline::shed_early(core, &request) {
             Some(refusal) => Ok(refusal),
             None => {
                 // On the heap while it lasts: a connection that waits does not hold the room that serving needs.

@@ -21,11 +21,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Takes connections for ever.
 pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
-    let doors = Rc::new(Doors::default());
+    let limiter = Rc::new(ConnectionLimiter::default());
     loop {
         match runtime::accept(&listener).await {
-            Ok((stream, address)) => match Doors::enter(&doors, address, &core.edge()) {
-                Ok(place) => {
+            Ok((stream, address)) => match ConnectionLimiter::enter(&limiter, address, &core.edge()) {
+                Ok(permit) => {
                     let core = Rc::clone(&core);
                     runtime::spawn(async move {
                         let served = AssertUnwindSafe(connection::run(&core, stream)).catch_unwind().await;
@@ -33,7 +33,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
                             log::error("panic_in_connection", &[]);
                             core.metrics.panics.increment(1);
                         }
-                        drop(place);
+                        drop(permit);
                     });
                 }
                 Err(reason) => {
@@ -51,7 +51,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
 
 /// Who is connected to a core.
 #[derive(Debug, Default)]
-struct Doors {
+struct ConnectionLimiter {
     inside: RefCell<Inside>,
 }
 
@@ -63,16 +63,20 @@ struct Inside {
 
 /// A connection's place; given back on drop.
 #[derive(Debug)]
-struct Place {
-    doors: Rc<Doors>,
+struct ConnectionPermit {
+    limiter: Rc<ConnectionLimiter>,
     address: IpAddr,
 }
 
-impl Doors {
+impl ConnectionLimiter {
     /// A place for one more connection, or the name of the bound it is over.
-    fn enter(doors: &Rc<Self>, address: IpAddr, edge: &EdgeConfig) -> Result<Place, &'static str> {
+    fn enter(
+        limiter: &Rc<Self>,
+        address: IpAddr,
+        edge: &EdgeConfig,
+    ) -> Result<ConnectionPermit, &'static str> {
         let address = network(address);
-        let mut inside = doors.inside.borrow_mut();
+        let mut inside = limiter.inside.borrow_mut();
         if inside.connections >= edge.connections_max {
             return Err("too_many_connections");
         }
@@ -82,13 +86,13 @@ impl Doors {
         }
         *of_address += 1;
         inside.connections += 1;
-        Ok(Place { doors: Rc::clone(doors), address })
+        Ok(ConnectionPermit { limiter: Rc::clone(limiter), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut inside = self.doors.inside.borrow_mut();
+        let mut inside = self.limiter.inside.borrow_mut();
         inside.connections -= 1;
         if let Some(of_address) = inside.by_address.get_mut(&self.address) {
             *of_address -= 1;
@@ -121,8 +125,9 @@ mod tests {
         let Ok(Parsed::Run(config)) = parse(&options.split(' ').collect::<Vec<_>>(), |_| None) else {
             panic!("these options are sound")
         };
-        let doors = Rc::new(Doors::default());
-        let enter = |address: &str| Doors::enter(&doors, address.parse().unwrap(), &config.edge);
+        let limiter = Rc::new(ConnectionLimiter::default());
+        let enter =
+            |address: &str| ConnectionLimiter::enter(&limiter, address.parse().unwrap(), &config.edge);
         let first = enter("10.0.0.1").unwrap();
         let _second = enter("::ffff:10.0.0.1").unwrap();
         assert_eq!(enter("10.0.0.1").unwrap_err(), "too_many_connections_of_address");
@@ -131,7 +136,7 @@ mod tests {
         drop(first);
         let _fourth = enter("fd00::ffff:1").unwrap();
         drop(third);
-        assert_eq!(doors.inside.borrow().by_address.len(), 2);
+        assert_eq!(limiter.inside.borrow().by_address.len(), 2);
         assert_eq!(network("fd00::1:2:3:4".parse().unwrap()), network("fd00::9".parse().unwrap()));
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
 
 /// The answer to a question for which there is no room, made with as little work as can be: under overload every
 /// microsecond of a refusal is one that an answer lacks. No key is looked at, and nothing is compressed.
-pub(crate) fn refused_at_once(core: &Core, request: &Request) -> Option<Response> {
+pub(crate) fn shed_early(core: &Core, request: &Request) -> Option<Response> {
     if core.overload.has_room() {
         return None;
     }
@@ -253,6 +253,6 @@ async fn dispatch(
         Route::Rules(asked) => Box::pin(search_rules::serve(core, request, asked)).await,
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
         Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
-        Route::Unserved { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
+        Route::RefusedRoute { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

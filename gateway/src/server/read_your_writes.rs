@@ -116,8 +116,8 @@ async fn pinned<F: Future>(core: &Core, group: Option<usize>, serving: F) -> F::
     }
     let mut serving = Box::pin(serving);
     poll_fn(|context| {
-        core.pinned_group.set(group);
-        let _reset = Reset(&core.pinned_group);
+        core.read_preference.set(group);
+        let _reset = Reset(&core.read_preference);
         serving.as_mut().poll(context)
     })
     .await

@@ -19,7 +19,7 @@ pub(crate) enum NoRoute {
 
 /// A route that is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unserved {
+pub(crate) struct RefusedRoute {
     /// Methods, with spaces between them.
     pub(crate) methods: &'static str,
     /// Without the slash in front; `*` is any part.
@@ -35,7 +35,7 @@ const EXPORT: &str = "nodes would export their documents with stamps of the gate
 const LOGS: &str = "every node has a log of its own, and so has the gateway";
 const METRICS: &str = "the cluster's metrics are those of `/_miroir/metrics`";
 
-const TABLE: &[Unserved] = &[
+const TABLE: &[RefusedRoute] = &[
     refused("GET", "indexes/*/settings/chat", &[Action::SettingsGet], CHATS),
     refused("PATCH DELETE", "indexes/*/settings/chat", &[Action::SettingsUpdate], CHATS),
     refused("POST", "export", &[Action::Export], EXPORT),
@@ -55,15 +55,15 @@ const fn refused(
     path: &'static str,
     needs: &'static [Action],
     reason: &'static str,
-) -> Unserved {
-    Unserved { methods, path, needs, reason }
+) -> RefusedRoute {
+    RefusedRoute { methods, path, needs, reason }
 }
 
 /// Finds the refused route of a method and the parts of a path.
 ///
 /// # Errors
 /// [`NoRoute`].
-pub(crate) fn find(method: &Method, parts: &[&str]) -> Result<&'static Unserved, NoRoute> {
+pub(crate) fn find(method: &Method, parts: &[&str]) -> Result<&'static RefusedRoute, NoRoute> {
     let mut missing = NoRoute::UnknownPath;
     for route in TABLE.iter().filter(|route| fits(route.path, parts)) {
         if route.methods.split(' ').any(|known| known == method.as_str()) {
@@ -79,7 +79,7 @@ fn fits(path: &str, parts: &[&str]) -> bool {
         && path.split('/').zip(parts).all(|(known, part)| known == "*" || known == *part)
 }
 
-impl Unserved {
+impl RefusedRoute {
     /// The answer to a request for it.
     pub(crate) fn refusal(&self, method: &Method, path: &str) -> ApiError {
         let message = format!("This gateway does not serve `{method} {path}`: {}.", self.reason);

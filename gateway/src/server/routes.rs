@@ -8,7 +8,7 @@ use http::Method;
 use crate::{
     api::settings::SETTINGS,
     handlers::{search_rules, webhooks},
-    server::refused_routes::{self, NoRoute, Unserved},
+    server::refused_routes::{self, NoRoute, RefusedRoute},
 };
 
 /// A route with the parts of its path.
@@ -88,11 +88,11 @@ pub(crate) enum Route<'a> {
     ChangeNetwork,
     ControlNetwork,
     RenderTemplate,
-    Rules(search_rules::Asked<'a>),
-    Webhooks(webhooks::Asked<'a>),
+    Rules(search_rules::RulesRoute<'a>),
+    Webhooks(webhooks::WebhooksRoute<'a>),
     /// A route of Meilisearch's that this gateway refuses on purpose.
-    Unserved {
-        route: &'static Unserved,
+    RefusedRoute {
+        route: &'static RefusedRoute,
         index: Option<&'a str>,
     },
 }
@@ -149,24 +149,32 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["network"] if *method == Method::PATCH => Ok(Route::ChangeNetwork),
         ["network"] => only(method, Method::GET, Route::Network),
         ["network", "control"] => only(method, Method::POST, Route::ControlNetwork),
-        ["dynamic-search-rules"] if *method == Method::DELETE => Ok(Route::Rules(search_rules::Asked::Clear)),
-        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(search_rules::Asked::List)),
+        ["dynamic-search-rules"] if *method == Method::DELETE => {
+            Ok(Route::Rules(search_rules::RulesRoute::Clear))
+        }
+        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(search_rules::RulesRoute::List)),
         ["dynamic-search-rules", uid] if *method == Method::PATCH => {
-            Ok(Route::Rules(search_rules::Asked::Update(uid)))
+            Ok(Route::Rules(search_rules::RulesRoute::Update(uid)))
         }
         ["dynamic-search-rules", uid] if *method == Method::DELETE => {
-            Ok(Route::Rules(search_rules::Asked::Delete(uid)))
+            Ok(Route::Rules(search_rules::RulesRoute::Delete(uid)))
         }
         ["dynamic-search-rules", uid] => {
-            only(method, Method::GET, Route::Rules(search_rules::Asked::One(uid)))
+            only(method, Method::GET, Route::Rules(search_rules::RulesRoute::One(uid)))
         }
         ["render-template"] => only(method, Method::POST, Route::RenderTemplate),
-        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(webhooks::Asked::Create)),
-        ["webhooks"] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::List)),
-        ["webhooks", uid] if *method == Method::PATCH => Ok(Route::Webhooks(webhooks::Asked::Update(uid))),
-        ["webhooks", uid] if *method == Method::DELETE => Ok(Route::Webhooks(webhooks::Asked::Delete(uid))),
-        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(webhooks::Asked::One(uid))),
-        others => refused_routes::find(method, others).map(|route| Route::Unserved { route, index: None }),
+        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(webhooks::WebhooksRoute::Create)),
+        ["webhooks"] => only(method, Method::GET, Route::Webhooks(webhooks::WebhooksRoute::List)),
+        ["webhooks", uid] if *method == Method::PATCH => {
+            Ok(Route::Webhooks(webhooks::WebhooksRoute::Update(uid)))
+        }
+        ["webhooks", uid] if *method == Method::DELETE => {
+            Ok(Route::Webhooks(webhooks::WebhooksRoute::Delete(uid)))
+        }
+        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(webhooks::WebhooksRoute::One(uid))),
+        others => {
+            refused_routes::find(method, others).map(|route| Route::RefusedRoute { route, index: None })
+        }
     }
 }
 
@@ -223,7 +231,7 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
 fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
     let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
         let route = refused_routes::find(method, &["indexes", index, "settings", name])?;
-        return Ok(Route::Unserved { route, index: Some(index) });
+        return Ok(Route::RefusedRoute { route, index: Some(index) });
     };
     match method.as_str() {
         "GET" => Ok(Route::Setting { index, name }),
@@ -260,9 +268,9 @@ impl Route<'_> {
                 | Self::CreateDump
                 | Self::CreateSnapshot
                 | Self::Rules(
-                    search_rules::Asked::Update(_)
-                        | search_rules::Asked::Delete(_)
-                        | search_rules::Asked::Clear
+                    search_rules::RulesRoute::Update(_)
+                        | search_rules::RulesRoute::Delete(_)
+                        | search_rules::RulesRoute::Clear
                 )
         )
     }
@@ -314,12 +322,14 @@ impl Route<'_> {
             Self::CreateDump => "/dumps",
             Self::Network | Self::ChangeNetwork => "/network",
             Self::ControlNetwork => "/network/control",
-            Self::Rules(search_rules::Asked::List | search_rules::Asked::Clear) => "/dynamic-search-rules",
+            Self::Rules(search_rules::RulesRoute::List | search_rules::RulesRoute::Clear) => {
+                "/dynamic-search-rules"
+            }
             Self::Rules(_) => "/dynamic-search-rules/{uid}",
             Self::RenderTemplate => "/render-template",
-            Self::Webhooks(webhooks::Asked::List | webhooks::Asked::Create) => "/webhooks",
+            Self::Webhooks(webhooks::WebhooksRoute::List | webhooks::WebhooksRoute::Create) => "/webhooks",
             Self::Webhooks(_) => "/webhooks/{uuid}",
-            Self::Unserved { .. } => "unserved",
+            Self::RefusedRoute { .. } => "unserved",
         }
     }
 }

@@ -33,9 +33,9 @@ pub(crate) enum Work {
         action: Action,
         reply: Client,
     },
-    /// The lane stops, says so, and goes on once the `Hold` it gave is dropped.
+    /// The lane stops, says so, and goes on once the `LaneGuard` it gave is dropped.
     Stop {
-        stopped: oneshot::Sender<Hold>,
+        stopped: oneshot::Sender<LaneGuard>,
     },
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Accepted {
 
 /// A lane at rest: no change of its index is under way until this is dropped.
 #[must_use = "a lane goes on when its hold is dropped"]
-pub(crate) struct Hold {
+pub(crate) struct LaneGuard {
     pub(crate) _released_on_drop: oneshot::Sender<()>,
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct DocumentWrite {
     /// Whether every id is a plain key, which filters can be read by.
     pub(crate) keys_are_plain: bool,
     /// Whether the nodes may get it together with others.
-    pub(crate) sociable: bool,
+    pub(crate) batchable: bool,
 }
 
 /// The documents that one node gets.

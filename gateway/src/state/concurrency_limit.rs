@@ -15,11 +15,11 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// How often a core is asked how late it is.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 /// The limit never falls below.
-const LIMIT_LEAST: usize = 16;
+const LIMIT_MIN: usize = 16;
 /// Answers an interval must have before their times mean something.
-const ANSWERS_LEAST: u32 = 8;
+const ANSWERS_MIN: u32 = 8;
 /// Probes that must all have been late before the core is: one alone shows that the machine was busy elsewhere.
-const PROBES_LEAST: u32 = 4;
+const PROBES_MIN: u32 = 4;
 /// A core is busy itself whose lag is over this part of the delay that may stand.
 const LAG_OF_BUSY_CORE: u32 = 8;
 /// So many cuts in a row without gain show that the work itself is slow.
@@ -101,7 +101,7 @@ impl Overload {
         let late = self.is_late(delay_max);
         let quickest = self.quickest.replace(Duration::MAX);
         let (answers, done) = (self.answers.replace(0), self.done.replace(0));
-        let known = answers >= ANSWERS_LEAST;
+        let known = answers >= ANSWERS_MIN;
         let base = match known {
             true => self.base.get().min(quickest),
             false => self.base.get(),
@@ -123,18 +123,18 @@ impl Overload {
             return;
         }
         // From what is really in flight: a limit far above it would take long to matter.
-        let mut cut = limit.min(in_flight.max(LIMIT_LEAST));
+        let mut cut = limit.min(in_flight.max(LIMIT_MIN));
         let fitting = fitting(done, base.saturating_add(delay_max).saturating_sub(self.lag.get()));
         // Who waits for this core itself does not wait for slow nodes, which fewer questions would not make faster.
         if waited && self.lag.get() > delay_max / LAG_OF_BUSY_CORE && cut > 2 * fitting {
             cut = fitting;
         }
-        self.limit.set((cut - cut / 8).max(LIMIT_LEAST));
+        self.limit.set((cut - cut / 8).max(LIMIT_MIN));
     }
 
     /// Whether every probe since the last verdict was late, of which there must be enough for one.
     fn is_late(&self, delay_max: Duration) -> bool {
-        if self.probes.get() < PROBES_LEAST {
+        if self.probes.get() < PROBES_MIN {
             return false;
         }
         self.probes.set(0);
@@ -164,7 +164,7 @@ pub(crate) fn refusal() -> ApiError {
 /// How many are in flight when so many are done in an interval and each takes `time`. Source: Little's law.
 fn fitting(done: u32, time: Duration) -> usize {
     let fitting = u128::from(done) * time.as_micros() / INTERVAL.as_micros();
-    usize::try_from(fitting).unwrap_or(usize::MAX).max(LIMIT_LEAST)
+    usize::try_from(fitting).unwrap_or(usize::MAX).max(LIMIT_MIN)
 }
 
 #[cfg(test)]
@@ -260,7 +260,7 @@ mod tests {
     fn a_busy_core_comes_down_at_once() {
         let (overload, delay_max) = (Overload::new(), Duration::from_millis(50));
         let interval = |took: u64, lag: u64, done: usize| {
-            (0..PROBES_LEAST).for_each(|_| overload.was_late(Duration::from_millis(lag)));
+            (0..PROBES_MIN).for_each(|_| overload.was_late(Duration::from_millis(lag)));
             (0..done).for_each(|_| overload.entered());
             for _ in 0..done {
                 overload.left();
@@ -303,17 +303,17 @@ mod tests {
             overload.turn(1024, delay_max);
         };
         (0..500).for_each(|_| overload.entered());
-        (0..10).for_each(|_| turn(300, PROBES_LEAST));
+        (0..10).for_each(|_| turn(300, PROBES_MIN));
         assert!(overload.limit.get() < 500, "{}", overload.limit.get());
         assert!(!overload.has_room());
         (0..500).for_each(|_| overload.left());
-        (0..200).for_each(|_| turn(300, PROBES_LEAST));
-        assert_eq!(overload.limit.get(), LIMIT_LEAST);
-        (0..200).for_each(|_| turn(0, PROBES_LEAST));
+        (0..200).for_each(|_| turn(300, PROBES_MIN));
+        assert_eq!(overload.limit.get(), LIMIT_MIN);
+        (0..200).for_each(|_| turn(0, PROBES_MIN));
         assert_eq!(overload.limit.get(), 1024);
         // Once late is not always late, and one probe in time shows that nothing stands.
         turn(300, 1);
-        turn(300, PROBES_LEAST - 2);
+        turn(300, PROBES_MIN - 2);
         turn(0, 1);
         assert_eq!(overload.limit.get(), 1024);
     }

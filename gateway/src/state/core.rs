@@ -12,7 +12,7 @@ use arc_swap::Guard;
 
 use crate::{
     config::{EdgeConfig, limits},
-    nodes::{load_stats::Vitals, pool::NodePools},
+    nodes::{load_stats::LoadStats, pool::NodePools},
     observe::metrics::CoreMetrics,
     state::{
         change::LaneSender,
@@ -32,9 +32,9 @@ pub struct Core {
     pub pools: NodePools,
     pub metrics: CoreMetrics,
     /// What this core has seen of the nodes it reads from.
-    pub(crate) vitals: Vitals,
+    pub(crate) load_stats: LoadStats,
     /// The replica group that the request being polled reads first, where its session says so.
-    pub(crate) pinned_group: Cell<Option<usize>>,
+    pub(crate) read_preference: Cell<Option<usize>>,
     /// The lanes of every data core, by core number.
     pub(crate) lanes: Arc<[LaneSender]>,
     /// Since when writes find too few nodes to take them.
@@ -60,8 +60,12 @@ impl Core {
         Self {
             pools: NodePools::new(&shared.nodes, shared.config.node_master_key.as_ref()),
             metrics: CoreMetrics::new(),
-            vitals: Vitals::new(&shared.nodes.addresses, shared.config.adaptive_selection, runtime::now()),
-            pinned_group: Cell::new(None),
+            load_stats: LoadStats::new(
+                &shared.nodes.addresses,
+                shared.config.adaptive_selection,
+                runtime::now(),
+            ),
+            read_preference: Cell::new(None),
             lanes,
             short_of_owners: Cell::new(None),
             number,

@@ -10,12 +10,12 @@ use crate::wire::h1::Response;
 
 /// A merged answer and the shards it lacks.
 #[derive(Clone)]
-pub(crate) struct Merged {
+pub(crate) struct MergedAnswer {
     pub(crate) body: Bytes,
     pub(crate) missing: ShardSet,
 }
 
-impl Merged {
+impl MergedAnswer {
     /// An answer made of several: it lacks what any of them lacks.
     pub(crate) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
         let missing = parts.into_iter().map(|part| &part.missing);
@@ -46,8 +46,10 @@ mod tests {
 
     #[test]
     fn missing_shards_of_all_parts_are_named() {
-        let part = |shards: &[u32]| Merged { body: Bytes::new(), missing: shards.iter().copied().collect() };
-        let headers = |parts: &[Merged]| Merged::of_parts(Vec::new(), parts).into_response().headers;
+        let part =
+            |shards: &[u32]| MergedAnswer { body: Bytes::new(), missing: shards.iter().copied().collect() };
+        let headers =
+            |parts: &[MergedAnswer]| MergedAnswer::of_parts(Vec::new(), parts).into_response().headers;
         assert!(headers(&[part(&[]), part(&[])]).is_empty());
         let expected = vec![("x-miroir-degraded", "shards=2,3,10".to_owned())];
         assert_eq!(headers(&[part(&[3, 10]), part(&[]), part(&[2, 3])]), expected);

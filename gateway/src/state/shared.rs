@@ -23,7 +23,7 @@ use crate::{
         sessions::Sessions,
         snapshot::Snapshot,
         wakeups::Wakeups,
-        write_block::Frozen,
+        write_block::WriteBlocks,
     },
 };
 
@@ -53,7 +53,7 @@ pub struct Shared {
     pub coordinator: Coordinator,
     pub nodes: Arc<Nodes>,
     pub wakeups: Wakeups,
-    pub frozen: Frozen,
+    pub write_blocks: WriteBlocks,
     pub sessions: Sessions,
     /// Counts the ends of tasks that clients may know of.
     pub tasks_ended: AtomicU64,

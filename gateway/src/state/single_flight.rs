@@ -18,10 +18,10 @@ use futures_channel::oneshot;
 use crate::{
     api::error::ApiError,
     config::limits,
-    state::{merged_answer::Merged, snapshot::Index},
+    state::{merged_answer::MergedAnswer, snapshot::Index},
 };
 
-pub(crate) type Outcome = Result<Merged, ApiError>;
+pub(crate) type Outcome = Result<MergedAnswer, ApiError>;
 
 /// What makes two searches one. The index is held so that its address stays its own.
 pub(crate) struct Question {
@@ -69,13 +69,13 @@ pub(crate) struct Flights<Asked, Answer> {
 pub(crate) type Searches = Flights<Question, Outcome>;
 
 /// Either a place in a flight, or a flight of one's own.
-pub(crate) enum Boarding<'f, Asked: Eq + Hash, Answer> {
+pub(crate) enum Role<'f, Asked: Eq + Hash, Answer> {
     Joined(oneshot::Receiver<Answer>),
-    Alone(Landing<'f, Asked, Answer>),
+    Alone(Leader<'f, Asked, Answer>),
 }
 
 /// Takes a flight off the board when it has landed or was given up.
-pub(crate) struct Landing<'f, Asked: Eq + Hash, Answer> {
+pub(crate) struct Leader<'f, Asked: Eq + Hash, Answer> {
     flights: &'f Flights<Asked, Answer>,
     question: Rc<Asked>,
     flight: Rc<Flight<Answer>>,
@@ -88,12 +88,12 @@ impl<Asked, Answer> Default for Flights<Asked, Answer> {
 }
 
 impl<Asked: Eq + Hash, Answer> Flights<Asked, Answer> {
-    pub(crate) fn board(
+    pub(crate) fn join_or_lead(
         &self,
         question: Asked,
         now: Instant,
         tasks_ended: u64,
-    ) -> Boarding<'_, Asked, Answer> {
+    ) -> Role<'_, Asked, Answer> {
         let mut flights = self.flights.borrow_mut();
         if let Some(flight) = flights.get(&question)
             && flight.tasks_ended == tasks_ended
@@ -101,7 +101,7 @@ impl<Asked: Eq + Hash, Answer> Flights<Asked, Answer> {
         {
             let (waits, answer) = oneshot::channel();
             flight.waiting.borrow_mut().push(waits);
-            return Boarding::Joined(answer);
+            return Role::Joined(answer);
         }
         let number = self.last_number.get() + 1;
         self.last_number.set(number);
@@ -109,11 +109,11 @@ impl<Asked: Eq + Hash, Answer> Flights<Asked, Answer> {
         let flight = Rc::new(Flight { number, started: now, tasks_ended, waiting: RefCell::default() });
         // One that must not be joined any more lands for those who wait already.
         flights.insert(Rc::clone(&question), Rc::clone(&flight));
-        Boarding::Alone(Landing { flights: self, question, flight })
+        Role::Alone(Leader { flights: self, question, flight })
     }
 }
 
-impl<Asked: Eq + Hash, Answer: Clone> Landing<'_, Asked, Answer> {
+impl<Asked: Eq + Hash, Answer: Clone> Leader<'_, Asked, Answer> {
     pub(crate) fn land(self, answer: &Answer) {
         for waits in self.flight.waiting.take() {
             let _ = waits.send(answer.clone());
@@ -121,7 +121,7 @@ impl<Asked: Eq + Hash, Answer: Clone> Landing<'_, Asked, Answer> {
     }
 }
 
-impl<Asked: Eq + Hash, Answer> Drop for Landing<'_, Asked, Answer> {
+impl<Asked: Eq + Hash, Answer> Drop for Leader<'_, Asked, Answer> {
     fn drop(&mut self) {
         let mut flights = self.flights.flights.borrow_mut();
         if flights.get(&self.question).is_some_and(|flight| flight.number == self.flight.number) {
@@ -139,47 +139,48 @@ mod tests {
 
     type Words = Flights<&'static str, u32>;
 
-    fn alone<'f>(boarding: Boarding<'f, &'static str, u32>) -> Landing<'f, &'static str, u32> {
-        match boarding {
-            Boarding::Alone(landing) => landing,
-            Boarding::Joined(_) => panic!("joined another"),
+    fn alone<'f>(role: Role<'f, &'static str, u32>) -> Leader<'f, &'static str, u32> {
+        match role {
+            Role::Alone(leader) => leader,
+            Role::Joined(_) => panic!("joined another"),
         }
     }
 
-    fn joined(boarding: Boarding<'_, &'static str, u32>) -> oneshot::Receiver<u32> {
-        match boarding {
-            Boarding::Joined(answer) => answer,
-            Boarding::Alone(_) => panic!("joined nobody"),
+    fn joined(role: Role<'_, &'static str, u32>) -> oneshot::Receiver<u32> {
+        match role {
+            Role::Joined(answer) => answer,
+            Role::Alone(_) => panic!("joined nobody"),
         }
     }
 
     #[test]
     fn who_comes_in_time_gets_the_answer_under_way() {
         let (words, now) = (Words::default(), Instant::now());
-        let first = alone(words.board("a", now, 0));
+        let first = alone(words.join_or_lead("a", now, 0));
         let last_moment = now + limits::QUERY_COALESCING_WINDOW;
-        let (second, third) = (joined(words.board("a", now, 0)), joined(words.board("a", last_moment, 0)));
-        let other = alone(words.board("b", now, 0));
+        let (second, third) =
+            (joined(words.join_or_lead("a", now, 0)), joined(words.join_or_lead("a", last_moment, 0)));
+        let other = alone(words.join_or_lead("b", now, 0));
         first.land(&7);
         assert_eq!((second.now_or_never(), third.now_or_never()), (Some(Ok(7)), Some(Ok(7))));
         drop(other);
         assert!(words.flights.borrow().is_empty());
-        let _again = alone(words.board("a", now, 0));
+        let _again = alone(words.join_or_lead("a", now, 0));
     }
 
     #[test]
     fn nobody_joins_what_is_old_or_may_lack_an_ended_write() {
         let (words, now) = (Words::default(), Instant::now());
-        let first = alone(words.board("a", now, 0));
-        let waits = joined(words.board("a", now, 0));
+        let first = alone(words.join_or_lead("a", now, 0));
+        let waits = joined(words.join_or_lead("a", now, 0));
         let late = now + limits::QUERY_COALESCING_WINDOW + Duration::from_millis(1);
-        let second = alone(words.board("a", late, 0));
-        let third = alone(words.board("a", late, 1));
+        let second = alone(words.join_or_lead("a", late, 0));
+        let third = alone(words.join_or_lead("a", late, 1));
         // The older ones take only those along who joined them, and leave the newest on the board.
         second.land(&2);
         first.land(&1);
         assert_eq!(waits.now_or_never(), Some(Ok(1)));
-        let with_third = joined(words.board("a", late, 1));
+        let with_third = joined(words.join_or_lead("a", late, 1));
         third.land(&3);
         assert_eq!(with_third.now_or_never(), Some(Ok(3)));
     }
@@ -187,8 +188,8 @@ mod tests {
     #[test]
     fn a_flight_that_is_given_up_lets_the_others_go() {
         let (words, now) = (Words::default(), Instant::now());
-        let first = alone(words.board("a", now, 0));
-        let waits = joined(words.board("a", now, 0));
+        let first = alone(words.join_or_lead("a", now, 0));
+        let waits = joined(words.join_or_lead("a", now, 0));
         drop(first);
         assert_eq!(waits.now_or_never(), Some(Err(oneshot::Canceled)));
         assert!(words.flights.borrow().is_empty());

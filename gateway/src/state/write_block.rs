@@ -9,9 +9,9 @@ use arc_swap::ArcSwap;
 
 /// Their names on the nodes.
 #[derive(Default)]
-pub struct Frozen(ArcSwap<AHashSet<String>>);
+pub struct WriteBlocks(ArcSwap<AHashSet<String>>);
 
-impl Frozen {
+impl WriteBlocks {
     #[must_use]
     pub fn contains(&self, node_uid: &str) -> bool {
         self.0.load().contains(node_uid)
@@ -20,21 +20,21 @@ impl Frozen {
     /// Returns whether that is news.
     pub fn freeze(&self, node_uid: &str) -> bool {
         let is_news = !self.contains(node_uid);
-        self.change(|frozen| frozen.insert(node_uid.to_owned()));
+        self.change(|write_blocks| write_blocks.insert(node_uid.to_owned()));
         is_news
     }
 
     pub fn thaw(&self, node_uid: &str) {
         if self.contains(node_uid) {
-            self.change(|frozen| frozen.remove(node_uid));
+            self.change(|write_blocks| write_blocks.remove(node_uid));
         }
     }
 
     fn change(&self, change: impl Fn(&mut AHashSet<String>) -> bool) {
-        self.0.rcu(|frozen| {
-            let mut frozen = AHashSet::clone(frozen);
-            change(&mut frozen);
-            Arc::new(frozen)
+        self.0.rcu(|write_blocks| {
+            let mut write_blocks = AHashSet::clone(write_blocks);
+            change(&mut write_blocks);
+            Arc::new(write_blocks)
         });
         #[allow(clippy::cast_precision_loss, reason = "a count of indexes")]
         metrics::gauge!("miroir_settings_frozen_indexes").set(self.0.load().len() as f64);

@@ -31,10 +31,10 @@ use crate::{
     },
     wire::runtime,
     write::{
-        fanout::{self, Missed, Order},
+        fanout::{self, Missed, NodeCommand},
         idempotency,
-        orphan_indexes::{self, LEFTOVERS},
-        quorum::Judge,
+        orphan_indexes::{self, ORPHAN_INDEXES},
+        quorum::Quorum,
         rule_copies, tombstones,
     },
 };
@@ -52,7 +52,7 @@ pub(crate) async fn apply(
         Err(error) => return drop(client.send(Err(error.into()))),
     };
     if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
-        && let Some(error) = frozen(core, &index_uid)
+        && let Some(error) = write_blocks(core, &index_uid)
     {
         discard(core, &task).await;
         return drop(client.send(Err(error)));
@@ -84,10 +84,10 @@ fn bury(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
 }
 
 /// Why an index takes no documents, if it takes none.
-pub(crate) fn frozen(core: &Core, index_uid: &str) -> Option<ApiError> {
+pub(crate) fn write_blocks(core: &Core, index_uid: &str) -> Option<ApiError> {
     let snapshot = core.shared.snapshot();
     let index = snapshot.indexes.get(index_uid)?;
-    core.shared.frozen.contains(&index.record.node_uid).then(|| {
+    core.shared.write_blocks.contains(&index.record.node_uid).then(|| {
         let message =
             "The settings of this index differ between nodes; it takes writes again once they are equal.";
         ApiError::new(Code::MiroirNoQuorum, message)
@@ -212,7 +212,7 @@ async fn perform(
         Action::DeleteDocuments { parts } => {
             let index = existing(core, uid)?;
             let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
-            let order = Order {
+            let order = NodeCommand {
                 index: &index.record.node_uid,
                 method: &Method::POST,
                 target: &target,
@@ -220,8 +220,8 @@ async fn perform(
                 once: false,
             };
             let snapshot = core.shared.snapshot();
-            let judge = fanout::judge(core, &snapshot, &index.placement);
-            fanout::send(core, &judge, &order, &parts, missed).await.map_err(Outcome::Refused)
+            let quorum = fanout::quorum(core, &snapshot, &index.placement);
+            fanout::send(core, &quorum, &order, &parts, missed).await.map_err(Outcome::Refused)
         }
         Action::OnEveryNode { method, suffix, body, repetition } => {
             let index = existing(core, uid)?;
@@ -309,16 +309,16 @@ async fn create_index(
 async fn delete_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Vec<NodeTask>, Outcome> {
     let index = existing(core, uid)?;
     let snapshot = core.shared.snapshot();
-    let judge = fanout::judge(core, &snapshot, &index.placement);
+    let quorum = fanout::quorum(core, &snapshot, &index.placement);
     let all = ShardSet::all(index.placement.shards());
-    fanout::check(core, &judge, &all).await.map_err(Outcome::Refused)?;
+    fanout::check(core, &quorum, &all).await.map_err(Outcome::Refused)?;
     let node_uid = &index.record.node_uid;
     let unregister = Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
     let deleted = core.shared.store.commit(vec![unregister, orphan_indexes::remember(node_uid)]).await;
     deleted.map_err(|error| Outcome::Refused(error.into()))?;
     publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
     let target = format!("/indexes/{node_uid}");
-    let node_tasks = drop_on_nodes(core, &judge, node_uid, &target, missed).await;
+    let node_tasks = drop_on_nodes(core, &quorum, node_uid, &target, missed).await;
     // For clients the index is gone; what no node could be asked for is left to the sweep.
     if let Ok(node_tasks) = &node_tasks
         && !node_tasks.is_empty()
@@ -334,14 +334,15 @@ async fn delete_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Vec
 /// Makes every node drop an index, now or when it is back.
 async fn drop_on_nodes(
     core: &Core,
-    judge: &Judge<'_>,
+    quorum: &Quorum<'_>,
     node_uid: &str,
     target: &str,
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
-    let order = Order { index: node_uid, method: &Method::DELETE, target, validated: false, once: false };
-    let parts = fanout::for_every_node(judge, &Bytes::new());
-    fanout::send(core, judge, &order, &parts, missed).await
+    let order =
+        NodeCommand { index: node_uid, method: &Method::DELETE, target, validated: false, once: false };
+    let parts = fanout::for_every_node(quorum, &Bytes::new());
+    fanout::send(core, quorum, &order, &parts, missed).await
 }
 
 /// Makes every node drop an index that no client knows.
@@ -353,8 +354,8 @@ pub async fn drop_leftover(core: &Core, node_uid: &str, term: &Term) -> Result<(
     let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
     let mut missed = Missed::new(core, 0);
     let target = format!("/indexes/{node_uid}");
-    let judge = fanout::judge(core, &snapshot, placement);
-    let dropped = drop_on_nodes(core, &judge, node_uid, &target, &mut missed).await;
+    let quorum = fanout::quorum(core, &snapshot, placement);
+    let dropped = drop_on_nodes(core, &quorum, node_uid, &target, &mut missed).await;
     let mut changes = missed.take();
     changes.extend(dropped.is_ok().then(|| orphan_indexes::forget(node_uid)));
     if !changes.is_empty() {
@@ -417,16 +418,18 @@ async fn register_index(
     let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
         Outcome::Refused(ApiError::new(Code::Internal, "The topology has no placement for new indexes."))
     })?;
-    let judge = fanout::judge(core, &snapshot, &placement);
-    fanout::check(core, &judge, &ShardSet::all(shards)).await.map_err(Outcome::Refused)?;
+    let quorum = fanout::quorum(core, &snapshot, &placement);
+    fanout::check(core, &quorum, &ShardSet::all(shards)).await.map_err(Outcome::Refused)?;
     let node_uid = orphan_indexes::node_uid(uid, missed.task());
-    let being_made = core.shared.store.put_record(LEFTOVERS, &node_uid, orphan_indexes::value(true), None);
+    let being_made =
+        core.shared.store.put_record(ORPHAN_INDEXES, &node_uid, orphan_indexes::value(true), None);
     let being_made = being_made.await.map_err(refused)?;
-    let node_tasks = match make_on_nodes(core, &judge, &node_uid, primary_key, missed).await {
+    let node_tasks = match make_on_nodes(core, &quorum, &node_uid, primary_key, missed).await {
         Ok(node_tasks) => node_tasks,
         Err(error) => {
             let abandoned = orphan_indexes::value(false);
-            let _ = core.shared.store.put_record(LEFTOVERS, &node_uid, abandoned, Some(being_made)).await;
+            let _ =
+                core.shared.store.put_record(ORPHAN_INDEXES, &node_uid, abandoned, Some(being_made)).await;
             return Err(Outcome::Refused(error));
         }
     };
@@ -452,8 +455,11 @@ async fn register_index(
         Err(StoreError::Conflict) => {
             // Another pod has made an index of this name meanwhile: that one stands, and this one is dropped.
             let abandoned = orphan_indexes::value(false);
-            let _ =
-                core.shared.store.put_record(LEFTOVERS, &record.node_uid, abandoned, Some(being_made)).await;
+            let _ = core
+                .shared
+                .store
+                .put_record(ORPHAN_INDEXES, &record.node_uid, abandoned, Some(being_made))
+                .await;
             return match taken_in(core, uid).await {
                 Ok(index) => Ok((index, Vec::new())),
                 Err(error) => Err(Outcome::Refused(error)),
@@ -476,23 +482,23 @@ async fn taken_in(core: &Core, uid: &str) -> Result<Arc<Index>, ApiError> {
 
 async fn make_on_nodes(
     core: &Core,
-    judge: &Judge<'_>,
+    quorum: &Quorum<'_>,
     node_uid: &str,
     primary_key: Option<&str>,
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
     let body = json!({"uid": node_uid, "primaryKey": primary_key}).to_string();
-    let parts = fanout::for_every_node(judge, &body.into());
+    let parts = fanout::for_every_node(quorum, &body.into());
     let (method, target) = (&Method::POST, "/indexes");
-    let order = Order { index: node_uid, method, target, validated: false, once: false };
-    fanout::send(core, judge, &order, &parts, missed).await?;
+    let order = NodeCommand { index: node_uid, method, target, validated: false, once: false };
+    fanout::send(core, quorum, &order, &parts, missed).await?;
     let target = format!("/indexes/{node_uid}/settings");
     let users = json!({});
     let derivation = Derivation::new(&users, primary_key, ask::lowest_version(core).await);
     let body = settings::base_for_nodes(&derivation).to_string();
-    let parts = fanout::for_every_node(judge, &body.into());
-    let order = Order { method: &Method::PATCH, target: &target, ..order };
-    fanout::send(core, judge, &order, &parts, missed).await
+    let parts = fanout::for_every_node(quorum, &body.into());
+    let order = NodeCommand { method: &Method::PATCH, target: &target, ..order };
+    fanout::send(core, quorum, &order, &parts, missed).await
 }
 
 /// Asks every node to change an index's primary key.
@@ -533,13 +539,13 @@ async fn send_to_all(
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
     let snapshot = core.shared.snapshot();
-    let judge = fanout::judge(core, &snapshot, &index.placement);
+    let quorum = fanout::quorum(core, &snapshot, &index.placement);
     let target = format!("/indexes/{}{suffix}", index.record.node_uid);
     let once = repetition != Repetition::Harmless;
-    let order = Order { index: &index.record.node_uid, method, target: &target, validated: true, once };
-    let parts = fanout::for_every_node(&judge, &body);
+    let order = NodeCommand { index: &index.record.node_uid, method, target: &target, validated: true, once };
+    let parts = fanout::for_every_node(&quorum, &body);
     match repetition {
-        Repetition::Unneeded => fanout::send_unhinted(core, &judge, &order, &parts).await,
-        Repetition::Harmless | Repetition::Never => fanout::send(core, &judge, &order, &parts, missed).await,
+        Repetition::Unneeded => fanout::send_unhinted(core, &quorum, &order, &parts).await,
+        Repetition::Harmless | Repetition::Never => fanout::send(core, &quorum, &order, &parts, missed).await,
     }
 }

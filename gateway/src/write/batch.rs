@@ -21,7 +21,7 @@ use crate::{
     },
     write::{
         apply,
-        fanout::{self, Delivery, Missed, Order},
+        fanout::{self, Delivery, Missed, NodeCommand},
     },
 };
 
@@ -43,8 +43,8 @@ impl DocumentWrite {
     /// Whether another write may travel in the same request, `size` being what is in it with this one.
     pub(crate) fn joins(&self, other: &Self, size: &mut Size) -> bool {
         size.add(other);
-        self.sociable
-            && other.sociable
+        self.batchable
+            && other.batchable
             && (self.replace, self.skip_creation, self.existing_only, self.keys_are_plain)
                 == (other.replace, other.skip_creation, other.existing_only, other.keys_are_plain)
             && self.primary_key == other.primary_key
@@ -101,15 +101,15 @@ async fn prepare(
     write: &DocumentWrite,
     missed: &mut Missed,
 ) -> Result<Arc<Index>, Outcome> {
-    if let Some(frozen) = apply::frozen(core, uid) {
-        return Err(Outcome::Refused(frozen));
+    if let Some(write_blocks) = apply::write_blocks(core, uid) {
+        return Err(Outcome::Refused(write_blocks));
     }
     let key = write.primary_key.as_deref();
     let index = match write.existing_only {
         true => apply::existing(core, uid)?,
         false => apply::ensure_index(core, uid, key, missed).await?,
     };
-    if let Some(error) = apply::frozen(core, uid) {
+    if let Some(error) = apply::write_blocks(core, uid) {
         return Err(Outcome::Refused(error));
     }
     if let Some(key) = key {
@@ -129,11 +129,11 @@ async fn send(
     missed: &mut Missed,
 ) -> Vec<(TaskRecord, Client, Outcome)> {
     let snapshot = core.shared.snapshot();
-    let judge = fanout::judge(core, &snapshot, &index.placement);
+    let quorum = fanout::quorum(core, &snapshot, &index.placement);
     let mut outcomes = Vec::with_capacity(members.len());
     let mut able = Vec::with_capacity(members.len());
     for member in members.drain(..) {
-        match fanout::check(core, &judge, &member.shards).await {
+        match fanout::check(core, &quorum, &member.shards).await {
             Ok(()) => able.push(member),
             Err(error) => outcomes.push((member.task, member.client, Outcome::Refused(error))),
         }
@@ -142,21 +142,21 @@ async fn send(
     let (parts, shares) = merge(core, &mut able);
     let method =
         if able.first().is_some_and(|member| member.write.replace) { Method::POST } else { Method::PUT };
-    let order = Order {
+    let order = NodeCommand {
         index: &index.record.node_uid,
         method: &method,
         target: &target,
         validated: false,
         once: false,
     };
-    let deliveries = fanout::deliver(core, &judge, &order, &parts).await;
+    let deliveries = fanout::deliver(core, &quorum, &order, &parts).await;
     fanout::keep_missed(&order, &parts, &deliveries, missed);
     let took = fanout::taken_by(&parts, &deliveries);
     let all = fanout::shards_of(&parts);
-    missed.degraded.add(judge.missed(&all, |node| took.contains(&node)));
+    missed.degraded.add(quorum.missed(&all, |node| took.contains(&node)));
     let shared = able.len() > 1;
     for (member, share) in able.into_iter().zip(shares) {
-        let outcome = match judge.accepts(&member.shards, |node| took.contains(&node)) {
+        let outcome = match quorum.is_reached(&member.shards, |node| took.contains(&node)) {
             true => Outcome::Taken(node_tasks(core, &parts, &deliveries, &share, shared)),
             false => Outcome::Refused(refusal(&deliveries)),
         };

@@ -36,12 +36,12 @@ use crate::{
         h1::NodeAnswer,
         runtime::{self, timeout},
     },
-    write::quorum::{Degraded, Judge},
+    write::quorum::{Degraded, Quorum},
 };
 
 /// What all nodes of a fan-out are asked alike.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Order<'a> {
+pub(crate) struct NodeCommand<'a> {
     /// The index's name on the nodes.
     pub(crate) index: &'a str,
     pub(crate) method: &'a Method,
@@ -96,7 +96,7 @@ impl Missed {
         self.task
     }
 
-    fn keep(&mut self, order: &Order<'_>, part: &NodePart, ambiguous: bool) {
+    fn keep(&mut self, order: &NodeCommand<'_>, part: &NodePart, ambiguous: bool) {
         let hint = Hint {
             method: order.method.as_str().to_owned(),
             target: order.target.to_owned(),
@@ -110,13 +110,13 @@ impl Missed {
         self.changes.extend(self.shared.nodes.hints.keep(part.node, id, &hint, part.body.clone()));
         self.nodes.push(part.node);
         // After the hint is counted: whoever lets the node join again sees one of the two.
-        if self.shared.nodes.health.lags(part.node) {
+        if self.shared.nodes.health.fall_behind(part.node) {
             log::warn("node_lags", &[("node", id), ("reason", "it missed a write")]);
         }
         metrics::counter!("miroir_hints_total", "node" => id.clone()).increment(1);
     }
 
-    fn suspect(&mut self, order: &Order<'_>, part: &NodePart) {
+    fn suspect(&mut self, order: &NodeCommand<'_>, part: &NodePart) {
         let id = &self.shared.nodes.addresses[usize::from(part.node.0)].id;
         self.changes.push(hints::suspect(id, order.index, part.shards.iter().collect()));
     }
@@ -128,16 +128,16 @@ impl Drop for Missed {
         for node in self.nodes.drain(..) {
             let id = &self.shared.nodes.addresses[usize::from(node.0)].id;
             log::error("hint_lost", &[("node", id), ("consequence", "the node is copied anew")]);
-            self.shared.nodes.hints.marked_for_copy(node);
+            self.shared.nodes.hints.needs_full_resync(node);
         }
     }
 }
 
 /// Whether a write to these shards could be taken now.
-pub(crate) async fn check(core: &Core, judge: &Judge<'_>, shards: &ShardSet) -> Result<(), ApiError> {
-    wait_for_nearly_level(core, &judge.topology.every_node()).await;
-    let nodes = judge.topology.every_node();
-    let enough = || judge.accepts(shards, |node| is_direct(core, node));
+pub(crate) async fn check(core: &Core, quorum: &Quorum<'_>, shards: &ShardSet) -> Result<(), ApiError> {
+    wait_for_nearly_level(core, &quorum.topology.every_node()).await;
+    let nodes = quorum.topology.every_node();
+    let enough = || quorum.is_reached(shards, |node| is_direct(core, node));
     let joining = || nodes.iter().any(|node| core.shared.nodes.health.state(*node) == NodeState::Joining);
     match wait_for_owners(core, enough, joining).await {
         true => Ok(()),
@@ -179,21 +179,21 @@ pub(crate) fn is_direct(core: &Core, node: NodeIndex) -> bool {
 
 /// Lets the replay of a node's last hints end, so that they do not become more for ever.
 async fn wait_for_nearly_level(core: &Core, nodes: &[NodeIndex]) {
-    let deadline = runtime::now() + limits::NEARLY_LEVEL_WAIT_MAX;
+    let deadline = runtime::now() + limits::CATCHING_UP_WAIT_MAX;
     while nodes.iter().any(|node| core.shared.nodes.hints.is_nearly_level(*node)) && runtime::now() < deadline
     {
-        runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await;
+        runtime::sleep(limits::CATCHING_UP_POLL_INTERVAL).await;
     }
 }
 
 /// The same request for every node.
-pub(crate) fn for_every_node(judge: &Judge<'_>, body: &Bytes) -> Vec<NodePart> {
-    let nodes = judge.topology.every_node().into_iter();
+pub(crate) fn for_every_node(quorum: &Quorum<'_>, body: &Bytes) -> Vec<NodePart> {
+    let nodes = quorum.topology.every_node().into_iter();
     let part = |node| NodePart {
         node,
         body: body.clone(),
         documents: 0,
-        shards: judge.placement.shards_of(node).clone(),
+        shards: quorum.placement.shards_of(node).clone(),
     };
     nodes.map(part).collect()
 }
@@ -209,43 +209,43 @@ pub(crate) fn shards_of(parts: &[NodePart]) -> ShardSet {
 /// A node's refusal; 503 when no group takes it whole.
 pub(crate) async fn send(
     core: &Core,
-    judge: &Judge<'_>,
-    order: &Order<'_>,
+    quorum: &Quorum<'_>,
+    order: &NodeCommand<'_>,
     parts: &[NodePart],
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
     let shards = shards_of(parts);
-    check(core, judge, &shards).await?;
-    let deliveries = deliver(core, judge, order, parts).await;
+    check(core, quorum, &shards).await?;
+    let deliveries = deliver(core, quorum, order, parts).await;
     keep_missed(order, parts, &deliveries, missed);
     let took = taken_by(parts, &deliveries);
-    missed.degraded.add(judge.missed(&shards, |node| took.contains(&node)));
-    outcome(core, judge, &shards, parts, deliveries)
+    missed.degraded.add(quorum.missed(&shards, |node| took.contains(&node)));
+    outcome(core, quorum, &shards, parts, deliveries)
 }
 
 /// The same, but what nodes miss they never get.
 pub(crate) async fn send_unhinted(
     core: &Core,
-    judge: &Judge<'_>,
-    order: &Order<'_>,
+    quorum: &Quorum<'_>,
+    order: &NodeCommand<'_>,
     parts: &[NodePart],
 ) -> Result<Vec<NodeTask>, ApiError> {
     let shards = shards_of(parts);
-    check(core, judge, &shards).await?;
-    let deliveries = deliver(core, judge, order, parts).await;
-    outcome(core, judge, &shards, parts, deliveries)
+    check(core, quorum, &shards).await?;
+    let deliveries = deliver(core, quorum, order, parts).await;
+    outcome(core, quorum, &shards, parts, deliveries)
 }
 
 /// The node tasks of a change that is accepted.
 fn outcome(
     core: &Core,
-    judge: &Judge<'_>,
+    quorum: &Quorum<'_>,
     shards: &ShardSet,
     parts: &[NodePart],
     deliveries: Vec<Delivery>,
 ) -> Result<Vec<NodeTask>, ApiError> {
     let took = taken_by(parts, &deliveries);
-    let accepted = judge.accepts(shards, |node| took.contains(&node));
+    let accepted = quorum.is_reached(shards, |node| took.contains(&node));
     let mut node_tasks = Vec::with_capacity(parts.len());
     for (part, delivery) in parts.iter().zip(deliveries) {
         match delivery {
@@ -273,18 +273,18 @@ pub(crate) fn node_task(core: &Core, node: NodeIndex, uid: u32, documents: u64) 
 /// fail just while another comes back.
 pub(crate) async fn deliver(
     core: &Core,
-    judge: &Judge<'_>,
-    order: &Order<'_>,
+    quorum: &Quorum<'_>,
+    order: &NodeCommand<'_>,
     parts: &[NodePart],
 ) -> Vec<Delivery> {
     let shards = shards_of(parts);
     let deadline = runtime::now() + limits::OWNERS_WAIT_MAX;
-    let mut deliveries = deliver_once(core, judge, order, parts).await;
+    let mut deliveries = deliver_once(core, quorum, order, parts).await;
     let mut pause = limits::OWNERS_POLL_INTERVAL;
     loop {
         let took = taken_by(parts, &deliveries);
         let refused = deliveries.iter().any(|delivery| matches!(delivery, Delivery::Refused(_)));
-        let accepted = judge.accepts(&shards, |node| took.contains(&node));
+        let accepted = quorum.is_reached(&shards, |node| took.contains(&node));
         if accepted || refused || order.once || runtime::now() >= deadline {
             return deliveries;
         }
@@ -294,8 +294,8 @@ pub(crate) async fn deliver(
             .filter(|position| !is_taken(&deliveries[*position]) && is_direct(core, parts[*position].node));
         let again = again.collect::<Vec<_>>();
         let rest = again.iter().map(|position| parts[*position].clone()).collect::<Vec<_>>();
-        let order = Order { validated: order.validated && took.is_empty(), ..*order };
-        for (position, delivery) in again.into_iter().zip(deliver_once(core, judge, &order, &rest).await) {
+        let order = NodeCommand { validated: order.validated && took.is_empty(), ..*order };
+        for (position, delivery) in again.into_iter().zip(deliver_once(core, quorum, &order, &rest).await) {
             // That it may have been taken once is not forgotten.
             let known = matches!(deliveries[position], Delivery::Missed { ambiguous: true });
             deliveries[position] = match delivery {
@@ -309,14 +309,14 @@ pub(crate) async fn deliver(
 /// Sends each part to its node, if it may go there now.
 async fn deliver_once(
     core: &Core,
-    judge: &Judge<'_>,
-    order: &Order<'_>,
+    quorum: &Quorum<'_>,
+    order: &NodeCommand<'_>,
     parts: &[NodePart],
 ) -> Vec<Delivery> {
     let shards = shards_of(parts);
     let mut deliveries = parts.iter().map(|_| Delivery::Missed { ambiguous: false }).collect::<Vec<_>>();
     let mut open = parts.iter().map(|part| is_direct(core, part.node)).collect::<Vec<_>>();
-    if order.validated && !validate(core, judge, order, parts, &mut open, &mut deliveries).await {
+    if order.validated && !validate(core, quorum, order, parts, &mut open, &mut deliveries).await {
         return deliveries;
     }
     let sent = parts.iter().enumerate().filter(|(position, _)| open[*position]);
@@ -331,7 +331,7 @@ async fn deliver_once(
             Ok(Some((position, delivery))) => {
                 (deliveries[position], open[position]) = (delivery, false);
                 let took = taken_by(parts, &deliveries);
-                if deadline.is_none() && judge.accepts(&shards, |node| took.contains(&node)) {
+                if deadline.is_none() && quorum.is_reached(&shards, |node| took.contains(&node)) {
                     deadline = Some(runtime::now() + patience(parts));
                 }
             }
@@ -349,8 +349,8 @@ async fn deliver_once(
 /// Asks one node after the other until one has judged the request; says whether it is to be sent on.
 async fn validate(
     core: &Core,
-    judge: &Judge<'_>,
-    order: &Order<'_>,
+    quorum: &Quorum<'_>,
+    order: &NodeCommand<'_>,
     parts: &[NodePart],
     open: &mut [bool],
     deliveries: &mut [Delivery],
@@ -363,7 +363,7 @@ async fn validate(
         open[position] = false;
         let others =
             |node: NodeIndex| parts.iter().zip(open.iter()).any(|(part, open)| part.node == node && *open);
-        let dispensable = judge.accepts(&shards, others);
+        let dispensable = quorum.is_reached(&shards, others);
         let patience = if dispensable { patience(parts) } else { core.shared.config.node_timeout };
         let limit = patience.min(core.shared.config.node_timeout);
         deliveries[position] = ask(core, order, part, limit).await;
@@ -385,7 +385,7 @@ fn patience(parts: &[NodePart]) -> Duration {
 
 /// Keeps what nodes missed of a change that another took, or may have taken.
 pub(crate) fn keep_missed(
-    order: &Order<'_>,
+    order: &NodeCommand<'_>,
     parts: &[NodePart],
     deliveries: &[Delivery],
     missed: &mut Missed,
@@ -413,7 +413,7 @@ fn is_taken(delivery: &Delivery) -> bool {
 }
 
 /// One request of a change to one node.
-pub(crate) async fn ask(core: &Core, order: &Order<'_>, part: &NodePart, limit: Duration) -> Delivery {
+pub(crate) async fn ask(core: &Core, order: &NodeCommand<'_>, part: &NodePart, limit: Duration) -> Delivery {
     let (body, method) = (part.body.clone(), order.method.clone());
     let content_type = (!body.is_empty()).then_some("application/json");
     let request = NodeRequest { method, target: order.target, content_type, body, repeatable: !order.once };
@@ -450,7 +450,7 @@ pub(crate) async fn ask_once(
     target: &str,
     body: Bytes,
 ) -> Result<u32, ApiError> {
-    let order = Order { index: "", method, target, validated: false, once: false };
+    let order = NodeCommand { index: "", method, target, validated: false, once: false };
     let part = NodePart { node, body, documents: 0, shards: ShardSet::new() };
     match ask(core, &order, &part, core.shared.config.node_timeout).await {
         Delivery::Taken(uid) => Ok(uid),
@@ -474,7 +474,7 @@ pub(crate) async fn commit(
     loop {
         let mut reply = core.shared.store.commit(changes.clone());
         match (&mut reply).now_or_never() {
-            Some(Err(StoreError::Overloaded)) => runtime::sleep(limits::NEARLY_LEVEL_POLL_INTERVAL).await,
+            Some(Err(StoreError::Overloaded)) => runtime::sleep(limits::CATCHING_UP_POLL_INTERVAL).await,
             Some(done) => return Either::Left(ready(done)),
             None => return Either::Right(reply),
         }
@@ -494,8 +494,8 @@ fn task_uid(answer: &NodeAnswer) -> Option<u32> {
 }
 
 /// What writes to an index with this placement are judged by.
-pub(crate) fn judge<'a>(core: &Core, snapshot: &'a Snapshot, placement: &'a Placement) -> Judge<'a> {
-    Judge { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
+pub(crate) fn quorum<'a>(core: &Core, snapshot: &'a Snapshot, placement: &'a Placement) -> Quorum<'a> {
+    Quorum { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
 }
 
 /// Asks the nodes that are there for something that is about no index in particular; answers their
@@ -528,8 +528,8 @@ async fn send_to_nodes(
 ) -> Result<Vec<NodeTask>, ApiError> {
     let snapshot = core.shared.snapshot();
     let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(no_quorum)?;
-    let judge = judge(core, &snapshot, placement);
-    let order = Order { index: "", method, target, validated, once: !validated };
-    let parts = for_every_node(&judge, body);
-    send_unhinted(core, &judge, &order, &parts).await
+    let quorum = quorum(core, &snapshot, placement);
+    let order = NodeCommand { index: "", method, target, validated, once: !validated };
+    let parts = for_every_node(&quorum, body);
+    send_unhinted(core, &quorum, &order, &parts).await
 }

@@ -6,7 +6,7 @@
 
 use http::{StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
-use store::{Change, FirstTask, ONCE, Once, TaskKind, TaskRecord};
+use store::{Change, FirstTask, IdempotencyKey, ONCE, TaskKind, TaskRecord};
 
 use crate::{
     api::{
@@ -24,10 +24,10 @@ use crate::{
 pub(crate) const HEADER: &str = "idempotency-key";
 
 /// The key and the digest of a request, for the task that it makes.
-pub(crate) fn once(request: &Request) -> Option<Once> {
+pub(crate) fn once(request: &Request) -> Option<IdempotencyKey> {
     request.headers.get(HEADER)?;
     let key = key(request).ok()?.to_owned();
-    Some(Once { key, digest: digest(request) })
+    Some(IdempotencyKey { key, digest: digest(request) })
 }
 
 /// Lets go of the key of a task that is refused, or that nobody was told of.

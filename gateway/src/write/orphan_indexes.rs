@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 use store::{Change, Table};
 
-pub const LEFTOVERS: Table = Table::named("leftovers");
+pub const ORPHAN_INDEXES: Table = Table::named("leftovers");
 /// Bytes of an index's uid that its name on the nodes begins with: leaves room for a task's uid.
 const UID_BYTES_KEPT: usize = 380;
 
@@ -32,13 +32,13 @@ pub fn value(being_made: bool) -> Value {
 
 /// Forgets a name, together with what else is stored.
 pub(crate) fn forget(node_uid: &str) -> Change {
-    Change::ForgetRecord { table: LEFTOVERS, key: node_uid.to_owned() }
+    Change::ForgetRecord { table: ORPHAN_INDEXES, key: node_uid.to_owned() }
 }
 
 /// Remembers a name that nodes shall drop, together with what else is stored.
 pub(crate) fn remember(node_uid: &str) -> Change {
     let (key, value) = (node_uid.to_owned(), value(false));
-    Change::PutRecord { table: LEFTOVERS, key, value, expected_revision: None }
+    Change::PutRecord { table: ORPHAN_INDEXES, key, value, expected_revision: None }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use router::{NodeIndex, Placement, ShardSet, Topology};
 use crate::config::WriteQuorum;
 
 /// What a write is judged by.
-pub struct Judge<'a> {
+pub struct Quorum<'a> {
     pub topology: &'a Topology,
     pub placement: &'a Placement,
     pub quorum: WriteQuorum,
@@ -24,9 +24,9 @@ pub struct Degraded {
     pub shards: ShardSet,
 }
 
-impl Judge<'_> {
+impl Quorum<'_> {
     /// Whether a write to `shards` that some nodes took is accepted.
-    pub fn accepts(&self, shards: &ShardSet, took: impl Fn(NodeIndex) -> bool) -> bool {
+    pub fn is_reached(&self, shards: &ShardSet, took: impl Fn(NodeIndex) -> bool) -> bool {
         let least = match self.quorum {
             WriteQuorum::Hinted => 1,
             WriteQuorum::Strict => usize::from(self.topology.replication_factor / 2) + 1,
@@ -94,11 +94,11 @@ mod tests {
         let check = |(nodes, groups, copies), away: &[u16], hinted, strict| {
             let topology = topology(nodes, groups, copies);
             let placement = topology.placement(8).unwrap();
-            let judge = |quorum| Judge { topology: &topology, placement, quorum };
+            let quorum = |quorum| Quorum { topology: &topology, placement, quorum };
             let took = |node: NodeIndex| !away.contains(&node.0);
             let all = ShardSet::all(8);
-            assert_eq!(judge(WriteQuorum::Hinted).accepts(&all, took), hinted, "hinted {away:?}");
-            assert_eq!(judge(WriteQuorum::Strict).accepts(&all, took), strict, "strict {away:?}");
+            assert_eq!(quorum(WriteQuorum::Hinted).is_reached(&all, took), hinted, "hinted {away:?}");
+            assert_eq!(quorum(WriteQuorum::Strict).is_reached(&all, took), strict, "strict {away:?}");
         };
         check((3, 1, 1), &[], true, true);
         check((3, 1, 1), &[1], false, false);
@@ -115,9 +115,9 @@ mod tests {
     fn what_was_missed_is_named() {
         let topology = topology(4, 2, 1);
         let placement = topology.placement(8).unwrap();
-        let judge = Judge { topology: &topology, placement, quorum: WriteQuorum::Hinted };
-        assert_eq!(judge.missed(&ShardSet::all(8), |_| true).header(), None);
-        let degraded = judge.missed(&ShardSet::all(8), |node| node.0 != 1);
+        let quorum = Quorum { topology: &topology, placement, quorum: WriteQuorum::Hinted };
+        assert_eq!(quorum.missed(&ShardSet::all(8), |_| true).header(), None);
+        let degraded = quorum.missed(&ShardSet::all(8), |node| node.0 != 1);
         let held = placement.shards_of(NodeIndex(1));
         assert_eq!((degraded.groups.len(), &degraded.shards), (1, held));
         let list = held.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",");

@@ -32,7 +32,7 @@ use backend::Backend;
 const PREFIX: &str = "{miroir}";
 const FORMAT_VERSION: u32 = 1;
 /// The oldest Redis whose scripts and streams are as they are used here.
-const REDIS_VERSION_LEAST: u32 = 7;
+const REDIS_VERSION_MIN: u32 = 7;
 
 /// Where the store is and how its time passes.
 #[derive(Clone)]
@@ -156,8 +156,8 @@ async fn open(
     let server: String = client.info(Some(InfoKind::Server)).await.map_err(refused)?;
     let version = server.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("0").trim();
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
-    if major < REDIS_VERSION_LEAST {
-        return Err(format!("Redis {version} is too old; allowed: {REDIS_VERSION_LEAST}.0 or newer"));
+    if major < REDIS_VERSION_MIN {
+        return Err(format!("Redis {version} is too old; allowed: {REDIS_VERSION_MIN}.0 or newer"));
     }
     if !is_cluster {
         let replication: String = client.info(Some(InfoKind::Replication)).await.map_err(refused)?;

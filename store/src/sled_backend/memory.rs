@@ -19,9 +19,9 @@ pub struct Memory {
 pub struct Inlet(Inbox);
 
 /// Something a handle has asked.
-pub struct Command(Asked);
+pub struct Command(Request);
 
-enum Asked {
+enum Request {
     Read(Read),
     Write(Write),
 }
@@ -49,7 +49,7 @@ impl Memory {
     #[allow(clippy::result_large_err, reason = "a command comes back whole")]
     pub fn perform(&mut self, command: Command) -> Result<Done, Command> {
         match command.0 {
-            Asked::Read(Read::Changes { after, answer }) => match self.tables.news(after) {
+            Request::Read(Read::Changes { after, answer }) => match self.tables.news(after) {
                 Some(changes) => {
                     let send = move |error: Option<&StoreError>| {
                         // A caller that no longer listens is free to.
@@ -57,10 +57,10 @@ impl Memory {
                     };
                     Ok(Done(Box::new(send)))
                 }
-                None => Err(Command(Asked::Read(Read::Changes { after, answer }))),
+                None => Err(Command(Request::Read(Read::Changes { after, answer }))),
             },
-            Asked::Read(read) => Ok(Done(self.tables.look(read))),
-            Asked::Write(write) => {
+            Request::Read(read) => Ok(Done(self.tables.look(read))),
+            Request::Write(write) => {
                 let done = self.tables.apply(write);
                 self.tables.take_dirty();
                 self.tables.publish();
@@ -79,8 +79,8 @@ impl Inlet {
     /// The next command, changes before questions.
     #[must_use]
     pub fn next(&self) -> Option<Command> {
-        let write = self.0.writes.try_recv().ok().map(Asked::Write);
-        write.or_else(|| self.0.reads.try_recv().ok().map(Asked::Read)).map(Command)
+        let write = self.0.writes.try_recv().ok().map(Request::Write);
+        write.or_else(|| self.0.reads.try_recv().ok().map(Request::Read)).map(Command)
     }
 }
 
@@ -94,7 +94,7 @@ impl Done {
 impl Command {
     #[must_use]
     pub fn is_write(&self) -> bool {
-        matches!(self.0, Asked::Write(_))
+        matches!(self.0, Request::Write(_))
     }
 
     /// Answers a command that never came to the store.
@@ -109,11 +109,11 @@ impl Command {
             };
         }
         match self.0 {
-            Asked::Read(read) => answer!(read;
+            Request::Read(read) => answer!(read;
                 Read::Topology Read::Indexes Read::Index Read::Task Read::FirstTask Read::Tasks Read::TaskUids Read::UnfinishedTasks
                 Read::Record Read::Records Read::Entries Read::LogSizes Read::Leases Read::Jobs Read::Stored
                 Read::Changes),
-            Asked::Write(write) => answer!(write;
+            Request::Write(write) => answer!(write;
                 Write::PutTopology Write::PutIndex Write::DeleteIndex Write::CreateTask Write::UpdateTask
                 Write::DeleteTasks Write::PruneTasks Write::Commit Write::PutRecord Write::TakeTaskUids Write::Load
                 Write::DeleteRecord; Write),

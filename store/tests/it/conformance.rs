@@ -40,7 +40,7 @@ const CASES: &[Case] = &[
 ];
 
 /// As many as a backend has to pass at least.
-const CASES_LEAST: usize = 100;
+const CASES_MIN: usize = 100;
 
 fn check_backend(backend: impl Fn() -> Subject) {
     let mut count = 0;
@@ -62,7 +62,7 @@ fn check_backend(backend: impl Fn() -> Subject) {
         check(&format!("{}: {} is fenced off", way.0, action.0), &|subject| stale::job(subject, way, action));
     }
     println!("{count} cases");
-    assert!(count >= CASES_LEAST, "{count} cases");
+    assert!(count >= CASES_MIN, "{count} cases");
 }
 
 /// What takes the most of a backend's own ways, for backends that differ in how they are reached.

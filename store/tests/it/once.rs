@@ -4,7 +4,9 @@ use futures_lite::future::block_on;
 use serde_json::json;
 use store::StoreError::{Repeated, Reused};
 use store::idempotency::{Swept, sweep};
-use store::{Change, NewTask, ONCE, ONCE_TTL, Once, Reply, Store, TaskQuery, TaskRecord, TaskStatus};
+use store::{
+    Change, IdempotencyKey, NewTask, ONCE, ONCE_TTL, Reply, Store, TaskQuery, TaskRecord, TaskStatus,
+};
 
 use crate::conformance::Case;
 use crate::support::{Subject, at, finish, new_task, wait};
@@ -25,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn keyed(key: &str, digest: &str) -> NewTask {
-    let once = Some(Once { key: key.to_owned(), digest: digest.to_owned() });
+    let once = Some(IdempotencyKey { key: key.to_owned(), digest: digest.to_owned() });
     NewTask { once, ..new_task("movies", at(0)) }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use serde_json::json;
 use store::transfer::{Entry, TransferError, export, import};
-use store::{Change, NewTask, ONCE, Once, Store, Table, TaskQuery, TaskStatus};
+use store::{Change, IdempotencyKey, NewTask, ONCE, Store, Table, TaskQuery, TaskStatus};
 use tempfile::TempDir;
 
 use crate::redis::Server;
@@ -34,7 +34,7 @@ fn fill(store: &Store) {
     wait(store.update_task(4, finish(TaskStatus::Succeeded, at(2)))).unwrap();
     wait(store.delete_tasks(vec![4])).unwrap();
     wait(store.create_task(new_task("movies", at(0)))).unwrap();
-    let once = Some(Once { key: "a key: 1".to_owned(), digest: "d".to_owned() });
+    let once = Some(IdempotencyKey { key: "a key: 1".to_owned(), digest: "d".to_owned() });
     wait(store.create_task(NewTask { once, ..new_task("movies", at(0)) })).unwrap();
     let notes: Vec<_> =
         (0..MANY).map(|number| store.put_record(NOTES, &format!("k{number}"), json!(number), None)).collect();

@@ -44,8 +44,8 @@ const WORLD: Site = 0;
 /// How long everything has to come up, how long there are faults, and how long copies have to become level after them.
 const CALM: Duration = Duration::from_secs(8);
 const FAULTY: Duration = Duration::from_secs(50);
-const QUIET_LEAST: Duration = Duration::from_secs(35);
-const QUIET_MOST: Duration = Duration::from_secs(300);
+const QUIET_MIN: Duration = Duration::from_secs(35);
+const QUIET_MAX: Duration = Duration::from_secs(300);
 /// How long a pod that is asked to end has for it.
 const DRAINED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
@@ -302,7 +302,7 @@ impl World {
             self.checks.hold(&self.record);
             differing = check::differing(&self.pods, &self.nodes);
             let waited = self.kernel.now() - over;
-            if (differing.is_empty() && waited >= QUIET_LEAST) || waited >= QUIET_MOST {
+            if (differing.is_empty() && waited >= QUIET_MIN) || waited >= QUIET_MAX {
                 break;
             }
         }

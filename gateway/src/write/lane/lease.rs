@@ -27,7 +27,7 @@ const TURNS: &str = "lane/";
 const WANTED: &str = "lane-wanted/";
 
 /// The right to change an index.
-pub(crate) struct Turn {
+pub(crate) struct LaneLease {
     lease: Lease,
     state: Rc<Cell<State>>,
     /// When it was last looked whether another pod waits.
@@ -46,18 +46,18 @@ enum State {
 ///
 /// # Errors
 /// 503 when the store is out of reach, or others do not give the turn back in time.
-pub(crate) async fn take(core: &Rc<Core>, index_uid: &str) -> Result<Turn, ApiError> {
+pub(crate) async fn take(core: &Rc<Core>, index_uid: &str) -> Result<LaneLease, ApiError> {
     let (store, pod) = (&core.shared.store, core.shared.coordinator.pod());
     let (scope, wanted) = (format!("{TURNS}{index_uid}"), format!("{WANTED}{index_uid}"));
-    let deadline = runtime::now() + limits::TURN_WAIT_MAX;
+    let deadline = runtime::now() + limits::LANE_LEASE_WAIT_MAX;
     loop {
-        let acquired = store.acquire_lease(&scope, pod, Value::Null, limits::TURN_TTL);
+        let acquired = store.acquire_lease(&scope, pod, Value::Null, limits::LANE_LEASE_TTL);
         // One that the store gives later ends by itself.
-        let Ok(acquired) = timeout(limits::TURN_STORE_WAIT_MAX, acquired).await else {
+        let Ok(acquired) = timeout(limits::LANE_LEASE_STORE_WAIT_MAX, acquired).await else {
             return Err(ApiError::overloaded("The gateway's store does not answer; try again shortly."));
         };
         if let Some(lease) = acquired? {
-            let turn = Turn { lease, state: Rc::new(Cell::new(State::Held)), looked: runtime::now() };
+            let turn = LaneLease { lease, state: Rc::new(Cell::new(State::Held)), looked: runtime::now() };
             runtime::spawn(keep(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
             if let Err(error) = crate::state::refresh::index(&core.shared, index_uid).await {
                 turn.give_back(core, index_uid);
@@ -70,19 +70,19 @@ pub(crate) async fn take(core: &Rc<Core>, index_uid: &str) -> Result<Turn, ApiEr
             return Err(ApiError::overloaded(message).because("turn_of_another_pod"));
         }
         // Whoever of those who wait says so, the holder hears of it.
-        let _ = store.acquire_lease(&wanted, pod, Value::Null, limits::TURN_WANTED_TTL).await?;
-        runtime::sleep(limits::TURN_POLL_INTERVAL).await;
+        let _ = store.acquire_lease(&wanted, pod, Value::Null, limits::LANE_LEASE_WANTED_TTL).await?;
+        runtime::sleep(limits::LANE_LEASE_POLL_INTERVAL).await;
     }
 }
 
 /// Renews a lease until it is given back or lost.
 async fn keep(store: Store, lease: Lease, state: Rc<Cell<State>>) {
     loop {
-        runtime::sleep(limits::TURN_RENEWAL_INTERVAL).await;
+        runtime::sleep(limits::LANE_LEASE_RENEWAL_INTERVAL).await;
         if state.get() != State::Held {
             return;
         }
-        if let Err(StoreError::Fenced) = store.renew_lease(&lease, limits::TURN_TTL).await
+        if let Err(StoreError::Fenced) = store.renew_lease(&lease, limits::LANE_LEASE_TTL).await
             && state.get() == State::Held
         {
             return state.set(State::Lost);
@@ -90,19 +90,19 @@ async fn keep(store: Store, lease: Lease, state: Rc<Cell<State>>) {
     }
 }
 
-impl Turn {
+impl LaneLease {
     /// Whether it is to be given back after the change under way; looks for others who wait now and then.
     pub(crate) async fn is_over(&mut self, core: &Core, index_uid: &str) -> bool {
         if self.state.get() == State::Lost {
             return true;
         }
-        if runtime::now().saturating_duration_since(self.looked) < limits::TURN_LEAST {
+        if runtime::now().saturating_duration_since(self.looked) < limits::LANE_LEASE_MIN {
             return false;
         }
         self.looked = runtime::now();
         let wanted = format!("{WANTED}{index_uid}");
         // Who waits while the store hangs cannot have the turn either.
-        let waiting = timeout(limits::TURN_LOOK_MAX, core.shared.store.leases(&wanted)).await;
+        let waiting = timeout(limits::LANE_LEASE_CHECK_MAX, core.shared.store.leases(&wanted)).await;
         let waiting = waiting.ok().and_then(Result::ok).unwrap_or_default();
         waiting.iter().any(|lease| lease.scope == wanted && lease.holder != core.shared.coordinator.pod())
     }
@@ -115,7 +115,7 @@ impl Turn {
         runtime::spawn(async move {
             if released.await == Err(StoreError::Fenced) || is_lost {
                 log::warn("turn_lost", &[("index", &index_uid)]);
-                distrust(&core, &index_uid).await;
+                mark_suspect(&core, &index_uid).await;
             }
         });
     }
@@ -129,7 +129,7 @@ pub(crate) async fn sweep(store: &Store, over: Duration) -> Result<(), StoreErro
     let over = u64::try_from(over.as_millis()).unwrap_or(u64::MAX);
     let mut after = None::<String>;
     loop {
-        let leases = store.records(LEASES, after.as_deref(), limits::TURNS_SWEPT_MAX).await?;
+        let leases = store.records(LEASES, after.as_deref(), limits::LANE_LEASES_SWEPT_MAX).await?;
         let Some(last) = leases.last() else { return Ok(()) };
         after = Some(last.key.clone());
         for lease in &leases {
@@ -143,7 +143,7 @@ pub(crate) async fn sweep(store: &Store, over: Duration) -> Result<(), StoreErro
 }
 
 /// Has all copies of an index compared, where there are several.
-async fn distrust(core: &Core, index_uid: &str) {
+async fn mark_suspect(core: &Core, index_uid: &str) {
     let snapshot = core.shared.snapshot();
     let Some(index) = snapshot.indexes.get(index_uid) else { return };
     if core.shared.config.replication_factor < 2 && snapshot.topology.groups().len() < 2 {

@@ -19,11 +19,11 @@ use crate::{
     config::limits,
     observe::log,
     state::{
-        change::{self, Accepted, Client, Hold, Job, LaneInbox, Work},
+        change::{self, Accepted, Client, Job, LaneGuard, LaneInbox, Work},
         core::Core,
     },
     wire::runtime::{self, timeout},
-    write::{apply, batch, lane::lease::Turn},
+    write::{apply, batch, lane::lease::LaneLease},
 };
 
 /// Hands a change to its lane and waits until it is accepted or refused.
@@ -45,7 +45,7 @@ pub(crate) async fn submit(
 ///
 /// # Errors
 /// 503 when a lane is full; none is held then.
-pub(crate) async fn hold(core: &Core, mut index_uids: Vec<&str>) -> Result<Vec<Hold>, ApiError> {
+pub(crate) async fn lock(core: &Core, mut index_uids: Vec<&str>) -> Result<Vec<LaneGuard>, ApiError> {
     index_uids.sort_unstable();
     index_uids.dedup();
     let mut holds = Vec::with_capacity(index_uids.len());
@@ -83,7 +83,7 @@ enum Pending {
     },
     Documents(batch::Waiting),
     Stop {
-        stopped: oneshot::Sender<Hold>,
+        stopped: oneshot::Sender<LaneGuard>,
     },
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn run(core: Rc<Core>, mut inbox: LaneInbox) {
 enum Next {
     Work(Pending),
     /// What comes next waits for a turn.
-    TakeTurn,
+    TakeLease,
     Nothing,
 }
 
@@ -191,13 +191,13 @@ fn next(lanes: &Lanes, index_uid: &str) -> Next {
     match lane.queue.pop_front_if(|pending| !matches!(pending, Pending::Arrived(_))) {
         Some(pending) => Next::Work(pending),
         None if lane.queue.is_empty() => Next::Nothing,
-        None => Next::TakeTurn,
+        None => Next::TakeLease,
     }
 }
 
 /// Takes one index's changes in order until none is left, in turns with other pods.
 async fn drain(core: Rc<Core>, lanes: Lanes, index_uid: String) {
-    let mut turn: Option<Turn> = None;
+    let mut turn: Option<LaneLease> = None;
     loop {
         match (next(&lanes, &index_uid), turn.take()) {
             (Next::Work(pending), held) => {
@@ -209,11 +209,11 @@ async fn drain(core: Rc<Core>, lanes: Lanes, index_uid: String) {
                     with_lane(&lanes, &index_uid, |lane| lane.is_open = false);
                 }
             }
-            (Next::TakeTurn, held) => {
+            (Next::TakeLease, held) => {
                 if let Some(held) = held {
                     held.give_back(&core, &index_uid);
                     // Whoever waits for it comes first.
-                    runtime::sleep(2 * limits::TURN_POLL_INTERVAL).await;
+                    runtime::sleep(2 * limits::LANE_LEASE_POLL_INTERVAL).await;
                 }
                 match lease::take(&core, &index_uid).await {
                     Ok(taken) => {
@@ -223,7 +223,7 @@ async fn drain(core: Rc<Core>, lanes: Lanes, index_uid: String) {
                     Err(error) => with_lane(&lanes, &index_uid, |lane| lane.refuse(&error)),
                 }
             }
-            (Next::Nothing, Some(held)) => turn = linger(&core, &lanes, &index_uid, held).await,
+            (Next::Nothing, Some(held)) => turn = idle(&core, &lanes, &index_uid, held).await,
             (Next::Nothing, None) => {
                 lanes.borrow_mut().remove(&index_uid);
                 return;
@@ -239,13 +239,13 @@ fn with_lane(lanes: &Lanes, index_uid: &str, act: impl FnOnce(&mut Lane)) {
 }
 
 /// Keeps an idle turn for a while, as long as no other pod wants it; answers it when there is work again.
-async fn linger(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, mut turn: Turn) -> Option<Turn> {
-    let deadline = runtime::now() + limits::TURN_IDLE_MAX;
+async fn idle(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, mut turn: LaneLease) -> Option<LaneLease> {
+    let deadline = runtime::now() + limits::LANE_LEASE_IDLE_MAX;
     let is_open = || lanes.borrow().get(index_uid).is_some_and(|lane| lane.is_open);
     while is_open() && runtime::now() < deadline && !core.shared.is_draining() {
         let (idle, arrived) = oneshot::channel();
         with_lane(lanes, index_uid, |lane| lane.idle = Some(idle));
-        if timeout(limits::TURN_LEAST, arrived).await.is_ok() {
+        if timeout(limits::LANE_LEASE_MIN, arrived).await.is_ok() {
             return Some(turn);
         }
         if turn.is_over(core, index_uid).await {
@@ -271,7 +271,7 @@ async fn perform(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, pending: Pendi
         Pending::Arrived(work) => refuse(work, gone()),
         Pending::Stop { stopped } => {
             let (hold, released) = oneshot::channel();
-            if stopped.send(Hold { _released_on_drop: hold }).is_ok() {
+            if stopped.send(LaneGuard { _released_on_drop: hold }).is_ok() {
                 // Nothing is ever sent: the drop is the event.
                 let _ = released.await;
             }

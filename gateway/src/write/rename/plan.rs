@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{
     api::{
         error::{ApiError, Code},
-        swap::Move,
+        swap::Rename,
     },
     clock,
 };
@@ -20,7 +20,7 @@ use crate::{
 ///
 /// # Errors
 /// `index_not_found`, or `index_already_exists` for the new name of a rename.
-pub fn check_swap(moves: &[Move], exists: impl Fn(&str) -> bool) -> Result<(), ApiError> {
+pub fn check_swap(moves: &[Rename], exists: impl Fn(&str) -> bool) -> Result<(), ApiError> {
     let mut missing = BTreeSet::new();
     let mut taken = Vec::new();
     for step in moves {
@@ -39,7 +39,7 @@ pub fn check_swap(moves: &[Move], exists: impl Fn(&str) -> bool) -> Result<(), A
     let missing_names = quoted(&mut missing.iter().copied());
     match (missing.len(), taken.as_slice()) {
         (0, []) => Ok(()),
-        (0, [Move { from, to, .. }]) => Err(ApiError::new(
+        (0, [Rename { from, to, .. }]) => Err(ApiError::new(
             Code::IndexAlreadyExists,
             format!(
                 "Cannot rename `{from}` to `{to}` as the index already exists. Hint: You can remove `{to}` first and then do your remove."
@@ -63,7 +63,7 @@ pub fn check_swap(moves: &[Move], exists: impl Fn(&str) -> bool) -> Result<(), A
 /// is the one before.
 #[must_use]
 pub fn outcome<Record: Clone>(
-    moves: &[Move],
+    moves: &[Rename],
     find: impl Fn(&str) -> Option<Record>,
 ) -> Vec<(&str, Option<Record>)> {
     moves
@@ -75,7 +75,7 @@ pub fn outcome<Record: Clone>(
 /// The commit that moves the indexes, renames their older tasks and changes the task itself.
 #[must_use]
 pub fn commit(
-    moves: &[Move],
+    moves: &[Rename],
     task_uid: u32,
     task: TaskChange,
     now: OffsetDateTime,
@@ -138,8 +138,8 @@ mod tests {
 
     use super::*;
 
-    fn step(from: &str, to: &str, rename: bool) -> Move {
-        Move { from: from.to_owned(), to: to.to_owned(), rename }
+    fn step(from: &str, to: &str, rename: bool) -> Rename {
+        Rename { from: from.to_owned(), to: to.to_owned(), rename }
     }
 
     fn record(uid: &str) -> IndexRecord {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_cannot_be_moved_is_named() {
         let exists = |uid: &str| ["a", "b", "c"].contains(&uid);
-        let check = |moves: &[Move], expected: Option<(Code, &str)>| {
+        let check = |moves: &[Rename], expected: Option<(Code, &str)>| {
             let found = check_swap(moves, exists)
                 .map_err(|error| (error.code().unwrap(), error.into_task_error().message));
             assert_eq!(found.err(), expected.map(|(code, message)| (code, message.to_owned())));

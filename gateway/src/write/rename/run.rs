@@ -13,13 +13,13 @@ use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRe
 use crate::{
     api::{
         error::{ApiError, Code},
-        swap::Move,
+        swap::Rename,
     },
     clock,
     config::limits,
     observe::log,
     state::{
-        change::{Accepted, Hold},
+        change::{Accepted, LaneGuard},
         core::Core,
         snapshot::{Index, Snapshot, publish},
     },
@@ -38,9 +38,9 @@ use crate::{
 ///
 /// # Errors
 /// 503 when a lane or the store is full.
-pub(crate) async fn swap(core: &Rc<Core>, task: NewTask, steps: Vec<Move>) -> Result<Accepted, ApiError> {
+pub(crate) async fn swap(core: &Rc<Core>, task: NewTask, steps: Vec<Rename>) -> Result<Accepted, ApiError> {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect();
-    let holds = lane::hold(core, names).await?;
+    let holds = lane::lock(core, names).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
     match plan::check_swap(&steps, |uid| snapshot.indexes.contains_key(uid)) {
@@ -64,7 +64,7 @@ pub(crate) async fn update(
     to: &str,
     primary_key: Option<String>,
 ) -> Result<Accepted, ApiError> {
-    let holds = lane::hold(core, vec![from, to]).await?;
+    let holds = lane::lock(core, vec![from, to]).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
     let Some(index) = snapshot.indexes.get(from) else {
@@ -87,7 +87,7 @@ pub(crate) async fn update(
             }
         },
     };
-    let steps = Move::of_task(&intent);
+    let steps = Rename::of_task(&intent);
     accept(core, intent, steps, node_tasks, missed, holds).await
 }
 
@@ -107,7 +107,7 @@ async fn store_missed(core: &Core, missed: &mut Missed) -> Result<(), StoreError
 
 /// Goes on with a change that nodes have a part in and that was accepted by a process that died.
 pub fn resume(core: &Rc<Core>, task: TaskRecord) {
-    let steps = Move::of_task(&task);
+    let steps = Rename::of_task(&task);
     spawn_finish(core, task, steps, Vec::new());
 }
 
@@ -115,10 +115,10 @@ pub fn resume(core: &Rc<Core>, task: TaskRecord) {
 async fn accept(
     core: &Rc<Core>,
     intent: TaskRecord,
-    steps: Vec<Move>,
+    steps: Vec<Rename>,
     node_tasks: Vec<NodeTask>,
     mut missed: Missed,
-    holds: Vec<Hold>,
+    holds: Vec<LaneGuard>,
 ) -> Result<Accepted, ApiError> {
     let change =
         TaskChange { accepted: Some(true), node_tasks: Some(node_tasks.clone()), ..TaskChange::default() };
@@ -130,7 +130,7 @@ async fn accept(
     Ok(Accepted { record, degraded: missed.degraded.header() })
 }
 
-fn spawn_finish(core: &Rc<Core>, task: TaskRecord, steps: Vec<Move>, holds: Vec<Hold>) {
+fn spawn_finish(core: &Rc<Core>, task: TaskRecord, steps: Vec<Rename>, holds: Vec<LaneGuard>) {
     let core = Rc::clone(core);
     runtime::spawn(async move {
         if AssertUnwindSafe(finish(&core, task, &steps, holds)).catch_unwind().await.is_err() {
@@ -142,7 +142,7 @@ fn spawn_finish(core: &Rc<Core>, task: TaskRecord, steps: Vec<Move>, holds: Vec<
 
 /// A task is processing from the commit that changes the registry: what is processing is done but for
 /// its end, which comes after the change is shown, so that no client sees the end before the change.
-async fn finish(core: &Core, mut task: TaskRecord, steps: &[Move], holds: Vec<Hold>) {
+async fn finish(core: &Core, mut task: TaskRecord, steps: &[Rename], holds: Vec<LaneGuard>) {
     let deadline = runtime::now() + core.shared.config.request_timeout;
     if task.status == TaskStatus::Enqueued {
         wait_for_earlier(core, &task, steps, deadline).await;
@@ -169,7 +169,7 @@ async fn finish(core: &Core, mut task: TaskRecord, steps: &[Move], holds: Vec<Ho
 }
 
 /// Search rules follow the names, for no longer than a request may take.
-async fn follow_with_rules(core: &Core, task: &TaskRecord, steps: &[Move]) {
+async fn follow_with_rules(core: &Core, task: &TaskRecord, steps: &[Rename]) {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
     let node_tasks = rule_copies::follow(core, &names).await;
     let mut followed = TaskRecord { node_tasks, ..task.clone() };
@@ -202,12 +202,12 @@ fn not_stored(task: &TaskRecord, error: &StoreError) {
 async fn wait_for_nodes(
     core: &Core,
     task: &mut TaskRecord,
-    holds: Vec<Hold>,
+    holds: Vec<LaneGuard>,
     deadline: Instant,
-) -> Vec<Hold> {
+) -> Vec<LaneGuard> {
     let mut holds = holds;
     loop {
-        let seen = status::look(core, task).await;
+        let seen = status::poll(core, task).await;
         task.started_at = status::fold(task, &seen).started;
         if status::status(core, task).is_finished()
             && let Some(left) = status::leave_behind(core, task)
@@ -225,7 +225,7 @@ async fn wait_for_nodes(
 }
 
 /// Changes the registry in one commit, then shows it.
-async fn change_registry(core: &Core, task: &TaskRecord, steps: &[Move]) -> Result<(), StoreError> {
+async fn change_registry(core: &Core, task: &TaskRecord, steps: &[Rename]) -> Result<(), StoreError> {
     let now = clock::utc();
     let snapshot = core.shared.snapshot();
     let succeeds = status::status(core, task) == TaskStatus::Succeeded;
@@ -257,7 +257,7 @@ async fn change_registry(core: &Core, task: &TaskRecord, steps: &[Move]) -> Resu
 
 /// Waits until nothing accepted before is unfinished on the indexes; nothing is added meanwhile, for
 /// their lanes are held. A node that is gone is waited for no longer than a request may take.
-async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Move], deadline: Instant) {
+async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Rename], deadline: Instant) {
     let names = steps.iter().flat_map(|step| [step.from.clone(), step.to.clone()]).collect::<Vec<_>>();
     let query = TaskQuery {
         index_uids: Some(names),
@@ -284,7 +284,7 @@ async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Move], deadli
 }
 
 /// Publishes what a commit has stored, all of it at once.
-fn show(core: &Core, before: &Snapshot, steps: &[Move], commit: &[Change], revisions: &[u64]) {
+fn show(core: &Core, before: &Snapshot, steps: &[Rename], commit: &[Change], revisions: &[u64]) {
     let placement = |uid: &str| before.indexes.get(uid).map(|index| Arc::clone(&index.placement));
     let mut placements = plan::outcome(steps, placement);
     let mut shown = Vec::new();

@@ -31,12 +31,12 @@ pub(crate) async fn refresh(core: &Core, record: TaskRecord) -> TaskRecord {
     if record.status.is_finished() || !record.accepted {
         return record;
     }
-    let seen = look(core, &record).await;
-    settle(core, record, &seen).await
+    let seen = poll(core, &record).await;
+    apply_states(core, record, &seen).await
 }
 
 /// What the nodes say of one task now.
-pub(crate) async fn look(core: &Core, record: &TaskRecord) -> Seen {
+pub(crate) async fn poll(core: &Core, record: &TaskRecord) -> NodeTaskStates {
     let waiting = record.node_tasks.iter().filter(|task| !task.status.is_finished());
     let asked = waiting.map(|task| async move {
         let node = core.shared.snapshot().topology.index_of(&task.node)?;
@@ -85,11 +85,11 @@ pub(crate) async fn refresh_all(core: &Core, records: Vec<TaskRecord>) -> Vec<Ta
     }
     let asked = by_node.iter().map(|(node, uids)| ask_about_many(core, node, uids));
     let seen = join_all(asked).await.into_iter().flatten().collect::<AHashMap<_, _>>();
-    join_all(records.into_iter().map(|record| settle(core, record, &seen))).await
+    join_all(records.into_iter().map(|record| apply_states(core, record, &seen))).await
 }
 
 /// What a node says of its tasks, by node id and the node's task uid.
-pub(crate) type Seen = AHashMap<(String, u32), Value>;
+pub(crate) type NodeTaskStates = AHashMap<(String, u32), Value>;
 
 async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
     let request = NodeRequest { method: Method::GET, ..NodeRequest::get(target) };
@@ -101,8 +101,8 @@ async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> 
     answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
 }
 
-async fn ask_about_many(core: &Core, node_id: &str, uids: &[u32]) -> Seen {
-    let mut seen = Seen::new();
+async fn ask_about_many(core: &Core, node_id: &str, uids: &[u32]) -> NodeTaskStates {
+    let mut seen = NodeTaskStates::new();
     let Some(node) = core.shared.snapshot().topology.index_of(node_id) else { return seen };
     for chunk in uids.chunks(limits::TASKS_PER_NODE_QUESTION) {
         let list = chunk.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
@@ -119,7 +119,7 @@ async fn ask_about_many(core: &Core, node_id: &str, uids: &[u32]) -> Seen {
 }
 
 /// Folds what nodes said into a record; a change of status is stored before it is returned.
-async fn settle(core: &Core, mut record: TaskRecord, seen: &Seen) -> TaskRecord {
+async fn apply_states(core: &Core, mut record: TaskRecord, seen: &NodeTaskStates) -> TaskRecord {
     if record.status.is_finished() || (view::ends_here(&record) && record.kind != TaskKind::TaskCancelation) {
         return record;
     }
@@ -140,12 +140,12 @@ async fn settle(core: &Core, mut record: TaskRecord, seen: &Seen) -> TaskRecord 
     // Nodes have done it and no client knows: searches under way must not answer those who will.
     core.shared.note_task_end();
     let change = ended(&record, status, &times, share(core, &record));
-    if left.is_empty() && !is_torn(&record, status) {
+    if left.is_empty() && !is_partially_applied(&record, status) {
         return store_change(core, record, change).await;
     }
     let mut changes = vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
     changes.extend(left);
-    if is_torn(&record, status) {
+    if is_partially_applied(&record, status) {
         changes.extend(suspects(core, &record));
     }
     // If somebody else settled it at the same time, theirs is as good.
@@ -241,7 +241,7 @@ fn concerned(core: &Core, record: &TaskRecord, node_id: &str) -> ShardSet {
 }
 
 /// Whether some nodes have done a task and others have not.
-fn is_torn(record: &TaskRecord, status: TaskStatus) -> bool {
+fn is_partially_applied(record: &TaskRecord, status: TaskStatus) -> bool {
     status.is_finished()
         && record.node_tasks.iter().any(|task| task.status.is_finished() && task.status != status)
 }
@@ -351,7 +351,7 @@ fn details_of(task: &NodeTask) -> Option<Value> {
 }
 
 /// Takes over what nodes said of a record's node tasks.
-pub(crate) fn fold(record: &mut TaskRecord, seen: &Seen) -> Times {
+pub(crate) fn fold(record: &mut TaskRecord, seen: &NodeTaskStates) -> Times {
     let mut times = Times { started: record.started_at, finished: None };
     // An index that is renamed has its new name when its primary key is judged.
     let renamed = record.details.as_ref().and_then(|details| details["newIndexUid"].as_str());

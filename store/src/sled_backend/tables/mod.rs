@@ -18,7 +18,7 @@ use super::{FORMAT_VERSION, Refusal, first_line};
 use crate::answer::Answer;
 use crate::change_ring::{ChangeLog, Changes, Name};
 use crate::command::{Read, Write};
-use crate::idempotency::{self, FirstTask, ONCE, Once};
+use crate::idempotency::{self, FirstTask, IdempotencyKey, ONCE};
 use crate::limits::{ONCE_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
 use crate::sled_backend::body_files::{Bodies, FileChanges};
 use crate::task_index::TaskIndex;
@@ -266,7 +266,7 @@ impl Tables {
         Ok(task)
     }
 
-    fn check_once(&self, once: &Once) -> Result<(), StoreError> {
+    fn check_once(&self, once: &IdempotencyKey) -> Result<(), StoreError> {
         let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, &once.key))?;
         idempotency::judge(once, known.map(|known| known.value).as_ref(), (self.clock)())?;
         if self.once_count >= ONCE_COUNT_MAX { Err(StoreError::Full) } else { Ok(()) }
