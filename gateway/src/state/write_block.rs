@@ -20,21 +20,21 @@ impl WriteBlocks {
     /// Returns whether that is news.
     pub fn freeze(&self, node_uid: &str) -> bool {
         let is_news = !self.contains(node_uid);
-        self.change(|write_blocks| write_blocks.insert(node_uid.to_owned()));
+        self.change(|blocked| blocked.insert(node_uid.to_owned()));
         is_news
     }
 
     pub fn thaw(&self, node_uid: &str) {
         if self.contains(node_uid) {
-            self.change(|write_blocks| write_blocks.remove(node_uid));
+            self.change(|blocked| blocked.remove(node_uid));
         }
     }
 
     fn change(&self, change: impl Fn(&mut AHashSet<String>) -> bool) {
-        self.0.rcu(|write_blocks| {
-            let mut write_blocks = AHashSet::clone(write_blocks);
-            change(&mut write_blocks);
-            Arc::new(write_blocks)
+        self.0.rcu(|blocked| {
+            let mut blocked = AHashSet::clone(blocked);
+            change(&mut blocked);
+            Arc::new(blocked)
         });
         #[allow(clippy::cast_precision_loss, reason = "a count of indexes")]
         metrics::gauge!("miroir_settings_frozen_indexes").set(self.0.load().len() as f64);

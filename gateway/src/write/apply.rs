@@ -52,7 +52,7 @@ pub(crate) async fn apply(
         Err(error) => return drop(client.send(Err(error.into()))),
     };
     if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
-        && let Some(error) = write_blocks(core, &index_uid)
+        && let Some(error) = refusal_while_blocked(core, &index_uid)
     {
         discard(core, &task).await;
         return drop(client.send(Err(error)));
@@ -84,7 +84,7 @@ fn bury(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
 }
 
 /// Why an index takes no documents, if it takes none.
-pub(crate) fn write_blocks(core: &Core, index_uid: &str) -> Option<ApiError> {
+pub(crate) fn refusal_while_blocked(core: &Core, index_uid: &str) -> Option<ApiError> {
     let snapshot = core.shared.snapshot();
     let index = snapshot.indexes.get(index_uid)?;
     core.shared.write_blocks.contains(&index.record.node_uid).then(|| {

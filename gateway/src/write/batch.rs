@@ -101,15 +101,15 @@ async fn prepare(
     write: &DocumentWrite,
     missed: &mut Missed,
 ) -> Result<Arc<Index>, Outcome> {
-    if let Some(write_blocks) = apply::write_blocks(core, uid) {
-        return Err(Outcome::Refused(write_blocks));
+    if let Some(blocked) = apply::refusal_while_blocked(core, uid) {
+        return Err(Outcome::Refused(blocked));
     }
     let key = write.primary_key.as_deref();
     let index = match write.existing_only {
         true => apply::existing(core, uid)?,
         false => apply::ensure_index(core, uid, key, missed).await?,
     };
-    if let Some(error) = apply::write_blocks(core, uid) {
+    if let Some(error) = apply::refusal_while_blocked(core, uid) {
         return Err(Outcome::Refused(error));
     }
     if let Some(key) = key {
