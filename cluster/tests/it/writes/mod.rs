@@ -1,5 +1,6 @@
 //! What clients write through a cluster.
 
+mod atomicity;
 mod idempotency;
 mod index_life;
 mod replicas;

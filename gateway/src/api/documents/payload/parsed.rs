@@ -7,7 +7,7 @@ use crate::api::{
     documents::payload::{
         csv::rows_to_json,
         document_id::Identifier,
-        error::{DocumentProblem, IngestError},
+        error::IngestError,
         format::PayloadFormat,
         json_scan::{EqualKeys, Expiry, Found, Scan},
         malformed::malformed_json,
@@ -85,9 +85,7 @@ pub fn parse(
     if let Some(refused) = refused {
         return Err(refused);
     }
-    let nothing_to_infer_from = primary_key.is_none() && received == 0;
-    let no_candidate = nothing_to_infer_from.then_some(DocumentProblem::NoPrimaryKeyCandidate);
-    if let Some(problem) = problem.or(no_candidate) {
+    if let Some(problem) = problem {
         return Err(IngestError::Task { problem, received });
     }
     Ok(ParsedPayload { text, primary_key, found, expiries })

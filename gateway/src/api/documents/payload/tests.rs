@@ -204,13 +204,21 @@ fn primary_key_inference() {
         assert_eq!(payload.documents().next().map(|document| document.id), Some("5"));
     }
     let none = "The primary key inference failed as the engine did not find any field ending with `id` in its name. Please specify the primary key manually using the `primaryKey` query parameter.";
-    for body in ["[]", "{}", r#"[{"ids":1},{"id":1}]"#] {
+    for body in ["{}", r#"[{"ids":1},{"id":1}]"#] {
         check_error(body, PayloadFormat::Json, None, "index_primary_key_no_candidate_found", none);
     }
-    check_error("\n", PayloadFormat::Ndjson, None, "index_primary_key_no_candidate_found", none);
     let several = "The primary key inference failed as the engine found 3 fields ending with `id` in their names: 'ID' and 'a_id'. Please specify the primary key manually using the `primaryKey` query parameter.";
     let body = r#"[{"id":1,"a_id":1,"ID":2}]"#;
     check_error(body, PayloadFormat::Json, None, "index_primary_key_multiple_candidates_found", several);
+}
+
+#[test]
+fn no_documents_need_no_primary_key() {
+    let comma = PayloadFormat::Csv { delimiter: b',' };
+    for (body, format) in [("[]", PayloadFormat::Json), ("\n", PayloadFormat::Ndjson), ("name,year\n", comma)] {
+        let payload = parse_with(body, format, None).unwrap();
+        assert_eq!((payload.len(), payload.primary_key()), (0, None), "{body}");
+    }
 }
 
 #[test]
