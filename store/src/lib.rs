@@ -33,7 +33,7 @@ pub use limits::{
     JOBS_MAX, LOG_PAGE_MAX, ONCE_COUNT_MAX, ONCE_TTL, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX,
     WRITE_BATCH_MAX,
 };
-pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
+pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{memory, open_sled, open_sled_with_clock};
 /// Tells the time since 1970.

@@ -37,8 +37,25 @@ pub struct IndexRecord {
     /// not known to be so.
     #[serde(default)]
     pub keys_are_plain: bool,
+    /// Changes of settings that nodes have been given and that have not ended, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings_ahead: Vec<SettingsAhead>,
+    /// The writes that brought the primary key and have not ended: it stays when one of them succeeds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_tasks: Vec<u32>,
+    /// Whether nodes may have kept a primary key that a failed write brought.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_is_stale: bool,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
+}
+
+/// A change of an index's settings that holds once its task succeeds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsAhead {
+    pub task: u32,
+    /// The settings as sent; a null resets one.
+    pub change: serde_json::Value,
 }
 
 /// One change of a commit. No two changes of one commit concern the same record.

@@ -340,8 +340,18 @@ pub const SETTINGS_TEND_INTERVAL: Duration = Duration::from_millis(100);
 pub const SETTINGS_BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// An index whose settings could not be made equal so often takes no writes.
 pub const SETTINGS_ATTEMPTS_MAX: u32 = 5;
-/// Settings tasks since the last commit that are looked at.
-pub const SETTINGS_TASKS_FOLDED_MAX: u32 = 10_000;
+/// Changes of one index's settings that wait for their end; who comes later waits for the first.
+pub const SETTINGS_AHEAD_MAX: usize = 64;
+/// Writes that bring one index's primary key and have not ended; who comes later waits for one of them.
+pub const KEY_TASKS_MAX: usize = 256;
+/// How often the registry is written again where others change it at the same time.
+pub const REGISTRY_ATTEMPTS_MAX: u32 = 70;
+/// How long a change of an index waits for earlier ones that it is judged by.
+pub const EARLIER_TASKS_WAIT_MAX: Duration = Duration::from_secs(20);
+/// How long the end of an accepted change is watched for; then it is left to whoever asks, and to the sweep.
+pub const TASK_WATCH_MAX: Duration = Duration::from_secs(600);
+/// The longest pause of that watch.
+pub const TASK_WATCH_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Between two looks at whether nodes' settings are what they should be, unless the option says otherwise.
 pub const SETTINGS_DRIFT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 

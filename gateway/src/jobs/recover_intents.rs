@@ -96,8 +96,9 @@ fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
 async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let Some(Value::Object(settings)) = &record.details else { return Vec::new() };
+    let ahead = index.settings_ahead();
     let request = SettingsChange::Whole(settings.clone()).for_nodes(&Derivation::new(
-        &index.record.settings,
+        &ahead,
         index.record.primary_key.as_deref(),
         core.shared.nodes.health.lowest_version(),
     ));

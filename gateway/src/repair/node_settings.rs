@@ -34,8 +34,6 @@ pub(crate) struct Committed {
     pub version: u64,
     /// What the gateway owns of them.
     pub settings: Value,
-    /// The last task that has a part in them.
-    pub task: Option<u32>,
     /// Nodes break ties by it.
     pub primary_key: Option<String>,
     /// Hashes of the settings on nodes, by version of the nodes.
@@ -101,7 +99,8 @@ impl<'a> Copies<'a> {
         let had = replica.read(&self.target(), limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
         let record = &self.index.record;
         let version = self.core.shared.nodes.health.lowest_version();
-        let derivation = Derivation::new(&record.settings, record.primary_key.as_deref(), version);
+        let ahead = self.index.settings_ahead();
+        let derivation = Derivation::new(&ahead, record.primary_key.as_deref(), version);
         let embedders = had["embedders"].as_object().map(|names| names.keys().map(String::as_str));
         let embedders = embedders.into_iter().flatten().collect::<Vec<_>>();
         for body in whole_for_nodes(&derivation, &embedders) {

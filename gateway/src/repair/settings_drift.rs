@@ -9,10 +9,9 @@ use std::{sync::Arc, time::Instant};
 
 use ahash::AHashMap;
 use router::NodeIndex;
-use store::{Change, IndexRecord, TaskKind, TaskQuery, TaskStatus};
+use store::{Change, IndexRecord};
 
 use crate::{
-    api::settings::SettingsChange,
     clock,
     config::limits,
     observe::log,
@@ -23,10 +22,13 @@ use crate::{
     state::{
         core::Core,
         leadership::Term,
-        snapshot::{Index, publish},
+        snapshot::{Index, publish, settings_after},
     },
     wire::runtime,
-    write::{lane, orphan_indexes, tasks::status},
+    write::{
+        lane,
+        tasks::{registry_end::LaneState, status},
+    },
 };
 
 /// When pending changes are tried again, and how often that was in vain, by the index's name on nodes.
@@ -92,13 +94,9 @@ async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, 
     if copies.are_at_work().await? {
         return Err(RepairError::Busy);
     }
-    let before = copies.committed().await?.unwrap_or_default();
-    let (settings, task) = succeeded(core, &index, &before).await?;
-    // A change that failed on one node may have succeeded on another, which had no document it was wrong for.
-    let mut record = index.record.clone();
-    record.settings.clone_from(&settings);
-    let wanted = Arc::new(Index::new(record, Arc::clone(&index.placement)));
-    let copies = Copies::new(core, wanted, serving(core));
+    end_changes(core, &index).await?;
+    let Some(index) = current(core, &index) else { return Ok(true) };
+    let copies = Copies::new(core, Arc::clone(&index), serving(core));
     let mut found = copies.read().await?;
     if !agree(&found) {
         for node in copies.astray(&found, None) {
@@ -110,11 +108,10 @@ async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, 
         }
         metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
     }
-    let record = next_version(&index, settings);
+    let record = next_version(&index);
     let committed = Committed {
         version: record.settings_version,
         settings: record.settings.clone(),
-        task,
         primary_key: record.primary_key.clone(),
         hashes: found.into_iter().collect(),
     };
@@ -122,9 +119,11 @@ async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, 
 }
 
 /// The next version of an index's settings.
-fn next_version(index: &Index, settings: serde_json::Value) -> IndexRecord {
+fn next_version(index: &Index) -> IndexRecord {
     let mut record = index.record.clone();
-    record.settings = settings;
+    // What is left of them is of tasks that recovery has dropped, after it gave them to every node again.
+    let dropped = std::mem::take(&mut record.settings_ahead);
+    record.settings = settings_after(&record.settings, &dropped);
     record.settings_pending = false;
     record.settings_version += 1;
     record.updated_at = clock::utc();
@@ -151,38 +150,16 @@ async fn commit(
     Ok(true)
 }
 
-/// What the gateway owns once the settings tasks since the last commit have ended: those that failed
-/// changed nothing.
-async fn succeeded(
-    core: &Core,
-    index: &Index,
-    before: &Committed,
-) -> Result<(serde_json::Value, Option<u32>), RepairError> {
-    let query = TaskQuery {
-        index_uids: Some(vec![index.record.uid.clone()]),
-        kinds: Some(vec![TaskKind::SettingsUpdate]),
-        limit: limits::SETTINGS_TASKS_FOLDED_MAX,
-        ..TaskQuery::default()
-    };
-    let page = core.shared.store.tasks(query).await?;
-    let mut tasks = page.tasks;
-    // An older index of the same name is another one.
-    let made_by = orphan_indexes::task_of(&index.record.node_uid).unwrap_or(0);
-    tasks.retain(|task| task.uid >= made_by && before.task.is_none_or(|last| task.uid > last));
-    tasks.reverse();
-    let last = tasks.last().map(|task| task.uid).or(before.task);
-    let mut settings =
-        if before.settings.is_null() { serde_json::json!({}) } else { before.settings.clone() };
-    for task in tasks {
-        let task = status::refresh(core, task).await;
-        if !task.status.is_finished() {
+/// Ends the changes of settings that the index waits for.
+async fn end_changes(core: &Core, index: &Index) -> Result<(), RepairError> {
+    for ahead in &index.record.settings_ahead {
+        // What recovery has dropped goes with the end of the next one, or when this one is the last.
+        let Some(task) = core.shared.store.task(ahead.task).await? else { continue };
+        if !status::refresh_within(core, task, LaneState::Held).await.status.is_finished() {
             return Err(RepairError::Busy);
         }
-        if let (TaskStatus::Succeeded, Some(serde_json::Value::Object(sent))) = (task.status, task.details) {
-            settings = SettingsChange::Whole(sent).owned_after(&settings);
-        }
     }
-    Ok((settings, last))
+    Ok(())
 }
 
 /// Looks whether nodes have the settings that were committed, and gives them again to those that do not. The indexes

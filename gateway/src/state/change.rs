@@ -112,6 +112,15 @@ impl Action {
 }
 
 impl Action {
+    /// Whether the end of the change changes the registry.
+    pub(crate) fn changes_registry(&self) -> bool {
+        match self {
+            Self::ChangeSettings(_) => true,
+            Self::OnExisting(action) => action.changes_registry(),
+            _ => false,
+        }
+    }
+
     /// What the change deletes, as far as it says so.
     pub(crate) fn erases(&self) -> Option<Erased> {
         match self {

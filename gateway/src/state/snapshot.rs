@@ -8,11 +8,13 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use router::{Placement, Topology};
-use store::IndexRecord;
+use serde_json::Value;
+use store::{IndexRecord, SettingsAhead};
 
 use crate::api::{
     error::{ApiError, Code},
     index_rules::{IndexRules, TieBreak},
+    settings::SettingsChange,
     tasks::view::{invalid_index_uid_reason, is_index_uid},
 };
 
@@ -38,6 +40,28 @@ impl Index {
         rules.tie_break = TieBreak::of(record.primary_key.as_deref(), &record.settings);
         Self { record, placement, rules }
     }
+
+    /// Whether it has embedders, or may have once changes of settings have ended.
+    #[must_use]
+    pub fn has_embedders(&self) -> bool {
+        let names = |settings: &Value| settings["embedders"].as_object().is_some_and(|names| !names.is_empty());
+        names(&self.record.settings) || self.record.settings_ahead.iter().any(|ahead| names(&ahead.change))
+    }
+
+    /// The settings that hold when every change that nodes have been given succeeds.
+    #[must_use]
+    pub fn settings_ahead(&self) -> Value {
+        settings_after(&self.record.settings, &self.record.settings_ahead)
+    }
+}
+
+/// Settings after some changes.
+#[must_use]
+pub fn settings_after(settings: &Value, changes: &[SettingsAhead]) -> Value {
+    changes.iter().fold(settings.clone(), |settings, ahead| match &ahead.change {
+        Value::Object(change) => SettingsChange::Whole(change.clone()).owned_after(&settings),
+        _ => settings,
+    })
 }
 
 impl Snapshot {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Method;
 use router::ShardSet;
 use serde_json::json;
-use store::{Change, IndexRecord, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
+use store::{Change, IndexRecord, NodeTask, Reply, SettingsAhead, StoreError, TaskChange, TaskRecord, TaskStatus};
 
 use crate::{
     api::{
@@ -35,7 +35,9 @@ use crate::{
         idempotency,
         orphan_indexes::{self, ORPHAN_INDEXES},
         quorum::Quorum,
-        rule_copies, tombstones,
+        rule_copies,
+        tasks::registry_end,
+        tombstones,
     },
 };
 
@@ -58,6 +60,7 @@ pub(crate) async fn apply(
         return drop(client.send(Err(error)));
     }
     let mut missed = Missed::new(core, task.uid);
+    let (uid, changes_registry) = (task.uid, action.changes_registry());
     let buried = bury(core, &index_uid, &action);
     let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
         Ok(node_tasks) => {
@@ -66,7 +69,11 @@ pub(crate) async fn apply(
         }
         Err(outcome) => outcome,
     };
+    let is_watched = changes_registry && matches!(outcome, Outcome::Taken(_));
     finish(core, vec![(task, client, outcome)], missed).await;
+    if is_watched {
+        registry_end::watch(core, uid);
+    }
 }
 
 /// The tombstones of a deletion, with a clock of its place in the lane.
@@ -231,7 +238,9 @@ async fn perform(
         Action::CreateIndex { primary_key } => create_index(core, uid, primary_key, missed).await,
         Action::DeleteIndex => delete_index(core, uid, missed).await,
         Action::ChangeSettings(change) => {
-            let index = ensure_index(core, uid, None, missed).await?;
+            let index = ensure_index(core, uid, missed).await?;
+            let waited = registry_end::wait_for_settings(core, uid, limits::SETTINGS_AHEAD_MAX - 1).await;
+            let index = waited.map_err(Outcome::Refused)?.unwrap_or(index);
             change_settings(core, &index, &change, missed).await
         }
         Action::OnExisting(action) => {
@@ -240,27 +249,49 @@ async fn perform(
         }
         Action::Fail(error) => {
             // On one node, too, a first write makes the index even when its documents are wrong.
-            ensure_index(core, uid, None, missed).await?;
+            ensure_index(core, uid, missed).await?;
             Err(Outcome::Failed(error))
         }
     }
 }
 
-/// Gives an index the primary key that a write to it names, if it has none yet.
+/// Gives an index the primary key that writes to it name, if it has none yet. The key stays when one of the writes
+/// succeeds that name it first. Says whether that is still to be seen.
 pub(crate) async fn agree_on_key(
     core: &Core,
     index: &Arc<Index>,
     asked: &str,
+    tasks: &[u32],
     missed: &mut Missed,
-) -> Result<(), Outcome> {
+) -> Result<bool, Outcome> {
+    let key_tasks = &index.record.key_tasks;
+    let is_other = index.record.primary_key.as_deref().is_some_and(|known| known != asked);
+    if !key_tasks.is_empty() && (is_other || key_tasks.len() + tasks.len() > limits::KEY_TASKS_MAX) {
+        let settled = registry_end::wait_for_key(core, &index.record.uid).await;
+        let settled = settled.map_err(Outcome::Refused)?;
+        let Some(index) = settled else { return Err(Outcome::Failed(not_found(&index.record.uid))) };
+        return Box::pin(agree_on_key(core, &index, asked, tasks, missed)).await;
+    }
     match index.record.primary_key.as_deref() {
         None => {
+            if index.record.key_is_stale {
+                send_primary_key(core, index, asked, missed).await.map_err(Outcome::Refused)?;
+            }
             break_ties_by(core, index, asked, missed).await.map_err(Outcome::Refused)?;
             let mut record = index.record.clone();
             record.primary_key = Some(asked.to_owned());
-            store_index(core, record, index, missed).await.map(drop).map_err(Outcome::Refused)
+            record.key_is_stale = false;
+            record.key_tasks = tasks.to_vec();
+            store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
+            Ok(true)
         }
-        Some(known) if known == asked => Ok(()),
+        Some(known) if known == asked && key_tasks.is_empty() => Ok(false),
+        Some(known) if known == asked => {
+            let mut record = index.record.clone();
+            record.key_tasks.extend(tasks);
+            store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
+            Ok(true)
+        }
         Some(known) => {
             let message = format!("Index already has a primary key: `{known}`.");
             Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)))
@@ -287,7 +318,8 @@ pub(crate) async fn break_ties_by(
     missed: &mut Missed,
 ) -> Result<(), ApiError> {
     let version = ask::lowest_version(core).await;
-    let derivation = Derivation::new(&index.record.settings, Some(primary_key), version);
+    let ahead = index.settings_ahead();
+    let derivation = Derivation::new(&ahead, Some(primary_key), version);
     let request = derivation.tie_break_for_nodes();
     let request = (&request.method, request.suffix.as_str(), request.body.into());
     send_to_all(core, index, request, Repetition::Harmless, missed).await.map(drop)
@@ -370,14 +402,14 @@ async fn change_settings(
     change: &SettingsChange,
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, Outcome> {
-    let owned = change.owned_after(&index.record.settings);
+    let owned = change.owned_after(&index.settings_ahead());
     let version = ask::lowest_version(core).await;
     let request = change.for_nodes(&Derivation::new(&owned, index.record.primary_key.as_deref(), version));
     let request = (&request.method, request.suffix.as_str(), request.body.into());
     let sent = send_to_all(core, index, request, Repetition::Harmless, missed).await;
     let node_tasks = sent.map_err(Outcome::Refused)?;
     let mut record = index.record.clone();
-    record.settings = owned;
+    record.settings_ahead.push(SettingsAhead { task: missed.task(), change: change.details() });
     record.settings_pending = true;
     store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
     Ok(node_tasks)
@@ -385,22 +417,23 @@ async fn change_settings(
 
 pub(crate) fn existing(core: &Core, uid: &str) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
-    found.ok_or_else(|| {
-        Outcome::Failed(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))
-    })
+    found.ok_or_else(|| Outcome::Failed(not_found(uid)))
+}
+
+fn not_found(uid: &str) -> ApiError {
+    ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found."))
 }
 
 /// The index, made when it is missing.
 pub(crate) async fn ensure_index(
     core: &Core,
     uid: &str,
-    primary_key: Option<&str>,
     missed: &mut Missed,
 ) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     match found {
         Some(index) => Ok(index),
-        None => register_index(core, uid, primary_key, missed).await.map(|(index, _)| index),
+        None => register_index(core, uid, None, missed).await.map(|(index, _)| index),
     }
 }
 
@@ -445,6 +478,9 @@ async fn register_index(
         settings_version: 1,
         settings_pending: false,
         keys_are_plain: true,
+        settings_ahead: Vec::new(),
+        key_tasks: Vec::new(),
+        key_is_stale: false,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

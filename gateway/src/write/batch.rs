@@ -22,6 +22,7 @@ use crate::{
     write::{
         apply,
         fanout::{self, Delivery, Missed, NodeCommand},
+        tasks::registry_end,
     },
 };
 
@@ -83,8 +84,9 @@ pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting
     }
     let Some(first) = members.first() else { return };
     let mut missed = Missed::new(core, first.task.uid);
-    let index = match prepare(core, index_uid, &first.write, &mut missed).await {
-        Ok(index) => index,
+    let uids = members.iter().map(|member| member.task.uid).collect::<Vec<_>>();
+    let (index, key_is_new) = match prepare(core, index_uid, &first.write, &uids, &mut missed).await {
+        Ok(prepared) => prepared,
         Err(outcome) => {
             let outcomes = members.into_iter().map(|member| (member.task, member.client, outcome.clone()));
             return apply::finish(core, outcomes.collect(), missed).await;
@@ -92,33 +94,40 @@ pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting
     };
     let outcomes = send(core, &index, members, &mut missed).await;
     apply::finish(core, outcomes, missed).await;
+    if key_is_new {
+        uids.into_iter().for_each(|uid| registry_end::watch(core, uid));
+    }
 }
 
-/// The index, with its primary key.
+/// The index, with its primary key, and whether that stays only when these tasks succeed.
 async fn prepare(
     core: &Core,
     uid: &str,
     write: &DocumentWrite,
+    tasks: &[u32],
     missed: &mut Missed,
-) -> Result<Arc<Index>, Outcome> {
+) -> Result<(Arc<Index>, bool), Outcome> {
     if let Some(blocked) = apply::refusal_while_blocked(core, uid) {
         return Err(Outcome::Refused(blocked));
     }
     let key = write.primary_key.as_deref();
     let index = match write.existing_only {
         true => apply::existing(core, uid)?,
-        false => apply::ensure_index(core, uid, key, missed).await?,
+        false => apply::ensure_index(core, uid, missed).await?,
     };
     if let Some(error) = apply::refusal_while_blocked(core, uid) {
         return Err(Outcome::Refused(error));
     }
+    let mut key_is_new = false;
     if let Some(key) = key {
-        apply::agree_on_key(core, &index, key, missed).await?;
+        // A write of no documents succeeds at once.
+        let tasks = if write.parts.is_empty() { &[] } else { tasks };
+        key_is_new = apply::agree_on_key(core, &index, key, tasks, missed).await?;
     }
     if !write.keys_are_plain {
         apply::expect_any_key(core, uid, missed).await?;
     }
-    Ok(index)
+    Ok((index, key_is_new))
 }
 
 /// Sends the documents of all members that the nodes could take.

@@ -154,6 +154,9 @@ mod tests {
             settings_version: 1,
             settings_pending: false,
             keys_are_plain: true,
+            settings_ahead: Vec::new(),
+            key_tasks: Vec::new(),
+            key_is_stale: false,
             revision: 7,
         }
     }

@@ -30,7 +30,7 @@ use crate::{
         lane,
         rename::plan,
         rule_copies,
-        tasks::status,
+        tasks::{registry_end::LaneState, status},
     },
 };
 
@@ -272,7 +272,7 @@ async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Rename], dead
         if page.tasks.is_empty() {
             return;
         }
-        let refreshed = status::refresh_all(core, page.tasks).await;
+        let refreshed = status::refresh_all_within(core, page.tasks, LaneState::Held).await;
         if refreshed.iter().any(|earlier| !earlier.status.is_finished()) {
             runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }

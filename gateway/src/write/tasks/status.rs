@@ -24,15 +24,21 @@ use crate::{
     nodes::{health::NodeState, hints, pool::NodeRequest},
     state::core::Core,
     wire::runtime,
+    write::tasks::registry_end::{self, LaneState},
 };
 
 /// Asks the nodes about one task and stores what changed.
 pub(crate) async fn refresh(core: &Core, record: TaskRecord) -> TaskRecord {
+    refresh_within(core, record, LaneState::Free).await
+}
+
+/// The same, for whoever may hold the lane of the task's index.
+pub(crate) async fn refresh_within(core: &Core, record: TaskRecord, lane: LaneState) -> TaskRecord {
     if record.status.is_finished() || !record.accepted {
         return record;
     }
     let seen = poll(core, &record).await;
-    apply_states(core, record, &seen).await
+    apply_states(core, record, &seen, lane).await
 }
 
 /// What the nodes say of one task now.
@@ -77,6 +83,15 @@ pub(crate) async fn wait_for(core: &Core, uids: &[u32]) -> Result<(), ApiError> 
 
 /// Asks the nodes about many tasks at once and stores what changed.
 pub(crate) async fn refresh_all(core: &Core, records: Vec<TaskRecord>) -> Vec<TaskRecord> {
+    refresh_all_within(core, records, LaneState::Free).await
+}
+
+/// The same, for whoever may hold the lanes of the tasks' indexes.
+pub(crate) async fn refresh_all_within(
+    core: &Core,
+    records: Vec<TaskRecord>,
+    lane: LaneState,
+) -> Vec<TaskRecord> {
     let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in records.iter().flat_map(|record| &record.node_tasks) {
         if !task.status.is_finished() {
@@ -85,13 +100,13 @@ pub(crate) async fn refresh_all(core: &Core, records: Vec<TaskRecord>) -> Vec<Ta
     }
     let asked = by_node.iter().map(|(node, uids)| ask_about_many(core, node, uids));
     let seen = join_all(asked).await.into_iter().flatten().collect::<AHashMap<_, _>>();
-    join_all(records.into_iter().map(|record| apply_states(core, record, &seen))).await
+    join_all(records.into_iter().map(|record| apply_states(core, record, &seen, lane))).await
 }
 
 /// What a node says of its tasks, by node id and the node's task uid.
 pub(crate) type NodeTaskStates = AHashMap<(String, u32), Value>;
 
-async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
+pub(crate) async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
     let request = NodeRequest { method: Method::GET, ..NodeRequest::get(target) };
     if !core.shared.nodes.health.state(node).takes_writes() {
         return None;
@@ -119,7 +134,12 @@ async fn ask_about_many(core: &Core, node_id: &str, uids: &[u32]) -> NodeTaskSta
 }
 
 /// Folds what nodes said into a record; a change of status is stored before it is returned.
-async fn apply_states(core: &Core, mut record: TaskRecord, seen: &NodeTaskStates) -> TaskRecord {
+async fn apply_states(
+    core: &Core,
+    mut record: TaskRecord,
+    seen: &NodeTaskStates,
+    lane: LaneState,
+) -> TaskRecord {
     if record.status.is_finished() || (view::ends_here(&record) && record.kind != TaskKind::TaskCancelation) {
         return record;
     }
@@ -137,6 +157,9 @@ async fn apply_states(core: &Core, mut record: TaskRecord, seen: &NodeTaskStates
         false => Some(Vec::new()),
     };
     let Some(left) = left else { return record };
+    if status.is_finished() && !registry_end::settle(core, &record, status, lane).await {
+        return record;
+    }
     // Nodes have done it and no client knows: searches under way must not answer those who will.
     core.shared.note_task_end();
     let change = ended(&record, status, &times, share(core, &record));
