@@ -3,9 +3,10 @@
 //! Invariants: nothing is sent anywhere before the whole payload has been checked; a payload whose
 //! ids are wrong becomes a task that has failed, as on one node; what cannot be read is refused.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
-use memchr::memmem;
 use router::{NodeIndex, ShardSet};
 use serde_json::{Value, json};
 use store::{NewTask, TaskKind, TaskOwner};
@@ -71,7 +72,9 @@ pub(crate) async fn add(
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
             let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
-            let batchable = parts.iter().all(|part| is_sociable(&part.body.bytes));
+            // Nodes fail a whole task for a bad value of these fields, which nobody else's documents shall share.
+            let is_judged = parsed.has_engine_fields() || index.is_some_and(|index| index.has_embedders());
+            let is_small = parts.iter().all(|part| part.body.bytes.len() <= limits::MERGED_BYTES_MAX);
             Action::AddDocuments(DocumentWrite {
                 primary_key,
                 replace,
@@ -79,20 +82,14 @@ pub(crate) async fn add(
                 existing_only: false,
                 keys_are_plain: parsed.keys_are_plain(),
                 parts,
-                batchable,
+                batchable: is_small && !is_judged,
+                payload: is_judged.then(|| Arc::new(parsed)),
             })
         }
         Err(error) => Action::Fail(error),
     };
     let accepted = lane::submit(core, uid, task, action.within(permission, uid)).await?;
     Ok(tasks::accepted(accepted))
-}
-
-/// Whether documents may travel with those of other clients: the nodes fail a whole task for a bad
-/// value of these fields, which nobody else's documents shall share.
-fn is_sociable(body: &[u8]) -> bool {
-    body.len() <= limits::MERGED_BYTES_MAX
-        && [&b"\"_geo"[..], b"\"_vectors"].iter().all(|name| memmem::find(body, name).is_none())
 }
 
 /// One body per node that owns some of the documents, and the intent that names them.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: plain values; what becomes of them is for `lanes`, `changes` and `additions`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::Method;
@@ -11,7 +13,7 @@ use store::{NewTask, NodeTask, TaskRecord};
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{documents::payload::StampedBody, error::ApiError, settings::SettingsChange},
+    api::{documents::payload::{ParsedPayload, StampedBody}, error::ApiError, settings::SettingsChange},
     auth::Permission,
     config::limits,
 };
@@ -171,6 +173,8 @@ pub(crate) struct DocumentWrite {
     pub(crate) keys_are_plain: bool,
     /// Whether the nodes may get it together with others.
     pub(crate) batchable: bool,
+    /// The documents as the client sent them, where an engine could refuse one for a field that it judges.
+    pub(crate) payload: Option<Arc<ParsedPayload>>,
 }
 
 /// The documents that one node gets.

@@ -23,6 +23,7 @@ use crate::{
         apply,
         fanout::{self, Delivery, Missed, NodeCommand},
         tasks::registry_end,
+        trial,
     },
 };
 
@@ -118,6 +119,13 @@ async fn prepare(
     if let Some(error) = apply::refusal_while_blocked(core, uid) {
         return Err(Outcome::Refused(error));
     }
+    let known = index.record.primary_key.as_deref();
+    let is_refused = index.record.key_tasks.is_empty() && known.is_some_and(|known| key.is_some_and(|key| key != known));
+    if let ([task], false) = (tasks, is_refused) {
+        trial::judge(core, &index, write, *task).await?;
+    }
+    // What is judged may have waited for the settings.
+    let index = apply::existing(core, uid)?;
     let mut key_is_new = false;
     if let Some(key) = key {
         // A write of no documents succeeds at once.

@@ -15,3 +15,4 @@ pub mod rename;
 pub mod rule_copies;
 pub mod tasks;
 pub mod tombstones;
+pub(crate) mod trial;

@@ -92,3 +92,82 @@ fn no_documents_are_a_write_that_succeeds() {
     pair.write("POST", "/indexes/films/documents", &json!([{"id": 1}]));
     pair.same_state("films");
 }
+
+#[test]
+fn a_batch_with_one_document_that_the_engine_refuses_changes_nothing() {
+    let pair = Pair::start();
+    let settings = json!({
+        "filterableAttributes": ["_geo", "title"],
+        "embedders": {"mine": {"source": "userProvided", "dimensions": 2}},
+    });
+    pair.write("POST", "/indexes", &json!({"uid": "films", "primaryKey": "id"}));
+    pair.write("PATCH", "/indexes/films/settings", &settings);
+    let vector = json!({"mine": [0.5, 0.5]});
+    let old = (0..10).map(|id| json!({"id": id, "title": "old", "_vectors": vector})).collect::<Vec<_>>();
+    pair.write("POST", "/indexes/films/documents", &json!(old));
+    let points = [json!("x"), json!({"lat": 1}), json!({"lat": "a", "lng": 1}), json!({"lat": 1, "lng": 2, "z": 3})];
+    let vectors = [
+        json!({"mine": [1, 2, 3]}),
+        json!({"mine": "x"}),
+        json!({"mine": [[1, 2], [3]]}),
+        json!({"mine": {"embeddings": [1, 2]}}),
+    ];
+    let bad = points.iter().map(|value| ("_geo", value)).chain(vectors.iter().map(|value| ("_vectors", value)));
+    for (number, (field, value)) in bad.enumerate() {
+        let mut batch = with_one(3 + number as u64, field, value);
+        for document in batch.as_array_mut().unwrap() {
+            let members = document.as_object_mut().unwrap();
+            members.entry("_vectors").or_insert_with(|| vector.clone());
+        }
+        let method = if number % 2 == 0 { "POST" } else { "PUT" };
+        let outcome = pair.write(method, "/indexes/films/documents", &batch);
+        assert_eq!(outcome["status"], "failed", "{outcome}");
+        pair.same_state("films");
+    }
+    // Documents that are there keep their vectors, others lack them.
+    let titles = |ids: std::ops::Range<u64>| ids.map(|id| json!({"id": id, "title": "new"})).collect::<Vec<_>>();
+    assert_eq!(pair.write("PUT", "/indexes/films/documents", &json!(titles(2..5)))["status"], "succeeded");
+    assert_eq!(pair.write("PUT", "/indexes/films/documents", &json!(titles(9..11)))["status"], "failed");
+    pair.same_state("films");
+}
+
+#[test]
+fn settings_that_documents_contradict_leave_nothing_in_force() {
+    let pair = Pair::start();
+    pair.write("POST", "/indexes/films/documents?primaryKey=id", &with_one(3, "_geo", &json!("nowhere")));
+    let change = json!({
+        "filterableAttributes": ["_geo", "title"],
+        "displayedAttributes": ["id"],
+        "pagination": {"maxTotalHits": 3},
+    });
+    for _ in 0..2 {
+        assert_eq!(pair.write("PATCH", "/indexes/films/settings", &change)["status"], "failed");
+        pair.same_state("films");
+        let found = pair.clients().map(|client| client.read("/indexes/films/search?limit=20")["hits"].clone());
+        assert_eq!(found[0].as_array().unwrap().len(), 20);
+        assert_eq!(found[0], found[1]);
+        pair.write("PUT", "/indexes/films/settings/stop-words", &json!(["the"]));
+        pair.same_state("films");
+    }
+    // What is accepted meanwhile is judged by what will hold.
+    let accepted = pair.clients().map(|client| {
+        let (_, settings) = client.call("PATCH", "/indexes/films/settings", &change);
+        let (_, batch) = client.call("POST", "/indexes/films/documents", &with_one(7, "_geo", &json!("x")));
+        [settings, batch].map(|summary| outcome(&client.finished(&summary))["status"].clone())
+    });
+    assert_eq!((&accepted[0], accepted[0][1].as_str()), (&accepted[1], Some("succeeded")));
+    pair.same_state("films");
+}
+
+#[test]
+fn a_primary_key_goes_with_the_first_addition_that_failed() {
+    let pair = Pair::start();
+    let settings = json!({"embedders": {"mine": {"source": "userProvided", "dimensions": 2}}});
+    pair.write("PATCH", "/indexes/films/settings", &settings);
+    let failed = pair.write("POST", "/indexes/films/documents?primaryKey=title", &with_one(3, "a", &json!(1)));
+    assert_eq!(failed["status"], "failed", "{failed}");
+    pair.same_state("films");
+    let good = json!([{"id": 1, "title": "a", "_vectors": {"mine": null}}]);
+    pair.write("POST", "/indexes/films/documents?primaryKey=id", &good);
+    pair.same_state("films");
+}

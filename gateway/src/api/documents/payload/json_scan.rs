@@ -6,6 +6,7 @@
 
 use crate::api::documents::payload::{
     document_id::{Identifier, IdentifierProblem, collect, compact, is_candidate, path_below, range_in},
+    engine_fields::{EngineField, EngineValue},
     error::{DocumentProblem, IngestError},
 };
 use router::reserved::{EXPIRES_AT_FIELD, is_reserved};
@@ -46,6 +47,8 @@ pub(crate) struct Scan<'a> {
     expiry_allowed: bool,
     pub(crate) found: Vec<Found>,
     pub(crate) expiries: Vec<Expiry>,
+    /// By ascending document; of equal keys the last one counts.
+    pub(crate) engine_values: Vec<EngineValue>,
     pub(crate) received: usize,
     /// The first reserved field or bad expiry.
     pub(crate) refused: Option<IngestError>,
@@ -71,6 +74,7 @@ impl<'a> Scan<'a> {
             expiry_allowed,
             found: Vec::new(),
             expiries: Vec::new(),
+            engine_values: Vec::new(),
             received: 0,
             refused: None,
             problem: None,
@@ -121,6 +125,10 @@ impl<'a> Scan<'a> {
             let value: &'a RawValue = map.next_value()?;
             match key {
                 Key::Other => {}
+                Key::Engine(field) => {
+                    let (document, value) = (self.received, range_in(self.text, value.get()));
+                    self.engine_values.push(EngineValue { document, field, value });
+                }
                 Key::OnPath { below } => self.add_match(value.get(), below),
                 Key::Expiry if self.expiry_allowed => self.read_expiry(start, end, value.get()),
                 Key::Expiry => self.refuse(IngestError::ReservedField { field: EXPIRES_AT_FIELD.to_owned() }),
@@ -236,6 +244,7 @@ impl<'a> Visitor<'a> for &mut Scan<'a> {
                 // The key is known only now: look for it once more in the same object.
                 self.position = start;
                 self.expiries.clear();
+                self.engine_values.clear();
                 let text: &'a str = &self.text[start..end];
                 return serde_json::Deserializer::from_str(text)
                     .deserialize_map(self)
@@ -259,6 +268,8 @@ impl<'a> DeserializeSeed<'a> for DocumentSeed<'_, 'a> {
 
 enum Key {
     Other,
+    /// A field that only the engine judges.
+    Engine(EngineField),
     /// The primary key's path goes on at this offset.
     OnPath {
         below: usize,
@@ -299,6 +310,9 @@ impl Visitor<'_> for KeySeed<'_> {
             candidates.push(field.to_owned());
         }
         let below = |path: &str| path_below(path, field).map(|below| path.len() - below.len());
-        Ok(self.primary_key.and_then(below).map_or(Key::Other, |below| Key::OnPath { below }))
+        Ok(self.primary_key.and_then(below).map_or_else(
+            || EngineField::of(field).map_or(Key::Other, Key::Engine),
+            |below| Key::OnPath { below },
+        ))
     }
 }

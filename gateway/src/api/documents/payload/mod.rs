@@ -11,6 +11,7 @@
 pub(crate) mod csv;
 pub(crate) mod delete_batch;
 pub(crate) mod document_id;
+pub mod engine_fields;
 pub(crate) mod error;
 pub(crate) mod format;
 pub(crate) mod json_scan;

@@ -7,6 +7,7 @@ use crate::api::{
     documents::payload::{
         csv::rows_to_json,
         document_id::Identifier,
+        engine_fields::{EngineFields, EngineValue},
         error::IngestError,
         format::PayloadFormat,
         json_scan::{EqualKeys, Expiry, Found, Scan},
@@ -14,6 +15,7 @@ use crate::api::{
     },
     search::key_filter::is_plain,
 };
+use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use router::reserved::{
     EXPIRES_AT_FIELD, SHARD_FIELD, SHARD_MARKER_LENGTH, TIMESTAMP_LENGTH, UPDATED_AT_FIELD, encode_timestamp,
@@ -40,6 +42,7 @@ pub struct ParsedPayload {
     found: Vec<Found>,
     /// By ascending document.
     expiries: Vec<Expiry>,
+    engine_values: Vec<EngineValue>,
 }
 
 /// One document of a payload.
@@ -81,14 +84,14 @@ pub fn parse(
         PayloadFormat::Ndjson | PayloadFormat::Csv { .. } => scan.read_ndjson(),
     };
     read.map_err(|error| malformed_json(text.as_bytes(), format, &error))?;
-    let Scan { primary_key, found, expiries, received, refused, problem, .. } = scan;
+    let Scan { primary_key, found, expiries, engine_values, received, refused, problem, .. } = scan;
     if let Some(refused) = refused {
         return Err(refused);
     }
     if let Some(problem) = problem {
         return Err(IngestError::Task { problem, received });
     }
-    Ok(ParsedPayload { text, primary_key, found, expiries })
+    Ok(ParsedPayload { text, primary_key, found, expiries, engine_values })
 }
 
 impl ParsedPayload {
@@ -113,6 +116,51 @@ impl ParsedPayload {
     #[must_use]
     pub fn keys_are_plain(&self) -> bool {
         self.found.iter().all(|found| is_plain(self.id(found)))
+    }
+
+    /// Whether documents have fields that only the engine judges.
+    #[must_use]
+    pub fn has_engine_fields(&self) -> bool {
+        !self.engine_values.is_empty()
+    }
+
+    /// What there is for an engine to judge in the documents that count. Of equal ids that is the last document, or
+    /// the last value of each field where documents are merged.
+    #[must_use]
+    pub fn engine_fields(&self, merged: bool) -> EngineFields {
+        let mut fields = EngineFields::default();
+        let mut last = AHashMap::new();
+        if !merged {
+            last.extend(self.found.iter().enumerate().map(|(position, found)| (self.id(found), position)));
+        }
+        let mut seen = AHashSet::new();
+        for value in self.engine_values.iter().rev() {
+            let id = self.id(&self.found[value.document]);
+            let counts = last.get(id).is_none_or(|last| *last == value.document);
+            if counts && seen.insert((id, value.field)) {
+                fields.add(value.document, value.field, &self.text[value.value.clone()]);
+            }
+        }
+        fields
+    }
+
+    /// The JSON array of the documents at these positions, and of those that have the same ids, as the client wrote
+    /// them.
+    #[must_use]
+    pub fn excerpt(&self, positions: &[usize]) -> String {
+        let ids = positions.iter().map(|position| self.id(&self.found[*position])).collect::<AHashSet<_>>();
+        let chosen = self.documents().filter(|document| ids.contains(document.id));
+        let chosen = chosen.map(|document| document.raw).collect::<Vec<_>>();
+        format!("[{}]", chosen.join(","))
+    }
+
+    /// The id of a document.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[must_use]
+    pub fn id_at(&self, position: usize) -> &str {
+        self.id(&self.found[position])
     }
 
     /// The documents in the client's order.
