@@ -152,7 +152,11 @@ fn a_batch_is_a_task_that_has_started() {
     let task = client.done("POST", "/indexes/films/documents", &json!([{"id": 1}, {"id": 2}]));
     let failed = client.write("DELETE", "/indexes/nope", &Value::Null);
     let batch = client.read(&format!("/batches/{}", task["batchUid"]));
+    let trace = &batch["stats"]["progressTrace"];
+    assert!(trace["processing tasks"].as_str().is_some_and(|time| time.ends_with('s')), "{trace}");
+    assert!(batch["batchStrategy"].as_str().unwrap().contains("documentAdditionOrUpdate"), "{batch}");
     let expected = json!({
+        "progressTrace": trace,
         "totalNbTasks": 1,
         "status": {"succeeded": 1},
         "types": {"documentAdditionOrUpdate": 1},

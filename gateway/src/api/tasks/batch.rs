@@ -22,12 +22,27 @@ pub fn view(task: &TaskRecord) -> Value {
             "status": once(task.status.as_str()),
             "types": once(task.kind.as_str()),
             "indexUids": task.index_uid.as_deref().map_or_else(|| json!({}), once),
+            "progressTrace": trace(task),
         },
         "duration": finished.map(|(started, finished)| view::duration(finished - started)),
         "startedAt": task.started_at.map(date),
         "finishedAt": task.finished_at.map(date),
-        "batchStrategy": "unspecified",
+        "batchStrategy": format!(
+            "created batch containing only task with id {} of type `{}` that cannot be batched with any other task.",
+            task.uid,
+            task.kind.as_str()
+        ),
     })
+}
+
+/// How long a batch has taken for its only step; empty until it has ended.
+fn trace(task: &TaskRecord) -> Value {
+    match task.started_at.zip(task.finished_at) {
+        Some((started, finished)) => {
+            json!({"processing tasks": format!("{:.2?}", (finished - started).unsigned_abs())})
+        }
+        None => json!({}),
+    }
 }
 
 /// A page of the batch list.
