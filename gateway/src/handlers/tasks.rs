@@ -102,11 +102,15 @@ pub(crate) async fn batch(core: &Core, permission: &Permission, uid: &str) -> Re
 
 /// `GET /tasks/{uid}/documents`: what a node says that has this experimental route switched off. The
 /// gateway keeps no payloads, and those of the nodes are parts with stamps of its own.
-pub(crate) async fn documents(core: &Core) -> ApiError {
+/// A task that is not there is not there, whatever is served of others.
+pub(crate) async fn documents(core: &Core, permission: &Permission, uid: &str) -> ApiError {
     const REASON: &str = "each node keeps a part of them, with stamps of the gateway's in it";
     let action = "Getting the documents of an enqueued task";
     match crate::read::node_features::is_on(core, "getTaskDocumentsRoute").await {
-        true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+        true => match find(core, permission, uid).await {
+            Ok(_) => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+            Err(error) => error,
+        },
         false => disabled(action, "get task documents route", 808),
     }
 }
@@ -117,7 +121,10 @@ pub(crate) async fn compact(core: &Core) -> ApiError {
     const REASON: &str = "the gateway's own list of tasks needs no compaction";
     let action = "Using the /tasks/compact route";
     match crate::read::node_features::is_on(core, "taskQueueCompactionRoute").await {
-        true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+        true => match find(core, permission, uid).await {
+            Ok(_) => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+            Err(error) => error,
+        },
         false => disabled(action, "task queue compaction route", 883),
     }
 }

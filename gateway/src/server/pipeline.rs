@@ -224,7 +224,7 @@ async fn dispatch(
         Route::CancelTasks => tasks::cancel(core, request, permission).await,
         Route::CompactTasks => Err(tasks::compact(core).await),
         Route::Task(uid) => Box::pin(tasks::get(core, permission, uid)).await,
-        Route::TaskDocuments(_) => Err(tasks::documents(core).await),
+        Route::TaskDocuments(uid) => Err(tasks::documents(core, permission, uid).await),
         Route::Batches => tasks::batches(core, request, permission).await,
         Route::Batch(uid) => Box::pin(tasks::batch(core, permission, uid)).await,
         Route::Keys => keys::list(core, request),
