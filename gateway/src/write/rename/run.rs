@@ -8,6 +8,8 @@
 use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
+use http::Method;
+use serde_json::json;
 use store::{Change, NewTask, NodeTask, StoreError, TaskChange, TaskQuery, TaskRecord, TaskStatus};
 
 use crate::{
@@ -148,6 +150,7 @@ async fn finish(core: &Core, mut task: TaskRecord, steps: &[Rename], holds: Vec<
         wait_for_earlier(core, &task, steps, deadline).await;
         let _holds = wait_for_nodes(core, &mut task, holds, deadline).await;
         break_ties(core, &task).await;
+        take_back_key(core, &task).await;
         loop {
             match change_registry(core, &task, steps).await {
                 Ok(()) => break,
@@ -190,6 +193,23 @@ async fn break_ties(core: &Core, task: &TaskRecord) {
     let settled = apply::break_ties_by(core, &index, key, &mut missed).await.is_ok();
     if store_missed(core, &mut missed).await.is_err() || !settled {
         log::warn("ties_not_settled", &[("index", &index.record.uid)]);
+    }
+}
+
+/// A primary key that some nodes have taken, which had no documents, and others have refused goes again.
+async fn take_back_key(core: &Core, task: &TaskRecord) {
+    let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
+    let key = index.as_ref().and_then(|index| index.record.primary_key.as_deref());
+    let (Some(index), Some(key), TaskStatus::Failed) = (&index, key, status::status(core, task)) else { return };
+    let body = json!({"primaryKey": key}).to_string();
+    let target = format!("/indexes/{}", index.record.node_uid);
+    for done in task.node_tasks.iter().filter(|done| done.status == TaskStatus::Succeeded) {
+        let Some(node) = core.shared.snapshot().topology.index_of(&done.node) else { continue };
+        let body = body.clone().into();
+        let taken_back = fanout::ask_once(core, node, &Method::PATCH, &target, body).await.is_ok();
+        if !taken_back {
+            log::warn("key_not_taken_back", &[("index", &index.record.uid), ("node", &done.node)]);
+        }
     }
 }
 
