@@ -37,7 +37,7 @@ use crate::{
         quorum::Quorum,
         rule_copies,
         tasks::registry_end,
-        tombstones,
+        tombstones, trial,
     },
 };
 
@@ -232,6 +232,9 @@ async fn perform(
         }
         Action::OnEveryNode { method, suffix, body, repetition } => {
             let index = existing(core, uid)?;
+            if suffix == "/documents/edit" {
+                trial::rehearse(core, &index, &body).await?;
+            }
             let request = (&method, suffix, body);
             send_to_all(core, &index, request, repetition, missed).await.map_err(Outcome::Refused)
         }

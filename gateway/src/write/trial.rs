@@ -15,7 +15,10 @@ use store::{TaskQuery, TaskStatus};
 
 use crate::{
     api::{
-        documents::payload::{ParsedPayload, engine_fields::EngineFields},
+        documents::{
+            edit_function,
+            payload::{ParsedPayload, engine_fields::EngineFields},
+        },
         error::ApiError,
         settings::{Derivation, whole_for_nodes},
     },
@@ -223,6 +226,36 @@ fn id_of(document: &Value, key: &str) -> Option<String> {
     }
 }
 
+/// Runs a function on every node without changing a document. The caller holds the lane of the index.
+///
+/// # Errors
+/// What a node says of it, as a task that has failed; 503 where nodes do not end in time.
+pub(crate) async fn rehearse(core: &Core, index: &Index, body: &[u8]) -> Result<(), Outcome> {
+    let key = index.record.primary_key.as_deref();
+    let Some(body) = edit_function::rehearsal(body, key) else { return Ok(()) };
+    let body = Bytes::from(body);
+    let target = format!("/indexes/{}/documents/edit", index.record.node_uid);
+    let mut nodes = core.shared.snapshot().topology.every_node();
+    nodes.retain(|node| fanout::is_direct(core, *node));
+    let own_lines = |error: ApiError| error.rewrite(edit_function::with_own_lines);
+    let mut tasks = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let sent = fanout::ask_once(core, node, &Method::POST, &target, body.clone()).await;
+        tasks.push((node, sent.map_err(|error| Outcome::Refused(own_lines(error)))?));
+    }
+    for (node, task) in tasks {
+        match verdict(core, node, task, &index.record.uid).await {
+            Ok(None) => {}
+            Ok(Some(refusal)) => return Err(Outcome::Failed(own_lines(refusal))),
+            Err(_) => {
+                let message = "The function could not be tried on all documents in time, so it has changed none.";
+                return Err(Outcome::Refused(ApiError::overloaded(message).because("function_untried")));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Gives an engine documents in an index of their own, with the settings of theirs; answers its refusal.
 async fn try_out(
     core: &Core,
@@ -268,6 +301,11 @@ async fn try_on(
     }
     let target = format!("/indexes/{name}/documents");
     let task = fanout::ask_once(core, node, method, &target, documents.into()).await?;
+    verdict(core, node, task, &index.record.uid).await
+}
+
+/// How a node's task ends: its refusal, with the client's name of the index.
+async fn verdict(core: &Core, node: NodeIndex, task: u32, uid: &str) -> Result<Option<ApiError>, ApiError> {
     let deadline = runtime::now() + limits::EARLIER_TASKS_WAIT_MAX;
     while runtime::now() < deadline {
         let view = status::ask_about(core, node, &format!("/tasks/{task}")).await;
@@ -276,7 +314,7 @@ async fn try_on(
             Some("failed") => {
                 let error = view.unwrap_or_default()["error"].to_string();
                 let error = ApiError::from_node(StatusCode::BAD_REQUEST, error.as_bytes());
-                return Ok(Some(error.rename_indexes(|_| Some(index.record.uid.clone()))));
+                return Ok(Some(error.rename_indexes(|_| Some(uid.to_owned()))));
             }
             Some("canceled") => return Err(fanout::no_quorum()),
             _ => runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await,

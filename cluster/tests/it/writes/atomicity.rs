@@ -171,3 +171,35 @@ fn a_primary_key_goes_with_the_first_addition_that_failed() {
     pair.write("POST", "/indexes/films/documents?primaryKey=id", &good);
     pair.same_state("films");
 }
+
+#[test]
+fn a_function_that_throws_for_one_document_changes_none() {
+    let pair = Pair::start();
+    for client in pair.clients() {
+        client.call("PATCH", "/experimental-features", &json!({"editDocumentsByFunction": true}));
+    }
+    pair.write("POST", "/indexes/films/documents", &with_one(3, "year", &json!(1999)));
+    for function in [
+        "doc.seen = true;\nif doc.id == 7 { throw \"no\" }",
+        "if doc.id == 3 { doc.remove(\"id\") } else { doc.seen = 1 }",
+        "if doc.id == 3 { doc.id = 77 } else { doc.seen = 1 }",
+        "if doc.id == 3 { doc = 5 } else { doc.seen = 1 }",
+    ] {
+        let body = json!({"function": function});
+        assert_eq!(pair.write("POST", "/indexes/films/documents/edit", &body)["status"], "failed");
+        pair.same_state("films");
+    }
+    let good = json!({"function": "if doc.id == 5 { doc = () } else { doc.seen = true }"});
+    assert_eq!(pair.write("POST", "/indexes/films/documents/edit", &good)["status"], "succeeded");
+    pair.same_state("films");
+}
+
+#[test]
+fn a_primary_key_that_some_nodes_refuse_goes_again() {
+    let pair = Pair::start();
+    pair.write("POST", "/indexes/films/documents", &json!([{"id": 1, "code": 7}]));
+    assert_eq!(pair.write("PATCH", "/indexes/films", &json!({"primaryKey": "code"}))["status"], "failed");
+    pair.same_state("films");
+    pair.write("POST", "/indexes/films/documents", &with_one(3, "code", &json!(8)));
+    pair.same_state("films");
+}

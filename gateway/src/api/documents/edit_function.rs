@@ -42,6 +42,53 @@ pub fn for_nodes(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     Ok(body_value.to_string().into_bytes())
 }
 
+/// What a node is asked to see whether a function can be run on all its documents: the same function, after which each
+/// document is as it was. Only what a node refuses anyway is left as the function made it, without reserved fields, so
+/// that the node's own words come out. `None` for what is no function's body.
+#[must_use]
+pub fn rehearsal(body: &[u8], primary_key: Option<&str>) -> Option<Vec<u8>> {
+    let mut body_value = serde_json::from_slice::<Value>(body).ok()?;
+    let wrapped = body_value.get("function")?.as_str()?;
+    let function = &wrapped[wrapped.find('\n')? + 1..wrapped.rfind('\n')?];
+    let mut script = "let before_miroir_ = doc; ".to_owned();
+    for field in [SHARD_FIELD, UPDATED_AT_FIELD, EXPIRES_AT_FIELD] {
+        script.push_str(&format!("doc.remove(\"{field}\"); "));
+    }
+    script.push('\n');
+    script.push_str(function);
+    // Another primary key is refused, and a nested one is not looked at here.
+    let same_key = match primary_key.filter(|key| !key.contains('.')).map(|key| json!(key)) {
+        Some(key) => format!(" && doc[{key}].to_string() == before_miroir_[{key}].to_string()"),
+        None => String::new(),
+    };
+    script.push_str(&format!(
+        "\n; if type_of(doc) == \"()\" || (type_of(doc) == \"map\"{same_key}) {{ doc = before_miroir_; }}"
+    ));
+    body_value["function"] = json!(script);
+    Some(body_value.to_string().into_bytes())
+}
+
+/// A node's message about a function with the lines of the client's text: the node counts the one before it.
+#[must_use]
+pub fn with_own_lines(message: &str) -> String {
+    const MARK: &str = "line ";
+    let mut own = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find(MARK) {
+        let (before, after) = rest.split_at(at + MARK.len());
+        own.push_str(before);
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let is_place = after[digits..].starts_with(", position ");
+        match after[..digits].parse::<u32>() {
+            Ok(line) if is_place && line > 1 => own.push_str(&(line - 1).to_string()),
+            Ok(_) | Err(_) => own.push_str(&after[..digits]),
+        }
+        rest = &after[digits..];
+    }
+    own.push_str(rest);
+    own
+}
+
 /// One line before the function and one behind it, so that columns stay what they are.
 fn wrapped(function: &str) -> String {
     let fields = [SHARD_FIELD, UPDATED_AT_FIELD, EXPIRES_AT_FIELD];
@@ -180,6 +227,30 @@ mod tests {
         for untouched in ["{", "[]", r#"{"function":7}"#, r#"{"filter":"a = 1"}"#] {
             assert_eq!(for_nodes(untouched.as_bytes()).unwrap(), untouched.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_rehearsal_leaves_documents_as_they_were() {
+        let body = for_nodes(json!({"function": "doc.a = 1;\ndoc.b = 2", "filter": "x = 1"}).to_string().as_bytes());
+        let tried: Value = serde_json::from_slice(&rehearsal(&body.unwrap(), Some("id")).unwrap()).unwrap();
+        let script = tried["function"].as_str().unwrap();
+        assert_eq!(script.lines().skip(1).take(2).collect::<Vec<_>>(), ["doc.a = 1;", "doc.b = 2"]);
+        assert!(script.lines().last().unwrap().ends_with("{ doc = before_miroir_; }"), "{script}");
+        assert!(script.contains(r#"doc["id"].to_string()"#));
+        assert_eq!(tried["filter"], "x = 1");
+        for none in ["{", "[]", r#"{"function":7}"#] {
+            assert_eq!(rehearsal(none.as_bytes(), None), None);
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_the_clients_text() {
+        let check = |message, expected| assert_eq!(with_own_lines(message), expected);
+        check("Runtime error: no (line 2, position 3)", "Runtime error: no (line 1, position 3)");
+        check("in call (line 12, position 3) at line 4, position 1", "in call (line 11, position 3) at line 3, position 1");
+        check("line 7 of a poem", "line 7 of a poem");
+        check("line 1, position 9", "line 1, position 9");
+        check("no place", "no place");
     }
 
     #[test]

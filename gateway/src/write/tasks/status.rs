@@ -16,6 +16,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     api::{
+        documents::edit_function,
         error::{ApiError, rename_index},
         tasks::view,
     },
@@ -379,9 +380,13 @@ pub(crate) fn fold(record: &mut TaskRecord, seen: &NodeTaskStates) -> Times {
     // An index that is renamed has its new name when its primary key is judged.
     let renamed = record.details.as_ref().and_then(|details| details["newIndexUid"].as_str());
     let index_uid = renamed.or(record.index_uid.as_deref()).map(str::to_owned);
+    let is_function = record.kind == TaskKind::DocumentEdition;
     for task in &mut record.node_tasks {
         if let Some(value) = seen.get(&(task.node.clone(), task.uid)) {
             absorb(task, value, index_uid.as_deref(), &mut times);
+            if let Some(error) = task.error.as_mut().filter(|_| is_function && task.status.is_finished()) {
+                error.message = edit_function::with_own_lines(&error.message);
+            }
         }
     }
     times
