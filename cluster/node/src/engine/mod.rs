@@ -2,6 +2,18 @@
 //! Invariants: the engine decides, this module translates; one writer at a time (the scheduler), any number
 //! of readers, each on its own snapshot. An index is a directory of its own, named by a random id.
 
+mod documents;
+mod facets;
+mod federation;
+mod format;
+mod hits;
+mod locales;
+mod paths;
+mod search;
+mod settings;
+mod settings_view;
+mod similar;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

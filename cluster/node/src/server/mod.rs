@@ -2,6 +2,19 @@
 //! Invariants: the data port speaks Meilisearch's API only, the control port fault switches only; both are
 //! bound before the server is said to be ready; stopping ends the scheduler before it returns.
 
+mod call;
+mod connection;
+mod control;
+mod documents;
+mod indexes;
+mod misc;
+mod multi_search;
+mod payload;
+mod routes;
+mod search;
+mod settings;
+mod tasks;
+
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,6 +2,10 @@
 //! Invariants: a task's uid is its place in the order of application; a finished task never changes again;
 //! `details` are built when the task is registered and only completed by the scheduler.
 
+mod filters;
+mod journal;
+mod registry;
+
 pub(crate) use filters::{TaskFilters, TaskPage};
 pub(crate) use journal::{Durable, IndexTable};
 pub(crate) use registry::{Draft, Registry};
