@@ -1,10 +1,9 @@
-//! The only durable writer: index registry, task registry, topology, small named tables and logs
-//! behind one handle.
+//! The only durable writer: index registry, task registry, topology, small named tables and logs behind one handle.
 //!
 //! - A `Store` is a pair of bounded channels to a backend's thread; it never blocks its caller.
-//! - A write is answered after the disk has synced it, so what was answered survives `kill -9`.
-//! - A read never waits for a sync. It sees every write that was answered before the read was
-//!   sent, and may see one that is applied and about to be answered.
+//! - The backend acknowledges a write after the disk has synced it, so an acknowledged write survives `kill -9`.
+//! - A read never waits for a sync. It sees every write that was acknowledged before the read was sent, and may see one
+//!   that is applied but not acknowledged yet.
 //! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
 //! - The crate knows no HTTP and reads no calendar; callers bring the dates.
 

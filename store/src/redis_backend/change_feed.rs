@@ -1,8 +1,8 @@
-//! How a pod follows what all pods write: the list of changes in Redis, read to its end before a question about
-//! tasks is answered, and a few times a second for those who watch.
-//! - What is known of a task is always its whole record, so to hear of a change twice does no harm.
-//! - A gap in the list, data with another epoch, or another server behind a new connection means that everything is
-//!   read anew.
+//! How a pod follows the writes of all pods: it reads the change stream in Redis to its end before it answers a
+//! question about tasks, and every `REDIS_FOLLOW_INTERVAL` for its watchers.
+//! - The mirror always takes in a task's whole record, so hearing of a change twice does no harm.
+//! - The pod reads everything anew after a gap in the stream, another epoch of the data, or another server behind a new
+//!   connection.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ use crate::redis_backend::scripts::{number, stored, strange, text};
 use crate::redis_backend::task_mirror::Followed;
 use crate::{StoreError, TaskRecord};
 
-/// What an entry of the list says.
+/// One change named by an entry of the stream.
 enum Change {
     Task(u32),
     Named(Name),
 }
 
 impl Backend {
-    /// Takes in everything that was written before the call.
+    /// Takes in every change that was written before the call.
     pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.following.lock().await;
         if let Some(server) = self.other_server().await? {
@@ -91,7 +91,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Reads every task.
+    /// Reads every task, and tells the watchers to read everything.
     async fn begin_anew(&self) -> Result<(), StoreError> {
         let least = self.followed.borrow().task_uid_next();
         let (epoch, version) = make(&self.scripts, least).await?;

@@ -1,4 +1,4 @@
-//! Reads: each one question to Redis, except those about tasks, which the followed index answers first.
+//! Reads: each is one question to Redis, except those about tasks, which the task mirror answers first.
 
 use super::backend::Backend;
 use super::scripts::{bytes, number, padded, stored, strange, text};
@@ -89,7 +89,7 @@ impl Backend {
         self.all_of(&unfinished.into_iter().take(count_max).collect::<Vec<_>>()).await
     }
 
-    /// Those of the tasks that are still there.
+    /// The records of those tasks that still exist.
     pub(super) async fn all_of(&self, uids: &[u32]) -> Result<Vec<TaskRecord>, StoreError> {
         let mut tasks = Vec::with_capacity(uids.len());
         for part in uids.chunks(REDIS_PAGE) {
@@ -113,7 +113,7 @@ impl Backend {
         found.map(|(revision, json)| Ok(Record { key, value: decode(&json)?, revision })).transpose()
     }
 
-    /// Records of a table from a place on, while the caller wants them.
+    /// Up to `limit` records of a table from `start` on, until `wanted` refuses a key.
     pub(super) async fn records_of(
         &self,
         table: &str,
@@ -195,6 +195,6 @@ impl Backend {
 }
 
 fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
-    // A caller that no longer listens is free to.
+    // A dropped reply is no error: the caller no longer wants the answer.
     let _ = answer.send(result);
 }

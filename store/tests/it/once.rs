@@ -1,4 +1,4 @@
-//! What every backend must do about clients' keys: one task for each, for a day, whoever asks how often.
+//! What every backend must do about idempotency keys: one task for each key, for a day, however often it is repeated.
 
 use futures_lite::future::block_on;
 use serde_json::json;
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a key and its task survive a restart", restarted),
 ];
 
-/// A day, milliseconds.
+/// One day, in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn keyed(key: &str, digest: &str) -> NewTask {

@@ -1,5 +1,5 @@
-//! A store moved from sled into a file, into Redis and into a file again is the same store; what is no whole export,
-//! or would be mixed with something, is refused.
+//! A store moved from sled into a file, into Redis and into a file again stays the same. A truncated or foreign file,
+//! and a target that holds something, are refused.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ const LOGS: Table = Table::named("hints");
 /// More than one page of each kind.
 const MANY: u32 = 700;
 
-/// A store with more than a page of everything, and with what is unusual.
+/// Fills a store with more than a page of everything, and with unusual keys and bodies.
 fn fill(store: &Store) {
     wait(store.put_topology(None, 3, json!({"nodes": ["n0"]}))).unwrap();
     for uid in ["movies", "books"] {
@@ -62,7 +62,7 @@ fn export_to(store: &Store, path: &Path) -> u64 {
     block_on(export(store, &mut file)).unwrap()
 }
 
-/// The things of a file but the counters, of which Redis has its own way; in an order that is the same for all.
+/// The sorted entries of a file without the counters, which Redis counts differently.
 fn things(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let mut lines: Vec<String> =
@@ -156,7 +156,7 @@ fn a_store_that_is_used_or_holds_something_is_refused() {
             assert_eq!(error.to_string(), "the store is in use by a; stop its pods first");
         }
         wait(store.release_lease(&lease)).unwrap();
-        // What is left of the lease is something: its token must never be given again.
+        // The released lease leaves a record, because its token must never be given again.
         assert!(matches!(block_on(import(store, &path)), Err(TransferError::NotEmpty)));
     }
 }

@@ -1,8 +1,8 @@
 //! The records in sled's trees, and what each command does to them.
-//! - One record is one key of one tree; a command checks what is stored before it changes it, and
-//!   as the only writer it needs no transaction for that (`commit` for commands of many changes).
-//! - The task index follows the tree: it changes only after the tree took the record.
-//! - Counters are raised in a sync before, or the same as, the records that rest on them.
+//! - One record is one key of one tree. A command checks the stored record before it changes it; as the only writer it
+//!   needs no transaction for that (see `commit` for commands of many changes).
+//! - The task index follows the tree: it changes only after the tree has taken the record.
+//! - A counter is raised in the same sync as the records that rely on it, or in an earlier one.
 
 pub(crate) mod commit;
 pub(crate) mod coordination;
@@ -27,7 +27,7 @@ use crate::{
     Versioned,
 };
 
-/// Sends a write's answer once its sync is over; a sync that failed replaces the answer.
+/// Sends a write's answer after its sync. If the sync failed, its error replaces the answer.
 pub(super) type Deferred = Box<dyn FnOnce(Option<&StoreError>)>;
 
 const META_VERSION: &str = "version";
@@ -42,22 +42,22 @@ pub(super) struct Tables {
     tasks: Tree,
     records: Tree,
     log: Tree,
-    /// Where long bodies are; `None`: all of them are in the log itself.
+    /// The files of long bodies; `None` when all bodies are stored in the log itself.
     bodies: Option<Bodies>,
     task_index: TaskIndex,
     task_uid_next: u32,
     revision_next: u64,
     revisions_reserved: u64,
-    /// Records of `ONCE`.
+    /// The number of records in `ONCE`.
     once_count: u64,
     dirty: bool,
     clock: Clock,
-    /// What has changed since the last sync, and all that changed before.
+    /// Names changed since the last sync; `changes` has those of earlier syncs.
     names: Vec<Name>,
     changes: ChangeLog,
 }
 
-/// A generic record's value as stored.
+/// A generic record as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Revised<T = Value> {
     revision: u64,
@@ -65,8 +65,8 @@ struct Revised<T = Value> {
 }
 
 impl Tables {
-    /// Reads every task once to rebuild the index. `existing`: the directory claims to hold a
-    /// store, so it must have a version record.
+    /// Reads every task once to rebuild the index. `existing` says that the directory claims to hold a store, which
+    /// must then have a version record.
     pub(super) fn open(
         ground: Ground<'_>,
         bodies: Option<Bodies>,
@@ -115,17 +115,17 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Whether something changed since the last call.
+    /// Whether anything has changed since the last call.
     pub(super) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Tells those who follow the store of what is durable by now.
+    /// Announces the changes to watchers, now that they are durable.
     pub(super) fn publish(&mut self) {
         self.changes.add(self.names.drain(..));
     }
 
-    /// What the next sync has to do with files.
+    /// The file operations of the next sync.
     pub(super) fn take_file_changes(&mut self) -> FileChanges {
         self.bodies.as_mut().map(Bodies::take_changes).unwrap_or_default()
     }
@@ -139,7 +139,7 @@ impl Tables {
         self.look(read)(None);
     }
 
-    /// Reads; the answer is what is stored now, whenever it is given.
+    /// Reads now; the answer keeps this state, whenever it is sent.
     pub(super) fn look(&mut self, read: Read) -> Deferred {
         match read {
             Read::Topology { answer } => defer(answer, get(&self.topology, TOPOLOGY_KEY)),
@@ -291,8 +291,8 @@ impl Tables {
         Ok(after)
     }
 
-    /// Deletes the finished ones of `uids`. The uid counter goes first, so that a deleted highest
-    /// uid is not given out again after a restart.
+    /// Deletes the finished tasks among `uids`. Stores the uid counter first, so that a deleted highest uid is not
+    /// given out again after a restart.
     fn delete_tasks(&mut self, mut uids: Vec<u32>) -> Result<Vec<u32>, StoreError> {
         uids.sort_unstable();
         uids.dedup();
@@ -427,12 +427,12 @@ fn record_name(table: Table, key: &str) -> Name {
     Name::Record { table: table.name().to_owned(), key: key.to_owned() }
 }
 
-/// Where the keys of a table's records begin, and what comes after all of them: keys are UTF-8, so a byte of 255 does.
+/// The range of a table's keys. Keys are UTF-8, so a byte of 255 lies behind all of them.
 fn bounds(table: Table) -> (Vec<u8>, Vec<u8>) {
     (record_key(table, ""), [table.name().as_bytes(), &[0, u8::MAX]].concat())
 }
 
-/// Table names have no zero byte, so a table's keys are together and no two tables share one.
+/// Table names have no zero byte, so a table's keys lie together and no two tables share one.
 fn record_key(table: Table, key: &str) -> Vec<u8> {
     [table.name().as_bytes(), &[0], key.as_bytes()].concat()
 }
@@ -447,6 +447,6 @@ fn defer<T: 'static>(answer: Answer<T>, result: Result<T, StoreError>) -> Deferr
 }
 
 fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
-    // A caller that no longer listens is free to.
+    // A dropped reply is no error: the caller no longer wants the answer.
     let _ = answer.send(result);
 }

@@ -1,5 +1,5 @@
-//! Everything in sled's trees as things of a transfer, and back.
-//! - Pages go through one tree after the other, by key; a mark is the last key of a page.
+//! Everything in sled's trees as entries of a transfer, and back.
+//! - Pages go through one tree after the other, by key. A mark is the last key of a page.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::sled_backend::tree::Tree;
 use crate::transfer::{Body, Entry, EntryPage, Mark};
 use crate::{StoreError, Versioned};
 
-/// The trees in the order of the pages.
+/// The trees, in the order of the pages.
 #[derive(Clone, Copy)]
 enum Section {
     Topology,
@@ -35,7 +35,7 @@ impl Tables {
         let Some(section) = SECTIONS.get(usize::from(mark.section)) else {
             return Ok(EntryPage { entries, next: None });
         };
-        // The next key there can be after the last one.
+        // The smallest key behind the last one.
         let start = if mark.key.is_empty() { Vec::new() } else { [&mark.key[..], &[0]].concat() };
         let mut bytes = 0;
         for stored in self.tree(*section).range(start..) {
@@ -125,7 +125,7 @@ impl Tables {
     }
 }
 
-/// A name, and what is behind the zero byte that ends it.
+/// Splits a key at its first zero byte.
 fn named(key: &[u8]) -> (String, String) {
     let end = key.iter().position(|byte| *byte == 0).unwrap_or(key.len());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
