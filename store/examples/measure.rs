@@ -84,7 +84,7 @@ fn new_task(number: u32) -> NewTask {
         details: Some(serde_json::json!({"receivedDocuments": number, "indexedDocuments": null})),
         custom_metadata: None,
         enqueued_at: date(number),
-        once: None,
+        idempotency_key: None,
         owners: (0..3)
             .map(|node| TaskOwner { node: format!("node-{node}"), shards: vec![node, 9] })
             .collect(),

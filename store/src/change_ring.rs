@@ -24,14 +24,14 @@ pub struct Changes {
     /// Whether more has changed than `names` lists; the watcher then has to read everything.
     pub incomplete: bool,
     /// Counts how often the store was replaced under its followers: it lost its data, or another store took its place.
-    pub past: u64,
+    pub incarnation: u64,
     pub names: Vec<Name>,
 }
 
 #[derive(Default)]
 pub(crate) struct ChangeLog {
     version: u64,
-    past: u64,
+    incarnation: u64,
     kept: VecDeque<Name>,
     waiting: Vec<(u64, Answer<Changes>)>,
 }
@@ -56,8 +56,8 @@ impl ChangeLog {
     }
 
     /// Records that the store has lost its data or was replaced by another.
-    pub(crate) fn lose_past(&mut self) {
-        self.past += 1;
+    pub(crate) fn begin_incarnation(&mut self) {
+        self.incarnation += 1;
         self.lose();
     }
 
@@ -90,19 +90,19 @@ impl ChangeLog {
     }
 
     fn since(&self, after: u64) -> Changes {
-        let Self { version, past, .. } = *self;
+        let Self { version, incarnation, .. } = *self;
         let Some(missed) = version.checked_sub(after) else {
             // `after` is `None`, or a version that this process never gave out.
-            return Changes { version, incomplete: after != u64::MAX, past, names: Vec::new() };
+            return Changes { version, incomplete: after != u64::MAX, incarnation, names: Vec::new() };
         };
         let missed = usize::try_from(missed).unwrap_or(usize::MAX);
         let Some(first) = self.kept.len().checked_sub(missed) else {
-            return Changes { version, incomplete: true, past, names: Vec::new() };
+            return Changes { version, incomplete: true, incarnation, names: Vec::new() };
         };
         let mut names: Vec<Name> = self.kept.range(first..).cloned().collect();
         names.sort_unstable();
         names.dedup();
-        Changes { version, incomplete: false, past, names }
+        Changes { version, incomplete: false, incarnation, names }
     }
 }
 
@@ -135,9 +135,9 @@ mod tests {
         assert!(ask(&mut log, Some(4)).try_recv().unwrap().unwrap().unwrap().incomplete);
         let last = 4 + CHANGES_KEPT_MAX as u64;
         let heard = ask(&mut log, Some(last)).try_recv().unwrap().unwrap().unwrap();
-        assert_eq!((heard.names.len(), heard.past), (1, 0));
-        log.lose_past();
+        assert_eq!((heard.names.len(), heard.incarnation), (1, 0));
+        log.begin_incarnation();
         let heard = ask(&mut log, Some(last + 1)).try_recv().unwrap().unwrap().unwrap();
-        assert_eq!((heard.incomplete, heard.past), (true, 1));
+        assert_eq!((heard.incomplete, heard.incarnation), (true, 1));
     }
 }

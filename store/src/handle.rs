@@ -133,9 +133,9 @@ impl Store {
     /// Registers a task under the next uid.
     ///
     /// # Errors
-    /// `Full`: there are `TASK_COUNT_MAX` tasks, or no uids left, or `ONCE_COUNT_MAX` idempotency keys if the task has
-    /// one. `Repeated`: the same request has made a task with the key before. `Reused`: another request has. Also those
-    /// of every [`Reply`].
+    /// `Full`: there are `TASK_COUNT_MAX` tasks, or no uids left, or, for a task with an idempotency key,
+    /// `IDEMPOTENCY_KEY_COUNT_MAX` keys. `Repeated`: the same request has made a task with the key before. `Reused`:
+    /// another request has. Also those of every [`Reply`].
     pub fn create_task(&self, new: NewTask) -> Reply<TaskRecord> {
         let pod = self.pod.as_deref().map(str::to_owned);
         self.write(|answer| Write::CreateTask { new: Box::new(new), pod, answer })

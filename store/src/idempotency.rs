@@ -1,7 +1,7 @@
 //! Idempotency keys: which task a client's key has made, and what a repeated request is told. The rules are pure and
 //! the same for every backend.
 //! - The step that creates a task also stores its key, so neither exists without the other.
-//! - A key is valid for `ONCE_TTL` by the store's clock. An older one counts as absent.
+//! - A key is valid for `IDEMPOTENCY_TTL` by the store's clock. An older one counts as absent.
 //! - A key outlives its task: a repeated request is answered even after the task was deleted.
 
 use std::time::Duration;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::coordination::millis;
-use crate::limits::{ONCE_SWEPT_MAX, ONCE_TTL};
+use crate::limits::{IDEMPOTENCY_KEYS_SWEPT_MAX, IDEMPOTENCY_TTL};
 use crate::{Store, StoreError, Table, TaskRecord};
 
 /// The first task of each key.
-pub const ONCE: Table = Table::named("idempotency");
+pub const IDEMPOTENCY_KEYS: Table = Table::named("idempotency");
 
 /// A client's idempotency key, and the digest that tells its request from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,10 @@ pub struct Swept {
 }
 
 impl FirstTask {
-    pub(crate) fn new(once: &IdempotencyKey, task: &TaskRecord, now: Duration) -> FirstTask {
+    pub(crate) fn new(key: &IdempotencyKey, task: &TaskRecord, now: Duration) -> FirstTask {
         let bare = TaskRecord { details: None, owners: Vec::new(), idempotency_key: None, ..task.clone() };
-        let expires_ms = millis(now + ONCE_TTL);
-        FirstTask { uid: task.uid, digest: once.digest.clone(), expires_ms, task: bare }
+        let expires_ms = millis(now + IDEMPOTENCY_TTL);
+        FirstTask { uid: task.uid, digest: key.digest.clone(), expires_ms, task: bare }
     }
 
     /// The task as its client first saw it. It may have changed or been deleted since.
@@ -76,13 +76,13 @@ impl FirstTask {
 
 /// Whether a request may make a task, given the task that its key refers to.
 pub(crate) fn judge(
-    once: &IdempotencyKey,
+    key: &IdempotencyKey,
     known: Option<&FirstTask>,
     now: Duration,
 ) -> Result<(), StoreError> {
     match known.filter(|known| known.is_live(now)) {
         None => Ok(()),
-        Some(known) if known.is_of(&once.digest) => Err(StoreError::Repeated),
+        Some(known) if known.is_of(&key.digest) => Err(StoreError::Repeated),
         Some(_) => Err(StoreError::Reused),
     }
 }
@@ -94,14 +94,16 @@ pub(crate) fn judge(
 pub async fn sweep(store: &Store, now: Duration) -> Result<Swept, StoreError> {
     let (mut swept, mut after) = (Swept::default(), None::<String>);
     loop {
-        let records = store.records(ONCE, after.as_deref(), ONCE_SWEPT_MAX).await?;
+        let records = store.records(IDEMPOTENCY_KEYS, after.as_deref(), IDEMPOTENCY_KEYS_SWEPT_MAX).await?;
         let Some(last) = records.last() else { return Ok(swept) };
         after = Some(last.key.clone());
         let is_over = |value: &Value| FirstTask::deserialize(value).is_ok_and(|known| !known.is_live(now));
         let (over, live): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| is_over(&record.value));
         swept.left += live.len();
-        let forgotten: Vec<_> =
-            over.iter().map(|record| store.delete_record(ONCE, &record.key, record.revision)).collect();
+        let forgotten: Vec<_> = over
+            .iter()
+            .map(|record| store.delete_record(IDEMPOTENCY_KEYS, &record.key, record.revision))
+            .collect();
         for reply in forgotten {
             match reply.await {
                 Ok(()) => swept.forgotten += 1,

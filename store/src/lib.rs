@@ -24,13 +24,13 @@ pub(crate) mod task_index;
 pub mod transfer;
 
 pub use crate::change_ring::{Changes, Name};
-pub use crate::idempotency::{FirstTask, IdempotencyKey, ONCE};
+pub use crate::idempotency::{FirstTask, IDEMPOTENCY_KEYS, IdempotencyKey};
 pub use coordination::{HeldLease, Job, JobState, Lease};
 pub use error::{OpenError, StoreError};
 pub use handle::{Observer, Reply, Store, StoreThread};
 pub use limits::{
-    JOBS_MAX, LOG_PAGE_MAX, ONCE_COUNT_MAX, ONCE_TTL, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX,
-    WRITE_BATCH_MAX,
+    IDEMPOTENCY_KEY_COUNT_MAX, IDEMPOTENCY_TTL, JOBS_MAX, LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX,
+    TASK_COUNT_MAX, WRITE_BATCH_MAX,
 };
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};

@@ -66,11 +66,11 @@ pub(crate) const STORED_PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub const JOBS_MAX: usize = 10_000;
 
 /// How long an idempotency key refers to the task that it made.
-pub const ONCE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Idempotency keys stored at a time. The store refuses one more with `Full`.
-pub const ONCE_COUNT_MAX: u64 = 1_000_000;
+pub const IDEMPOTENCY_KEY_COUNT_MAX: u64 = 1_000_000;
 /// Idempotency keys read at once when expired ones are deleted.
-pub(crate) const ONCE_SWEPT_MAX: usize = 1000;
+pub(crate) const IDEMPOTENCY_KEYS_SWEPT_MAX: usize = 1000;
 
 /// Bytes of decoded leaves that sled may keep in memory. This version of sled also keeps every leaf that was written
 /// and not paged out by the very sync of that write (it never clears a leaf's `max_unflushed_epoch`), until the store
@@ -79,5 +79,5 @@ pub(crate) const SLED_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 const _: () = assert!(WRITE_BATCH_MAX <= QUEUE_LENGTH_MAX);
 const _: () = assert!(RECORD_BYTES_MAX <= SLED_CACHE_BYTES / 2);
-const _: () = assert!(ONCE_SWEPT_MAX <= QUEUE_LENGTH_MAX / 2);
+const _: () = assert!(IDEMPOTENCY_KEYS_SWEPT_MAX <= QUEUE_LENGTH_MAX / 2);
 const _: () = assert!(TASK_COUNT_MAX < u32::MAX as u64);

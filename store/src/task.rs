@@ -140,7 +140,7 @@ pub struct NewTask {
     pub enqueued_at: OffsetDateTime,
     pub owners: Vec<TaskOwner>,
     /// When set, the task is made only if the key refers to no task yet.
-    pub once: Option<IdempotencyKey>,
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// A change of a task: every field that is set replaces the stored one.
@@ -334,7 +334,7 @@ impl TaskRecord {
             owners: new.owners,
             targets: Vec::new(),
             pod,
-            idempotency_key: new.once.map(|once| once.key),
+            idempotency_key: new.idempotency_key.map(|key| key.key),
             revision: 1,
         }
     }

@@ -15,14 +15,14 @@ use super::FORMAT_VERSION;
 use super::scripts::{Scripts, failure, number, strange, text};
 use crate::change_ring::ChangeLog;
 use crate::limits::REDIS_UID_GAP;
-use crate::redis_backend::task_mirror::Followed;
+use crate::redis_backend::task_mirror::TaskMirror;
 use crate::{Clock, StoreError};
 
 pub(super) struct Backend {
     pub(super) scripts: Scripts,
     pub(super) clock: Option<Clock>,
     pub(super) epoch: RefCell<String>,
-    pub(super) followed: RefCell<Followed>,
+    pub(super) mirror: RefCell<TaskMirror>,
     pub(super) following: Mutex<()>,
     pub(super) changes: RefCell<ChangeLog>,
     /// Announces new connections. The server behind one may have other data: it lost its last second, or a replica
@@ -45,7 +45,7 @@ impl Backend {
             scripts: Scripts::new(client, prefix, replicas),
             clock,
             epoch: RefCell::default(),
-            followed: RefCell::default(),
+            mirror: RefCell::default(),
             following: Mutex::new(()),
             changes: RefCell::default(),
             unreachable: Cell::new(false),

@@ -13,7 +13,7 @@ use crate::limits::REDIS_PAGE;
 use crate::redis_backend::backend::{Backend, make};
 use crate::redis_backend::commit_plan::{TASKS, task_of};
 use crate::redis_backend::scripts::{number, stored, strange, text};
-use crate::redis_backend::task_mirror::Followed;
+use crate::redis_backend::task_mirror::TaskMirror;
 use crate::{StoreError, TaskRecord};
 
 /// One change named by an entry of the stream.
@@ -33,7 +33,7 @@ impl Backend {
             return Ok(());
         }
         loop {
-            let position = self.followed.borrow().position;
+            let position = self.mirror.borrow().position;
             let from = Value::from(format!("({}-{}", position.0, position.1));
             let question = vec!["changes".into(), from, REDIS_PAGE.to_string().into()];
             let answered = self.scripts.read(question).await?;
@@ -61,7 +61,7 @@ impl Backend {
                 return self.begin_anew().await;
             }
             self.take_in(changes).await?;
-            self.followed.borrow_mut().position = last;
+            self.mirror.borrow_mut().position = last;
             if entries < REDIS_PAGE {
                 return Ok(());
             }
@@ -79,11 +79,11 @@ impl Backend {
         let uids: Vec<u32> = uids.into_iter().collect();
         for part in uids.chunks(REDIS_PAGE) {
             let tasks = self.tasks_of(part).await?;
-            let mut followed = self.followed.borrow_mut();
+            let mut mirror = self.mirror.borrow_mut();
             for (uid, task) in part.iter().zip(tasks) {
                 match task {
-                    Some(task) => followed.take_in(&task),
-                    None => followed.forget(*uid),
+                    Some(task) => mirror.take_in(&task),
+                    None => mirror.forget(*uid),
                 }
             }
         }
@@ -93,9 +93,9 @@ impl Backend {
 
     /// Reads every task, and tells the watchers to read everything.
     async fn begin_anew(&self) -> Result<(), StoreError> {
-        let least = self.followed.borrow().task_uid_next();
+        let least = self.mirror.borrow().task_uid_next();
         let (epoch, version) = make(&self.scripts, least).await?;
-        let mut followed = Followed::at(version);
+        let mut mirror = TaskMirror::at(version);
         let mut cursor = "0".to_owned();
         loop {
             let question = vec!["tasks".into(), cursor.into(), REDIS_PAGE.to_string().into()];
@@ -103,18 +103,18 @@ impl Backend {
             cursor = text(values.next().ok_or_else(strange)?)?;
             while let (Some(uid), Some(value)) = (values.next(), values.next()) {
                 let (revision, json) = stored(value)?.ok_or_else(strange)?;
-                followed.take_in(&task_of(number(uid)?, revision, &json)?);
+                mirror.take_in(&task_of(number(uid)?, revision, &json)?);
             }
             if cursor == "0" {
                 break;
             }
         }
-        *self.followed.borrow_mut() = followed;
+        *self.mirror.borrow_mut() = mirror;
         let before = self.epoch.replace(epoch);
         let mut changes = self.changes.borrow_mut();
         match before.is_empty() || before == *self.epoch.borrow() {
             true => changes.lose(),
-            false => changes.lose_past(),
+            false => changes.begin_incarnation(),
         }
         Ok(())
     }

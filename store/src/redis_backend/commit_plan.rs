@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::command::Write;
 use crate::coordination::{self, Act, After, JOBS, LEASES, Outcome, Step, decide, queue_prefix};
-use crate::idempotency::{self, FirstTask, ONCE};
-use crate::limits::{ONCE_COUNT_MAX, RECORD_BYTES_MAX};
+use crate::idempotency::{self, FirstTask, IDEMPOTENCY_KEYS};
+use crate::limits::{IDEMPOTENCY_KEY_COUNT_MAX, RECORD_BYTES_MAX};
 use crate::redis_backend::scripts::padded;
 use crate::transfer::Entry;
 use crate::{Change, NewTask, StoreError, Table, TaskChange, TaskRecord};
@@ -78,7 +78,9 @@ pub(super) fn places(write: &Write, targets: &Targets) -> Vec<Place> {
         Write::PutIndex { record, .. } => vec![index_place(&record.uid)],
         Write::DeleteIndex { uid, .. } => vec![index_place(uid)],
         Write::UpdateTask { uid, .. } => vec![task_place(*uid)],
-        Write::CreateTask { new, .. } => new.once.iter().map(|once| in_table(ONCE, &once.key)).collect(),
+        Write::CreateTask { new, .. } => {
+            new.idempotency_key.iter().map(|known| in_table(IDEMPOTENCY_KEYS, &known.key)).collect()
+        }
         Write::TakeTaskUids { .. } | Write::Load { .. } => Vec::new(),
         Write::DeleteTasks { uids, .. } => uids.iter().map(|uid| task_place(*uid)).collect(),
         Write::PruneTasks { .. } => targets.tasks.iter().map(|uid| task_place(*uid)).collect(),
@@ -252,16 +254,17 @@ impl Plan {
     ) -> Result<(), StoreError> {
         let task = TaskRecord::first(0, new.clone(), pod);
         let json = Value::Bytes(encode(&task)?);
-        match &new.once {
+        match &new.idempotency_key {
             None => self.operation("task", [json]),
-            Some(once) => {
-                let place = in_table(ONCE, &once.key);
+            Some(idempotency_key) => {
+                let place = in_table(IDEMPOTENCY_KEYS, &idempotency_key.key);
                 let found = known.get(&place).cloned().flatten();
                 let before = found.as_ref().map(|(_, json)| decode::<FirstTask>(json)).transpose()?;
-                idempotency::judge(once, before.as_ref(), now)?;
+                idempotency::judge(idempotency_key, before.as_ref(), now)?;
                 self.own_check(place, found.map(|(revision, _)| revision));
-                let (head, tail) = FirstTask::new(once, &task, now).halves()?;
-                let (key, most) = (once.key.as_str().into(), ONCE_COUNT_MAX.to_string().into());
+                let (head, tail) = FirstTask::new(idempotency_key, &task, now).halves()?;
+                let (key, most) =
+                    (idempotency_key.key.as_str().into(), IDEMPOTENCY_KEY_COUNT_MAX.to_string().into());
                 self.operation("once", [json, key, Value::Bytes(head), Value::Bytes(tail), most]);
             }
         }

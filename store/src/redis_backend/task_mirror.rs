@@ -9,7 +9,7 @@ use crate::task_index::{Names, TaskIndex};
 
 /// The tasks known so far, and the position in the stream.
 #[derive(Default)]
-pub(super) struct Followed {
+pub(super) struct TaskMirror {
     pub(super) index: TaskIndex,
     names: BTreeMap<u32, Names>,
     index_names: BTreeSet<Arc<str>>,
@@ -17,10 +17,10 @@ pub(super) struct Followed {
     pub(super) position: (u64, u32),
 }
 
-impl Followed {
+impl TaskMirror {
     /// A mirror without tasks, for data at this version.
-    pub(super) fn at(version: u64) -> Followed {
-        Followed { position: (version, u32::MAX), ..Followed::default() }
+    pub(super) fn at(version: u64) -> TaskMirror {
+        TaskMirror { position: (version, u32::MAX), ..TaskMirror::default() }
     }
 
     /// One more than the highest task uid known.

@@ -58,7 +58,7 @@ impl Backend {
 
     async fn task_entries(&self, after: Option<u32>) -> Result<EntryPage, StoreError> {
         self.catch_up().await?;
-        let uids = self.followed.borrow().uids_after(after, STORED_PAGE);
+        let uids = self.mirror.borrow().uids_after(after, STORED_PAGE);
         let Some(last) = uids.last() else {
             return Ok(EntryPage { entries: Vec::new(), next: Some(begin(RECORDS)) });
         };

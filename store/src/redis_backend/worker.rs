@@ -145,13 +145,13 @@ impl Backend {
         match write {
             Write::PruneTasks { finished_before, count_max, .. } => {
                 self.catch_up().await?;
-                targets.tasks = self.followed.borrow_mut().index.prunable(*finished_before, *count_max);
+                targets.tasks = self.mirror.borrow_mut().index.prunable(*finished_before, *count_max);
             }
             Write::Commit { changes, .. } => {
                 self.catch_up().await?;
                 for change in changes {
                     if let Change::ExchangeIndexNames { one, other, below } = change {
-                        let mut uids = self.followed.borrow().index.naming([one, other]);
+                        let mut uids = self.mirror.borrow().index.naming([one, other]);
                         uids.remove_range(*below..);
                         targets.tasks.extend(uids);
                     }
@@ -201,7 +201,7 @@ fn rests_on_records(write: &Write) -> bool {
         | Write::DeleteTasks { .. }
         | Write::PruneTasks { .. }
         | Write::Step { .. } => true,
-        Write::CreateTask { new, .. } => new.once.is_some(),
+        Write::CreateTask { new, .. } => new.idempotency_key.is_some(),
         Write::Commit { changes, .. } => changes.iter().any(|change| {
             matches!(
                 change,

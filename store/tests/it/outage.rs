@@ -159,7 +159,7 @@ fn a_redis_that_restarts_keeps_what_it_was_told_to_keep() {
     assert_eq!(wait(store.indexes()).unwrap().len(), 1);
     assert_eq!(until_reached(|| wait(store.create_task(new_task("a", at(0))))).uid, 1);
     assert_eq!(wait(store.tasks(TaskQuery::default())).unwrap().total, 2);
-    assert_eq!(wait(store.changes(None)).unwrap().past, 0, "nothing was lost");
+    assert_eq!(wait(store.changes(None)).unwrap().incarnation, 0, "nothing was lost");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_redis_that_lost_all_is_noticed_and_uids_are_not_used_again() {
     server.restart();
     assert_eq!(until_reached(|| wait(store.tasks(TaskQuery::default()))).total, 0);
     let changes = wait(store.changes(Some(begun))).unwrap();
-    assert_eq!((changes.incomplete, changes.past), (true, 1));
+    assert_eq!((changes.incomplete, changes.incarnation), (true, 1));
     assert!(wait(store.create_task(new_task("a", at(0)))).unwrap().uid > 5, "with some to spare");
     assert_eq!(wait(store.put_record(NOTES, "a", json!(1), Some(revision))), Err(Conflict));
     assert!(wait(store.put_record(NOTES, "a", json!(1), None)).unwrap() > revision);

@@ -89,7 +89,7 @@ pub(crate) fn new_task(index: &str, enqueued_at: OffsetDateTime) -> NewTask {
         custom_metadata: None,
         enqueued_at,
         owners: Vec::new(),
-        once: None,
+        idempotency_key: None,
     }
 }
 

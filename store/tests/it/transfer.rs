@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use serde_json::json;
 use store::transfer::{Entry, TransferError, export, import};
-use store::{Change, IdempotencyKey, NewTask, ONCE, Store, Table, TaskQuery, TaskStatus};
+use store::{Change, IDEMPOTENCY_KEYS, IdempotencyKey, NewTask, Store, Table, TaskQuery, TaskStatus};
 use tempfile::TempDir;
 
 use crate::redis::Server;
@@ -34,8 +34,8 @@ fn fill(store: &Store) {
     wait(store.update_task(4, finish(TaskStatus::Succeeded, at(2)))).unwrap();
     wait(store.delete_tasks(vec![4])).unwrap();
     wait(store.create_task(new_task("movies", at(0)))).unwrap();
-    let once = Some(IdempotencyKey { key: "a key: 1".to_owned(), digest: "d".to_owned() });
-    wait(store.create_task(NewTask { once, ..new_task("movies", at(0)) })).unwrap();
+    let idempotency_key = Some(IdempotencyKey { key: "a key: 1".to_owned(), digest: "d".to_owned() });
+    wait(store.create_task(NewTask { idempotency_key, ..new_task("movies", at(0)) })).unwrap();
     let notes: Vec<_> =
         (0..MANY).map(|number| store.put_record(NOTES, &format!("k{number}"), json!(number), None)).collect();
     notes.into_iter().for_each(|reply| assert!(wait(reply).is_ok()));
@@ -94,7 +94,10 @@ fn a_store_goes_from_sled_to_redis_and_back() {
         let store = subject.store();
         let all = wait(store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() })).unwrap();
         assert_eq!((all.total, all.from), (u64::from(MANY) + 1, Some(MANY + 2)));
-        assert_eq!(wait(store.record(ONCE, "a key: 1")), wait(sled.store().record(ONCE, "a key: 1")));
+        assert_eq!(
+            wait(store.record(IDEMPOTENCY_KEYS, "a key: 1")),
+            wait(sled.store().record(IDEMPOTENCY_KEYS, "a key: 1"))
+        );
         assert_eq!(wait(store.create_task(new_task("movies", at(9)))).unwrap().uid, MANY + 3);
         let known = wait(sled.store().record(NOTES, "k9")).unwrap().unwrap();
         assert_eq!(wait(store.record(NOTES, "k9")).unwrap().unwrap(), known);

@@ -18,8 +18,8 @@ use super::{FORMAT_VERSION, Refusal, first_line};
 use crate::answer::Answer;
 use crate::change_ring::{ChangeLog, Changes, Name};
 use crate::command::{Read, Write};
-use crate::idempotency::{self, FirstTask, IdempotencyKey, ONCE};
-use crate::limits::{ONCE_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
+use crate::idempotency::{self, FirstTask, IDEMPOTENCY_KEYS, IdempotencyKey};
+use crate::limits::{IDEMPOTENCY_KEY_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
 use crate::sled_backend::body_files::{Bodies, FileChanges};
 use crate::task_index::TaskIndex;
 use crate::{
@@ -48,8 +48,8 @@ pub(super) struct Tables {
     task_uid_next: u32,
     revision_next: u64,
     revisions_reserved: u64,
-    /// The number of records in `ONCE`.
-    once_count: u64,
+    /// The number of records in `IDEMPOTENCY_KEYS`.
+    idempotency_key_count: u64,
     dirty: bool,
     clock: Clock,
     /// Names changed since the last sync; `changes` has those of earlier syncs.
@@ -85,7 +85,7 @@ impl Tables {
             task_uid_next: 0,
             revision_next: 1,
             revisions_reserved: 1,
-            once_count: 0,
+            idempotency_key_count: 0,
             dirty: false,
             clock,
             names: Vec::new(),
@@ -107,7 +107,7 @@ impl Tables {
             let (_key, bytes) = entry?;
             tables.task_index.insert(&decode::<TaskRecord>(&bytes)?);
         }
-        tables.once_count = tables.count(ONCE)?;
+        tables.idempotency_key_count = tables.count(IDEMPOTENCY_KEYS)?;
         tables.sweep_bodies()?;
         tables.end_claims()?;
         tables.names.clear();
@@ -246,34 +246,34 @@ impl Tables {
         if self.task_index.len() >= TASK_COUNT_MAX {
             return Err(StoreError::Full);
         }
-        if let Some(once) = &new.once {
-            self.check_once(once)?;
+        if let Some(key) = &new.idempotency_key {
+            self.check_idempotency_key(key)?;
         }
-        let once = new.once.clone();
+        let idempotency_key = new.idempotency_key.clone();
         let task = TaskRecord::first(self.task_uid_next, new, pod);
         let task_uid_next = self.task_uid_next.checked_add(1).ok_or(StoreError::Full)?;
         self.dirty = true;
         put(&self.tasks, task.uid.to_be_bytes(), &task)?;
         self.task_uid_next = task_uid_next;
         self.task_index.insert(&task);
-        if let Some(once) = once {
+        if let Some(idempotency_key) = idempotency_key {
             let revision = self.next_revision()?;
-            let value = FirstTask::new(&once, &task, (self.clock)());
-            let key = record_key(ONCE, &once.key);
+            let value = FirstTask::new(&idempotency_key, &task, (self.clock)());
+            let key = record_key(IDEMPOTENCY_KEYS, &idempotency_key.key);
             let before = self.records.insert(key, encode(&Revised { revision, value })?).map_err(failed)?;
-            self.once_count += u64::from(before.is_none());
+            self.idempotency_key_count += u64::from(before.is_none());
         }
         Ok(task)
     }
 
-    fn check_once(&self, once: &IdempotencyKey) -> Result<(), StoreError> {
-        let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, &once.key))?;
-        idempotency::judge(once, known.map(|known| known.value).as_ref(), (self.clock)())?;
-        if self.once_count >= ONCE_COUNT_MAX { Err(StoreError::Full) } else { Ok(()) }
+    fn check_idempotency_key(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
+        let known = get::<Revised<FirstTask>>(&self.records, record_key(IDEMPOTENCY_KEYS, &key.key))?;
+        idempotency::judge(key, known.map(|known| known.value).as_ref(), (self.clock)())?;
+        if self.idempotency_key_count >= IDEMPOTENCY_KEY_COUNT_MAX { Err(StoreError::Full) } else { Ok(()) }
     }
 
     fn first_task(&self, key: &str) -> Result<Option<FirstTask>, StoreError> {
-        let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, key))?;
+        let known = get::<Revised<FirstTask>>(&self.records, record_key(IDEMPOTENCY_KEYS, key))?;
         Ok(known.map(|known| known.value).filter(|known| known.is_live((self.clock)())))
     }
 
@@ -381,7 +381,7 @@ impl Tables {
         }
         let revision = self.next_revision()?;
         put(&self.records, record_key(table, key), &Revised { revision, value })?;
-        self.once_count += u64::from(table == ONCE && stored.is_none());
+        self.idempotency_key_count += u64::from(table == IDEMPOTENCY_KEYS && stored.is_none());
         self.names.push(record_name(table, key));
         Ok(revision)
     }
@@ -397,7 +397,7 @@ impl Tables {
     fn remove_record(&mut self, table: Table, key: &str) -> Result<(), StoreError> {
         self.dirty = true;
         let before = self.records.remove(record_key(table, key)).map_err(failed)?;
-        self.once_count -= u64::from(table == ONCE && before.is_some());
+        self.idempotency_key_count -= u64::from(table == IDEMPOTENCY_KEYS && before.is_some());
         self.names.push(record_name(table, key));
         Ok(())
     }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{META_REVISIONS_RESERVED, META_TASK_UID_NEXT, Revised, TOPOLOGY_KEY, Tables, failed, put};
-use crate::idempotency::ONCE;
+use crate::idempotency::IDEMPOTENCY_KEYS;
 use crate::limits::{STORED_PAGE, STORED_PAGE_BYTES};
 use crate::sled_backend::codec::decode;
 use crate::sled_backend::tree::Tree;
@@ -106,7 +106,7 @@ impl Tables {
                 Entry::Record { table, key, revision, value } => {
                     let key = [table.as_bytes(), &[0], key.as_bytes()].concat();
                     put(&self.records, key, &Revised { revision, value })?;
-                    self.once_count += u64::from(table == ONCE.name());
+                    self.idempotency_key_count += u64::from(table == IDEMPOTENCY_KEYS.name());
                 }
                 Entry::Log { log, stream, sequence, header, body } => {
                     let body = body.bytes().unwrap_or_else(Bytes::new);
