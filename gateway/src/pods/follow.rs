@@ -37,10 +37,10 @@ pub async fn run(shared: Arc<Shared>) {
         let taken_in = match shared.store.changes(version).await {
             Ok(changes) => {
                 let all = version.is_none() || changes.incomplete;
-                let lost = past.is_some_and(|past| past != changes.past);
+                let lost = past.is_some_and(|past| past != changes.incarnation);
                 let taken_in = take_in(&shared, &changes, all, lost).await;
                 if taken_in.is_ok() {
-                    past = Some(changes.past);
+                    past = Some(changes.incarnation);
                 }
                 taken_in.map(|()| changes.version)
             }

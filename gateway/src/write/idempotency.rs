@@ -6,7 +6,7 @@
 
 use http::{StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
-use store::{Change, FirstTask, IdempotencyKey, ONCE, TaskKind, TaskRecord};
+use store::{Change, FirstTask, IDEMPOTENCY_KEYS, IdempotencyKey, TaskKind, TaskRecord};
 
 use crate::{
     api::{
@@ -32,7 +32,7 @@ pub(crate) fn once(request: &Request) -> Option<IdempotencyKey> {
 
 /// Lets go of the key of a task that is refused, or that nobody was told of.
 pub(crate) fn let_go(task: &TaskRecord) -> Option<Change> {
-    task.idempotency_key.clone().map(|key| Change::ForgetRecord { table: ONCE, key })
+    task.idempotency_key.clone().map(|key| Change::ForgetRecord { table: IDEMPOTENCY_KEYS, key })
 }
 
 /// Serves a request with a key: `serving` is the request without it.
