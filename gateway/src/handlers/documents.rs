@@ -102,7 +102,7 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
         let (offset, limit) = (asked.offset, asked.limit);
         merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
     };
-    match scatter.answer(merge).await {
+    match scatter.ask_and_merge(merge).await {
         // A refusal of what a query string says speaks of parameters, not of a body's fields.
         Err(error) if request.method != Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, suffix);
@@ -128,7 +128,7 @@ pub(crate) async fn count(
         total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
         Ok(())
     };
-    let missing = scatter.answer(sum).await?.missing;
+    let missing = scatter.ask_and_merge(sum).await?.missing;
     Ok((total, missing))
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<
         out.extend_from_slice(merged(gathered.bodies, &asked, &index.rules)?.to_string().as_bytes());
         Ok(())
     };
-    scatter.answer(merge).await.map(MergedAnswer::into_response)
+    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
 }
 
 /// What the gateway needs of a request for fields.

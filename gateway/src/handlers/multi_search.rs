@@ -174,5 +174,5 @@ async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Mer
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
     let asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-    crate::read::search::answer(core, snapshot, index, &asked).await
+    crate::read::search::search_index(core, snapshot, index, &asked).await
 }

@@ -28,7 +28,7 @@ use crate::{
         coalesce, foreign_keys,
         hits::milliseconds,
         scatter::{Gathered, Scatter},
-        search::answer,
+        search::search_index,
     },
     state::{core::Core, merged_answer::MergedAnswer},
     wire::{
@@ -58,8 +58,8 @@ pub(crate) async fn search(
     };
     let rules = permission.rules_for(uid)?;
     asked.restrict(rules.clone());
-    let asking = pin!(answer(core, &snapshot, index, &asked));
-    match coalesce::answer(core, index, &body, rules, asking).await {
+    let asking = pin!(search_index(core, &snapshot, index, &asked));
+    match coalesce::join_or_run(core, index, &body, rules, asking).await {
         // A refusal of what a query string says speaks of parameters, not of a body's members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");
@@ -98,5 +98,5 @@ pub(crate) async fn facet_search(
         let order = facets.order(&asked.facet_name);
         merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
-    scatter.answer(merge).await.map(MergedAnswer::into_response)
+    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
 }

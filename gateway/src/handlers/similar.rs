@@ -194,7 +194,7 @@ impl Similar<'_> {
             total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
             Ok(())
         };
-        scatter.answer(merge).await?;
+        scatter.ask_and_merge(merge).await?;
         Ok(total.saturating_sub(u64::from(document.is_candidate)))
     }
 
@@ -222,7 +222,7 @@ impl Similar<'_> {
             };
             merge::search(gathered.bodies, &spec, body).map(|_| ())
         };
-        Ok(Near { answer: scatter.answer(merge).await?, extra })
+        Ok(Near { answer: scatter.ask_and_merge(merge).await?, extra })
     }
 
     fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
