@@ -198,7 +198,7 @@ pub(crate) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Va
         custom_metadata: None,
         enqueued_at: clock::utc(),
         owners: Vec::new(),
-        once: idempotency::once(request),
+        once: idempotency::key_of(request),
     }
 }
 

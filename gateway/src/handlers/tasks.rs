@@ -195,7 +195,7 @@ async fn select(
         custom_metadata: None,
         enqueued_at: clock::utc(),
         owners: Vec::new(),
-        once: idempotency::once(request),
+        once: idempotency::key_of(request),
     };
     Ok((core.shared.store.create_task(new).await?, matched))
 }

@@ -157,7 +157,7 @@ async fn forget(core: &Core, record: &TaskRecord, mut changes: Vec<Change>, term
         ..TaskChange::default()
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
-    changes.extend(idempotency::let_go(record));
+    changes.extend(idempotency::release_key(record));
     match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
         // Its maker is alive, or another pod sees to it: what is left of it is looked at again.

@@ -21,7 +21,7 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    write::tombstones::Graveyard,
+    write::tombstones::Tombstones,
 };
 
 /// Compares the copies of some shards of an index and makes them equal.
@@ -37,10 +37,10 @@ pub async fn verify(
     let index = core.shared.snapshot().indexes.get(index_uid).cloned().ok_or(RepairError::IndexGone)?;
     // Without a primary key there is no document yet.
     let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
-    let graves = Graveyard::load(&core.shared.store, &index.record.node_uid).await?;
+    let tombstones = Tombstones::load(&core.shared.store, &index.record.node_uid).await?;
     let (report, foreign) = (RefCell::default(), RefCell::default());
     let verification =
-        Verification { core, index, primary_key: &primary_key, scope, graves, report, foreign };
+        Verification { core, index, primary_key: &primary_key, scope, tombstones, report, foreign };
     for shard in shards.iter() {
         let found = verification.shard(shard).await;
         verification.note_failure(found, &format!("{shard}"))?;

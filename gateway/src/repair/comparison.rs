@@ -11,7 +11,7 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::{core::Core, snapshot::Index},
-    write::tombstones::Graveyard,
+    write::tombstones::Tombstones,
 };
 
 /// One index while its copies are compared.
@@ -20,7 +20,7 @@ pub(crate) struct Verification<'a> {
     pub(crate) index: Arc<Index>,
     pub(crate) primary_key: &'a str,
     pub(crate) scope: Scope,
-    pub(crate) graves: Graveyard,
+    pub(crate) tombstones: Tombstones,
     pub(crate) report: RefCell<Report>,
     /// Which nodes somebody else writes to, as far as looked at.
     pub(crate) foreign: RefCell<AHashMap<NodeIndex, bool>>,

@@ -75,7 +75,7 @@ impl Verification<'_> {
         let mut orders = replicas.iter().map(|_| Orders::default()).collect::<Vec<_>>();
         for key in keys {
             let versions = copies.iter().map(|copy| copy.get(key).cloned()).collect::<Vec<_>>();
-            let deleted_at = self.graves.deleted_at(key).max(erased.get(key).copied());
+            let deleted_at = self.tombstones.deleted_at(key).max(erased.get(key).copied());
             let quorum = |foreign: Option<&[bool]>| {
                 decide(Case { versions: &versions, trusted: &trusted, foreign, deleted_at })
             };
@@ -144,7 +144,7 @@ impl Verification<'_> {
         keys: &[String],
     ) -> Result<AHashMap<String, u64>, RepairError> {
         let mut erased = AHashMap::new();
-        for (clock, filter) in &self.graves.filters {
+        for (clock, filter) in &self.tombstones.filters {
             let older = |key: &&String| {
                 let stamps = copies.iter().filter_map(|copy| copy.get(*key).map(|version| version.stamp));
                 let is_missed = copies.iter().any(|copy| !copy.contains_key(*key));

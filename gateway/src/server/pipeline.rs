@@ -147,7 +147,7 @@ async fn dispatch_as_asked(
     let serving = Box::pin(dispatch(core, request, route, permission));
     let serving = async {
         match has_key {
-            true => idempotency::within(core, request, serving).await,
+            true => idempotency::serve_once(core, request, serving).await,
             false => serving.await,
         }
     };
