@@ -1,8 +1,8 @@
 //! Tells webhooks of tasks that have ended: the gateway's own tasks, as clients see them.
 //!
-//! Invariants: every task that ends while there are webhooks is told at least once, also when the
-//! process dies in between; a webhook that does not answer is tried a bounded number of times;
-//! without webhooks nothing is asked or kept.
+//! Invariants: every task that ends while there are webhooks is told at least once, also when the process dies in
+//! between. A webhook that does not answer is tried a bounded number of times. Without webhooks nothing is asked or
+//! kept.
 
 use std::{cell::RefCell, collections::BTreeSet, io::Write, rc::Rc};
 
@@ -25,26 +25,26 @@ use crate::{
     write::tasks::status,
 };
 
-/// What is known of tasks that webhooks have not been told of.
+/// The tasks of which webhooks have not been told yet.
 pub(crate) type Watched = Rc<RefCell<Option<Watch>>>;
 
 pub(crate) struct Watch {
-    /// Tasks from this uid on have not been looked at.
+    /// Tasks from this uid on have not been read yet.
     next: u32,
-    /// Tasks that had not ended when they were looked at last.
+    /// Tasks that had not ended when they were last read.
     pending: BTreeSet<u32>,
     /// The stored progress and its revision.
     told: u32,
     revision: u64,
 }
 
-/// Tells all webhooks what has ended since the last turn.
+/// Tells all webhooks which tasks have ended since the last round.
 pub(crate) async fn tell(core: &Core, watched: &Watched) {
     let before = watched.take();
     let Some(term) = core.shared.coordinator.term(scope::WEBHOOKS) else { return };
     match turn(core, before, &term).await {
         Ok(after) => drop(watched.replace(after)),
-        // The next turn begins where the stored progress says.
+        // The next round begins where the stored progress says.
         Err(error) => log::warn("webhooks_failed", &[("reason", &error.to_string())]),
     }
 }
@@ -73,7 +73,7 @@ async fn turn(core: &Core, before: Option<Watch>, term: &Term) -> Result<Option<
 }
 
 impl Watch {
-    /// Goes on where the last turn or process was.
+    /// Continues where the last round or process stopped.
     async fn begin(core: &Core) -> Result<Option<Self>, StoreError> {
         let Some(record) = core.shared.store.record(WEBHOOKS, WEBHOOKS_TOLD_KEY).await? else {
             return Ok(None);
@@ -82,7 +82,7 @@ impl Watch {
         Ok(Some(Self { next: told, pending: BTreeSet::new(), told, revision: record.revision }))
     }
 
-    /// The tasks that have ended, which are then no longer watched.
+    /// Gives the tasks that have ended, and no longer watches them.
     async fn look(&mut self, core: &Core) -> Result<Vec<TaskRecord>, StoreError> {
         if let Some(newest) = newest(core).await? {
             let count_max = u32::try_from(limits::TASKS_REFRESHED_MAX).unwrap_or(u32::MAX);
@@ -96,7 +96,7 @@ impl Watch {
         for (uid, record) in looked.into_iter().zip(records) {
             match record? {
                 Some(record) if !record.status.is_finished() => {}
-                // One that was never accepted is nobody's business, one that is gone was deleted.
+                // Clients do not know of a task that was never accepted; one that is gone was deleted.
                 Some(record) if record.accepted => {
                     self.pending.remove(&uid);
                     ended.push(record);

@@ -27,7 +27,7 @@ pub fn topology(shared: &Shared) -> Response {
             "hints": {
                 "count": hints.pending(number),
                 "bytes": hints.pending_bytes(number),
-                "copyNeeded": hints.is_recopied(number),
+                "copyNeeded": hints.needs_full_resync(number),
             },
         })
     });

@@ -1,8 +1,8 @@
-//! What a joining node is given beyond its hints: all of it anew, or the shards that are suspect.
+//! The catch-up of a joining node beyond its hints: a full resync, or the comparison of its suspect shards.
 //!
-//! Invariants: a node that is copied anew gets its indexes and settings while all lanes are held, and every
-//! write from then on; its documents are compared with those of others before it serves, and nothing that only
-//! it says is believed; a mark is taken away when what it is about is level, never before.
+//! Invariants: a node with a full resync gets its indexes and settings while all lanes are locked, and every write
+//! from then on. Before it serves, its documents are compared with those of others, and nothing that only it has is
+//! believed. A mark is removed only after the copies that it is about are equal.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::{
     write::lane,
 };
 
-/// Gives a node that is to be copied anew its indexes and settings, and lets writes go to it again.
+/// Begins a full resync: gives a node its indexes and settings, and lets writes be sent to it again.
 pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Result<(), RepairError> {
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let failed = |reason: String| RepairError::Node { node: id.clone(), reason };
@@ -43,15 +43,15 @@ pub(crate) async fn begin_copy(core: &Core, node: NodeIndex, term: &Term) -> Res
     index_sync::drop_unknown(core, node).await?;
     let cut = Change::Truncate { log: HINTS, stream: id.clone(), through: u64::MAX };
     core.shared.commit_by(term, vec![cut]).await?;
-    // It may count its tasks from anew.
+    // The node may count its tasks anew.
     core.shared.nodes.hints.counts_from(node, newest);
-    core.shared.nodes.hints.copied(node);
+    core.shared.nodes.hints.resynced(node);
     log::info("node_copied_anew", &[("node", id)]);
     Ok(())
 }
 
-/// Compares what is suspect on a node with the copies of others; returns whether the node may serve. What nobody else
-/// has a copy of for now stays suspect, and is looked at again while the node serves.
+/// Compares what is suspect on a node with the copies of others; gives whether the node may serve. Shards of which no
+/// other node has a copy for now stay suspect, and are compared again while the node serves.
 pub(crate) async fn settle_suspicions(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     let mut next = 0;
@@ -103,7 +103,7 @@ async fn settle(
     };
     let snapshot = core.shared.snapshot();
     let known = snapshot.indexes.values().find(|known| known.record.node_uid == *index);
-    // An index that is gone takes its suspicions along.
+    // An index that is gone needs no comparison.
     let Some(known) = known else { return Ok(true) };
     let uid = known.record.uid.clone();
     let mut suspect =

@@ -334,7 +334,7 @@ async fn load_hints(
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, SUSPECT_SHARDS, &size.stream).await? {
             if let Ok(SuspectCopies::Everything { .. }) = serde_json::from_value(header) {
-                hints.needs_full_resync(node);
+                hints.mark_full_resync(node);
                 health.fall_behind(node);
             }
         }

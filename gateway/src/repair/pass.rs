@@ -120,7 +120,7 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
     let Progress { pass, next } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
     let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
-    let mark_suspect = target.is_some_and(|node| core.shared.nodes.hints.is_recopied(node));
+    let mark_suspect = target.is_some_and(|node| core.shared.nodes.hints.needs_full_resync(node));
     let scope = Scope { target, mark_suspect, pace, dry_run: pass.dry_run };
     if let Some(node) = target
         && *next == Position::default()

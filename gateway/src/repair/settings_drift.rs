@@ -47,7 +47,7 @@ pub async fn tend(core: &Core, attempts: &mut Attempts, term: &Term) {
         match conclude(core, index, term).await {
             Ok(true) => {
                 attempts.of.remove(uid);
-                core.shared.write_blocks.thaw(uid);
+                core.shared.write_blocks.unblock(uid);
             }
             Ok(false) => note_failure(core, attempts, index),
             // Nodes are at work on it: that is no failure.
@@ -70,7 +70,7 @@ fn note_failure(core: &Core, attempts: &mut Attempts, index: &Index) {
     *due = runtime::now() + limits::SETTINGS_BACKOFF_MIN * 2_u32.pow((*count).min(6));
     metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
     log::warn("settings_differ", &[("index", &record.uid), ("tries", &count.to_string())]);
-    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.write_blocks.freeze(&record.node_uid) {
+    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.write_blocks.block(&record.node_uid) {
         log::error(
             "index_frozen",
             &[("index", &record.uid), ("reason", "its settings cannot be made equal")],

@@ -34,10 +34,10 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.core.in_flight().fetch_sub(1, Ordering::Relaxed);
         if self.question {
-            self.core.overload.left();
+            self.core.concurrency_limit.left();
         }
         if let Some(began) = self.measured {
-            self.core.overload.answered(runtime::now().saturating_duration_since(began));
+            self.core.concurrency_limit.answered(runtime::now().saturating_duration_since(began));
         }
     }
 }
@@ -49,11 +49,11 @@ pub(crate) async fn watch(core: Rc<Core>) {
         let due = runtime::now() + concurrency_limit::PROBE_INTERVAL;
         runtime::sleep(concurrency_limit::PROBE_INTERVAL).await;
         let now = runtime::now();
-        core.overload.was_late(now.saturating_duration_since(due));
+        core.concurrency_limit.was_late(now.saturating_duration_since(due));
         if now.saturating_duration_since(turned) >= concurrency_limit::INTERVAL {
             turned = now;
             let edge = core.edge();
-            core.overload.turn(edge.in_flight_max, edge.queue_delay_max);
+            core.concurrency_limit.end_interval(edge.in_flight_max, edge.queue_delay_max);
         }
     }
 }
@@ -73,12 +73,12 @@ pub(crate) fn admit(
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
     let question = is_question(route);
     let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
-    if (full && !exempt) || (question && !core.overload.has_room()) {
+    if (full && !exempt) || (question && !core.concurrency_limit.has_room()) {
         return Err(concurrency_limit::refusal().because("overloaded"));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
     if question {
-        core.overload.entered();
+        core.concurrency_limit.entered();
     }
     // Lists of queries take as long as they are; single ones show how long the queues are.
     let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(runtime::now);

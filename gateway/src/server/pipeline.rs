@@ -71,7 +71,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
 /// The answer to a question for which there is no room, made with as little work as can be: under overload every
 /// microsecond of a refusal is one that an answer lacks. No key is looked at, and nothing is compressed.
 pub(crate) fn shed_early(core: &Core, request: &Request) -> Option<Response> {
-    if core.overload.has_room() {
+    if core.concurrency_limit.has_room() {
         return None;
     }
     // A path that has to be decoded takes the long way.
@@ -80,7 +80,7 @@ pub(crate) fn shed_early(core: &Core, request: &Request) -> Option<Response> {
         return None;
     }
     let started = runtime::now();
-    let refusal = cors::readable(request, core.overloaded.clone());
+    let refusal = cors::readable(request, core.overloaded_response.clone());
     core.metrics.refusal("overloaded");
     let (status, took) = (refusal.status.as_u16(), runtime::now().saturating_duration_since(started));
     core.metrics.request(&request.method, route.template(), status, took);

@@ -128,7 +128,7 @@ impl Drop for Missed {
         for node in self.nodes.drain(..) {
             let id = &self.shared.nodes.addresses[usize::from(node.0)].id;
             log::error("hint_lost", &[("node", id), ("consequence", "the node is copied anew")]);
-            self.shared.nodes.hints.needs_full_resync(node);
+            self.shared.nodes.hints.mark_full_resync(node);
         }
     }
 }
