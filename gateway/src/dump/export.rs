@@ -145,7 +145,7 @@ async fn write_tasks(core: &Core, archive: &Archive, below: u32) -> Result<(), A
 }
 
 async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &str) -> Result<(), ApiError> {
-    let _hold = lane::lock(core, vec![uid]).await?;
+    let _guard = lane::lock(core, vec![uid]).await?;
     wait_for_earlier(core, task, Some(uid)).await?;
     let snapshot = core.shared.snapshot();
     // It may have been deleted since the list was made.

@@ -1,6 +1,6 @@
 //! The management API under `/_miroir/`: what an operator can see of the cluster.
 //!
-//! Invariant: keys never show; what is reported is this pod's view, from its current snapshot.
+//! Invariant: keys are never shown. What is reported is this pod's view, from its current snapshot.
 
 use http::StatusCode;
 use router::NodeIndex;

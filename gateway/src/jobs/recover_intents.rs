@@ -59,11 +59,11 @@ pub(crate) async fn of_dead_pods(core: &Core) {
     unfinished.retain(|task| !task.accepted);
     let (dead, alive): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_dead);
     interrupted_changes(core, dead, &term).await;
-    let Ok(leftovers) = core.shared.store.records(ORPHAN_INDEXES, None, limits::TASKS_REFRESHED_MAX).await
+    let Ok(orphans) = core.shared.store.records(ORPHAN_INDEXES, None, limits::TASKS_REFRESHED_MAX).await
     else {
         return;
     };
-    for record in leftovers {
+    for record in orphans {
         let maker = orphan_indexes::task_of(&record.key);
         let is_made = maker.is_none_or(|maker| alive.iter().any(|task| task.uid == maker));
         if record.value["beingMade"] == true && !is_made {

@@ -92,7 +92,8 @@ pub fn start(
             let mut attempts = settings_drift::Attempts::default();
             loop {
                 if let Some(term) = settling.shared.coordinator.term(scope::SETTINGS) {
-                    let tending = AssertUnwindSafe(settings_drift::tend(&settling, &mut attempts, &term));
+                    let tending =
+                        AssertUnwindSafe(settings_drift::commit_pending(&settling, &mut attempts, &term));
                     if tending.catch_unwind().await.is_err() {
                         log::error("panic_in_job", &[("job", "settings")]);
                     }
@@ -140,7 +141,7 @@ async fn sweep_tasks(core: &Core) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     if let Some(term) = coordinator.term(scope::RECOVERY) {
-        crate::jobs::sweep::leftovers(core, &term).await;
+        crate::jobs::sweep::orphan_indexes(core, &term).await;
         crate::membership::high_water_marks::keep(core, &term).await;
     }
 }

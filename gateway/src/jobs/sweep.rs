@@ -14,13 +14,13 @@ use crate::{
 const SWEPT_MAX: usize = 100;
 
 /// Drops orphan indexes from all nodes.
-pub(crate) async fn leftovers(core: &Core, term: &Term) {
+pub(crate) async fn orphan_indexes(core: &Core, term: &Term) {
     let Ok(records) = core.shared.store.records(ORPHAN_INDEXES, None, SWEPT_MAX).await else { return };
     for record in records {
         if record.value["beingMade"] == true {
             continue;
         }
-        if apply::drop_leftover(core, &record.key, term).await.is_ok() {
+        if apply::drop_orphan_index(core, &record.key, term).await.is_ok() {
             log::info("leftover_dropped", &[("index", &record.key)]);
         }
     }

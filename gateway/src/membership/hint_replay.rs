@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// Replays all hints of a joining node; gives whether none is left.
-pub(crate) async fn bring_level(core: &Core, node: NodeIndex, term: &Term) -> bool {
-    let level = replay_all(core, node, term).await;
+pub(crate) async fn replay_hints(core: &Core, node: NodeIndex, term: &Term) -> bool {
+    let done = replay_all(core, node, term).await;
     core.shared.nodes.hints.set_catching_up(node, false);
-    level
+    done
 }
 
 async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {

@@ -70,7 +70,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     } else {
         return;
     }
-    if !hint_replay::bring_level(core, node, &term).await {
+    if !hint_replay::replay_hints(core, node, &term).await {
         return;
     }
     // From here on tasks wait for it; so do those that did not wait for it before.
@@ -95,7 +95,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     if !crate::write::node_features::restore(core, node).await || !rule_copies::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
     }
-    if !catch_up::settle_suspicions(core, node, &term).await {
+    if !catch_up::compare_suspects(core, node, &term).await {
         return;
     }
     if health.has_joined(node) {
@@ -121,13 +121,12 @@ pub(crate) async fn watch(core: &Core, node: NodeIndex) {
 pub(crate) async fn look_again(core: &Rc<Core>, node: NodeIndex) {
     let Some(term) = core.shared.coordinator.term(scope::NODES) else { return };
     let serves = core.shared.nodes.health.state(node) == NodeState::Healthy;
-    if !serves || !catch_up::has_suspicions(core, node).await || !core.shared.nodes.hints.begin_joining(node)
-    {
+    if !serves || !catch_up::has_suspects(core, node).await || !core.shared.nodes.hints.begin_joining(node) {
         return;
     }
     let core = Rc::clone(core);
     runtime::spawn(async move {
-        if AssertUnwindSafe(catch_up::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(catch_up::compare_suspects(&core, node, &term)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
         core.shared.nodes.hints.end_joining(node);

@@ -222,9 +222,9 @@ mod tests {
 
     fn leader(at: Duration) -> Machine {
         let mut machine = Machine::new("p1", &["settings"]);
-        let asked = step(&mut machine, at, Event::Tick);
+        let actions = step(&mut machine, at, Event::Tick);
         let scope = "settings".to_owned();
-        assert!(asked.contains(&Action::Acquire { scope: scope.clone() }));
+        assert!(actions.contains(&Action::Acquire { scope: scope.clone() }));
         let answer = Ok(Some(lease("settings", 7)));
         step(&mut machine, at, Event::Acquired { scope, asked_at: at, answer });
         machine
@@ -256,15 +256,15 @@ mod tests {
         step(&mut machine, seconds(5), event);
         assert!(machine.held("settings", seconds(8)).is_some());
         assert!(!machine.is_reached());
-        let asked = step(&mut machine, seconds(9), Event::Tick);
-        assert!(asked.contains(&Action::Acquire { scope: "settings".to_owned() }), "{asked:?}");
+        let actions = step(&mut machine, seconds(9), Event::Tick);
+        assert!(actions.contains(&Action::Acquire { scope: "settings".to_owned() }), "{actions:?}");
     }
 
     #[test]
     fn draining_gives_everything_back() {
         let mut machine = leader(seconds(0));
-        let asked = step(&mut machine, seconds(1), Event::Drain);
-        assert_eq!(asked, [Action::Release { lease: lease("settings", 7) }]);
+        let actions = step(&mut machine, seconds(1), Event::Drain);
+        assert_eq!(actions, [Action::Release { lease: lease("settings", 7) }]);
         assert!(step(&mut machine, seconds(20), Event::Tick).is_empty());
         let answer = Ok(Some(lease("pod/p1", 3)));
         let late = Event::Acquired { scope: "pod/p1".to_owned(), asked_at: seconds(0), answer };

@@ -32,22 +32,22 @@ pub async fn run(shared: Arc<Shared>) {
     if !shared.coordinator.is_shared() {
         return;
     }
-    let (mut version, mut past) = (None, None);
+    let (mut version, mut incarnation) = (None, None);
     loop {
         let taken_in = match shared.store.changes(version).await {
             Ok(changes) => {
                 let all = version.is_none() || changes.incomplete;
-                let lost = past.is_some_and(|past| past != changes.past);
+                let lost = incarnation.is_some_and(|known| known != changes.past);
                 let taken_in = take_in(&shared, &changes, all, lost).await;
                 if taken_in.is_ok() {
-                    past = Some(changes.past);
+                    incarnation = Some(changes.past);
                 }
                 taken_in.map(|()| changes.version)
             }
             Err(error) => Err(error),
         };
         match taken_in {
-            Ok(heard) => version = Some(heard),
+            Ok(newest) => version = Some(newest),
             Err(error) => {
                 log::warn("not_followed", &[("reason", &error.to_string())]);
                 // The changes that were not taken over are read with all the rest.
@@ -173,7 +173,7 @@ async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
     let sizes = store.log_sizes(HINTS).await?;
     let (entries, bytes) =
         sizes.iter().find(|size| size.stream == id).map_or((0, 0), |size| (size.entries, size.bytes));
-    let needs_full_resync = is_distrusted(shared, id).await?;
+    let needs_full_resync = has_full_resync_mark(shared, id).await?;
     if entries > 0 || needs_full_resync {
         shared.nodes.health.fall_behind(node);
     }
@@ -200,7 +200,7 @@ fn restore_count(shared: &Shared, node: NodeIndex, entries: u64, bytes: u64) {
     }
 }
 
-async fn is_distrusted(shared: &Shared, id: &str) -> Result<bool, StoreError> {
+async fn has_full_resync_mark(shared: &Shared, id: &str) -> Result<bool, StoreError> {
     let mut after = 0;
     loop {
         let page = shared.store.entries(SUSPECT_SHARDS, id, after, usize::MAX).await?;

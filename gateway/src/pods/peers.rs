@@ -34,19 +34,19 @@ const _: () = assert!(LOOKUP_INTERVAL.as_secs() + SERVERS_MAX as u64 * ANSWER_MA
 /// Asks DNS at an interval for as long as the process lives; returns at once where no service is named.
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let Some(service) = shared.config.peer_service.clone() else { return };
-    let mut was_heard = true;
+    let mut was_found = true;
     loop {
-        let asked = service.clone();
-        let found = blocking("peers", move || lookup(&asked)).await;
+        let wanted = service.clone();
+        let found = blocking("peers", move || lookup(&wanted)).await;
         let found = found.unwrap_or_else(|| Err(io::Error::other("no thread could be had for it")));
         match &found {
             Ok(names) => shared.coordinator.expect(names.clone()),
-            Err(error) if was_heard => {
+            Err(error) if was_found => {
                 log::warn("peers_not_found", &[("service", &service.name), ("reason", &error.to_string())]);
             }
             Err(_) => {}
         }
-        was_heard = found.is_ok();
+        was_found = found.is_ok();
         runtime::sleep(LOOKUP_INTERVAL).await;
     }
 }
@@ -155,10 +155,10 @@ mod tests {
 
     const SERVICE: &str = "_miroir._tcp.pods.example";
 
-    fn answer(question: &[u8], pods: &[&str], is_cut: bool) -> Vec<u8> {
-        let asked = Packet::parse(question).unwrap();
-        assert_eq!(asked.questions[0].qname.to_string(), SERVICE);
-        let mut reply = Packet::new_reply(asked.id());
+    fn reply_to(question: &[u8], pods: &[&str], is_cut: bool) -> Vec<u8> {
+        let query = Packet::parse(question).unwrap();
+        assert_eq!(query.questions[0].qname.to_string(), SERVICE);
+        let mut reply = Packet::new_reply(query.id());
         if is_cut {
             reply.set_flags(PacketFlag::TRUNCATION);
         }
@@ -181,14 +181,14 @@ mod tests {
             let mut question = [0; 512];
             let (length, client) = datagrams.recv_from(&mut question).unwrap();
             let question = &question[..length];
-            let first = if is_long { answer(question, &[], true) } else { answer(question, pods, false) };
+            let first = if is_long { reply_to(question, &[], true) } else { reply_to(question, pods, false) };
             datagrams.send_to(&first, client).unwrap();
             if is_long {
                 let (mut stream, _) = stream.accept().unwrap();
-                let mut asked = vec![0; length + 2];
-                stream.read_exact(&mut asked).unwrap();
-                assert_eq!(&asked[2..], question);
-                let whole = answer(question, pods, false);
+                let mut received = vec![0; length + 2];
+                stream.read_exact(&mut received).unwrap();
+                assert_eq!(&received[2..], question);
+                let whole = reply_to(question, pods, false);
                 stream.write_all(&u16::try_from(whole.len()).unwrap().to_be_bytes()).unwrap();
                 stream.write_all(&whole).unwrap();
             }
@@ -208,9 +208,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        let asked = question(SERVICE, 7).unwrap();
+        let query = question(SERVICE, 7).unwrap();
         for (bytes, id) in
-            [(&b""[..], 7), (b"nonsense nonsense", 7), (&answer(&asked, &["a"], false), 8), (&asked, 7)]
+            [(&b""[..], 7), (b"nonsense nonsense", 7), (&reply_to(&query, &["a"], false), 8), (&query, 7)]
         {
             assert!(read(bytes, id).is_err(), "{bytes:?}");
         }

@@ -349,7 +349,7 @@ async fn drop_on_nodes(
 ///
 /// # Errors
 /// 503 when too few nodes are available.
-pub async fn drop_leftover(core: &Core, node_uid: &str, term: &Term) -> Result<(), ApiError> {
+pub async fn drop_orphan_index(core: &Core, node_uid: &str, term: &Term) -> Result<(), ApiError> {
     let snapshot = core.shared.snapshot();
     let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
     let mut missed = Missed::new(core, 0);
