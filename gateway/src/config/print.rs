@@ -1,5 +1,5 @@
-//! The configuration in force as TOML that `--config` reads again, except for the keys: they show
-//! as `(set)`, which is refused as a key.
+//! Prints the configuration in force as TOML that `--config` can read again, except for the keys: they are shown as
+//! `(set)`, which is refused as a key.
 
 use std::{path::Path, time::Duration};
 

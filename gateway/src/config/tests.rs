@@ -1,4 +1,4 @@
-//! The whole way from arguments, environment and file to a configuration or one line of error.
+//! Tests the whole way from arguments, environment and file to a configuration or one line of error.
 
 use std::fs;
 use std::time::Duration;

@@ -19,16 +19,16 @@ use crate::{
 struct RunRequest {
     /// Only this index.
     index: Option<String>,
-    /// Only this node, and bring its indexes and settings level, too.
+    /// Only this node, its indexes and settings included.
     node: Option<String>,
-    /// Compare and repair nothing.
+    /// Compare, and repair nothing.
     dry_run: bool,
 }
 
-/// Asks for a pass; 202 with its number.
+/// Requests a pass; 202 with its number.
 ///
 /// # Errors
-/// 400 for a body that cannot be read, 404 for an unknown index; what the store says.
+/// 400 for an unreadable body, 404 for an unknown index, and the store's error.
 pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
     let asked = match request.body.is_empty() {
         true => RunRequest::default(),
@@ -54,12 +54,12 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }
 
-/// What runs, what waits, and how the last pass ended.
+/// The running pass, the waiting ones, and how the last one ended.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn status(core: &Core) -> Result<Response, ApiError> {
-    // In this order: a pass that ends in between shows twice, not never.
+    // The queue is read first: a pass that ends in between shows twice rather than never.
     let queue = queue::queue(&core.shared.store).await?;
     let last = pass::history(core).await?.pop();
     let answer = json!({
@@ -74,10 +74,10 @@ pub async fn status(core: &Core) -> Result<Response, ApiError> {
     Ok(Response::json(StatusCode::OK, answer.to_string()))
 }
 
-/// The passes remembered, newest first.
+/// The passes in the history, newest first.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn history(core: &Core) -> Result<Response, ApiError> {
     let mut passes = pass::history(core).await?;
     passes.reverse();

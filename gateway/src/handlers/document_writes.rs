@@ -1,7 +1,7 @@
-//! Writes of documents: checked whole, split by shard, handed to the index's lane.
+//! Document writes: checked as a whole, split by shard, handed to the index's lane.
 //!
-//! Invariants: nothing is sent anywhere before the whole payload has been checked; a payload whose
-//! ids are wrong becomes a task that has failed, as on one node; what cannot be read is refused.
+//! Invariants: nothing is sent anywhere before the whole payload has been checked. A payload with wrong ids becomes a
+//! failed task, as on one node. An unreadable payload is refused.
 
 use bytes::Bytes;
 use http::Method;
@@ -88,14 +88,14 @@ pub(crate) async fn add(
     Ok(tasks::accepted(accepted))
 }
 
-/// Whether documents may travel with those of other clients: the nodes fail a whole task for a bad
-/// value of these fields, which nobody else's documents shall share.
+/// Whether documents may share a request with those of other clients: nodes fail a whole task for a bad value of
+/// these fields, and other clients' documents must not fail with it.
 fn is_sociable(body: &[u8]) -> bool {
     body.len() <= limits::MERGED_BYTES_MAX
         && [&b"\"_geo"[..], b"\"_vectors"].iter().all(|name| memmem::find(body, name).is_none())
 }
 
-/// One body per node that owns some of the documents, and the intent that names them.
+/// One body per node that owns some of the documents, and the intent that names these nodes.
 fn split(
     core: &Core,
     snapshot: &Snapshot,
@@ -108,7 +108,7 @@ fn split(
         .placement(shards)
         .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."))?;
     let of_documents = parsed.shards(shards);
-    // The lane sets the clock.
+    // The lane sets the clock later.
     let clock = core.shared.config.anti_entropy.then_some(0);
     let mut parts = Vec::new();
     for node in snapshot.topology.every_node() {
@@ -260,7 +260,7 @@ fn payload_format(request: &Request, query: &Query<'_>) -> Result<PayloadFormat,
     }
 }
 
-/// Why a text is no delimiter, in Meilisearch's words.
+/// Why a text is not a delimiter, in Meilisearch's words.
 fn wrong_delimiter(text: &str) -> String {
     let reason = match text.chars().count() {
         0 => "csv delimiter should be an ascii character. Found an empty string".to_owned(),
@@ -279,7 +279,7 @@ fn check_primary_key(asked: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-/// One member of a JSON object, when it is one and has it.
+/// One member of a body, if the body is a JSON object that has it.
 fn member(body: &[u8], name: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
     value.get_mut(name).map(Value::take).filter(|value| !value.is_null())

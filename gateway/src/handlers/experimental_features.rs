@@ -1,8 +1,8 @@
 //! Experimental features: switched on every node, shown as one node shows them.
 //!
-//! Invariants: a feature is on when it is on at every node that is asked; what one node refuses changes
-//! nothing anywhere, for the node that knows the fewest features is asked first; changes are made one
-//! after the other, whichever core takes them.
+//! Invariants: a feature is on when every node that was asked has it on. What one node refuses changes nothing
+//! anywhere, since the node that knows the fewest features is asked first. Changes are made one after the other,
+//! whichever core takes them.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// The lane of these changes: no index is called so.
+/// The lane of these changes: no index has this name.
 const LANE: &str = TARGET;
 
 /// `GET /experimental-features`.
@@ -39,7 +39,7 @@ pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Respons
     let body = extract::json_body(core, request)?;
     let _hold = lane::lock(core, vec![LANE]).await?;
     let mut nodes = core.shared.snapshot().topology.every_node();
-    // One that is away is given what it misses when it joins again (`restore`).
+    // A node that is away is given what it misses when it joins again (`write::node_features::restore`).
     nodes.retain(|node| core.shared.nodes.health.state(*node).takes_writes());
     let known =
         join_all(nodes.iter().map(|node| node_features::ask(core, *node, Method::GET, Bytes::new()))).await;

@@ -1,8 +1,8 @@
 //! The fields of an index: the union over all legs, by name.
 //!
-//! Invariants: reserved fields are not there; what the settings display is judged by the client's own, since
-//! nodes display everything; the filter on it and the page are applied to the union. Source: Meilisearch's
-//! fields route, 1.37 to 1.50.
+//! Invariants: reserved fields are left out. Which fields are displayed follows from the client's settings, since
+//! nodes display everything; the filter on that, and the page, are applied to the union. Source: Meilisearch's fields
+//! route, 1.37 to 1.50.
 
 use std::collections::BTreeMap;
 
@@ -46,10 +46,10 @@ pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<
         out.extend_from_slice(merged(gathered.bodies, &asked, &index.rules)?.to_string().as_bytes());
         Ok(())
     };
-    scatter.answer(merge).await.map(MergedAnswer::into_response)
+    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
 }
 
-/// What the gateway needs of a request for fields.
+/// What the gateway reads of a request for fields.
 struct FieldsRequest {
     offset: usize,
     limit: usize,
@@ -80,7 +80,7 @@ impl FieldsRequest {
         Ok(request)
     }
 
-    /// All fields that the rest of the filter lets through.
+    /// Asks for all fields that the rest of the filter lets through.
     fn leg_body(&self) -> String {
         json!({"offset": 0, "limit": u32::MAX, "filter": self.filter}).to_string()
     }
@@ -102,7 +102,7 @@ fn merged(bodies: &[&[u8]], asked: &FieldsRequest, rules: &IndexRules) -> Result
     for field in &mut fields {
         let displayed = field["name"].as_str().is_some_and(|name| rules.displays(name));
         field["displayed"] = json!({"enabled": displayed});
-        // The rule by which nodes break ties is not the client's.
+        // The ranking rule by which nodes break ties is not the client's.
         if rules.tie_break.as_ref().is_some_and(|tie_break| field["name"] == tie_break.field.as_str()) {
             field["rankingRule"] = json!({"enabled": false});
         }

@@ -1,7 +1,7 @@
-//! `POST /render-template`: rendered by a node, by one that has the document where the body names one.
+//! `POST /render-template`: rendered by a node, which holds the document when the body names one.
 //!
-//! Invariants: nodes get their own names of indexes, and no client reaches an index by such a name; what a
-//! template shows of reserved fields is never answered.
+//! Invariants: nodes are asked with their own names of indexes, and no client reaches an index by such a name.
+//! Reserved fields that a template shows are never answered.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -37,7 +37,7 @@ pub(crate) async fn render(
         if !permission.allows_index(&uid) {
             return Err(auth::invalid_key());
         }
-        // What is no name at all stays as it is, for a node to refuse.
+        // A text that cannot be a uid stays as it is, for a node to refuse.
         if is_index_uid(&uid) {
             let name = snapshot.name_on_nodes(&uid);
             asked[part]["indexUid"] = json!(name);
@@ -45,7 +45,7 @@ pub(crate) async fn render(
         }
     }
     let nodes = nodes_to_ask(core, &snapshot, &body);
-    // What is no JSON is a node's to refuse, as it came.
+    // A body that is not JSON goes to a node as it came, for the node to refuse.
     let body = if asked.is_null() { body } else { Bytes::from(asked.to_string()) };
     for node in nodes {
         let question = NodeRequest {
@@ -70,7 +70,7 @@ pub(crate) async fn render(
     Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
 }
 
-/// The owners of the document that is rendered, or all nodes in turn.
+/// The owners of the document that is rendered; all nodes in turn when none is named.
 fn nodes_to_ask(core: &Core, snapshot: &Snapshot, body: &[u8]) -> Vec<router::NodeIndex> {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let input = &asked["input"];

@@ -1,7 +1,7 @@
-//! Search from end to end: the routes of searches in one index, and whom a request is given to.
+//! The search routes of one index.
 //!
-//! Invariants: a search of one list is `list`'s, one of two halves is `hybrid`'s; a request nobody here
-//! understands is refused by a node in its own words.
+//! Invariants: `read::search` answers a search, whether of one list or of two halves. A request that the gateway does
+//! not understand is refused by a node in its own words.
 
 use std::pin::pin;
 
@@ -28,7 +28,7 @@ use crate::{
         coalesce, foreign_keys,
         hits::milliseconds,
         scatter::{Gathered, Scatter},
-        search::answer,
+        search::search_index,
     },
     state::{core::Core, merged_answer::MergedAnswer},
     wire::{
@@ -58,9 +58,9 @@ pub(crate) async fn search(
     };
     let rules = permission.rules_for(uid)?;
     asked.restrict(rules.clone());
-    let asking = pin!(answer(core, &snapshot, index, &asked));
-    match coalesce::answer(core, index, &body, rules, asking).await {
-        // A refusal of what a query string says speaks of parameters, not of a body's members.
+    let asking = pin!(search_index(core, &snapshot, index, &asked));
+    match coalesce::join_or_run(core, index, &body, rules, asking).await {
+        // A node words its refusal of a query string by parameters, and that of a body by members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
@@ -98,5 +98,5 @@ pub(crate) async fn facet_search(
         let order = facets.order(&asked.facet_name);
         merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
-    scatter.answer(merge).await.map(MergedAnswer::into_response)
+    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
 }

@@ -1,8 +1,9 @@
-//! Dynamic search rules: kept here as clients give them, held by every node under its own names of indexes.
+//! Dynamic search rules: kept in the gateway as clients give them, and on every node with that node's names of
+//! indexes.
 //!
-//! Invariants: what a node refuses is kept nowhere; a rule follows the name of an index, whichever index has
-//! it; a node that was replaced gets all rules before it serves (`control::rejoin`). Nodes pin, the merge
-//! puts what is pinned where it belongs in the whole list.
+//! Invariants: what a node refuses is not kept. A rule follows the name of an index, whichever index has it. A node
+//! that was replaced gets all rules before it serves (`membership::rejoin`). Nodes pin documents, and the merge puts
+//! pinned ones where they belong in the whole list.
 
 use std::rc::Rc;
 
@@ -29,10 +30,10 @@ use crate::{
     },
 };
 
-/// The index that tasks about rules name, on a node, too.
+/// The index that tasks about rules name, as on a node.
 const INDEX: &str = ".meili_dsr";
 
-/// What is asked about rules; a text is a uid.
+/// A route about rules; a text is a rule's uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RulesRoute<'a> {
     List,
@@ -43,7 +44,7 @@ pub(crate) enum RulesRoute<'a> {
 }
 
 impl RulesRoute<'_> {
-    /// The right it takes.
+    /// The right that it needs.
     pub(crate) fn action(self) -> Action {
         match self {
             Self::List | Self::One(_) => Action::DynamicSearchRulesGet,
@@ -53,7 +54,7 @@ impl RulesRoute<'_> {
     }
 }
 
-/// Answers what is asked.
+/// Serves a route about rules.
 pub(crate) async fn serve(
     core: &Rc<Core>,
     request: &Request,
@@ -142,8 +143,8 @@ async fn clear(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError>
     Ok(tasks::accepted(Accepted { record, degraded: None }))
 }
 
-/// A task whose part every node has taken; the first node alone is asked at first, so that what is refused
-/// changes nothing.
+/// Makes a task that every node has taken its part of. One node is asked alone at first, so that a refusal changes
+/// nothing.
 async fn send(
     core: &Core,
     request: &Request,
@@ -172,7 +173,7 @@ fn check_query(request: &Request) -> Result<(), ApiError> {
     Query::parse(request.uri.query()).only(&["customMetadata"])
 }
 
-/// What a node says of a path with something else than a uid.
+/// A node's answer to a path in which the uid is not valid.
 fn no_uid(uid: &str) -> Response {
     let body = invalid_index_uid_reason(uid);
     Response {
@@ -181,7 +182,7 @@ fn no_uid(uid: &str) -> Response {
     }
 }
 
-/// A node's rule with clients' names of indexes.
+/// Shows a node's rule with clients' names of indexes.
 fn show(rule: &mut Value, rules: &Rules) {
     let known = rule["uid"].as_str().and_then(|uid| rules.get(uid));
     if let Some(known) = known {

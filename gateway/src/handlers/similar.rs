@@ -1,7 +1,7 @@
-//! Neighbours of one document: its vectors are fetched from their owner, then every shard is searched with them.
+//! Similar documents: the document's vectors are fetched from an owner, then every shard is searched with them.
 //!
-//! Invariants: a node that holds the document has judged the request before a vector is searched, so that
-//! what one node refuses is refused in its words; hits are ranked by their vectors alone.
+//! Invariants: a node that holds the document judges the request before a vector is searched, so that what one node
+//! refuses is refused in its words. Hits are ranked by their vectors alone.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -80,40 +80,40 @@ pub(crate) async fn similar(
     search.answer(&document, candidates, &found)
 }
 
-/// One similar search on its way.
+/// One similar search under way.
 struct Similar<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
     asked: &'a SimilarRequest,
-    /// The filter of a tenant's search rules, which is a part of the request's filter, too.
+    /// The filter of a tenant's search rules; it is also part of the request's filter.
     rules: Option<&'a str>,
     started: Instant,
 }
 
-/// What a node is asked to judge a request by.
+/// The request by which a node judges what the client asked.
 struct Judged {
     method: Method,
     target: String,
     body: Bytes,
 }
 
-/// What its owner says of the document.
+/// The document, as its owner describes it.
 struct Document {
     primary_key: String,
     vectors: Vec<String>,
-    /// Whether the client's filter lets it through.
+    /// Whether the document passes the client's filter.
     is_candidate: bool,
 }
 
-/// The answer of a vector search, and what is to be cut out of its hits.
+/// The answer of a vector search, and the fields to cut out of its hits.
 struct Near {
     answer: MergedAnswer,
     extra: Option<ExtraFields<'static>>,
 }
 
 impl Similar<'_> {
-    /// Asks an owner of the document for its vectors, and what it says of the request.
+    /// Asks an owner of the document for its vectors, and has it judge the request.
     async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
         let similar = self.judged(request, body);
         let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
@@ -146,7 +146,7 @@ impl Similar<'_> {
         self.read(&vectors?.body, &counted?.body).unwrap_or_else(|| Err(unusable()))
     }
 
-    /// The request as a node judges it; under a tenant's rules with their filter in it.
+    /// The request that a node judges; under a tenant's rules it contains their filter.
     fn judged(&self, request: &Request, body: Bytes) -> Judged {
         let method = request.method.clone();
         let Some(filter) = self.asked.filter.as_deref().filter(|_| self.rules.is_some()) else {
@@ -165,7 +165,7 @@ impl Similar<'_> {
         }
     }
 
-    /// What the owner said of the document; to a tenant whose rules leave it out there is none.
+    /// Reads the owner's answers. For a tenant whose rules leave the document out, it does not exist.
     fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
         let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
         if !seen && self.rules.is_some() {
@@ -180,7 +180,7 @@ impl Similar<'_> {
         }))
     }
 
-    /// How many other documents the client's filter lets through.
+    /// How many other documents pass the client's filter.
     async fn candidates(&self, document: &Document) -> Result<u64, ApiError> {
         let target = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let turn = self.core.turn();
@@ -194,18 +194,18 @@ impl Similar<'_> {
             total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
             Ok(())
         };
-        scatter.answer(merge).await?;
+        scatter.ask_and_merge(merge).await?;
         Ok(total.saturating_sub(u64::from(document.is_candidate)))
     }
 
-    /// What is near one vector on every shard, the document itself included.
+    /// The documents near one vector, over all shards, the document itself included.
     async fn near(&self, vector: &str, primary_key: &str) -> Result<Near, ApiError> {
         let body = self.asked.search_body(vector, &self.index.rules);
         let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
         let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
         let rules = &self.index.rules;
         let extra = search.also_retrieve([primary_key], rules);
-        // A similar search is cut by nothing but its own limit.
+        // A similar search is limited by its own limit alone.
         let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
         let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true, plain: false });
         let target = format!("/indexes/{}/search", self.index.record.node_uid);
@@ -222,7 +222,7 @@ impl Similar<'_> {
             };
             merge::search(gathered.bodies, &spec, body).map(|_| ())
         };
-        Ok(Near { answer: scatter.answer(merge).await?, extra })
+        Ok(Near { answer: scatter.ask_and_merge(merge).await?, extra })
     }
 
     fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
@@ -257,7 +257,7 @@ impl Similar<'_> {
     }
 }
 
-/// Adds what the first search says of its performance, if it was asked.
+/// Adds the performance details of the first search, if they were requested.
 fn with_performance(body: &mut Vec<u8>, found: &[Near]) {
     const NAME: &str = "performanceDetails";
     let details = found.first().and_then(|near| sonic_rs::get(&near.answer.body[..], [NAME]).ok());

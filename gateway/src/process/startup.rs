@@ -1,7 +1,7 @@
-//! What a gateway takes up from its store before it serves its first client.
+//! What a gateway restores from its store before it serves its first client.
 //!
-//! Invariants: pods that start together do so one after the other; what the last process left half done is taken up
-//! before anything new can be added to it; nothing here knows of threads, so that any runtime of the seam can wait for it.
+//! Invariants: pods that start together do so one after the other. What the last process left half done is finished
+//! before anything new can be added. Nothing here knows of threads, so that any runtime of the seam can wait for it.
 
 use std::{
     net::SocketAddr,
@@ -60,22 +60,22 @@ use crate::{
     },
 };
 
-/// How often a pod looks whether another is done with its start.
+/// How often a pod checks whether another has finished its start.
 const START_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a gateway is made of.
+/// What a gateway is made from.
 pub struct Parts {
     pub config: Config,
-    /// As in the configuration, with their addresses.
+    /// The configured nodes, with their addresses.
     pub nodes: Vec<NodeAddress>,
-    /// What clients are served with; `None`: plain HTTP.
+    /// The TLS configuration towards clients; `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub store: Store,
     pub coordinator: Coordinator,
     pub prometheus: PrometheusHandle,
 }
 
-/// A gateway that has taken up what there was, and does not run yet.
+/// A gateway that has restored its state, and does not run yet.
 pub struct Ready {
     pub shared: Arc<Shared>,
     lanes: Arc<[change::LaneSender]>,
@@ -83,10 +83,10 @@ pub struct Ready {
     interrupted: Vec<TaskRecord>,
 }
 
-/// Takes up what is in the store. `now` is the executors' clock, `pause` waits.
+/// Restores the state that is in the store. `now` is the executors' clock, `pause` waits.
 ///
 /// # Errors
-/// One clear line: what is stored does not fit what is configured, cannot be read, or the store does not answer.
+/// One clear line: what is stored does not fit the configuration or cannot be read, or the store does not answer.
 pub async fn prepare(
     parts: Parts,
     now: fn() -> Instant,
@@ -96,7 +96,7 @@ pub async fn prepare(
     // Pods that start together do so one after the other.
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
-    // All of this before the first client can add to it, and while no other pod is at it.
+    // Done before the first client can add to it, and while no other pod works on it.
     let is_first = live_pods(&store, &coordinator).await?.is_empty();
     if is_first {
         finish_moves(&store, &asked(store.unfinished_tasks(usize::MAX)).await?).await?;
@@ -143,10 +143,10 @@ pub async fn prepare(
 }
 
 impl Ready {
-    /// Starts the control executor and every data core, which listen when this returns.
+    /// Starts the control executor and every data core; all listen when this returns.
     ///
     /// # Errors
-    /// When an executor cannot start here.
+    /// When an executor cannot start.
     pub fn run(self, runtime: Runtime, address: SocketAddr) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let Self { shared, lanes, inboxes, interrupted } = self;
         let mut executors =
@@ -161,8 +161,8 @@ impl Ready {
     }
 }
 
-/// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
-/// a part in are resumed later (`data::moves::resume`).
+/// Finishes swaps and renames that were accepted and not yet done, oldest first. Those in which nodes have a part are
+/// resumed later (`write::rename::run::resume`).
 async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
     let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
     let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
@@ -171,7 +171,7 @@ async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Resul
         let indexes = asked(store.indexes()).await?;
         let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
         let now = clock::utc();
-        // What is processing has changed the registry already (`data::moves`).
+        // A processing task has changed the registry already (`write::rename::run`).
         if task.status == TaskStatus::Enqueued {
             asked(store.commit(plan::commit(&steps, task.uid, plan::begun(task, now), now, find))).await?;
         }
@@ -181,12 +181,12 @@ async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Resul
     Ok(())
 }
 
-/// Whether the control executor goes on with an accepted task.
+/// Whether the control executor resumes an accepted task.
 fn is_resumed(task: &TaskRecord) -> bool {
     task.kind == TaskKind::IndexUpdate
 }
 
-/// What the last process was making, nobody is making any more.
+/// Hands the indexes that the last process was making to the sweep.
 async fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
     for record in asked(store.records(ORPHAN_INDEXES, None, usize::MAX)).await? {
         asked(store.put_record(
@@ -225,13 +225,13 @@ async fn begin_start(
     }
 }
 
-/// The other pods that live.
+/// The other live pods.
 async fn live_pods(store: &Store, coordinator: &Coordinator) -> anyhow::Result<Vec<String>> {
     let pods = asked(store.leases(PODS)).await?.into_iter().map(|lease| lease.holder);
     Ok(pods.filter(|pod| pod != coordinator.pod()).collect())
 }
 
-/// The stored topology, checked against the nodes given; made from them the first time.
+/// The stored topology, checked against the configured nodes; made from these the first time.
 async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topology> {
     let nodes = config.nodes.iter().map(|node| Node {
         id: node.id.clone(),
@@ -304,7 +304,7 @@ async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result
     Ok(snapshot)
 }
 
-/// A clock that goes on where the last process, or other pods, have come to.
+/// A write clock that continues where the last process, or other pods, have come to.
 async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> {
     let ceiling = load_mark(store, CLOCK, CLOCK_KEY).await?.unwrap_or(0);
     if !is_shared {
@@ -315,7 +315,7 @@ async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> 
     Ok(clock)
 }
 
-/// What nodes have missed. Those that have something to catch up with serve nothing before that.
+/// Restores hints and marks. Nodes that have something to catch up with serve nothing before.
 async fn load_hints(
     config: &Config,
     topology: &Topology,
@@ -334,7 +334,7 @@ async fn load_hints(
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, SUSPECT_SHARDS, &size.stream).await? {
             if let Ok(SuspectCopies::Everything { .. }) = serde_json::from_value(header) {
-                hints.needs_full_resync(node);
+                hints.mark_full_resync(node);
                 health.fall_behind(node);
             }
         }
@@ -380,7 +380,7 @@ async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
     Ok(Versioned { version: record.revision, value })
 }
 
-/// The stored keys; the default ones are made when there is a master key and no key at all.
+/// The stored keys. Makes the default ones when there is a master key and no key at all.
 async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     let mut keys: Vec<(ApiKey, u64)> = Vec::new();
     loop {
@@ -405,7 +405,7 @@ async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     Ok(KeyRing::new(config.master_key.clone(), keys))
 }
 
-/// What the store says, or why it does not.
+/// The store's answer, or its error as one clear line.
 async fn asked<T>(reply: Reply<T>) -> anyhow::Result<T> {
     reply.await.map_err(|error| anyhow!("--store: {error}"))
 }

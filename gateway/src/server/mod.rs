@@ -1,7 +1,7 @@
-//! The data plane: what every core does with clients' requests.
+//! The client side of a data core: connections, admission, and the pipeline of a request.
 //!
-//! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
-//! file; what must be durable goes to the store over a channel and is awaited.
+//! Invariants: a core shares nothing mutable but atomics. It never blocks, locks or touches a file; what must be
+//! durable goes to the store over a channel and is awaited.
 
 use std::thread::JoinHandle;
 
@@ -36,10 +36,10 @@ use crate::{
     wire::runtime::{self, StartError},
 };
 
-/// Starts data core `number` on an executor of its own; it listens when this returns.
+/// Starts data core `number` on an executor of its own; the core listens when this returns.
 ///
 /// # Errors
-/// When the executor cannot start here.
+/// When the executor cannot start.
 pub fn start_core(
     runtime: Runtime,
     number: usize,
@@ -63,7 +63,7 @@ pub fn start_core(
         runtime::spawn(admission::watch(Rc::clone(&core)));
         listener::run(core, listener).await;
     })?;
-    // Nobody is told where clients are served before they are.
+    // The caller learns of the core only once it serves clients.
     match heard.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(error)) => Err(StartError::Other {

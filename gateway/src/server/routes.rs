@@ -1,7 +1,8 @@
-//! Which route a method and a path name. One table, no state.
+//! The route of a method and a path: one table, no state.
 //!
-//! Invariant: a path that exists with another method is told apart from one that does not exist,
-//! as Meilisearch answers 405 and 404. A HEAD has become a GET before it comes here. Source: the route list of Meilisearch 1.15 to 1.50.
+//! Invariant: a path that exists with another method is told apart from one that does not exist, as Meilisearch
+//! answers 405 and 404. A HEAD has become a GET before it comes here. Source: the route list of Meilisearch 1.15 to
+//! 1.50.
 
 use http::Method;
 
@@ -90,7 +91,7 @@ pub(crate) enum Route<'a> {
     RenderTemplate,
     Rules(search_rules::RulesRoute<'a>),
     Webhooks(webhooks::WebhooksRoute<'a>),
-    /// A route of Meilisearch's that this gateway refuses on purpose.
+    /// A route of Meilisearch that this gateway refuses on purpose.
     RefusedRoute {
         route: &'static RefusedRoute,
         index: Option<&'a str>,
@@ -246,7 +247,7 @@ fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<
 }
 
 impl Route<'_> {
-    /// Whether a request makes a task, and so heeds a key that says to do it once.
+    /// Whether a request makes a task, and so may carry an idempotency key.
     pub(crate) fn makes_task(&self) -> bool {
         matches!(
             self,

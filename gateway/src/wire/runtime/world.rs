@@ -1,6 +1,6 @@
-//! A simulated world as a runtime: what a simulation gives in place of threads, sockets and clocks.
+//! A simulated world as a runtime: a simulation's stand-ins for threads, sockets and clocks.
 //!
-//! Invariant: it promises what the two real runtimes promise, and everything runs on the thread that the world is on.
+//! Invariant: it promises what the two real runtimes promise, and everything runs on the world's thread.
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ pub trait World: Sync {
     fn sleep(&self, duration: Duration) -> LocalFuture<'static, ()>;
     /// Runs a future until it ends.
     fn spawn(&self, future: LocalFuture<'static, ()>);
-    /// Runs a future as an executor of its own would: its first turn is now.
+    /// Runs a future as an executor of its own would; its first poll is at once.
     fn start(&self, main: LocalFuture<'static, ()>);
     /// Listens at an address of the world.
     ///
