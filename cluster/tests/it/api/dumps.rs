@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, cities, load_cities, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// The files of an archive by path.
 fn read(dump: &Path) -> BTreeMap<String, String> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, guarded_cluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const MASTER_KEY: &str = "the-master-key-of-the-clients";
 

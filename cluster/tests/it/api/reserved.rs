@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 #[test]
 fn reserved_fields_match_nothing_and_show_nowhere() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 use crate::support::{SingleNode, TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// Method, path, headers.
 type Ask<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);

@@ -8,7 +8,7 @@ use crate::{
     failures::failover::wait_for_state,
     support::{SingleNode, TestCluster, real_node},
 };
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// Status and body without times, versions and uids of requests.
 fn ask(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -362,7 +362,7 @@ fn a_blank_node_gets_the_features_of_the_others() {
     // The others still say what is on.
     assert_eq!(cluster.client.read("/experimental-features")["containsFilter"], true);
     wait_for_state(&cluster, 1, "down");
-    std::fs::remove_dir_all(cluster._data.path().join("node-1")).unwrap();
+    std::fs::remove_dir_all(cluster.directory().join("node-1")).unwrap();
     cluster.cluster.start_node(1).unwrap();
     cluster.cluster.wait_until_ready().unwrap();
     let node = Client::new(cluster.cluster.node(1).unwrap().url()).with_key("the-key-of-the-nodes");

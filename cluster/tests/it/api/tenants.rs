@@ -9,7 +9,7 @@ use meilisearch_sdk::client::Client as Sdk;
 use serde_json::{Map, Value, json};
 
 use crate::support::guarded_cluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 const MASTER_KEY: &str = "the-master-key-of-the-clients";
 const SEED: u64 = 0x7e4a_4700;

@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// How long a message may take before a test gives up on it.
 const MESSAGE_MAX: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster};
-use it_node::client::Client;
+use node::test_client::Client;
 
 type Headers = &'static [(&'static str, &'static str)];
 

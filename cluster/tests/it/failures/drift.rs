@@ -6,7 +6,7 @@ use cluster::cluster::agent;
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// How long a change of settings may take to be committed, or to be undone.
 const SETTLED_MAX: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use cluster::cluster::ClusterOptions;
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, load_cities};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// What a read may take while a fault is being noticed.
 const READ_MAX: Duration = Duration::from_secs(3);
@@ -15,7 +15,7 @@ const READ_MAX: Duration = Duration::from_secs(3);
 const STATE_MAX: Duration = Duration::from_secs(20);
 
 /// Three embedded nodes with fault switches, two copies of each shard.
-pub(super) fn faulty(options: &mut ClusterOptions) {
+pub(crate) fn faulty(options: &mut ClusterOptions) {
     options.node_binary = None;
     options.replication_factor = 2;
     options.control = true;
@@ -23,13 +23,13 @@ pub(super) fn faulty(options: &mut ClusterOptions) {
 }
 
 /// Sets a node's fault switches.
-pub(super) fn set_faults(cluster: &TestCluster, node: usize, faults: &Value) {
+pub(crate) fn set_faults(cluster: &TestCluster, node: usize, faults: &Value) {
     let control = cluster.cluster.node(node).unwrap().control().unwrap();
     Client::new(control).post("/faults", faults);
 }
 
 /// Waits until the gateway says that a node is in this state.
-pub(super) fn wait_for_state(cluster: &TestCluster, node: usize, state: &str) {
+pub(crate) fn wait_for_state(cluster: &TestCluster, node: usize, state: &str) {
     let deadline = Instant::now() + STATE_MAX;
     loop {
         let topology = cluster.client.read("/_miroir/topology");
@@ -42,7 +42,7 @@ pub(super) fn wait_for_state(cluster: &TestCluster, node: usize, state: &str) {
 }
 
 /// A metric's sum over its labels.
-pub(super) fn metric(cluster: &TestCluster, name: &str) -> f64 {
+pub(crate) fn metric(cluster: &TestCluster, name: &str) -> f64 {
     let (_, text) = cluster.client.raw("GET", "/_miroir/metrics", &[], b"").unwrap();
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));

@@ -10,7 +10,7 @@ use cluster::faulty_proxy::Trouble;
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 const DOCUMENTS: u64 = 200;
 /// Clients that ask at the same time.

@@ -7,7 +7,7 @@ use cluster::cluster::ClusterOptions;
 use serde_json::{Map, Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// What a test calls right: documents by id, without reserved fields.
 type Documents = BTreeMap<String, Value>;
@@ -305,7 +305,7 @@ fn a_wiped_node_becomes_what_it_was() {
     let target = format!("/indexes/{}/settings", things.node_uid());
     let before = things.node(1).read(&target);
     things.cluster.cluster.kill_node(1).unwrap();
-    std::fs::remove_dir_all(things.cluster._data.path().join("node-1")).unwrap();
+    std::fs::remove_dir_all(things.cluster.directory().join("node-1")).unwrap();
     things.cluster.cluster.start_node(1).unwrap();
     let index = format!("/indexes/{}", things.node_uid());
     let deadline = Instant::now() + Duration::from_secs(60);

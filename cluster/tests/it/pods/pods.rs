@@ -17,12 +17,12 @@ use std::{
 use cluster::cluster::{Cluster, ClusterOptions, Pod};
 use serde_json::{Value, json};
 
-pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// What the coordinator promises, and how much more a busy machine may take.
-pub(super) const LEADER_WITHIN: Duration = Duration::from_secs(12);
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const LEADER_WITHIN: Duration = Duration::from_secs(12);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) struct Redis {
+pub(crate) struct Redis {
     port: u16,
     is_durable: bool,
     directory: PathBuf,
@@ -40,13 +40,13 @@ impl Redis {
         }
     }
 
-    pub(super) fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Ends as in a crash, and comes back with its data if it was to keep it.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.child = spawn(self.port, &self.directory, self.is_durable).expect("its port is still free");
@@ -83,20 +83,20 @@ fn spawn(port: u16, directory: &Path, is_durable: bool) -> Option<Child> {
 }
 
 /// Three pods on one Redis, and the nodes they share.
-pub(super) struct Pods {
+pub(crate) struct Pods {
     // Ended in this order.
-    pub(super) pods: Vec<Pod>,
-    pub(super) cluster: Cluster,
-    pub(super) redis: Redis,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) cluster: Cluster,
+    pub(crate) redis: Redis,
     _data: tempfile::TempDir,
 }
 
 impl Pods {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(true, |options| options.node_binary = crate::support::real_node())
     }
 
-    pub(super) fn start_with(is_durable: bool, change: impl FnOnce(&mut ClusterOptions)) -> Self {
+    pub(crate) fn start_with(is_durable: bool, change: impl FnOnce(&mut ClusterOptions)) -> Self {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let redis = Redis::start(data.path(), is_durable);
         let mut options = ClusterOptions::new(PathBuf::from(crate::support::PROGRAM), data.path().to_owned());
@@ -118,12 +118,12 @@ impl Pods {
         pods
     }
 
-    pub(super) fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         self.pods.iter().map(Pod::url).collect()
     }
 
     /// Asks a pod until its answer is as wanted; says how long that took.
-    pub(super) fn until(&self, pod: usize, path: &str, mut wanted: impl FnMut(&Value) -> bool) -> Duration {
+    pub(crate) fn until(&self, pod: usize, path: &str, mut wanted: impl FnMut(&Value) -> bool) -> Duration {
         let (begun, url) = (Instant::now(), format!("{}{path}", self.pods[pod].url()));
         let mut last = Value::Null;
         while begun.elapsed() < SETTLED_WITHIN {
@@ -138,13 +138,13 @@ impl Pods {
         panic!("{path} of pod {pod}: {last}");
     }
 
-    pub(super) fn signal(&self, pod: usize, signal: &str) {
+    pub(crate) fn signal(&self, pod: usize, signal: &str) {
         let id = self.pods[pod].process_id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Starts a pod again that was ended.
-    pub(super) fn restart(&mut self, pod: usize) {
+    pub(crate) fn restart(&mut self, pod: usize) {
         let (id, address) = (["a", "b", "c"][pod], self.pods[pod].address());
         let deadline = Instant::now() + SETTLED_WITHIN;
         while TcpListener::bind(address).is_err() {
@@ -163,7 +163,7 @@ impl Pods {
         })
     }
 
-    pub(super) fn until_led(&self, scope: &str, among: &[usize]) -> (usize, Duration) {
+    pub(crate) fn until_led(&self, scope: &str, among: &[usize]) -> (usize, Duration) {
         let begun = Instant::now();
         loop {
             if let Some(pod) = self.leader(scope, among) {
@@ -176,12 +176,12 @@ impl Pods {
 }
 
 /// One question with the master key, or the admin key below `/_miroir/`; `None` when nobody answers in time.
-pub(super) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+pub(crate) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
     ask_once(method, url, body, None)
 }
 
 /// The same with an `Idempotency-Key`.
-pub(super) fn ask_once(
+pub(crate) fn ask_once(
     method: &str,
     url: &str,
     body: Option<&Value>,

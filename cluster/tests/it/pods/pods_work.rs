@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::pods::pods::{LEADER_WITHIN, PAUSE, Pods, SETTLED_WITHIN, ask};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const DOCUMENTS: usize = 40;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, guarded_cluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const MASTER_KEY: &str = "the-master-key-of-the-clients";
 /// Fewer would be too few.

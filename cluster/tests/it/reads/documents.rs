@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster, load_cities};
-use it_node::client::Client;
+use node::test_client::Client;
 
 #[test]
 fn lists_are_those_of_one_node() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::reads::queries::{filter, query_text, vocabulary};
 use crate::support::{SingleNode, TestCluster, load_cities};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SEED: u64 = 0x5eed_fede;
 const FEDERATIONS: usize = 120;

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SEED: u64 = 0x5eed_51a1;
 const DIMENSIONS: usize = 80;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SEED: u64 = 0x1dde_5ead;
 const CLIENTS: u64 = 8;

@@ -4,7 +4,7 @@ use cluster::cluster::agent;
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, load_cities};
-use it_node::client::{Client, ids};
+use node::test_client::{Client, ids};
 
 #[test]
 fn with_two_copies_one_node_may_be_gone() {

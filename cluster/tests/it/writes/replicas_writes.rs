@@ -9,7 +9,7 @@ use router::{ShardSet, shard_filter};
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// How long copies may take to be the same again.
 const LEVEL_MAX: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use crate::{
     failures::failover::{faulty, metric, set_faults},
     support::TestCluster,
 };
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SESSION: [(&str, &str); 2] =
     [("Content-Type", "application/json"), ("X-Miroir-Session", "of-this-test")];

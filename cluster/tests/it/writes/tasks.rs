@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 #[test]
 fn tasks_are_listed_and_refused_as_on_one_node() {

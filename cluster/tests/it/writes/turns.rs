@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::pods::pods::{PAUSE, Pods, SETTLED_WITHIN, ask};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// Documents that all writers write, one after the other.
 const DOCUMENTS: u64 = 40;
