@@ -1,5 +1,5 @@
-//! Random queries of the cities.
-//! Invariant: what is drawn follows from the random source alone.
+//! Random queries over the cities.
+//! Invariant: the random source alone determines what is drawn.
 
 use std::collections::BTreeSet;
 
