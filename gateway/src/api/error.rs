@@ -1,8 +1,8 @@
-//! Errors as clients read them: Meilisearch's shape, one table of code, type and status.
+//! Errors as clients read them: Meilisearch's form, and one table of code, type and status.
 //!
-//! Invariant: every code the gateway itself emits stands in the table below, with the status and
-//! type Meilisearch gives it (source: Meilisearch's error reference) or, for `miroir_*`, its own.
-//! What a node answered is passed on with reserved fields taken out.
+//! Invariant: every code of the gateway's own errors is in the table below, with the status and type that Meilisearch
+//! gives it (source: Meilisearch's error reference) or, for `miroir_*`, its own. A node's refusal is passed on
+//! without reserved fields.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The `type` member of the answer.
+    /// The `type` member of the response.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl ErrorKind {
 
 macro_rules! codes {
     ($($variant:ident = $name:literal, $kind:ident, $status:literal;)*) => {
-        /// The codes the gateway itself emits.
+        /// The codes of the gateway's own errors.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Code { $($variant,)* }
 
@@ -165,7 +165,7 @@ pub struct ApiError {
     status: StatusCode,
     body: ErrorBody,
     retry_after_seconds: Option<u32>,
-    /// The bound it is about, where a code of many uses does not say it.
+    /// The limit that was exceeded, when the code alone does not tell.
     reason: Option<&'static str>,
 }
 
@@ -175,7 +175,7 @@ enum ErrorBody {
         code: Code,
         message: Cow<'static, str>,
     },
-    /// A node's refusal: its JSON body, reserved fields taken out.
+    /// A node's refusal: its JSON body without reserved fields.
     Node(Vec<u8>),
     /// Meilisearch answers some statuses (404, 405) without a body.
     Empty,
@@ -190,14 +190,14 @@ impl ApiError {
         Self { status, body, retry_after_seconds: None, reason: None }
     }
 
-    /// The same error, counted under the name of the bound that it is about.
+    /// Counts the error under the name of the limit that it is about.
     #[must_use]
     pub fn because(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// Its name among the refusals that are counted: the bound it is about, or its code.
+    /// The name under which the refusal is counted: the limit that it is about, or its code.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.reason.unwrap_or(match self.body {
@@ -207,7 +207,7 @@ impl ApiError {
         })
     }
 
-    /// 503 with a hint when to come back, seconds.
+    /// A 503 with the number of seconds after which to come back.
     #[must_use]
     pub fn overloaded(message: impl Into<Cow<'static, str>>) -> Self {
         let mut error = Self::new(Code::MiroirOverloaded, message);
@@ -221,7 +221,7 @@ impl ApiError {
         Self { status, body: ErrorBody::Empty, retry_after_seconds: None, reason: None }
     }
 
-    /// The refusal of a node, with reserved fields taken out of its message.
+    /// The refusal of a node, without reserved fields in its message.
     #[must_use]
     pub fn from_node(status: StatusCode, body: &[u8]) -> Self {
         let stripped = rewritten(body, |message| merge::strip_message(message).into_owned());
@@ -229,7 +229,7 @@ impl ApiError {
         Self { status, body, retry_after_seconds: None, reason: None }
     }
 
-    /// The same error with clients' names of indexes where it is a node's refusal.
+    /// Puts clients' names of indexes into a node's refusal.
     #[must_use]
     pub fn rename_indexes(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
         if let ErrorBody::Node(body) = &mut self.body
@@ -243,7 +243,7 @@ impl ApiError {
         self
     }
 
-    /// The code in a node's refusal; `None` for what the gateway says itself.
+    /// The code of a node's refusal; `None` for the gateway's own errors.
     #[must_use]
     pub fn node_code(&self) -> Option<String> {
         let ErrorBody::Node(body) = &self.body else { return None };
@@ -251,7 +251,7 @@ impl ApiError {
         members["code"].as_str().map(str::to_owned)
     }
 
-    /// The same error with another message where it is a node's refusal.
+    /// Rewrites the message of a node's refusal.
     #[must_use]
     pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String) -> Self {
         if let ErrorBody::Node(body) = &self.body {
@@ -260,7 +260,7 @@ impl ApiError {
         self
     }
 
-    /// The same error without the names of attributes the client may not see, where it is a node's refusal.
+    /// Removes the names of attributes that the client may not see from a node's refusal.
     #[must_use]
     pub fn hide_attributes(mut self, displayed: &[String]) -> Self {
         if let ErrorBody::Node(body) = &self.body {
@@ -271,8 +271,8 @@ impl ApiError {
         self
     }
 
-    /// The same error of a part of the request, as Meilisearch names it. An index that a body names
-    /// and nobody knows is 400, not 404.
+    /// Makes it the error of a part of the request, as Meilisearch names it. An unknown index in a body is 400, not
+    /// 404.
     #[must_use]
     pub fn inside(mut self, place: &str) -> Self {
         if self.status == StatusCode::NOT_FOUND {
@@ -295,7 +295,7 @@ impl ApiError {
         self.status
     }
 
-    /// The gateway's own code, when it is one of its own errors.
+    /// The code, when it is one of the gateway's own errors.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         match self.body {
@@ -304,7 +304,7 @@ impl ApiError {
         }
     }
 
-    /// The same error as the `error` member of a task.
+    /// The error as the `error` member of a task.
     #[must_use]
     pub fn into_task_error(self) -> store::TaskError {
         match self.body {
@@ -322,7 +322,7 @@ impl ApiError {
         }
     }
 
-    /// The answer that carries it.
+    /// The response with this error.
     #[must_use]
     pub fn into_response(self) -> Response {
         let mut response = match self.body {
@@ -341,10 +341,10 @@ impl ApiError {
     }
 }
 
-/// A message in which nodes' names of indexes are clients' names: `rename` says which, if any.
+/// Replaces nodes' names of indexes in a message by clients' names; `rename` gives these, if any.
 #[must_use]
 pub fn rename_index(message: &str, rename: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
-    // What stands in front of an index's name in Meilisearch's messages.
+    // The text before an index's name in Meilisearch's messages.
     const MARKS: [&str; 3] = ["ndex `", "facetsByIndex.", "]`, `"];
     let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut renamed = String::new();
@@ -371,7 +371,7 @@ pub fn link(code: &str) -> String {
     format!("https://docs.meilisearch.com/errors#{code}")
 }
 
-/// The JSON body of an error with its message changed; empty if it is no such body.
+/// The JSON body of an error with its message changed; empty for any other body.
 fn rewritten(body: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
     match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(serde_json::Value::Object(mut members)) => {
@@ -395,10 +395,10 @@ fn node_task_error(body: &[u8]) -> store::TaskError {
     }
 }
 
-/// How [`key_in_use`] is counted.
+/// The name under which [`key_in_use`] is counted.
 pub const KEY_IN_USE_REASON: &str = "idempotency_key_in_use";
 
-/// Another request with the same key is under way; what it comes to is not known yet.
+/// The error while another request with the same key is under way: its outcome is not known yet.
 #[must_use]
 pub fn key_in_use() -> ApiError {
     let message = "A request with this `Idempotency-Key` is being served; try again shortly.";

@@ -1,6 +1,6 @@
-//! What an index's settings mean for merging, derived from them and never stored.
+//! What an index's settings mean for merging: derived from them and never stored.
 //!
-//! Invariant: pure; the same settings give the same rules.
+//! Invariant: pure. The same settings give the same rules.
 
 use ahash::AHashMap;
 use merge::{FacetOrder, FacetRules};
@@ -12,10 +12,10 @@ pub const HITS_TOTAL_MAX_DEFAULT: usize = 1000;
 /// Meilisearch's default of `faceting.maxValuesPerFacet`.
 pub const FACET_VALUES_MAX_DEFAULT: usize = 100;
 
-/// What the user's settings mean for merging; derived from the record, never stored.
+/// The merge's rules for an index; derived from the record, never stored.
 pub struct IndexRules {
     pub facets: FacetRules,
-    /// The same with one order, that of `*`, for all facets.
+    /// The same with one order for all facets, that of `*`.
     pub facets_in_one_order: FacetRules,
     pub hits_total_max: usize,
     /// `None` when every attribute is displayed.
@@ -24,12 +24,12 @@ pub struct IndexRules {
     pub distinct: Option<String>,
     /// In the order of the settings.
     pub foreign_keys: Vec<ForeignKey>,
-    /// How nodes break ties; `None` without a primary key, or where the user's rules end in no ties.
+    /// How nodes break ties; `None` without a primary key, or where the user's rules leave no ties.
     pub tie_break: Option<TieBreak>,
 }
 
 impl IndexRules {
-    /// Whether the client's settings display an attribute, itself or a part of what they name.
+    /// Whether the client's settings display an attribute, itself or as part of another one.
     #[must_use]
     pub fn displays(&self, attribute: &str) -> bool {
         let is_below = |parent: &String| {
@@ -80,20 +80,20 @@ pub struct ForeignKey {
     pub field: String,
 }
 
-/// The ranking rule that nodes get behind the user's: by primary key, ascending. Ties then come in one order
-/// whichever nodes answer.
+/// The ranking rule that nodes get after the user's: by primary key, ascending. So ties come in one order, whichever
+/// nodes answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TieBreak {
     /// The primary key.
     pub field: String,
     /// The rule, such as `id:asc`.
     pub rule: String,
-    /// The rule as the inside of a JSON string.
+    /// The rule as the contents of a JSON string.
     pub raw_rule: String,
 }
 
 impl TieBreak {
-    /// The tie-break of an index with these settings of its user.
+    /// The tie-break of an index with its user's settings.
     #[must_use]
     pub fn of(primary_key: Option<&str>, settings: &Value) -> Option<Self> {
         let field = primary_key?.to_owned();

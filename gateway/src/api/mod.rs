@@ -1,6 +1,6 @@
-//! What goes over the wire to and from clients: requests read, answers written, errors named.
+//! Meilisearch's dialect: reads requests, writes responses, names errors.
 //!
-//! Invariant: nothing here does IO; the data plane calls it with what it has.
+//! Invariant: nothing here does IO; other rooms call it with what they have.
 
 pub mod documents;
 pub mod error;

@@ -1,7 +1,7 @@
 //! The network that a client describes: remotes, shards and a name of its own.
 //!
-//! Invariant: it is kept and shown as one Community Edition node keeps and shows it; nothing is sent to the
-//! remotes, and no node of the cluster hears of them. Source: Meilisearch's network routes, 1.50.
+//! Invariant: it is kept and shown as a Community Edition node does. Nothing is sent to the remotes, and no node of
+//! the cluster is told of them. Source: Meilisearch's network routes, 1.50.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ pub struct NetworkChange {
     remotes: Setting<BTreeMap<String, Option<RemoteChange>>>,
     #[deserr(default)]
     shards: Setting<BTreeMap<String, Option<ShardChange>>>,
-    /// Between nodes only; they read it of clients, too, and do nothing with it.
+    /// Only nodes use it among themselves; they read it from clients as well, and ignore it.
     #[deserr(default)]
     #[expect(dead_code, reason = "what is wrong with it is told")]
     previous_shards: Setting<BTreeMap<String, Option<ShardChange>>>,
@@ -104,7 +104,7 @@ impl NetworkChange {
         deserr::deserialize::<Self, _, BodyError<InNetwork>>(body).map_err(ApiError::from)
     }
 
-    /// The network after this change, under a new version.
+    /// The network after this change, with a new version.
     ///
     /// # Errors
     /// 400, as one node's; 451 for what the Enterprise Edition alone does.
@@ -195,13 +195,13 @@ impl ShardChange {
 }
 
 impl Network {
-    /// What the network calls this cluster.
+    /// The network's name of this cluster.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.local.as_deref()
     }
 
-    /// The network with the members that a node of the cluster shows, whose answer is `of_a_node`.
+    /// The network with the members that a node of the cluster shows; `of_a_node` is that node's answer.
     #[must_use]
     pub fn view(&self, mut of_a_node: Value) -> Value {
         let with_shards = of_a_node.get("shards").is_some();
@@ -227,7 +227,8 @@ impl Network {
 }
 
 impl Remote {
-    /// Nodes that know shards show a write key and a status, which is the same until a remote is asked.
+    /// The remote as clients see it. Nodes that know shards show a write key and a status, which stays the same until
+    /// a remote is asked.
     fn view(&self, with_shards: bool) -> Value {
         let mut view = json!({"url": self.url, "searchApiKey": self.search_api_key});
         if with_shards {

@@ -1,11 +1,11 @@
-//! The version of a node's Meilisearch, as far as answers depend on it.
+//! The Meilisearch version of a node, as far as answers depend on it.
 
 /// A node's version: major and minor number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeVersion(pub u16, pub u16);
 
 impl NodeVersion {
-    /// Reads `1.50.0`; what follows the minor number does not matter.
+    /// Reads a text such as `1.50.0`; what follows the minor number is ignored.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('.');

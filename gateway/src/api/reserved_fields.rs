@@ -1,16 +1,16 @@
-//! Reserved names in what clients ask: to them, such fields do not exist.
+//! Reserved names in clients' questions: for clients, these fields do not exist.
 //!
-//! Invariant: a question that names a reserved field reaches nodes under a name no document has, so that it is
-//! answered, or refused, as by a node without the field; what is searched for stays as it is. Messages get the
-//! client's own name back (`merge::strip_message`).
+//! Invariant: a question that names a reserved field reaches nodes with a name that no document has, so that it is
+//! answered, or refused, as by a node without the field. Search terms stay as they are. Messages get the client's own
+//! name back (`merge::strip_message`).
 
 use bytes::Bytes;
 use serde_json::Value;
 
-/// Members whose text is looked for in documents, and functions, which nodes run.
+/// Members whose text is searched for in documents, and functions, which nodes run.
 const LOOKED_FOR: [&str; 4] = ["q", "facetQuery", "function", "context"];
 
-/// The JSON body of a question with every reserved name replaced.
+/// Replaces every reserved name in the JSON body of a question.
 #[must_use]
 pub fn conceal(body: Bytes) -> Bytes {
     let prefix = router::reserved::PREFIX.as_bytes();

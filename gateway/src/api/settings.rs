@@ -1,9 +1,8 @@
 //! Settings as clients see them and as nodes get them.
 //!
-//! Invariants: the gateway keeps all settings as the client set them, so that any node can be given them
-//! again; nodes always filter on the reserved fields, display everything and break
-//! ties by primary key; what a node would refuse is sent to it unchanged, so that it refuses in its
-//! own words.
+//! Invariants: the gateway keeps all settings as the client set them, so that they can be sent to any node again.
+//! Nodes always filter on the reserved fields, display everything and break ties by primary key. What a node would
+//! refuse is sent to it unchanged, so that it refuses in its own words.
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -39,14 +38,14 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("prefix-search", "PUT"),
 ];
 
-/// A setting that nodes never have: the gateway finds foreign documents. Older nodes do not know it.
+/// A setting that nodes never get, since the gateway finds foreign documents. Older nodes do not know it.
 const FOREIGN_KEYS: &str = "foreign-keys";
 
-/// Facet values a node returns at least. More than the client sees, because whether a node orders
-/// numbers by value or as text depends on how many documents it has itself.
+/// The least number of facet values that a node returns. Clients may see fewer: whether a node orders numbers by
+/// value or as text depends on how many documents it holds.
 pub const FACET_VALUES_ON_NODES: u64 = 10_000;
-/// The same when facets are ordered by count: the order by count over several nodes is exact only
-/// when each gives all its values.
+/// The same when facets are ordered by count: over several nodes that order is exact only when each gives all its
+/// values.
 const FACET_VALUES_ON_NODES_BY_COUNT: u64 = 100_000;
 
 /// The ranking rules of an index whose user set none, up to v1.36.
@@ -66,7 +65,7 @@ pub fn ranking_rules_default(lowest_version: Option<NodeVersion>) -> &'static [&
 /// What the nodes' settings are derived from, beside the change itself.
 #[derive(Debug, Clone)]
 pub struct Derivation<'a> {
-    /// What the gateway owns once the change holds.
+    /// The settings that the gateway owns after the change.
     pub owned: &'a Value,
     pub tie_break: Option<TieBreak>,
     ranking_rules_default: &'static [&'static str],
@@ -80,18 +79,18 @@ impl<'a> Derivation<'a> {
         Self { owned, tie_break: TieBreak::of(primary_key, owned), ranking_rules_default }
     }
 
-    /// The ranking rules of the nodes for those of the user.
+    /// The nodes' ranking rules for those of the user.
     fn ranking_rules(&self, users: &Value) -> Value {
         let Some(tie_break) = &self.tie_break else { return users.clone() };
         let default = || self.ranking_rules_default.iter().map(|rule| json!(rule)).collect();
         let rules = if users.is_null() { Some(default()) } else { users.as_array().cloned() };
-        // What is neither is refused by a node.
+        // A node refuses what is neither a list nor null.
         let Some(mut rules) = rules else { return users.clone() };
         rules.push(json!(tie_break.rule));
         Value::Array(rules)
     }
 
-    /// The request that makes the nodes break ties by a primary key they have just been given.
+    /// The request that makes nodes break ties by a primary key that is new to them.
     #[must_use]
     pub fn tie_break_for_nodes(&self) -> NodeSettingsRequest {
         let rules = self.ranking_rules(&self.owned["rankingRules"]);
@@ -103,7 +102,7 @@ impl<'a> Derivation<'a> {
     }
 }
 
-/// A change of settings as the client asked it.
+/// A change of settings as the client sent it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SettingsChange {
     /// `PATCH …/settings`.
@@ -114,7 +113,7 @@ pub enum SettingsChange {
     One { name: &'static str, method: Method, value: Option<Value> },
 }
 
-/// What every node is asked for a change.
+/// The request of a change to every node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSettingsRequest {
     pub method: Method,
@@ -124,7 +123,7 @@ pub struct NodeSettingsRequest {
 }
 
 impl SettingsChange {
-    /// Refuses what clients may not name.
+    /// Refuses names that clients may not use.
     ///
     /// # Errors
     /// 400 `miroir_reserved_field`.
@@ -145,7 +144,7 @@ impl SettingsChange {
         }
     }
 
-    /// The task's details: settings as sent.
+    /// The task's details: the settings as sent.
     #[must_use]
     pub fn details(&self) -> Value {
         match self {
@@ -155,7 +154,7 @@ impl SettingsChange {
         }
     }
 
-    /// What the gateway owns once the change holds.
+    /// The settings that the gateway owns after the change.
     #[must_use]
     pub fn owned_after(&self, owned: &Value) -> Value {
         let mut owned = owned.as_object().cloned().unwrap_or_default();
@@ -173,7 +172,7 @@ impl SettingsChange {
         Value::Object(owned)
     }
 
-    /// The request every node gets.
+    /// The request of the change to every node.
     #[must_use]
     pub fn for_nodes(&self, derivation: &Derivation<'_>) -> NodeSettingsRequest {
         match self {
@@ -188,11 +187,11 @@ impl SettingsChange {
     }
 }
 
-/// `maxTotalHits` of the nodes. The gateway asks for no more than the user's own and names no greater
-/// total where one node would not; from the nodes it needs the true counts.
+/// `maxTotalHits` on the nodes. The gateway asks for no more than the user's own limit, and names no greater total
+/// where one node would not; from the nodes it needs the true counts.
 const HITS_TOTAL_ON_NODES: u64 = 1_000_000_000;
 
-/// What a new index gets on every node.
+/// The settings that a new index gets on every node.
 #[must_use]
 pub fn base_for_nodes(derivation: &Derivation<'_>) -> Value {
     let mut base = json!({
@@ -206,14 +205,14 @@ pub fn base_for_nodes(derivation: &Derivation<'_>) -> Value {
     base
 }
 
-/// Turns a node's settings (`GET …/settings`) into the client's.
+/// Converts a node's settings (`GET …/settings`) to the client's.
 pub fn from_node(settings: &mut Map<String, Value>, owned: &Value, tie_break: Option<&TieBreak>) {
     for (name, value) in settings.iter_mut() {
         *value = setting_from_node(name, value.take(), owned, tie_break);
     }
 }
 
-/// Turns one setting of a node, by its member name, into the client's.
+/// Converts one setting of a node, by its member name, to the client's.
 #[must_use]
 pub fn setting_from_node(name: &str, mut value: Value, owned: &Value, tie_break: Option<&TieBreak>) -> Value {
     match name {
@@ -273,7 +272,7 @@ pub fn camel_case(name: &str) -> String {
     camel
 }
 
-/// Keeps what the client set, as the client set it.
+/// Keeps a setting as the client set it.
 fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
     let members = match name {
         // These merge member by member, and a null resets.
@@ -311,8 +310,8 @@ fn own_member(group: &mut Map<String, Value>, name: &str, value: &Value, merged:
     }
 }
 
-/// The requests (`PATCH …/settings`) that give a node everything: what the client set, and defaults for what it
-/// did not. `embedders` names those that the node has.
+/// The requests (`PATCH …/settings`) that send a node everything: what the client set, and defaults for what it did
+/// not. `embedders` names those that the node has.
 #[must_use]
 pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<Value> {
     let owned = derivation.owned;
@@ -326,7 +325,7 @@ pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<V
                     members.entry(member).or_insert(Value::Null);
                 }
             }
-            // A null here would have everything embedded anew.
+            // A null here would make the node embed everything anew.
             ("embedders", members) => {
                 let mut members = members.cloned().unwrap_or_default();
                 for known in embedders {
@@ -340,7 +339,7 @@ pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<V
     }
     let values = wanted.iter().map(|(name, value)| (name.clone(), derive(name, value, derivation)));
     let values = Value::Object(values.collect());
-    // It merges to a depth, so it begins from its defaults.
+    // Typo tolerance merges with what is there, so it is reset first.
     let reset = owned.get("typoTolerance").map(|_| json!({"typoTolerance": null}));
     reset.into_iter().chain([values]).collect()
 }
@@ -383,14 +382,14 @@ fn one(
     NodeSettingsRequest { method, suffix, body }
 }
 
-/// What nodes get for one setting of a client.
+/// The nodes' value of one setting of a client.
 fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
     let owned = derivation.owned;
     match (name, value) {
         ("rankingRules", value) => derivation.ranking_rules(value),
         ("filterableAttributes", Value::Null) => json!([router::reserved::SHARD_FIELD]),
         ("filterableAttributes", Value::Array(attributes)) => {
-            // Last, so that errors which number the client's rules keep the client's numbers.
+            // Last, so that errors that number the client's rules keep the client's numbers.
             let mut list = attributes.clone();
             list.push(json!(router::reserved::SHARD_FIELD));
             Value::Array(list)
@@ -412,7 +411,7 @@ fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
     }
 }
 
-/// Whether nodes would take a foreign key.
+/// Whether nodes would accept a foreign key.
 fn is_foreign_key(key: &Value) -> bool {
     let known = |name: &str| key.get(name).is_some_and(Value::is_string);
     key.as_object().is_some_and(|members| members.len() == 2)
@@ -424,7 +423,7 @@ fn reset_faceting() -> Value {
     json!({"maxValuesPerFacet": null, "sortFacetValuesBy": null})
 }
 
-/// Whether a count is one, or is not there. What the nodes would refuse must reach them as it is.
+/// Whether a count is a number or absent. What nodes would refuse must reach them unchanged.
 fn is_count(value: &Value) -> bool {
     value.is_null() || value.is_u64()
 }

@@ -113,7 +113,7 @@ pub struct Rename {
 }
 
 impl Rename {
-    /// The moves that a task asks for: those of a swap, or that of a rename.
+    /// The renames of a task: those of a swap, or that of a rename.
     #[must_use]
     pub fn of_task(task: &TaskRecord) -> Vec<Self> {
         let Some(details) = &task.details else { return Vec::new() };
@@ -131,7 +131,7 @@ impl Rename {
         swaps.into_iter().flatten().filter_map(read).collect()
     }
 
-    /// The move in the details of a swap.
+    /// The rename in the details of a swap.
     #[must_use]
     pub fn view(&self) -> Value {
         json!({"indexes": [self.from, self.to], "rename": self.rename})

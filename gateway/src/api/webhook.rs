@@ -1,7 +1,7 @@
-//! Webhooks as clients make and see them.
+//! Webhooks as clients create and see them.
 //!
-//! Invariants: the texts of errors are Meilisearch's, made by the same library from the same shapes; a
-//! value of an `Authorization` header is shown by its first letters only. Source: Meilisearch's webhooks routes, 1.50.
+//! Invariants: the texts of errors are Meilisearch's, since the same library makes them from the same types. Of an
+//! `Authorization` header's value only the first letters are shown. Source: Meilisearch's webhooks routes, 1.50.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{
     config::limits,
 };
 
-/// Where tasks are told of, and with which headers.
+/// The URL that is told of tasks, and the headers to send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     pub url: String,
@@ -40,7 +40,7 @@ pub struct WebhookChange {
     headers: Setting<BTreeMap<String, Setting<String>>>,
 }
 
-/// The codes of what is wrong in such a body.
+/// The error codes of such a body.
 #[derive(Debug)]
 enum InWebhook {}
 
@@ -162,7 +162,7 @@ pub fn view(uuid: Uuid, webhook: &Webhook) -> Value {
     })
 }
 
-/// The start of a secret, the more of it the longer it is.
+/// The start of a secret; the longer the secret, the more of it is shown.
 fn hidden(value: &str) -> String {
     let start = if value.starts_with("Bearer ") { "Bearer ".len() } else { 0 };
     let (kept, mark) = match value.len() - start {

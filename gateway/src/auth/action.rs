@@ -1,7 +1,7 @@
-//! What a key may be allowed to do: Meilisearch's names of actions, and what each stands for.
+//! The actions that a key may be allowed: Meilisearch's names, and what each stands for.
 //!
-//! Invariant: a set of actions holds single ones only; patterns such as `documents.*` are undone
-//! when the set is made. Source of names, scopes and groups: Meilisearch 1.50.
+//! Invariant: a set of actions holds single actions only; patterns such as `documents.*` are resolved when the set is
+//! made. Source of names, scopes and groups: Meilisearch 1.50.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Scope {
     /// Only a key for all indexes.
     Global,
-    /// On an index the key is for; without an index, the route shows what the key may see.
+    /// On an index that the key is for; without an index, the route shows what the key may see.
     Filtered,
-    /// On an index the key is for, and on no route without an index.
+    /// On an index that the key is for, and on no route without an index.
     Index,
 }
 
@@ -22,7 +22,7 @@ macro_rules! actions {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Action { $(#[serde(rename = $name)] $action,)* }
 
-        /// Every action with its scope and whether `*.get` stands for it.
+        /// Every action with its scope, and whether `*.get` includes it.
         const TABLE: &[(Action, Scope, bool)] = &[$((Action::$action, Scope::$scope, $reads),)*];
 
         impl Action {
@@ -93,8 +93,8 @@ actions! {
     DynamicSearchRulesAll = "dynamicSearchRules.*", Global, false;
 }
 
-/// The patterns of one family with what they stand for. Some stand for less than their name says:
-/// `documents.*` does not edit documents by function, which only `*` does.
+/// The patterns of one family with the actions that they include. Some include less than their name says:
+/// `documents.*` does not include edits of documents by function, which only `*` does.
 const GROUPS: &[(Action, &[Action])] = &[
     (Action::DocumentsAll, &[Action::DocumentsAdd, Action::DocumentsGet, Action::DocumentsDelete]),
     (
@@ -152,7 +152,7 @@ pub(crate) struct ActionSet(u64);
 const _: () = assert!(TABLE.len() <= 64, "an action is a bit of 64");
 
 impl ActionSet {
-    /// What a key with these actions may do.
+    /// All that a key with these actions may do.
     pub(crate) fn of(actions: &[Action]) -> Self {
         let every = || TABLE.iter().map(|(action, _, _)| *action);
         let mut set = Self(0);

@@ -1,6 +1,6 @@
-//! A key as it is stored, and as clients see it.
+//! An API key as it is stored, and as clients see it.
 //!
-//! Invariant: a key's value is no part of its record.
+//! Invariant: a key's value is not part of its record.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Action;
 
-/// What is stored of a key.
+/// The stored record of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
@@ -16,7 +16,7 @@ pub struct ApiKey {
     pub description: Option<String>,
     pub uid: Uuid,
     pub actions: Vec<Action>,
-    /// Index uids, or the beginnings of some with a `*` behind.
+    /// Index uids, or beginnings of uids followed by `*`.
     pub indexes: Vec<String>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
@@ -68,7 +68,7 @@ impl ApiKey {
         ];
         let mut created_at = now;
         let made = defaults.into_iter().map(|(name, description, actions)| {
-            // One instant each, so that their order is kept.
+            // Each has its own instant, so that their order is kept.
             created_at += Duration::MICROSECOND;
             Self {
                 name: Some(name.to_owned()),

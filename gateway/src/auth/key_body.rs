@@ -1,7 +1,7 @@
-//! The bodies of `POST /keys` and `PATCH /keys/{key}`: what they may say, and what is wrong with them.
+//! The bodies of `POST /keys` and `PATCH /keys/{key}`: their members, and the errors of wrong ones.
 //!
-//! Invariant: the texts are Meilisearch's, made by the same library from the same shapes; the code of
-//! an error follows from the field it is about.
+//! Invariant: the texts are Meilisearch's, since the same library makes them from the same types. The code of an
+//! error follows from the field that it is about.
 
 use std::{convert::Infallible, ops::ControlFlow, str::FromStr};
 
@@ -25,7 +25,7 @@ use crate::{
     clock,
 };
 
-/// A key to be made.
+/// The body that creates a key.
 #[derive(Debug, Deserr)]
 #[deserr(error = KeyError, rename_all = camelCase, deny_unknown_fields)]
 pub struct CreateKey {
@@ -41,7 +41,7 @@ pub struct CreateKey {
     expires_at: Option<OffsetDateTime>,
 }
 
-/// What may be changed of a key.
+/// The body that changes a key.
 #[derive(Debug, Deserr)]
 #[deserr(error = KeyError, rename_all = camelCase, deny_unknown_fields = immutable_or_unknown)]
 pub struct UpdateKey {
@@ -51,7 +51,7 @@ pub struct UpdateKey {
     name: Change,
 }
 
-/// A member that is not there leaves the text as it is; `null` takes it away.
+/// A missing member leaves the text as it is; `null` removes it.
 #[derive(Debug, Default)]
 enum Change {
     #[default]
@@ -91,7 +91,7 @@ impl CreateKey {
         }
     }
 
-    /// The key itself, made now.
+    /// The key of this body, created now.
     #[must_use]
     pub fn into_key(self, now: OffsetDateTime) -> ApiKey {
         ApiKey {
@@ -131,7 +131,7 @@ impl UpdateKey {
     }
 }
 
-/// When a key ends: a date or a moment in the future.
+/// When a key expires: a date or a moment in the future.
 fn expiry(text: Option<String>) -> Result<Option<OffsetDateTime>, InvalidDate> {
     let Some(text) = text else { return Ok(None) };
     match moment(&text).filter(|moment| *moment > clock::utc()) {
@@ -151,7 +151,7 @@ fn moment(text: &str) -> Option<OffsetDateTime> {
         .ok()
 }
 
-/// The line break at its end is Meilisearch's.
+/// The line break at the end is Meilisearch's.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{0}` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n"
@@ -205,7 +205,7 @@ fn text<V: IntoValue>(value: deserr::Value<V>, location: ValuePointerRef<'_>) ->
     String::deserialize_from_value(value, location)
 }
 
-/// An error of a value that parses itself, at the place of the value.
+/// The error of a value that parses itself, at the value's place in the body.
 fn unexpected(message: String, location: ValuePointerRef<'_>) -> KeyError {
     let kind = ErrorKind::Unexpected { msg: message };
     take_cf_content(KeyError::error::<Infallible>(None, kind, location))
@@ -251,7 +251,7 @@ impl DeserializeError for KeyError {
     }
 }
 
-/// The member of the body a place is in.
+/// The member of the body that contains a place.
 fn field_of(location: ValuePointerRef<'_>) -> Option<&str> {
     match location {
         ValuePointerRef::Origin => None,

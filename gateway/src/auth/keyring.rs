@@ -1,8 +1,7 @@
-//! All keys of a cluster, ready to check requests against: immutable, shared by every core.
+//! The key ring: all keys of a cluster, ready to check requests; immutable, and shared by every core.
 //!
-//! Invariants: looking a key up takes one hash and one comparison in constant time, however many
-//! keys there are; a key ring is replaced whole, after what changed is durable, and a change that
-//! comes late never undoes a newer one.
+//! Invariants: a lookup costs one hash and one comparison in constant time, however many keys there are. A key ring
+//! is replaced as a whole, after its change is durable. A change that comes late never undoes a newer one.
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -32,7 +31,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Without a master key a ring holds nothing and everybody may do everything but ask for keys.
+    /// Without a master key the ring is empty, and every client may do everything but manage keys.
     #[must_use]
     pub fn new(master_key: Option<Secret>, keys: impl IntoIterator<Item = (ApiKey, u64)>) -> Self {
         let mut ring = Self { master_key, ..Self::default() };
@@ -74,7 +73,7 @@ impl KeyRing {
         all
     }
 
-    /// The same ring with a key made; nothing changes if it holds a newer one.
+    /// The same ring with a new key; unchanged if it holds a newer one.
     #[must_use]
     pub fn with_new(&self, key: &ApiKey, revision: u64) -> Self {
         let mut ring = self.clone();
@@ -84,7 +83,7 @@ impl KeyRing {
         ring
     }
 
-    /// The same ring with a key changed; nothing changes if the key is gone or newer.
+    /// The same ring with a changed key; unchanged if the key is gone or newer.
     #[must_use]
     pub fn with_changed(&self, key: &ApiKey, revision: u64) -> Self {
         match self.by_uid.contains_key(&key.uid) {
@@ -93,7 +92,7 @@ impl KeyRing {
         }
     }
 
-    /// The same ring without a key; nothing changes if it holds one made or changed since.
+    /// The same ring without a key; unchanged if the key was created or changed since.
     #[must_use]
     pub fn without(&self, uid: Uuid, revision: u64) -> Self {
         let mut ring = self.clone();
@@ -113,11 +112,10 @@ impl KeyRing {
         self.by_uid.insert(held.key.uid, held);
     }
 
-    /// Checks a request: `token` is what stands behind `Bearer`, if anything does.
+    /// Checks a request; `token` is the text after `Bearer`, if there is one.
     ///
     /// # Errors
-    /// 401 `missing_master_key` and `missing_authorization_header`, 403 `invalid_api_key`, in
-    /// Meilisearch's words.
+    /// 401 `missing_master_key` and `missing_authorization_header`, 403 `invalid_api_key`, in Meilisearch's words.
     pub fn authorize(
         &self,
         token: Option<&str>,
@@ -145,7 +143,7 @@ impl KeyRing {
         Ok(Permission::of(Arc::clone(held), rules, creates_indexes))
     }
 
-    /// The key a token is, or stands for; tenant tokens only search and chat.
+    /// The key that a token is or names; tenant tokens may only search and chat.
     fn identify(
         &self,
         token: &str,
@@ -165,7 +163,7 @@ impl KeyRing {
         self.by_value(token).map(|held| (held, None)).ok_or_else(invalid_key)
     }
 
-    /// The value of a key, be there such a key or not: what a token is signed with.
+    /// The value of a key, whether the key exists or not: tokens are signed with it.
     fn value_of(&self, uid: Uuid) -> String {
         let master_key = self.master_key.as_ref().map_or("", Secret::expose);
         let bytes = self.by_uid(uid).map_or_else(|| secret::derive(master_key, uid), |held| held.value);
@@ -173,7 +171,7 @@ impl KeyRing {
     }
 }
 
-/// What a tenant's token allows is public, so the error says it; what its key allows is not.
+/// Checks an index. What a tenant's token allows is public, so the error tells it; what the key allows is not.
 fn check_index(held: &Held, rules: Option<&SearchRules>, uid: &str) -> Result<(), ApiError> {
     if let Some(rules) = rules.filter(|rules| !rules.allow_index(uid)) {
         return Err(refused(format!(
@@ -195,7 +193,7 @@ fn check_index(held: &Held, rules: Option<&SearchRules>, uid: &str) -> Result<()
     Err(refused(format!("The API key cannot acces the index `{uid}`, authorized indexes are {listed:?}.")))
 }
 
-/// 401: a key is needed and none was given as it must be.
+/// The 401 for a missing or malformed key.
 #[must_use]
 pub fn missing_header() -> ApiError {
     ApiError::new(

@@ -1,6 +1,6 @@
-//! Who may do what: keys, tenant tokens and the permission a request is admitted with.
-//! - A key's value follows from the master key and the key's uid; it is derived when the key ring is
-//!   made, and never stored, logged or shown but on `/keys`.
+//! Authentication: keys, tenant tokens, and the permission with which a request is admitted.
+//! - A key's value follows from the master key and the key's uid. It is derived when the key ring is made, and never
+//!   stored, logged or shown except on `/keys`.
 //! - A core checks a request against an immutable [`KeyRing`]; it never asks the store for that.
 //! - Nothing here does IO. Source of rules and texts: Meilisearch's authentication, 1.50.
 

@@ -1,8 +1,7 @@
-//! What an admitted request may see and do beyond its route: indexes, their creation, and the
-//! filters of a tenant.
+//! What an admitted request may see and do beyond its route: indexes, their creation, and a tenant's filters.
 //!
-//! Invariant: an index is allowed when the key allows it and, under a tenant token, the token's
-//! search rules do too; every document, facet and count a tenant sees passes [`Permission::rules_for`].
+//! Invariant: an index is allowed when the key allows it and, under a tenant token, the token's search rules do as
+//! well. Every document, facet and count that a tenant sees passes [`Permission::rules_for`].
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -28,7 +27,7 @@ struct Restriction {
     creates_indexes: bool,
 }
 
-/// The indexes a tenant may search, as the token says it.
+/// The indexes that a tenant may search, as the token lists them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum SearchRules {
@@ -36,14 +35,14 @@ pub(crate) enum SearchRules {
     Map(HashMap<String, Option<IndexRules>>),
 }
 
-/// What holds for every search of a tenant in an index.
+/// The rules for every search of a tenant in an index.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct IndexRules {
     filter: Option<Value>,
 }
 
 impl Permission {
-    /// Everything: the master key's, and everybody's where there is no master key.
+    /// Everything: for the master key, and for every client where there is no master key.
     #[must_use]
     pub fn everything() -> Self {
         Self(None)
@@ -61,7 +60,7 @@ impl Permission {
             && restriction.rules.as_ref().is_none_or(|rules| rules.allow_index(uid))
     }
 
-    /// Whether every index may be seen, those to come as well.
+    /// Whether every index may be seen, future ones as well.
     #[must_use]
     pub fn allows_all_indexes(&self) -> bool {
         let Some(restriction) = &self.0 else { return true };
@@ -69,20 +68,20 @@ impl Permission {
             && restriction.rules.as_ref().is_none_or(|rules| rules.patterns().any(|pattern| pattern == "*"))
     }
 
-    /// Whether a task, or a batch, may be seen by the index it is about; what is about several or no
-    /// index only a request sees that may see every index.
+    /// Whether a task, or a batch, about this index may be seen. One about several indexes or none is seen only by a
+    /// request that may see every index.
     #[must_use]
     pub fn allows_task(&self, index_uid: Option<&str>) -> bool {
         self.allows_all_indexes() || index_uid.is_some_and(|uid| self.allows_index(uid))
     }
 
-    /// Whether a write may make the index it is for.
+    /// Whether a write may create the index that it is for.
     #[must_use]
     pub fn creates_index(&self, uid: &str) -> bool {
         self.0.as_ref().is_none_or(|restriction| restriction.creates_indexes) && self.allows_index(uid)
     }
 
-    /// The filter a search in an index must pass besides its own, as raw JSON (text or array).
+    /// The filter that a search in an index must pass besides its own, as raw JSON (text or array).
     ///
     /// # Errors
     /// 403 `invalid_api_key` when the index may not be searched at all.
@@ -112,7 +111,7 @@ impl SearchRules {
         self.patterns().collect()
     }
 
-    /// Of the rules that match, the most exact one holds: a whole uid, else the longest beginning.
+    /// The most exact of the matching rules holds: a whole uid, else the longest beginning.
     fn filter_of(&self, uid: &str) -> Option<&Value> {
         let Self::Map(rules) = self else { return None };
         let matching = rules.iter().filter(|(pattern, _)| matches(pattern, uid));

@@ -1,4 +1,4 @@
-//! One key as the ring holds it: what it allows, and what is said to who may not.
+//! One key of the ring: what it allows, and the refusals of what it does not allow.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// A key with what follows from it. `Debug` does not show its value.
+/// A key with what is derived from it. `Debug` does not show its value.
 pub struct Held {
     pub key: ApiKey,
-    /// Of its stored record.
+    /// The revision of its stored record.
     pub revision: u64,
     pub(crate) value: KeyBytes,
     pub(crate) actions: ActionSet,
@@ -43,7 +43,7 @@ impl Held {
         self.key.indexes.iter().any(|pattern| pattern == "*")
     }
 
-    /// Whether the key is good for an action, on an index or on a route without one.
+    /// Whether the key allows an action, on an index or on a route without one.
     pub(crate) fn permits(&self, action: Action, index: Option<&str>, now: OffsetDateTime) -> bool {
         let in_scope = self.allows_all_indexes()
             || match index {
@@ -54,7 +54,7 @@ impl Held {
     }
 }
 
-/// Whether a pattern, a uid or the beginning of one with a `*` behind, names an index.
+/// Whether a pattern, which is a uid or the beginning of one followed by `*`, names an index.
 pub(crate) fn matches(pattern: &str, uid: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => uid.starts_with(beginning),
@@ -66,7 +66,7 @@ pub(crate) fn refused(reason: impl Into<std::borrow::Cow<'static, str>>) -> ApiE
     ApiError::new(Code::InvalidApiKey, reason)
 }
 
-/// 403: the key is none, or not good for this.
+/// The 403 for an invalid key, or one that does not allow this.
 #[must_use]
 pub fn invalid_key() -> ApiError {
     refused("The provided API key is invalid.")

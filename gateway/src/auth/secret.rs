@@ -1,6 +1,6 @@
-//! Keys as secrets: how a key's value follows from the master key, and how secrets are compared.
+//! Keys as secrets: how a key's value is derived from the master key, and how secrets are compared.
 //!
-//! Invariant: a secret is only ever compared in constant time.
+//! Invariant: a secret is compared in constant time only.
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ pub(crate) fn derive(master_key: &str, uid: Uuid) -> KeyBytes {
     mac.finalize().into_bytes().into()
 }
 
-/// The same value as clients send it.
+/// A key's value as clients send it.
 pub(crate) fn key_value(bytes: &KeyBytes) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
@@ -26,7 +26,7 @@ pub(crate) fn key_value(bytes: &KeyBytes) -> String {
     })
 }
 
-/// The bytes a key's hexadecimal digits stand for, in either case.
+/// The bytes of a key's hexadecimal digits, in upper or lower case.
 pub(crate) fn key_bytes(text: &str) -> Option<KeyBytes> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];
@@ -37,12 +37,12 @@ pub(crate) fn key_bytes(text: &str) -> Option<KeyBytes> {
     Some(bytes)
 }
 
-/// What a key is looked up by: how long that takes tells nothing of the key itself.
+/// The hash by which a key is looked up: the time of a lookup tells nothing about the key itself.
 pub(crate) fn digest(bytes: &KeyBytes) -> KeyBytes {
     Sha256::digest(bytes).into()
 }
 
-/// Compares secrets in constant time; only their lengths can be told from how long it takes.
+/// Compares secrets in constant time; the time tells only their lengths.
 #[must_use]
 pub fn equal(given: &[u8], expected: &[u8]) -> bool {
     given.ct_eq(expected).into()

@@ -1,7 +1,7 @@
-//! Tenant tokens: JSON Web Tokens signed with a key's value, which narrow what that key may search.
+//! Tenant tokens: JSON Web Tokens, signed with a key's value, that narrow what the key may search.
 //!
-//! Invariants: only HMAC with SHA-256, 384 or 512 is ever verified; nothing a token says is believed
-//! before its signature holds. The same library as Meilisearch's gives the same texts.
+//! Invariants: only HMAC with SHA-256, 384 or 512 is accepted. Nothing in a token is believed before its signature is
+//! verified. The library is Meilisearch's, so the texts are the same.
 
 use hmac::{Hmac, Mac, digest::KeyInit};
 use jsonwebtoken::{
@@ -19,17 +19,17 @@ use uuid::Uuid;
 
 use crate::auth::permission::SearchRules;
 
-/// What a good token says.
+/// The contents of a verified token.
 #[derive(Debug)]
 pub(crate) struct TenantToken {
     pub(crate) key_uid: Uuid,
     pub(crate) search_rules: SearchRules,
 }
 
-/// Why there is no such token.
+/// Why a text is not a valid token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Its form is another one: it may be a plain key.
+    /// It has another form: it may be a plain key.
     NotAToken,
     /// The reason, for the client.
     Refused(String),
@@ -52,9 +52,9 @@ pub(crate) fn read(
     value_of: impl FnOnce(Uuid) -> String,
     now: OffsetDateTime,
 ) -> Result<TenantToken, Refusal> {
-    // Whoever comes first settles the process's provider; each one knows HMAC.
+    // The first call sets the process's provider; every provider here knows HMAC.
     let _ = HMAC_ONLY.install_default();
-    // Which key it names is all that is used of a token not yet verified.
+    // Of an unverified token only the name of its key is used.
     let key_uid = insecure_decode::<Claims>(token)?.claims.api_key_uid;
     let key = DecodingKey::from_secret(value_of(key_uid).as_bytes());
     let claims = decode::<Claims>(token, &key, &validation())?.claims;
@@ -66,7 +66,7 @@ pub(crate) fn read(
     Ok(TenantToken { key_uid: claims.api_key_uid, search_rules: claims.search_rules })
 }
 
-/// The end of a token is judged by the caller's clock, not by the library's.
+/// The caller's clock, not the library's, decides whether a token has expired.
 fn validation() -> Validation {
     let mut validation = Validation::default();
     validation.validate_exp = false;
@@ -108,7 +108,7 @@ struct HmacVerifier {
 impl HmacVerifier {
     fn check<M: Mac + KeyInit>(&self, message: &[u8], signature: &[u8]) -> Result<(), signature::Error> {
         let mac = <M as Mac>::new_from_slice(&self.secret).map_err(|_| signature::Error::new())?;
-        // Constant time, as the library promises.
+        // In constant time, as the library promises.
         mac.chain_update(message).verify_slice(signature).map_err(|_| signature::Error::new())
     }
 }

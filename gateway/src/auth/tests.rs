@@ -1,5 +1,5 @@
-//! Keys, tokens and permissions, case by case, without a cluster.
-//! Expected texts are those of Meilisearch 1.50.
+//! Tests of keys, tokens and permissions, case by case, without a cluster. Expected texts are those of Meilisearch
+//! 1.50.
 
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -95,7 +95,7 @@ fn search(ring: &KeyRing, token: &str, index: Option<&str>) -> Result<Permission
     ring.authorize(Some(token), Action::Search, index, now())
 }
 
-/// What is wrong with a new key: the member that makes it so (alone: it is missing), code, message.
+/// Wrong bodies of new keys: the member that makes it wrong (alone, when it is missing), the code, the message.
 const WRONG: &[(&str, &str, &str)] = &[
     ("actions", "missing_api_key_actions", "Missing field `actions`"),
     ("indexes", "missing_api_key_indexes", "Missing field `indexes`"),
@@ -159,7 +159,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// A good body with one member changed or, alone, missing.
+/// A valid body with one member changed or, when it stands alone, missing.
 fn body_with(change: &str) -> Value {
     let mut body = json!({"actions": ["search"], "indexes": ["products*"], "expiresAt": null});
     match change.split_once(": ") {
@@ -223,7 +223,7 @@ fn good_bodies_become_keys() {
         "updatedAt": "2023-11-14T22:13:20Z",
     });
     assert_eq!(view.to_string(), expected.to_string());
-    // A key for no index at all may have any action, and do nothing.
+    // A key for no index may have any action, and does nothing.
     assert!(CreateKey::parse(json!({"actions": ["version"], "indexes": [], "expiresAt": null})).is_ok());
 }
 

@@ -84,7 +84,7 @@ pub struct Config {
     pub session_mode: SessionMode,
     /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
-    /// Networks beside the public ones that may be reached where clients name an address.
+    /// Networks, beside the public ones, whose addresses clients may name.
     pub allowed_ip_networks: Vec<IpNet>,
     /// Whether copies are compared and repaired periodically, and writes stamped for it.
     pub anti_entropy: bool,
@@ -399,7 +399,7 @@ fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
     ConfigError::Value { option, value: format!("{text:?}"), allowed }
 }
 
-/// The error names neither the key nor its length.
+/// Reads a key. The error shows neither the key nor its length.
 fn key(name: &'static str, text: Option<&str>) -> Result<Option<Secret>, ConfigError> {
     let hidden = |allowed| ConfigError::Value { option: name, value: "this key".to_owned(), allowed };
     text.map(value::secret).transpose().map_err(hidden)

@@ -30,17 +30,17 @@ struct RunRequest {
 /// # Errors
 /// 400 for an unreadable body, 404 for an unknown index, and the store's error.
 pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
-    let asked = match request.body.is_empty() {
+    let wanted = match request.body.is_empty() {
         true => RunRequest::default(),
         false => serde_json::from_slice::<RunRequest>(&request.body)
             .map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))?,
     };
-    if let Some(uid) = asked.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
+    if let Some(uid) = wanted.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
         return Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")));
     }
-    let node = match asked.node.as_deref() {
+    let node = match wanted.node.as_deref() {
         None => None,
-        Some(_) if asked.dry_run || asked.index.is_some() => {
+        Some(_) if wanted.dry_run || wanted.index.is_some() => {
             return Err(ApiError::new(Code::BadRequest, "`node` goes with neither `index` nor `dryRun`."));
         }
         Some(id) => {
@@ -49,8 +49,9 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
             Some(id.to_owned())
         }
     };
-    let wanted = PassRequest { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
-    let number = queue::enqueue(shared, wanted).await?;
+    let pass_request =
+        PassRequest { number: 0, index: wanted.index, node, dry_run: wanted.dry_run, periodic: false };
+    let number = queue::enqueue(shared, pass_request).await?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }
 

@@ -45,13 +45,13 @@ pub(crate) async fn add(
     query.only(&["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
     let skip_creation = query.flag("skipCreation", Code::InvalidSkipCreation)?.unwrap_or(false);
     let format = payload_format(request, &query)?;
-    let asked = query.get("primaryKey").map(str::to_owned);
-    check_primary_key(asked.as_deref())?;
+    let named_key = query.get("primaryKey").map(str::to_owned);
+    check_primary_key(named_key.as_deref())?;
     let body = extract::decoded_body(core, request)?;
     let snapshot = core.shared.snapshot();
     let index = snapshot.indexes.get(uid);
     let known = index.and_then(|index| index.record.primary_key.as_deref());
-    let options = ParseOptions { primary_key: known.or(asked.as_deref()), expiry_allowed: false };
+    let options = ParseOptions { primary_key: known.or(named_key.as_deref()), expiry_allowed: false };
     let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match payload::parse(body, format, options)
     {
         Ok(parsed) => (parsed.len(), Ok(parsed)),
@@ -70,7 +70,7 @@ pub(crate) async fn add(
         Ok(parsed) => {
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
-            let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
+            let primary_key = named_key.or_else(|| parsed.primary_key().map(str::to_owned));
             let batchable = parts.iter().all(|part| is_sociable(&part.body.bytes));
             Action::AddDocuments(DocumentWrite {
                 primary_key,
@@ -269,8 +269,8 @@ fn wrong_delimiter(text: &str) -> String {
     format!("Invalid value in parameter `csvDelimiter`: {reason}")
 }
 
-fn check_primary_key(asked: Option<&str>) -> Result<(), ApiError> {
-    match asked.filter(|name| router::reserved::is_reserved(name)) {
+fn check_primary_key(named_key: Option<&str>) -> Result<(), ApiError> {
+    match named_key.filter(|name| router::reserved::is_reserved(name)) {
         None => Ok(()),
         Some(name) => Err(ApiError::new(
             Code::MiroirReservedField,

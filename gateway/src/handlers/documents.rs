@@ -87,19 +87,19 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
         false => fetch_body(&Query::parse(request.uri.query())).map(Bytes::from).unwrap_or_default(),
     };
     let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };
-    let Ok(asked) = DocumentsRequest::parse(&body) else {
+    let Ok(page_request) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
-    crate::read::hits::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
+    crate::read::hits::check_page_depth(core, page_request.offset.saturating_add(page_request.limit))?;
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let order = asked.order(index.record.primary_key.as_deref());
-    let extra = asked.extra(&order);
-    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+    let order = page_request.order(index.record.primary_key.as_deref());
+    let extra = page_request.extra(&order);
+    let scatter = Scatter::new(core, &snapshot, index, page_request.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(&order, filter.as_deref()))
+        Bytes::from(page_request.leg_body(&order, filter.as_deref()))
     });
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        let (offset, limit) = (asked.offset, asked.limit);
+        let (offset, limit) = (page_request.offset, page_request.limit);
         merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
     };
     match scatter.ask_and_merge(merge).await {

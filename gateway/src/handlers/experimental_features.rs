@@ -28,7 +28,7 @@ const LANE: &str = TARGET;
 
 /// `GET /experimental-features`.
 pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
-    Ok(answer(shown(core).await?))
+    Ok(response_of(shown(core).await?))
 }
 
 /// `PATCH /experimental-features`.
@@ -53,9 +53,9 @@ pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Respons
         changed.push(features?);
     }
     remember(core, &body).await?;
-    Ok(answer(on_everywhere(changed)))
+    Ok(response_of(on_everywhere(changed)))
 }
 
-fn answer(features: Features) -> Response {
+fn response_of(features: Features) -> Response {
     Response::json(StatusCode::OK, Value::Object(features).to_string())
 }

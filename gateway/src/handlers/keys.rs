@@ -128,8 +128,8 @@ fn view_of(core: &Core, uid: Uuid, status: StatusCode) -> Result<Response, ApiEr
     Ok(Response::json(status, held.view().to_string()))
 }
 
-fn not_found(asked: &str) -> ApiError {
-    ApiError::new(Code::ApiKeyNotFound, format!("API key `{asked}` not found."))
+fn not_found(uid_or_key: &str) -> ApiError {
+    ApiError::new(Code::ApiKeyNotFound, format!("API key `{uid_or_key}` not found."))
 }
 
 fn record(key: &ApiKey) -> Result<Value, ApiError> {

@@ -39,29 +39,29 @@ pub(crate) async fn multi_search(
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
     let parsed = MultiSearchRequest::parse(&body);
     let (parsed, as_remote) = match parsed {
-        Ok(asked) => (Ok(asked), None),
+        Ok(parsed) => (Ok(parsed), None),
         Err(error) => match AsRemote::read(core, &body).await {
             Some((here, as_remote)) => (MultiSearchRequest::parse(&here), Some(as_remote)),
             None => (Err(error), None),
         },
     };
-    let Ok(mut asked) = parsed else {
+    let Ok(mut search) = parsed else {
         let renamed = for_nodes(&snapshot, &body);
         let refusal = refusal_to(core, request, "/multi-search", renamed).await;
         return Err(refusal.unwrap_or_else(not_understood));
     };
-    for (position, query) in asked.queries.iter_mut().enumerate() {
+    for (position, query) in search.queries.iter_mut().enumerate() {
         let rules = permission.rules_for(&query.index_uid);
         query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
     }
     let most = core.edge().multi_search_queries_max;
-    if asked.queries.len() > most {
+    if search.queries.len() > most {
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");
         return Err(ApiError::new(Code::BadRequest, reason).because("too_many_queries"));
     }
-    let answered = match &asked.federation {
-        None => apart(core, &snapshot, &asked.queries).await,
-        Some(federation) => federated(core, &snapshot, &asked.queries, federation).await,
+    let answered = match &search.federation {
+        None => apart(core, &snapshot, &search.queries).await,
+        Some(federation) => federated(core, &snapshot, &search.queries, federation).await,
     };
     match answered {
         // The refusal of a single query does not say which query it was: a node refuses the whole request and names
@@ -71,12 +71,12 @@ pub(crate) async fn multi_search(
             let refusal = refusal_to(core, request, "/multi-search", renamed.clone()).await.unwrap_or(error);
             match refusal.node_code().as_deref() {
                 Some("invalid_multi_search_query_ranking_rules") => {
-                    Err(refusal_by_own_rules(core, request, &snapshot, &asked.queries, &renamed, refusal)
+                    Err(refusal_by_own_rules(core, request, &snapshot, &search.queries, &renamed, refusal)
                         .await)
                 }
                 _ => {
                     let searched =
-                        asked.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+                        search.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
                     Err(searched.fold(refusal, |error, index| {
                         foreign_keys::refused(error, &index.rules.foreign_keys)
                     }))
@@ -85,7 +85,7 @@ pub(crate) async fn multi_search(
         }
         Err(error) => Err(error),
         Ok(merged) => {
-            let searched = asked.queries.iter().map(|query| query.index_uid.as_str()).collect::<Vec<_>>();
+            let searched = search.queries.iter().map(|query| query.index_uid.as_str()).collect::<Vec<_>>();
             let merged = foreign_keys::hydrated(core, &snapshot, permission, &searched, merged).await?;
             let merged = match &as_remote {
                 Some(as_remote) => as_remote.named(merged),
@@ -174,6 +174,6 @@ async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Mer
     let index = crate::state::snapshot::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
-    let asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-    crate::read::search::search_index(core, snapshot, index, &asked).await
+    let search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+    crate::read::search::search_index(core, snapshot, index, &search).await
 }

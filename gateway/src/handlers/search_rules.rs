@@ -58,9 +58,9 @@ impl RulesRoute<'_> {
 pub(crate) async fn serve(
     core: &Rc<Core>,
     request: &Request,
-    asked: RulesRoute<'_>,
+    route: RulesRoute<'_>,
 ) -> Result<Response, ApiError> {
-    match asked {
+    match route {
         RulesRoute::List => list(core, request).await,
         RulesRoute::Clear => clear(core, request).await,
         RulesRoute::One(uid) => get(core, uid).await,
@@ -96,15 +96,15 @@ async fn update(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Respons
         return Ok(no_uid(uid));
     }
     check_query(request)?;
-    let asked = keys::json_value(core, request)?;
+    let rule = keys::json_value(core, request)?;
     let hold = lane::lock(core, vec![TARGET]).await?;
-    let on_nodes = for_nodes(&core.shared.snapshot(), &asked);
-    let details = json!({"rule": asked, "updatedRules": 1});
+    let on_nodes = for_nodes(&core.shared.snapshot(), &rule);
+    let details = json!({"rule": rule, "updatedRules": 1});
     let target = target_of(uid);
     let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::PATCH, &target, &on_nodes);
     let record = sent.await?;
     let before = core.shared.rules.load().get(uid).cloned();
-    let after = merged(before, &asked);
+    let after = merged(before, &rule);
     let key = uid.to_owned();
     let revision = revision(core, uid).await?;
     core.shared.store.put_record(RULES, uid, after.clone(), revision).await?;

@@ -59,15 +59,15 @@ pub(crate) async fn similar(
         true => Ok(extract::question(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
     };
-    let Some((body, mut asked)) =
-        body.ok().and_then(|body| SimilarRequest::parse(&body).ok().map(|asked| (body, asked)))
+    let Some((body, mut query)) =
+        body.ok().and_then(|body| SimilarRequest::parse(&body).ok().map(|query| (body, query)))
     else {
         return Err(refusal_of_a_node(core, request, index, "/similar").await);
     };
     let rules = permission.rules_for(uid)?;
-    asked.narrow(rules.clone());
+    query.narrow(rules.clone());
     let search =
-        Similar { core, snapshot: &snapshot, index, asked: &asked, rules: rules.as_deref(), started };
+        Similar { core, snapshot: &snapshot, index, query: &query, rules: rules.as_deref(), started };
     let document = search.document(request, body).await?;
     let candidates = search.candidates(&document).await?;
     if document.vectors.len() > limits::SIMILAR_VECTORS_MAX {
@@ -77,7 +77,7 @@ pub(crate) async fn similar(
     }
     let near = document.vectors.iter().map(|vector| search.near(vector, &document.primary_key));
     let found = try_join_all(near).await?;
-    search.answer(&document, candidates, &found)
+    search.response(&document, candidates, &found)
 }
 
 /// One similar search under way.
@@ -85,7 +85,7 @@ struct Similar<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
-    asked: &'a SimilarRequest,
+    query: &'a SimilarRequest,
     /// The filter of a tenant's search rules; it is also part of the request's filter.
     rules: Option<&'a str>,
     started: Instant,
@@ -117,10 +117,10 @@ impl Similar<'_> {
     async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
         let similar = self.judged(request, body);
         let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
-        let id = sonic_rs::to_string(&self.asked.id).unwrap_or_default();
+        let id = sonic_rs::to_string(&self.query.id).unwrap_or_default();
         let rules = self.rules.unwrap_or("null");
         let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
-        let filter = self.asked.filter.as_deref().unwrap_or("null");
+        let filter = self.query.filter.as_deref().unwrap_or("null");
         let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
         let judged = NodeRequest {
             method: similar.method.clone(),
@@ -130,7 +130,7 @@ impl Similar<'_> {
             repeatable: true,
         };
         let ask =
-            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.asked.id, request);
+            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.query.id, request);
         let (judged, vectors, counted) = join3(
             ask(judged),
             ask(NodeRequest::post_json(&fetch, vectors)),
@@ -139,7 +139,7 @@ impl Similar<'_> {
         .await;
         judged?;
         let unusable = || {
-            let shard = router::shard_of(&self.asked.id, self.index.record.shards);
+            let shard = router::shard_of(&self.query.id, self.index.record.shards);
             let reason = format!("No node answers for the shards {shard}.");
             ApiError::new(Code::MiroirShardUnavailable, reason)
         };
@@ -149,7 +149,7 @@ impl Similar<'_> {
     /// The request that a node judges; under a tenant's rules it contains their filter.
     fn judged(&self, request: &Request, body: Bytes) -> Judged {
         let method = request.method.clone();
-        let Some(filter) = self.asked.filter.as_deref().filter(|_| self.rules.is_some()) else {
+        let Some(filter) = self.query.filter.as_deref().filter(|_| self.rules.is_some()) else {
             let body = if method == Method::GET { Bytes::new() } else { body };
             return Judged { method, target: node_target(request, self.index, "/similar"), body };
         };
@@ -169,13 +169,13 @@ impl Similar<'_> {
     fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
         let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
         if !seen && self.rules.is_some() {
-            let message = format!("Document `{}` not found.", self.asked.id);
+            let message = format!("Document `{}` not found.", self.query.id);
             return Some(Err(ApiError::new(Code::NotFoundSimilarId, message)));
         }
         let counted = serde_json::from_slice::<serde_json::Value>(counted).ok()?;
         Some(Ok(Document {
             primary_key: self.index.record.primary_key.clone()?,
-            vectors: vectors_of(vectors, &self.asked.embedder)?,
+            vectors: vectors_of(vectors, &self.query.embedder)?,
             is_candidate: counted["total"].as_u64()? > 0,
         }))
     }
@@ -186,7 +186,7 @@ impl Similar<'_> {
         let turn = self.core.turn();
         let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
             let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            let filter = combine_filters(self.asked.filter.as_deref(), shards.as_deref());
+            let filter = combine_filters(self.query.filter.as_deref(), shards.as_deref());
             format!("{{\"limit\":0,\"filter\":{}}}", filter.as_deref().unwrap_or("null")).into()
         });
         let mut total = 0;
@@ -200,13 +200,13 @@ impl Similar<'_> {
 
     /// The documents near one vector, over all shards, the document itself included.
     async fn near(&self, vector: &str, primary_key: &str) -> Result<Near, ApiError> {
-        let body = self.asked.search_body(vector, &self.index.rules);
+        let body = self.query.search_body(vector, &self.index.rules);
         let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
         let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
         let rules = &self.index.rules;
         let extra = search.also_retrieve([primary_key], rules);
         // A similar search is limited by its own limit alone.
-        let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
+        let hits = self.query.offset.saturating_add(self.query.limit).saturating_add(1);
         let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true, plain: false });
         let target = format!("/indexes/{}/search", self.index.record.node_uid);
         let turn = search.turn();
@@ -225,16 +225,16 @@ impl Similar<'_> {
         Ok(Near { answer: scatter.ask_and_merge(merge).await?, extra })
     }
 
-    fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
+    fn response(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
         let extra = found.first().and_then(|near| near.extra.as_ref());
         let spec = SimilarSpec {
-            id: &self.asked.id,
+            id: &self.query.id,
             primary_key: &document.primary_key,
-            offset: self.asked.offset,
-            limit: self.asked.limit,
-            ranking_score_threshold: self.asked.ranking_score_threshold,
-            show_ranking_score: self.asked.show_ranking_score,
-            show_ranking_score_details: self.asked.show_ranking_score_details,
+            offset: self.query.offset,
+            limit: self.query.limit,
+            ranking_score_threshold: self.query.ranking_score_threshold,
+            show_ranking_score: self.query.show_ranking_score,
+            show_ranking_score_details: self.query.show_ranking_score_details,
             extra,
             candidates,
             hits_total_max: self.index.rules.hits_total_max,

@@ -51,9 +51,9 @@ impl WebhooksRoute<'_> {
 pub(crate) async fn serve(
     core: &Core,
     request: &Request,
-    asked: WebhooksRoute<'_>,
+    route: WebhooksRoute<'_>,
 ) -> Result<Response, ApiError> {
-    match asked {
+    match route {
         WebhooksRoute::List => Ok(list(core)),
         WebhooksRoute::Create => create(core, request).await,
         WebhooksRoute::One(uuid) => get(core, uuid),
@@ -80,9 +80,9 @@ fn get(core: &Core, uuid: &str) -> Result<Response, ApiError> {
 
 /// `POST /webhooks`.
 async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
-    let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
+    let wanted = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = Uuid::new_v4();
-    let made = asked.into_new(uuid)?;
+    let made = wanted.into_new(uuid)?;
     change(core, |webhooks| {
         if webhooks.len() >= limits::WEBHOOKS_MAX {
             let message = format!(
@@ -101,10 +101,10 @@ async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
 
 /// `PATCH /webhooks/{uuid}`.
 async fn update(core: &Core, request: &Request, uuid: &str) -> Result<Response, ApiError> {
-    let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
+    let wanted = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = editable(uuid)?;
     let after = change(core, |webhooks| {
-        let after = asked.apply(uuid, webhooks.get(&uuid).ok_or_else(|| not_found(uuid))?)?;
+        let after = wanted.apply(uuid, webhooks.get(&uuid).ok_or_else(|| not_found(uuid))?)?;
         webhooks.insert(uuid, after.clone());
         Ok(after)
     })
@@ -162,11 +162,11 @@ async fn begin(core: &Core) -> Result<Change, ApiError> {
     let newest = core.shared.store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() }).await?.from;
     let unfinished = core.shared.store.unfinished_tasks(1).await?;
     let oldest = unfinished.first().map(|record| record.uid);
-    let told = oldest.or(newest.map(|uid| uid + 1)).unwrap_or(0);
+    let progress = oldest.or(newest.map(|uid| uid + 1)).unwrap_or(0);
     Ok(Change::PutRecord {
         table: WEBHOOKS,
         key: WEBHOOKS_TOLD_KEY.to_owned(),
-        value: json!(told),
+        value: json!(progress),
         expected_revision: None,
     })
 }

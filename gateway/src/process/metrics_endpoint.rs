@@ -24,13 +24,13 @@ pub fn start(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<Sock
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             // A scraper that goes away only loses its own answer.
-            let _ = answer(&stream, &shared);
+            let _ = serve_scrape(&stream, &shared);
         }
     })?;
     Ok(address)
 }
 
-fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve_scrape(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(SCRAPE_TIMEOUT))?;
     stream.set_write_timeout(Some(SCRAPE_TIMEOUT))?;
     let mut reader = BufReader::new(std::io::Read::take(stream, HEAD_BYTES_MAX));

@@ -235,8 +235,8 @@ fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
 }
 
 fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
-    let asked = config.nodes.iter().any(|node| node.url.tls);
-    let client_tls = if asked { Some(tls::client(&config.tls)?) } else { None };
+    let wants_tls = config.nodes.iter().any(|node| node.url.tls);
+    let client_tls = if wants_tls { Some(tls::client(&config.tls)?) } else { None };
     let resolve = |node: &config::NodeConfig| {
         let host = node.url.authority();
         let found = (node.url.host.as_str(), node.url.port)

@@ -99,18 +99,18 @@ pub async fn prepare(
     // Done before the first client can add to it, and while no other pod works on it.
     let is_first = live_pods(&store, &coordinator).await?.is_empty();
     if is_first {
-        finish_moves(&store, &asked(store.unfinished_tasks(usize::MAX)).await?).await?;
+        finish_moves(&store, &ask_store(store.unfinished_tasks(usize::MAX)).await?).await?;
         abandon_half_made(&store).await?;
     }
-    let mut interrupted = asked(store.unfinished_tasks(usize::MAX)).await?;
+    let mut interrupted = ask_store(store.unfinished_tasks(usize::MAX)).await?;
     interrupted.retain(|task| is_first || task.pod.as_deref() == Some(coordinator.pod()));
     let snapshot = load_snapshot(Arc::clone(&topology), &store).await?;
     let keys = load_keys(&config, &store).await?;
     if let Some(starting) = starting {
-        asked(store.release_lease(&starting)).await?;
+        ask_store(store.release_lease(&starting)).await?;
     }
     let webhooks = load_webhooks(&store).await?;
-    let rules = rules::read(asked(store.records(RULES, None, usize::MAX)).await?);
+    let rules = rules::read(ask_store(store.records(RULES, None, usize::MAX)).await?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     if !config.anti_entropy {
         tombstones::forget_all(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
@@ -168,14 +168,15 @@ async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Resul
     let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
     for task in unfinished.iter().filter(here) {
         let steps = Rename::of_task(task);
-        let indexes = asked(store.indexes()).await?;
+        let indexes = ask_store(store.indexes()).await?;
         let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
         let now = clock::utc();
         // A processing task has changed the registry already (`write::rename::run`).
         if task.status == TaskStatus::Enqueued {
-            asked(store.commit(plan::commit(&steps, task.uid, plan::begun(task, now), now, find))).await?;
+            ask_store(store.commit(plan::commit(&steps, task.uid, plan::begun(task, now), now, find)))
+                .await?;
         }
-        asked(store.update_task(task.uid, plan::ended(task))).await?;
+        ask_store(store.update_task(task.uid, plan::ended(task))).await?;
         observe::log::info("move_finished", &[("task", &task.uid.to_string())]);
     }
     Ok(())
@@ -188,8 +189,8 @@ fn is_resumed(task: &TaskRecord) -> bool {
 
 /// Hands the indexes that the last process was making to the sweep.
 async fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
-    for record in asked(store.records(ORPHAN_INDEXES, None, usize::MAX)).await? {
-        asked(store.put_record(
+    for record in ask_store(store.records(ORPHAN_INDEXES, None, usize::MAX)).await? {
+        ask_store(store.put_record(
             ORPHAN_INDEXES,
             &record.key,
             orphan_indexes::value(false),
@@ -214,7 +215,7 @@ async fn begin_start(
     loop {
         let about = serde_json::Value::Null;
         let lease = store.acquire_lease("start", coordinator.pod(), about, limits::POD_START_MAX);
-        let lease = asked(lease).await?;
+        let lease = ask_store(lease).await?;
         if lease.is_some() {
             return Ok(lease);
         }
@@ -227,7 +228,7 @@ async fn begin_start(
 
 /// The other live pods.
 async fn live_pods(store: &Store, coordinator: &Coordinator) -> anyhow::Result<Vec<String>> {
-    let pods = asked(store.leases(PODS)).await?.into_iter().map(|lease| lease.holder);
+    let pods = ask_store(store.leases(PODS)).await?.into_iter().map(|lease| lease.holder);
     Ok(pods.filter(|pod| pod != coordinator.pod()).collect())
 }
 
@@ -240,12 +241,12 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
         capacity: node.capacity,
     });
     let nodes: Vec<Node> = nodes.collect();
-    let Some(stored) = asked(store.topology()).await? else {
+    let Some(stored) = ask_store(store.topology()).await? else {
         let topology =
             Topology::new(nodes, config.replication_factor).map_err(|error| anyhow!("--node: {error}"))?;
         let topology = topology.with_placement_for(config.shards);
         let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
-        asked(store.put_topology(None, topology.version, value)).await?;
+        ask_store(store.put_topology(None, topology.version, value)).await?;
         return Ok(topology);
     };
     let mut topology: Topology =
@@ -257,7 +258,7 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
     if topology.placement(config.shards).is_none() {
         topology = topology.with_placement_for(config.shards);
         let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
-        asked(store.put_topology(Some(stored.version), topology.version, value)).await?;
+        ask_store(store.put_topology(Some(stored.version), topology.version, value)).await?;
     }
     Ok(topology)
 }
@@ -291,7 +292,7 @@ fn check_same_cluster(config: &Config, topology: &Topology, nodes: &[Node]) -> a
 
 async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snapshot> {
     let mut snapshot = Snapshot { topology: Arc::clone(&topology), indexes: ahash::AHashMap::new() };
-    for record in asked(store.indexes()).await? {
+    for record in ask_store(store.indexes()).await? {
         let Some(placement) = topology.placement(record.shards).cloned() else {
             bail!(
                 "--store: the index `{}` has {} shards, which the topology does not place",
@@ -324,13 +325,13 @@ async fn load_hints(
 ) -> anyhow::Result<(Health, Hints)> {
     let health = Health::new(config.nodes.len(), now);
     let hints = Hints::new(config.nodes.len(), config.hint_bytes_max);
-    for size in asked(store.log_sizes(HINTS)).await? {
+    for size in ask_store(store.log_sizes(HINTS)).await? {
         if let Some(node) = topology.index_of(&size.stream) {
             hints.restore(node, size.entries, size.bytes);
             health.fall_behind(node);
         }
     }
-    for size in asked(store.log_sizes(SUSPECT_SHARDS)).await? {
+    for size in ask_store(store.log_sizes(SUSPECT_SHARDS)).await? {
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, SUSPECT_SHARDS, &size.stream).await? {
             if let Ok(SuspectCopies::Everything { .. }) = serde_json::from_value(header) {
@@ -339,7 +340,7 @@ async fn load_hints(
             }
         }
     }
-    for size in asked(store.log_sizes(UNAPPLIED)).await? {
+    for size in ask_store(store.log_sizes(UNAPPLIED)).await? {
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, UNAPPLIED, &size.stream).await? {
             let unapplied: Unapplied = serde_json::from_value(header).context("--store")?;
@@ -360,7 +361,7 @@ async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<
     let mut headers = Vec::new();
     let mut after = 0;
     loop {
-        let page = asked(store.entries(log, stream, after, usize::MAX)).await?;
+        let page = ask_store(store.entries(log, stream, after, usize::MAX)).await?;
         let Some(last) = page.last() else { return Ok(headers) };
         after = last.sequence;
         headers.extend(page.into_iter().map(|entry| entry.header));
@@ -368,11 +369,11 @@ async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<
 }
 
 async fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
-    Ok(asked(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
+    Ok(ask_store(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
 }
 
 async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
-    let Some(record) = asked(store.record(WEBHOOKS, WEBHOOKS_KEY)).await? else {
+    let Some(record) = ask_store(store.record(WEBHOOKS, WEBHOOKS_KEY)).await? else {
         return Ok(Versioned { version: 0, value: Webhooks::new() });
     };
     let value =
@@ -385,7 +386,7 @@ async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     let mut keys: Vec<(ApiKey, u64)> = Vec::new();
     loop {
         let after = keys.last().map(|(key, _)| key.uid.to_string());
-        let records = asked(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ)).await?;
+        let records = ask_store(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ)).await?;
         if records.is_empty() {
             break;
         }
@@ -398,7 +399,7 @@ async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     if keys.is_empty() && config.master_key.is_some() {
         for key in ApiKey::defaults(clock::utc()) {
             let value = serde_json::to_value(&key).context("an API key cannot be stored")?;
-            let revision = asked(store.put_record(KEYS, &key.uid.to_string(), value, None)).await?;
+            let revision = ask_store(store.put_record(KEYS, &key.uid.to_string(), value, None)).await?;
             keys.push((key, revision));
         }
     }
@@ -406,6 +407,6 @@ async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
 }
 
 /// The store's answer, or its error as one clear line.
-async fn asked<T>(reply: Reply<T>) -> anyhow::Result<T> {
+async fn ask_store<T>(reply: Reply<T>) -> anyhow::Result<T> {
     reply.await.map_err(|error| anyhow!("--store: {error}"))
 }

@@ -65,10 +65,10 @@ mod tests {
         let notifier = Notifier::new(path.to_str());
         notifier.ready("serving");
         notifier.stopping();
-        let mut told = [0; 64];
+        let mut datagram = [0; 64];
         let mut next = || {
-            let count = manager.recv(&mut told).unwrap();
-            String::from_utf8(told[..count].to_vec()).unwrap()
+            let count = manager.recv(&mut datagram).unwrap();
+            String::from_utf8(datagram[..count].to_vec()).unwrap()
         };
         assert_eq!(next(), "READY=1\nSTATUS=serving");
         assert_eq!(next(), "STOPPING=1\nSTATUS=draining");

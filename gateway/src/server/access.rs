@@ -75,10 +75,10 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
         Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),
-        Route::Rules(asked) => Right(asked.action(), None),
+        Route::Rules(rules_route) => Right(rules_route.action(), None),
         // The indexes are checked where the body is read.
         Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
-        Route::Webhooks(asked) => Right(asked.action(), None),
+        Route::Webhooks(webhooks_route) => Right(webhooks_route.action(), None),
         Route::RefusedRoute { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),

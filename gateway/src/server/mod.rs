@@ -49,7 +49,7 @@ pub fn start_core(
     lanes: Arc<[LaneSender]>,
     lane_inbox: LaneInbox,
 ) -> Result<Option<JoinHandle<()>>, StartError> {
-    let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
+    let (listening, outcome) = mpsc::channel::<std::io::Result<()>>();
     let name = format!("core-{number}");
     let thread = runtime.start(name.clone(), cpu, move || async move {
         let listener = match runtime::listen(address) {
@@ -64,7 +64,7 @@ pub fn start_core(
         listener::run(core, listener).await;
     })?;
     // The caller learns of the core only once it serves clients.
-    match heard.recv() {
+    match outcome.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(error)) => Err(StartError::Other {
             runtime: runtime.name(),

@@ -51,7 +51,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     let (template, answered) = match routes::find(&request.method, &path) {
         Ok(route) => {
             seen = settings_version::seen(core, &route);
-            (route.template(), answer(core, &request, &route).await)
+            (route.template(), respond(core, &request, &route).await)
         }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
@@ -116,7 +116,7 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
     })
 }
 
-async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
+async fn respond(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
     let (_permit, permission) = admission::admit(core, request, route)?;
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
@@ -126,7 +126,7 @@ async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result
     let answered = match (request.header(read_your_writes::HEADER), has_key) {
         (None, false) => dispatch(core, request, route, &permission).await,
         (session, _) => {
-            Box::pin(dispatch_as_asked(core, request, route, &permission, session, has_key)).await
+            Box::pin(dispatch_in_context(core, request, route, &permission, session, has_key)).await
         }
     };
     match answered {
@@ -136,7 +136,7 @@ async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result
 }
 
 /// Serves a request of a session, or one with an idempotency key.
-async fn dispatch_as_asked(
+async fn dispatch_in_context(
     core: &Rc<Core>,
     request: &Request,
     route: &Route<'_>,
@@ -251,9 +251,9 @@ async fn dispatch(
         Route::Network => network::get(core).await,
         Route::ChangeNetwork => Box::pin(network::change(core, request)).await,
         Route::ControlNetwork => Err(network::control(core).await),
-        Route::Rules(asked) => Box::pin(search_rules::serve(core, request, asked)).await,
+        Route::Rules(rules_route) => Box::pin(search_rules::serve(core, request, rules_route)).await,
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
-        Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
+        Route::Webhooks(webhooks_route) => webhooks::serve(core, request, webhooks_route).await,
         Route::RefusedRoute { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -36,9 +36,9 @@ fn index_read<'a>(route: &Route<'a>) -> Option<&'a str> {
 /// # Errors
 /// 503 `miroir_settings_version_stale`, or 400 for an invalid version.
 pub(crate) fn check(core: &Core, request: &Request, route: &Route<'_>) -> Result<(), ApiError> {
-    let (Some(uid), Some(asked)) = (index_read(route), request.header(MINIMUM)) else { return Ok(()) };
-    let Ok(least) = asked.trim().parse::<u64>() else {
-        let message = format!("Invalid value of the header `{MINIMUM}`: `{asked}` is no whole number.");
+    let (Some(uid), Some(text)) = (index_read(route), request.header(MINIMUM)) else { return Ok(()) };
+    let Ok(least) = text.trim().parse::<u64>() else {
+        let message = format!("Invalid value of the header `{MINIMUM}`: `{text}` is no whole number.");
         return Err(ApiError::new(Code::BadRequest, message));
     };
     let snapshot = core.shared.snapshot();

@@ -1,7 +1,7 @@
 //! Functions that edit documents on nodes: they neither see nor change the reserved fields.
 //!
-//! Invariants: a function runs between lines that take the reserved fields out and put them back as they
-//! were; what would end it before the last line, or hide that line, is refused. The function is Rhai.
+//! Invariants: a function runs between lines that take the reserved fields out and put them back unchanged. What
+//! would end the function before the last line, or hide that line, is refused. Functions are written in Rhai.
 
 use router::reserved::{EXPIRES_AT_FIELD, PREFIX, SHARD_FIELD, UPDATED_AT_FIELD};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::api::error::{ApiError, Code};
 /// Words that end a function before the fields are put back.
 const ENDS: &[&str] = &["return", "exit"];
 
-/// The body of `POST …/documents/edit` as nodes get it; what a node refuses reaches it as it is.
+/// The body of `POST …/documents/edit` for nodes; what a node refuses is sent unchanged.
 ///
 /// # Errors
 /// 400 where the function, or its context, could touch reserved fields.
@@ -42,7 +42,7 @@ pub fn for_nodes(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     Ok(body_value.to_string().into_bytes())
 }
 
-/// One line before the function and one behind it, so that columns stay what they are.
+/// Puts one line before the function and one after it, so that its columns stay the same.
 fn wrapped(function: &str) -> String {
     let fields = [SHARD_FIELD, UPDATED_AT_FIELD, EXPIRES_AT_FIELD];
     let mut script = String::new();
@@ -65,7 +65,7 @@ fn wrapped(function: &str) -> String {
 /// The words of a script outside its texts and comments.
 ///
 /// # Errors
-/// What has no end.
+/// The name of a text or comment that does not end.
 fn read(script: &str) -> Result<Vec<&str>, &'static str> {
     let bytes = script.as_bytes();
     let mut words = Vec::new();
@@ -104,7 +104,7 @@ fn read(script: &str) -> Result<Vec<&str>, &'static str> {
     if inside.is_empty() { Ok(words) } else { Err("a text") }
 }
 
-/// The length of a comment, which may hold others.
+/// The length of a comment, which may contain others.
 fn comment(bytes: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0_usize, 0);
     while at < bytes.len() {
@@ -133,7 +133,7 @@ fn text(bytes: &[u8], quote: u8) -> Option<usize> {
     }
 }
 
-/// The length of a text such as `#"…"#`; `None` for what is none, within that `None` for one without an end.
+/// The length of a text such as `#"…"#`; `None` for another token, and inside that `None` for a text without an end.
 fn raw_text(bytes: &[u8]) -> Option<Option<usize>> {
     let marks = bytes.iter().position(|byte| *byte != b'#')?;
     if bytes[marks] != b'"' {
@@ -149,7 +149,7 @@ fn raw_text(bytes: &[u8]) -> Option<Option<usize>> {
     )
 }
 
-/// The length up to the end of a text or to the code in it, which is then noted.
+/// The length up to the end of a text, or up to code in it, which is recorded in `inside`.
 fn interpolated(bytes: &[u8], inside: &mut Vec<usize>) -> Option<usize> {
     let mut at = 0;
     loop {

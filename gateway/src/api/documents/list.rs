@@ -1,7 +1,7 @@
-//! Reading documents: `GET …/documents` and `POST …/documents/fetch` as legs get them.
+//! Reads documents: `GET …/documents` and `POST …/documents/fetch` as legs get them.
 //!
-//! Invariants as for searches: what is not needed stays raw, what is not understood is refused by
-//! a node. Source: Meilisearch's documents routes, 1.15 to 1.50.
+//! Invariants: as for searches, what is not needed stays raw, and a node refuses what is not understood. Source:
+//! Meilisearch's documents routes, 1.15 to 1.50.
 
 use std::borrow::Cow;
 
@@ -22,11 +22,11 @@ use crate::api::{
 /// Documents per page when the client does not say.
 const DOCUMENTS_DEFAULT: usize = 20;
 
-/// A page of documents as the client asked it.
+/// The client's request for a page of documents.
 pub struct DocumentsRequest {
     pub offset: usize,
     pub limit: usize,
-    /// The order asked for; empty for the nodes' own.
+    /// The requested order; empty for the nodes' own.
     sort: Vec<SortField>,
     fields: Option<Vec<String>>,
     filter: Option<String>,
@@ -83,13 +83,13 @@ impl DocumentsRequest {
         turn_of((&self.filter, &self.copied))
     }
 
-    /// The order in which legs are merged: what was asked, then by primary key.
+    /// The order in which legs are merged: the requested one, then by primary key.
     #[must_use]
     pub fn order(&self, primary_key: Option<&str>) -> Vec<SortField> {
         self.sort.iter().cloned().chain(primary_key.map(SortField::ascending)).collect()
     }
 
-    /// Attributes that documents are merged by and the client did not ask for.
+    /// Attributes that the merge reads and the client did not request.
     #[must_use]
     pub fn extra<'a>(&'a self, order: &'a [SortField]) -> Option<ExtraFields<'a>> {
         let fields = self.fields.as_ref()?;
@@ -99,7 +99,7 @@ impl DocumentsRequest {
         (!members.is_empty()).then_some(ExtraFields { members, retrieved, formatted: Vec::new() })
     }
 
-    /// What documents are merged by and `fields` do not hold.
+    /// The attributes that the merge reads and `fields` do not contain.
     fn missing_fields<'a>(&self, order: &'a [SortField]) -> impl Iterator<Item = &'a str> {
         let held = |path: &str| {
             let holds = |field: &String| field == "*" || is_below(path, field);
@@ -143,7 +143,7 @@ pub fn fetch_body(query: &Query<'_>) -> Result<Vec<u8>, ApiError> {
         body.insert("retrieveVectors".to_owned(), json!(flag));
     }
     for name in ["fields", "ids"] {
-        // No fields at all is a list of fields, too: of one that no document has.
+        // An empty list of fields is valid, too: it names a field that no document has.
         let list = query.get(name).filter(|list| name == "fields" || !list.is_empty());
         let Some(list) = list.map(|list| list.split(',').collect::<Vec<_>>()) else { continue };
         // Only in a query string does `*` among the fields stand for all of them.
@@ -155,7 +155,7 @@ pub fn fetch_body(query: &Query<'_>) -> Result<Vec<u8>, ApiError> {
         body.insert("sort".to_owned(), json!(split_sort(sort)));
     }
     if let Some(filter) = query.get("filter").filter(|filter| !filter.is_empty()) {
-        // A filter that reads as JSON is taken as such, anything else is a filter expression.
+        // A filter that is valid JSON is read as JSON, any other as a filter expression.
         let filter = match serde_json::from_str(filter) {
             Ok(value @ (Value::Array(_) | Value::String(_))) => value,
             _ => Value::String(filter.to_owned()),

@@ -1,7 +1,7 @@
-//! Answers compressed for clients that ask for it.
+//! Compresses responses for clients that ask for it.
 //!
-//! Invariant: the choice is that of a Meilisearch node: the greatest weight wins, of equal ones br before
-//! gzip before deflate before identity; a `*` chooses nothing. Found on a running 1.50.
+//! Invariant: the choice is that of a Meilisearch node: the greatest weight wins; of equal weights br comes before
+//! gzip, deflate and identity; a `*` chooses nothing. Observed on 1.50.
 
 use std::io::Write;
 
@@ -19,7 +19,7 @@ enum Encoding {
     Deflate,
 }
 
-/// The best of what a client takes, by how gladly it is used.
+/// The encodings, in the order of preference.
 const NAMES: [(&str, Option<Encoding>); 4] = [
     ("br", Some(Encoding::Brotli)),
     ("gzip", Some(Encoding::Gzip)),
@@ -27,18 +27,18 @@ const NAMES: [(&str, Option<Encoding>); 4] = [
     ("identity", None),
 ];
 
-/// Level and window of brotli: fast rather than small.
+/// Quality and window of brotli: fast rather than small.
 const BROTLI_QUALITY: u32 = 3;
 const BROTLI_WINDOW: u32 = 22;
 
-/// The answer in an encoding that the request accepts.
+/// The response in an encoding that the request accepts.
 #[must_use]
 pub fn encoded(request: &Request, response: Response) -> Response {
     let Some(encoding) = request.header("accept-encoding").and_then(choose) else { return response };
     if response.body.is_empty() {
         return response;
     }
-    // Writing to memory does not fail; if it did, the answer would go out as it is.
+    // Writing to memory does not fail; if it did, the response would be sent uncompressed.
     let Ok(body) = compressed(encoding, &response.body) else { return response };
     let name = NAMES.iter().find(|(_, known)| *known == Some(encoding)).map_or("", |(name, _)| *name);
     Response { body: body.into(), ..response }

@@ -1,17 +1,17 @@
-//! Requests of browsers from pages of other origins: all are allowed, as by Meilisearch.
+//! Requests of browsers from pages of other origins: all are allowed, as in Meilisearch.
 //!
-//! Invariants: a preflight asks for no key and is answered whatever its path; it allows what it asks for.
-//! Source: seen on Meilisearch 1.50.
+//! Invariants: a preflight needs no key and is answered whatever its path. It allows what it asks for. Source:
+//! observed on Meilisearch 1.50.
 
 use http::{Method, StatusCode};
 
 use crate::wire::h1::{Request, Response};
 
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS, CONNECT, TRACE";
-/// How long a browser may remember the answer, seconds.
+/// For how many seconds a browser may remember the answer.
 const MAX_AGE: &str = "86400";
 
-/// The answer to a preflight; `None` if the request is none.
+/// The response to a preflight; `None` for any other request.
 #[must_use]
 pub fn preflight(request: &Request) -> Option<Response> {
     if request.method != Method::OPTIONS {
@@ -32,7 +32,7 @@ pub fn preflight(request: &Request) -> Option<Response> {
     Some(answer.with_header("access-control-allow-origin", "*"))
 }
 
-/// The answer to a request as a page of another origin, if one asks, may read it.
+/// Lets a page of another origin read the response, when such a page asks.
 #[must_use]
 pub fn readable(request: &Request, answer: Response) -> Response {
     match request.headers.contains_key("origin") {

@@ -1,10 +1,10 @@
-//! JSON bodies: read whole, wrong types named in Meilisearch's words.
+//! JSON bodies: read whole, with errors about wrong types in Meilisearch's words.
 
 use serde_json::Value;
 
 use crate::api::error::{ApiError, Code};
 
-/// A body as JSON.
+/// Reads a body as JSON.
 ///
 /// # Errors
 /// 400 `missing_payload` or `malformed_payload`.
@@ -18,7 +18,7 @@ pub fn json(body: &[u8]) -> Result<Value, ApiError> {
     })
 }
 
-/// A JSON object with no other members than `known`.
+/// Checks that a value is a JSON object with no other members than `known`.
 ///
 /// # Errors
 /// 400 `bad_request`.
@@ -31,7 +31,7 @@ pub fn object(value: Value, known: &[&str]) -> Result<Value, ApiError> {
     Err(ApiError::new(Code::BadRequest, format!("Unknown field `{name}`: expected one of {list}")))
 }
 
-/// A value of the wrong JSON type; `path` is empty for the whole body.
+/// The error for a value of the wrong JSON type; `path` is empty for the whole body.
 #[must_use]
 pub fn wrong_type(path: &str, wanted: &str, code: Code, found: &Value) -> ApiError {
     let kind = match found {

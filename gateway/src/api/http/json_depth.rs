@@ -1,16 +1,16 @@
-//! A bound on nesting, checked before a body is read lazily: the lazy reader skips values by
-//! recursion, so that a client could otherwise end the process with brackets alone.
+//! A limit on nesting, checked before a body is read lazily: the lazy reader skips values by recursion, so a client
+//! could otherwise end the process with brackets alone.
 
 use crate::config::limits::DEPTH_MAX;
 
-/// Whether no part of `body` is nested deeper than [`DEPTH_MAX`]. Brackets in strings do not count;
-/// whether the body is JSON at all is not judged.
+/// Whether no part of `body` is nested deeper than [`DEPTH_MAX`]. Brackets in strings do not count, and the body need
+/// not be JSON.
 #[must_use]
 pub fn is_bounded(body: &[u8]) -> bool {
     is_within(body, DEPTH_MAX)
 }
 
-/// The same for another bound.
+/// The same for another limit.
 pub fn is_within(body: &[u8], depth_max: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in body {

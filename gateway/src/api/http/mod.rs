@@ -1,4 +1,4 @@
-//! What HTTP says around a Meilisearch request: compression, CORS, JSON bodies, query strings, patches.
+//! The HTTP side of a Meilisearch request: compression, CORS, JSON bodies, query strings, patches.
 
 pub mod compression;
 pub mod cors;

@@ -1,8 +1,7 @@
-//! Bodies that change a part of something: members that are set, reset or left alone, and what is wrong
-//! with them.
+//! Bodies that change a part of something: members that are set, reset or left alone, and the errors of wrong ones.
 //!
-//! Invariant: the texts are Meilisearch's, made by the same library; the code of an error follows from the
-//! place it is about.
+//! Invariant: the texts are Meilisearch's, since the same library makes them. The code of an error follows from the
+//! place that it is about.
 
 use std::{convert::Infallible, marker::PhantomData, ops::ControlFlow};
 
@@ -13,7 +12,7 @@ use deserr::{
 
 use crate::api::error::{ApiError, Code};
 
-/// A member that is not there changes nothing; `null` takes away.
+/// A missing member changes nothing; `null` resets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Setting<T> {
     #[default]
@@ -22,9 +21,9 @@ pub enum Setting<T> {
     Set(T),
 }
 
-/// Which code an error has at which place of a body.
+/// Maps the place of an error in a body to its code.
 pub trait Places {
-    /// The code at a path of members from the outside in.
+    /// The code for a path of members, from the outside in.
     fn code_at(path: &[&str]) -> Code;
 
     /// The code of a member that can be read but not changed.
@@ -43,7 +42,7 @@ pub struct BodyError<P> {
 }
 
 impl<T> Setting<T> {
-    /// What it is after this change.
+    /// The value after this change.
     pub fn or(self, before: Option<T>) -> Option<T> {
         match self {
             Self::Keep => before,
@@ -68,7 +67,7 @@ where
     }
 }
 
-/// The error of a member that is not known, or not to be changed.
+/// The error of an unknown or immutable member.
 pub fn immutable_or_unknown<P: Places>(
     field: &str,
     accepted: &[&str],

@@ -45,7 +45,7 @@ impl<'a> Query<'a> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
-    /// A non-negative integer.
+    /// Reads a non-negative integer.
     ///
     /// # Errors
     /// 400 with `code`.
@@ -58,7 +58,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     ///
     /// # Errors
     /// 400 with `code`.
@@ -76,7 +76,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// A parameter's error in Meilisearch's words.
+/// The error of a parameter, in Meilisearch's words.
 #[must_use]
 pub fn invalid(name: &str, code: Code, reason: impl std::fmt::Display) -> ApiError {
     ApiError::new(code, format!("Invalid value in parameter `{name}`: {reason}"))

@@ -1,6 +1,6 @@
-//! A facet search as the client asked it, and the request every leg gets for it.
+//! A facet search as the client sent it, and the request that every leg gets for it.
 //!
-//! Invariants: as for searches, what the gateway cannot read is left to a node to refuse.
+//! Invariants: as for searches, a node refuses what the gateway cannot read.
 
 use sonic_rs::JsonValueTrait;
 
@@ -12,7 +12,7 @@ use crate::api::{
     },
 };
 
-/// What the gateway needs of a facet search.
+/// What the gateway reads of a facet search.
 pub struct FacetSearchRequest {
     pub facet_name: String,
     filter: Option<String>,
@@ -32,7 +32,7 @@ impl FacetSearchRequest {
         let (mut facet_name, mut own_filter, mut copied) = (None, None, String::new());
         for member in sonic_rs::to_object_iter(body) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
-            // Nodes take members here that they do not know.
+            // Nodes accept unknown members here.
             if is_absent(&name, &value).unwrap_or_default() {
                 continue;
             }

@@ -1,8 +1,8 @@
-//! Whether the orders of a federation's queries may stand in one list, from the user's own ranking rules: nodes have one
-//! rule more, to break ties, and so judge otherwise.
+//! Decides by the user's ranking rules whether the orders of a federation's queries go together in one list. Nodes
+//! have one rule more, to break ties, and so decide otherwise.
 //!
-//! Invariants: rules are looked at by kind alone, as Meilisearch does after it has left out those that decide nothing
-//! (meilisearch/src/search/ranking_rules.rs); the text of a refusal is a node's.
+//! Invariants: rules are compared by kind alone, as Meilisearch does after it has dropped those that decide nothing
+//! (meilisearch/src/search/ranking_rules.rs). The text of a refusal is a node's.
 
 /// What a ranking rule orders by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,19 +16,19 @@ enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finds {
     Everything,
-    /// By words; `all`: none of them may be missing.
+    /// By words; `all`: none of the words may be missing.
     Words {
         all: bool,
     },
     Vectors,
 }
 
-/// The kinds of rules that order a query's hits, without those that decide nothing.
+/// The kinds of the rules that order a query's hits, without those that decide nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleKinds(Vec<Kind>);
 
 impl RuleKinds {
-    /// Of a query with this `sort` on an index with these ranking rules.
+    /// The kinds for a query with this `sort` on an index with these ranking rules.
     #[must_use]
     pub fn of(rules: &[&str], sort: &[String], finds: Finds) -> Self {
         let mut kinds = Vec::new();
@@ -61,10 +61,10 @@ impl RuleKinds {
                     Finds::Everything => {}
                     Finds::Vectors if relevancy.is_empty() => relevancy.push("vector"),
                     Finds::Vectors if fields.is_empty() => continue,
-                    // What stands behind decides nothing: no two similarities are equal.
+                    // Later rules decide nothing: no two similarities are equal.
                     Finds::Vectors => break,
                     Finds::Words { all } => {
-                        // Words count before everything else by relevancy.
+                        // Words count before every other rule of relevancy.
                         let counted = *rule == "words" && (all || !relevancy.is_empty());
                         if counted || relevancy.contains(rule) {
                             continue;
@@ -85,8 +85,8 @@ impl RuleKinds {
     }
 }
 
-/// The first two queries, by their positions, that may not stand in one list. They come in the order of their indexes'
-/// names, in which a node looks at them.
+/// The positions of the first two queries that do not go together. `queries` are in the order of their indexes'
+/// names, in which a node checks them.
 #[must_use]
 pub fn first_incompatible(queries: impl IntoIterator<Item = (usize, RuleKinds)>) -> Option<(usize, usize)> {
     let mut longest: Option<(usize, RuleKinds)> = None;
@@ -111,7 +111,7 @@ fn by_field(rule: &str) -> Option<(Kind, &str)> {
     Some((if is_distance { Kind::Distance { ascending } } else { Kind::Field { ascending } }, field))
 }
 
-/// A refusal without what it says of the rules by which nodes break ties: `fields` are their primary keys.
+/// Removes from a refusal what it says of the rules by which nodes break ties; `fields` are their primary keys.
 #[must_use]
 pub fn without_tie_breaks(message: &str, fields: &[&str]) -> String {
     let is_of_tie_break = |line: &&str| {
@@ -138,10 +138,10 @@ pub fn without_tie_breaks(message: &str, fields: &[&str]) -> String {
     kept.join("\n")
 }
 
-/// What a node says of a federation of only some queries, in the numbers that these have among all.
+/// Renumbers a node's refusal of a federation of some queries by their positions among all queries.
 #[must_use]
 pub fn renumbered(message: &str, positions: &[usize]) -> String {
-    // What stands in front of a query's number in Meilisearch's messages.
+    // The text before a query's number in Meilisearch's messages.
     const MARKS: [&str; 5] = ["queries[", "queries #", "query #", "position #", " and #"];
     let mut numbered = String::with_capacity(message.len());
     let mut rest = message;

@@ -1,11 +1,11 @@
-//! Filters put together: the client's, a tenant's and a leg's, all of which must hold.
+//! Combines filters: the client's, a tenant's and a leg's, all of which must hold.
 //!
-//! Invariant: what comes of it is never wider than any of its parts; a filter is copied as raw JSON and
-//! never read, so a node judges it.
+//! Invariant: the result is never wider than any of its parts. A filter is copied as raw JSON and not read, so a node
+//! judges it.
 
 use serde_json::value::RawValue;
 
-/// The client's filter (raw JSON: a string or an array) and a shard filter, both to hold.
+/// Joins the client's filter (raw JSON: a string or an array) and a shard filter; both must hold.
 #[must_use]
 pub fn combine_filters(filter: Option<&str>, shard_filter: Option<&str>) -> Option<String> {
     let Some(shard_filter) = shard_filter else { return filter.map(str::to_owned) };
@@ -17,13 +17,13 @@ pub fn combine_filters(filter: Option<&str>, shard_filter: Option<&str>) -> Opti
             // The outer array of a filter is a conjunction.
             if inner.is_empty() { format!("[{own}]") } else { format!("[{inner},{own}]") }
         }
-        // An empty string is no filter.
+        // An empty string is not a filter.
         Some(string) if string.trim_matches('"').trim().is_empty() => own,
         Some(string) => format!("[{string},{own}]"),
     })
 }
 
-/// The client's filter and that of a tenant's search rules, both raw JSON, both to hold.
+/// Joins the client's filter and that of a tenant's search rules, both raw JSON; both must hold.
 #[must_use]
 pub fn narrow(filter: Option<&str>, rules: String) -> String {
     match filter {
@@ -32,7 +32,7 @@ pub fn narrow(filter: Option<&str>, rules: String) -> String {
     }
 }
 
-/// The members of a filter's outer conjunction; a filter that is no array is one member.
+/// The members of a filter's outer conjunction; a filter that is not an array is one member.
 fn members(filter: &str) -> Vec<String> {
     match serde_json::from_str::<Vec<&RawValue>>(filter) {
         Ok(members) => members.into_iter().map(|member| member.get().to_owned()).collect(),

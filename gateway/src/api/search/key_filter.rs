@@ -1,24 +1,25 @@
-//! Filters that pin the primary key: which documents alone can pass, and so which shards alone need be asked.
+//! Key filters (shard pruning): finds the documents that alone can pass a filter on the primary key, and so the only
+//! shards to ask.
 //!
-//! Invariants: only what surely holds is used, so an unread part of a conjunction changes nothing; what follows
-//! holds for plain keys ([`is_plain`]) only, since a node compares without regard to case and numbers by value.
-//! Source: filter expressions and facet normalization of Meilisearch 1.15 and 1.50.
+//! Invariants: only what surely holds is used, so an unread part of a conjunction changes nothing. The result holds
+//! for plain keys ([`is_plain`]) only, since a node ignores case and compares numbers by value. Source: filter
+//! expressions and facet normalization of Meilisearch 1.15 and 1.50.
 
 use serde_json::Value;
 
-/// More keys than this are not looked up one by one.
+/// With more keys than this the filter prunes nothing.
 pub const PINNED_KEYS_MAX: usize = 128;
-/// Numbers beyond are not all told apart by a node.
+/// Beyond this a node does not tell all numbers apart.
 const EXACT_MAX: i64 = 1 << 53;
 
-/// Whether no other key equals this one in a filter: it has no capitals, and if it is a number, it is a whole one
-/// written the shortest way.
+/// Whether no other key equals this one in a filter: it has no capitals, and if it is a number, it is a whole one in
+/// its shortest form.
 #[must_use]
 pub fn is_plain(key: &str) -> bool {
     if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return false;
     }
-    // Most keys cannot be numbers, and this is all it takes to see it.
+    // Most keys cannot be numbers, and this check is enough to see it.
     let may_be_number =
         key.bytes().next().is_some_and(|first| first.is_ascii_digit() || b"-in".contains(&first));
     !may_be_number
@@ -31,7 +32,7 @@ fn whole(text: &str) -> Option<i64> {
 }
 
 /// The keys of which a document must have one to pass `filter` (raw JSON), where all keys are plain; `None` when the
-/// filter does not say so.
+/// filter does not tell.
 #[must_use]
 pub fn pinned_keys(filter: &str, primary_key: &str) -> Option<Vec<String>> {
     memchr::memmem::find(filter.as_bytes(), primary_key.as_bytes())?;
@@ -79,7 +80,7 @@ impl<'t> Token<'t> {
     }
 }
 
-/// The keys that one expression pins: the fewest that any part of its outermost conjunction does.
+/// The keys that one expression pins: the fewest that any part of its outermost conjunction pins.
 fn by_text(text: &str, primary_key: &str) -> Option<Vec<String>> {
     let tokens = tokens(text)?;
     let mut depth = 0_usize;
@@ -113,7 +114,7 @@ fn by_condition(tokens: &[Token<'_>], primary_key: &str) -> Option<Vec<String>> 
             for value in list.split(|token| *token == Token::Sign(b',')) {
                 match value {
                     [value] => keys.extend(keys_equal_to(value.value()?)?),
-                    // A comma at the end.
+                    // A trailing comma.
                     [] => {}
                     _ => return None,
                 }
@@ -124,9 +125,9 @@ fn by_condition(tokens: &[Token<'_>], primary_key: &str) -> Option<Vec<String>> 
     }
 }
 
-/// The plain keys that a node takes for equal to a value.
+/// The plain keys that a node takes as equal to a value.
 fn keys_equal_to(value: &str) -> Option<Vec<String>> {
-    // A node takes other letters apart before it compares.
+    // A node decomposes other letters before it compares.
     if !value.is_ascii() {
         return None;
     }
@@ -138,7 +139,7 @@ fn keys_equal_to(value: &str) -> Option<Vec<String>> {
     Some(key.into_iter().collect())
 }
 
-/// The parts of an expression; `None` when there is something here that is not read, such as an escape.
+/// The tokens of an expression; `None` when it contains something that is not read here, such as an escape.
 fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();

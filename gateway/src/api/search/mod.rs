@@ -1,4 +1,4 @@
-//! Questions in Meilisearch's words: search, facet search, similar, multi-search, filters, search rules.
+//! Questions in Meilisearch's dialect: search, facet search, similar, multi-search, filters, search rules.
 
 pub mod facet_search;
 pub mod federation_rules;

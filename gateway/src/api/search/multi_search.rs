@@ -1,9 +1,8 @@
-//! Several searches in one request, apart or as one ranked list: what the client asked, and what
-//! nodes are asked for it.
+//! Several searches in one request, each on its own or as one ranked list: what the client asked, and what nodes are
+//! asked for it.
 //!
-//! Invariants: as for single searches, what the gateway cannot read it does not judge but leaves to
-//! a node; a query keeps its raw members, so that each becomes a search of its own. Source:
-//! Meilisearch's multi-search route, 1.15 to 1.50.
+//! Invariants: as for single searches, a node judges what the gateway cannot read. A query keeps its raw members, so
+//! that each becomes a search of its own. Source: Meilisearch's multi-search route, 1.15 to 1.50.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +19,7 @@ use crate::api::{
     tasks::view::is_index_uid,
 };
 
-/// A multi-search as the client asked it.
+/// A multi-search as the client sent it.
 pub struct MultiSearchRequest {
     pub queries: Vec<MultiQuery>,
     /// `None`: each query has an answer of its own.
@@ -30,9 +29,9 @@ pub struct MultiSearchRequest {
 /// One query, not yet read as a search.
 pub struct MultiQuery {
     pub index_uid: String,
-    /// What the ranking scores of its hits are multiplied with.
+    /// The factor of its hits' ranking scores.
     pub weight: f64,
-    /// Raw `federationOptions`.
+    /// The raw `federationOptions`.
     options: Option<String>,
     /// All other members: names and raw values.
     members: Vec<(String, String)>,
@@ -88,7 +87,7 @@ impl MultiQuery {
         let mut query = Self { index_uid: String::new(), weight: 1.0, options: None, members: Vec::new() };
         for member in sonic_rs::to_object_iter(text) {
             let (name, value) = member.map_err(|_| NotUnderstood)?;
-            // Of a query among others these may be null, too.
+            // For a query among others a null is allowed here, too.
             if matches!(name.as_ref(), "offset" | "limit") && value.is_null() || is_absent(&name, &value)? {
                 continue;
             }
@@ -98,7 +97,7 @@ impl MultiQuery {
                     query.weight = weight(value.as_raw_str())?;
                     query.options = Some(value.as_raw_str().to_owned());
                 }
-                // Other clusters are asked by Meilisearch's Enterprise Edition alone.
+                // Only Meilisearch's Enterprise Edition asks other clusters.
                 "useNetwork" if value.as_bool() != Some(false) => return Err(NotUnderstood),
                 _ => query.members.push((name.into_owned(), value.as_raw_str().to_owned())),
             }
@@ -109,7 +108,7 @@ impl MultiQuery {
     /// Adds a filter that all hits must pass.
     pub fn narrow(&mut self, rules: Option<String>) {
         let Some(rules) = rules else { return };
-        // Of several members with one name the last counts, as everywhere.
+        // Of several members with one name the last one counts, as everywhere.
         let own = self.members.iter().rfind(|(name, _)| name == "filter").map(|(_, value)| value.as_str());
         let filter = narrow(own, rules);
         self.members.retain(|(name, _)| name != "filter");
@@ -122,7 +121,7 @@ impl MultiQuery {
         self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The query as the body of a search, its members named in `replaced` taken from there.
+    /// The query as the body of a search; `replaced` overrides members of these names.
     #[must_use]
     pub fn search_body(&self, replaced: &[(&str, &str)]) -> String {
         let kept = self.members.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -130,7 +129,7 @@ impl MultiQuery {
         object(kept.chain(replaced.iter().copied()))
     }
 
-    /// Whether it finds everything that its filter lets through: nodes then have nothing to rank by but sorts.
+    /// Whether it finds everything that its filter lets through: nodes then rank by sorts alone.
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
         let has_words = self.member("q").is_some_and(|q| !q.trim_matches('"').trim().is_empty());
@@ -154,16 +153,16 @@ impl MultiQuery {
         }
     }
 
-    /// What it is sorted by.
+    /// The sort expressions of the query.
     #[must_use]
     pub fn sort(&self) -> Vec<String> {
         self.member("sort").and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 
-    /// A filter expression for what this query's own filter keeps out; `None` if it has none.
+    /// A filter expression for what this query's own filter excludes; `None` if it has no filter.
     ///
     /// # Errors
-    /// [`NotUnderstood`] for what is no filter.
+    /// [`NotUnderstood`] for an invalid filter.
     pub fn filter_negated(&self) -> Result<Option<String>, NotUnderstood> {
         let Some(raw) = self.member("filter") else { return Ok(None) };
         let filter = serde_json::from_str(raw).map_err(|_| NotUnderstood)?;
@@ -171,8 +170,8 @@ impl MultiQuery {
         Ok((!expression.is_empty()).then(|| format!("NOT ({expression})")))
     }
 
-    /// The query as part of a federated search that a leg is asked for totals and facets. Without its order: what
-    /// orders may stand together was judged before, and nodes have a rule more to break ties.
+    /// The query as part of a federated search by which a leg counts totals and facets. It has no order: whether
+    /// orders go together was decided before, and nodes have one more rule to break ties.
     fn counted(&self, node_uid: &str, filters: &[&str]) -> String {
         let own = self.member("filter").map(str::to_owned);
         let filter = filters.iter().fold(own, |all, filter| combine_filters(all.as_deref(), Some(filter)));
@@ -184,13 +183,13 @@ impl MultiQuery {
         self.search_body(&replaced)
     }
 
-    /// Whether how many hits are looked at changes which ones match.
+    /// Whether the number of examined hits changes which ones match.
     fn is_cut(&self) -> bool {
         ["rankingScoreThreshold", "distinct"].iter().any(|name| self.member(name).is_some())
     }
 }
 
-/// The weight in raw `federationOptions`; whatever else stands there is left to a node.
+/// The weight in raw `federationOptions`; a node judges the other members.
 fn weight(options: &str) -> Result<f64, NotUnderstood> {
     let mut weight = 1.0;
     for member in sonic_rs::to_object_iter(options) {
@@ -248,8 +247,8 @@ impl Federation {
         }
     }
 
-    /// A federated search that counts, and is refused where the whole one would be. It has no hits unless
-    /// their number decides what counts.
+    /// The body of a federated search that counts, and is refused where the whole one would be. It asks for hits only
+    /// if their number decides what counts.
     #[must_use]
     pub fn counting_body(&self, counting: &Counting<'_>) -> String {
         let is_cut = self.distinct.is_some() || counting.queries.iter().any(|query| query.is_cut());
@@ -282,21 +281,21 @@ impl Federation {
     }
 }
 
-/// What a federated search that counts is about.
+/// The subject of a federated search that counts.
 #[derive(Clone, Copy)]
 pub struct Counting<'a> {
     pub queries: &'a [&'a MultiQuery],
-    /// The name that nodes know an index by.
+    /// Gives the nodes' name of an index.
     pub node_uid: &'a dyn Fn(&str) -> String,
     /// The only index, by that name, whose facets are counted.
     pub only: Option<&'a str>,
-    /// What else must hold of every document counted.
+    /// Further filters on every counted document.
     pub filters: &'a [&'a str],
-    /// Hits asked for at most.
+    /// The number of hits to ask for, at most.
     pub hits_max: usize,
 }
 
-/// A filter as one expression; the alternatives in an array stand in arrays of their own.
+/// A filter as one expression; the alternatives in an array are arrays of their own.
 fn expression(filter: &serde_json::Value, joined_by: &str) -> Option<String> {
     if let Some(text) = filter.as_str() {
         return Some(text.trim().to_owned());
@@ -337,7 +336,7 @@ fn quoted(text: &str) -> String {
     sonic_rs::to_string(text).unwrap_or_default()
 }
 
-/// An object of names and raw values.
+/// Writes an object of names and raw values.
 fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let members = members.map(|(name, value)| format!("{}:{value}", quoted(name)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))

@@ -1,12 +1,12 @@
 //! Searches in query strings: `GET …/search` as the body of the `POST` route.
 //!
-//! Invariant: what cannot be turned is left to a node, which refuses it in the words of the `GET` route.
+//! Invariant: what cannot be converted is left to a node, which refuses it in the words of the `GET` route.
 
 use serde_json::{Map, Value};
 
 use crate::api::{http::query_string::Query, search::request::NotUnderstood};
 
-/// Turns the query string of `GET …/search` into the body of the `POST` route.
+/// Converts the query string of `GET …/search` to the body of the `POST` route.
 ///
 /// # Errors
 /// [`NotUnderstood`]: a node then refuses the request as it came.

@@ -1,8 +1,8 @@
-//! A search as the client asked it, and the request every leg gets for it.
+//! A search as the client sent it, and the request that every leg gets for it.
 //!
-//! Invariants: only what the gateway must know is read, everything else is copied as raw JSON; a
-//! request the gateway cannot read is not judged here but given to a node, which refuses it in
-//! Meilisearch's own words. Source: Meilisearch's search route, 1.15 to 1.50.
+//! Invariants: only what the gateway must know is read, everything else is copied as raw JSON. A request that the
+//! gateway cannot read is given to a node, which refuses it in Meilisearch's own words. Source: Meilisearch's search
+//! route, 1.15 to 1.50.
 
 use std::{borrow::Cow, hash::Hash};
 
@@ -22,46 +22,46 @@ use crate::api::{
     },
 };
 
-/// The request is not one the gateway understands: a node shall say what is wrong with it.
+/// The gateway does not understand the request: a node tells what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotUnderstood;
 
-/// The attribute to ask nodes to be distinct by so that they leave out nothing, whatever the index is set to: it
-/// passes for filterable since the reserved field above it is, and no document has it.
+/// The distinct attribute with which nodes leave out no hits, whatever the index's settings: it counts as filterable
+/// since the reserved field above it is, and no document has it.
 const NOT_DISTINCT: &str = "\"_miroir_shard.none\"";
 
 /// Hits per page when the client does not say.
 pub(crate) const HITS_DEFAULT: usize = 20;
 
-/// What the gateway needs of a search; the rest stays raw.
+/// What the gateway reads of a search; the rest stays raw.
 #[derive(Clone)]
 pub struct SearchRequest<'a> {
     pub paging: Paging,
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
-    /// The attribute of which no two hits may share a value, where the query names one.
+    /// The attribute of which no two hits may share a value, if the query names one.
     pub distinct: Option<String>,
-    /// Set when the query has a semantic half, or is one.
+    /// Set when the query has a semantic half, or is semantic only.
     pub hybrid: Option<Hybrid<'a>>,
-    /// Whether only hits that came by their vector count.
+    /// Whether only hits found by their vector count.
     pub only_vectors: bool,
-    /// Whether details are for the gateway to read, so that they hide nothing.
+    /// Whether the gateway itself reads the details, so that nothing is hidden from them.
     pub raw_details: bool,
     show_matches_position: bool,
-    /// The field that tells documents apart, where hits of different lists are merged.
+    /// The field that identifies documents, where hits of several lists are merged.
     identity: Option<String>,
     /// Whether there are words to search for.
     has_words: bool,
-    /// Whether the words come with their vector.
+    /// Whether the client gave the vector of the words.
     has_vector: bool,
-    /// Whether facets were asked for with `*`.
+    /// Whether facets were requested with `*`.
     all_facets: bool,
     sort: Vec<String>,
     filter: Option<Cow<'a, str>>,
     attributes_to_retrieve: Option<Vec<String>>,
     attributes_to_highlight: Option<Vec<String>>,
     attributes_to_crop: Option<Vec<String>>,
-    /// Fields retrieved whatever the client asked for and the settings hide.
+    /// Fields that are retrieved whatever the client requested and the settings hide.
     always_retrieved: Vec<String>,
     /// Members copied to the legs unchanged: quoted names and raw values.
     copied: Vec<(String, Cow<'a, str>)>,
@@ -72,31 +72,31 @@ pub struct SearchRequest<'a> {
 pub struct Hybrid<'a> {
     /// The raw JSON string.
     embedder: Cow<'a, str>,
-    /// Share of the semantic half, 0 to 1.
+    /// The share of the semantic half, from 0 to 1.
     pub semantic_ratio: f32,
 }
 
-/// Which hits a query with an embedder asks for (Meilisearch's `search_kind`).
+/// Which lists a query with an embedder needs (Meilisearch's `search_kind`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SearchKind {
     /// One list: by keywords, by vector, or everything.
     Single,
-    /// Two lists to be merged; the share of the semantic one.
+    /// Two lists to be merged, with the share of the semantic one.
     Hybrid { semantic_ratio: f32 },
 }
 
-/// What one leg is to answer beside what the client asked for.
+/// What one leg has to answer beside what the client requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LegNeeds {
     /// Hits from the start of the order.
     pub hits: usize,
-    /// Whether its hits will be merged with others'.
+    /// Whether its hits will be merged with those of other legs.
     pub merged: bool,
-    /// Whether it must not leave out hits for the values they share.
+    /// Whether it must keep hits that share a distinct value.
     pub plain: bool,
 }
 
-/// Members of questions that may be null, which is as if they were not there.
+/// Members that may be null, which means the same as their absence.
 const NULLABLE: &[&str] = &[
     "attributesToCrop",
     "attributesToHighlight",
@@ -126,7 +126,7 @@ const NULLABLE: &[&str] = &[
     "vector",
 ];
 
-/// Whether a member is as good as absent.
+/// Whether a member counts as absent.
 ///
 /// # Errors
 /// [`NotUnderstood`] for a null that a node refuses.
@@ -209,7 +209,7 @@ impl<'a> SearchRequest<'a> {
         Ok(request)
     }
 
-    /// Reads what legs get as it came.
+    /// Reads a member that legs get unchanged.
     fn read_copied(&mut self, name: &str, value: &LazyValue<'a>) -> Result<(), NotUnderstood> {
         let text = || value.as_str().ok_or(NotUnderstood);
         match name {
@@ -231,8 +231,8 @@ impl<'a> SearchRequest<'a> {
         }
     }
 
-    /// The shards that alone can hold hits, where the filter says so by the primary key. Facets are asked of all:
-    /// which names they have depends on every document.
+    /// The only shards that can hold hits, where the filter pins primary keys. Facets need every shard: their names
+    /// depend on every document.
     #[must_use]
     pub fn pinned_shards(&self, record: &IndexRecord) -> Option<ShardSet> {
         let filter = self.filter.as_deref().filter(|_| record.keys_are_plain)?;
@@ -253,7 +253,7 @@ impl<'a> SearchRequest<'a> {
         self.copied.push((sonic_rs::to_string(name).unwrap_or_default(), raw(value)));
     }
 
-    /// Hits from the start of the order to the end of the client's page, as far as one node gives them.
+    /// The number of hits from the start of the order to the end of the client's page, as far as one node gives them.
     #[must_use]
     pub fn hits_wanted(&self, rules: &IndexRules) -> usize {
         let wanted = match self.paging {
@@ -263,7 +263,7 @@ impl<'a> SearchRequest<'a> {
         wanted.min(rules.hits_total_max)
     }
 
-    /// The part of a leg's body that is the same for all legs: everything but the filter, open at the end.
+    /// The part of a leg's body that is the same for all legs: everything but the filter, without the closing brace.
     #[must_use]
     pub fn leg_prefix(&self, rules: &IndexRules, needs: LegNeeds) -> Vec<u8> {
         let mut body = Vec::with_capacity(256);
@@ -297,14 +297,14 @@ impl<'a> SearchRequest<'a> {
         self.distinct.as_deref().or(rules.distinct.as_deref())
     }
 
-    /// How facets are ordered and cut. `orders_under_star`: whether nodes keep to the orders of single facets when
-    /// asked for all.
+    /// How facets are ordered and cut. `orders_under_star`: whether nodes order each facet by its own setting when
+    /// asked for all facets.
     #[must_use]
     pub fn facet_rules<'r>(&self, rules: &'r IndexRules, orders_under_star: bool) -> &'r FacetRules {
         if self.all_facets && !orders_under_star { &rules.facets_in_one_order } else { &rules.facets }
     }
 
-    /// The tie-break of the nodes, to be cut out of details: none where the client sorts by the primary key itself.
+    /// The nodes' tie-break, to be cut out of details: none where the client itself sorts by the primary key.
     #[must_use]
     pub fn tie_break<'r>(&self, rules: &'r IndexRules) -> Option<&'r str> {
         let tie_break = rules.tie_break.as_ref()?;
@@ -313,13 +313,13 @@ impl<'a> SearchRequest<'a> {
         (!self.sort.iter().any(sorts_by_key)).then_some(tie_break.raw_rule.as_str())
     }
 
-    /// The name of the embedder that the query asks for.
+    /// The name of the embedder that the query names.
     #[must_use]
     pub fn embedder(&self) -> Option<String> {
         sonic_rs::from_str(&self.hybrid.as_ref()?.embedder).ok()
     }
 
-    /// Whether the query has two halves.
+    /// Whether the query has one list or two halves.
     #[must_use]
     pub fn kind(&self) -> SearchKind {
         match &self.hybrid {
@@ -337,13 +337,13 @@ impl<'a> SearchRequest<'a> {
         self.has_words && !self.has_vector && self.hybrid.as_ref().is_some_and(embeds)
     }
 
-    /// The same query whose hits can be told apart by `primary_key`.
+    /// The same query, whose hits `primary_key` identifies.
     #[must_use]
     pub fn identified_by(&self, primary_key: &str) -> Self {
         Self { identity: Some(primary_key.to_owned()), ..self.clone() }
     }
 
-    /// The keyword half of a hybrid query: from the start, with scores.
+    /// The keyword half of a hybrid query, from the first hit on, with scores.
     #[must_use]
     pub fn keyword_half(&self, hits: usize) -> Self {
         let mut half = self.whole_list(hits);
@@ -353,10 +353,10 @@ impl<'a> SearchRequest<'a> {
         half
     }
 
-    /// The semantic half of a hybrid query: from the start, with scores.
+    /// The semantic half of a hybrid query, from the first hit on, with scores.
     ///
-    /// Nodes mark matched words in a hybrid search only, not in one by vector alone: where the client wants them
-    /// marked, the half is asked as a hybrid search of next to no keyword share, whose first hits are the vector's.
+    /// Nodes mark matched words in a hybrid search, but not in one by vector alone. Where the client wants them
+    /// marked, the half is a hybrid search with hardly any keyword share, whose first hits are those of the vector.
     #[must_use]
     pub fn semantic_half(&self, hits: usize) -> Self {
         let mut half = self.whole_list(hits);
@@ -399,7 +399,8 @@ impl<'a> SearchRequest<'a> {
         self.copied.push((quoted_name.to_owned(), Cow::Owned(value)));
     }
 
-    /// A body, open at its end, that asks for the vector of the query's words and as little else as possible.
+    /// A body, without its closing brace, that asks for the vector of the query's words and as little else as
+    /// possible.
     #[must_use]
     pub fn embedding_prefix(&self) -> Vec<u8> {
         let mut body = b"{\"limit\":1,\"attributesToRetrieve\":[],\"retrieveVectors\":true".to_vec();
@@ -419,8 +420,8 @@ impl<'a> SearchRequest<'a> {
         !self.has_words && !self.has_vector && self.hybrid.is_none()
     }
 
-    /// A body, open at its end, that asks for up to `hits` hits with nothing but these attributes.
-    /// `plain`: legs shall not leave out any.
+    /// A body, without its closing brace, that asks for up to `hits` hits with these attributes only. `plain`: legs
+    /// keep hits that share a distinct value.
     #[must_use]
     pub fn counting_prefix(&self, attributes: &[&str], hits: usize, plain: bool) -> Vec<u8> {
         const KEPT: [&str; 9] = [
@@ -450,8 +451,8 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// Facets that can be counted one by one under `distinct`: asked for by name, over a list by keywords, and not under
-    /// an estimate that follows scores.
+    /// Facets that can be counted one by one under `distinct`: requested by name, over a list by keywords, and not
+    /// under an estimate that follows scores.
     #[must_use]
     pub fn facets_counted(&self) -> Option<Vec<String>> {
         let by_vector = self.has_vector || self.hybrid.is_some();
@@ -464,7 +465,7 @@ impl<'a> SearchRequest<'a> {
         (!names.is_empty()).then_some(names)
     }
 
-    /// Whether hits are left out by their score.
+    /// Whether a score threshold leaves out hits.
     #[must_use]
     pub fn has_threshold(&self) -> bool {
         self.copied_value("\"rankingScoreThreshold\"").is_some()
@@ -474,7 +475,8 @@ impl<'a> SearchRequest<'a> {
         self.copied.iter().find(|(name, _)| name == quoted_name).map(|(_, value)| value.as_ref())
     }
 
-    /// A body, open at its end, that counts hits and the values of attributes among them, and gives none.
+    /// A body, without its closing brace, that counts hits and the values of attributes among them, and asks for no
+    /// hits.
     #[must_use]
     pub fn values_prefix(&self, attributes: &[&str]) -> Vec<u8> {
         let mut body = self.counting_prefix(&[], 0, true);
@@ -483,7 +485,7 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// What legs are asked for although the client did not: fields that merging looks at.
+    /// Fields that legs are asked for although the client did not request them, since the merge reads them.
     #[must_use]
     pub fn extra_fields(&self, rules: &IndexRules) -> Option<ExtraFields<'static>> {
         let mut retrieved = shown_list(self.attributes_to_retrieve.as_deref(), rules, true)?;
@@ -492,8 +494,8 @@ impl<'a> SearchRequest<'a> {
         (!missing.is_empty()).then(|| self.cut_again(&missing, retrieved, rules))
     }
 
-    /// Asks for fields that the answer is to hold whatever the client asked for and the settings hide; gives what
-    /// is to be cut out of its hits again.
+    /// Requests fields that the answer must contain whatever the client requested and the settings hide; gives what
+    /// to cut out of the hits again.
     pub fn also_retrieve<'n>(
         &mut self,
         fields: impl IntoIterator<Item = &'n str>,
@@ -507,7 +509,7 @@ impl<'a> SearchRequest<'a> {
         extra
     }
 
-    /// Fields asked for beside those that the client gets.
+    /// The fields requested beside those that the client gets.
     fn cut_again(
         &self,
         missing: &[String],
@@ -523,13 +525,13 @@ impl<'a> SearchRequest<'a> {
         let member = |path: &String| Cow::Owned(path.split('.').next().unwrap_or(path).to_owned());
         let mut members = missing.iter().map(member).collect::<Vec<_>>();
         if missing.iter().any(|path| path == "_geo") {
-            // One node tells the distance of documents whose place the client gets.
+            // As one node does, the distance is told where the client gets a document's place.
             members.push(Cow::Borrowed("_geoDistance"));
         }
         ExtraFields { members, retrieved: owned(retrieved), formatted: owned(formatted) }
     }
 
-    /// The fields that merging looks at and `retrieved` does not hold.
+    /// The fields that the merge reads and `retrieved` does not contain.
     fn missing_fields(&self, retrieved: &[String], rules: &IndexRules) -> Vec<String> {
         let sorts_by_place = self.sort.iter().any(|rule| rule.starts_with("_geoPoint("));
         let looked_at = self.distinct(rules).into_iter().chain(sorts_by_place.then_some("_geo"));
@@ -537,7 +539,7 @@ impl<'a> SearchRequest<'a> {
         looked_at.filter(|path| !holds(retrieved, path)).map(str::to_owned).collect()
     }
 
-    /// Completes a prefix with the client's filter and a leg's shard filter, and closes it.
+    /// Completes a prefix with the client's filter and a leg's shard filter, and closes the body.
     #[must_use]
     pub fn leg_body(&self, prefix: &[u8], shard_filter: Option<&str>) -> Vec<u8> {
         let mut body = Vec::with_capacity(prefix.len() + 64 + shard_filter.map_or(0, str::len));
@@ -549,7 +551,7 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// Takes matches in attributes that are not displayed out of an answer: the nodes display all.
+    /// Removes match positions in hidden attributes from an answer, since nodes display all attributes.
     pub fn hide_positions(&self, rules: &IndexRules, answer: &mut Vec<u8>) {
         let (true, Some(displayed)) = (self.show_matches_position, &rules.displayed) else { return };
         let Ok(mut value) = serde_json::from_slice::<Value>(answer) else { return };
@@ -561,7 +563,7 @@ impl<'a> SearchRequest<'a> {
         *answer = value.to_string().into_bytes();
     }
 
-    /// Nodes display every attribute; what the user's `displayedAttributes` hide is cut here.
+    /// Nodes display every attribute; what the user's `displayedAttributes` hides is removed from the lists here.
     fn push_attributes(&self, body: &mut Vec<u8>, rules: &IndexRules, merged: bool) {
         let lists = [
             ("\"attributesToRetrieve\"", &self.attributes_to_retrieve, true),
@@ -611,7 +613,7 @@ impl<'a> Hybrid<'a> {
 }
 
 /// The attributes to ask nodes for in place of `asked`: nodes display all, clients see what the index displays.
-/// `None`: what nodes give by default.
+/// `None` stands for what nodes give by default.
 fn shown_list(asked: Option<&[String]>, rules: &IndexRules, all_by_default: bool) -> Option<Vec<String>> {
     match (&rules.displayed, asked) {
         (None, asked) => asked.map(<[String]>::to_vec),
@@ -620,7 +622,7 @@ fn shown_list(asked: Option<&[String]>, rules: &IndexRules, all_by_default: bool
     }
 }
 
-/// Whether a list of retrieved attributes holds a field whole.
+/// Whether a list of retrieved attributes contains a whole field.
 fn holds(retrieved: &[String], path: &str) -> bool {
     retrieved.iter().any(|entry| entry == "*" || is_below(path, entry))
 }
@@ -630,14 +632,14 @@ fn name_of(entry: &str) -> &str {
     entry.split_once(':').map_or(entry, |(name, _)| name)
 }
 
-/// A number that depends on nothing but `query`, also over restarts of one build.
+/// A number that depends only on `query`, and stays the same over restarts of one build.
 pub(crate) fn turn_of(query: impl Hash) -> usize {
     let hash = RandomState::with_seeds(1, 2, 3, 4).hash_one(query);
     usize::try_from(hash >> 1).unwrap_or(0)
 }
 
-/// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing
-/// `:number` (crop length) stays with its attribute.
+/// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing `:number` (crop length)
+/// stays with its attribute.
 fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     for entry in asked {
@@ -655,7 +657,7 @@ fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
     list
 }
 
-/// Whether an attribute is another one or a part of it.
+/// Whether an attribute is `parent` or a part of it.
 pub(crate) fn is_below(child: &str, parent: &str) -> bool {
     child.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

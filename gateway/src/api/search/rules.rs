@@ -4,12 +4,12 @@ use ahash::AHashMap;
 use serde_json::{Map, Value, json};
 use store::{Record, Table};
 
-/// Where rules are stored, by uid, as the members that clients have set.
+/// The table of rules, by uid: the members that clients have set.
 pub const RULES: Table = Table::named("search_rules");
 /// All rules, by uid.
 pub type Rules = AHashMap<String, Value>;
 
-/// The members of a rule after a change of some of them; `null` takes away.
+/// A rule after a change of some members; `null` removes a member.
 #[must_use]
 pub fn merged(before: Option<Value>, change: &Value) -> Value {
     let mut rule = before.and_then(|rule| rule.as_object().cloned()).unwrap_or_default();
@@ -28,7 +28,7 @@ pub fn names_any(rule: &Value, uids: &[&str]) -> bool {
     actions.any(|action| action["selector"]["indexUid"].as_str().is_some_and(|uid| uids.contains(&uid)))
 }
 
-/// Whether a node's rule is this one: what is not set there is as good as empty.
+/// Whether a node's rule equals this one: a member that is not set equals an empty one.
 #[must_use]
 pub fn is_same(of_node: &Value, wanted: &Value) -> bool {
     let empty = [Value::Null, json!(true), json!([]), json!({})];
@@ -38,7 +38,7 @@ pub fn is_same(of_node: &Value, wanted: &Value) -> bool {
         && members.into_iter().all(|(name, value)| wanted.get(name).is_some() || empty.contains(value))
 }
 
-/// The stored rules as every core knows them.
+/// Reads the stored rules.
 #[must_use]
 pub fn read(records: Vec<Record>) -> Rules {
     records.into_iter().map(|record| (record.key, record.value)).collect()

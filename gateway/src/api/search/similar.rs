@@ -1,7 +1,7 @@
-//! A search for neighbours of one document as the client asked it.
+//! A search for documents similar to one, as the client sent it.
 //!
-//! Invariants: as for other searches, only what the gateway must know is read, and what it cannot read
-//! is left to a node to refuse. Source: Meilisearch's similar routes, 1.15 to 1.50.
+//! Invariants: as for other searches, only what the gateway must know is read, and a node refuses what it cannot
+//! read. Source: Meilisearch's similar routes, 1.15 to 1.50.
 
 use serde_json::{Map, Value, json};
 use sonic_rs::{JsonValueTrait, LazyValue};
@@ -15,7 +15,7 @@ use crate::api::{
     },
 };
 
-/// What the gateway needs of `POST /indexes/{uid}/similar`.
+/// What the gateway reads of `POST /indexes/{uid}/similar`.
 pub struct SimilarRequest {
     pub id: String,
     pub embedder: String,
@@ -26,7 +26,7 @@ pub struct SimilarRequest {
     pub show_ranking_score_details: bool,
     /// The client's filter, raw.
     pub filter: Option<String>,
-    /// Members that a vector search takes as they are: names and raw values.
+    /// Members that a vector search accepts unchanged: names and raw values.
     copied: Vec<(String, String)>,
 }
 
@@ -84,10 +84,10 @@ impl SimilarRequest {
         Ok(request)
     }
 
-    /// The body of a search for what is near `vector` (raw JSON), the document itself included.
+    /// The body of a search for documents near `vector` (raw JSON), the document itself included.
     #[must_use]
     pub fn search_body(&self, vector: &str, rules: &IndexRules) -> String {
-        // Vectors are shown where the settings show them: nodes display everything.
+        // Vectors are shown if the settings show them, since nodes display everything.
         let hides_vectors = !rules.displays("_vectors");
         let embedder = sonic_rs::to_string(&self.embedder).unwrap_or_default();
         let limit = self.offset.saturating_add(self.limit).saturating_add(1);
@@ -109,10 +109,10 @@ impl SimilarRequest {
     }
 }
 
-/// A filterable field that no document has: neighbours are not made distinct, whatever the settings say.
+/// A filterable field that no document has: similar documents are not made distinct, whatever the settings.
 const NOTHING: &str = "_miroir_shard.none";
 
-/// Turns the query string of `GET …/similar` into the body of the `POST` route.
+/// Converts the query string of `GET …/similar` to the body of the `POST` route.
 ///
 /// # Errors
 /// [`NotUnderstood`]: a node then refuses the request as it came.
@@ -128,7 +128,7 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
             }
             "attributesToRetrieve" => json!(text.split(',').collect::<Vec<_>>()),
             "filter" if text.is_empty() => continue,
-            // A filter that reads as JSON is taken as such, anything else is a filter expression.
+            // A filter that is valid JSON is read as JSON, any other as a filter expression.
             "filter" => match serde_json::from_str(text) {
                 Ok(value @ (Value::Array(_) | Value::String(_))) => value,
                 _ => Value::from(text),
@@ -140,7 +140,7 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
     Ok(Value::Object(body).to_string().into_bytes())
 }
 
-/// The raw vectors that a document's `_vectors` hold for an embedder.
+/// The raw vectors of an embedder in a document's `_vectors`.
 #[must_use]
 pub fn vectors_of(document: &[u8], embedder: &str) -> Option<Vec<String>> {
     let value = serde_json::from_slice::<Value>(document).ok()?;

@@ -1,7 +1,7 @@
 //! Batches as clients see them.
 //!
-//! Invariant: nodes batch by themselves and differently, so the gateway's batches are its tasks: one
-//! batch for each task that has started, with its uid. Source of the form: Meilisearch's batch view.
+//! Invariant: each node batches in its own way, so the gateway's batches are its tasks: one batch, with the task's
+//! uid, for each task that has started. Source of the form: Meilisearch's batch view.
 
 use serde_json::{Map, Value, json};
 use store::{TaskPage, TaskRecord};

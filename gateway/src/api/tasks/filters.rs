@@ -1,4 +1,4 @@
-//! The filters of the task and batch lists, of cancelations and deletions.
+//! The filters of task and batch lists, cancelations and deletions.
 //!
 //! Source of names, order and messages: Meilisearch's task routes, 1.15 to 1.50.
 
@@ -29,13 +29,13 @@ const FILTERS: [&str; 12] = [
     "beforeFinishedAt",
 ];
 
-/// Reads the query string of `GET /tasks` and `GET /batches`; `empty_lists` is whether nodes take an empty text for a
-/// list of nothing, as newer ones do.
+/// Reads the query string of `GET /tasks` and `GET /batches`; `empty_lists` tells whether nodes accept an empty text
+/// as an empty list, as newer ones do.
 ///
 /// # Errors
 /// 400 with Meilisearch's code for the parameter.
 pub fn parse_list(query: &Query<'_>, empty_lists: bool) -> Result<TaskQuery, ApiError> {
-    // Lists name batches before tasks, cancelations and deletions the other way round.
+    // Lists name batches before tasks; cancelations and deletions do it the other way round.
     let mut known = [&PAGE[..], &FILTERS].concat();
     known.swap(PAGE.len(), PAGE.len() + 1);
     query.only(&known)?;
@@ -47,10 +47,10 @@ pub fn parse_list(query: &Query<'_>, empty_lists: bool) -> Result<TaskQuery, Api
     })
 }
 
-/// Reads the query string of `POST /tasks/cancel` and `DELETE /tasks`; `verb` says which.
+/// Reads the query string of `POST /tasks/cancel` and `DELETE /tasks`; `verb` tells which of them.
 ///
 /// # Errors
-/// 400 with Meilisearch's code for the parameter; `missing_task_filters` without any.
+/// 400 with Meilisearch's code for the parameter; `missing_task_filters` without filters.
 pub fn parse_selection(query: &Query<'_>, verb: &str, empty_lists: bool) -> Result<TaskQuery, ApiError> {
     query.only(&FILTERS)?;
     if query.iter().next().is_none() {
@@ -130,7 +130,7 @@ fn quoted<const COUNT: usize>(names: [&str; COUNT]) -> String {
     names.map(|name| format!("`{name}`")).join(", ")
 }
 
-/// A comma-separated list; with a `*` among its values it is no filter.
+/// Reads a comma-separated list; with a `*` among its values it filters nothing.
 fn list<T>(
     query: &Query<'_>,
     empty_lists: bool,
@@ -157,7 +157,7 @@ fn list<T>(
     parsed.collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-/// A date bound. A plain day means its end for `after` and its start for `before`.
+/// Reads a date bound. A plain day stands for its end in `after` and for its start in `before`.
 fn bound(query: &Query<'_>, name: &str, code: Code, after: bool) -> Result<Option<OffsetDateTime>, ApiError> {
     let Some(text) = query.get(name).filter(|text| *text != "*") else { return Ok(None) };
     if let Ok(date) = OffsetDateTime::parse(text, &Rfc3339) {

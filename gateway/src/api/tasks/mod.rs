@@ -1,4 +1,4 @@
-//! Tasks and batches in Meilisearch's words.
+//! Tasks and batches in Meilisearch's dialect.
 
 pub mod batch;
 pub mod filters;

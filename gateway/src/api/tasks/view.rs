@@ -1,14 +1,14 @@
 //! Tasks as clients see them: summaries, whole views, pages, details summed over nodes.
 //!
-//! Invariants: nothing of a node's own task numbering shows; counts that nodes report are summed
-//! over one replica per shard. Source: Meilisearch's task and task list formats, 1.15 to 1.50.
+//! Invariants: nothing of a node's own task numbers is shown. Counts that nodes report are summed over one replica
+//! per shard. Source: Meilisearch's task and task list formats, 1.15 to 1.50.
 
 use serde_json::{Value, json};
 use store::{TaskKind, TaskPage, TaskRecord, TaskStatus};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// The answer to a change: `202` with this. A node answers before it starts, so here, too, a task is
-/// enqueued at first, whatever has become of it since.
+/// The body of the `202` response to a change. As on a node, which answers before it starts, the task is shown as
+/// enqueued, whatever has become of it since.
 #[must_use]
 pub fn summary(task: &TaskRecord) -> Value {
     let mut view = json!({
@@ -66,7 +66,7 @@ pub fn page(page: &TaskPage, limit: u32) -> Value {
     })
 }
 
-/// Details with the counts a finished task has; a failed one counts nothing.
+/// Details with the counts of a finished task; a failed one counts nothing.
 pub(crate) fn details(task: &TaskRecord) -> Option<Value> {
     let mut details = task.details.clone()?;
     if let (Value::Object(members), Some(count)) = (&mut details, counted(task.kind)) {
@@ -103,8 +103,9 @@ pub fn counted(kind: TaskKind) -> Option<&'static str> {
     }
 }
 
-/// Whether a task can be canceled while nodes have yet to do it. What the gateway's own registry has
-/// taken over already (settings, the life of indexes) goes on, or nodes would differ from it.
+/// Whether a task can be canceled while nodes have yet to do it. What the gateway's own registry has taken over
+/// already (settings, creation and deletion of indexes) goes on, since nodes would differ from the registry
+/// otherwise.
 #[must_use]
 pub fn is_cancelable(kind: TaskKind) -> bool {
     matches!(
@@ -116,8 +117,8 @@ pub fn is_cancelable(kind: TaskKind) -> bool {
     )
 }
 
-/// Whether the gateway itself ends the task, whatever its nodes say: what changes its registry at its
-/// end, and what is about other tasks.
+/// Whether the gateway itself ends the task, whatever its nodes report: tasks that change the registry at their end,
+/// and tasks about other tasks.
 #[must_use]
 pub fn ends_here(task: &TaskRecord) -> bool {
     matches!(
@@ -144,8 +145,8 @@ pub fn with_member(details: Option<&Value>, name: &str, count: usize) -> Value {
     details
 }
 
-/// Sums what nodes counted; `share` is what part of the sum is one of each document, as numerator
-/// and denominator.
+/// Sums what nodes counted; `share` is the ratio of the sum that counts each document once, as numerator and
+/// denominator.
 #[must_use]
 pub fn sum_details(
     details: Option<Value>,
@@ -175,7 +176,7 @@ pub fn sum_details(
     Some(Value::Object(members))
 }
 
-/// The sizes that a compaction tells of.
+/// The sizes that a compaction reports.
 const COMPACTED: [&str; 2] = ["preCompactionSize", "postCompactionSize"];
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const DECIMAL_UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
@@ -230,7 +231,7 @@ pub fn is_index_uid(text: &str) -> bool {
     (1..=400).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Why a text is no index uid, in Meilisearch's words (which give another bound than it has).
+/// Why a text is not an index uid, in Meilisearch's words (which name another bound than it applies).
 #[must_use]
 pub fn invalid_index_uid_reason(text: &str) -> String {
     format!(

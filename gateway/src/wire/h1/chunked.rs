@@ -23,7 +23,7 @@ const TRAILER_LIMITS: HeadLimits =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChunkError {
     Malformed(&'static str),
-    /// The body would be over its bound.
+    /// The body would exceed its limit.
     TooLarge,
 }
 

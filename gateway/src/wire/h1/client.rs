@@ -117,7 +117,7 @@ impl ClientConnection {
             Framing::None => Bytes::new(),
         };
         let reusable = framing::keep_alive(head.version, &head.headers) && self.buffered.received.is_empty();
-        Ok((answer(&head, body), reusable))
+        Ok((node_answer(&head, body), reusable))
     }
 
     async fn receive_head(&mut self) -> Result<ResponseHead, ExchangeError> {
@@ -195,7 +195,7 @@ pub(crate) fn body_framing(head: &ResponseHead) -> Result<Framing, ExchangeError
     }
 }
 
-pub(crate) fn answer(head: &ResponseHead, body: Bytes) -> NodeAnswer {
+pub(crate) fn node_answer(head: &ResponseHead, body: Bytes) -> NodeAnswer {
     let retry_after = head.headers.get(http::header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     NodeAnswer { status: head.status, body, retry_after }

@@ -60,17 +60,17 @@ fn unsupported_encoding(value: &HeaderValue) -> Refusal {
 
 /// Whether the peer wants the connection to stay open after this message.
 pub(crate) fn keep_alive(version: Version, headers: &HeaderMap) -> bool {
-    let mut asked = version == Version::HTTP_11;
+    let mut keep_alive = version == Version::HTTP_11;
     for value in headers.get_all(header::CONNECTION) {
         for token in value.as_bytes().split(|byte| *byte == b',') {
             let token = token.trim_ascii();
             if token.eq_ignore_ascii_case(b"close") {
                 return false;
             }
-            asked |= token.eq_ignore_ascii_case(b"keep-alive");
+            keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
         }
     }
-    asked
+    keep_alive
 }
 
 /// Checks a request line without its CR LF: method, target and version with single spaces in between.

@@ -55,7 +55,7 @@ pub fn read_answer(
     let framing = client::body_framing(&head)?;
     let body = read_body(framing, &mut received, body_bytes_max);
     let body = body.map_err(|_| ExchangeError::Malformed("a malformed body"))?;
-    Ok(body.map(|body| (client::answer(&head, body), bytes.len() - received.len())))
+    Ok(body.map(|body| (client::node_answer(&head, body), bytes.len() - received.len())))
 }
 
 fn read_body(

@@ -130,7 +130,7 @@ impl TlsStream {
                 self.receive().await
             };
             match received.await {
-                // An end without a word may be somebody else's doing: a message cut off is not whole.
+                // The end was not announced, so a third party may have caused it: a message may be incomplete.
                 Ok(0) => break Ok(0),
                 Ok(_) => {}
                 Err(error) => break Err(error),

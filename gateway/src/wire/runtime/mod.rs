@@ -243,7 +243,7 @@ impl AsyncReadRent for Stream {
         match self {
             Self::Monoio(stream) => stream.readv(buffer).await,
             Self::Glommio(stream) => stream.readv(buffer).await,
-            // Nothing in the gateway scatters what it reads.
+            // The gateway never uses vectored reads.
             Self::Simulated(_) => (Err(io::ErrorKind::Unsupported.into()), buffer),
         }
     }

@@ -40,11 +40,11 @@ pub trait WorldListener {
 
 /// A connected socket of a world.
 pub trait WorldStream {
-    /// Up to `bytes_max` of what has come; none is the peer's end.
+    /// Receives up to `bytes_max` bytes; none means that the peer has ended.
     fn receive(&mut self, bytes_max: usize) -> LocalFuture<'_, io::Result<Vec<u8>>>;
-    /// Sends some of these bytes, and says how many.
+    /// Sends some of these bytes; gives how many.
     fn send_some<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, io::Result<usize>>;
-    /// Says that nothing more is to come.
+    /// Tells the peer that nothing more will come.
     fn finish(&self);
     /// Whether nothing waits to be received: no bytes, no end, no error.
     fn is_silent(&self) -> bool;

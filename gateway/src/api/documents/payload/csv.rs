@@ -1,13 +1,13 @@
-//! CSV rows as JSON objects.
+//! Converts CSV rows to JSON objects.
 //!
-//! Invariants: a header `name:number`, `name:boolean` or `name:string` gives the column's type, any other header is
-//! the name of a column of strings; an empty value is null. Of columns with equal names the last one counts.
-//! Source: `read_csv` in meilisearch-types.
+//! Invariants: a header `name:number`, `name:boolean` or `name:string` gives the column's type; any other header is
+//! the name of a column of strings. An empty value is null. Of columns with equal names the last one counts. Source:
+//! `read_csv` in meilisearch-types.
 
 use crate::api::documents::payload::{error::IngestError, malformed::malformed_csv};
 use std::fmt;
 
-/// The rows as JSON objects, one a line.
+/// The rows as JSON objects, one per line.
 pub(crate) fn rows_to_json(body: &[u8], delimiter: u8) -> Result<String, IngestError> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(body);
     let headers = reader.headers().map_err(|error| malformed_csv(&error))?.clone();
@@ -45,10 +45,10 @@ enum Kind {
 }
 
 struct Column {
-    /// The name as a JSON string, and a colon.
+    /// The name as a JSON string, followed by a colon.
     key: Vec<u8>,
     kind: Kind,
-    /// A later column has the same name; its values are checked, but do not count.
+    /// Whether a later column has the same name; the values are then checked, but do not count.
     overruled: bool,
 }
 

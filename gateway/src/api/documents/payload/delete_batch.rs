@@ -1,7 +1,7 @@
-//! The body of a delete-batch: ids, and one body per node.
+//! The body of a delete-batch: its ids, and one body per node.
 //!
-//! Invariants: strings stand for themselves and any other value for its JSON text, as in Meilisearch
-//! (`delete_documents_batch`); an id that no document can have is passed on and deletes nothing.
+//! Invariants: a string stands for itself and any other value for its JSON text, as in Meilisearch
+//! (`delete_documents_batch`). An id that no document can have is passed on and deletes nothing.
 
 use crate::api::documents::payload::{document_id::compact, error::IngestError, format::PayloadFormat};
 use router::{ShardSet, shard_of};
@@ -16,7 +16,7 @@ pub struct SplitIds {
 /// Reads the body of `POST /indexes/{uid}/documents/delete-batch`: a JSON array of ids.
 ///
 /// # Errors
-/// `missing_payload`, `malformed_payload`, or `bad_request` for JSON that is no array; all are synchronous.
+/// `missing_payload`, `malformed_payload`, or `bad_request` for JSON that is not an array; all are synchronous.
 pub fn split_ids(body: &[u8]) -> Result<SplitIds, IngestError> {
     if body.is_empty() {
         return Err(IngestError::MissingPayload { format: PayloadFormat::Json });
@@ -27,7 +27,7 @@ pub fn split_ids(body: &[u8]) -> Result<SplitIds, IngestError> {
 }
 
 impl SplitIds {
-    /// String forms.
+    /// The ids in their string forms.
     #[must_use]
     pub fn ids(&self) -> &[String] {
         &self.ids
@@ -42,8 +42,8 @@ impl SplitIds {
         self.ids.iter().map(|id| shard_of(id, shards)).collect()
     }
 
-    /// The JSON array of the ids whose shard is `wanted`; `None` when there are none. `shards` is what
-    /// [`SplitIds::shards`] gave.
+    /// The JSON array of the ids whose shard is `wanted`; `None` when there are none. `shards` is the result of
+    /// [`SplitIds::shards`].
     #[must_use]
     pub fn body(&self, shards: &[u32], wanted: &ShardSet) -> Option<Vec<u8>> {
         debug_assert_eq!(shards.len(), self.ids.len());

@@ -1,6 +1,6 @@
-//! Document ids: which fields can hold the primary key, and which values are ids.
+//! Document ids: which fields can hold the primary key, and which values are valid ids.
 //!
-//! Invariants: an id's string form is what Meilisearch stores, so `1` and `"1"` are one id; forms that need no
+//! Invariants: an id's string form is what Meilisearch stores, so `1` and `"1"` are the same id. Forms that need no
 //! decoding are slices of the payload.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
@@ -12,14 +12,14 @@ use std::ops::Range;
 const IDENTIFIER_LENGTH_MAX: usize = 511;
 const PATH_SEPARATOR: u8 = b'.';
 
-/// An id's string form: bytes of the payload's text, or decoded when it was written with escapes.
+/// An id's string form: a slice of the payload's text, or decoded when it contains escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identifier {
     Slice(Range<usize>),
     Decoded(Box<str>),
 }
 
-/// What is wrong with a value found under the primary key.
+/// The problem of a value found under the primary key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum IdentifierProblem {
     Invalid { value: String },
@@ -31,8 +31,8 @@ pub(crate) fn is_candidate(field: &str) -> bool {
     field.to_lowercase().ends_with("id")
 }
 
-/// What is left of the primary key's path below a field of this name: nothing at its end, `None` off the path. A dot
-/// separates levels, and a field name may span several of them.
+/// The rest of the primary key's path below a field of this name: empty at the end of the path, `None` beside the
+/// path. A dot separates levels, and a field name may span several of them.
 pub(crate) fn path_below<'p>(primary_key: &'p str, field: &str) -> Option<&'p str> {
     let rest = primary_key.strip_prefix(field).filter(|_| !field.is_empty())?;
     match rest.as_bytes().first() {
@@ -42,7 +42,7 @@ pub(crate) fn path_below<'p>(primary_key: &'p str, field: &str) -> Option<&'p st
     }
 }
 
-/// Looks for ids in a value at `path`; a second one anywhere is a problem, and a value off the path is none.
+/// Collects ids from a value at `path`. A second id is a problem; a value beside the path is not an id.
 pub(crate) fn collect(
     text: &str,
     value: &str,
@@ -59,13 +59,13 @@ pub(crate) fn collect(
     }
 }
 
-/// Compact JSON as error messages show it; text that nests too deep for that is shown as it is.
+/// Compact JSON for error messages; JSON that nests too deep for that stays as it is.
 pub(crate) fn compact(json: &str) -> String {
     serde_json::from_str::<serde_json::Value>(json)
         .map_or_else(|_| json.to_owned(), |value| value.to_string())
 }
 
-/// Where a slice of `text` lies in it.
+/// The range of a slice of `text`.
 pub(crate) fn range_in(text: &str, slice: &str) -> Range<usize> {
     let start = slice.as_ptr() as usize - text.as_ptr() as usize;
     start..start + slice.len()
@@ -82,7 +82,7 @@ fn read(text: &str, value: &str) -> Result<Identifier, IdentifierProblem> {
             let inner = &value[1..value.len() - 1];
             if is_valid(inner) { Ok(Identifier::Slice(range_in(text, inner))) } else { Err(invalid()) }
         }
-        // Integers are written in one way only, except for minus zero, which JSON readers take for a float.
+        // An integer has one form only, except for minus zero, which JSON readers take for a float.
         [b'-' | b'0'..=b'9', ..] if is_integer(value) => Ok(Identifier::Slice(range_in(text, value))),
         _ => Err(invalid()),
     }
@@ -108,7 +108,7 @@ fn collect_nested(
     }
     let mut outcome = Ok(());
     let nested = Nested { text, path, found, outcome: &mut outcome };
-    // The value was read before; only a key that is no text (half a surrogate pair) can fail now.
+    // The value was read before; only a key that is not text (half a surrogate pair) can fail now.
     let read = serde_json::Deserializer::from_str(value).deserialize_map(nested);
     if read.is_err() {
         return Err(IdentifierProblem::Invalid { value: compact(value) });

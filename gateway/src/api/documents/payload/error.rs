@@ -1,7 +1,7 @@
-//! What can be wrong with a payload, with Meilisearch's codes and messages.
+//! The errors of a payload, with Meilisearch's codes and messages.
 //!
-//! Invariants: everything but `IngestError::Task` is answered at once with status 400; `Task` is answered 202 and
-//! becomes a failed task that indexed nothing.
+//! Invariants: every error but `IngestError::Task` is answered at once with status 400. `Task` is answered with 202
+//! and becomes a failed task that indexed nothing.
 
 use crate::api::documents::payload::format::PayloadFormat;
 
@@ -13,7 +13,7 @@ pub enum IngestError {
     /// The message is complete.
     #[error("{message}")]
     MalformedPayload { message: String },
-    /// The body is JSON but not what the route takes; the message is complete.
+    /// The body is JSON, but not what the route accepts; the message is complete.
     #[error("{message}")]
     BadRequest { message: String },
     #[error(
@@ -24,7 +24,7 @@ pub enum IngestError {
         "The field `_miroir_expires_at` must be an integer of milliseconds since the epoch and appear once, but is `{value}`."
     )]
     InvalidExpiry { value: String },
-    /// The payload can be read, but a document's id or the primary key cannot be found. `received` counts all
+    /// The payload is readable, but a document's id or the primary key cannot be found. `received` counts all
     /// documents of the payload.
     #[error("{problem}")]
     Task { problem: DocumentProblem, received: usize },
@@ -73,7 +73,7 @@ impl IngestError {
         }
     }
 
-    /// Whether the request itself is refused (status 400), and not a task that fails later.
+    /// Whether the request itself is refused (status 400), instead of a task that fails later.
     #[must_use]
     pub fn is_synchronous(&self) -> bool {
         !matches!(self, IngestError::Task { .. })

@@ -1,8 +1,8 @@
-//! The formats a documents payload may have.
+//! The formats of a documents payload.
 
 use std::fmt;
 
-/// What the client's content type says.
+/// The format that the client's content type names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadFormat {
     Json,

@@ -1,8 +1,8 @@
-//! One pass over a JSON text: where each document is, its id, and what must be refused.
+//! One pass over a JSON text: finds each document, its id, and what must be refused.
 //!
-//! Invariants: values are skipped without recursion and without building anything; positions are byte offsets into
-//! the text and lie on its character boundaries. Problems of single documents do not end the pass, because malformed
-//! text after them must be found and refused at once.
+//! Invariants: values are skipped without recursion and without building anything. Positions are byte offsets into
+//! the text, on character boundaries. A problem of a single document does not end the pass, because malformed text
+//! after it must be found and refused at once.
 
 use crate::api::documents::payload::{
     document_id::{Identifier, IdentifierProblem, collect, compact, is_candidate, path_below, range_in},
@@ -18,7 +18,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EqualKeys {
     LastWins,
-    /// Two primary keys are too many, as for NDJSON.
+    /// Two primary keys are too many, as in NDJSON.
     AllCount,
 }
 
@@ -29,16 +29,16 @@ pub(crate) struct Found {
     pub(crate) identifier: Identifier,
 }
 
-/// An expiry that the client set: its member of the object has to be left out and stamped anew.
+/// An expiry that the client set: its member has to be cut out of the object and stamped anew.
 #[derive(Debug)]
 pub(crate) struct Expiry {
     pub(crate) document: usize,
-    /// The member with the comma that goes with it.
+    /// The member together with one comma.
     pub(crate) member: Range<usize>,
     pub(crate) expires_at: u64,
 }
 
-/// What the pass found. Documents are complete only when no problem is set.
+/// The findings of the pass. Documents are complete only when no problem is set.
 pub(crate) struct Scan<'a> {
     text: &'a str,
     pub(crate) primary_key: Option<String>,
@@ -51,9 +51,9 @@ pub(crate) struct Scan<'a> {
     pub(crate) refused: Option<IngestError>,
     /// The first problem with the primary key or an id.
     pub(crate) problem: Option<DocumentProblem>,
-    /// End of the last document read.
+    /// The end of the last document.
     position: usize,
-    /// Values on the primary key's path in the current document, with the rest of the path below them.
+    /// Values on the primary key's path in the current document, with the offset of the path's rest.
     matches: Vec<(&'a str, usize)>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads an array of objects or one object. Text after an array is not looked at, as Meilisearch does it.
+    /// Reads an array of objects or one object. As in Meilisearch, text after an array is ignored.
     pub(crate) fn read_json(&mut self) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(self.text);
         if self.next_byte() == Some(b'{') {
@@ -91,7 +91,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Reads objects one after the other, with or without white space between them, as Meilisearch does it.
+    /// Reads objects one after the other. As in Meilisearch, white space between them is optional.
     pub(crate) fn read_ndjson(&mut self) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(self.text);
         while self.next_byte().is_some() {
@@ -105,7 +105,7 @@ impl<'a> Scan<'a> {
         rest.iter().copied().find(|byte| !byte.is_ascii_whitespace())
     }
 
-    /// Reads the members of one object, fills `matches`, and returns where the last value ends.
+    /// Reads the members of one object and fills `matches`; gives where the last value ends.
     fn read_members<A: MapAccess<'a>>(
         &mut self,
         map: &mut A,
@@ -138,7 +138,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// `before` is where the member before it ends, or the object's brace.
+    /// Reads an expiry; `before` is where the member before it ends, or the object's brace.
     fn read_expiry(&mut self, start: usize, before: usize, value: &str) {
         let document = self.received;
         let repeated = self.expiries.last().is_some_and(|expiry| expiry.document == document);
@@ -153,7 +153,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The position after the comma that follows, if one does.
+    /// The position after the next comma, if one follows.
     fn after_comma(&self, position: usize) -> usize {
         let rest = &self.text.as_bytes()[position..];
         match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
@@ -195,7 +195,7 @@ impl<'a> Scan<'a> {
         };
     }
 
-    /// Takes the one candidate of the first document as the primary key.
+    /// Takes the only candidate of the first document as the primary key.
     fn infer(&mut self, mut candidates: Vec<String>) {
         candidates.sort_unstable();
         candidates.dedup();
@@ -221,7 +221,7 @@ impl<'a> Visitor<'a> for &mut Scan<'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        // Only white space, a comma or the array's bracket lie between two documents.
+        // Between two documents there is only white space, a comma or the array's bracket.
         let is_brace = |byte: &u8| *byte == b'{';
         let gap = self.text.as_bytes()[self.position..].iter().position(is_brace);
         let start = self.position + gap.ok_or_else(|| A::Error::custom("an object starts with a brace"))?;
@@ -233,7 +233,7 @@ impl<'a> Visitor<'a> for &mut Scan<'a> {
         if infers {
             self.infer(candidates);
             if self.primary_key.is_some() {
-                // The key is known only now: look for it once more in the same object.
+                // The key is known only now, so the same object is searched for it again.
                 self.position = start;
                 self.expiries.clear();
                 let text: &'a str = &self.text[start..end];
@@ -259,7 +259,7 @@ impl<'a> DeserializeSeed<'a> for DocumentSeed<'_, 'a> {
 
 enum Key {
     Other,
-    /// The primary key's path goes on at this offset.
+    /// The primary key's path continues at this offset.
     OnPath {
         below: usize,
     },
@@ -271,7 +271,7 @@ enum Key {
 
 struct KeySeed<'k> {
     primary_key: Option<&'k str>,
-    /// Where names are collected while the primary key is to be inferred.
+    /// Collects names while the primary key is to be inferred.
     candidates: Option<&'k mut Vec<String>>,
 }
 

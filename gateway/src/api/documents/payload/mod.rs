@@ -1,12 +1,12 @@
-//! Ingest: from a client's documents payload to one body per node.
+//! Document payloads: from a client's payload to one body per node.
 //!
-//! Invariants: the whole payload is checked before anything can be sent; a document's bytes are copied as the client
-//! wrote them and never re-serialised (CSV rows are turned into JSON first); no IO, no clock. Which payloads are
-//! accepted, and the errors' codes and messages, follow Meilisearch v1.50: `document_formats.rs` of meilisearch-types,
+//! Invariants: the whole payload is checked before anything can be sent. A document's bytes are copied as the client
+//! wrote them and never serialised anew (CSV rows are converted to JSON first). No IO, no clock. Accepted payloads,
+//! and the errors' codes and messages, follow Meilisearch v1.50: `document_formats.rs` of meilisearch-types,
 //! `documents/primary_key.rs` and `update/new/indexer` of milli.
 //!
-//! JSON is read with serde_json: sonic-rs' lazy iterator recurses without limit, so that a body of brackets would end
-//! the process, and lets malformed `\u` escapes pass, which nodes refuse.
+//! serde_json reads the JSON: sonic-rs' lazy iterator recurses without limit, so that a body of brackets would end
+//! the process, and it accepts malformed `\u` escapes, which nodes refuse.
 
 pub(crate) mod csv;
 pub(crate) mod delete_batch;

@@ -1,7 +1,7 @@
 //! A parsed payload, and the bodies cut from it.
 //!
-//! Invariants: every document has a valid id and no reserved top-level field; reserved fields are stamped in front of
-//! the other fields, so that they come back as one slice near the start of each hit; documents keep their order.
+//! Invariants: every document has a valid id and no reserved top-level field. Reserved fields are stamped before the
+//! other fields, so that they come back as one slice near the start of each hit. Documents keep their order.
 
 use crate::api::{
     documents::payload::{
@@ -23,16 +23,16 @@ use router::{ShardSet, shard_of};
 use serde::de::Error;
 use std::ops::Range;
 
-/// What a payload is checked against.
+/// The rules by which a payload is checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ParseOptions<'a> {
     /// The index's primary key, or the request's when the index has none; `None` infers it from the first document.
     pub primary_key: Option<&'a str>,
-    /// Documents may set `_miroir_expires_at`: TTL is on.
+    /// Whether documents may set `_miroir_expires_at`, that is whether TTL is on.
     pub expiry_allowed: bool,
 }
 
-/// A payload that can be sent. It holds the text that documents are slices of.
+/// A checked payload. It owns the text that its documents are slices of.
 #[derive(Debug)]
 pub struct ParsedPayload {
     text: String,
@@ -54,7 +54,7 @@ pub struct Document<'a> {
 /// Reads and checks a decoded body.
 ///
 /// # Errors
-/// See [`IngestError`]. A body that cannot be read comes before reserved fields, and these before problems with ids.
+/// See [`IngestError`]. An unreadable body is reported first, then reserved fields, then problems with ids.
 pub fn parse(
     body: Bytes,
     format: PayloadFormat,
@@ -65,7 +65,7 @@ pub fn parse(
     }
     let text = match format {
         PayloadFormat::Csv { delimiter } => rows_to_json(&body, delimiter)?,
-        // A body that nobody else holds is taken over without a copy.
+        // A body without other owners is taken over without a copy.
         PayloadFormat::Json | PayloadFormat::Ndjson => String::from_utf8(body.into()).map_err(|error| {
             let fallback = serde_json::Error::custom("invalid unicode code point");
             malformed_json(error.as_bytes(), format, &fallback)
@@ -105,7 +105,7 @@ impl ParsedPayload {
         self.found.is_empty()
     }
 
-    /// The primary key: the one given, or the one inferred.
+    /// The primary key: the given one, or the inferred one.
     #[must_use]
     pub fn primary_key(&self) -> Option<&str> {
         self.primary_key.as_deref()
@@ -132,14 +132,14 @@ impl ParsedPayload {
     }
 
     /// The JSON array of the documents whose shard is `wanted`, with reserved fields stamped; `None` when there are
-    /// none. `shards` is what [`ParsedPayload::shards`] gave; `updated_at` is the write's hybrid logical clock while
-    /// anti-entropy is on.
+    /// none. `shards` is the result of [`ParsedPayload::shards`]. `updated_at` is the write's hybrid logical clock
+    /// while anti-entropy is on.
     #[must_use]
     pub fn body(&self, shards: &[u32], wanted: &ShardSet, updated_at: Option<u64>) -> Option<Vec<u8>> {
         self.stamped(shards, wanted, updated_at).map(|body| body.bytes)
     }
 
-    /// The same, with the places of the clock, so that the write can be given another time.
+    /// The same with the positions of the clock, so that the write can be given another time.
     #[must_use]
     pub fn stamped(&self, shards: &[u32], wanted: &ShardSet, updated_at: Option<u64>) -> Option<StampedBody> {
         debug_assert_eq!(shards.len(), self.found.len());
@@ -168,13 +168,13 @@ impl ParsedPayload {
             }
             self.write_members(&mut body, found, expiry);
         }
-        // Every document is written with a comma before it; the first one's is the array's bracket.
+        // Every document is written with a comma before it; the first comma becomes the array's bracket.
         body[0] = b'[';
         body.push(b']');
         Some(StampedBody { bytes: body, clocks, documents })
     }
 
-    /// The object's members and its closing brace, without the expiry that the client wrote.
+    /// Writes the object's members and its closing brace, without the expiry that the client wrote.
     fn write_members(&self, body: &mut Vec<u8>, found: &Found, expiry: Option<&Expiry>) {
         let text = self.text.as_bytes();
         let (start, end) = (found.range.start + 1, found.range.end);
@@ -204,14 +204,14 @@ impl ParsedPayload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StampedBody {
     pub bytes: Vec<u8>,
-    /// Where each document's clock is.
+    /// The position of each document's clock.
     clocks: Vec<usize>,
-    /// At least one.
+    /// The number of documents, at least one.
     pub documents: u64,
 }
 
 impl StampedBody {
-    /// Gives all documents this time, if they carry one.
+    /// Sets the time of all documents, if they carry one.
     pub fn set_clock(&mut self, clock: u64) {
         let encoded = encode_timestamp(clock);
         for position in &self.clocks {
@@ -219,9 +219,9 @@ impl StampedBody {
         }
     }
 
-    /// Adds another body's documents behind these.
+    /// Appends another body's documents.
     pub fn append(&mut self, other: &Self) {
-        // Its bracket becomes the comma between the two.
+        // The other body's bracket becomes the comma between the two.
         self.bytes.pop();
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
@@ -231,14 +231,14 @@ impl StampedBody {
     }
 }
 
-/// The comma, quotes and colon included.
+/// Comma, quotes and colon included.
 const EXPIRY_STAMP_LENGTH: usize = EXPIRES_AT_FIELD.len() + TIMESTAMP_LENGTH + 6;
 
-/// How the documents of one body begin: a comma, the brace and the stamps, alike but for the shard.
+/// The beginning of the documents of one body: a comma, the brace and the stamps, equal except for the shard.
 struct Stamps {
     opening: Vec<u8>,
     marker: Range<usize>,
-    /// Where the clock begins, if there is one.
+    /// The position of the clock, if there is one.
     clock: Option<usize>,
 }
 

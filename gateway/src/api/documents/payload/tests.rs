@@ -1,6 +1,6 @@
-//! Tests of ingest, data-driven: one `check…` per boundary.
+//! Tests of payloads, data-driven: one `check…` per boundary.
 //!
-//! Invariants: expected messages are written out in full, as Meilisearch v1.50 gives them.
+//! Invariants: expected messages are written in full, as in Meilisearch v1.50.
 
 use crate::api::documents::payload::*;
 use bytes::Bytes;
@@ -47,9 +47,9 @@ fn json_is_cut_into_documents() {
             "[\n {\"id\":1} ,\t{\"b\":{\"}\":[\"{\"]},\"id\":2}\n]",
             &[("1", r#"{"id":1}"#), ("2", r#"{"b":{"}":["{"]},"id":2}"#)],
         ),
-        // What follows an array is not looked at, as in Meilisearch.
+        // As in Meilisearch, text after an array is ignored.
         (r#"[{"id":1}] x"#, &[("1", r#"{"id":1}"#)]),
-        // The last of equal keys counts, whatever the others hold.
+        // The last of equal keys counts, whatever the others contain.
         (r#"[{"id":"not one","x":0,"id":7}]"#, &[("7", r#"{"id":"not one","x":0,"id":7}"#)]),
         (r#"[{"\u0069d":7}]"#, &[("7", r#"{"\u0069d":7}"#)]),
         (r#"[{"id":"\u0061b\u002dc"}]"#, &[("ab-c", r#"{"id":"\u0061b\u002dc"}"#)]),
@@ -70,7 +70,7 @@ fn ndjson_is_cut_into_documents() {
         ("{\"id\":1}\n{\"id\":2}", &two[..]),
         ("{\"id\":1}\r\n{\"id\":2}\r\n", &two),
         ("\n\n{\"id\":1}\n  \n\r\n{\"id\":2}\n\n", &two),
-        // White space is not needed, and lines do not matter, as in Meilisearch.
+        // As in Meilisearch, white space is optional and lines do not matter.
         ("{\"id\":1}{\"id\":2}", &two),
         ("{\"id\":\n3}\n", &[("3", "{\"id\":\n3}")]),
         ("\n \r\n", &[]),
@@ -314,7 +314,7 @@ fn reserved_fields_are_refused() {
         None,
         &[("1", r#"{"id":1,"a":{"_miroir_shard":1}}"#)],
     );
-    // A malformed body comes first.
+    // A malformed body is reported first.
     let error = parse_with(r#"[{"_miroir_a":1},]"#, PayloadFormat::Json, None).unwrap_err();
     assert_eq!(error.code(), "malformed_payload");
 }
@@ -420,7 +420,7 @@ fn expiries_are_cut_out_and_stamped() {
     let twice = r#"{"id":1,"_miroir_expires_at":1,"_miroir_expires_at":2}"#;
     let options = ParseOptions { primary_key: Some("id"), expiry_allowed: true };
     assert!(parse(Bytes::from(twice), PayloadFormat::Json, options).is_err());
-    // A problem before it stays the problem.
+    // An earlier problem stays the reported one.
     let after_problem = r#"[{"x":1},{"id":1,"_miroir_expires_at":1},{"id":1,"_miroir_expires_at":1}]"#;
     let error = parse(Bytes::from(after_problem), PayloadFormat::Json, options).unwrap_err();
     assert_eq!(error.code(), "missing_document_id");
