@@ -120,6 +120,7 @@ pub fn run_with(seed: u64, flaw: Option<Flaw>) -> Outcomes {
     observe::log::divert(check::heard);
     check::forget();
     let run = Run::begin(seed);
+    runtime::SIMULATED.enter();
     let mut world = World::new(&run, flaw);
     world.live();
     world.finish()

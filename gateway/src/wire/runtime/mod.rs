@@ -84,6 +84,11 @@ pin_project! {
 }
 
 impl Runtime {
+    /// Makes this the executor of the calling thread, which runs one already that [`Runtime::start`] did not begin.
+    pub fn enter(self) {
+        CURRENT.set(self);
+    }
+
     /// The name in `--runtime`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -110,7 +115,7 @@ impl Runtime {
         Running: Future<Output = ()> + 'static,
     {
         let main = move || {
-            CURRENT.set(self);
+            self.enter();
             main()
         };
         match self {
