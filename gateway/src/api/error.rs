@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::wire::h1::Response;
 
-/// Who has to act on an error, as Meilisearch names it.
+/// The party that has to act on an error, as Meilisearch names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     InvalidRequest,

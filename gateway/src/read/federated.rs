@@ -132,7 +132,7 @@ impl Federated<'_> {
         let body =
             Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
         let nodes = self.snapshot.topology.every_node();
-        // Whoever asked has a node say so of the whole request.
+        // The caller then has a node refuse the whole request, so that the message names the right positions.
         match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
             Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),

@@ -8,7 +8,7 @@ use super::{IN_FLIGHT_DEFAULT, NODE_TIMEOUT_DEFAULT};
 pub const LANE_QUEUE_LENGTH_MAX: usize = 1024;
 /// Commands that wait for the store.
 pub const STORE_QUEUE_LENGTH_MAX: usize = store::QUEUE_LENGTH_MAX;
-/// For how long a pod that died keeps other pods from changing an index, and how often a live pod renews its lane lease.
+/// For how long a dead pod keeps other pods from changing an index, and how often a live pod renews its lane lease.
 pub const LANE_LEASE_TTL: Duration = Duration::from_secs(4);
 pub const LANE_LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// For how long a pod changes an index before it checks whether other pods wait.

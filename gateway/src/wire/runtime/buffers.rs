@@ -15,8 +15,8 @@ pub(super) fn bytes_of<T: IoBuf>(buffer: &T) -> &[u8] {
 #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
 pub(super) fn fill<T: IoBufMut>(buffer: &mut T, bytes: &[u8]) -> usize {
     let count = bytes.len().min(buffer.bytes_total());
-    // SAFETY: `IoBufMut` promises `bytes_total` writable bytes at `write_ptr`, and nobody else has them meanwhile; the first
-    // `count` of them are initialised when that is said.
+    // SAFETY: `IoBufMut` promises `bytes_total` writable bytes at `write_ptr`, and the borrow keeps others away from
+    // them. The first `count` of them are initialised before `set_init`.
     unsafe {
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.write_ptr(), count);
         buffer.set_init(count);
