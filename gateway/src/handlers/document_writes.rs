@@ -174,11 +174,7 @@ async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> R
 }
 
 /// `POST /indexes/{uid}/documents/delete`.
-pub(crate) async fn delete_by_filter(
-    core: &Core,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn delete_matching(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
     let body = extract::json_body(core, request)?;
     check_not_empty(&body)?;

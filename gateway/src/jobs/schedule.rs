@@ -19,8 +19,11 @@ use crate::{
     clock,
     config::limits,
     dump::export,
+    events::webhook_delivery::{self, Watched},
+    jobs::{recover_intents, sweep},
+    membership::{high_water_marks, prober},
     observe::log,
-    pods::{follow, peers},
+    pods::{follow, leases, peers},
     repair::{node_copy, pass, settings_drift},
     state::{
         change::LaneSender,
@@ -47,28 +50,25 @@ pub fn start(
         // The slot after those of the data cores.
         let number = shared.config.cores;
         let core = Rc::new(Core::new(shared, lanes, number));
-        crate::membership::prober::probe_all(&core).await;
+        prober::probe_all(&core).await;
         let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
-        crate::jobs::recover_intents::interrupted_changes(&core, intents, &Term::own()).await;
+        recover_intents::interrupted_changes(&core, intents, &Term::own()).await;
         for task in accepted {
             run::resume(&core, task);
         }
-        crate::membership::prober::watch_all(&core);
-        runtime::spawn(crate::pods::leases::run(Arc::clone(&core.shared)));
+        prober::watch_all(&core);
+        runtime::spawn(leases::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::run(Arc::clone(&core.shared)));
         runtime::spawn(peers::watch(Arc::clone(&core.shared)));
         let recovering = Rc::clone(&core);
         runtime::spawn(async move {
             let interval = limits::POD_RECOVERY_INTERVAL;
-            repeat("recovery", interval, || crate::jobs::recover_intents::of_dead_pods(&recovering)).await;
+            repeat("recovery", interval, || recover_intents::of_dead_pods(&recovering)).await;
         });
         let telling = Rc::clone(&core);
         runtime::spawn(async move {
-            let watched = crate::events::webhook_delivery::Watched::default();
-            repeat("webhooks", limits::WEBHOOK_INTERVAL, || {
-                crate::events::webhook_delivery::tell(&telling, &watched)
-            })
-            .await;
+            let watched = Watched::default();
+            repeat("webhooks", limits::WEBHOOK_INTERVAL, || webhook_delivery::tell(&telling, &watched)).await;
         });
         let dumping = Rc::clone(&core);
         runtime::spawn(async move {
@@ -109,7 +109,7 @@ pub fn start(
         let forgetting = Rc::clone(&core);
         runtime::spawn(async move {
             let interval = limits::EXPIRED_SWEEP_INTERVAL;
-            repeat("expired", interval, || crate::jobs::sweep::expired(&forgetting.shared)).await;
+            repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
         });
         let upkeep = Rc::clone(&core);
         runtime::spawn(async move {
@@ -141,8 +141,8 @@ async fn sweep_tasks(core: &Core) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     if let Some(term) = coordinator.term(scope::RECOVERY) {
-        crate::jobs::sweep::orphan_indexes(core, &term).await;
-        crate::membership::high_water_marks::keep(core, &term).await;
+        sweep::orphan_indexes(core, &term).await;
+        high_water_marks::keep(core, &term).await;
     }
 }
 

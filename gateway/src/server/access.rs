@@ -79,7 +79,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         // The indexes are checked where the body is read.
         Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
         Route::Webhooks(webhooks_route) => Right(webhooks_route.action(), None),
-        Route::RefusedRoute { route, index } => match *route.needs {
+        Route::Refused { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),
             // Only keys that may do everything, such as the master key.

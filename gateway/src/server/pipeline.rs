@@ -202,9 +202,7 @@ async fn dispatch(
         }
         Route::DeleteDocument { index, id } => document_writes::delete_one(core, request, index, id).await,
         Route::DeleteDocumentsBatch(index) => document_writes::delete_batch(core, request, index).await,
-        Route::DeleteDocumentsByFilter(index) => {
-            document_writes::delete_by_filter(core, request, index).await
-        }
+        Route::DeleteDocumentsByFilter(index) => document_writes::delete_matching(core, request, index).await,
         Route::DeleteDocuments(index) => document_writes::delete_all(core, request, index).await,
         Route::EditDocuments(index) => document_writes::edit(core, request, index).await,
         Route::Indexes => indexes::list(core, request, permission).await,
@@ -254,6 +252,6 @@ async fn dispatch(
         Route::Rules(rules_route) => Box::pin(search_rules::serve(core, request, rules_route)).await,
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
         Route::Webhooks(webhooks_route) => webhooks::serve(core, request, webhooks_route).await,
-        Route::RefusedRoute { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
+        Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

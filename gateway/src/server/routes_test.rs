@@ -111,7 +111,7 @@ fn every_route_is_served_or_refused_on_purpose() {
         for name in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             let found = routes::find(&method, &path);
-            if let Ok(Route::RefusedRoute { route, .. }) = &found {
+            if let Ok(Route::Refused { route, .. }) = &found {
                 assert!(has(refused, name), "{name} {path} is refused");
                 let answer = route.refusal(&method, &path).into_response();
                 let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
