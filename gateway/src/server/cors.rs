@@ -13,7 +13,7 @@ const MAX_AGE: &str = "86400";
 
 /// The answer to a preflight; `None` if the request is none.
 #[must_use]
-pub fn preflight(request: &Request) -> Option<Response> {
+pub(crate) fn preflight(request: &Request) -> Option<Response> {
     if request.method != Method::OPTIONS {
         return None;
     }
@@ -34,7 +34,7 @@ pub fn preflight(request: &Request) -> Option<Response> {
 
 /// The answer to a request as a page of another origin, if one asks, may read it.
 #[must_use]
-pub fn readable(request: &Request, answer: Response) -> Response {
+pub(crate) fn readable(request: &Request, answer: Response) -> Response {
     match request.headers.contains_key("origin") {
         true => answer.with_header("access-control-allow-origin", "*"),
         false => answer,

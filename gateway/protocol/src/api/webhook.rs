@@ -17,7 +17,7 @@ use crate::{
         error::{ApiError, Code},
         http::patch::{BodyError, Places, Setting, immutable_or_unknown},
     },
-    config::limits,
+    limits,
 };
 
 /// Where tasks are told of, and with which headers.

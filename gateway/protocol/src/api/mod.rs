@@ -1,6 +1,6 @@
 //! What goes over the wire to and from clients: requests read, answers written, errors named.
 //!
-//! Invariant: nothing here does IO; the data plane calls it with what it has.
+//! Invariant: nothing here does IO; the gateway calls it with what it has.
 
 pub mod documents;
 pub mod error;
