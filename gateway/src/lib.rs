@@ -4,8 +4,6 @@
 //! `wire::runtime` is the seam to the executors, `jobs` runs what no client waits for, and `process` puts it all
 //! together.
 
-pub mod api;
-pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod ctl;
@@ -24,3 +22,5 @@ pub mod server;
 pub mod state;
 pub mod wire;
 pub mod write;
+
+pub use protocol::{api, auth};

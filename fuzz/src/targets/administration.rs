@@ -60,7 +60,7 @@ fn attack(mut choices: Unstructured<'_>) -> Result<()> {
 /// The accepted value, if any. A refusal must have a 4xx status.
 fn read<T>(result: std::result::Result<T, ApiError>) -> Option<T> {
     let refused = |error: ApiError| {
-        let status = error.into_response().status.as_u16();
+        let status = error.into_answer().status.as_u16();
         assert!((400..500).contains(&status), "refused with {status}");
     };
     result.map_err(refused).ok()
@@ -70,7 +70,7 @@ fn check(bytes: &[u8]) {
     let Some(value) = read(json_body::json(bytes)) else { return };
     let now = OffsetDateTime::UNIX_EPOCH;
     read(swap::parse(&value));
-    if let Some(create) = read(CreateKey::parse(value.clone())) {
+    if let Some(create) = read(CreateKey::parse(value.clone(), now)) {
         let key: ApiKey = create.into_key(now);
         if let Some(update) = read(UpdateKey::parse(value.clone())) {
             assert_eq!(update.apply(&key, now).actions, key.actions, "a key's rights never change");

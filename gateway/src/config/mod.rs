@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 use ipnet::IpNet;
+pub use protocol::auth::Secret;
 
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
@@ -186,10 +187,6 @@ pub enum WriteQuorum {
     Strict,
 }
 
-/// A key. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
 /// Why there is no configuration, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -236,19 +233,6 @@ impl NodeUrl {
 impl fmt::Display for NodeUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
-    }
-}
-
-impl Secret {
-    /// The key itself, for comparing and sending.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(value::SECRET_SHOWN)
     }
 }
 

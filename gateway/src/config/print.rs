@@ -3,9 +3,10 @@
 
 use std::{path::Path, time::Duration};
 
+use protocol::auth::SECRET_SHOWN;
 use serde::Serialize;
 
-use super::value::{SECRET_SHOWN, SWITCH};
+use super::value::SWITCH;
 use super::{
     Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
     StoreConfig, UnavailableShardPolicy, WriteQuorum,

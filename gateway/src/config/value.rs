@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
+use protocol::auth::SECRET_SHOWN;
 
 use super::limits::{
     CAPACITY_DEFAULT, CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, INTERVAL_MAX, INTERVAL_MIN, NODE_ID_BYTES_MAX,
@@ -22,9 +23,6 @@ pub(crate) type Allowed = String;
 
 const HTTP_PORT_DEFAULT: u16 = 80;
 const HTTPS_PORT_DEFAULT: u16 = 443;
-
-/// What `--print-config` shows in place of a key, so that it cannot be a key itself.
-pub(crate) const SECRET_SHOWN: &str = "(set)";
 
 /// The names of the two states of a capability.
 pub(crate) const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
@@ -119,13 +117,14 @@ pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
 
 /// Reads a key. It travels in a header, so it must be visible ASCII without spaces.
 pub(crate) fn secret(text: &str) -> Result<Secret, Allowed> {
+    // What `--print-config` shows in place of a key cannot be a key itself.
     if text == SECRET_SHOWN {
         return Err(format!("{SECRET_SHOWN} only stands for a key in printed configurations"));
     }
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("give at least one character, all of them visible ASCII without spaces".to_owned());
     }
-    Ok(Secret(text.to_owned()))
+    Ok(Secret::new(text.to_owned()))
 }
 
 pub(crate) fn file(text: &str) -> Result<PathBuf, Allowed> {
@@ -142,7 +141,7 @@ pub(crate) fn store(text: &str) -> Result<StoreConfig, Allowed> {
         && SCHEMES.contains(&scheme)
         && !rest.is_empty()
     {
-        return Ok(StoreConfig::Redis { url: Secret(text.to_owned()) });
+        return Ok(StoreConfig::Redis { url: Secret::new(text.to_owned()) });
     }
     match text.strip_prefix("sled:") {
         Some(path) if !path.is_empty() => Ok(StoreConfig::Sled { path: path.into() }),

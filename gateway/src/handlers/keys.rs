@@ -46,7 +46,8 @@ pub(crate) fn get(core: &Core, uid_or_key: &str) -> Result<Response, ApiError> {
 
 /// `POST /keys`.
 pub(crate) async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
-    let key = CreateKey::parse(json_value(core, request)?)?.into_key(clock::utc());
+    let now = clock::utc();
+    let key = CreateKey::parse(json_value(core, request)?, now)?.into_key(now);
     let exists = || {
         let message = format!("`uid` field value `{}` is already an existing API key.", key.uid);
         ApiError::new(Code::ApiKeyAlreadyExists, message)

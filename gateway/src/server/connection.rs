@@ -55,7 +55,7 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
         let Ok(response) = response else {
             log::error("panic_in_request", &[("method", method.as_str())]);
             core.metrics.panics.increment(1);
-            let response = ApiError::new(Code::Internal, "An internal error has occurred.").into_response();
+            let response = Response::from(ApiError::new(Code::Internal, "An internal error has occurred."));
             let _ = connection.write_response(&method, response, false).await;
             return connection.close().await;
         };
@@ -76,7 +76,7 @@ fn refusal_response(core: &Core, refusal: Refusal) -> Option<Response> {
         StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
         _ => Code::BadRequest,
     };
-    let mut response = ApiError::new(code, refusal.message()).into_response();
+    let mut response = Response::from(ApiError::new(code, refusal.message()));
     response.status = status;
     Some(response)
 }

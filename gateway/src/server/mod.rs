@@ -9,7 +9,9 @@ use crate::wire::runtime::Runtime;
 
 pub(crate) mod access;
 pub(crate) mod admission;
+pub(crate) mod compression;
 pub(crate) mod connection;
+pub(crate) mod cors;
 pub(crate) mod listener;
 pub(crate) mod pipeline;
 pub(crate) mod read_your_writes;

@@ -8,10 +8,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    api::{
-        error::{ApiError, Code},
-        http::{compression, cors},
-    },
+    api::error::{ApiError, Code},
     auth::Permission,
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, fields, indexes, keys,
@@ -20,7 +17,7 @@ use crate::{
     },
     read::foreign_keys,
     server::{
-        admission, read_your_writes,
+        admission, compression, cors, read_your_writes,
         refused_routes::NoRoute,
         request_log,
         routes::{self, Route},
@@ -59,7 +56,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     let answered = answered.map(|response| settings_version::tell(response, seen));
     let response = answered.unwrap_or_else(|error| {
         core.metrics.refusal(error.reason());
-        in_clients_words(core, error, &path).into_response()
+        in_clients_words(core, error, &path).into()
     });
     let took = runtime::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
@@ -92,7 +89,7 @@ fn wrong_method(path: &str) -> Response {
     let mut methods = vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     methods.retain(|method| routes::find(method, path).is_ok());
     let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    ApiError::bare(StatusCode::METHOD_NOT_ALLOWED).into_response().with_header("allow", methods)
+    Response::from(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED)).with_header("allow", methods)
 }
 
 /// Rewrites a node's refusal: it names the index as nodes do, and attributes that the index hides. An index that was

@@ -113,8 +113,8 @@ fn every_route_is_served_or_refused_on_purpose() {
             let found = routes::find(&method, &path);
             if let Ok(Route::Refused { route, .. }) = &found {
                 assert!(has(refused, name), "{name} {path} is refused");
-                let answer = route.refusal(&method, &path).into_response();
-                let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+                let answer = route.refusal(&method, &path).into_answer();
+                let answer: serde_json::Value = serde_json::from_slice(&answer.body.unwrap()).unwrap();
                 let message = answer["message"].as_str().unwrap();
                 assert!(message.contains(&format!("`{name} {path}`: ")), "{message}");
                 assert!(route.reason.len() > 20, "{message}");

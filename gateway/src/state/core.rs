@@ -72,7 +72,7 @@ impl Core {
             rotation: Cell::new(0),
             searches: Searches::default(),
             concurrency_limit: ConcurrencyLimit::new(),
-            overloaded_response: concurrency_limit::refusal().into_response(),
+            overloaded_response: concurrency_limit::refusal().into(),
             tasks_refreshed: Cell::new(None),
             shared,
         }

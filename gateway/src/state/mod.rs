@@ -7,6 +7,7 @@ pub mod change;
 pub(crate) mod concurrency_limit;
 pub mod core;
 pub mod coverage;
+pub(crate) mod error_response;
 pub mod leadership;
 pub(crate) mod merged_answer;
 pub mod network;

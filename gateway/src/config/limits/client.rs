@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The bounds that the protocol states itself.
+pub use protocol::limits::{DEPTH_MAX, WEBHOOK_HEADERS_MAX, WEBHOOKS_MAX};
+
 /// Bytes of a request line; a search by `GET` carries its filter there.
 pub const REQUEST_LINE_BYTES_DEFAULT: usize = 16 << 10;
 pub const REQUEST_LINE_BYTES_MIN: usize = 256;
@@ -17,8 +20,7 @@ pub const HEADERS_MAX: usize = 96;
 pub const BODY_BYTES_DEFAULT: u64 = 100_000_000;
 pub const BODY_BYTES_MIN: u64 = 1024;
 pub const BODY_BYTES_MAX: u64 = 4 << 30;
-/// Levels of arrays and objects in a request body; Meilisearch's own reader stops at 128.
-pub const DEPTH_MAX: usize = 128;
+/// Levels of arrays and objects in a request body, which an option can only lower.
 pub const JSON_DEPTH_DEFAULT: usize = DEPTH_MAX;
 pub const JSON_DEPTH_MIN: usize = 4;
 /// Offset and limit together; the default is as far as Meilisearch counts.
@@ -36,9 +38,6 @@ pub const MASTER_KEY_BYTES_MIN: usize = 16;
 pub const KEYS_MAX: usize = 10_000;
 /// Keys read from the store at once when the gateway starts.
 pub const KEYS_PER_READ: usize = 1000;
-/// Webhooks, and headers of one; Meilisearch has the same bounds.
-pub const WEBHOOKS_MAX: usize = 20;
-pub const WEBHOOK_HEADERS_MAX: usize = 200;
 
 /// Requests that one core works on; the next one is answered 503 `miroir_overloaded`.
 pub const IN_FLIGHT_DEFAULT: usize = 1024;

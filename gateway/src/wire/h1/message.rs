@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::wire::h1::date;
 
-/// The headers by which responses differ, the same on every response as in Meilisearch: see `api::http::cors`.
+/// The headers by which responses differ, the same on every response as in Meilisearch: see `server::cors`.
 const VARY: &[u8] = b"vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
 
 /// A request whose body has arrived completely and within the limit.

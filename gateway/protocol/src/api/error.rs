@@ -9,9 +9,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::wire::h1::Response;
-
-/// The party that has to act on an error, as Meilisearch names it.
+/// Who has to act on an error, as Meilisearch names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     InvalidRequest,
@@ -181,6 +179,16 @@ enum ErrorBody {
     Empty,
 }
 
+/// What a client gets of an error.
+#[derive(Debug)]
+pub struct ErrorAnswer {
+    pub status: StatusCode,
+    /// JSON; `None`: the answer has no body.
+    pub body: Option<Vec<u8>>,
+    /// What the header `Retry-After` says.
+    pub retry_after_seconds: Option<u32>,
+}
+
 impl ApiError {
     /// An error of the gateway's own.
     #[must_use]
@@ -324,20 +332,17 @@ impl ApiError {
 
     /// The response with this error.
     #[must_use]
-    pub fn into_response(self) -> Response {
-        let mut response = match self.body {
+    pub fn into_answer(self) -> ErrorAnswer {
+        let body = match self.body {
             ErrorBody::Own { code, message } => {
                 let (name, kind, _) = code.facts();
                 let body = json!({"message": message, "code": name, "type": kind.name(), "link": link(name)});
-                Response::json(self.status, body.to_string())
+                Some(body.to_string().into_bytes())
             }
-            ErrorBody::Node(body) => Response::json(self.status, body),
-            ErrorBody::Empty => Response::empty(self.status),
+            ErrorBody::Node(body) => Some(body),
+            ErrorBody::Empty => None,
         };
-        if let Some(seconds) = self.retry_after_seconds {
-            response = response.with_header("retry-after", seconds.to_string());
-        }
-        response
+        ErrorAnswer { status: self.status, body, retry_after_seconds: self.retry_after_seconds }
     }
 }
 
@@ -420,10 +425,11 @@ mod tests {
 
     #[test]
     fn errors_have_meilisearch_shape() {
-        let response = ApiError::new(Code::IndexNotFound, "Index `a` not found.").into_response();
-        assert_eq!(response.status, StatusCode::NOT_FOUND);
+        let answer = ApiError::new(Code::IndexNotFound, "Index `a` not found.").into_answer();
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert_eq!(answer.retry_after_seconds, None);
         assert_eq!(
-            String::from_utf8(response.body.to_vec()).unwrap(),
+            String::from_utf8(answer.body.unwrap()).unwrap(),
             r#"{"message":"Index `a` not found.","code":"index_not_found","type":"invalid_request","link":"https://docs.meilisearch.com/errors#index_not_found"}"#
         );
     }
@@ -431,9 +437,9 @@ mod tests {
     #[test]
     fn errors_of_a_part_say_where() {
         let check = |error: ApiError, expected: &str| {
-            let response = error.inside(".queries[1]").into_response();
-            assert_eq!(response.status, StatusCode::BAD_REQUEST);
-            let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+            let answer = error.inside(".queries[1]").into_answer();
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+            let body: serde_json::Value = serde_json::from_slice(&answer.body.unwrap()).unwrap();
             assert_eq!(body["message"], expected);
         };
         check(ApiError::new(Code::IndexNotFound, "No `a`."), "Inside `.queries[1]`: No `a`.");
@@ -466,8 +472,8 @@ mod tests {
 
     #[test]
     fn overload_says_when_to_come_back() {
-        let response = ApiError::overloaded("too many").into_response();
-        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers, vec![("retry-after", "1".to_owned())]);
+        let answer = ApiError::overloaded("too many").into_answer();
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.retry_after_seconds, Some(1));
     }
 }

@@ -15,10 +15,10 @@ pub(crate) mod tenant_token;
 #[cfg(test)]
 mod tests;
 
-pub use crate::auth::key_body::{CreateKey, UpdateKey};
-pub use crate::auth::ring_key::{Held, invalid_key};
 pub use action::Action;
 pub use key::ApiKey;
+pub use key_body::{CreateKey, UpdateKey};
 pub use keyring::{KeyRing, missing_header};
 pub use permission::Permission;
-pub use secret::equal;
+pub use ring_key::{Held, invalid_key};
+pub use secret::{SECRET_SHOWN, Secret, equal};

@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(selection("").unwrap_err().code(), Some(Code::MissingTaskFilters));
         assert_eq!(selection("limit=1").unwrap_err().code(), Some(Code::BadRequest));
         assert!(selection("statuses=*").unwrap().statuses.is_none());
-        let message = String::from_utf8(list("uids=1,b").unwrap_err().into_response().body.to_vec()).unwrap();
+        let message = String::from_utf8(list("uids=1,b").unwrap_err().into_answer().body.unwrap()).unwrap();
         assert!(message.contains("parameter `uids[1]`: could not parse `b`"), "{message}");
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         error::{ApiError, Code},
         http::patch::{BodyError, Places, Setting, immutable_or_unknown},
     },
-    config::limits,
+    limits,
 };
 
 /// The URL that is told of tasks, and the headers to send.

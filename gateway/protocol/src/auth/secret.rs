@@ -2,10 +2,38 @@
 //!
 //! Invariant: a secret is compared in constant time only.
 
+use std::fmt;
+
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
+
+/// What `Debug` and printed configurations show for a secret.
+pub const SECRET_SHOWN: &str = "(set)";
+
+/// A key, or a text that holds one. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The key itself, for comparing and sending.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(SECRET_SHOWN)
+    }
+}
 
 /// Bytes of a key's value; clients see them as twice as many hexadecimal digits.
 pub(crate) type KeyBytes = [u8; 32];

@@ -39,7 +39,9 @@ impl IndexRules {
         self.displayed.as_ref().is_none_or(|names| names.iter().any(is_below))
     }
 
-    pub(crate) fn from_settings(settings: &Value) -> Self {
+    /// The rules in the settings of an index, as clients gave them; what is not set has its default.
+    #[must_use]
+    pub fn from_settings(settings: &Value) -> Self {
         let number = |group: &str, name: &str| {
             settings[group][name].as_u64().and_then(|value| usize::try_from(value).ok())
         };
@@ -110,7 +112,8 @@ impl TieBreak {
     }
 }
 
-pub(crate) fn foreign_keys(setting: &Value) -> Vec<ForeignKey> {
+/// The entries of the setting `foreignKeys` that are well-formed.
+fn foreign_keys(setting: &Value) -> Vec<ForeignKey> {
     let keys = setting.as_array().into_iter().flatten();
     let keys = keys.map(|key| {
         let text = |name: &str| Some(key[name].as_str()?.to_owned());

@@ -5,11 +5,8 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Action, ApiKey, CreateKey, KeyRing, Permission, UpdateKey, secret};
-use crate::{
-    api::error::ApiError,
-    config::{self, Parsed, Secret},
-};
+use super::{Action, ApiKey, CreateKey, KeyRing, Permission, Secret, UpdateKey, secret};
+use crate::api::error::ApiError;
 
 const MASTER_KEY: &str = "a-master-key-of-some-length";
 const UID: &str = "01b4bc42-eb33-4041-b481-254d00cce834";
@@ -19,11 +16,7 @@ fn now() -> OffsetDateTime {
 }
 
 fn master_key() -> Option<Secret> {
-    let args = ["--node", "n=http://127.0.0.1:1", "--master-key", MASTER_KEY];
-    match config::parse(&args, |_| None) {
-        Ok(Parsed::Run(config)) => config.master_key,
-        other => panic!("{other:?}"),
-    }
+    Some(Secret::new(MASTER_KEY.to_owned()))
 }
 
 fn uid() -> Uuid {
@@ -36,7 +29,7 @@ fn value() -> String {
 
 fn key(actions: &[&str], indexes: &[&str]) -> ApiKey {
     let body = json!({"uid": UID, "actions": actions, "indexes": indexes, "expiresAt": null});
-    CreateKey::parse(body).unwrap().into_key(now())
+    CreateKey::parse(body, now()).unwrap().into_key(now())
 }
 
 fn ring(actions: &[&str], indexes: &[&str]) -> KeyRing {
@@ -172,11 +165,11 @@ fn body_with(change: &str) -> Value {
 #[test]
 fn bodies_of_new_keys_are_judged_as_on_one_node() {
     for (change, code, message) in WRONG {
-        refused(CreateKey::parse(body_with(change)), code, message);
+        refused(CreateKey::parse(body_with(change), now()), code, message);
     }
     let names = Action::NAMES.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     refused(
-        CreateKey::parse(body_with("actions: [\"doggo\"]")),
+        CreateKey::parse(body_with("actions: [\"doggo\"]"), now()),
         "invalid_api_key_actions",
         &format!("Unknown value `doggo` at `.actions[0]`: expected one of {names}"),
     );
@@ -185,24 +178,32 @@ fn bodies_of_new_keys_are_judged_as_on_one_node() {
             "Invalid value at `.indexes[0]`: `{wrong}` is not a valid index uid pattern. Index uid patterns can be an integer or a string containing only alphanumeric characters, hyphens (-), underscores (_), and optionally end with a star (*)."
         );
         let body = body_with(&format!("indexes: [\"{wrong}\"]"));
-        refused(CreateKey::parse(body), "invalid_api_key_indexes", &message);
+        refused(CreateKey::parse(body, now()), "invalid_api_key_indexes", &message);
     }
     for wrong in ["2010-11-13T00:00:00Z", "tomorrow", "2050-13-01", "2050-11-13 00:00", ""] {
         let message = format!(
             "Invalid value at `.expiresAt`: `{wrong}` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n"
         );
         let body = body_with(&format!("expiresAt: \"{wrong}\""));
-        refused(CreateKey::parse(body), "invalid_api_key_expires_at", &message);
+        refused(CreateKey::parse(body, now()), "invalid_api_key_expires_at", &message);
     }
+    // Of several errors the first in the body's order is said, be it about the time or not.
+    let past = json!({"expiresAt": "2010-11-13", "actions": 1, "indexes": ["*"]});
+    let message = "Invalid value at `.expiresAt`: `2010-11-13` is not a valid date.";
+    let (code, said) = said(CreateKey::parse(past, now()).unwrap_err());
+    assert!(code == "invalid_api_key_expires_at" && said.starts_with(message), "{code}: {said}");
+    let late = json!({"actions": 1, "expiresAt": "2010-11-13", "indexes": ["*"]});
+    let message = "Invalid value type at `.actions`: expected an array, but found a positive integer: `1`";
+    refused(CreateKey::parse(late, now()), "invalid_api_key_actions", message);
     let message = "Invalid value type: expected an object, but found an array: `[]`";
-    refused(CreateKey::parse(json!([])), "bad_request", message);
+    refused(CreateKey::parse(json!([]), now()), "bad_request", message);
 }
 
 #[test]
 fn good_bodies_become_keys() {
     let check = |expires_at: &str, expected: &str| {
         let body = json!({"actions": ["*"], "indexes": ["*"], "expiresAt": expires_at});
-        let key = CreateKey::parse(body).unwrap().into_key(now());
+        let key = CreateKey::parse(body, now()).unwrap().into_key(now());
         let key = KeyRing::new(master_key(), [(key, 1)]).newest_first()[0].view();
         assert_eq!(key["expiresAt"], expected);
     };
@@ -223,8 +224,10 @@ fn good_bodies_become_keys() {
         "updatedAt": "2023-11-14T22:13:20Z",
     });
     assert_eq!(view.to_string(), expected.to_string());
-    // A key for no index may have any action, and does nothing.
-    assert!(CreateKey::parse(json!({"actions": ["version"], "indexes": [], "expiresAt": null})).is_ok());
+    // A key for no index at all may have any action, and do nothing.
+    assert!(
+        CreateKey::parse(json!({"actions": ["version"], "indexes": [], "expiresAt": null}), now()).is_ok()
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ const MAX_AGE: &str = "86400";
 
 /// The response to a preflight; `None` for any other request.
 #[must_use]
-pub fn preflight(request: &Request) -> Option<Response> {
+pub(crate) fn preflight(request: &Request) -> Option<Response> {
     if request.method != Method::OPTIONS {
         return None;
     }
@@ -34,7 +34,7 @@ pub fn preflight(request: &Request) -> Option<Response> {
 
 /// Lets a page of another origin read the response, when such a page asks.
 #[must_use]
-pub fn readable(request: &Request, answer: Response) -> Response {
+pub(crate) fn readable(request: &Request, answer: Response) -> Response {
     match request.headers.contains_key("origin") {
         true => answer.with_header("access-control-allow-origin", "*"),
         false => answer,

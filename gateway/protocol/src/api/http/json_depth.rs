@@ -1,7 +1,7 @@
 //! A limit on nesting, checked before a body is read lazily: the lazy reader skips values by recursion, so a client
 //! could otherwise end the process with brackets alone.
 
-use crate::config::limits::DEPTH_MAX;
+use crate::limits::DEPTH_MAX;
 
 /// Whether no part of `body` is nested deeper than [`DEPTH_MAX`]. Brackets in strings do not count, and the body need
 /// not be JSON.

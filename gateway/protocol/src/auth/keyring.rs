@@ -16,10 +16,9 @@ use crate::{
         action::ActionSet,
         permission::{Permission, SearchRules},
         ring_key::{Held, invalid_key, refused},
-        secret::{self, KeyBytes, equal},
+        secret::{self, KeyBytes, Secret, equal},
         tenant_token::{self, Refusal},
     },
-    config::Secret,
 };
 
 /// The keys of a cluster at one moment.

@@ -33,7 +33,7 @@ const BROTLI_WINDOW: u32 = 22;
 
 /// The response in an encoding that the request accepts.
 #[must_use]
-pub fn encoded(request: &Request, response: Response) -> Response {
+pub(crate) fn encoded(request: &Request, response: Response) -> Response {
     let Some(encoding) = request.header("accept-encoding").and_then(choose) else { return response };
     if response.body.is_empty() {
         return response;

@@ -22,7 +22,6 @@ use crate::{
         tasks::view::is_index_uid,
     },
     auth::{Action, ApiKey, action::Scope},
-    clock,
 };
 
 /// The body that creates a key.
@@ -71,10 +70,24 @@ pub struct KeyError {
 }
 
 impl CreateKey {
+    /// Reads a body that arrived at `now`.
+    ///
     /// # Errors
     /// 400, as one node's.
-    pub fn parse(body: Value) -> Result<Self, ApiError> {
-        let create = deserr::deserialize::<Self, _, KeyError>(body).map_err(ApiError::from)?;
+    pub fn parse(mut body: Value, now: OffsetDateTime) -> Result<Self, ApiError> {
+        let past = past_expiry(&body, now);
+        if past.is_some() {
+            // `deserr` tells no field's parser the time, and says the first error in the body's order: a past date
+            // becomes a value that is refused in its place.
+            body["expiresAt"] = Value::Bool(false);
+        }
+        let create = deserr::deserialize::<Self, _, KeyError>(body).map_err(|error| match past {
+            Some(text) if error.code == Code::InvalidApiKeyExpiresAt => {
+                let location = ValuePointerRef::Key { key: "expiresAt", prev: &ValuePointerRef::Origin };
+                unexpected(InvalidDate(text).to_string(), location)
+            }
+            _ => error,
+        })?;
         let for_some_indexes =
             !create.indexes.is_empty() && create.indexes.iter().all(|pattern| pattern.0 != "*");
         match create.actions.iter().find(|action| action.scope() == Scope::Global) {
@@ -131,10 +144,16 @@ impl UpdateKey {
     }
 }
 
-/// When a key expires: a date or a moment in the future.
+/// The end of a key that is a date, but not in the future.
+fn past_expiry(body: &Value, now: OffsetDateTime) -> Option<String> {
+    let text = body.get("expiresAt")?.as_str()?;
+    moment(text).filter(|moment| *moment <= now).map(|_| text.to_owned())
+}
+
+/// When a key ends: a date or a moment.
 fn expiry(text: Option<String>) -> Result<Option<OffsetDateTime>, InvalidDate> {
     let Some(text) = text else { return Ok(None) };
-    match moment(&text).filter(|moment| *moment > clock::utc()) {
+    match moment(&text) {
         Some(moment) => Ok(Some(moment)),
         None => Err(InvalidDate(text)),
     }

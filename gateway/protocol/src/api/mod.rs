@@ -1,6 +1,6 @@
 //! Meilisearch's dialect: reads requests, writes responses, names errors.
 //!
-//! Invariant: nothing here does IO; other rooms call it with what they have.
+//! Invariant: nothing here does IO; the gateway calls it with what it has.
 
 pub mod documents;
 pub mod error;

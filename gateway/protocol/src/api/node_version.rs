@@ -12,11 +12,15 @@ impl NodeVersion {
         Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     }
 
-    pub(crate) fn pack(self) -> u32 {
+    /// The version in one number, which an atomic can hold; [`Self::unpack`] reads it.
+    #[must_use]
+    pub fn pack(self) -> u32 {
         u32::from(self.0) << 16 | u32::from(self.1)
     }
 
-    pub(crate) fn unpack(packed: u32) -> Self {
+    /// The version that [`Self::pack`] gave.
+    #[must_use]
+    pub fn unpack(packed: u32) -> Self {
         let low = |number: u32| u16::try_from(number & 0xffff).unwrap_or(u16::MAX);
         Self(low(packed >> 16), low(packed))
     }
