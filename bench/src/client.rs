@@ -1,6 +1,6 @@
 //! A small blocking HTTP/1.1 client for set-up and checks; never used for load.
 //!
-//! Invariants: one connection per request, whole answers only, and bounded waiting.
+//! Invariants: one connection per request, complete answers only, bounded waiting.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::wire::{Trust, Wire};
 const WAIT_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: usize = 64;
 
-/// Where requests go and what they present.
+/// The server's address and the client's credentials.
 pub struct Client {
     address: SocketAddr,
     key: Option<String>,
@@ -27,7 +27,7 @@ impl Client {
         Self { address, key, trust: None }
     }
 
-    /// The same over TLS, if there is somebody to trust.
+    /// The same client over TLS, if `trust` is given.
     #[must_use]
     pub fn trusting(mut self, trust: Option<Trust>) -> Self {
         self.trust = trust;
@@ -68,15 +68,15 @@ impl Client {
     }
 }
 
-/// Where an answer's body lies.
+/// The place of an answer's body.
 pub(crate) struct Frame {
     pub(crate) status: u16,
     pub(crate) head_bytes: usize,
     pub(crate) body_bytes: usize,
 }
 
-/// The frame of the answer at the start of `bytes`, or nothing while its head is incomplete.
-/// Fails on answers without a length: every peer here must send one.
+/// The frame of the answer at the start of `bytes`, or `None` while its head is incomplete. Fails on answers without a
+/// length: every peer here must send one.
 pub(crate) fn answer_frame(bytes: &[u8]) -> anyhow::Result<Option<Frame>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut headers);

@@ -1,44 +1,44 @@
 //! The deterministic answers that canned nodes give and that the checks expect.
 //!
-//! Invariants: the same shape gives the same bytes; all hits of all legs have one strict order, in which
-//! every leg's own list is sorted, so that a merge really interleaves; the order by ranking rules and the
-//! order by `_rankingScore` agree (unlike on a real node), so that yardsticks that merge by score and a
-//! gateway that merges by rules must give the same list.
+//! Invariants: the same shape gives the same bytes. All hits of all legs have one strict order, and every leg's own
+//! list is sorted by it, so that a merge really interleaves. The order by ranking rules and the order by
+//! `_rankingScore` agree (unlike on a real node), so that yardsticks that merge by score and a gateway that merges by
+//! rules must produce the same list.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-/// The sort that requests name; the details of every hit carry its entry.
+/// The sort in all requests; the details of every hit contain its entry.
 pub const SORT_RULE: &str = "price:asc";
 const QUERY: &str = "quick fox";
 const SEED: u64 = 0x6d69_726f_6972;
-/// What a node says it found in all, beyond the hits it returns.
+/// The total that a node reports, beyond the hits it returns.
 pub const ESTIMATED_TOTAL_HITS_PER_LEG: usize = 1000;
 
-/// How many legs there are and what each answers.
+/// The number of legs and the size of their answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Nodes, one leg each; at least 1.
+    /// Nodes, with one leg each; at least 1.
     pub legs: usize,
-    /// Hits in each leg's answer, and in the merged one.
+    /// Hits in each leg's answer, and in the merged answer.
     pub hits: usize,
-    /// Bytes of one document as JSON, without reserved fields and ranking details; about 70 at least.
+    /// Bytes of one document as JSON, without reserved fields and ranking details; at least about 70.
     pub document_bytes: usize,
 }
 
-/// What one search request asks to see beside the documents.
+/// What a search request wants to see beside the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub score: bool,
     pub details: bool,
 }
 
-/// All legs' hits in their one order.
+/// The hits of all legs in their one order.
 pub struct Corpus {
     shape: Shape,
-    /// Best first; the leg is where the hit lives.
+    /// Best first; each knows its leg.
     hits: Vec<Hit>,
 }
 
@@ -91,7 +91,7 @@ impl Corpus {
         Self { shape, hits }
     }
 
-    /// The ids of the right merged answer, best first.
+    /// The ids of the correct merged answer, best first.
     pub fn expected_ids(&self) -> Vec<u64> {
         self.hits.iter().take(self.shape.hits).map(|hit| hit.id as u64).collect()
     }
@@ -125,12 +125,12 @@ impl Corpus {
     }
 }
 
-/// The search body that clients send: what a shop page would ask.
+/// The search body that clients send, as a shop page might.
 pub fn client_request(hits: usize) -> String {
     format!("{{\"q\":\"{QUERY}\",\"limit\":{hits},\"sort\":[\"{SORT_RULE}\"]}}")
 }
 
-/// A body with documents of about 200 bytes, as clients write them.
+/// A body with `count` documents of about 200 bytes, as clients write them.
 pub fn documents(count: usize) -> String {
     let document = |id: usize| {
         format!(
@@ -142,7 +142,7 @@ pub fn documents(count: usize) -> String {
     format!("[{}]", (0..count).map(document).collect::<Vec<_>>().join(","))
 }
 
-/// The search body that a yardstick sends to its legs; it asks for as much as a gateway has to ask.
+/// The search body that a yardstick sends to its legs. It requests as much as a gateway has to.
 pub fn leg_request(hits: usize) -> String {
     format!(
         "{{\"q\":\"{QUERY}\",\"limit\":{hits},\"sort\":[\"{SORT_RULE}\"],\"showRankingScore\":true,\"showRankingScoreDetails\":true}}"
@@ -153,7 +153,7 @@ fn write_infallibly(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.write_fmt(arguments).expect("writing to a String cannot fail");
 }
 
-/// One hit in the field order of a real node: key, reserved fields, document, then score and details.
+/// Writes one hit in the field order of a real node: key, reserved fields, document, then score and details.
 fn write_hit(body: &mut String, hit: &Hit, shown: Shown, document_bytes: usize) {
     let price = hit.rank.price;
     let plain =
@@ -178,7 +178,7 @@ fn write_hit(body: &mut String, hit: &Hit, shown: Shown, document_bytes: usize) 
     body.push('}');
 }
 
-/// The reserved fields as a gateway stamps them: strings of separators only.
+/// Writes the reserved fields as a gateway does: strings of separators only.
 fn write_reserved(body: &mut String, random: &mut fastrand::Rng) {
     let mut separators =
         |count: usize| -> String { (0..count).map(|_| [',', '.', ':', ';'][random.usize(0..4)]).collect() };

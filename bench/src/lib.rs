@@ -1,7 +1,7 @@
 //! Measurements of the gateway: canned nodes, a load generator, yardsticks, and the comparison that runs them.
 //!
-//! Invariants: figures are taken from the kernel's own books (`/proc`), every peer must give the right
-//! answer before it is measured, and traffic never leaves the loopback interface.
+//! Invariants: figures come from the kernel's counters (`/proc`), every peer must give the right answer before it is
+//! measured, and traffic never leaves the loopback interface.
 
 pub mod canned_node;
 pub mod client;

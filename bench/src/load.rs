@@ -1,8 +1,8 @@
 //! The load generator: keep-alive HTTP/1.1 over a fixed number of connections, on threads of its own.
 //!
-//! Closed loop: every connection sends as soon as it has its answer; measures what a server can take.
-//! Open loop: requests fall due at random moments of a given mean rate, whatever the server does, and
-//! latency counts from the due moment, so a stall is felt by all requests it delays (no coordinated omission).
+//! Closed loop: every connection sends as soon as it has its answer; this measures a server's capacity. Open loop:
+//! requests fall due at random moments with a given mean rate, whatever the server does. Latency counts from the due
+//! moment, so a stall delays all requests due in it (no coordinated omission).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,51 +15,51 @@ use crate::client;
 use crate::load_worker::{self, Plan};
 use crate::wire::Trust;
 
-/// What to send, where, how often and for how long.
+/// What to send, to which server, how often and for how long.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: SocketAddr,
-    /// Speaks TLS to a server that shows a certificate of this one's.
+    /// Speaks TLS and trusts only servers with this certificate.
     pub trust: Option<Trust>,
     pub path: String,
-    /// JSON sent with POST.
+    /// The JSON body of the POST requests.
     pub body: String,
     /// Bearer token.
     pub key: Option<String>,
-    /// Over all threads; at least `threads`.
+    /// Connections over all threads; at least `threads`.
     pub connections: usize,
     pub threads: usize,
     /// Requests a second over all threads; `None` is the closed loop.
     pub rate: Option<f64>,
-    /// The time at the start whose latencies are not recorded.
+    /// Time at the start without recorded latencies.
     pub warm_up: Duration,
-    /// The recorded time after the warm-up.
+    /// Recorded time after the warm-up.
     pub duration: Duration,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// Answers of status 200 and 202 over the whole run, warm-up included.
+    /// Answers with status 200 or 202 over the whole run, including the warm-up.
     pub requests: u64,
     /// Other answers and broken connections over the whole run.
     pub failures: u64,
-    /// What the first failure said.
+    /// The description of the first failure.
     pub failure: Option<String>,
-    /// Requests that fell due and were neither sent nor answered when the run was cut off; each is in the
-    /// latencies with the time it had waited.
+    /// Requests that fell due but were not sent or not answered when the run ended. The latencies include each with the
+    /// time it had waited.
     pub unanswered: u64,
     /// Answers a second in the recorded time.
     pub requests_per_second: f64,
     pub latency: Latency,
-    /// Of answers of status 200 or 202 alone.
+    /// Only of answers with status 200 or 202.
     pub answered: Latency,
-    /// How late the generator itself sent requests for which a connection stood idle, 99th percentile, in
-    /// microseconds; when it nears the latencies, these say more about the generator. Zero in closed loop.
+    /// How late the generator itself sent requests for which a connection was idle: 99th percentile, in microseconds.
+    /// When it nears the latencies, these say more about the generator. Zero in closed loop.
     pub lateness_p99_us: f64,
 }
 
-/// Microseconds.
+/// Percentiles in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latency {
     pub p50_us: f64,
@@ -80,8 +80,8 @@ impl Latency {
     }
 }
 
-/// Runs the load and waits for its end. Fails when a connection cannot be made or the answers of the server
-/// cannot be parsed; answers of a wrong status are counted instead.
+/// Runs the load and waits for its end. Fails when a connection cannot be made or the server's answers cannot be
+/// parsed. Answers with a wrong status are counted instead.
 pub fn run(options: &Options) -> anyhow::Result<Report> {
     if options.threads == 0 || options.connections < options.threads {
         bail!("{} connections do not fill {} threads", options.connections, options.threads);
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers every receive with `answer`; ends with the test process.
+    /// A server that answers every receive with `answer`. It lives until the test process ends.
     fn server(answer: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -201,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_stalled_server_is_felt_by_every_due_request() {
-        // Three connections can carry three requests, but some hundred fall due; a generator that waits for
-        // its answers would record three. Every one has waited for at least the two seconds of the drain.
+        // Three connections can carry three requests, but about a hundred fall due. A generator that waits for its
+        // answers would record three. Every request has waited for at least the two seconds of the drain.
         let expected = |report: &Report| {
             report.requests == 0 && report.unanswered > 50 && report.latency.p50_us >= 2_000_000.0
         };

@@ -1,7 +1,7 @@
 //! One thread of the load generator: an epoll loop over its own connections.
 //!
-//! Invariants: at most one request is in flight per connection; requests are sent in due order to the
-//! connection that has been idle longest; every due request ends as answered, failed or unanswered.
+//! Invariants: at most one request is in flight per connection; requests are sent in due order on the connection that
+//! has been idle longest; every due request ends as answered, failed or unanswered.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ use rustix::net::RecvFlags;
 use crate::client::answer_frame;
 use crate::wire::{Trust, Wire};
 
-/// How long answers are awaited after the last request fell due.
+/// How long the worker waits for answers after the last request fell due.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 const LATENCY_MAX: Duration = Duration::from_secs(60);
 const RECEIVE_BYTES: usize = 64 << 10;
@@ -28,7 +28,7 @@ const EVENTS_MAX: usize = 256;
 /// One thread's share of the load.
 pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
-    /// For TLS: whom to trust.
+    /// For TLS: the trusted certificate.
     pub(crate) trust: Option<Trust>,
     pub(crate) request: Vec<u8>,
     pub(crate) connections: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
 }
 
-/// One thread's share of the report; histograms are in nanoseconds.
+/// One thread's share of the report. Histograms are in nanoseconds.
 #[derive(Clone)]
 pub(crate) struct Outcome {
     pub(crate) requests: u64,
@@ -48,14 +48,14 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<String>,
     pub(crate) unanswered: u64,
     pub(crate) latency: Histogram<u64>,
-    /// Of answers that are no failures.
+    /// Only of answers that are no failures.
     pub(crate) answered: Histogram<u64>,
     pub(crate) lateness: Histogram<u64>,
 }
 
-/// Sends the plan's requests and returns when the last is answered or given up.
+/// Sends the plan's requests. Returns when the last is answered or given up.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Outcome> {
-    // The kernel may delay sleepers by 50 µs by default, which open-loop latencies would show.
+    // By default the kernel may wake sleepers 50 µs late, which open-loop latencies would show.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).context("setting the timer slack")?;
     Worker::connect(plan)?.run()
 }
@@ -84,13 +84,14 @@ struct Schedule {
     /// `None` is the closed loop: due as soon as a connection is idle.
     rate: Option<f64>,
     next: Instant,
-    /// From when on a request last found no idle connection or fell due, for the generator's own lateness.
+    /// Since when the next request could have been sent: a connection became idle, or it fell due. Measures the
+    /// generator's own lateness.
     idle_since: Instant,
     random: fastrand::Rng,
 }
 
 impl Schedule {
-    /// Moves on by an exponentially distributed pause: independent clients make a Poisson process.
+    /// Advances by an exponentially distributed pause: independent clients make a Poisson process.
     fn advance(&mut self, rate: f64) {
         let pause = -(1.0 - self.random.f64()).ln() / rate;
         self.next += Duration::from_secs_f64(pause);
@@ -163,7 +164,7 @@ impl<'a> Worker<'a> {
         Ok(self.outcome)
     }
 
-    /// True when no further request will fall due.
+    /// Whether no further request will fall due.
     fn schedule_ended(&self, now: Instant) -> bool {
         match self.schedule.rate {
             None => now >= self.record_until,
@@ -171,7 +172,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Sends what is due while there are idle connections.
+    /// Sends due requests while there are idle connections.
     fn send_due(&mut self, now: Instant) -> anyhow::Result<()> {
         while !self.idle.is_empty() && !self.schedule_ended(now) {
             let due = match self.schedule.rate {
@@ -196,7 +197,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Takes what has arrived on one connection and finishes its request when the answer is whole.
+    /// Reads what has arrived on one connection, and finishes its request when the answer is complete.
     fn receive(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
         match connection.wire.receive(&mut self.scratch, &mut connection.received, RecvFlags::DONTWAIT) {
@@ -249,7 +250,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Books a failure and replaces the connection.
+    /// Records a failure and replaces the connection.
     fn fail(&mut self, index: usize, problem: String) -> anyhow::Result<()> {
         if let Some(due) = self.connections[index].due.take() {
             self.finish(due, Instant::now(), Some(problem));
@@ -259,7 +260,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Books what is still in flight or unsent with the time it has waited so far.
+    /// Records what is still in flight or unsent, with the time it has waited so far.
     fn count_unanswered(&mut self) {
         let now = Instant::now();
         let in_flight: Vec<Instant> =

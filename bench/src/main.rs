@@ -1,6 +1,6 @@
 //! The `bench` command: canned nodes, the load generator, yardsticks, and the comparison of all.
 //!
-//! Everything it starts is itself or a named program, on the loopback interface, and ends with it.
+//! It starts only itself and the named programs, on the loopback interface, and they end with it.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -354,7 +354,7 @@ fn gateway_alone(gateway: Option<PathBuf>, rounds: usize, seconds: f64) -> anyho
         gateway: Some(gateway.unwrap_or(beside)),
         rounds,
         window: seconds_of(seconds)?,
-        // What is admitted has to settle first.
+        // Admission control has to settle first.
         warm_up: Duration::from_secs(1),
         cases: Vec::new(),
         history: None,

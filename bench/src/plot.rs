@@ -1,7 +1,7 @@
-//! Draws the history: for each case what a request cost each peer, measurement after measurement.
+//! Draws the history: for each case the cost of a request on each peer, measurement after measurement.
 //!
-//! Invariant: a point is the median of its rounds, the bar through it their range; lines of one case stand in one
-//! chart, in the order of the history.
+//! Invariant: a point is the median of its rounds, the bar through it their range. Each case has one chart with the
+//! lines of its peers, in the order of the history.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ const PEERS: [(&str, RGBColor); 5] = [
     ("nginx", RGBColor(0x8c, 0x8c, 0x8c)),
 ];
 
-/// Median, least and most, in microseconds of processor time a request, by measurement.
+/// By measurement: median, least and most microseconds of processor time per request.
 type Line = Vec<(u32, [f64; 3])>;
 
 /// Writes an SVG picture of a history file. Fails when a line of the history cannot be read.
@@ -41,13 +41,13 @@ pub fn run(history: &Path, picture: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of each case the lines of its peers.
+/// The lines of the peers in each case.
 fn cases(text: &str) -> anyhow::Result<BTreeMap<String, BTreeMap<String, Line>>> {
     let mut cases: BTreeMap<String, BTreeMap<String, Line>> = BTreeMap::new();
     let mut measurements: BTreeMap<String, u32> = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line: Value = serde_json::from_str(line).with_context(|| format!("line {}", number + 1))?;
-        // Other commands keep other figures here.
+        // Other commands append other figures to the history.
         let (Some(case), Some(peers)) = (line["case"].as_str(), line["peers"].as_object()) else { continue };
         let measurement = measurements.entry(case.to_owned()).or_default();
         *measurement += 1;

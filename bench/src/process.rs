@@ -1,7 +1,7 @@
-//! Child processes: started pinned, ended by their own id, read from the kernel's books.
+//! Child processes: started pinned, ended by their own id, measured by the kernel's counters.
 //!
-//! Invariants: a child dies with its guard, and with this process even when that is killed; counters sum
-//! all threads that live, CPU time also those that ended.
+//! Invariants: a child dies with its guard, and with this process even when that is killed. Counters sum over all
+//! living threads; CPU time also includes ended ones.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -21,20 +21,20 @@ pub struct Guard {
     name: String,
 }
 
-/// What the kernel has booked for a process so far.
+/// The kernel's counters of a process so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Counters {
     /// User and system time; the kernel counts in ticks of 10 ms.
     pub cpu: Duration,
-    /// Voluntary and involuntary, summed over the living threads.
+    /// Voluntary and involuntary switches, summed over the living threads.
     pub context_switches: u64,
     /// Resident memory in KiB.
     pub resident_kib: u64,
 }
 
 impl Guard {
-    /// Starts `program` on `core` (anywhere if `None`), with standard output piped and errors to `errors`.
-    /// The command goes through this executable's `launch`, which pins and then becomes the program.
+    /// Starts `program` on `core` (on any if `None`), with standard output piped and errors written to `errors`. The
+    /// command goes through this executable's `launch`, which pins itself and then becomes the program.
     pub fn start(
         name: &str,
         core: Option<usize>,
@@ -55,7 +55,7 @@ impl Guard {
         Ok(Self { child, name: name.to_owned() })
     }
 
-    /// The addresses in the line that our own servers print once they accept.
+    /// The addresses in the line that our own servers print once they accept connections.
     pub fn listening(&mut self) -> anyhow::Result<Vec<SocketAddr>> {
         let output = self.child.stdout.take().context("the child's output is already taken")?;
         let mut line = String::new();
@@ -87,7 +87,7 @@ impl Guard {
         self.child.id()
     }
 
-    /// Reads the kernel's books. Fails when the process has ended.
+    /// Reads the kernel's counters. Fails when the process has ended.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         Counters::read(self.id()).with_context(|| format!("reading the counters of {}", self.name))
     }
@@ -132,7 +132,7 @@ pub fn launch(core: Option<usize>, program: &[String]) -> anyhow::Result<()> {
 
 /// The executable called `name` on the search path.
 pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
-    // Debian keeps servers in /usr/sbin, which ordinary users do not search.
+    // Debian installs servers in /usr/sbin, which is not on ordinary users' search path.
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into()])
@@ -140,7 +140,7 @@ pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// User and system time out of `/proc/PID/stat`: fields 14 and 15, counted after the name in parentheses.
+/// User and system time from `/proc/PID/stat`: fields 14 and 15, counted after the name in parentheses.
 fn cpu_time(stat: &str) -> anyhow::Result<Duration> {
     let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
     let mut fields = fields.split_whitespace().skip(11);

@@ -1,7 +1,7 @@
 //! One connection to a server: TCP, or TLS over it.
 //!
-//! Invariants: a connection is handed out when its handshake is done, so that no figure holds one; what a session has
-//! opened is handed out at once, so that a readable socket is the only sign that there is more.
+//! Invariants: a connection is returned only after its handshake, so no figure includes one. All bytes that the session
+//! has decrypted are returned immediately, so a readable socket is the only sign of more.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -14,10 +14,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// Whom clients of a TLS server trust.
+/// The certificates that a TLS client trusts.
 pub type Trust = Arc<ClientConfig>;
 
-/// Trusts the certificate in a PEM file and no other. Fails when there is none.
+/// Trusts the certificate in a PEM file and no other. Fails when the file has none.
 pub fn trust(certificate: &Path) -> anyhow::Result<Trust> {
     let read = || CertificateDer::from_pem_file(certificate);
     let certificate = read().with_context(|| format!("reading {}", certificate.display()))?;
@@ -28,14 +28,14 @@ pub fn trust(certificate: &Path) -> anyhow::Result<Trust> {
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// A connected socket and its session, if it has one.
+/// A connected socket and its TLS session, if it has one.
 pub(crate) struct Wire {
     pub(crate) socket: TcpStream,
     session: Option<Box<ClientConnection>>,
 }
 
 impl Wire {
-    /// Takes over a connected, blocking socket and brings up TLS on it where there is somebody to trust.
+    /// Takes a connected, blocking socket and performs the TLS handshake if `trust` is given.
     pub(crate) fn new(socket: TcpStream, address: SocketAddr, trust: Option<&Trust>) -> anyhow::Result<Self> {
         let Some(trust) = trust else { return Ok(Self { socket, session: None }) };
         let name = ServerName::IpAddress(address.ip().into());
@@ -47,7 +47,7 @@ impl Wire {
         Ok(Self { socket, session: Some(Box::new(session)) })
     }
 
-    /// Sends all of `bytes`, waiting as long as the socket does.
+    /// Sends all of `bytes`, blocking as the socket does.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(session) = &mut self.session else { return self.socket.write_all(bytes) };
         session.writer().write_all(bytes)?;
@@ -57,8 +57,8 @@ impl Wire {
         Ok(())
     }
 
-    /// Receives once and appends to `received` what that came to; gives how many bytes the socket had, of which 0 is
-    /// its end. Waits unless `flags` forbid it.
+    /// Receives once and appends the decrypted bytes to `received`. Returns how many bytes the socket had; 0 is its
+    /// end. Blocks unless `flags` forbid it.
     pub(crate) fn receive(
         &mut self,
         scratch: &mut [u8],

@@ -1,7 +1,7 @@
-//! Writes: one node alone against a gateway in front of nodes of the same kind, in one run.
+//! Writes: one node alone compared with a gateway in front of nodes of the same kind, in one run.
 //!
-//! Invariants: what is counted has been indexed (every task has ended as succeeded) or, for single documents, has been
-//! answered; both sides get the same documents over as many kept connections, in turns, on a data folder of their own.
+//! Invariants: counted documents have been indexed (every task succeeded) or, for single documents, acknowledged. Both
+//! sides get the same documents over equally many kept connections, in turns, each with a data folder of its own.
 
 use std::io::{Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,17 +15,17 @@ use serde_json::Value;
 use crate::client::{Client, answer_frame, request_bytes};
 use crate::process::Guard;
 
-/// What to measure.
+/// The options of the measurement.
 pub struct Options {
     pub gateway: PathBuf,
-    /// A Meilisearch server.
+    /// The executable of a Meilisearch server.
     pub node: PathBuf,
     pub nodes: usize,
     pub replication_factor: usize,
     pub rounds: usize,
-    /// Time of one window of single-document writes.
+    /// Length of one window of single-document writes.
     pub window: Duration,
-    /// Batches of a thousand documents in a round.
+    /// Batches of 1000 documents per round.
     pub batches: usize,
     pub connections: usize,
 }
@@ -165,7 +165,7 @@ fn make_index(side: &Side) -> anyhow::Result<()> {
     await_tasks(side)
 }
 
-/// Waits until no task is left to do; fails when one has failed.
+/// Waits until no task is enqueued or processing. Fails when a task has failed.
 fn await_tasks(side: &Side) -> anyhow::Result<()> {
     let client = Client::new(side.address, None);
     let deadline = Instant::now() + INDEXED_MAX;
@@ -213,7 +213,7 @@ fn batches(side: &Side, options: &Options, first: u64) -> anyhow::Result<f64> {
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Documents a second that are answered, each in a request of its own, and the median time of an answer in ms.
+/// Acknowledged documents a second, each in a request of its own, and the median latency in milliseconds.
 fn singles(side: &Side, options: &Options, first: u64) -> anyhow::Result<(f64, f64)> {
     let next = AtomicU64::new(first + 500_000);
     let started = Instant::now();

@@ -1,6 +1,6 @@
 //! A whole cluster as child processes: nodes, and a gateway in front of them.
-//! Invariants: what was started is ready; every child dies with its handle, and with its parent; a
-//! restarted child keeps its address and its data. The caller says where the data lies.
+//! Invariants: a started cluster is ready. Every child dies with its handle, and with its parent. A restarted child
+//! keeps its address and its data. The caller chooses the data directory.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -16,34 +16,34 @@ use crate::node_process::{NodeKind, NodeProcess, SpawnOptions};
 
 /// How long a gateway may take until every shard is covered.
 const READY_MAX: Duration = Duration::from_secs(60);
-/// Pause between two looks at a gateway that is starting.
+/// The pause between two polls of a starting gateway.
 const READY_PAUSE: Duration = Duration::from_millis(10);
 
-/// What to start.
+/// The options of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Directory of everything durable.
+    /// The directory of everything durable.
     pub data: PathBuf,
-    /// The binary that plays the parts of node and gateway: `miroir-dev`.
+    /// The binary that runs as node and as gateway: `miroir-dev`.
     pub program: PathBuf,
-    /// A real Meilisearch to run as nodes instead.
+    /// A real Meilisearch binary to run as nodes instead.
     pub node_binary: Option<PathBuf>,
     /// Nodes in all groups together.
     pub nodes: usize,
     pub groups: usize,
     pub replication_factor: usize,
     pub shards: usize,
-    /// Where clients are served; port 0 picks a free one.
+    /// The address for clients; port 0 picks a free port.
     pub listen: SocketAddr,
     /// Whether the nodes have fault switches (embedded nodes only).
     pub control: bool,
     /// Whether the gateway reaches the nodes through proxies that can be told to misbehave.
     pub proxied: bool,
-    /// Whether embedded nodes skip waiting for the disk: for what no crash is tried on.
+    /// Whether embedded nodes do not wait for the disk; only for tests without crashes.
     pub no_sync: bool,
-    /// Further arguments of the gateway.
+    /// Additional arguments of the gateway.
     pub gateway_arguments: Vec<String>,
-    /// Where the gateway keeps its store, beside what it keeps by itself.
+    /// The gateway's `--store`; by default a sled store below `data`.
     pub store: Option<String>,
     /// The key of the nodes, which clients never learn.
     pub node_master_key: Option<String>,
@@ -55,13 +55,13 @@ pub struct Cluster {
     options: ClusterOptions,
     nodes: Vec<Option<NodeProcess>>,
     ports: Vec<u16>,
-    /// By node, when the options ask for them.
+    /// One for each node, if the options request proxies.
     proxies: Vec<Proxy>,
     gateway: Option<GatewayProcess>,
     listen: SocketAddr,
 }
 
-/// One more gateway of the same cluster, which shares its store.
+/// An additional gateway of the same cluster, which shares its store.
 #[derive(Debug)]
 pub struct Pod {
     process: GatewayProcess,
@@ -120,7 +120,7 @@ impl Cluster {
         format!("http://{}", self.listen)
     }
 
-    /// Base URLs of the nodes that run, by number.
+    /// Base URLs of the running nodes, in order.
     pub fn node_urls(&self) -> Vec<String> {
         self.nodes.iter().flatten().map(NodeProcess::url).collect()
     }
@@ -130,18 +130,18 @@ impl Cluster {
         self.nodes.get(number).and_then(Option::as_ref)
     }
 
-    /// The proxy in front of a node, where the options ask for one.
+    /// The proxy in front of a node, if the options request proxies.
     pub fn proxy(&self, number: usize) -> Option<&Proxy> {
         self.proxies.get(number)
     }
 
-    /// What was started.
+    /// The options with which it was started.
     pub fn options(&self) -> &ClusterOptions {
         &self.options
     }
 
-    /// SIGKILL of the gateway; its port is free again when this returns. The kernel may hold it longer than the
-    /// process lives: requests of io_uring are taken back after its end.
+    /// Kills the gateway with SIGKILL. Returns when its port is free again, which may be after the end of the process:
+    /// the kernel cancels io_uring requests later.
     pub fn kill_gateway(&mut self) -> anyhow::Result<()> {
         let mut gateway = self.gateway.take().context("the gateway does not run")?;
         gateway.child.kill()?;
@@ -154,12 +154,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// SIGKILL of a node.
+    /// Kills a node with SIGKILL.
     pub fn kill_node(&mut self, number: usize) -> anyhow::Result<()> {
         self.nodes[number].take().context("the node does not run")?.kill()
     }
 
-    /// Starts a node, again on its old address if it had one.
+    /// Starts a node, on its old address if it had one.
     pub fn start_node(&mut self, number: usize) -> anyhow::Result<()> {
         let options = SpawnOptions {
             master_key: self.options.node_master_key.clone(),
@@ -178,13 +178,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts the gateway, again on its old address if it had one.
+    /// Starts the gateway, on its old address if it had one.
     pub fn start_gateway(&mut self) -> anyhow::Result<()> {
         self.start_gateway_unready()?;
         self.wait_until_ready()
     }
 
-    /// The same, while nodes may be missing: it serves, but maybe not every shard.
+    /// Like `start_gateway`, for missing nodes: the gateway serves, but perhaps not every shard.
     pub fn start_gateway_unready(&mut self) -> anyhow::Result<()> {
         let gateway = GatewayProcess::spawn(&self.gateway_command())?;
         self.listen = gateway.listen;
@@ -192,7 +192,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts one more gateway on a free port, or on the one given; it says that it serves, not that it is ready.
+    /// Starts an additional gateway on a free port, or on the given one. It serves, but may not be ready yet.
     pub fn start_pod(&self, id: &str, listen: Option<SocketAddr>) -> anyhow::Result<Pod> {
         let (program, mut arguments) = self.gateway_command();
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -225,7 +225,7 @@ impl Cluster {
         (options.program.clone(), arguments)
     }
 
-    /// Waits until the gateway says that every shard has a healthy owner.
+    /// Waits until the gateway reports that every shard has a healthy owner.
     pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let agent = agent();
         let deadline = Instant::now() + READY_MAX;
@@ -254,14 +254,14 @@ impl Pod {
         self.process.listen
     }
 
-    /// Its process, for signals.
+    /// The process id, for signals.
     pub fn process_id(&self) -> u32 {
         self.process.child.id()
     }
 
-    /// Waits for its end, which somebody has asked for.
+    /// Waits for the end of the process, which the caller has requested.
     pub fn wait(&mut self) -> anyhow::Result<std::process::ExitStatus> {
-        // `Child::wait` would close its standard input, which tells it that its parent is gone.
+        // `Child::wait` would close its standard input, which means to it that its parent is gone.
         loop {
             if let Some(status) = self.process.child.try_wait()? {
                 return Ok(status);
@@ -298,12 +298,12 @@ impl Drop for GatewayProcess {
     }
 }
 
-/// A binary that plays several parts is told which; a real Meilisearch plays one.
+/// Arguments that select the part, for a binary that plays several; none for a real Meilisearch.
 fn leading_arguments(options: &ClusterOptions) -> Vec<String> {
     if options.node_binary.is_some() { Vec::new() } else { vec!["role-node".to_owned()] }
 }
 
-/// A blocking HTTP client that gives every status as an answer.
+/// A blocking HTTP client for which no status is an error.
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)

@@ -1,6 +1,6 @@
-//! A TCP proxy in front of a node that can be told to misbehave, as networks and overloaded machines do.
-//! Invariants: it works for every kind of node, since it knows nothing of them; bytes held back are delivered
-//! later, in order, as a network does that was cut for a while; its threads end with their connections.
+//! A TCP proxy in front of a node that can misbehave on request, as networks and overloaded machines do.
+//! Invariants: it knows nothing about nodes, so it works for every kind. Withheld bytes are delivered later, in order,
+//! as by a network that was cut for a while. Its threads end with their connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,25 +8,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What the proxy does to traffic.
+/// How the proxy treats traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     None,
-    /// Connections are closed, and new ones as soon as they are accepted.
+    /// It closes all connections, and new ones as soon as it has accepted them.
     Cut,
-    /// Nothing passes in either direction, until the trouble is over.
+    /// Nothing passes in either direction until the trouble ends.
     Silence,
-    /// What clients send arrives this much later.
+    /// Bytes from clients arrive this much later.
     Delay(Duration),
-    /// Every request is answered 500 and does not arrive.
+    /// The proxy answers every request with 500 and does not forward it.
     InternalError,
-    /// Requests arrive; answers break off halfway.
+    /// Requests arrive; answers end halfway.
     HalfAnswer,
-    /// Requests arrive; answers come with bytes changed, lost or added, or break off.
+    /// Requests arrive; answers have bytes changed, lost or added, or end early.
     Garbled,
 }
 
-/// A running proxy; it goes on until the process ends, as do the connections made through it.
+/// A running proxy. It runs until the process ends, as do its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -38,22 +38,22 @@ struct State {
     upstream: SocketAddr,
     line: Mutex<Line>,
     changed: Condvar,
-    /// Pieces garbled so far: where the next one's damage comes from.
+    /// The number of garbled pieces so far, which seeds the damage of the next one.
     garbled: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Line {
     trouble: Trouble,
-    /// Both ends of every connection, to be cut.
+    /// Both ends of every connection, for `Cut`.
     open: Vec<TcpStream>,
 }
 
-/// Bytes passed on at a time.
+/// The most bytes forwarded at a time.
 const CHUNK: usize = 64 << 10;
-/// Of 256 garbled pieces, after how many the connection ends.
+/// How many of 256 garbled pieces end their connection.
 const BREAKS_OF_256: u8 = 32;
-/// Connections remembered before those that have ended are looked for.
+/// The number of remembered connections at which ended ones are removed.
 const OPEN_MAX: usize = 256;
 
 impl Proxy {
@@ -69,20 +69,20 @@ impl Proxy {
         let accepting = Arc::clone(&state);
         std::thread::Builder::new().name("proxy".to_owned()).spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // A client whose node is not there sees its connection closed.
+                // If the node is absent, the client sees its connection closed.
                 let _ = accepting.connect(client);
             }
         })?;
         Ok(Self { address, state })
     }
 
-    /// Where clients connect.
+    /// The address for clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Begins or ends a trouble.
+    /// Starts or ends a trouble.
     pub fn set(&self, trouble: Trouble) {
         let mut line = self.state.line();
         line.trouble = trouble;
@@ -97,7 +97,7 @@ impl Proxy {
 
 impl State {
     fn line(&self) -> MutexGuard<'_, Line> {
-        // No holder leaves it half changed.
+        // No holder leaves the value half changed, so a poisoned lock is usable.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl State {
         Ok(())
     }
 
-    /// Passes bytes on until either end is closed.
+    /// Forwards bytes until either end closes.
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, step: Step) {
         let mut buffer = vec![0; CHUNK];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
@@ -136,7 +136,7 @@ impl State {
         }
     }
 
-    /// The trouble now; while that is silence, waits for its end.
+    /// The current trouble. Waits for the end of a silence.
     fn trouble(&self) -> Trouble {
         let silent = |line: &mut Line| line.trouble == Trouble::Silence;
         self.changed.wait_while(self.line(), silent).unwrap_or_else(PoisonError::into_inner).trouble
@@ -177,7 +177,7 @@ impl State {
     }
 }
 
-/// Bytes with up to four of their parts changed, lost, or there twice; a quarter of the time they are left alone.
+/// Damages up to three parts of the bytes: changed, lost, or duplicated. A quarter of the pieces stay unchanged.
 fn garbled(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let changes = random.usize(0..4);
@@ -197,7 +197,7 @@ fn garbled(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// Passes one chunk on, from the first stream to the second; an error ends the connection.
+/// Forwards one chunk from the first stream to the second. An error ends the connection.
 type Step = fn(&State, &[u8], &mut TcpStream, &mut TcpStream) -> std::io::Result<()>;
 
 #[cfg(test)]

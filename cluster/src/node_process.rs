@@ -1,6 +1,6 @@
 //! Nodes as child processes, for tests and development clusters.
-//! Invariants: a child that was spawned is ready; it dies with its handle; a killed parent leaves no
-//! embedded node behind (they watch their stdin). The caller says where the data lies.
+//! Invariants: a spawned child is ready. It dies with its handle. A killed parent leaves no embedded node behind (they
+//! watch their stdin). The caller chooses the data directory.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,12 +13,12 @@ use serde_json::Value;
 
 /// How long a node may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
-/// Pause between two looks at a real Meilisearch that is starting.
+/// The pause between two polls of a starting Meilisearch.
 const HEALTH_PAUSE: Duration = Duration::from_millis(20);
-/// How long a node may take to end after it was asked to.
+/// How long a node may take to stop after it was asked to.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// Which program a node is.
+/// The kind of program that a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind {
     /// The embedded node, alone (`miroir-node`) or as a part of another binary (see `roles`).
@@ -27,18 +27,18 @@ pub enum NodeKind {
     Meilisearch,
 }
 
-/// How to start a node.
+/// The options of a node.
 #[derive(Debug, Clone, Default)]
 pub struct SpawnOptions {
-    /// The key every request must carry.
+    /// The key that every request must carry.
     pub master_key: Option<String>,
     /// Whether to open a control port (embedded nodes only).
     pub control: bool,
-    /// Whether to skip waiting for the disk (embedded nodes only).
+    /// Whether not to wait for the disk (embedded nodes only).
     pub no_sync: bool,
-    /// Arguments before those of a node, for a binary that plays several parts.
+    /// Arguments before the node's own, for a binary that plays several parts.
     pub leading_arguments: Vec<String>,
-    /// The port to listen on, so that a restarted node keeps its address; 0 picks a free one.
+    /// The port to listen on, so that a restarted node keeps its address; 0 picks a free port.
     pub port: u16,
 }
 
@@ -60,17 +60,17 @@ impl NodeProcess {
         }
     }
 
-    /// Base URL of the API, without a slash at the end.
+    /// The base URL of the API, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the API is served.
+    /// The address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Base URL of the fault switches.
+    /// The base URL of the fault switches.
     pub fn control(&self) -> Option<String> {
         self.control.map(|control| format!("http://{control}"))
     }
@@ -80,31 +80,31 @@ impl NodeProcess {
         self.child.id()
     }
 
-    /// SIGKILL: nothing is flushed, nothing said.
+    /// Kills the process with SIGKILL, so it flushes nothing.
     pub fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// SIGSTOP: the process keeps its connections and does nothing.
+    /// Pauses the process with SIGSTOP; its connections stay open.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal("-STOP")
     }
 
-    /// SIGCONT.
+    /// Resumes the process with SIGCONT.
     pub fn resume(&self) -> anyhow::Result<()> {
         self.signal("-CONT")
     }
 
-    /// No library is worth a signal; every Unix has the command.
+    /// Uses the `kill` command, which every Unix has, instead of a library.
     fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status()?;
         ensure!(status.success(), "cannot signal process {}", self.child.id());
         Ok(())
     }
 
-    /// Ends the node in order: an embedded one by closing its stdin, a real one by SIGTERM.
+    /// Stops the node cleanly: an embedded one by closing its stdin, a real one with SIGTERM.
     pub fn stop(mut self) -> anyhow::Result<()> {
         if self.child.stdin.take().is_none() {
             self.signal("-TERM")?;
@@ -190,7 +190,7 @@ impl Drop for NodeProcess {
     }
 }
 
-/// Whether `GET /health` answers 200.
+/// Whether `GET /health` is answered with 200.
 fn is_healthy(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&address, HEALTH_PAUSE * 10)?;

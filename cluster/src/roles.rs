@@ -1,5 +1,5 @@
-//! The parts of a cluster that a binary plays when it is started as its own child: node and gateway,
-//! and the command line that operates it.
+//! The parts of a cluster that a binary plays when it starts itself as a child: node and gateway, and the command line
+//! that operates them.
 //! Invariant: a part ends with its parent.
 
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ pub fn play(arguments: &[String]) -> Option<ExitCode> {
     }
 }
 
-/// Ends this process when its stdin does: the parent holds the other end.
+/// Ends this process at the end of its stdin, whose other end the parent holds.
 fn exit_with_parent() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());

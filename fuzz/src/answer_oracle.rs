@@ -1,7 +1,7 @@
-//! What answers must look like, read by another JSON reader than the one under attack.
+//! What answers must look like, read with a different JSON reader than the code under attack uses.
 //!
-//! - Names are compared as bytes after decoding, because a string may hold half a surrogate pair.
-//! - Every function panics with the promise that is broken.
+//! - Names are compared as bytes after decoding, because a string may contain half a surrogate pair.
+//! - Every function panics with the property that is violated.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,12 +9,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What the names of all reserved fields begin with.
+/// The prefix of all reserved field names.
 pub(crate) const RESERVED: &[u8] = router::reserved::PREFIX.as_bytes();
 /// The members of a hit that repeat the fields of the document.
 const REPEATS: [&[u8]; 3] = [b"_formatted", b"_matchesPosition", b"_rankingScoreDetails"];
 
-/// The members of an object in the order written, repeated names kept.
+/// The members of an object in the order written, including repeated names.
 pub(crate) struct Object<'a>(pub(crate) Vec<(Cow<'a, [u8]>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
@@ -41,7 +41,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The answer as text, which must be one JSON object.
+/// The answer as text. Panics unless it is one JSON object.
 pub(crate) fn answer(bytes: &[u8]) -> &str {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|error| panic!("the answer is not UTF-8: {error}"));
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
@@ -50,8 +50,8 @@ pub(crate) fn answer(bytes: &[u8]) -> &str {
     text
 }
 
-/// Whether a backslash stands before what no JSON string may hold there. The reader under attack does not look at
-/// the digits of an escape and passes such text on as it came, so of it only a panic would be a finding.
+/// Whether a backslash precedes what no JSON string allows there. The reader under attack does not validate the digits
+/// of an escape and passes such text through, so only a panic on it is a finding.
 pub(crate) fn has_broken_escape(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
@@ -66,13 +66,13 @@ pub(crate) fn has_broken_escape(bytes: &[u8]) -> bool {
     false
 }
 
-/// A document as a client sees it has no reserved member at its top.
+/// A document that a client sees has no reserved member at its top level.
 pub(crate) fn check_document(text: &str) {
     let document = Object::read(text).unwrap_or_else(|| panic!("not an object: {text}"));
     assert!(!document.has_reserved(), "a reserved member is left: {text}");
 }
 
-/// A hit has none in the members that repeat the document either.
+/// A hit has no reserved member in the members that repeat the document either.
 pub(crate) fn check_hit(text: &str) {
     check_document(text);
     let hit = Object::read(text).unwrap_or_else(|| panic!("not an object: {text}"));

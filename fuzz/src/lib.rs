@@ -1,8 +1,8 @@
-//! Fuzz targets as plain functions and their seeded runner.
+//! Fuzz targets as plain functions, and their seeded runner.
 //!
-//! - A target takes any bytes. It panics when the code under attack breaks a promise, and only then.
-//! - Half of a target's inputs are taken as they are; the other half steers a generator of sound input, which is
-//!   then damaged, so that both the first checks and the code behind them are reached.
+//! - A target accepts any bytes. It panics if and only if the code under attack violates a property.
+//! - Half of a target's inputs are used raw. The other half steers a generator of sound input, which is then damaged,
+//!   so that both the first validation and the code behind it are reached.
 //! - The same seed gives the same inputs in every process.
 
 pub(crate) mod answer_oracle;
@@ -14,14 +14,14 @@ pub(crate) mod targets;
 
 pub use runner::{EXECUTION_TIME_MAX, Finding, INPUT_BYTES_MAX, Limit, Outcome, replay, run};
 
-/// One thing to attack.
+/// A piece of code to attack.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Names it on the command line and in reports.
+    /// The name on the command line and in reports.
     pub name: &'static str,
-    /// What it attacks and which promises it checks.
+    /// The code that it attacks and the properties that it checks.
     pub attacks: &'static str,
-    /// Returns if every promise held, panics with the broken one otherwise.
+    /// Returns if every property held; panics with the violated one otherwise.
     pub run: fn(&[u8]),
 }
 

@@ -1,4 +1,4 @@
-//! The `fuzz` command: a bounded run over all targets, and one input again.
+//! The `fuzz` command: runs all targets for a bounded time, or repeats one input.
 //!
 //! It prints one line per target, and exits with 1 on a finding.
 

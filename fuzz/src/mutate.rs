@@ -1,13 +1,13 @@
-//! Damaging sound input, steered by the fuzzer's bytes.
+//! Damages sound input, steered by the fuzzer's bytes.
 //!
-//! The tokens are those that matter to the code under attack; random bytes alone would rarely spell them.
+//! The tokens are those that the code under attack examines; random bytes alone would rarely spell them.
 
 use arbitrary::{Result, Unstructured};
 
 /// The most changes made to one input.
 const CHANGES_MAX: usize = 4;
 
-/// What parsers of JSON, answers of nodes and their messages look at.
+/// The tokens that parsers of JSON, of nodes' answers and of their messages examine.
 pub(crate) const TOKENS: &[&[u8]] = &[
     b"{",
     b"}",
@@ -82,7 +82,7 @@ pub(crate) const TOKENS: &[&[u8]] = &[
     b"\"sort\":[\"a:asc\"]",
 ];
 
-/// Changes `bytes` in up to four places, and a third of the time in none. Gives the number of changes made.
+/// Changes `bytes` in up to four places; in a third of the cases in none. Returns the number of changes.
 pub(crate) fn mutate(choices: &mut Unstructured<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
     if choices.ratio(1, 3)? {
         return Ok(0);

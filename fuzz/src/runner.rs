@@ -1,7 +1,7 @@
-//! Makes inputs from a seed, runs a target over them and catches what it finds.
+//! Makes inputs from a seed, runs a target over them and catches its panics.
 //!
-//! - Execution `n` of a seed depends on these two numbers alone, so a finding comes again by its seed.
-//! - Half of the inputs are random bytes, half are soups of the tokens that parsers look at.
+//! - Execution `n` of a seed depends only on these two numbers, so its seed reproduces a finding.
+//! - Half of the inputs are random bytes, half are random sequences of the tokens that parsers examine.
 
 use std::any::Any;
 use std::panic::catch_unwind;
@@ -12,32 +12,32 @@ use fastrand::Rng;
 use crate::Target;
 use crate::mutate::TOKENS;
 
-/// The longest input that is made, in bytes.
+/// The longest generated input, in bytes.
 pub const INPUT_BYTES_MAX: usize = 8 * 1024;
-/// What one execution may take before it counts as a finding: far above what it needs on a busy machine.
+/// The time after which one execution counts as a finding: far more than it needs on a busy machine.
 pub const EXECUTION_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// When a run without findings ends.
 #[derive(Debug, Clone, Copy)]
 pub enum Limit {
-    /// After so many executions.
+    /// After this many executions.
     Executions(u64),
     /// After the execution during which this time passed.
     Time(Duration),
 }
 
-/// What a run over one target gave.
+/// Result of a run over one target.
 #[derive(Debug)]
 pub struct Outcome {
     pub executions: u64,
-    /// The first broken promise; the run ends with it.
+    /// The first violated property, which ends the run.
     pub finding: Option<Finding>,
 }
 
-/// A broken promise and the bytes that broke it.
+/// A violated property and the input that violated it.
 #[derive(Debug)]
 pub struct Finding {
-    /// Number of the execution, from 0.
+    /// The number of the execution, from 0.
     pub execution: u64,
     pub input: Vec<u8>,
     pub message: String,
@@ -68,7 +68,7 @@ pub fn run(target: &Target, seed: u64, limit: Limit) -> Outcome {
 /// Runs `target` over one input.
 ///
 /// # Errors
-/// What the target says about the promise that is broken.
+/// The target's message about the violated property.
 pub fn replay(target: &Target, input: &[u8]) -> Result<(), String> {
     let started = Instant::now();
     let run = target.run;
@@ -86,7 +86,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 fn input(seed: u64, execution: u64) -> Vec<u8> {
-    // Nearby seeds must not share inputs, so the seed is scattered before the execution is added.
+    // Nearby seeds must not share inputs, so the seed is scattered before the execution number is added.
     let mut random = Rng::with_seed(Rng::with_seed(seed).u64(..).wrapping_add(execution));
     let length_max = if random.u8(..) == 0 { INPUT_BYTES_MAX } else { 512 };
     let length = random.usize(0..=length_max);
@@ -95,7 +95,7 @@ fn input(seed: u64, execution: u64) -> Vec<u8> {
         input.extend(std::iter::repeat_with(|| random.u8(..)).take(length));
         return input;
     }
-    // The first bytes choose how the others are used.
+    // The first bytes decide how the target uses the others.
     input.extend(std::iter::repeat_with(|| random.u8(..)).take(length.min(8)));
     while input.len() < length {
         let token = TOKENS[random.usize(0..TOKENS.len())];

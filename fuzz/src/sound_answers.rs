@@ -1,7 +1,7 @@
-//! Sound answers of legs, generated from the fuzzer's bytes, with what merging them must give.
+//! Sound answers of legs, generated from the fuzzer's bytes, and the expected result of merging them.
 //!
 //! - Values come from small sets, so ties, missing values and texts that look like members are frequent.
-//! - Each leg's hits stand in the order of their ranks, as on a node.
+//! - Each leg's hits are in the order of their ranks, as on a node.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use arbitrary::{Result, Unstructured};
 const LEGS_MAX: usize = 3;
 const HITS_PER_LEG_MAX: usize = 6;
 
-/// Texts that a careless search for members would take for one. All are written as raw JSON strings.
+/// Texts that a careless search would mistake for members. All are raw JSON strings.
 const TEXTS: [&str; 8] = [
     r#""""#,
     r#""plain""#,
@@ -34,7 +34,7 @@ pub(crate) struct Hit {
     score: bool,
 }
 
-/// The lesser comes first.
+/// The lesser rank comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     matching_words: Reverse<u8>,
@@ -44,7 +44,7 @@ struct Rank {
     price: u8,
 }
 
-/// Where a document carries its shard.
+/// The position of a document's shard marker.
 #[derive(Debug, Clone, Copy)]
 enum Marker {
     None,
@@ -80,14 +80,14 @@ impl World {
         self.legs.iter().map(Vec::len).sum()
     }
 
-    /// The ids in the order of one node that holds all hits; equals stand leg after leg.
+    /// The ids in the order of one node with all hits; equals in leg order.
     pub(crate) fn ranked_ids(&self) -> Vec<usize> {
         let mut all = self.legs.iter().flatten().collect::<Vec<_>>();
         all.sort_by_key(|hit| hit.rank);
         all.into_iter().map(|hit| hit.id).collect()
     }
 
-    /// The ids leg after leg.
+    /// The ids in leg order.
     pub(crate) fn listed_ids(&self) -> Vec<usize> {
         self.legs.iter().flatten().map(|hit| hit.id).collect()
     }
@@ -143,7 +143,7 @@ impl Hit {
             price_missing: choices.ratio(1, 4)?,
             price: choices.int_in_range(0..=2)?,
         };
-        // A price that is missing decides nothing.
+        // A missing price does not affect the order.
         let rank = Rank { price: if rank.price_missing { 0 } else { rank.price }, ..rank };
         let marker = match choices.int_in_range(0..=3)? {
             0 => Marker::None,

@@ -1,5 +1,5 @@
-//! The request path piece by piece, without sockets: reading a request and an answer, planning, reading a search,
-//! splitting a write of 10 MB.
+//! The request path piece by piece, without sockets: reads a request and an answer, plans, reads a search, splits a
+//! write of 10 MB.
 
 use std::fmt::Write as _;
 use std::hint::black_box;

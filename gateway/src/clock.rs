@@ -1,8 +1,9 @@
-//! The time of day, and the hybrid logical clock that orders writes: wall time where that moves on, else a count.
+//! The time of day, and the hybrid logical clock that orders writes: wall time while that moves forward, else a
+//! count.
 //!
-//! Invariants: nothing else of the gateway reads the wall clock; the logical clock never gives the same value twice nor a lower one, also after a restart under a wall
-//! clock that was set back, as far as `ceiling` was stored in time; its value is milliseconds since the
-//! epoch and, in the low 16 bits, a count.
+//! Invariants: nothing else in the gateway reads the wall clock. The logical clock never repeats a value nor goes
+//! back, also after a restart under a wall clock that was set back, as far as `ceiling` was stored in time. Its value
+//! is milliseconds since the epoch and, in the low 16 bits, a count.
 
 use std::{
     sync::{
@@ -15,17 +16,17 @@ use std::{
 use store::Table;
 use time::OffsetDateTime;
 
-/// Where the highest value that may have been given is kept.
+/// The table with the ceiling: a value above all that may have been given.
 pub const CLOCK: Table = Table::named("clock");
 pub const CLOCK_KEY: &str = "ceiling";
 const COUNT_BITS: u32 = 16;
 
-/// Where the time of day comes from when it is not the system.
+/// The source of the time of day, when that is not the system.
 static WALL: OnceLock<fn() -> SystemTime> = OnceLock::new();
 
-/// Lets the time of day come from elsewhere, for as long as the process lives; once.
+/// Sets another source for the time of day, for as long as the process lives; only the first call counts.
 pub fn set_wall(wall: fn() -> SystemTime) {
-    // Who comes second finds the same.
+    // A second caller's source is ignored.
     let _ = WALL.set(wall);
 }
 
@@ -35,7 +36,7 @@ pub fn wall() -> SystemTime {
     WALL.get().map_or_else(SystemTime::now, |wall| wall())
 }
 
-/// The same as a date.
+/// The time of day as a date.
 #[must_use]
 pub fn utc() -> OffsetDateTime {
     wall().into()
@@ -46,15 +47,15 @@ pub fn utc() -> OffsetDateTime {
 pub struct Clock(AtomicU64);
 
 impl Clock {
-    /// A clock that goes on above a stored ceiling.
+    /// A clock that continues above a stored ceiling.
     #[must_use]
     pub fn above(ceiling: u64) -> Self {
         Self(AtomicU64::new(ceiling))
     }
 
-    /// Takes in how far clocks of this cluster have come, by the ceiling that one of them stored: what was given up to
-    /// then, not what may have been given since. Pods that start above a ceiling would be ahead of the others, and what
-    /// they write would win over what is written after it.
+    /// Moves the clock to what clocks of this cluster had given when one of them stored this ceiling, which lies
+    /// `milliseconds` ahead. A pod that started above the ceiling itself would be ahead of the others, and its writes
+    /// would win over later ones.
     pub fn catch_up(&self, ceiling: u64, milliseconds: u64) {
         self.0.fetch_max(ceiling.saturating_sub(milliseconds << COUNT_BITS), Ordering::Relaxed);
     }

@@ -1,11 +1,9 @@
 //! The gateway: many Meilisearch nodes behind one plain Meilisearch endpoint.
 //!
-//! Follow a request: `data::connection` reads it, `data::serve` takes it through its steps.
-//! `runtime` is the seam to the executors, `control` what runs without a client waiting,
-//! `process` puts it all together.
+//! Follow a request: `server::connection` reads it, and `server::pipeline` takes it through its steps.
+//! `wire::runtime` is the seam to the executors, `jobs` runs what no client waits for, and `process` puts it all
+//! together.
 
-pub mod api;
-pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod ctl;
@@ -24,3 +22,5 @@ pub mod server;
 pub mod state;
 pub mod wire;
 pub mod write;
+
+pub use protocol::{api, auth};

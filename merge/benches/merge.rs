@@ -1,4 +1,4 @@
-//! Merging answers of realistic size: 20 and 1000 hits out of 3 legs, one leg alone, and facets; allocations of each.
+//! Merges answers of realistic size and counts allocations: 20 and 1000 hits from 3 legs, a single leg, and facets.
 //!
 //! Hits are about 1.1 KB: a marker, a title, an overview, tags, a date, and seven ranking rules.
 
@@ -10,7 +10,7 @@ use merge::{FacetRules, Paging, SearchSpec};
 
 const LEGS: usize = 3;
 
-/// The hit at `rank` of the merged order: leg `rank % LEGS` holds it.
+/// The hit at `rank` of the merged order, which leg `rank % LEGS` has.
 fn hit(rank: usize) -> String {
     let overview = "A quiet engineer finds an old machine under the town and learns what it was built for. ";
     // Proximity falls every 60 ranks and exactness decides within; many hits tie.
@@ -97,8 +97,8 @@ fn merging(criterion: &mut Criterion) {
     bench("3 x 20 to 20, 2 facets of 100 values", 20, 20, 3, true);
 }
 
-/// What the JSON reader needs to check the legs and to find their hits, without a look into these: a merge of the same
-/// legs less this, and less the copying of its page, is what reading the details costs.
+/// The time to validate the legs and find their hits, without reading the hits. A merge of the same legs minus this,
+/// and minus copying its page, is the cost of reading the details.
 fn checking(criterion: &mut Criterion) {
     let legs = legs(20, false);
     criterion.benchmark_group("check").bench_function("3 x 20", |bencher| {

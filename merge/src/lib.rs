@@ -1,9 +1,9 @@
-//! Pure merging: per-shard answers in, one exact answer out, over raw JSON slices.
+//! Pure merging: answers of shards in, one exact answer out, over raw JSON slices.
 //!
-//! - No IO, no clock, no async: the same bytes in give the same bytes out.
-//! - Foreign bytes are checked before they are used; whatever cannot be merged exactly is a `MergeError`, never a guess.
-//! - On an error nothing is left in the caller's buffer.
-//! - The bytes of winning documents are copied untouched but for reserved members, which are cut out.
+//! - No IO, no clock, no async: the same input gives the same output.
+//! - Foreign bytes are validated before use. What cannot be merged exactly is a `MergeError`, never a guess.
+//! - On an error the caller's buffer is as it was.
+//! - Winning documents keep their bytes, except that reserved members are cut out.
 
 pub(crate) mod documents;
 pub(crate) mod error;
@@ -28,12 +28,12 @@ pub use search::hybrid::{Halves, hybrid, is_good_enough};
 pub use search::similar::{SimilarSpec, similar};
 pub use search::{search, total_hits};
 
-/// Which part of the merged order the client asked for. All numbers count hits.
+/// The part of the merged order that the client requested. All numbers count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paging {
-    /// `offset` and `limit`; the answer carries `estimatedTotalHits`.
+    /// `offset` and `limit`. The answer has `estimatedTotalHits`.
     Offset { offset: usize, limit: usize },
-    /// `page` (from 1; page 0 has no hits) and `hitsPerPage`; the answer carries `totalHits` and `totalPages`.
+    /// `page` (from 1; page 0 has no hits) and `hitsPerPage`. The answer has `totalHits` and `totalPages`.
     Page { page: usize, hits_per_page: usize },
 }
 
@@ -45,14 +45,14 @@ pub enum FacetOrder {
     Count,
 }
 
-/// How facets are ordered and cut (the setting `faceting`).
+/// How facets are ordered and truncated (the setting `faceting`).
 #[derive(Debug, Clone, Default)]
 pub struct FacetRules {
-    /// `maxValuesPerFacet`: values kept per facet.
+    /// `maxValuesPerFacet`: the most values of one facet in an answer.
     pub values_max: usize,
     /// The order of facets that `order_by_name` does not name.
     pub default_order: FacetOrder,
-    /// Orders by facet name; the name `*` stands for all that are not named, before `default_order`.
+    /// Orders by facet name. The name `*` applies to all facets that are not named, before `default_order`.
     pub order_by_name: AHashMap<String, FacetOrder>,
 }
 
@@ -64,82 +64,82 @@ impl FacetRules {
     }
 }
 
-/// What the client asked of one search, and what the legs were asked for it.
+/// What the client requested of one search, and what the gateway requested of the legs for it.
 #[derive(Debug, Clone)]
 pub struct SearchSpec<'a> {
     pub paging: Paging,
-    /// Whether the client asked for `_rankingScore`; otherwise it is cut out.
+    /// Whether the client requested `_rankingScore`; otherwise it is cut out.
     pub show_ranking_score: bool,
-    /// Whether the client asked for `_rankingScoreDetails`; otherwise they are cut out.
+    /// Whether the client requested `_rankingScoreDetails`; otherwise they are cut out.
     pub show_ranking_score_details: bool,
-    /// Whether the hits of the legs carry `_rankingScoreDetails`. More than one leg cannot be merged without.
+    /// Whether the legs' hits have `_rankingScoreDetails`. Merging more than one leg requires them.
     pub details_in_legs: bool,
-    /// Hits that each leg was asked for; a leg that gave as many may have more.
+    /// The number of hits requested of each leg. A leg that returned as many may have more.
     pub hits_asked: usize,
-    /// The attribute of which no two hits may share a value; the hits carry it.
+    /// The attribute of which no two hits may share a value. Every hit contains it.
     pub distinct: Option<&'a str>,
     /// Whether the legs have left out hits that share a value, and can be asked not to.
     pub distinct_legs: bool,
-    /// The ranking rule by which the nodes break ties and which the client must not see: the raw inside of its JSON
-    /// string, such as `id:asc`.
+    /// The ranking rule by which the nodes break ties, hidden from the client: the raw content of its JSON string, such
+    /// as `id:asc`.
     pub tie_break: Option<&'a str>,
-    /// The attributes the client may see; ranking details hide the values of sort rules by others. `None`: all.
+    /// The attributes that the client may see. Ranking details hide the values of sort rules by others. `None`: all.
     pub displayed: Option<&'a [String]>,
-    /// Whether only hits that came by their vector count: others stand among them.
+    /// Whether only hits found by their vector count, while the legs also return others.
     pub only_vectors: bool,
     /// Whether rules of the index may pin hits to positions.
     pub pins: bool,
-    /// Fields that were asked of the legs for merging only.
+    /// Fields that were requested of the legs for merging only.
     pub extra_fields: Option<&'a ExtraFields<'a>>,
-    /// How to merge facets; `None` leaves `facetDistribution` and `facetStats` out.
+    /// How to merge facets. `None` omits `facetDistribution` and `facetStats`.
     pub facets: Option<&'a FacetRules>,
-    /// Answers whose facets count in place of the legs', where these count what one node does not.
+    /// Answers that replace the legs' facets, where one node counts differently from the sum of the legs.
     pub facets_counted: Option<&'a [Vec<u8>]>,
-    /// What the answer gives as its `processingTimeMs`.
+    /// The answer's `processingTimeMs`, in milliseconds.
     pub processing_time_ms: u64,
-    /// `maxTotalHits` of the index: no hit beyond it is given.
+    /// `maxTotalHits` of the index: the answer has no hit beyond it.
     pub hits_total_max: usize,
-    /// Whether no greater total than `hits_total_max` is named either, as Meilisearch does before v1.47.
+    /// Whether `hits_total_max` also bounds the total in the answer, as in Meilisearch before v1.47.
     pub total_clipped: bool,
-    /// The matching documents, where they are known better than by the sum of the legs' totals.
+    /// The number of matching documents, where it is known better than as the sum of the legs' totals.
     pub total: Option<u64>,
 }
 
-/// Fields in the hits of legs that the client did not ask for, or not whole.
+/// Fields in the legs' hits that the client did not request, or not entirely.
 #[derive(Debug, Clone)]
 pub struct ExtraFields<'a> {
-    /// The top-level members they are in.
+    /// The top-level members that contain them.
     pub members: Vec<Cow<'a, str>>,
-    /// The paths the client gets in hits.
+    /// The paths that the client gets in hits.
     pub retrieved: Vec<Cow<'a, str>>,
-    /// The paths the client gets in `_formatted`.
+    /// The paths that the client gets in `_formatted`.
     pub formatted: Vec<Cow<'a, str>>,
 }
 
-/// What was merged.
+/// Result of a merge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// Hits or documents written.
+    /// The number of hits or documents written.
     pub hits: usize,
-    /// The total that the answer names.
+    /// The total in the answer.
     pub total: u64,
-    /// Facet values that legs spell in several ways, as far as they are in the answer.
+    /// Values of the answer's facets that legs spell differently.
     pub contested: Vec<Contested>,
 }
 
-/// A facet value that legs spell in several ways: one node shows the spelling of its first document.
+/// A facet value that legs spell differently. One node uses the spelling of its first document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contested {
     pub facet: String,
-    /// The spelling that the answer has.
+    /// The spelling in the answer.
     pub spelling: String,
-    /// Documents with the value.
+    /// The number of documents with the value.
     pub count: u64,
 }
 
 impl SearchSpec<'_> {
-    /// A search without options over legs that were each asked for `hits_asked` hits with details, on an index
-    /// without a bound on totals.
+    /// A search without options over legs that were each asked for `hits_asked` hits with details, on an index without
+    /// a bound on totals.
     pub fn plain(paging: Paging, hits_asked: usize) -> Self {
         Self {
             paging,
@@ -163,7 +163,7 @@ impl SearchSpec<'_> {
         }
     }
 
-    /// The total to name when `matched` hits match on all legs together.
+    /// The total to report when `matched` hits match on all legs together.
     fn total(&self, matched: u64) -> u64 {
         let matched = self.total.unwrap_or(matched);
         if self.total_clipped { matched.min(self.hits_total_max as u64) } else { matched }

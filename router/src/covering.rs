@@ -1,29 +1,29 @@
-//! Covering sets: which nodes of a group one query asks, and the shards each answers for.
+//! Covering sets: which nodes of a group one query asks, and for which shards each of them answers.
 //!
-//! Invariants: every wanted shard is in exactly one leg or, when no usable node owns it, in `uncovered`; no leg is
-//! empty; legs are in node order. The number of legs is the least possible while the search below ends within its
-//! limits, as it does for small groups, and otherwise what the greedy choice gives. Work is bounded either way.
+//! Invariants: every wanted shard is in exactly one leg or, when no usable node owns it, in `uncovered`. No leg is
+//! empty. Legs are in node order. The number of legs is the least possible while the search stays within its limits, as
+//! it does for small groups; otherwise it is that of the greedy choice. Work is bounded either way.
 
 use crate::node::NodeIndex;
 use crate::placement::Placement;
 use crate::shard::ShardSet;
 use crate::topology::Topology;
 
-/// Search steps after which the best covering set found so far is taken.
+/// Search steps after which the search stops and returns the best covering set so far.
 const SEARCH_STEPS_MAX: u32 = 1_000;
-/// Usable nodes up to which a search is tried: one bit each.
+/// The most usable nodes for which the search runs: one bit each.
 const SEARCH_NODES_MAX: usize = u64::BITS as usize;
-/// Different combinations of owners up to which a search is tried.
+/// The most distinct combinations of owners for which the search runs.
 const SEARCH_COMBINATIONS_MAX: usize = 256;
 
 /// One node of a covering set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leg {
     pub node: NodeIndex,
-    /// The shards it answers for; never empty.
+    /// The shards that the node answers for; never empty.
     pub shards: ShardSet,
-    /// It answers for every shard that the placement gives it, so no filter is needed, provided the node holds
-    /// nothing beyond its placement (as it may while shards move).
+    /// Whether the leg has every shard that the placement gives the node. Then the query needs no shard filter,
+    /// provided the node holds nothing beyond its placement (as it may while shards move).
     pub whole_node: bool,
 }
 
@@ -37,8 +37,10 @@ pub struct CoveringSet {
     pub uncovered: ShardSet,
 }
 
-/// Fewest nodes, then the lowest total score. `score` is 0 or more, lower is better (a negative one counts as 0);
-/// `None` or NaN means that the node cannot be used. `wanted` narrows to some shards; `None` wants all.
+/// The covering set with the fewest nodes and, among those, the lowest total score.
+///
+/// `score` is 0 or more, lower is better (a negative score counts as 0); `None` or NaN excludes the node. `wanted`
+/// limits the set to some shards; `None` wants all. A `group` that does not exist gives no legs.
 pub fn covering_set(
     placement: &Placement,
     topology: &Topology,
@@ -72,20 +74,21 @@ pub fn covering_set(
     CoveringSet { group, legs: share_out(&candidates, &chosen, covered, placement), uncovered }
 }
 
-/// A usable node that owns wanted shards. Candidates are sorted best first and named by their position.
+/// A usable node that owns wanted shards. Candidates are sorted best first and referred to by position.
 struct Candidate {
     node: NodeIndex,
     score: f32,
     shards: ShardSet,
 }
 
-/// Takes the node with the most shards not yet covered, the better one of equals, until all are covered.
+/// Repeatedly chooses the node with the most uncovered shards until all are covered. Of equals it prefers the better
+/// score.
 fn choose_greedily(candidates: &[Candidate], covered: &ShardSet) -> Vec<usize> {
     let mut remaining = covered.clone();
     let mut chosen = Vec::new();
     while !remaining.is_empty() {
         let gain = |&candidate: &usize| candidates[candidate].shards.intersection_len(&remaining);
-        // `max_by_key` keeps the last of equals, so the best one comes last.
+        // `max_by_key` returns the last of equals, so the best one comes last.
         let best = (0..candidates.len()).rev().max_by_key(gain).expect("a covered shard has a candidate");
         remaining.subtract(&candidates[best].shards);
         chosen.push(best);
@@ -94,7 +97,7 @@ fn choose_greedily(candidates: &[Candidate], covered: &ShardSet) -> Vec<usize> {
     chosen
 }
 
-/// Leaves out nodes, the worst first, whose shards the others cover too.
+/// Removes nodes whose shards the others cover too, the worst first.
 fn without_redundant(candidates: &[Candidate], mut chosen: Vec<usize>) -> Vec<usize> {
     for position in (0..chosen.len()).rev() {
         let others = chosen.iter().enumerate().filter(|&(other, _)| other != position);
@@ -106,8 +109,8 @@ fn without_redundant(candidates: &[Candidate], mut chosen: Vec<usize>) -> Vec<us
     chosen
 }
 
-/// Gives each covered shard to one chosen node: first whole nodes, as they need no filter, then what is left to the
-/// best node that owns it.
+/// Assigns each covered shard to one chosen node: first whole nodes, which need no filter, then the remaining shards to
+/// the best node that owns them.
 fn share_out(
     candidates: &[Candidate],
     chosen: &[usize],
@@ -137,8 +140,8 @@ fn share_out(
     legs
 }
 
-/// Branch and bound for the least hitting set: shards with the same owners are one combination, a bit per candidate,
-/// and a covering set has a bit in common with every combination.
+/// Branch and bound for the least hitting set. Shards with the same owners form one combination, a bit per candidate; a
+/// covering set has a bit in common with every combination.
 struct Search {
     scores: Vec<f32>,
     best: Choice,
@@ -169,7 +172,8 @@ impl Search {
         }
         debug_assert_eq!(combinations.iter().filter(|&&owners| owners != 0).count(), covered.len() as usize);
         combinations.retain(|&owners| owners != 0);
-        // Fewest owners first: the narrowest choice is branched on first, and packs best for the lower bound.
+        // Fewest owners first: the search branches on the narrowest choice first, and narrow combinations give a better
+        // lower bound.
         combinations.sort_unstable_by_key(|&owners| (owners.count_ones(), owners));
         combinations.dedup();
         if combinations.len() > SEARCH_COMBINATIONS_MAX {
@@ -186,8 +190,8 @@ impl Search {
         Some((0..candidates.len()).filter(|&candidate| members & 1 << candidate != 0).collect())
     }
 
-    /// Extends `choice` by each candidate of the first combination not hit yet. `refused` are candidates whose
-    /// branches are done, so that no set is looked at twice.
+    /// Extends `choice` by each candidate of the first combination not hit yet. `refused` are candidates whose branches
+    /// are done, so that no set is visited twice.
     fn branch(&mut self, combinations: &[u64], choice: Choice, refused: u64) {
         self.steps += 1;
         if self.steps > SEARCH_STEPS_MAX {
@@ -214,7 +218,7 @@ impl Search {
         }
     }
 
-    /// Whether `choice` with `further` more members can still be better than the best.
+    /// Whether `choice` with `further` more members can still beat the best.
     fn improves(&self, choice: Choice, further: u32) -> bool {
         let members = choice.members.count_ones() + further;
         let best = self.best.members.count_ones();
@@ -222,7 +226,7 @@ impl Search {
     }
 }
 
-/// Combinations without a common owner each need a member of their own.
+/// A lower bound: combinations without a common owner each need a member of their own.
 fn disjoint_at_least(missed: &[u64], refused: u64) -> u32 {
     let mut taken = 0_u64;
     let mut count = 0;

@@ -1,8 +1,8 @@
 //! Pure routing: hashing, shards, placement, topology snapshots and covering sets.
 //!
-//! Invariants: no IO, no clock, no async, no randomness. The same input gives the same output in every process,
-//! whatever order the nodes are listed in (apart from `NodeIndex`, which is the position in that list).
-//! `shard_of` and the encodings in `reserved` are written into stored documents and never change.
+//! Invariants: no IO, no clock, no async, no randomness. The same input gives the same output in every process, in
+//! whatever order the nodes are listed (apart from `NodeIndex`, which is the position in that list). Stored documents
+//! contain the results of `shard_of` and of the encodings in `reserved`, so these never change.
 
 pub(crate) mod covering;
 pub(crate) mod node;

@@ -1,7 +1,7 @@
 //! Placement: which nodes own which shards of indexes with a given shard count.
 //!
-//! Invariants: in every group that has nodes, each shard has exactly `replication_factor` distinct owners, all of that
-//! group; no node is over the load bound; one group's placement depends on that group's nodes only.
+//! Invariants: in every group that has nodes, each shard has exactly `replication_factor` distinct owners, all in that
+//! group; no node exceeds the load bound; a group's placement depends on that group's nodes only.
 
 use crate::node::{Node, NodeIndex, node_index};
 use crate::rendezvous::{Member, assign};
@@ -9,10 +9,10 @@ use crate::shard::{SHARDS_MAX, ShardSet};
 
 /// The owners of every shard in every group.
 ///
-/// Owners are the best by weighted rendezvous score of (shard, node id), under a load bound: a node holds at most
-/// 1.25 times its fair share, `shards x replication factor x capacity / capacities of the group`. Where whole numbers
-/// make that impossible (4 shards over 3 nodes), the factor grows to the least one that leaves room for every copy.
-/// A node can hold a shard once only, so a capacity worth more than all shards counts as just that much, and what is
+/// Owners are the best by weighted rendezvous score of (shard, node id), under a load bound: a node holds at most 1.25
+/// times its fair share, `shards x replication factor x capacity / capacities of the group`. Where whole numbers make
+/// that impossible (4 shards over 3 nodes), the factor grows to the least one with room for every copy. A node can hold
+/// a shard only once, so a fair share is at most all shards, and the others share the rest by their capacities.
 /// left is shared among the others by their capacities.
 ///
 /// Scores as in D. Thaler and C. Ravishankar, "Using name-based mappings to increase hit rates" (1998), weighted by the
@@ -24,7 +24,7 @@ pub struct Placement {
     replication_factor: u16,
     /// Per group, `replication_factor` owners of each shard in turn; empty for a group without nodes.
     owners: Vec<Vec<NodeIndex>>,
-    /// Per node.
+    /// The shards that each node owns.
     held: Vec<ShardSet>,
 }
 
@@ -34,7 +34,7 @@ impl Placement {
         self.shards
     }
 
-    /// The owners of a shard in a group, best first; none when the group has no nodes.
+    /// The owners of a shard in a group, best first; empty when the group has no nodes.
     ///
     /// # Panics
     /// When `shard` is not below [`Placement::shards`] in a group with nodes.
@@ -48,7 +48,7 @@ impl Placement {
     /// The shards that a node owns.
     ///
     /// # Panics
-    /// When the index comes from a topology with more nodes.
+    /// When `node` comes from a topology with more nodes.
     #[must_use]
     pub fn shards_of(&self, node: NodeIndex) -> &ShardSet {
         &self.held[usize::from(node.0)]
@@ -75,8 +75,8 @@ impl Placement {
         Placement::from_owners(nodes, replication_factor, shards, owners)
     }
 
-    /// The placement after a change of nodes. `renumbered` gives each old node's new index, none when it left its
-    /// group; `unchanged` says which groups have the same nodes with the same capacities as before.
+    /// The placement after a change of nodes. `renumbered` has the new index of each old node, `None` if it left its
+    /// group. `unchanged` says which groups have the same nodes with the same capacities as before.
     pub(crate) fn moved(
         &self,
         nodes: &[Node],
@@ -97,7 +97,7 @@ impl Placement {
                     .map(|shard| self.owners(group, shard).iter().filter_map(now).filter_map(local).collect())
                     .collect();
                 let stayed: Vec<NodeIndex> = renumbered.iter().flatten().copied().collect();
-                // Nobody is new in a group that did not exist: its first placement is a fresh one.
+                // A group that did not exist has no newcomers: its first placement is a fresh one.
                 let existed = self.owners.get(group).is_some_and(|owners| !owners.is_empty());
                 let newcomers: Vec<bool> =
                     members.iter().map(|member| existed && !stayed.contains(member)).collect();
@@ -107,8 +107,8 @@ impl Placement {
         Placement::from_owners(nodes, self.replication_factor, self.shards, owners)
     }
 
-    /// A placement read back from storage, or what is wrong with it. The load bound is not checked: a stored
-    /// placement above it is unbalanced but routes every document right.
+    /// A placement read back from storage, or what is wrong with it. The load bound is not verified: a stored placement
+    /// above it is unbalanced but still routes every document to its owner.
     pub(crate) fn checked(
         nodes: &[Node],
         groups: &[Vec<NodeIndex>],

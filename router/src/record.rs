@@ -1,6 +1,6 @@
 //! The serialised form of a topology; `topology` turns one into the other.
 //!
-//! Invariant: this is the stored format. A field may be added with a default, none may change its meaning.
+//! Invariant: this is the stored format. A field may be added with a default; none may change its meaning.
 
 use crate::node::{Node, NodeIndex};
 use serde::{Deserialize, Serialize};

@@ -1,17 +1,17 @@
-//! The assignment of one group's shards to its nodes: rendezvous scores under a load bound, and least movement from
-//! an assignment that exists.
+//! The assignment of one group's shards to its nodes: rendezvous scores under a load bound, with the least movement
+//! from an existing assignment.
 //!
-//! Invariants: members come sorted by id and are named by their position; the result depends on ids, capacities and
-//! the copies kept, on nothing else. Scores use the platform's logarithm, whose last bit may differ between platforms;
-//! this is why placements are stored and not recomputed. The bounds always leave room for every copy, so by the
-//! augmenting path theorem a place can be found for each, if need be by shifting others.
+//! Invariants: members come sorted by id and are referred to by position. The result depends only on ids, capacities
+//! and the copies kept. Scores use the platform's logarithm, whose last bit may differ between platforms; therefore
+//! placements are stored and not recomputed. The bounds always leave room for every copy, so by the augmenting path
+//! theorem each copy finds a place, if need be by shifting others.
 
 use crate::shard::ShardSet;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// How far above its fair share a node may be loaded, where whole numbers allow it.
+/// How many times its fair share a node may hold, where whole numbers allow it.
 const LOAD_FACTOR: f64 = 1.25;
 /// Absorbs rounding in products that are whole numbers in exact arithmetic.
 const ROUNDING: f64 = 1e-9;
@@ -19,11 +19,11 @@ const ROUNDING: f64 = 1e-9;
 pub(crate) struct Member<'a> {
     pub(crate) id: &'a str,
     pub(crate) capacity: f64,
-    /// It was not in this group before and draws its fair share from the others.
+    /// Whether it was not in this group before and so draws its fair share from the others.
     pub(crate) newcomer: bool,
 }
 
-/// The owners of every shard, best first. `kept` holds, per shard, the members that own it already.
+/// The owners of every shard, best first. `kept` has, per shard, the members that own it already.
 pub(crate) fn assign(
     members: &[Member<'_>],
     replication_factor: usize,
@@ -45,7 +45,7 @@ pub(crate) fn assign(
     assignment.into_ranked()
 }
 
-/// Per member, the member and the shard by which a chain reached it.
+/// For each member, the member and the shard through which a chain reached it.
 type ReachedBy = Vec<Option<(usize, u32)>>;
 
 struct Assignment<'a> {
@@ -75,9 +75,9 @@ impl<'a> Assignment<'a> {
         Assignment { members, seeds, replication_factor, shares, bounds, owners: kept, held, loads }
     }
 
-    /// Gives every shard its missing owners: newcomers below their share first, then members whose load is level,
-    /// then any within its bound, each time by score. Staying level costs no movement and leaves later changes the
-    /// slack that the bound allows.
+    /// Gives every shard its missing owners, each the best by score: first a newcomer below its share, else a member
+    /// whose load stays level, else any within its bound. Staying level costs no movement and leaves the slack of the
+    /// bound to later changes.
     fn fill_vacancies(&mut self) {
         for shard in 0..self.shards() {
             if self.owners[shard as usize].len() == self.replication_factor {
@@ -99,8 +99,8 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Moves shards onto a newcomer, those it scores highest for first, until it holds `limit`. `pressure` says how
-    /// badly an owner wants to give a copy away; only owners above zero give, the highest of a shard's owners first.
+    /// Moves shards to a newcomer, best score first, until it holds `limit`. `pressure` is how much an owner needs to
+    /// lose a copy. Only owners with a pressure above zero give one, of a shard's owners the one with the highest.
     fn draw(&mut self, newcomer: usize, limit: u32, pressure: fn(&Self, usize) -> f64) {
         if self.loads[newcomer] >= limit
             || (0..self.members.len()).all(|member| pressure(self, member) <= 0.0)
@@ -130,7 +130,8 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Moves copies off members above their bound, which only changed capacities and whole numbers leave behind.
+    /// Moves copies off members above their bound. Only changed capacities and whole-number rounding leave such
+    /// members.
     fn relieve(&mut self) {
         for member in 0..self.members.len() {
             while self.loads[member] > self.bounds[member] {
@@ -139,8 +140,8 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Shifts copies along the shortest chain that starts at one of `starts` and ends at a member with room; returns
-    /// the start that holds one copy less now.
+    /// Shifts copies along the shortest chain that starts at one of `starts` and ends at a member with room. Returns
+    /// the start that now holds one copy less.
     fn free_a_place(&mut self, starts: Vec<usize>) -> Option<usize> {
         let (end, reached_by) = self.shortest_chain(starts)?;
         let mut at = end;
@@ -151,7 +152,7 @@ impl<'a> Assignment<'a> {
         Some(at)
     }
 
-    /// The member with room at the chain's end, and the way there.
+    /// The member with room at the chain's end, and how the chain reached each member.
     fn shortest_chain(&self, starts: Vec<usize>) -> Option<(usize, ReachedBy)> {
         let mut seen = vec![false; self.members.len()];
         let mut reached_by = vec![None; self.members.len()];
@@ -210,7 +211,7 @@ impl<'a> Assignment<'a> {
         self.members[member].newcomer && self.loads[member] < self.target(member)
     }
 
-    /// What a newcomer draws: its fair share, rounded down.
+    /// The copies that a newcomer draws: its fair share, rounded down.
     #[allow(
         clippy::cast_possible_truncation,
         reason = "a share is at most SHARDS_MAX; the fraction is dropped"
@@ -219,7 +220,7 @@ impl<'a> Assignment<'a> {
         (self.shares[member] + ROUNDING) as u32
     }
 
-    /// One more copy keeps it at or below its fair share, rounded up.
+    /// Whether one more copy keeps the member at or below its fair share, rounded up.
     fn stays_level(&self, member: usize) -> bool {
         f64::from(self.loads[member]) + ROUNDING < self.shares[member]
     }
@@ -239,7 +240,7 @@ impl<'a> Assignment<'a> {
         scored.into_iter().map(|(_, member)| member).collect()
     }
 
-    /// Best first.
+    /// Orders the better score first.
     fn compare(&self, one: usize, two: usize, shard: u32) -> Ordering {
         self.score(two, shard).total_cmp(&self.score(one, shard)).then(one.cmp(&two))
     }
@@ -254,7 +255,7 @@ impl<'a> Assignment<'a> {
     }
 }
 
-/// Each member's part of all copies by capacity, where nobody's part exceeds one copy of every shard.
+/// Each member's share of all copies by capacity, at most one copy of every shard.
 fn fair_shares(members: &[Member<'_>], shards: f64, replication_factor: usize) -> Vec<f64> {
     let mut full = vec![false; members.len()];
     loop {
@@ -275,8 +276,8 @@ fn fair_shares(members: &[Member<'_>], shards: f64, replication_factor: usize) -
     }
 }
 
-/// The most copies each member may hold: [`LOAD_FACTOR`] times its share, or the least factor above it that leaves
-/// room for all copies in whole numbers.
+/// The most copies that each member may hold: [`LOAD_FACTOR`] times its share, or the least higher factor with room for
+/// all copies in whole numbers.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "a share is at most SHARDS_MAX, and the fraction is dropped"
@@ -291,7 +292,7 @@ fn load_bounds(shares: &[f64], shards: u32, replication_factor: usize) -> Vec<u3
         };
         let least = bounds.iter().zip(shares).map(factor).fold(f64::INFINITY, f64::min);
         for (bound, share) in bounds.iter_mut().zip(shares) {
-            // Equal members rise together, though rounding may tell their factors apart.
+            // Equal members rise together, although rounding may make their factors differ.
             if factor((&*bound, share)) <= least * (1.0 + ROUNDING) {
                 *bound += 1;
             }

@@ -1,21 +1,21 @@
-//! The fields that Miroir adds to stored documents, and how their values are written.
+//! The fields that Miroir adds to stored documents, and the encoding of their values.
 //!
-//! Values are strings made only of `,` `.` `:` `;`: Meilisearch treats these four as separators, so the values make
-//! no tokens and match no query, yet they can be filtered on. The four digits are in byte order and every value has
-//! a fixed width, so comparing two encoded values as strings compares the numbers they stand for.
+//! Values are strings made only of `,` `.` `:` `;`. Meilisearch treats these four as separators, so the values make no
+//! tokens and match no query, yet filters can compare them. The four digits are in byte order and every value has a
+//! fixed width, so comparing two encoded values as strings compares the numbers that they encode.
 
-/// Every reserved field name starts with this; clients may not write such fields at the top of a document.
+/// The prefix of every reserved field. Clients must not write such fields at the top level of a document.
 pub const PREFIX: &str = "_miroir_";
 /// The document's shard, as written by [`shard_marker`]. Present on every stored document.
 pub const SHARD_FIELD: &str = "_miroir_shard";
-/// Hybrid logical clock of the last write, as written by [`encode_timestamp`]; present while anti-entropy is on.
+/// The hybrid logical clock of the last write, as written by [`encode_timestamp`]. Present while anti-entropy is on.
 pub const UPDATED_AT_FIELD: &str = "_miroir_updated_at";
-/// When the document ends, as written by [`encode_timestamp`] in milliseconds since the epoch; present while TTL is on.
+/// When the document expires, in milliseconds since 1970, as written by [`encode_timestamp`]. Present while TTL is on.
 pub const EXPIRES_AT_FIELD: &str = "_miroir_expires_at";
 
-/// Bytes of a shard marker: eight base 4 digits count to 65 536, which is [`SHARDS_MAX`](crate::SHARDS_MAX).
+/// Bytes of a shard marker: eight base 4 digits have 65 536 values, which is [`SHARDS_MAX`](crate::SHARDS_MAX).
 pub const SHARD_MARKER_LENGTH: usize = 8;
-/// Bytes of an encoded timestamp: 32 base 4 digits hold every `u64`.
+/// Bytes of an encoded timestamp: 32 base 4 digits encode every `u64`.
 pub const TIMESTAMP_LENGTH: usize = 32;
 
 const DIGITS: [u8; 4] = *b",.:;";
@@ -28,26 +28,26 @@ pub fn is_reserved(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Writes a shard number. Numbers of [`SHARDS_MAX`](crate::SHARDS_MAX) and above are not shards and wrap around.
+/// Encodes a shard number. Numbers of [`SHARDS_MAX`](crate::SHARDS_MAX) and above are not shards and wrap around.
 #[must_use]
 pub fn shard_marker(shard: u32) -> [u8; SHARD_MARKER_LENGTH] {
     encode(u64::from(shard))
 }
 
-/// Reads a shard number back; `None` for anything that [`shard_marker`] does not write.
+/// Decodes a shard number; `None` for anything that [`shard_marker`] does not write.
 #[must_use]
 pub fn parse_shard_marker(marker: &[u8]) -> Option<u32> {
     let marker: &[u8; SHARD_MARKER_LENGTH] = marker.try_into().ok()?;
     u32::try_from(decode(marker)?).ok()
 }
 
-/// Writes a number so that string comparison is number comparison.
+/// Encodes a number so that the order of the strings is the order of the numbers.
 #[must_use]
 pub fn encode_timestamp(timestamp: u64) -> [u8; TIMESTAMP_LENGTH] {
     encode(timestamp)
 }
 
-/// Reads a number back; `None` for anything that [`encode_timestamp`] does not write.
+/// Decodes a number; `None` for anything that [`encode_timestamp`] does not write.
 #[must_use]
 pub fn parse_timestamp(encoded: &[u8]) -> Option<u64> {
     let encoded: &[u8; TIMESTAMP_LENGTH] = encoded.try_into().ok()?;

@@ -1,21 +1,21 @@
-//! Shards: which one a document belongs to, and sets of them.
+//! Shards: the shard of a document, and sets of shards.
 //!
-//! Invariants: `shard_of` never changes, because its result is stored in documents and decides where they live.
-//! A `ShardSet` keeps no trailing empty words, so equal sets are equal values.
+//! Invariants: `shard_of` never changes, because documents store its result and it decides on which nodes they are. A
+//! `ShardSet` keeps no trailing empty words, so equal sets are equal values.
 
 use crate::reserved::{SHARD_FIELD, SHARD_MARKER_LENGTH, shard_marker};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The most shards an index can have; a shard marker has room for exactly so many.
+/// The most shards of an index; a shard marker has room for exactly this many.
 pub const SHARDS_MAX: u32 = 65_536;
-/// Shards of an index when nobody asks for another number.
+/// Shards of an index for which no other number is requested.
 pub const SHARDS_DEFAULT: u32 = 64;
 
 const WORD_BITS: u32 = u64::BITS;
 
-/// The shard of a document: XXH3-64 with seed 0 over the primary key's string form (so `1` and `"1"` agree), modulo
-/// the shard count. Stable for ever; pinned by golden vectors in the tests.
+/// The shard of a document: XXH3-64 with seed 0 over the primary key's string form (so `1` and `"1"` agree), modulo the
+/// shard count. It never changes; golden vectors in the tests pin it.
 ///
 /// # Panics
 /// When `shards` is 0.
@@ -25,8 +25,7 @@ pub fn shard_of(primary_key: &str, shards: u32) -> u32 {
     u32::try_from(shard).expect("a remainder modulo a u32 fits a u32")
 }
 
-/// The filter that keeps the documents of these shards, in Meilisearch's filter grammar. For the empty set it
-/// keeps nothing.
+/// The filter, in Meilisearch's grammar, that keeps the documents of these shards. For the empty set it keeps nothing.
 #[must_use]
 pub fn shard_filter(shards: &ShardSet) -> String {
     const QUOTED_LENGTH: usize = SHARD_MARKER_LENGTH + 4;
@@ -92,7 +91,7 @@ impl ShardSet {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Adds a shard; false when it was there already.
+    /// Adds a shard; false when the set had it already.
     ///
     /// # Panics
     /// When `shard` is not below [`SHARDS_MAX`].
@@ -107,7 +106,7 @@ impl ShardSet {
         added
     }
 
-    /// Takes a shard out; false when it was not there.
+    /// Removes a shard; false when the set did not have it.
     pub fn remove(&mut self, shard: u32) -> bool {
         let (word, bit) = position(shard);
         let present = self.contains(shard);
@@ -121,7 +120,7 @@ impl ShardSet {
     /// The members in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0_u32..).step_by(WORD_BITS as usize).zip(&self.words).flat_map(|(first, &word)| {
-            // Clearing the lowest set bit over and over visits only the members.
+            // Clearing the lowest set bit repeatedly visits only the members.
             std::iter::successors(Some(word), |word| Some(word & word.wrapping_sub(1)))
                 .take_while(|&word| word != 0)
                 .map(move |word| first + word.trailing_zeros())
@@ -138,7 +137,7 @@ impl ShardSet {
         longer
     }
 
-    /// The members that `other` does not have.
+    /// The members that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &ShardSet) -> ShardSet {
         let mut remaining = self.clone();
@@ -154,7 +153,7 @@ impl ShardSet {
         common
     }
 
-    /// How many members both sets have.
+    /// The number of members that both sets have.
     #[must_use]
     pub fn intersection_len(&self, other: &ShardSet) -> u32 {
         self.words.iter().zip(&other.words).map(|(one, two)| (one & two).count_ones()).sum()
@@ -166,7 +165,7 @@ impl ShardSet {
             && self.words.iter().zip(&other.words).all(|(one, two)| one & !two == 0)
     }
 
-    /// Takes out all members of `other`.
+    /// Removes all members of `other`.
     pub fn subtract(&mut self, other: &ShardSet) {
         for (word, removed) in self.words.iter_mut().zip(&other.words) {
             *word &= !removed;

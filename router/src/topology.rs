@@ -1,7 +1,7 @@
 //! Topology: the nodes, their groups, the replication factor and every stored placement, as one immutable snapshot.
 //!
-//! Invariants: node ids are unique; every group that has nodes has at least `replication_factor` of them; there is
-//! one placement per shard count; a change makes a new `Topology` with the next version and leaves this one as it is.
+//! Invariants: node ids are unique; every group that has nodes has at least `replication_factor` of them; there is one
+//! placement per shard count; a change makes a new `Topology` with the next version and leaves the old one unchanged.
 
 use crate::SHARDS_MAX;
 use crate::node::{CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex, node_index};
@@ -11,7 +11,7 @@ use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// An immutable snapshot. Its serialised form carries the stored placements and is checked when read back.
+/// An immutable snapshot. Its serialised form includes the stored placements; reading it back validates them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "TopologyRecord", try_from = "TopologyRecord")]
 pub struct Topology {
@@ -23,7 +23,7 @@ pub struct Topology {
     placements: Vec<Arc<Placement>>,
 }
 
-/// Why a set of nodes is no topology.
+/// Why a set of nodes is not a valid topology. Bounds are in the messages.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TopologyError {
     #[error("the topology has the last version there is, so that it could not change any more")]
@@ -52,14 +52,14 @@ impl Topology {
     /// The first version (1) of a topology, without placements.
     ///
     /// # Errors
-    /// See [`TopologyError`]; the first problem found is named.
+    /// See [`TopologyError`]; it names the first problem found.
     pub fn new(nodes: Vec<Node>, replication_factor: u16) -> Result<Topology, TopologyError> {
         let groups = validated_groups(&nodes, replication_factor)?;
         Ok(Topology { version: 1, replication_factor, nodes, groups, placements: Vec::new() })
     }
 
-    /// The nodes of every group, indexed by group number and sorted by node id. A number that no node uses has an
-    /// empty list: groups keep their numbers when another group is removed.
+    /// The nodes of every group, indexed by group number and sorted by node id. A number without nodes has an empty
+    /// list: groups keep their numbers when another group is removed.
     #[must_use]
     pub fn groups(&self) -> &[Vec<NodeIndex>] {
         &self.groups
@@ -76,6 +76,8 @@ impl Topology {
         (0..self.groups.len()).filter(|&group| !self.groups[group].is_empty())
     }
 
+    /// The node with this index.
+    ///
     /// # Panics
     /// When the index comes from a topology with more nodes.
     #[must_use]
@@ -83,7 +85,7 @@ impl Topology {
         &self.nodes[usize::from(index.0)]
     }
 
-    /// Where the node with this id stands in this version.
+    /// The position of the node with this id in this version.
     #[must_use]
     pub fn index_of(&self, id: &str) -> Option<NodeIndex> {
         let position = self.nodes.iter().position(|node| node.id == id)?;
@@ -103,7 +105,7 @@ impl Topology {
         &self.placements
     }
 
-    /// The next version, with a placement for indexes of `shards` shards; one that is stored already stays as it is.
+    /// The next version, with a placement for indexes of `shards` shards. A stored placement stays unchanged.
     ///
     /// # Panics
     /// When `shards` is 0 or over [`SHARDS_MAX`].
@@ -119,13 +121,13 @@ impl Topology {
         next
     }
 
-    /// The next version, over other nodes. Nodes are matched by id and group, and every stored placement changes by
-    /// the least movement: a newcomer draws up to its fair share, a leaver's copies go to the others, and further
-    /// copies move only where the load bound (see [`Placement`]) would not hold otherwise. Groups whose nodes do not
-    /// change keep their placement exactly.
+    /// The next version, with other nodes. Nodes are matched by id and group, and every stored placement changes by the
+    /// least movement: a newcomer draws up to its fair share, the others get a leaver's copies, and further copies move
+    /// only where the load bound (see [`Placement`]) would be exceeded otherwise. Groups whose nodes do not change keep
+    /// their placement exactly.
     ///
     /// # Errors
-    /// See [`TopologyError`]; this topology stays valid.
+    /// See [`TopologyError`]. This topology stays valid.
     pub fn with_nodes(&self, nodes: Vec<Node>) -> Result<Topology, TopologyError> {
         let groups = validated_groups(&nodes, self.replication_factor)?;
         let mut next = Topology {
@@ -194,8 +196,8 @@ impl From<Topology> for TopologyRecord {
     }
 }
 
-/// What is read back is checked like a new topology, and a placement that names a node outside its group, names one
-/// twice or has the wrong length is refused, so a damaged store cannot route documents astray.
+/// Validates like a new topology. Also refuses a placement that names a node outside its group, names one twice or has
+/// the wrong length, so a damaged store cannot route documents to the wrong nodes.
 impl TryFrom<TopologyRecord> for Topology {
     type Error = TopologyError;
 

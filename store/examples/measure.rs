@@ -1,6 +1,6 @@
-//! Measures a store: durable writes per second by how many are in flight, reads beside them, renewals of a lease. On
-//! this machine's disk, or on the Redis whose URL is the first argument. With a task count as the last argument also
-//! disk, filtered pages, opening time and memory at that size.
+//! Measures a store: durable writes per second by number in flight, reads beside them, renewals of a lease. It uses
+//! this machine's disk, or the Redis whose URL is the first argument. With a task count as the last argument it also
+//! measures disk, filtered pages, opening time and memory at that size.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring tool for engineers")]
 
@@ -16,7 +16,7 @@ use store::{
 };
 use time::OffsetDateTime;
 
-/// As in the gateway.
+/// The gateway's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -53,13 +53,13 @@ fn main() {
             return;
         }
         println!("{} MB on disk", bytes_below(directory.path()) >> 20);
-        // In a process of its own, so that its memory is only what the filled store takes.
+        // In a separate process, whose memory is only what the filled store takes.
         let mut measuring = Command::new(std::env::current_exe().unwrap());
         measuring.arg("--filled").arg(directory.path()).status().unwrap();
     }
 }
 
-/// Creates tasks with so many in flight while `more` says so; answers how many.
+/// Creates tasks, `in_flight` at a time, while `more` says so. Returns how many.
 fn create(store: &Store, in_flight: usize, more: impl Fn(u32) -> bool) -> u32 {
     let mut waiting: VecDeque<Reply<_>> = VecDeque::new();
     let mut count = 0;
@@ -84,7 +84,7 @@ fn new_task(number: u32) -> NewTask {
         details: Some(serde_json::json!({"receivedDocuments": number, "indexedDocuments": null})),
         custom_metadata: None,
         enqueued_at: date(number),
-        once: None,
+        idempotency_key: None,
         owners: (0..3)
             .map(|node| TaskOwner { node: format!("node-{node}"), shards: vec![node, 9] })
             .collect(),
@@ -95,7 +95,7 @@ fn date(number: u32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + u64::from(number))
 }
 
-/// How long the renewal of a lease takes when nothing else happens, and a read, which is one way to the store and back.
+/// Times the renewal of a lease while nothing else happens, and a read, which is one round trip to the store.
 fn renewals(store: &Store) {
     let ttl = Duration::from_secs(10);
     let lease =
@@ -129,7 +129,7 @@ fn bytes_below(directory: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// How long one read takes while 128 writes are always in flight.
+/// Times one read while 128 writes are always in flight.
 fn reads_beside_writes(store: &Store) {
     let start = Instant::now();
     let writer = store.clone();

@@ -1,12 +1,12 @@
-//! The words that commands, those who wait for changes, and backends share: where an answer goes.
+//! Where a backend sends its answers: the channel types that commands, watchers of changes and backends share.
 
 use futures_channel::oneshot;
 
 use crate::StoreError;
 use crate::coordination::Outcome;
 
-/// Takes the answer to one command.
+/// The sender for the answer to one command.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// Takes the outcome of a step.
+/// Receives the outcome of a coordination step.
 pub(crate) type StepAnswer = Box<dyn FnOnce(Result<Outcome, StoreError>) + Send>;

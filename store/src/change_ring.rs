@@ -1,6 +1,6 @@
-//! What has changed of late, for those who follow a store: a bounded ring of names, and who waits for more.
-//! - Versions grow by one with every change and count for one process only.
-//! - Who asks for what the ring no longer holds is told to read everything anew.
+//! The names of recent changes, and the watchers that wait for more.
+//! - The ring is bounded. A watcher that asks for changes older than the ring is told to read everything anew.
+//! - Versions grow by one with every change and are valid in one process only.
 
 use std::collections::VecDeque;
 
@@ -19,19 +19,19 @@ pub enum Name {
 /// What has changed since a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// To be asked from next time.
+    /// The version to pass to the next call.
     pub version: u64,
-    /// More has changed than these names say.
+    /// Whether more has changed than `names` lists; the watcher then has to read everything.
     pub incomplete: bool,
-    /// How often the store was found to be without what was followed before: to have lost its data, or to be another.
-    pub past: u64,
+    /// Counts how often the store was replaced under its followers: it lost its data, or another store took its place.
+    pub incarnation: u64,
     pub names: Vec<Name>,
 }
 
 #[derive(Default)]
 pub(crate) struct ChangeLog {
     version: u64,
-    past: u64,
+    incarnation: u64,
     kept: VecDeque<Name>,
     waiting: Vec<(u64, Answer<Changes>)>,
 }
@@ -48,20 +48,21 @@ impl ChangeLog {
         self.wake();
     }
 
-    /// More has changed than is known.
+    /// Records that something unnamed has changed: every watcher has to read everything.
     pub(crate) fn lose(&mut self) {
         self.version += 1;
         self.kept.clear();
         self.wake();
     }
 
-    /// The store is without what was followed so far.
-    pub(crate) fn lose_past(&mut self) {
-        self.past += 1;
+    /// Records that the store has lost its data or was replaced by another.
+    pub(crate) fn begin_incarnation(&mut self) {
+        self.incarnation += 1;
         self.lose();
     }
 
-    /// Answers now when there is news since `after`, else when there is. `None` asks for the version alone.
+    /// Answers when something has changed since `after`, immediately if it has already. `None` asks for the version
+    /// alone.
     pub(crate) fn watch(&mut self, after: Option<u64>, answer: Answer<Changes>) {
         self.waiting.retain(|(_, answer)| !answer.is_canceled());
         let is_full = self.waiting.len() == WATCHERS_MAX;
@@ -71,7 +72,7 @@ impl ChangeLog {
         }
     }
 
-    /// What has changed since `after`, if anything has; the version alone for who begins with `None`.
+    /// What has changed since `after`, if anything has. `None` as `after` yields the version alone.
     pub(crate) fn news(&self, after: Option<u64>) -> Option<Changes> {
         let after = after.unwrap_or(u64::MAX);
         (after != self.version).then(|| self.since(after))
@@ -82,26 +83,26 @@ impl ChangeLog {
             if after == self.version {
                 self.waiting.push((after, answer));
             } else {
-                // A caller that no longer listens is free to.
+                // A dropped reply is no error: the watcher has gone.
                 let _ = answer.send(Ok(self.since(after)));
             }
         }
     }
 
     fn since(&self, after: u64) -> Changes {
-        let Self { version, past, .. } = *self;
+        let Self { version, incarnation, .. } = *self;
         let Some(missed) = version.checked_sub(after) else {
-            // A version that was never given: the caller begins.
-            return Changes { version, incomplete: after != u64::MAX, past, names: Vec::new() };
+            // `after` is `None`, or a version that this process never gave out.
+            return Changes { version, incomplete: after != u64::MAX, incarnation, names: Vec::new() };
         };
         let missed = usize::try_from(missed).unwrap_or(usize::MAX);
         let Some(first) = self.kept.len().checked_sub(missed) else {
-            return Changes { version, incomplete: true, past, names: Vec::new() };
+            return Changes { version, incomplete: true, incarnation, names: Vec::new() };
         };
         let mut names: Vec<Name> = self.kept.range(first..).cloned().collect();
         names.sort_unstable();
         names.dedup();
-        Changes { version, incomplete: false, past, names }
+        Changes { version, incomplete: false, incarnation, names }
     }
 }
 
@@ -134,9 +135,9 @@ mod tests {
         assert!(ask(&mut log, Some(4)).try_recv().unwrap().unwrap().unwrap().incomplete);
         let last = 4 + CHANGES_KEPT_MAX as u64;
         let heard = ask(&mut log, Some(last)).try_recv().unwrap().unwrap().unwrap();
-        assert_eq!((heard.names.len(), heard.past), (1, 0));
-        log.lose_past();
+        assert_eq!((heard.names.len(), heard.incarnation), (1, 0));
+        log.begin_incarnation();
         let heard = ask(&mut log, Some(last + 1)).try_recv().unwrap().unwrap().unwrap();
-        assert_eq!((heard.incomplete, heard.past), (true, 1));
+        assert_eq!((heard.incomplete, heard.incarnation), (true, 1));
     }
 }

@@ -1,6 +1,5 @@
-//! What a handle asks of a backend's thread: two closed sets of commands, each carrying the sender
-//! its answer goes to. A backend owns an `Inbox` and must answer every command or drop its sender,
-//! which the caller sees as `Closed`.
+//! What a handle asks of a backend's thread: two closed sets of commands, each with the sender for its answer. A
+//! backend owns an `Inbox`. It must answer every command or drop the sender, which the caller sees as `Closed`.
 
 use crossbeam::channel::Receiver;
 use serde_json::Value;
@@ -15,7 +14,7 @@ use crate::{
     TaskQuery, TaskRecord, Versioned,
 };
 
-/// Answered at once, also while a sync is under way.
+/// A backend answers a read immediately, even during a sync.
 pub(crate) enum Read {
     Topology {
         answer: Answer<Option<Versioned<Value>>>,
@@ -31,7 +30,7 @@ pub(crate) enum Read {
         uid: u32,
         answer: Answer<Option<TaskRecord>>,
     },
-    /// What a client's key stands for now.
+    /// The task that an idempotency key refers to now.
     FirstTask {
         key: String,
         answer: Answer<Option<FirstTask>>,
@@ -78,19 +77,19 @@ pub(crate) enum Read {
         queue: String,
         answer: Answer<Vec<Job>>,
     },
-    /// Everything, page by page.
+    /// One page of everything that is stored.
     Stored {
         after: Option<Mark>,
         answer: Answer<EntryPage>,
     },
-    /// Held until there is news.
+    /// The backend holds it until something has changed.
     Changes {
         after: Option<u64>,
         answer: Answer<Changes>,
     },
 }
 
-/// Answered after the sync that makes it durable.
+/// A backend answers a write after the sync that makes it durable.
 pub(crate) enum Write {
     PutTopology {
         expected: Option<u64>,
@@ -138,7 +137,7 @@ pub(crate) enum Write {
         expected_revision: Option<u64>,
         answer: Answer<u64>,
     },
-    /// Sets task uids aside, all of them `least` or more; answers the first.
+    /// Reserves `count` task uids, none below `least`; the answer is the first.
     TakeTaskUids {
         count: u32,
         least: u32,
@@ -148,7 +147,7 @@ pub(crate) enum Write {
         step: Box<Step>,
         answer: StepAnswer,
     },
-    /// Puts things in as they were stored elsewhere.
+    /// Stores entries of another store as they were there.
     Load {
         entries: Vec<Entry>,
         answer: Answer<()>,
@@ -208,6 +207,6 @@ impl Write {
 pub(crate) struct Inbox {
     pub(crate) reads: Receiver<Read>,
     pub(crate) writes: Receiver<Write>,
-    /// Readable or disconnected when the store shall stop.
+    /// Becomes readable or disconnected when the store must stop.
     pub(crate) stop: Receiver<()>,
 }

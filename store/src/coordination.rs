@@ -1,9 +1,9 @@
-//! What pods share work by: leases, jobs and counters, as pure steps on one record each. Every backend does
-//! a step as one compare-and-swap, so that all of them, and the simulator, follow the same rules.
+//! How pods share work: leases, jobs and counters, as pure steps on one record each. Every backend performs a step as
+//! one compare-and-swap, so all backends and the simulator follow the same rules.
 //!
-//! - A token is higher than every token given before for the same scope or job, also when its record was lost.
-//! - Whoever holds the newest token is the holder, expired or not: time only says when another may take over.
-//! - A job belongs to one token at a time; a stale one can neither move nor end it.
+//! - A token is higher than every earlier token of the same scope or job, even when the record was lost in between.
+//! - The holder of the newest token is the holder, expired or not. Expiry only permits another to take over.
+//! - A job belongs to one token at a time. A stale token can neither advance nor end it.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use crate::{StoreError, Table};
 
-/// Leases by scope.
+/// Leases, keyed by scope.
 pub const LEASES: Table = Table::named("leases");
-/// Jobs by queue, a slash and their key.
+/// Jobs, keyed by `queue/key`.
 pub const JOBS: Table = Table::named("jobs");
-/// Counters by name.
+/// Counters, keyed by name.
 pub const COUNTERS: Table = Table::named("counters");
 
 /// A lease as its holder knows it.
@@ -27,15 +27,15 @@ pub struct Lease {
     pub token: u64,
 }
 
-/// A lease as everybody sees it.
+/// A lease as every pod sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldLease {
     pub scope: String,
     pub holder: String,
     pub token: u64,
-    /// What the holder says of itself.
+    /// What the holder published about itself.
     pub about: Value,
-    /// Until another may take it.
+    /// Time until another holder may take the lease.
     pub left: Duration,
 }
 
@@ -43,7 +43,7 @@ pub struct HeldLease {
 pub enum JobState {
     Queued,
     Claimed,
-    /// It has failed as often as it may, and waits for somebody to look at it.
+    /// It failed as often as `attempts_max` allows. Only `revive_job` queues it again.
     Dead,
 }
 
@@ -52,17 +52,18 @@ pub struct Job {
     pub queue: String,
     pub key: String,
     pub payload: Value,
-    /// Where its last holder has come to.
+    /// Progress that the last holder stored.
     pub cursor: Value,
     pub state: JobState,
     pub holder: Option<String>,
     pub token: u64,
-    /// How often it was claimed.
+    /// How often it was claimed since it was queued or revived.
     pub attempts: u32,
+    /// Why the last attempt failed.
     pub reason: Option<String>,
 }
 
-/// The stored form of a lease. One that was given back has no holder and keeps its token.
+/// The stored form of a lease. A released lease has no holder and keeps its token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LeaseRecord {
     holder: Option<String>,
@@ -96,7 +97,7 @@ struct CounterRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     pub table: Table,
-    /// For [`Act::Claim`] the queue: which job it is, [`pick`] says.
+    /// For [`Act::Claim`] the queue; [`pick`] then chooses the job.
     pub key: String,
     pub act: Act,
 }
@@ -116,7 +117,7 @@ pub enum Act {
     Count { add: u64, ttl: Duration },
 }
 
-/// What becomes of the record.
+/// What the backend does to the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum After {
     Keep,
@@ -127,18 +128,20 @@ pub enum After {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// The token, if the lease was to be had.
+    /// The new token, or `None` when another holder has the lease.
     Token(Option<u64>),
     Job(Option<Box<Job>>),
     State(JobState),
     Count(u64),
 }
 
-/// What a step makes of a record at a time (since 1970). `revision` is the record's, 0 when there is none: a job's
-/// token comes of it, so that no job gets a token again that an earlier one of its key had.
+/// Computes what a step does to a record at the time `now` (since 1970). `revision` is the record's, 0 when there is
+/// none. A job's token is at least its record's revision, so a job never repeats a token of an earlier job with the
+/// same key.
 ///
 /// # Errors
-/// `Fenced` for a token that is not the newest; `Conflict` for a job that is there, or not there.
+/// `Fenced`: the token is not the newest. `Conflict`: the job exists already, does not exist, or is not dead
+/// (`Revive`). `Io`: the stored record cannot be read.
 pub fn decide(
     step: &Step,
     record: Option<&Value>,
@@ -275,7 +278,8 @@ fn on_job(
     Ok((put(&job), Outcome::Done))
 }
 
-/// The job of a queue to be claimed next: the one that has waited longest. `jobs` are the queue's records.
+/// The key of the job to claim next: of the queued ones, that with the fewest attempts, then the one queued first.
+/// `jobs` are the queue's records.
 pub fn pick<'r>(jobs: impl IntoIterator<Item = (&'r str, &'r Value)>, now: Duration) -> Option<String> {
     let read = |(key, value): (&'r str, &'r Value)| {
         let job: JobRecord = serde_json::from_value(value.clone()).ok()?;
@@ -284,14 +288,14 @@ pub fn pick<'r>(jobs: impl IntoIterator<Item = (&'r str, &'r Value)>, now: Durat
     jobs.into_iter().filter_map(read).min().map(|(_, _, key)| key)
 }
 
-/// A stored job as it is at a time; `key` with its queue.
+/// A stored job as it is at the time `now`. `key` includes the queue. `None` when the record cannot be read.
 #[must_use]
 pub fn job_view(key: &str, record: &Value, now: Duration) -> Option<Job> {
     let job: JobRecord = serde_json::from_value(record.clone()).ok()?;
     Some(job.view(key, now))
 }
 
-/// A stored lease as it is at a time; `None` when nobody holds it.
+/// A stored lease as it is at the time `now`; `None` when nobody holds it.
 #[must_use]
 pub fn lease_view(scope: &str, record: &Value, now: Duration) -> Option<HeldLease> {
     let lease: LeaseRecord = serde_json::from_value(record.clone()).ok()?;
@@ -306,35 +310,35 @@ pub fn lease_view(scope: &str, record: &Value, now: Duration) -> Option<HeldLeas
     })
 }
 
-/// Whether a token is the newest of its scope, and not given back.
+/// Whether `token` is the newest of its scope and was not released.
 #[must_use]
 pub fn is_newest(record: Option<&Value>, token: u64) -> bool {
     let lease: Result<Option<LeaseRecord>, _> = read(record);
     lease.is_ok_and(|lease| lease.is_some_and(|lease| lease.token == token && lease.holder.is_some()))
 }
 
-/// Whether a token is that of a job's newest claim, and the job is still its holder's.
+/// Whether `token` is that of the job's newest claim and the claim has not been ended.
 #[must_use]
 pub fn is_claimed_by(record: Option<&Value>, token: u64) -> bool {
     let job: Result<Option<JobRecord>, _> = read(record);
     job.is_ok_and(|job| job.is_some_and(|job| job.token == token && job.holder.is_some()))
 }
 
-/// The same lease, to be had at once: its holder is known to be gone.
+/// The same lease without a holder, free to take: its holder is known to be gone.
 pub(crate) fn ended(record: &Value) -> Option<Value> {
     let lease: LeaseRecord = serde_json::from_value(record.clone()).ok()?;
     lease.holder.as_ref()?;
     serde_json::to_value(LeaseRecord { holder: None, expires_ms: 0, ..lease }).ok()
 }
 
-/// The same job, to be claimed at once.
+/// The same job without a holder, free to claim. `None` when it has none.
 pub(crate) fn unclaimed(record: &Value) -> Option<Value> {
     let job: JobRecord = serde_json::from_value(record.clone()).ok()?;
     job.holder.as_ref()?;
     serde_json::to_value(JobRecord { holder: None, expires_ms: 0, ..job }).ok()
 }
 
-/// Where the keys of a queue's jobs begin.
+/// The common beginning of the keys of a queue's jobs.
 pub(crate) fn queue_prefix(queue: &str) -> String {
     format!("{queue}/")
 }
@@ -347,7 +351,7 @@ impl JobRecord {
         if self.holder.is_some() && self.expires_ms > millis(now) {
             return JobState::Claimed;
         }
-        // Whoever takes it dies of it.
+        // The last permitted claim expired: claiming it again would likely kill the next holder too.
         if self.attempts >= self.attempts_max { JobState::Dead } else { JobState::Queued }
     }
 
@@ -367,7 +371,7 @@ impl JobRecord {
     }
 }
 
-/// Above the one before; above the clock, so that a record that is lost does not bring old tokens back.
+/// Above the last token; also above the clock, so that a lost record does not bring old tokens back.
 fn next_token(last: Option<u64>, now: Duration) -> u64 {
     last.map_or(0, |last| last.saturating_add(1)).max(millis(now)).max(1)
 }

@@ -1,8 +1,8 @@
-//! Requests that are done once: which task a client's key has made, and what a repetition is told. The rules are pure
-//! and the same for every backend.
-//! - A key is stored in the step that creates its task, so that there is never one without the other.
-//! - It stands for `ONCE_TTL` by the store's clock; one that is older is as none.
-//! - It outlives its task: a repetition is answered also after the task was deleted.
+//! Idempotency keys: which task a client's key has made, and what a repeated request is told. The rules are pure and
+//! the same for every backend.
+//! - The step that creates a task also stores its key, so neither exists without the other.
+//! - A key is valid for `IDEMPOTENCY_TTL` by the store's clock. An older one counts as absent.
+//! - A key outlives its task: a repeated request is answered even after the task was deleted.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::coordination::millis;
-use crate::limits::{ONCE_SWEPT_MAX, ONCE_TTL};
+use crate::limits::{IDEMPOTENCY_KEYS_SWEPT_MAX, IDEMPOTENCY_TTL};
 use crate::{Store, StoreError, Table, TaskRecord};
 
-/// First tasks by key.
-pub const ONCE: Table = Table::named("idempotency");
+/// The first task of each key.
+pub const IDEMPOTENCY_KEYS: Table = Table::named("idempotency");
 
-/// A client's key, and what tells its request from others.
+/// A client's idempotency key, and the digest that tells its request from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     pub key: String,
     pub digest: String,
 }
 
-/// What a key stands for.
+/// The task that a key refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstTask {
-    // Comes first, see `halves`.
+    // Must come first, see `halves`.
     uid: u32,
     digest: String,
     expires_ms: u64,
     task: TaskRecord,
 }
 
-/// How many keys were forgotten, and how many are left.
+/// Result of [`sweep`]: how many keys it deleted and how many remain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     pub forgotten: usize,
@@ -42,19 +42,19 @@ pub struct Swept {
 }
 
 impl FirstTask {
-    pub(crate) fn new(once: &IdempotencyKey, task: &TaskRecord, now: Duration) -> FirstTask {
+    pub(crate) fn new(key: &IdempotencyKey, task: &TaskRecord, now: Duration) -> FirstTask {
         let bare = TaskRecord { details: None, owners: Vec::new(), idempotency_key: None, ..task.clone() };
-        let expires_ms = millis(now + ONCE_TTL);
-        FirstTask { uid: task.uid, digest: once.digest.clone(), expires_ms, task: bare }
+        let expires_ms = millis(now + IDEMPOTENCY_TTL);
+        FirstTask { uid: task.uid, digest: key.digest.clone(), expires_ms, task: bare }
     }
 
-    /// The task as it was told to its client at first; it may have changed or be gone since.
+    /// The task as its client first saw it. It may have changed or been deleted since.
     #[must_use]
     pub fn task(&self) -> TaskRecord {
         TaskRecord { uid: self.uid, ..self.task.clone() }
     }
 
-    /// Whether it was made by the request with this digest.
+    /// Whether the request with this digest made the task.
     #[must_use]
     pub fn is_of(&self, digest: &str) -> bool {
         self.digest == digest
@@ -64,7 +64,7 @@ impl FirstTask {
         self.expires_ms > millis(now)
     }
 
-    /// Its JSON around the uid, which a script knows only when it stores it.
+    /// The JSON before and after the uid: the Redis script inserts the uid, which it assigns itself.
     pub(crate) fn halves(&self) -> Result<(Bytes, Bytes), StoreError> {
         const HEAD: &str = "{\"uid\":";
         let json = serde_json::to_string(self).map_err(|error| StoreError::Io(error.to_string()))?;
@@ -74,38 +74,40 @@ impl FirstTask {
     }
 }
 
-/// Whether a request may make a task now, given what its key stands for.
+/// Whether a request may make a task, given the task that its key refers to.
 pub(crate) fn judge(
-    once: &IdempotencyKey,
+    key: &IdempotencyKey,
     known: Option<&FirstTask>,
     now: Duration,
 ) -> Result<(), StoreError> {
     match known.filter(|known| known.is_live(now)) {
         None => Ok(()),
-        Some(known) if known.is_of(&once.digest) => Err(StoreError::Repeated),
+        Some(known) if known.is_of(&key.digest) => Err(StoreError::Repeated),
         Some(_) => Err(StoreError::Reused),
     }
 }
 
-/// Forgets the keys that no longer stand at a time (since 1970), which is to be no later than the store's.
+/// Deletes the keys that have expired at the time `now` (since 1970), which must not be later than the store's clock.
 ///
 /// # Errors
-/// The store's own.
+/// Those of [`Store::records`] and [`Store::delete_record`], except `Conflict`.
 pub async fn sweep(store: &Store, now: Duration) -> Result<Swept, StoreError> {
     let (mut swept, mut after) = (Swept::default(), None::<String>);
     loop {
-        let records = store.records(ONCE, after.as_deref(), ONCE_SWEPT_MAX).await?;
+        let records = store.records(IDEMPOTENCY_KEYS, after.as_deref(), IDEMPOTENCY_KEYS_SWEPT_MAX).await?;
         let Some(last) = records.last() else { return Ok(swept) };
         after = Some(last.key.clone());
         let is_over = |value: &Value| FirstTask::deserialize(value).is_ok_and(|known| !known.is_live(now));
         let (over, live): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| is_over(&record.value));
         swept.left += live.len();
-        let forgotten: Vec<_> =
-            over.iter().map(|record| store.delete_record(ONCE, &record.key, record.revision)).collect();
+        let forgotten: Vec<_> = over
+            .iter()
+            .map(|record| store.delete_record(IDEMPOTENCY_KEYS, &record.key, record.revision))
+            .collect();
         for reply in forgotten {
             match reply.await {
                 Ok(()) => swept.forgotten += 1,
-                // It was used again meanwhile.
+                // The key was used again since it was read.
                 Err(StoreError::Conflict) => swept.left += 1,
                 Err(error) => return Err(error),
             }

@@ -1,10 +1,9 @@
-//! The only durable writer: index registry, task registry, topology, small named tables and logs
-//! behind one handle.
+//! The only durable writer: index registry, task registry, topology, small named tables and logs behind one handle.
 //!
 //! - A `Store` is a pair of bounded channels to a backend's thread; it never blocks its caller.
-//! - A write is answered after the disk has synced it, so what was answered survives `kill -9`.
-//! - A read never waits for a sync. It sees every write that was answered before the read was
-//!   sent, and may see one that is applied and about to be answered.
+//! - The backend acknowledges a write after the disk has synced it, so an acknowledged write survives `kill -9`.
+//! - A read never waits for a sync. It sees every write that was acknowledged before the read was sent, and may see one
+//!   that is applied but not acknowledged yet.
 //! - Every change of a record is a compare-and-swap: on its revision, its version or its status.
 //! - The crate knows no HTTP and reads no calendar; callers bring the dates.
 
@@ -25,13 +24,13 @@ pub(crate) mod task_index;
 pub mod transfer;
 
 pub use crate::change_ring::{Changes, Name};
-pub use crate::idempotency::{FirstTask, IdempotencyKey, ONCE};
+pub use crate::idempotency::{FirstTask, IDEMPOTENCY_KEYS, IdempotencyKey};
 pub use coordination::{HeldLease, Job, JobState, Lease};
 pub use error::{OpenError, StoreError};
 pub use handle::{Observer, Reply, Store, StoreThread};
 pub use limits::{
-    JOBS_MAX, LOG_PAGE_MAX, ONCE_COUNT_MAX, ONCE_TTL, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX, TASK_COUNT_MAX,
-    WRITE_BATCH_MAX,
+    IDEMPOTENCY_KEY_COUNT_MAX, IDEMPOTENCY_TTL, JOBS_MAX, LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX,
+    TASK_COUNT_MAX, WRITE_BATCH_MAX,
 };
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};

@@ -1,6 +1,6 @@
 //! Records other than tasks: the index registry, versioned values, the generic tables and the logs.
-//! Revisions are positive, grow with every write in the whole store and are never handed out
-//! twice, so a record that was deleted and made again cannot be mistaken for the old one.
+//! Revisions are positive, grow with every write in the whole store and are never handed out twice, so a record that
+//! was deleted and made again cannot be mistaken for the old one.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,14 @@ use time::OffsetDateTime;
 
 use crate::TaskChange;
 
-/// A value with the version its writer gave it.
+/// A value with the version that its writer gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versioned<T> {
     pub version: u64,
     pub value: T,
 }
 
-/// One index as the gateway knows it.
+/// The gateway's record of one index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexRecord {
     pub uid: String,
@@ -27,14 +27,14 @@ pub struct IndexRecord {
     pub created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
-    /// The part of the user's settings that the gateway owns.
+    /// The settings of the user that the gateway applies itself.
     pub settings: serde_json::Value,
     pub settings_version: u64,
-    /// Whether nodes have been given settings that are not yet committed as a version.
+    /// Whether nodes have received settings that are not yet committed as a version.
     #[serde(default)]
     pub settings_pending: bool,
-    /// Whether no two keys of its documents are equal to each other's forms in a filter; indexes of older stores are
-    /// not known to be so.
+    /// Whether every primary key of the index is written in the one form that a filter can name it by, so that a filter
+    /// on keys selects shards. False for indexes of older stores.
     #[serde(default)]
     pub keys_are_plain: bool,
     /// Changes of settings that nodes have been given and that have not ended, in their order.
@@ -61,7 +61,7 @@ pub struct SettingsAhead {
 /// One change of a commit. No two changes of one commit concern the same record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Creates (`None`) or replaces the index if its revision is still the expected one.
+    /// Creates (`None`) or replaces the index, if its stored revision is the expected one.
     PutIndex {
         record: Box<IndexRecord>,
         expected_revision: Option<u64>,
@@ -74,44 +74,44 @@ pub enum Change {
         uid: u32,
         change: Box<TaskChange>,
     },
-    /// In every accepted task below `below`, `one` becomes `other` and `other` becomes `one`: as the
-    /// task's index, and among the indexes of a swap. Takes time in proportion to those tasks.
+    /// Exchanges two index names in every accepted task with a uid below `below`: as the task's index, and among the
+    /// indexes of a swap. Takes time in proportion to the number of those tasks.
     ExchangeIndexNames {
         one: String,
         other: String,
         below: u32,
     },
-    /// Creates (`None`) or replaces a record if its revision is still the expected one.
+    /// Creates (`None`) or replaces a record, if its stored revision is the expected one.
     PutRecord {
         table: Table,
         key: String,
         value: serde_json::Value,
         expected_revision: Option<u64>,
     },
-    /// Deletes a record, whatever its revision; one that is gone already is no conflict.
+    /// Deletes a record, whatever its revision. A record that is gone already is no conflict.
     ForgetRecord {
         table: Table,
         key: String,
     },
-    /// Adds an entry behind the others of its log; the revision it is given is its sequence.
+    /// Appends an entry to a log. The entry's revision is its sequence.
     Append {
         log: Table,
         stream: String,
         header: serde_json::Value,
         body: Bytes,
     },
-    /// Changes nothing: the commit is `Fenced` unless this is the newest token of the scope's lease.
+    /// Changes nothing. The commit fails with `Fenced` unless `token` is the newest one of the scope's lease.
     Fence {
         scope: String,
         token: u64,
     },
-    /// The job is done and goes: the commit is `Fenced` unless this is the token of its newest claim.
+    /// Removes a finished job. The commit fails with `Fenced` unless `token` is that of the job's newest claim.
     CompleteJob {
         queue: String,
         key: String,
         token: u64,
     },
-    /// Deletes the entries of a log up to a sequence, which is among them.
+    /// Deletes the entries of a log up to and including the sequence `through`.
     Truncate {
         log: Table,
         stream: String,
@@ -124,10 +124,10 @@ pub enum Change {
 pub struct Table(&'static str);
 
 impl Table {
-    /// Names a table: 1 to 32 of `a-z` and `_`.
+    /// Names a table: 1 to 32 bytes of `a-z` and `_`.
     ///
     /// # Panics
-    /// On any other name; in a `const`, where names belong, that is a compile error.
+    /// On any other name. In a `const`, where names belong, that is a compile error.
     pub const fn named(name: &'static str) -> Table {
         let bytes = name.as_bytes();
         assert!(!bytes.is_empty() && bytes.len() <= 32, "a table's name has 1 to 32 bytes");
@@ -139,7 +139,7 @@ impl Table {
         Table(name)
     }
 
-    /// Whether a table can have this name.
+    /// Whether `name` is allowed as the name of a table.
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         (1..=32).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
@@ -158,21 +158,21 @@ pub struct Record {
     pub revision: u64,
 }
 
-/// One entry of a log. A table of logs has a log for each stream; the name of a stream has no zero byte.
+/// One entry of a log. A table of logs has one log for each stream. A stream's name has no zero byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Grows along the log.
+    /// Grows along the log, with gaps.
     pub sequence: u64,
     pub header: serde_json::Value,
     /// Any bytes, of any length.
     pub body: Bytes,
 }
 
-/// How long one log is.
+/// The size of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSize {
     pub stream: String,
     pub entries: u64,
-    /// Of the bodies.
+    /// Of the bodies, in bytes.
     pub bytes: u64,
 }

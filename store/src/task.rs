@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{IdempotencyKey, StoreError};
 
-/// A task type, named as on Meilisearch's wire (`GET /tasks`, field `type`).
+/// A task type, named as in Meilisearch's API (`GET /tasks`, field `type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TaskKind {
@@ -35,6 +35,7 @@ pub enum TaskKind {
     DsrClear,
 }
 
+/// A task's state, named as in Meilisearch's API (`GET /tasks`, field `status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TaskStatus {
@@ -45,20 +46,20 @@ pub enum TaskStatus {
     Canceled,
 }
 
-/// A name that is no task type or status.
+/// A name that is neither a task type nor a status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a known name")]
 pub struct UnknownName(pub String);
 
-/// What one node was asked to do for a task, and how it went there.
+/// What one node was asked to do for a task, and how that went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeTask {
     pub node: String,
     /// The task's uid on that node.
     pub uid: u32,
-    /// How many of the payload's documents went there.
+    /// How many of the payload's documents were sent to the node.
     pub documents: u64,
-    /// Whether the node did the documents of several writes in this one task.
+    /// Whether this node task holds the documents of several writes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
     pub status: TaskStatus,
@@ -68,7 +69,7 @@ pub struct NodeTask {
     pub error: Option<TaskError>,
 }
 
-/// A task's error, as on Meilisearch's wire.
+/// A task's error, as in Meilisearch's API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskError {
     pub message: String,
@@ -78,13 +79,14 @@ pub struct TaskError {
     pub link: String,
 }
 
-/// A node that a write goes to, and the shards it takes there.
+/// A node that a write is sent to, and the shards that the node takes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOwner {
     pub node: String,
     pub shards: Vec<u32>,
 }
 
+/// One task of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
     pub uid: u32,
@@ -92,9 +94,9 @@ pub struct TaskRecord {
     pub index_uid: Option<String>,
     pub kind: TaskKind,
     pub status: TaskStatus,
-    /// False while the record is an intent only: the fan-out has not been confirmed.
+    /// False while the record is an intent: the fan-out to the nodes has not been confirmed.
     pub accepted: bool,
-    /// The first cancelation that is about this task. It has canceled it when the status says so.
+    /// The first cancelation that named this task. It took effect if the status is `Canceled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_by: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,23 +113,23 @@ pub struct TaskRecord {
     pub finished_at: Option<OffsetDateTime>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_tasks: Vec<NodeTask>,
-    /// The write's intent: which nodes it goes to, and with which shards.
+    /// The write's intent: the nodes that it is sent to, and their shards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<TaskOwner>,
-    /// The tasks that a cancelation is about.
+    /// The tasks that a cancelation names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<u32>,
-    /// Which pod made it, where pods have names: while it is an intent, it is that pod's to finish.
+    /// The pod that made the task, where pods have names. Only that pod finishes it while it is an intent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// The client's key that stands for it.
+    /// The client's idempotency key that refers to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// Starts at 1 and grows by one with every change.
     pub revision: u64,
 }
 
-/// A task to be registered. It starts enqueued.
+/// A task to register. It starts enqueued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
     pub index_uid: Option<String>,
@@ -137,14 +139,14 @@ pub struct NewTask {
     pub custom_metadata: Option<String>,
     pub enqueued_at: OffsetDateTime,
     pub owners: Vec<TaskOwner>,
-    /// Makes it only if the client's key stands for nothing yet.
-    pub once: Option<IdempotencyKey>,
+    /// When set, the task is made only if the key refers to no task yet.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// A change of a task: every field that is set replaces the stored one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskChange {
-    /// When set, the change conflicts unless the stored revision is this one.
+    /// When set, the change conflicts unless the stored revision equals it.
     pub expected_revision: Option<u64>,
     pub status: Option<TaskStatus>,
     pub accepted: Option<bool>,
@@ -158,15 +160,15 @@ pub struct TaskChange {
     pub targets: Option<Vec<u32>>,
 }
 
-/// Which tasks to list, with the meaning of Meilisearch's `GET /tasks`: a list names alternatives
-/// (an empty one matches nothing), different fields narrow each other, dates are exclusive bounds
-/// and a task without the date is outside of them.
+/// Which tasks to list, with the meaning of Meilisearch's `GET /tasks`. A list names alternatives; an empty one matches
+/// nothing. Different fields narrow each other. Dates are exclusive bounds, and a task without the date matches none of
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskQuery {
     pub uids: Option<Vec<u32>>,
     pub statuses: Option<Vec<TaskStatus>>,
     pub kinds: Option<Vec<TaskKind>>,
-    /// Tasks of these indexes; one of several indexes (a swap) or of none is never among them.
+    /// Tasks of these indexes. A task of several indexes (a swap) or of none never matches.
     pub index_uids: Option<Vec<String>>,
     pub canceled_by: Option<Vec<u32>>,
     pub before_enqueued_at: Option<OffsetDateTime>,
@@ -175,9 +177,9 @@ pub struct TaskQuery {
     pub after_started_at: Option<OffsetDateTime>,
     pub before_finished_at: Option<OffsetDateTime>,
     pub after_finished_at: Option<OffsetDateTime>,
-    /// The uid the page starts at, itself included.
+    /// The uid at which the page starts, inclusive.
     pub from: Option<u32>,
-    /// The most tasks a page holds.
+    /// The most tasks on a page.
     pub limit: u32,
     /// Oldest first instead of newest first.
     pub reverse: bool,
@@ -186,16 +188,16 @@ pub struct TaskQuery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskPage {
     pub tasks: Vec<TaskRecord>,
-    /// How many tasks match, whatever `from` and `limit` say.
+    /// How many tasks match, whatever `from` and `limit` are.
     pub total: u64,
     /// The uid of the page's first task.
     pub from: Option<u32>,
-    /// The uid the next page starts at.
+    /// The uid at which the next page starts.
     pub next: Option<u32>,
 }
 
 impl TaskKind {
-    /// In the order of Meilisearch's error messages.
+    /// In the order in which Meilisearch's error messages list them.
     pub const ALL: [TaskKind; 18] = [
         TaskKind::DocumentAdditionOrUpdate,
         TaskKind::DocumentEdition,
@@ -272,7 +274,7 @@ impl TaskStatus {
     }
 }
 
-/// Filters accept any letter case, as Meilisearch's do.
+/// Ignores letter case, as Meilisearch's filters do.
 impl FromStr for TaskKind {
     type Err = UnknownName;
 
@@ -292,7 +294,7 @@ impl FromStr for TaskStatus {
 }
 
 impl Default for TaskQuery {
-    /// Everything, newest first, 20 to a page as Meilisearch has it.
+    /// Every task, newest first, 20 on a page, as Meilisearch defaults to.
     fn default() -> TaskQuery {
         TaskQuery {
             uids: None,
@@ -332,19 +334,21 @@ impl TaskRecord {
             owners: new.owners,
             targets: Vec::new(),
             pod,
-            idempotency_key: new.once.map(|once| once.key),
+            idempotency_key: new.idempotency_key.map(|key| key.key),
             revision: 1,
         }
     }
 
-    /// The record after `change`, or `Conflict` when the change contradicts the record or the
-    /// rules at the top of this file.
+    /// The record after `change`.
+    ///
+    /// # Errors
+    /// `Conflict`: the change contradicts the record or the rules at the top of this file.
     pub(crate) fn changed(&self, change: TaskChange) -> Result<TaskRecord, StoreError> {
         if change.expected_revision.is_some_and(|expected| expected != self.revision) {
             return Err(StoreError::Conflict);
         }
         if change.accepted == Some(true) && !self.accepted && self.status.is_finished() {
-            // An intent that was dropped is nobody's any more: its maker was taken for dead, and comes too late.
+            // Another pod took the maker of this intent for dead and dropped the intent. The maker comes too late.
             return Err(StoreError::Conflict);
         }
         let mut record = self.clone();
@@ -370,7 +374,7 @@ impl TaskRecord {
         Ok(record)
     }
 
-    /// The task with two index names exchanged; a new revision, for somebody may be about to change it.
+    /// The task with two index names exchanged. Its revision grows, so that a concurrent change of the task conflicts.
     pub(crate) fn with_exchanged_names(&self, one: &str, other: &str) -> TaskRecord {
         let exchange = |name: &mut String| match name.as_str() {
             known if known == one => other.clone_into(name),
@@ -397,7 +401,7 @@ impl TaskRecord {
         after
     }
 
-    /// The cancelation that canceled this task.
+    /// The uid of the cancelation that canceled this task.
     pub fn canceler(&self) -> Option<u32> {
         self.canceled_by.filter(|_| self.status == TaskStatus::Canceled)
     }

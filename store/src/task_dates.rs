@@ -1,6 +1,6 @@
-//! Tasks by their dates, in memory: 24 bytes a task, in zones of 1024 neighbouring uids that know
-//! the range of their dates. Uids and dates grow together, so nearly every zone lies wholly inside
-//! or wholly outside a window and only the few at its edges are looked into.
+//! Tasks by their dates, in memory: 24 bytes a task, in zones of 1024 neighbouring uids that know the range of their
+//! dates. Uids and dates grow together, so nearly every zone lies wholly inside or wholly outside a window, and only
+//! the few zones at its edges are searched.
 //! - `lowest` and `highest` may be wider than the zone's dates, never narrower.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::task::{TaskQuery, TaskRecord};
 const ZONE_LENGTH: u32 = 1024;
 const ABSENT: i64 = i64::MIN;
 
-/// Nanoseconds since 1970 of enqueued, started and finished; `ABSENT` where there is none.
+/// Nanoseconds since 1970 of enqueued, started and finished; `ABSENT` for a date that is not set.
 type Dates = [i64; 3];
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl TaskDates {
         zone.widen(dates);
     }
 
-    /// Forgets a task that no other part of the index knows any more.
+    /// Removes the task's dates. The rest of the index must not list the task any more.
     pub(crate) fn remove(&mut self, uid: u32) {
         let (number, slot) = place(uid);
         if let Some(zone) = self.zones.get_mut(&number) {
@@ -111,8 +111,8 @@ impl Zone {
         }
     }
 
-    /// Adds the zone's tasks inside `windows`. A wholly covered zone adds its whole uid range, also
-    /// uids that are no task: the caller intersects with the tasks there are.
+    /// Adds the zone's tasks inside `windows`. A wholly covered zone adds its whole uid range, including uids of no
+    /// task; the caller intersects with the existing tasks.
     fn select(&self, number: u32, windows: &[Option<Window>; 3], selected: &mut RoaringBitmap) {
         let active =
             || windows.iter().enumerate().filter_map(|(position, window)| Some((position, (*window)?)));
@@ -137,7 +137,7 @@ impl Zone {
 }
 
 impl Window {
-    /// `ABSENT` is the lowest number and the bounds are exclusive, so a missing date is in no window.
+    /// A missing date is in no window: `ABSENT` is the lowest number and the bounds are exclusive.
     fn new(after: Option<OffsetDateTime>, before: Option<OffsetDateTime>) -> Option<Window> {
         if after.is_none() && before.is_none() {
             return None;
@@ -153,7 +153,7 @@ fn place(uid: u32) -> (u32, usize) {
     (uid / ZONE_LENGTH, (uid % ZONE_LENGTH) as usize)
 }
 
-/// Dates before 1677 or after 2262 count as those edges, which keeps their order.
+/// Clamps dates before 1677 and after 2262 to those years, which keeps their order.
 fn nanoseconds(date: OffsetDateTime) -> i64 {
     let clamped = date.unix_timestamp_nanos().clamp(i128::from(i64::MIN) + 1, i128::from(i64::MAX) - 1);
     i64::try_from(clamped).expect("clamped to the range of i64")

@@ -1,7 +1,7 @@
-//! The task registry's in-memory index, the same for every backend: one bitmap of uids per status,
-//! kind, index and canceler, plus the dates. Rebuilt when a store opens, never stored.
+//! The task registry's in-memory index, the same for every backend: one bitmap of uids per status, kind, index and
+//! canceler, plus the dates. It is rebuilt when a store opens and never stored.
 //! - Every accepted uid is in exactly one status bitmap and one kind bitmap.
-//! - An intent (a task not yet accepted) is known as unfinished, and no query finds it.
+//! - An intent (a task not yet accepted) counts as unfinished, and no query finds it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct TaskIndex {
     dates: TaskDates,
 }
 
-/// The uids of a page and what the answer says about it.
+/// The uids of a page, the number of matches and the start of the next page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UidPage {
     pub(crate) uids: Vec<u32>,
@@ -84,7 +84,7 @@ impl TaskIndex {
         self.all.len()
     }
 
-    /// The uids that match, whatever `from`, `limit` and `reverse` say.
+    /// The uids that match, whatever `from`, `limit` and `reverse` are.
     pub(crate) fn select(&mut self, query: &TaskQuery) -> RoaringBitmap {
         let mut selected = self.accepted.clone();
         if let Some(uids) = &query.uids {
@@ -133,14 +133,14 @@ impl TaskIndex {
         unfinished.filter_map(|status| self.statuses.get(&status)).union() | intents
     }
 
-    /// Accepted tasks that name one of the indexes: as theirs, or perhaps in a swap.
+    /// Accepted tasks of one of the indexes, and all swaps, which may name one.
     pub(crate) fn naming(&self, indexes: [&str; 2]) -> RoaringBitmap {
         let of_indexes = indexes.into_iter().filter_map(|index| self.indexes.get(index)).union();
         let swaps = self.kinds.get(&TaskKind::IndexSwap).cloned().unwrap_or_default();
         of_indexes | swaps
     }
 
-    /// Finished tasks, oldest uid first, that finished before `limit`.
+    /// Up to `count_max` tasks that finished before the date, lowest uid first.
     pub(crate) fn prunable(&mut self, finished_before: OffsetDateTime, count_max: usize) -> Vec<u32> {
         let finished = TaskStatus::ALL.into_iter().filter(|status| status.is_finished()).collect();
         let query = TaskQuery {
@@ -163,7 +163,7 @@ impl TaskIndex {
     }
 }
 
-/// Under which names the index knows a task.
+/// The names under which the index lists a task.
 pub(crate) struct Names {
     status: TaskStatus,
     kind: TaskKind,
@@ -176,14 +176,14 @@ impl Names {
         Names::sharing(task, |name| Arc::from(name))
     }
 
-    /// The same with an index's name that many tasks share.
+    /// Like `of`, with an index name that many tasks share.
     pub(crate) fn sharing(task: &TaskRecord, share: impl FnOnce(&str) -> Arc<str>) -> Names {
         let index = task.index_uid.as_deref().map(share);
         Names { status: task.status, kind: task.kind, index, canceler: task.canceler() }
     }
 }
 
-/// An emptied bitmap goes away with its name, or names of deleted indexes would pile up.
+/// Drops an emptied bitmap together with its name, or names of deleted indexes would pile up.
 fn take_from<Name, Key>(bitmaps: &mut BTreeMap<Name, RoaringBitmap>, name: &Key, uid: u32)
 where
     Name: Ord + std::borrow::Borrow<Key>,

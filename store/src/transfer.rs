@@ -1,10 +1,10 @@
-//! Moving a whole store into a file and from there into another one, on whichever backend.
+//! Moving a whole store into a file and from there into another store, on any backend.
 //!
-//! - A file is lines of JSON: one that names the format, one for each thing stored, and one that says how many these
-//!   are, without which the file was cut short.
-//! - A store that pods use is neither read nor written, one that holds something is not written; a file is read to
-//!   its end before anything of it is stored.
-//! - Revisions, sequences and uids stay what they were, and none of them is given out again.
+//! - A file is lines of JSON: the first names the format, then one line for each entry, then one with the number of
+//!   entries. A file without that last line was cut short.
+//! - A store with live leases is neither exported nor imported into, and only an empty store is imported into. An
+//!   import reads the whole file before it stores anything.
+//! - Revisions, sequences and uids stay the same, and none of them is given out again.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use crate::{IndexRecord, Store, StoreError, Table, TaskRecord};
 
-/// What the first line of a file says it is.
+/// The name in the first line of a file.
 const NAME: &str = "miroir store export";
 const FORMAT: u32 = 1;
-/// Things loaded by one write, and bytes of their bodies.
+/// Entries that one write loads, and the bytes of bodies after which that write ends.
 const LOADED_TOGETHER: usize = 256;
 const LOADED_BYTES: usize = 4 << 20;
 
-/// One thing stored.
+/// One entry of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Entry {
@@ -46,14 +46,14 @@ pub enum Entry {
         header: Value,
         body: Body,
     },
-    /// Uids and revisions from here on have not been given out.
+    /// Uids and revisions from these on have not been given out.
     Counters {
         task_uid_next: u32,
         revision_next: u64,
     },
 }
 
-/// The body of a log's entry: as text where it is text.
+/// The body of a log entry, as text if it is UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Body {
@@ -61,27 +61,30 @@ pub enum Body {
     Hex(String),
 }
 
-/// Where a page of things ends; what it means is the backend's own affair.
+/// The position after a page. Only the backend that made it can interpret it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     pub(crate) section: u8,
     pub(crate) key: Vec<u8>,
 }
 
-/// Some of the things stored, and where the next page begins.
+/// A page of entries, and where the next page begins; `None` after the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryPage {
     pub entries: Vec<Entry>,
     pub next: Option<Mark>,
 }
 
-/// Why nothing was exported or imported; one line.
+/// Why nothing was exported or imported, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
+    /// Pods hold leases in the store.
     #[error("the store is in use by {0}; stop its pods first")]
     InUse(String),
+    /// The target store is not empty.
     #[error("the store holds something already; allowed: an empty one")]
     NotEmpty,
+    /// A line of the file is not valid; nothing was stored.
     #[error("line {line}: {reason}")]
     File { line: u64, reason: String },
     #[error("{0}")]
@@ -98,7 +101,7 @@ impl Body {
         }
     }
 
-    /// `None` when it is no hex.
+    /// `None` when it is not hexadecimal.
     pub(crate) fn bytes(&self) -> Option<Bytes> {
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         match self {
@@ -120,7 +123,7 @@ impl Body {
 }
 
 impl Entry {
-    /// What is wrong with it, if anything is.
+    /// What is invalid about the entry, if anything is.
     fn fault(&self) -> Option<&'static str> {
         match self {
             Entry::Record { table, .. } if !Table::is_name(table) => Some("there is no such table"),
@@ -148,10 +151,10 @@ impl Entry {
     }
 }
 
-/// Writes all of a store; answers how many things that are.
+/// Writes all entries of a store to `out` and returns how many there are.
 ///
 /// # Errors
-/// [`TransferError`].
+/// `InUse`: pods hold leases in the store. `Io`: `out` failed. `Store`: a read of the store failed.
 pub async fn export(store: &Store, out: &mut dyn Write) -> Result<u64, TransferError> {
     refuse_used(store).await?;
     writeln!(out, "{}", json!({"file": NAME, "format": FORMAT}))?;
@@ -173,10 +176,12 @@ pub async fn export(store: &Store, out: &mut dyn Write) -> Result<u64, TransferE
     Ok(count)
 }
 
-/// Fills an empty store from a file; answers with how many things.
+/// Fills an empty store from a file and returns the number of entries.
 ///
 /// # Errors
-/// [`TransferError`]; after one of the store's own the store is to be thrown away.
+/// `InUse`: pods hold leases in the store. `NotEmpty`: it holds entries already. `File`, `Io`: the file is not valid or
+/// cannot be read. Nothing is stored in these cases. `Store`: a write failed; the half-filled store has to be
+/// discarded.
 pub async fn import(store: &Store, file: &Path) -> Result<u64, TransferError> {
     refuse_used(store).await?;
     let mut after = None;
@@ -213,7 +218,7 @@ async fn refuse_used(store: &Store) -> Result<(), TransferError> {
     if holders.is_empty() { Ok(()) } else { Err(TransferError::InUse(holders.join(", "))) }
 }
 
-/// The things of a file, each looked at; the last one is followed by their number or it is an error.
+/// The entries of a file, each validated. Iteration fails unless the last one is followed by the right count.
 struct Lines {
     lines: io::Lines<BufReader<File>>,
     line: u64,

@@ -1,7 +1,7 @@
 //! One process that plays many nodes: each port answers searches with prebuilt bytes.
 //!
-//! Invariants: a search costs one receive and one send and no allocation; requests that arrive together
-//! (pipelined) are answered in order; one core serves all ports, so no lock is needed.
+//! Invariants: a search costs one receive, one send and no allocation; pipelined requests are answered in order; one
+//! core serves all ports, so no lock is needed.
 
 pub(crate) mod state;
 
@@ -21,11 +21,11 @@ use crate::corpus::{Corpus, Shape, Shown};
 
 const HEADERS_MAX: usize = 64;
 const READ_BYTES: usize = 16 << 10;
-/// A longer request ends its connection: more than a third of what a gateway takes in one piece.
+/// A longer request ends its connection. This is more than a third of the largest body that a gateway accepts.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
 
-/// Serves `shape.legs` nodes on ports of the system's choice until the process is killed.
-/// Prints one line of JSON with the addresses, `{"listening": ["127.0.0.1:1", …]}`, when all accept.
+/// Serves `shape.legs` nodes on ports chosen by the system until the process is killed. Prints one line of JSON with
+/// the addresses, `{"listening": ["127.0.0.1:1", …]}`, when all of them accept.
 pub fn serve(shape: Shape) -> anyhow::Result<()> {
     let corpus = Corpus::new(shape);
     let mut runtime = monoio::RuntimeBuilder::<monoio::FusionDriver>::new()
@@ -49,7 +49,7 @@ pub fn serve(shape: Shape) -> anyhow::Result<()> {
     })
 }
 
-/// Prints the line that tells a waiting parent where this process listens.
+/// Prints the line that tells the parent process where this one listens.
 pub fn announce(listening: &[SocketAddr]) -> anyhow::Result<()> {
     let addresses: Vec<String> = listening.iter().map(ToString::to_string).collect();
     let mut output = std::io::stdout().lock();
@@ -59,7 +59,7 @@ pub fn announce(listening: &[SocketAddr]) -> anyhow::Result<()> {
 }
 
 struct Node {
-    /// Indexed by `variant`.
+    /// By `showRankingScore` (1) and `showRankingScoreDetails` (2), see `search`.
     answers: [Bytes; 4],
     state: RefCell<NodeState>,
 }
@@ -71,7 +71,7 @@ impl Node {
         Self { answers, state: RefCell::default() }
     }
 
-    /// The prebuilt answer that shows what the request asks for.
+    /// The prebuilt answer with the score and details that the request wants.
     fn search(&self, body: &[u8]) -> Bytes {
         let score = memmem::find(body, b"\"showRankingScore\":true").is_some();
         let details = memmem::find(body, b"\"showRankingScoreDetails\":true").is_some();
@@ -111,7 +111,7 @@ async fn converse(mut stream: TcpStream, node: &Node) -> anyhow::Result<()> {
     loop {
         let (received, returned) = stream.read(chunk).await;
         chunk = returned;
-        // A reset is how load generators and killed peers leave: not a problem of the node.
+        // Load generators and killed peers leave with a reset, which is no problem of the node.
         if matches!(received, Ok(0) | Err(_)) {
             return Ok(());
         }
@@ -130,7 +130,7 @@ async fn converse(mut stream: TcpStream, node: &Node) -> anyhow::Result<()> {
     }
 }
 
-/// The answer to the first complete request in `pending` and that request's length.
+/// The answer to the first complete request in `pending`, and that request's length.
 fn next_answer(node: &Node, pending: &[u8]) -> anyhow::Result<Option<(Bytes, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Request::new(&mut headers);

@@ -1,7 +1,7 @@
-//! What a canned node remembers and answers outside search: enough for a gateway to adopt it and to create an index.
+//! The state and the answers of a canned node outside search: enough for a gateway to adopt it and to create an index.
 //!
-//! Invariants: every write is accepted and its task has succeeded at once; nothing is stored but index
-//! names, primary keys and settings, so memory is bounded by what the comparison sends.
+//! Invariants: every write is accepted and its task has succeeded immediately. The node stores only index names,
+//! primary keys and settings, so what the comparison sends bounds its memory.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 const MOMENT: &str = "2026-01-01T00:00:00Z";
 const TASKS_LISTED_MAX: u32 = 1000;
 
-/// One canned node's indexes and its count of tasks.
+/// The indexes of one canned node, and the number of its tasks.
 #[derive(Default)]
 pub(crate) struct NodeState {
     tasks: u32,
@@ -23,7 +23,7 @@ struct Index {
     settings: Map<String, Value>,
 }
 
-/// The parts of a request that routes look at.
+/// The parts of a request that the routes use.
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -113,7 +113,7 @@ impl NodeState {
         json!({"total": results.len(), "results": results, "offset": 0, "limit": 20})
     }
 
-    /// The tasks named by `uids=1,2,…`, or all there are, newest first.
+    /// The tasks named by `uids=1,2,…`, or the newest ones, newest first.
     fn task_list(&self, query: &str) -> Value {
         let named = query.split('&').find_map(|pair| pair.strip_prefix("uids="));
         let mut uids: Vec<u32> = match named {

@@ -1,4 +1,4 @@
-//! The cases that are compared: what is asked, what the legs answer, and how many clients ask at once.
+//! The cases of the comparison: what clients request, what the legs answer, and how many clients there are.
 
 use crate::corpus::Shape;
 
@@ -7,37 +7,37 @@ use crate::corpus::Shape;
 pub enum Asked {
     /// A search for as many hits as each leg has.
     Search,
-    /// A write of so many documents.
+    /// A write of this many documents.
     Write { documents: usize },
 }
 
-/// One line of the history.
+/// One case; each run of it adds one line to the history.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Legs x hits (x bytes of a document), what is special, then connections.
+    /// Legs x hits (x bytes of a document), the special property, then connections.
     pub name: &'static str,
     pub shape: Shape,
     pub asked: Asked,
     /// Client connections, each with one request in flight.
     pub connections: usize,
-    /// Copies of each shard behind the gateway.
+    /// The number of copies of each shard behind the gateway.
     pub copies: usize,
-    /// Cores of the gateway.
+    /// The number of cores of the gateway.
     pub cores: usize,
     /// Whether clients speak TLS.
     pub tls: bool,
-    /// Further arguments of the gateway.
+    /// Additional arguments of the gateway.
     pub gateway: &'static [&'static str],
 }
 
-/// So that identical requests, which are all that the load has, are each worked on.
+/// The load sends identical requests only; this makes the gateway work on each of them.
 const EACH_ON_ITS_OWN: &[&str] = &["--query-coalescing", "off"];
 const COALESCED: &[&str] = &["--query-coalescing", "on"];
 const BARE: &[&str] = &["--query-coalescing", "off", "--hedging", "off", "--adaptive-selection", "off"];
-/// All connections come from one address.
+/// All connections come from one address, so its limit has to be higher.
 const MANY: &[&str] = &["--query-coalescing", "off", "--connections-per-address-max", "12000"];
 
-/// All cases, the plainest first.
+/// All cases, the simplest first.
 pub const CASES: [Case; 17] = [
     search("3x20-c1", 3, 20, 1),
     search("3x20-c4", 3, 20, 4),
@@ -62,7 +62,7 @@ pub const CASES: [Case; 17] = [
 ];
 
 impl Case {
-    /// True when one of `names` is part of the case's name, or there are none.
+    /// Whether one of `names` is part of the case's name, or `names` is empty.
     pub(super) fn is_chosen(&self, names: &[String]) -> bool {
         names.is_empty() || names.iter().any(|name| self.name.contains(name.as_str()))
     }
@@ -86,17 +86,17 @@ const fn search(name: &'static str, legs: usize, hits: usize, connections: usize
     }
 }
 
-/// Large answers, so that the load's own core holds out while the gateway's does not.
+/// Large answers, so that the gateway's core is saturated before the load's.
 pub(super) const fn overload(connections: usize) -> Case {
     Case { gateway: MANY, ..search("overload", 3, 200, connections) }
 }
 
-/// Searches of the plain kind by a gateway of so many cores.
+/// Plain searches by a gateway of `cores` cores.
 pub(super) const fn scale(cores: usize) -> Case {
     Case { cores, ..search("scale", 3, 20, 64) }
 }
 
-/// Searches of the plain kind over as many connections as one likes.
+/// Plain searches over any number of connections.
 pub(super) const fn crowd(connections: usize) -> Case {
     Case { gateway: MANY, ..search("crowd", 3, 20, connections) }
 }

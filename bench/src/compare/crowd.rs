@@ -1,6 +1,6 @@
-//! Ten thousand connections, most of which are idle at any moment: what they cost beside the few that the load needs.
+//! The cost of ten thousand connections, most of them idle at any moment, compared with the few that the load needs.
 //!
-//! Invariants: both windows of a round have the same rate, half of the peak, so that they differ by connections alone;
+//! Invariants: both windows of a round have the same rate, half of the peak, so they differ only in connections;
 //! resident memory is read while all connections are open and after all have been used.
 
 use std::io::Write;
@@ -18,10 +18,10 @@ use crate::load::Report;
 const FEW: usize = 64;
 const MANY: usize = 10_000;
 
-/// One line of the table.
+/// One row of the table.
 type Figure = fn(&(Figures, Report)) -> f64;
 
-/// Measures and prints; a storm of connections may be refused for a moment. Fails when something cannot be started.
+/// Measures and prints. Tolerates refusals while a storm of connections lasts. Fails when something cannot be started.
 pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let gateway: PathBuf = options.gateway.clone().context("a crowd needs the gateway")?;
     let (few, many) = (crowd(FEW), crowd(MANY));

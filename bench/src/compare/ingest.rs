@@ -1,7 +1,8 @@
-//! One large payload of documents through the gateway: how fast it is split over the nodes, and what memory that takes.
+//! One large payload of documents through the gateway: how fast the gateway splits it over the nodes, and how much
+//! memory that takes.
 //!
-//! Invariant: nodes only count what they get, so that time and memory are the gateway's own; every payload is acknowledged
-//! by all nodes before the clock stops.
+//! Invariant: nodes only count what they receive, so time and memory are the gateway's own. All nodes acknowledge a
+//! payload before the clock stops.
 
 use std::fs;
 use std::io::Write;
@@ -20,7 +21,7 @@ use crate::compare::processes::{Fleet, Peer};
 use crate::corpus;
 use crate::wire::Wire;
 
-/// Just below the limit of a body that the gateway has by default.
+/// Just below the gateway's default limit of a body.
 const PAYLOAD_BYTES: usize = 100_000_000;
 const DOCUMENTS_AT_ONCE: usize = 1000;
 const RECEIVE_BYTES: usize = 16 << 10;
@@ -51,7 +52,7 @@ pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Documents one to a line, as many as fit.
+/// Documents one to a line, as many as fit in `bytes`.
 fn lines(bytes: usize) -> String {
     let array = corpus::documents(DOCUMENTS_AT_ONCE);
     let documents = array[1..array.len() - 1].replace("},{", "}\n{") + "\n";
@@ -81,7 +82,7 @@ fn send(peer: &Peer, payload: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The most that was resident at any time, in KiB.
+/// The peak of resident memory so far, in KiB.
 fn peak_resident_kib(peer: &Peer) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", peer.process.id()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

@@ -1,4 +1,4 @@
-//! One window: load from a process of its own, the kernel's books of the process under test before and after.
+//! One window: load from a process of its own, and the kernel's counters of the process under test before and after.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::compare::{Options, processes};
 use crate::load::{Latency, Report};
 use crate::process::{Guard, find_program};
 
-/// What one window of one peer came to.
+/// The figures of one peer in one window.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Figures {
-    /// User and system time of the process under test over answers, warm-up included in both.
+    /// User and system time of the process under test divided by answers, both including the warm-up.
     pub cpu_us_per_request: f64,
-    /// Share of one core that the process under test used, 0 to 1 (above 1 with more threads).
+    /// The share of one core that the process under test used, 0 to 1 (above 1 with several threads).
     pub busy: f64,
     pub requests_per_second: f64,
     pub latency: Latency,
@@ -41,7 +41,7 @@ pub(super) fn window(
     Ok(figures)
 }
 
-/// The same whatever the load is answered, with what it says itself.
+/// Like `window`, but accepts any answers; also returns the load's own report.
 pub(super) fn observe(
     peer: &Peer,
     case: &Case,
@@ -53,7 +53,7 @@ pub(super) fn observe(
     let after = peer.process.counters()?;
     let requests = report.requests as f64;
     let cpu = (after.cpu - before.cpu).as_secs_f64();
-    // A thread that ended in between takes its switches along.
+    // A thread that ended in between no longer counts its switches.
     let switches = after.context_switches.saturating_sub(before.context_switches);
     let figures = Figures {
         cpu_us_per_request: cpu * 1e6 / requests,
@@ -68,7 +68,7 @@ pub(super) fn observe(
     Ok((figures, report))
 }
 
-/// One window's load, whatever it is answered.
+/// The load of one window, whatever the answers are.
 pub(super) fn load(peer: &Peer, case: &Case, options: &Options, rate: Option<f64>) -> anyhow::Result<Report> {
     let (program, arguments) = load_command(peer, case, options, rate)?;
     let errors = peer.folder.join("load.log");
@@ -76,8 +76,7 @@ pub(super) fn load(peer: &Peer, case: &Case, options: &Options, rate: Option<f64
     finish(load, &errors)
 }
 
-/// System calls over answers, counted by `perf` in one closed-loop window; `None` where perf is absent or
-/// may not count.
+/// System calls per answer, counted by `perf` in one closed-loop window. `None` where perf is missing or may not count.
 pub(super) fn syscalls_per_request(
     peer: &Peer,
     case: &Case,
@@ -108,7 +107,7 @@ fn load_command(
     rate: Option<f64>,
 ) -> anyhow::Result<(PathBuf, Vec<String>)> {
     let program = std::env::current_exe().context("finding the running executable")?;
-    // A large write is too long for an argument.
+    // The body of a large write is too long for an argument, so it goes into a file.
     let body = peer.folder.join("body.json");
     std::fs::write(&body, processes::body(case)).context("writing the request's body")?;
     let mut arguments: Vec<String> = [

@@ -1,8 +1,8 @@
 //! The comparison: canned nodes, the gateway and its peers, measured in interleaved rounds.
 //!
-//! Invariants: every peer gives the right answer before its case is measured; in each round every peer is
-//! measured once, starting with another one each time; a failed request fails the comparison, since figures
-//! of wrong answers mean nothing; all children have ended when it returns.
+//! Invariants: every peer gives the right answer before its case is measured. In each round every peer is measured
+//! once, and a different one comes first. A failed request fails the comparison, because figures of wrong answers mean
+//! nothing. All child processes have ended when it returns.
 
 pub(crate) mod cases;
 pub mod crowd;
@@ -25,24 +25,24 @@ pub use cases::{CASES, Case};
 use measure::Figures;
 pub use report::Spread;
 
-/// How to compare.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The gateway's executable; `None` leaves it out.
+    /// The gateway's executable; `None` omits it.
     pub gateway: Option<PathBuf>,
     /// Measured rounds per case; at least 1.
     pub rounds: usize,
-    /// Of one window; each round has a closed-loop and an open-loop window per peer.
+    /// Length of one window. Each round has a closed-loop and an open-loop window per peer.
     pub window: Duration,
-    /// Not recorded, before each window.
+    /// Unrecorded time before each window.
     pub warm_up: Duration,
     /// Only cases whose name contains one of these; empty means all.
     pub cases: Vec<String>,
-    /// The JSON-lines file to append to; `None` appends nowhere.
+    /// The JSON-lines file to append to; `None` for no history.
     pub history: Option<PathBuf>,
-    /// Process under test on core 0, everything else on core 1.
+    /// Whether to run the process under test on core 0 and everything else on core 1.
     pub pinned: bool,
-    /// The open loop's requests a second; by default half of what the slowest peer takes.
+    /// Requests a second of the open loop; by default half of the slowest peer's peak.
     pub rate: Option<f64>,
 }
 
@@ -52,7 +52,7 @@ impl Options {
         self.pinned.then_some(0)
     }
 
-    /// The core of nodes and load.
+    /// The core of the nodes and the load.
     fn core_others(&self) -> Option<usize> {
         self.pinned.then_some(1)
     }
@@ -61,13 +61,13 @@ impl Options {
 /// All figures of one peer in one case.
 pub struct Measured {
     pub name: &'static str,
-    /// After start and before the first request, in KiB.
+    /// Resident memory after the start and before the first request, in KiB.
     pub idle_resident_kib: u64,
-    /// One per round.
+    /// One entry per round.
     pub closed: Vec<Figures>,
-    /// One per round.
+    /// One entry per round.
     pub open: Vec<Figures>,
-    /// From a window of its own, since counting slows the process down.
+    /// Measured in a window of its own, because counting slows the process down.
     pub syscalls_per_request: Option<f64>,
 }
 
@@ -105,7 +105,7 @@ fn run_case(case: &Case, options: &Options) -> anyhow::Result<(f64, Vec<Measured
     for peer in &fleet.peers {
         peer.check(case).with_context(|| format!("checking the answer of {}", peer.name))?;
     }
-    // The first, unrecorded round warms every peer up and finds the rate that all of them can hold.
+    // The first, unrecorded round warms every peer up and finds a rate that all of them can sustain.
     let mut slowest = f64::INFINITY;
     for peer in &fleet.peers {
         slowest = slowest.min(measure::window(peer, case, options, None)?.requests_per_second);

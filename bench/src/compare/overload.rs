@@ -1,7 +1,7 @@
-//! More than the gateway can take: how much of it is answered, and how soon.
+//! Load above the gateway's capacity: how much of it is answered, and how fast.
 //!
-//! Invariants: a round finds the peak in closed loop first, and offers a multiple of that peak next, in open loop, over
-//! enough connections that the server alone decides what waits; latencies of answers that are no refusals count from the
+//! Invariants: a round first finds the peak in closed loop, then offers a multiple of it in open loop, over enough
+//! connections that only the server decides what waits. Latencies of answers that are not refusals count from the
 //! moment the request fell due.
 
 use std::io::Write;
@@ -15,14 +15,14 @@ use super::{Options, measure};
 use crate::compare::processes::Fleet;
 use crate::load::Report;
 
-/// What clients offer, in peaks.
+/// The offered load, in multiples of the peak.
 const TIMES_PEAK: f64 = 3.0;
-/// Connections that reach the peak.
+/// The number of connections that reach the peak.
 const CONNECTIONS_AT_PEAK: usize = 64;
-/// Connections that carry what is offered above it.
+/// The number of connections for the load above the peak.
 const CONNECTIONS_ABOVE: usize = 2048;
 
-/// Figures of one round.
+/// The figures of one round.
 struct Round {
     peak: f64,
     goodput: f64,
@@ -33,7 +33,7 @@ struct Round {
     lateness_p99_ms: f64,
 }
 
-/// One line of the table.
+/// One row of the table.
 type Figure = fn(&Round) -> f64;
 
 /// Measures and prints. Fails when something cannot be started.

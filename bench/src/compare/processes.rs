@@ -1,7 +1,7 @@
 //! The processes of one case: canned nodes, the gateway, pass-through proxies and yardsticks.
 //!
-//! Invariants: a peer is listed only when it accepts; proxies that are not installed are left out with a
-//! message; ports are the system's choice.
+//! Invariants: a peer is listed only once it accepts connections; proxies that are not installed are omitted with a
+//! message; the system chooses all ports.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::corpus::{self, Corpus};
 use crate::process::{Guard, find_program};
 use crate::wire;
 
-/// What every peer is asked.
+/// The path that every peer is requested.
 pub(super) fn path(case: &Case) -> &'static str {
     match case.asked {
         Asked::Search => "/indexes/bench/search",
@@ -34,7 +34,7 @@ pub(super) fn body(case: &Case) -> String {
 
 const MASTER_KEY: &str = "bench-master-key-0123456789";
 const START_MAX: Duration = Duration::from_secs(30);
-/// Between two looks at a process that cannot say when it is ready.
+/// The pause between two checks of a process that cannot report when it is ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A running process under test.
@@ -44,21 +44,21 @@ pub(super) struct Peer {
     pub(super) key: Option<&'static str>,
     pub(super) process: Guard,
     pub(super) idle_resident_kib: u64,
-    /// Where its logs go.
+    /// The folder for its logs.
     pub(super) folder: PathBuf,
     merges: bool,
 }
 
-/// Everything that runs during one case; ends with it.
+/// All processes of one case; they end with it.
 pub(super) struct Fleet {
     pub(super) peers: Vec<Peer>,
     _nodes: Guard,
-    /// Dropped last: the processes above write into it.
+    /// Dropped last, because the processes above write into it.
     _folder: tempfile::TempDir,
 }
 
 impl Fleet {
-    /// Starts the nodes and then every peer that this machine has.
+    /// Starts the nodes and then every peer that is installed on this machine.
     pub(super) fn start(case: &Case, options: &Options) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("finding the running executable")?;
         Self::with(case, options, |start| {
@@ -69,7 +69,7 @@ impl Fleet {
                     None => eprintln!("{} is not installed: left out", proxy.name()),
                 }
             }
-            // The yardsticks speak no TLS.
+            // The yardsticks do not support TLS.
             if case.is_search() && !case.tls {
                 peers.push(start.yardstick("scatter-hyper", &own)?);
                 peers.push(start.yardstick("scatter-monoio", &own)?);
@@ -81,7 +81,7 @@ impl Fleet {
         })
     }
 
-    /// Starts the nodes and the gateway alone.
+    /// Starts the nodes and only the gateway.
     pub(super) fn of_gateway(case: &Case, options: &Options, gateway: &Path) -> anyhow::Result<Self> {
         Self::with(case, options, |start| Ok(vec![start.gateway(gateway)?]))
     }
@@ -117,7 +117,7 @@ impl Fleet {
 }
 
 impl Peer {
-    /// Fails unless the peer's answer is the right one: all legs merged, or the first leg passed on.
+    /// Fails unless the peer's answer is right: all legs merged, or the first leg passed through.
     pub(super) fn check(&self, case: &Case) -> anyhow::Result<()> {
         let client = client(self.address, self.key.map(ToOwned::to_owned), case, &self.folder)?;
         if !case.is_search() {
@@ -128,7 +128,7 @@ impl Peer {
         let expected = if self.merges { corpus.expected_ids() } else { corpus.leg_ids(0) };
         let hits = answer["hits"].as_array().context("the answer has no hits")?;
         let found: Vec<u64> = hits.iter().filter_map(|hit| hit["id"].as_u64()).collect();
-        // With copies fewer nodes are asked, and what a canned node answers heeds no filter.
+        // With copies the gateway asks fewer nodes, and canned nodes ignore filters, so only the count is known.
         let is_right = if self.merges && self.name == GATEWAY && case.copies > 1 {
             found.len() == expected.len()
         } else {
@@ -149,7 +149,7 @@ impl Peer {
 
 const GATEWAY: &str = "miroir";
 
-/// Proxies that pass one leg through.
+/// Proxies that pass one leg through to the client.
 #[derive(Clone, Copy)]
 enum Proxy {
     Haproxy,
@@ -164,7 +164,7 @@ impl Proxy {
         }
     }
 
-    /// One thread, keep-alive on both sides, no logs.
+    /// The configuration: one thread, keep-alive on both sides, no logs.
     fn configuration(self, listen: SocketAddr, node: SocketAddr, folder: &Path, tls: bool) -> String {
         let pem = certificate_and_key(folder).display().to_string();
         let listen = match (self, tls) {
@@ -202,13 +202,13 @@ impl Proxy {
     }
 }
 
-/// A client as the case's are.
+/// A client with the settings of the case's clients.
 fn client(address: SocketAddr, key: Option<String>, case: &Case, folder: &Path) -> anyhow::Result<Client> {
     let trust = case.tls.then(|| wire::trust(&certificate(folder))).transpose()?;
     Ok(Client::new(address, key).trusting(trust))
 }
 
-/// Makes what servers of this case show.
+/// Makes the certificate and key of this case's servers.
 fn make_certificate(folder: &Path) -> anyhow::Result<()> {
     let made =
         rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).context("making a certificate")?;
@@ -225,7 +225,7 @@ fn certificate_and_key(folder: &Path) -> PathBuf {
     folder.join("server.pem")
 }
 
-/// What every start needs.
+/// What starting any process needs.
 struct Start<'a> {
     case: &'a Case,
     options: &'a Options,
@@ -318,7 +318,7 @@ impl Start<'_> {
         Ok(Peer { name, address, key: None, process, idle_resident_kib, folder: self.folder.into(), merges })
     }
 
-    /// Looks again and again until `is_ready`; fails with the process's log when it ends or takes too long.
+    /// Polls until `is_ready`. Fails with the process's log when it ends or takes too long.
     fn wait(
         &self,
         name: &str,
@@ -338,7 +338,7 @@ impl Start<'_> {
     }
 }
 
-/// A loopback address that was free a moment ago, for programs that cannot report a port of their own choice.
+/// A loopback address that was free a moment ago, for programs that cannot report a port that they chose.
 fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     listener.local_addr().context("asking for the port")

@@ -1,4 +1,4 @@
-//! What a comparison says: a table per case for people, a JSON line per case for the history.
+//! The output of a comparison: a table per case for people, a JSON line per case for the history.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// The peers that others are set in relation to.
+/// The peers to which the others are compared.
 const YARDSTICKS: [&str; 3] = ["haproxy", "scatter-hyper", "scatter-monoio"];
 
 /// How this executable was compiled: SIMD is chosen at compile time and decides what a merge costs.
@@ -30,7 +30,7 @@ const BUILD: &str = if cfg!(debug_assertions) {
 };
 
 impl Spread {
-    /// Of at least one value; zeros when there is none.
+    /// Of at least one value; all zero when there is none.
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -48,7 +48,7 @@ impl Measured {
     }
 }
 
-/// Says what was measured on what.
+/// Prints what was measured on which machine.
 pub(super) fn write_preface(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let machine = machine();
     writeln!(output, "{} cores of {}, Linux {}", machine.cores, machine.processor, machine.kernel)?;
@@ -139,7 +139,7 @@ fn row(peer: &Measured, yardsticks: &[&Measured]) -> Vec<String> {
     cells
 }
 
-/// Names to the left, figures to the right.
+/// Aligns names to the left and figures to the right.
 fn write_aligned(rows: &[Vec<String>], output: &mut dyn Write) -> anyhow::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -218,7 +218,7 @@ struct Machine {
     cores: usize,
     processor: String,
     kernel: String,
-    /// Over one minute, other people's work included.
+    /// Over one minute, including other processes' work.
     load_average: String,
 }
 

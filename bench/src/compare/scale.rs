@@ -1,8 +1,8 @@
-//! How many pods a rate needs: a model from measured constants, and how far it is off.
+//! How many pods a rate needs: a model from measured constants, and the error of the model.
 //!
-//! The model: a core is busy for a fixed part of its time and for a fixed time per search. Both are fitted to two rates and
-//! tried at a third, on one core and on two. Invariant: nothing is pinned, since two cores of the gateway leave none to the
-//! load; so rates stay well below what the machine takes.
+//! The model: a core is busy for a fixed share of its time plus a fixed time per search. Both are fitted to two rates
+//! and verified at a third, on one core and on two. Invariant: nothing is pinned, because two gateway cores leave none
+//! for the load; so rates stay well below the machine's capacity.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use super::report::Spread;
 use super::{Options, measure};
 use crate::compare::processes::Fleet;
 
-/// Searches a second that pods are counted for.
+/// Searches a second for which pods are counted.
 const RATE_WANTED: f64 = 100_000.0;
-/// Of a core's time; the rest is for bursts and for pods that fail.
+/// The planned share of a core's time; the rest is for bursts and for failed pods.
 const BUSY_WANTED: f64 = 0.7;
 const CORES_OF_A_POD: [f64; 3] = [2.0, 4.0, 8.0];
-/// Rates that the model is fitted to, and the one it is tried at, as parts of one core's peak.
+/// The rates to which the model is fitted, and the one at which it is verified, as fractions of one core's peak.
 const RATES_FITTED: [f64; 2] = [0.15, 0.3];
 const RATE_TRIED: f64 = 0.45;
 
-/// Time of a core, in seconds per second and per search.
+/// Core time: seconds per second, and seconds per search.
 #[derive(Clone, Copy)]
 struct Model {
     fixed: f64,
@@ -40,13 +40,13 @@ impl Model {
         self.fixed + self.per_search * rate
     }
 
-    /// Searches a second of one core.
+    /// Searches a second of one core that is busy for this share of its time.
     fn rate(self, busy: f64) -> f64 {
         (busy - self.fixed) / self.per_search
     }
 }
 
-/// Measures, fits, tries and prints. Fails when something cannot be started, or a request fails.
+/// Measures, fits, verifies and prints. Fails when something cannot be started, or a request fails.
 pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
     let gateway: PathBuf = options.gateway.clone().context("scaling needs the gateway")?;
     let (one, two) = (scale(1), scale(2));

@@ -1,6 +1,6 @@
-//! Yardstick: the barest scatter on hyper and tokio's current-thread runtime.
+//! Yardstick: a minimal scatter on hyper and tokio's current-thread runtime.
 //!
-//! It does exactly what the monoio yardstick does, so that the two differ by runtime and codec only.
+//! It does the same as the monoio yardstick, so the two differ only in runtime and codec.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{canned_node, corpus, yardsticks::score_merge};
 
-/// Serves on a port of the system's choice until killed; prints the same line as a canned node.
+/// Serves on a port chosen by the system until killed. Prints the same line as a canned node.
 pub fn serve(nodes: &[SocketAddr], hits: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let scatter = Rc::new(Scatter {
@@ -40,7 +40,7 @@ pub fn serve(nodes: &[SocketAddr], hits: usize) -> anyhow::Result<()> {
                 let connection = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service);
                 if let Err(problem) = connection.await {
-                    // A client that leaves mid-request is how a load generator ends; a leg's error ends here too.
+                    // A load generator ends by leaving mid-request; a leg's error arrives here too.
                     eprintln!("scatter-hyper: {problem:#}");
                 }
             });

@@ -1,4 +1,4 @@
-//! What the gateway is measured against: bare scatters without a gateway's duties.
+//! The yardsticks for the gateway: minimal scatters without a gateway's duties.
 
 pub mod hyper;
 pub mod monoio;

@@ -1,7 +1,7 @@
-//! Yardstick: the barest scatter on monoio with monoio-http's codecs on both sides.
+//! Yardstick: a minimal scatter on monoio, with monoio-http's codecs on both sides.
 //!
-//! It asks every node at once over pooled connections, merges by score and answers. It has no timeouts,
-//! retries, limits, routes or metrics: the distance from it to the gateway is the price of those.
+//! It asks every node concurrently over pooled connections, merges by score and answers. It has no timeouts, retries,
+//! limits, routes or metrics: its distance to the gateway is the cost of those.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use monoio_http::h1::payload::{FixedPayload, Payload};
 
 use crate::{canned_node, corpus, yardsticks::score_merge};
 
-/// Serves on a port of the system's choice until killed; prints the same line as a canned node.
+/// Serves on a port chosen by the system until killed. Prints the same line as a canned node.
 pub fn serve(nodes: &[SocketAddr], hits: usize) -> anyhow::Result<()> {
     let mut runtime = monoio::RuntimeBuilder::<monoio::FusionDriver>::new()
         .with_entries(4096)

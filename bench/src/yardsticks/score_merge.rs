@@ -1,11 +1,11 @@
 //! The merge of the yardsticks: k lists by descending `_rankingScore`, copying the raw bytes of the winners.
 //!
-//! It is the least a scatter can do, not what a gateway must do: scores of real nodes are not comparable,
-//! and reserved fields and ranking details stay in. Each body is validated once, as a gateway must.
+//! It is the least that a scatter can do, less than a gateway must: scores of real nodes are not comparable, and this
+//! merge keeps reserved fields and ranking details. It validates each body once, as a gateway must.
 
 use sonic_rs::{ArrayJsonIter, JsonValueTrait as _, LazyValue};
 
-/// One leg's hits that are not yet merged, with the first of them parsed.
+/// One leg's remaining hits, the first of them parsed.
 struct Cursor<'a> {
     rest: ArrayJsonIter<'a>,
     first: LazyValue<'a>,

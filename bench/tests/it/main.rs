@@ -1,6 +1,6 @@
-//! The comparison end to end, in its quick mode: figures come out, answers are right, children end.
+//! The comparison end to end, in its quick mode: there are figures, answers are right, child processes end.
 //!
-//! Nothing here asserts a time: figures of a loaded machine prove nothing.
+//! Nothing here asserts a time, because figures of a loaded machine prove nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn bench(arguments: &[&str], history: &Path) -> Output {
         .expect("the bench binary runs")
 }
 
-/// The processes whose command line names `text`.
+/// The processes whose command line contains `text`.
 fn processes_naming(text: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir("/proc").expect("proc is mounted");
     entries
@@ -29,7 +29,7 @@ fn processes_naming(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Processor time is counted in ticks of 10 ms, so a slow open loop may well use none of them.
+/// Checks the figures. Processor time has ticks of 10 ms, so a slow open loop may use none.
 fn check_figures(windows: &Value, processor_time: bool, context: &str) {
     let figures = ["requests_per_second", "p50_us", "p99_us", "p999_us", "resident_kib"];
     for figure in figures.into_iter().chain(processor_time.then_some("cpu_us_per_request")) {
@@ -77,7 +77,7 @@ fn a_quick_comparison_gives_figures_for_every_peer() {
 fn wrong_answers_fail_the_comparison_and_leave_no_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let history = folder.path().join("history.jsonl");
-    // A node in the gateway's place would be ready but refuse the gateway's flags, so it ends at once.
+    // A canned node in the gateway's place would be ready but refuse the gateway's flags, so it ends immediately.
     let gateway = env!("CARGO_BIN_EXE_bench");
     let arguments = ["compare", "--gateway", gateway, "--quick", "--unpinned", "--case", "3x200-c32"];
     let output = bench(&arguments, &history);

@@ -1,6 +1,6 @@
 //! The indexes of a node: names, directories, open engines.
-//! Invariants: a name points to at most one directory; directories have random names, so that a swap or a
-//! deletion never waits for readers; directories the table does not know are leftovers and swept on opening.
+//! Invariants: a name points to at most one directory. Directories have random names, so a swap or a deletion never
+//! waits for readers. Opening deletes directories that the table does not know.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ struct Entry {
 }
 
 impl Catalog {
-    /// Opens every index of the table; sweeps directories that no name points to.
+    /// Opens every index of the table. Deletes directories that no name points to.
     pub(crate) fn open(data: &Path, table: &IndexTable, workers: Arc<Workers>) -> Result<Self, ApiError> {
         let directory = data.join("indexes");
         std::fs::create_dir_all(&directory)?;
@@ -64,7 +64,7 @@ impl Catalog {
         open.iter().map(|(uid, entry)| (uid.clone(), entry.engine.clone())).collect()
     }
 
-    /// The index of this name, made if it is not there.
+    /// The index of this name; creates it if there is none.
     pub(crate) fn get_or_create(&self, uid: &str) -> Result<Engine, ApiError> {
         if let Some(engine) = self.find(uid) {
             return Ok(engine);
@@ -76,14 +76,14 @@ impl Catalog {
         Ok(engine)
     }
 
-    /// Forgets the index and returns its directory, to be removed once the table is durable without it.
+    /// Removes the index and returns its directory, to delete once the table without it is durable.
     pub(crate) fn remove(&self, uid: &str) -> Option<PathBuf> {
         let entry = self.open.write().expect(POISON).remove(uid)?;
         Some(self.directory.join(entry.directory))
     }
 
-    /// Replaces an existing index by a compact copy of itself, and returns the directory it had, to be removed
-    /// once the table is durable. Readers of the old one read on.
+    /// Replaces an existing index by a compact copy of itself. Returns its old directory, to delete once the table is
+    /// durable. Readers of the old one continue.
     pub(crate) fn compact(&self, uid: &str) -> Result<PathBuf, ApiError> {
         let engine = self.get(uid)?;
         let directory = Uuid::new_v4().to_string();
@@ -94,7 +94,7 @@ impl Catalog {
         Ok(self.directory.join(before.expect("the index was there a moment ago").directory))
     }
 
-    /// Writes compact copies of all indexes where a catalog of the `data` directory looks for them.
+    /// Writes compact copies of all indexes to where a catalog of the `data` directory expects them.
     pub(crate) fn copy_to(&self, data: &Path) -> Result<(), ApiError> {
         let entries: Vec<Entry> = self.open.read().expect(POISON).values().cloned().collect();
         for entry in entries {
@@ -103,7 +103,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Exchanges what two existing names point to.
+    /// Exchanges the indexes of two existing names.
     pub(crate) fn swap(&self, left: &str, right: &str) {
         let mut open = self.open.write().expect(POISON);
         if let (Some(one), Some(other)) = (open.remove(left), open.remove(right)) {
@@ -120,7 +120,7 @@ impl Catalog {
         }
     }
 
-    /// The table to be made durable.
+    /// The table, to be made durable.
     pub(crate) fn table(&self) -> IndexTable {
         let open = self.open.read().expect(POISON);
         open.iter().map(|(uid, entry)| (uid.clone(), entry.directory.clone())).collect()

@@ -1,11 +1,11 @@
 //! The node's wall clock, which a test can skew.
-//! Invariant: every time a node writes or shows comes from here.
+//! Invariant: every time that a node writes or shows comes from here.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use time::{Duration, OffsetDateTime};
 
-/// Wall clock with an offset in milliseconds; zero unless a fault switch set it.
+/// The wall clock plus an offset, which is zero unless a fault switch set it.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     skew_ms: AtomicI64,

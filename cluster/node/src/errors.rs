@@ -1,6 +1,6 @@
-//! The errors a client reads, with Meilisearch's codes, types, statuses and links.
-//! Invariants: one code has one status and one type; the table below lists only codes that differ from
-//! 400 `invalid_request`, which is the rule. The texts of engine errors are the engine's own.
+//! The errors that a client reads, with Meilisearch's codes, types, statuses and links.
+//! Invariants: one code has one status and one type. The table below lists only codes that differ from the default, 400
+//! `invalid_request`. The texts of engine errors are the engine's own.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use milli::heed::{Error as HeedError, MdbError};
 use milli::{Error as EngineError, InternalError, UserError};
 use serde_json::{Value, json};
 
-/// One error as Meilisearch would send it; also what a failed task carries.
+/// An error as Meilisearch sends it, also stored in a failed task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     /// Meilisearch's error code, e.g. `index_not_found`.
     pub code: Cow<'static, str>,
-    /// What the client reads.
+    /// The text that the client reads.
     pub message: String,
-    /// A status other than the code's; a missing index named in a body is 400.
+    /// A status other than the code's; for example 400 for a missing index named in a body.
     status: Option<u16>,
 }
 
@@ -52,12 +52,12 @@ impl ApiError {
         Self { code: code.into(), message: message.into(), status: None }
     }
 
-    /// `index_not_found`, as a read of a missing index answers and a failed task records.
+    /// `index_not_found`: the answer to a read of a missing index, and the error of a failed task.
     pub fn index_not_found(uid: &str) -> Self {
         Self::new("index_not_found", format!("Index `{uid}` not found."))
     }
 
-    /// An engine error met while working on `index`; Meilisearch names the index in front of the text.
+    /// An engine error while working on `index`. Like Meilisearch, puts the index before the text.
     pub fn engine(index: &str, error: EngineError) -> Self {
         let code = code_of(&error);
         if index.is_empty() {
@@ -66,7 +66,7 @@ impl ApiError {
         Self::new(code, format!("Index `{index}`: {error}"))
     }
 
-    /// An engine error without the index in front, under the given code when it is about a filter.
+    /// Like `engine`, but an error about a filter has `code` and no index.
     pub fn engine_filter(index: &str, error: EngineError, code: &'static str) -> Self {
         if matches!(error, EngineError::UserError(UserError::InvalidFilter(_))) {
             return Self::new(code, error.to_string());
@@ -74,7 +74,7 @@ impl ApiError {
         Self::engine(index, error)
     }
 
-    /// The same error met inside something, which is put in front of its text; never a 404.
+    /// The same error inside `place`, which precedes its text. Its status is never 404.
     pub(crate) fn inside(mut self, place: &str) -> Self {
         self.message = format!("Inside `{place}`: {}", self.message);
         if self.status() == 404 {
@@ -83,7 +83,7 @@ impl ApiError {
         self
     }
 
-    /// The HTTP status, as a rule that of the error's code.
+    /// The HTTP status, usually that of the error's code.
     pub fn status(&self) -> u16 {
         self.status.unwrap_or_else(|| self.status_and_type().0)
     }

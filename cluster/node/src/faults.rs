@@ -1,6 +1,6 @@
 //! Fault switches: how a test makes a node misbehave.
-//! Invariants: they are set over the control port only; with none set, a request pays for one relaxed load.
-//! `POST /faults` replaces the whole set, `DELETE /faults` clears it and lets hanging requests go.
+//! Invariants: only the control port sets them. With none set, a request costs one relaxed load. `POST /faults`
+//! replaces the whole set; `DELETE /faults` clears it and releases hanging requests.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -14,50 +14,50 @@ const POISON: &str = "a holder of the lock panicked, so the switches cannot be t
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Only requests whose path starts so are delayed, hung, reset, cut or failed; empty is all of them.
+    /// Only requests whose path begins with this are delayed, hung, reset, cut or failed; empty means all.
     pub path_prefix: String,
-    /// Milliseconds before a request is looked at.
+    /// Milliseconds before a request is processed.
     pub delay_ms: u64,
-    /// Milliseconds for which a finished answer is held back: what it says is that old when it comes.
+    /// Milliseconds for which a finished answer is held back; its content is that old when it arrives.
     pub answer_delay_ms: u64,
-    /// Requests are read and never answered, until the switches change.
+    /// Requests are read and not answered until the switches change.
     pub hang: bool,
     /// New connections are closed as soon as they are accepted.
     pub refuse: bool,
     /// Connections are reset when a request arrives on them.
     pub reset: bool,
-    /// Bytes of a body after which the connection breaks off.
+    /// Bytes of a body after which the connection ends.
     pub cut_body_bytes: Option<u64>,
-    /// Answers arrive whole and say something else.
+    /// Answers arrive complete but with wrong content.
     pub distort: Option<Distortion>,
-    /// Status answered instead of doing anything, e.g. 503.
+    /// Answered with this status, e.g. 503, instead of being processed.
     pub status: Option<u16>,
-    /// Requests `status` applies to.
+    /// The number of requests to which `status` applies.
     pub status_requests: u64,
-    /// The scheduler begins no further batch.
+    /// The scheduler starts no further batch.
     pub stall_tasks: bool,
-    /// Writes that are acknowledged, reported as succeeded, and lost.
+    /// The number of writes that are acknowledged, reported as succeeded, and lost.
     pub drop_next_writes: u64,
     /// Milliseconds added to the node's clock; may be negative.
     pub clock_skew_ms: i64,
 }
 
-/// What becomes of a good answer.
+/// How a good answer is distorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distortion {
-    /// It is no JSON.
+    /// It is not JSON.
     NotJson,
     /// It ends halfway.
     Half,
-    /// Its lists are no lists.
+    /// Its lists are not lists.
     OtherShape,
-    /// Its hits come in the opposite order.
+    /// Its hits come in reverse order.
     Reversed,
 }
 
 impl Distortion {
-    /// The body in place of `body`.
+    /// The body that replaces `body`.
     pub(crate) fn of(self, body: &[u8]) -> Vec<u8> {
         match self {
             Self::NotJson => b"<html>busy</html>".to_vec(),
@@ -74,7 +74,7 @@ impl Distortion {
     }
 }
 
-/// The switches as the server looks at them.
+/// The switches as the server reads them.
 #[derive(Debug)]
 pub(crate) struct FaultSwitches {
     armed: AtomicBool,
@@ -97,7 +97,7 @@ impl Default for FaultSwitches {
 }
 
 impl FaultSwitches {
-    /// Puts a set in force.
+    /// Activates a set.
     pub(crate) fn set(&self, faults: Faults) {
         self.status_left.store(faults.status_requests, Ordering::SeqCst);
         self.drops_left.store(faults.drop_next_writes, Ordering::SeqCst);
@@ -107,31 +107,31 @@ impl FaultSwitches {
         self.changes.send_modify(|change| *change += 1);
     }
 
-    /// The set in force, if any; the only thing a healthy request asks.
+    /// The active set, if any. A healthy request reads nothing else.
     pub(crate) fn armed(&self) -> Option<Arc<Faults>> {
         self.armed.load(Ordering::Relaxed).then(|| self.current())
     }
 
-    /// The set in force.
+    /// The active set.
     pub(crate) fn current(&self) -> Arc<Faults> {
         Arc::clone(&self.current.read().expect(POISON))
     }
 
-    /// Returns once requests are not to hang, which is at once when they are not.
+    /// Waits until requests must not hang; returns immediately if none have to.
     pub(crate) async fn hang(&self) {
         let mut changes = self.changes.subscribe();
         while self.current().hang {
-            // An error would mean that the sender is gone, which `self` holds.
+            // An error would mean that the sender is gone, but `self` owns it.
             let _ = changes.changed().await;
         }
     }
 
-    /// Uses up one request of `status`.
+    /// Consumes one request of `status`.
     pub(crate) fn takes_a_status(&self) -> bool {
         take(&self.status_left)
     }
 
-    /// Uses up one write to be lost.
+    /// Consumes one write to lose.
     pub(crate) fn takes_a_drop(&self) -> bool {
         self.armed.load(Ordering::Relaxed) && take(&self.drops_left)
     }

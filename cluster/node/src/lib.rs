@@ -1,7 +1,6 @@
 //! An embedded Meilisearch-compatible node on the real engine.
-//! Invariants: the engine decides, this crate translates; production never needs it, and the gateway never
-//! depends on it. Routes, answers, defaults and errors are those of Meilisearch v1.15; what is not there
-//! answers 501 with its name.
+//! Invariants: the engine decides, this crate translates. Production never needs it, and the gateway never depends on
+//! it. Routes, answers, defaults and errors are those of Meilisearch v1.15; a missing route answers 501 with its name.
 
 mod catalog;
 mod clock;

@@ -3,12 +3,12 @@
 
 use crate::errors::ApiError;
 
-/// Bytes of the longest index uid.
+/// The most bytes of an index uid.
 const INDEX_UID_BYTES_MAX: usize = 400;
-/// Bytes of the longest document id.
+/// The most bytes of a document id.
 const DOCUMENT_ID_BYTES_MAX: usize = 511;
 
-/// The uid itself when it is well formed, else `invalid_index_uid` with Meilisearch's text.
+/// The uid itself if it is well formed, else `invalid_index_uid` with Meilisearch's text.
 pub(crate) fn index_uid(uid: &str) -> Result<String, ApiError> {
     if uid.is_empty() || uid.len() > INDEX_UID_BYTES_MAX || !uid.bytes().all(is_word) {
         return Err(ApiError::new("invalid_index_uid", index_uid_message(uid)));
@@ -16,7 +16,7 @@ pub(crate) fn index_uid(uid: &str) -> Result<String, ApiError> {
     Ok(uid.to_owned())
 }
 
-/// Meilisearch's text for a malformed index uid; its 512 is what the server says although it checks 400.
+/// Meilisearch's text for a malformed index uid. It says 512 although the server checks 400.
 pub(crate) fn index_uid_message(uid: &str) -> String {
     format!(
         "`{uid}` is not a valid index uid. Index uid can be an integer or a string containing only \

@@ -1,6 +1,6 @@
 //! One node: its queue, its indexes, and the thread between them.
-//! Invariants: the data directory belongs to one node at a time; opening it again continues where the last
-//! process was cut off.
+//! Invariants: the data directory belongs to one node at a time. Opening it again continues where the last process
+//! stopped.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::faults::FaultSwitches;
 use crate::scheduler::Scheduler;
 use crate::tasks::{Draft, Registry, Task, Work};
 
-/// What makes a node what it is.
+/// The options of a node.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
-    /// Where everything durable lies; created when missing.
+    /// The directory of everything durable; created if missing.
     pub data: PathBuf,
-    /// The key every request but `/health` must carry; none means open.
+    /// The key that every request except `/health` must carry; `None` means open access.
     pub master_key: Option<String>,
-    /// Whether writes reach the disk before they are acknowledged; off, only a crash of the machine (not of
-    /// the process) can lose them.
+    /// Whether writes reach the disk before they are acknowledged. If not, a crash of the machine (not of the process)
+    /// can lose them.
     pub sync: bool,
     /// Threads that index documents.
     pub indexing_threads: usize,
@@ -47,7 +47,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the data directory and starts the scheduler, whose thread is returned.
+    /// Opens the data directory and starts the scheduler. Also returns the scheduler's thread.
     pub(crate) fn open(options: &NodeOptions) -> Result<(Arc<Self>, JoinHandle<()>), ApiError> {
         std::fs::create_dir_all(&options.data)?;
         let clock = Arc::new(Clock::default());
@@ -60,7 +60,7 @@ impl Node {
         let scheduler = Scheduler::new(options.data.clone(), Arc::clone(&registry), Arc::clone(&catalog));
         let thread = std::thread::Builder::new().name("scheduler".to_owned()).spawn(move || {
             if let Err(error) = scheduler.run() {
-                // Nothing can be acknowledged any more: better dead than wrong.
+                // Nothing can be acknowledged any more, so abort rather than continue wrongly.
                 eprintln!("the task queue failed: {error}");
                 std::process::abort();
             }
@@ -76,7 +76,7 @@ impl Node {
         Ok((Arc::new(node), thread))
     }
 
-    /// Registers a task; a fault switch may have asked to lose it.
+    /// Registers a task. A fault switch may cause it to be lost.
     pub(crate) fn enqueue(&self, index_uid: Option<&str>, work: Work) -> Result<Task, ApiError> {
         self.register(Draft {
             index_uid: index_uid.map(str::to_owned),
@@ -103,7 +103,7 @@ impl Node {
         })
     }
 
-    /// Registers an addition with its payload, NDJSON.
+    /// Registers an addition with its NDJSON payload.
     pub(crate) fn enqueue_payload(
         &self,
         index_uid: &str,

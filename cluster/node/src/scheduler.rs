@@ -1,7 +1,7 @@
 //! Applies tasks, in order, on one thread.
-//! Invariants: cancelations come first, then deletions of tasks, then everything in the order of uids;
-//! consecutive additions, or deletions, of one index form one batch and one transaction; a task that panics
-//! the engine fails and the node goes on. A batch cut off by a crash is applied again: all work is idempotent.
+//! Invariants: cancelations come first, then deletions of tasks, then all others in the order of uids. Consecutive
+//! additions, or deletions, of one index form one batch and one transaction. A task that panics the engine fails, and
+//! the node continues. A batch interrupted by a crash is applied again: all work is idempotent.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,27 +15,27 @@ use crate::engine::{NewSettings, Operation};
 use crate::errors::ApiError;
 use crate::tasks::{Registry, Status, Swap, Task, TaskFilters, Work};
 
-/// Tasks in one batch; bounds how long a client waits for the first of them.
+/// The most tasks of a batch, which bounds how long a client waits for the first of them.
 const BATCH_TASKS_MAX: usize = 4096;
-/// Documents in one batch of additions, beyond its first task.
+/// The most documents of a batch of additions, beyond its first task.
 const BATCH_DOCUMENTS_MAX: u64 = 100_000;
 
 pub(crate) struct Scheduler {
-    /// Where everything durable lies.
+    /// The directory of everything durable.
     data: PathBuf,
     registry: Arc<Registry>,
     catalog: Arc<Catalog>,
 }
 
-/// What a batch did.
+/// The result of a batch.
 #[derive(Default)]
 struct Outcome {
     tasks: Vec<Task>,
     others: Vec<Task>,
-    /// Older tasks whose indexes have other names now.
+    /// Older tasks whose indexes have been renamed.
     renamed: Vec<Task>,
     deleted: Vec<u32>,
-    /// Directories without a name, to be removed.
+    /// Directories without a name, to delete.
     leftovers: Vec<PathBuf>,
 }
 
@@ -44,7 +44,7 @@ impl Scheduler {
         Self { data, registry, catalog }
     }
 
-    /// Works until the registry stops; an error means that the disk failed.
+    /// Works until the registry stops. An error means that the disk failed.
     pub(crate) fn run(&self) -> std::io::Result<()> {
         let mut durable_table = self.catalog.table();
         while let Some(batch) = self.registry.next_batch(choose) {
@@ -72,7 +72,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// `Err` fails every task of the batch alike.
+    /// An `Err` fails every task of the batch.
     fn process(&self, mut tasks: Vec<Task>) -> Result<Outcome, ApiError> {
         if tasks.iter().all(|task| task.dropped) {
             for task in &mut tasks {
@@ -196,7 +196,7 @@ impl Scheduler {
         Ok(Outcome { leftovers, ..succeed(tasks, &sizes) })
     }
 
-    /// A directory that a node can be started on, in the place of the last one.
+    /// Creates a directory on which a node can be started; it replaces the previous snapshot.
     fn create_snapshot(&self, tasks: Vec<Task>) -> Result<Outcome, ApiError> {
         let unfinished = self.data.join("snapshot.new");
         let finished = self.data.join("snapshot");
@@ -206,7 +206,7 @@ impl Scheduler {
                 _ => {}
             }
         }
-        // Indexes change on this thread only, so both copies are of one moment.
+        // Only this thread changes indexes, so both copies are of the same moment.
         self.catalog.copy_to(&unfinished)?;
         self.registry.copy_to(&unfinished.join("tasks"))?;
         std::fs::rename(&unfinished, &finished)?;
@@ -237,7 +237,7 @@ impl Scheduler {
         Ok(Outcome { renamed, ..succeed(tasks, &json!({})) })
     }
 
-    /// The tasks before `below` that name an index which has another name now.
+    /// The tasks before `below` that name an index which has been renamed.
     fn older_renamed(&self, below: u32, swaps: &[Swap]) -> Vec<Task> {
         let mut renamed = Vec::new();
         for task in self.registry.matching(&TaskFilters::default()) {
@@ -355,8 +355,8 @@ fn choose(enqueued: &mut dyn Iterator<Item = &Task>) -> Vec<u32> {
     batch
 }
 
-/// What a task may share a transaction with: deletions with deletions, additions with additions that name
-/// the same primary key.
+/// Tasks share a transaction if these are equal: deletions with deletions, additions with additions that name the same
+/// primary key.
 #[derive(PartialEq, Eq)]
 enum DocumentChange<'a> {
     Addition(Option<&'a String>),

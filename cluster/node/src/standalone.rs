@@ -1,6 +1,6 @@
-//! One embedded node as a process of its own, whichever binary plays it.
-//! Invariants: one JSON line on stdout when it is ready, nothing else there; SIGTERM and SIGINT end it
-//! cleanly, and so does the end of stdin when it was started with `--exit-with-parent`.
+//! One embedded node as a process of its own, in any binary that calls it.
+//! Invariants: stdout has one JSON line when the node is ready, and nothing else. SIGTERM and SIGINT end it cleanly,
+//! and so does the end of stdin if it was started with `--exit-with-parent`.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -81,13 +81,13 @@ fn announce(server: &Server) -> anyhow::Result<()> {
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).context("cannot say that the node is ready")
 }
 
-/// Returns when the process shall end.
+/// Returns when the process has to end.
 fn wait(exit_with_parent: bool) -> anyhow::Result<()> {
     let (gone, parent) = oneshot::channel::<()>();
     let mut kept = Some(gone);
     if exit_with_parent && let Some(gone) = kept.take() {
         std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-            // Whatever stdin carries is ignored; its end or an error means that the parent is gone.
+            // The content of stdin is ignored; its end or an error means that the parent is gone.
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             drop(gone);
         })?;

@@ -1,6 +1,6 @@
-//! A small blocking client, for whoever tests against a node or what behaves as one.
-//! Invariant: statuses are data, never errors; a request that gets no answer is an `Err`. Whatever else is not as expected
-//! panics, since that is what a test is for.
+//! A small blocking client for tests against a node or anything that behaves like one.
+//! Invariant: statuses are data, never errors; a request without an answer is an `Err`. Anything else unexpected
+//! panics, which fails the test.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-/// How long a task may take before a test gives up on it.
+/// How long a task may take before a test gives up.
 const TASK_MAX: Duration = Duration::from_secs(60);
 
 pub struct Client {
@@ -93,28 +93,28 @@ impl Client {
         self.call("GET", path, &Value::Null)
     }
 
-    /// 200 and its body.
+    /// GETs a path; the status must be 200. Returns the body.
     pub fn read(&self, path: &str) -> Value {
         let (status, answer) = self.get(path);
         assert_eq!(status, 200, "GET {path}: {answer}");
         answer
     }
 
-    /// 200 of a POST and its body.
+    /// POSTs a body; the status must be 200. Returns the body.
     pub fn post(&self, path: &str, body: &Value) -> Value {
         let (status, answer) = self.call("POST", path, body);
         assert_eq!(status, 200, "POST {path} {body}: {answer}");
         answer
     }
 
-    /// Sends a write and waits for its task, which it returns.
+    /// Sends a write, waits for its task and returns it.
     pub fn write(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.call(method, path, body);
         assert_eq!(status, 202, "{method} {path}: {answer}");
         self.finished(&answer)
     }
 
-    /// The same, and the task must have succeeded.
+    /// Like `write`; the task must have succeeded.
     pub fn done(&self, method: &str, path: &str, body: &Value) -> Value {
         let task = self.write(method, path, body);
         assert_eq!(task["status"], "succeeded", "{method} {path}: {task}");
@@ -126,7 +126,7 @@ impl Client {
         let deadline = Instant::now() + TASK_MAX;
         loop {
             let task = self.read(&format!("/tasks/{}", summary["taskUid"]));
-            // A node may know when a swap ended and still call it processing.
+            // A node may know when a swap ended and still report it as processing.
             if !task["finishedAt"].is_null() && task["status"] != "processing" {
                 return task;
             }
@@ -140,7 +140,7 @@ impl Client {
     }
 }
 
-/// Films with something to filter, sort, facet and rank.
+/// Films with fields to filter, sort, facet and rank.
 pub fn films() -> Value {
     json!([
         { "id": 1, "title": "The Matrix", "year": 1999, "genres": ["action", "scifi"], "rating": 8.7,

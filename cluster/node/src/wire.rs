@@ -1,7 +1,7 @@
-//! Reading request bodies and query strings with Meilisearch's messages and codes.
-//! Invariants: the texts come from `deserr`, which Meilisearch itself uses; the code follows from the
-//! request family and the path of the offending field (`invalid_search_limit` for `limit`), so no field
-//! carries a code of its own; an unknown field is `bad_request`.
+//! Parsing request bodies and query strings with Meilisearch's messages and codes.
+//! Invariants: the texts come from `deserr`, which Meilisearch itself uses. The code follows from the request family
+//! and the path of the offending field (`invalid_search_limit` for `limit`), so no field has a code of its own. An
+//! unknown field is `bad_request`.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -14,11 +14,11 @@ use serde_json::{Map, Value};
 
 use crate::errors::ApiError;
 
-/// What went wrong where, before the family of the request gives it a code.
+/// What is wrong and where, before the request's family determines the code.
 #[derive(Debug)]
 pub(crate) struct WireError {
     message: String,
-    /// Field names from the root, without array positions; empty for the root and for unknown fields.
+    /// The field names from the root, without array positions; empty for the root and for unknown fields.
     path: Vec<String>,
     missing: bool,
 }
@@ -52,7 +52,7 @@ impl MergeWithError<WireError> for WireError {
     }
 }
 
-/// Errors of values that parse themselves: their text, at the place of the value.
+/// The errors of values that parse themselves: their text, at the value's place.
 macro_rules! merge_text {
     ($($error:ty),+) => {
         $(impl MergeWithError<$error> for WireError {
@@ -74,7 +74,7 @@ merge_text!(milli::CriterionError, OutOfRange);
 #[error("the value of `{0}` is invalid, expected a float between `0.0` and `1.0`.")]
 pub(crate) struct OutOfRange(pub(crate) &'static str);
 
-/// The field names on the way to a place.
+/// The field names on the path to a place.
 fn fields(location: ValuePointerRef) -> Vec<String> {
     match location {
         ValuePointerRef::Origin => Vec::new(),
@@ -87,14 +87,14 @@ fn fields(location: ValuePointerRef) -> Vec<String> {
     }
 }
 
-/// Requests whose fields share one naming of error codes.
+/// A group of requests whose fields share one naming of error codes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Family {
-    /// Put in front of the snake case field, e.g. `invalid_search_`.
+    /// Precedes the snake case field, e.g. `invalid_search_`.
     prefix: &'static str,
     /// Dotted paths whose code does not follow the rule.
     exceptions: &'static [(&'static str, &'static str)],
-    /// Codes of fields that must be there.
+    /// Codes of required fields that are missing.
     missing: &'static [(&'static str, &'static str)],
 }
 
@@ -155,7 +155,7 @@ pub(crate) const SWAPS: Family =
 pub(crate) const FEATURES: Family = Family { prefix: "bad_request_", exceptions: &[], missing: &[] };
 
 impl Family {
-    /// The code of a wrong value at `path`; the longest listed path decides, else its first field.
+    /// The code of a wrong value at `path`: that of the longest listed path, else that of its first field.
     pub(crate) fn code(&self, path: &[String]) -> String {
         let Some(first) = path.first() else { return "bad_request".to_owned() };
         if self.prefix == FEATURES.prefix {
@@ -184,7 +184,7 @@ impl Family {
     }
 }
 
-/// Reads a typed request from JSON.
+/// Parses a typed request from JSON.
 pub(crate) fn read<T: Deserr<WireError>>(value: Value, family: Family) -> Result<T, ApiError> {
     deserr::deserialize::<T, _, WireError>(value).map_err(|error| family.error(error))
 }
@@ -217,7 +217,7 @@ pub(crate) fn media_type(header: &str) -> String {
     header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The same error, speaking of a parameter instead of a field.
+/// The same error with "parameter" instead of "field" in its text.
 pub(crate) fn of_parameter(error: ApiError) -> ApiError {
     let (from, to) = match error.message.split_once(' ') {
         Some(("Unknown", _)) => (" at `.", " for parameter `"),
@@ -228,23 +228,23 @@ pub(crate) fn of_parameter(error: ApiError) -> ApiError {
     ApiError::new(error.code, message)
 }
 
-/// How a query parameter's text becomes JSON.
+/// How the text of a query parameter becomes JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parameter {
     Text,
     Integer,
-    /// A number from 0 to 1; the name the error calls it by.
+    /// A number from 0 to 1, with the name that the error uses for it.
     Fraction(&'static str),
     Flag,
-    /// Comma separated texts.
+    /// Comma-separated texts.
     List,
-    /// Comma separated numbers.
+    /// Comma-separated numbers.
     Numbers,
-    /// JSON when it parses as such, else text: filters.
+    /// JSON if it parses as such, else text; for filters.
     Loose,
 }
 
-/// Turns a query string into the JSON object the same request would carry in a body.
+/// Converts a query string to the JSON object that the same request would have as a body.
 pub(crate) fn query(
     raw: &str,
     known: &[(&'static str, Parameter)],

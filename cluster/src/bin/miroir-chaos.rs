@@ -1,6 +1,6 @@
-//! `miroir-chaos`: a cluster under load while its nodes or its gateway fail, and what became of every write.
-//! Invariants: it plays every part itself in child processes; nothing is left running or on disk; exit code 1 says that
-//! a promise was broken, 2 that the run could not be made.
+//! `miroir-chaos`: runs a cluster under load while its nodes or its gateway fail, and checks every write.
+//! Invariants: it plays every part itself in child processes. It leaves nothing running and nothing on disk. Exit code
+//! 1 means that a guarantee was violated, 2 that the run failed to start.
 
 use std::io::Write;
 use std::path::PathBuf;

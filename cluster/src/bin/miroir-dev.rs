@@ -1,6 +1,6 @@
-//! `miroir-dev`: one command, a real cluster on this machine, with something to search in it.
-//! Invariants: it plays every part itself (node, gateway) in child processes; however it ends, none
-//! of them is left running; on Ctrl-C and SIGTERM nothing is left on disk unless `--data` was given.
+//! `miroir-dev`: one command starts a real cluster on this machine, with a sample to search.
+//! Invariants: it plays every part itself (node, gateway) in child processes. However it ends, none of them is left
+//! running. On Ctrl-C and SIGTERM nothing is left on disk unless `--data` was given.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CITIES: &str = include_str!("../../samples/cities.ndjson");
 /// How long the first index may take.
 const LOAD_MAX: Duration = Duration::from_secs(300);
-/// Pause between two looks at a task.
+/// The pause between two polls of a task.
 const TASK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A Miroir cluster on this machine: embedded nodes, the gateway in front, a sample to search.
@@ -135,7 +135,7 @@ fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
     wait_for(&url, &answer.body_mut().read_json()?, "indexing 4449 cities", false)
 }
 
-/// Waits for a task and shows that it is under way.
+/// Waits for a task and shows progress.
 fn wait_for(url: &str, summary: &Value, doing: &str, may_exist: bool) -> anyhow::Result<()> {
     let uid = summary["taskUid"].as_u64().with_context(|| format!("{doing}: the gateway said {summary}"))?;
     let started = Instant::now();
@@ -184,7 +184,7 @@ fn describe(cluster: &Cluster, arguments: &Arguments, took: Duration) {
     say("\nCtrl-C stops everything.");
 }
 
-/// One line for whoever started this.
+/// Prints one line for the user.
 fn say(line: &str) {
     // A closed stderr must not stop the cluster.
     let _ = writeln!(std::io::stderr(), "{line}");

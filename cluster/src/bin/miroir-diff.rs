@@ -1,6 +1,6 @@
-//! `miroir-diff`: the same questions to one node and to a cluster, and a report of what differs.
-//! Invariants: it plays every part itself in child processes; nothing is left running or on disk; exit code 1 says that
-//! something differs which must be exact, 2 that the run could not be made.
+//! `miroir-diff`: asks one node and a cluster the same questions, and reports the differences.
+//! Invariants: it plays every part itself in child processes. It leaves nothing running and nothing on disk. Exit code
+//! 1 means that something differs which must be exact, 2 that the run failed to start.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether something differs that must be exact.
+/// Whether a difference was found in something that must be exact.
 fn compare(arguments: &Arguments) -> anyhow::Result<bool> {
     let data = tempfile::Builder::new().prefix("miroir-diff-").tempdir()?;
     let names = arguments.families.split(',').map(str::trim).filter(|name| !name.is_empty());

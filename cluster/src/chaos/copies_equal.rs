@@ -1,5 +1,5 @@
-//! Whether all copies of every document are equal, asked of the nodes themselves.
-//! Invariant: a document counts with everything stored for it, the gateway's own fields included.
+//! Checks on the nodes themselves whether all copies of every document are equal.
+//! Invariant: the whole stored document counts, including the gateway's own fields.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use crate::chaos::{INDEX, report::Report};
 use crate::cluster::Cluster;
 use crate::differential::Client;
 
-/// Pause between two looks at all nodes.
+/// The pause between two checks of all nodes.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Documents a node is asked for.
+/// The most documents requested of a node.
 const DOCUMENTS_MAX: usize = 100_000;
 
-/// Waits until all copies are equal; gives the time that took, or nothing when it took too long.
+/// Waits until all copies are equal. Returns the time it took, or `None` when it exceeded `longest`.
 pub(super) fn wait(
     cluster: &Cluster,
     longest: Duration,
@@ -38,7 +38,7 @@ pub(super) fn wait(
     }
 }
 
-/// The documents whose copies are not equal, or not as many as there should be.
+/// The documents with unequal copies, or with a wrong number of copies.
 fn differences(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let gateway = Client::new(cluster.url(), None);
     let topology = gateway.send("GET", "/_miroir/topology", None)?.body;

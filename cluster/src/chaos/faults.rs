@@ -1,19 +1,18 @@
-//! Which fault befalls which node, and for how long: drawn from a seed.
-//! Invariant: one node at a time is in trouble, but for a moment at the edges, where the next fault may begin
-//! just before the last one is over.
+//! Draws from a seed which fault occurs on which node, and for how long.
+//! Invariant: one node at a time has a fault, except briefly when the next fault begins just before the last one ends.
 
 use std::time::Duration;
 
 use crate::faulty_proxy::Trouble;
 
-/// What happens to a node.
+/// A fault of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// SIGKILL; started again when the fault is over.
+    /// SIGKILL; the node is started again when the fault ends.
     Killed,
-    /// SIGSTOP; SIGCONT when the fault is over.
+    /// SIGSTOP; SIGCONT when the fault ends.
     Stopped,
-    /// Something is wrong between gateway and node.
+    /// The proxy between gateway and node misbehaves.
     Line(Trouble),
 }
 
@@ -23,15 +22,16 @@ pub struct Incident {
     pub node: usize,
     pub fault: Fault,
     pub lasts: Duration,
-    /// From the end of this incident to the begin of the next; the next begins earlier by `overlap` instead.
+    /// Time from the end of this incident to the start of the next, or, with `overlap`, how much earlier the next
+    /// starts.
     pub pause: Duration,
     pub overlap: Duration,
 }
 
-/// How long a delayed node's answers take longer.
+/// The additional latency of a delayed node.
 pub const DELAY: Duration = Duration::from_millis(500);
 
-/// Draws the next incident; it befalls another node than `last`, where there is one.
+/// Draws the next incident, on another node than `last` if there is one.
 pub(super) fn draw(
     random: &mut fastrand::Rng,
     nodes: usize,

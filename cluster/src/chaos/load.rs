@@ -1,6 +1,6 @@
-//! The load: writers, each with documents of its own, and readers that count documents nobody changes.
+//! The load: writers with documents of their own, and readers that count documents that nobody changes.
 //! Invariants: a writer waits for each answer before its next request, so the order of operations on a document is
-//! known; what a writer was not told it notes as open.
+//! known. A writer records an operation without an answer as uncertain.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,20 +20,20 @@ use crate::differential::Client;
 
 const WRITERS: usize = 4;
 const READERS: usize = 2;
-/// Documents of one writer.
+/// The number of documents of one writer.
 const DOCUMENTS: usize = 20;
-/// Documents of one request at most.
+/// The most documents of one request.
 const BATCH_MAX: usize = 4;
-/// Every so many writes a writer waits for the end of its task.
+/// After this many writes a writer waits for the end of its task.
 const TASK_WAIT_EVERY: u64 = 8;
-/// How long a request, and the end of a task, are waited for.
+/// How long a worker waits for an answer, and for the end of a task.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 const TASK_MAX: Duration = Duration::from_secs(90);
-/// Longer than this a write may take only while a failure is being noticed.
+/// A write that takes longer is slow, which is acceptable only while a failure is being noticed.
 const SLOW: Duration = Duration::from_secs(1);
-/// Pause before the gateway is asked again that did not answer, or a task that has not ended.
+/// The pause before a worker asks again when the gateway did not answer or a task has not ended.
 const PAUSE: Duration = Duration::from_millis(10);
-/// What every worker has done before faults begin.
+/// The number of requests that every worker completes before faults begin.
 const BUSY: usize = 20;
 /// How long that may take.
 const BUSY_MAX: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ const BUSY_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Load {
     url: String,
     seed: u64,
-    /// Whether requests without an answer are no surprise.
+    /// Whether requests without an answer are expected.
     gateway_dies: bool,
     writers: Vec<Mutex<Vec<Register>>>,
     report: Mutex<Report>,
@@ -51,7 +51,7 @@ pub(super) struct Load {
     read: AtomicUsize,
 }
 
-/// An answer: status, whether it says that something is missing, and the body.
+/// An answer: status, whether it reports missing shards, and the body.
 type Answer = (u16, bool, Value);
 
 impl Load {
@@ -80,7 +80,7 @@ impl Load {
         writers.into_iter().chain(readers.collect::<Vec<_>>()).collect()
     }
 
-    /// Returns once everybody is at work.
+    /// Waits until all workers are working.
     pub(super) fn wait_until_busy(&self) {
         let deadline = Instant::now() + BUSY_MAX;
         let is_busy = |count: &AtomicUsize, workers| count.load(Ordering::Relaxed) >= BUSY * workers;
@@ -90,17 +90,17 @@ impl Load {
         }
     }
 
-    /// How long searches have taken since this was last asked.
+    /// The durations of the searches since the last call.
     pub(super) fn read_times(&self) -> Vec<Duration> {
         std::mem::take(&mut *lock(&self.search_times))
     }
 
-    /// What was seen so far.
+    /// The observations so far.
     pub(super) fn report(&self) -> Report {
         std::mem::take(&mut *lock(&self.report))
     }
 
-    /// Compares every document with what it may be.
+    /// Compares every document with its allowed states.
     pub(super) fn check(&self, cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
         let client = Client::new(cluster.url(), None);
         for (writer, registers) in self.writers.iter().enumerate() {
@@ -159,7 +159,7 @@ impl Load {
                 Ok(_) | Err(_) => std::thread::sleep(PAUSE),
             }
         }
-        // An acknowledged write is looked for once it is done; until then all copies may be equally old.
+        // Checks an acknowledged write only after its task has ended; until then all copies may be equally old.
         if let Some(summary) = last {
             self.wait_for_task(&agent, &summary["taskUid"]);
         }
@@ -275,7 +275,7 @@ fn request(operation: Operation, writer: usize, chosen: &[usize]) -> (&'static s
     }
 }
 
-/// Kinds of questions; the first is the search whose time counts.
+/// The number of kinds of questions. The first is the search whose time counts.
 const QUESTIONS: u64 = 4;
 
 fn question(number: u64) -> (&'static str, String, Option<Value>) {
@@ -295,7 +295,7 @@ fn question(number: u64) -> (&'static str, String, Option<Value>) {
     }
 }
 
-/// Whether an answer to a question counts all the documents that nobody changes.
+/// Whether the answer to a question counts all the documents that nobody changes.
 fn is_whole(number: u64, body: &Value) -> bool {
     match number % QUESTIONS {
         0 => body["totalHits"] == STATIC_DOCUMENTS,
@@ -331,6 +331,6 @@ fn send(agent: &Agent, method: &str, url: &str, body: Option<&Value>) -> anyhow:
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nobody leaves it half changed.
+    // No thread leaves the value half changed, so a poisoned lock is usable.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! Chaos: a cluster under load while its nodes, or the gateway, fail; and a checker that knows every answer.
-//! Invariants: everything random comes from the seed, though not how threads take turns; a run is bounded in time;
-//! every acknowledged operation is known to the checker (`register`), so nothing is judged by a sample.
+//! Invariants: everything random comes from the seed, but not the scheduling of threads. A run is bounded in time. The
+//! checker knows every acknowledged operation (`register`), so it judges all of them, not a sample.
 //!
-//! `load` writes and reads, `faults` draws what goes wrong, `level` compares the copies afterwards.
+//! `load` writes and reads, `faults` draws faults, `copies_equal` compares the copies afterwards.
 
 pub(crate) mod copies_equal;
 pub(crate) mod faults;
@@ -29,38 +29,38 @@ use crate::faulty_proxy::Trouble;
 pub struct Options {
     pub seed: u64,
     pub cluster: ClusterOptions,
-    /// How long faults go on.
+    /// How long faults occur.
     pub lasts: Duration,
-    /// How long one fault lasts at most; a stopped process is stopped for just as long.
+    /// The longest duration of one fault; a stopped process is stopped for exactly this long.
     pub fault_lasts: Duration,
     pub scenario: Scenario,
 }
 
-/// What goes wrong.
+/// The kind of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// One node after the other.
+    /// Faults of one node after the other.
     Nodes,
-    /// The same, and the gateway is killed every few seconds.
+    /// Like `Nodes`, and the gateway is killed every few seconds.
     NodesAndGateway,
-    /// All nodes of one group at once.
+    /// Faults of all nodes of one group at once.
     Group,
-    /// Nothing but one node that is slow, to see what searches take then.
+    /// Only one slow node, to measure searches meanwhile.
     SlowNode,
 }
 
-/// The index that is written to, and the documents in it that nobody changes.
+/// The index that is written, and the number of its documents that nobody changes.
 const INDEX: &str = "registers";
 const STATIC_DOCUMENTS: u64 = 200;
-/// How long copies may take to become level after the last fault.
+/// How long copies may take to become equal after the last fault.
 const LEVEL_MAX: Duration = Duration::from_secs(30);
-/// How often the gateway is killed.
+/// The interval between two kills of the gateway.
 const GATEWAY_LIVES: Duration = Duration::from_secs(3);
 
-/// Runs a scenario and says what was seen.
+/// Runs a scenario and returns its observations, including violations.
 ///
 /// # Errors
-/// When the run could not be made; what went wrong in it is in the report.
+/// When the run could not be set up.
 pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::Result<Report> {
     say(&format!("seed {} scenario {:?}", options.seed, options.scenario));
     let mut cluster = Cluster::start(ClusterOptions { proxied: true, ..options.cluster.clone() })?;
@@ -91,7 +91,7 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::Result<Repor
     Ok(report)
 }
 
-/// Makes the index and the documents that searches count.
+/// Creates the index and the documents that searches count.
 fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     let client = Client::new(cluster.url(), None);
     client.done("POST", "/indexes", Some(&json!({"uid": INDEX, "primaryKey": "id"})))?;
@@ -104,7 +104,7 @@ fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     client.done("POST", &format!("/indexes/{INDEX}/documents"), Some(&documents))
 }
 
-/// One node after the other is in trouble, until the time is over.
+/// Makes one node after the other fail, until the time is over.
 fn node_faults(
     cluster: &mut Cluster,
     options: &Options,
@@ -125,7 +125,7 @@ fn node_faults(
         say(&format!("node {} {:?} for {:?}", next.node, next.fault, next.lasts));
         begin(cluster, next)?;
         if let Some(last) = current.take() {
-            // The last fault is over a moment after this one has begun.
+            // The previous fault ends a moment after this one has begun.
             std::thread::sleep(last.overlap);
             heal(cluster, last)?;
         }

@@ -1,22 +1,22 @@
-//! What one document may be, knowing every operation on it and how each was answered.
-//! Invariants: one client at a time changes a document, and waits for its answer; an operation that was
-//! acknowledged has happened, one that was not may have, but never after a later one that was acknowledged.
+//! The allowed states of one document, given every operation on it and its answer.
+//! Invariants: one client at a time changes a document, and waits for its answer. An acknowledged operation has
+//! happened. An unacknowledged one may have happened, but never after a later acknowledged one.
 
 use std::collections::BTreeSet;
 
-/// A state: `None` when there is no document. Both fields are the numbers of operations.
+/// A state; `None` when there is no document. Both fields contain numbers of operations.
 pub(super) type State = Option<Content>;
 
-/// What a document says.
+/// The content of a document.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Content {
-    /// The operation that wrote it whole.
+    /// The operation that wrote the whole document.
     pub(super) whole: Option<u64>,
-    /// The last one that wrote this field alone.
+    /// The last operation that wrote only this field.
     pub(super) part: Option<u64>,
 }
 
-/// One thing a client does to a document; the numbers tell operations apart.
+/// An operation of a client on a document. Numbers identify operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     Replace(u64),
@@ -34,15 +34,15 @@ impl Operation {
     }
 }
 
-/// Every state one document may be in.
+/// All states in which one document may be.
 #[derive(Debug, Clone)]
 pub(super) struct Register {
     possible: BTreeSet<State>,
-    /// What was done lately, for the report.
+    /// Recent operations, for the report.
     history: Vec<(Operation, bool)>,
 }
 
-/// Operations a report shows.
+/// The most operations that a report shows.
 const HISTORY_SHOWN: usize = 8;
 
 impl Register {
@@ -50,7 +50,7 @@ impl Register {
         Self { possible: BTreeSet::from([None]), history: Vec::new() }
     }
 
-    /// Notes an operation and whether it was acknowledged.
+    /// Records an operation and whether it was acknowledged.
     pub(super) fn note(&mut self, operation: Operation, acknowledged: bool) {
         let after = self.possible.iter().map(|state| operation.apply(*state)).collect::<BTreeSet<_>>();
         if acknowledged {
@@ -68,12 +68,12 @@ impl Register {
         self.possible.contains(&state)
     }
 
-    /// Whether a state that is not allowed brings back what an acknowledged deletion took away.
+    /// Whether a disallowed state restores a document that an acknowledged deletion removed.
     pub(super) fn undoes_a_deletion(&self, state: State) -> bool {
         state.is_some() && self.possible.iter().all(Option::is_none)
     }
 
-    /// What was expected, in words.
+    /// Describes the expected states.
     pub(super) fn describe(&self) -> String {
         format!("may be {:?} after {:?}", self.possible, self.history)
     }

@@ -1,65 +1,65 @@
-//! What a run has seen.
-//! Invariant: counts are of everything that happened; only the list of problems is cut.
+//! The observations of a run.
+//! Invariant: counts cover everything that happened; only the list of problems is truncated.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Problems that are described.
+/// The most problems that are described.
 const PROBLEMS_MAX: usize = 20;
 
-/// Counts of one run, and the first things that were wrong.
+/// Counts of one run, and the first problems.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Requests that were answered 202, and the operations on documents in them.
+    /// Requests answered with 202, and the operations on documents in them.
     pub writes: u64,
     pub operations: u64,
-    /// Writes refused although the gateway answered.
+    /// Writes that the gateway refused.
     pub refused: u64,
     /// Writes without an answer: the gateway died, or took too long.
     pub unanswered: u64,
-    /// Writes that took longer than a second, and the longest.
+    /// Writes that took longer than a second, and the duration of the longest.
     pub slow_writes: u64,
     pub slowest_write: Duration,
-    /// Acknowledged writes whose task did not succeed, or did not end.
+    /// Acknowledged writes whose task failed or did not end.
     pub tasks_not_succeeded: u64,
-    /// Searches and other reads that were answered whole.
+    /// Searches and other reads with a complete answer.
     pub reads: u64,
-    /// Reads whose answer says that shards are missing, and 503 for the same reason.
+    /// Reads whose answer reports missing shards.
     pub degraded_reads: u64,
-    /// Those among them that lack nothing all the same, and the 503s.
+    /// Degraded reads that are complete nevertheless, and reads answered 503 because of missing shards.
     pub degraded_whole: u64,
     pub unavailable_reads: u64,
-    /// Reads answered otherwise, or not at all while the gateway lived.
+    /// Reads with another answer, or with none while the gateway was up.
     pub failed_reads: u64,
-    /// Answers that lack documents and do not say so.
+    /// Answers that lack documents without reporting it.
     pub incomplete_reads: u64,
-    /// Documents that are not in a state the acknowledged operations allow.
+    /// Documents in a state that the acknowledged operations do not allow.
     pub lost_writes: u64,
-    /// Those among them that an acknowledged deletion had taken away.
+    /// Those among them that an acknowledged deletion had removed.
     pub deletes_undone: u64,
-    /// How long after the last fault all copies were equal; `None` when they were not in time.
+    /// Time from the last fault until all copies were equal; `None` when that took too long.
     pub level_after: Option<Duration>,
-    /// Search times in trouble and before it: p50 and p99 of each.
+    /// p50 and p99 of search times before the faults (`quiet`) and during them.
     pub quiet: Option<[Duration; 2]>,
     pub troubled: Option<[Duration; 2]>,
     pub problems: Vec<String>,
 }
 
 impl Report {
-    /// Notes a problem, if there is room for it.
+    /// Records a problem, if there is room for it.
     pub(super) fn problem(&mut self, text: String) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(text);
         }
     }
 
-    /// Takes over how long searches took before and during the faults.
+    /// Records the durations of searches before and during the faults.
     pub(super) fn search_times(&mut self, (quiet, troubled): (Vec<Duration>, Vec<Duration>)) {
         self.quiet = percentiles(quiet);
         self.troubled = percentiles(troubled);
     }
 
-    /// Whether nothing went wrong that a cluster with copies promises.
+    /// Whether the run violated no guarantee of a cluster with copies.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let wrong = self.refused

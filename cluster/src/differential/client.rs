@@ -1,5 +1,5 @@
 //! A blocking client of one server.
-//! Invariant: statuses are answers; an error is a request that got none.
+//! Invariant: every status is an answer; an error is a request without one.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ use crate::differential::question::{Answer, Question};
 
 /// How long a task may take.
 const TASK_MAX: Duration = Duration::from_secs(1_800);
-/// Pause between two looks at a task.
+/// The pause between two polls of a task.
 const TASK_PAUSE: Duration = Duration::from_millis(5);
-/// Bytes of an answer.
+/// The most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl Client {
         Self { agent: agent(), base, key }
     }
 
-    /// Asks a question of the index it names or of another.
+    /// Asks a question about the index `uid`.
     pub(super) fn ask(&self, question: &Question, uid: &str) -> anyhow::Result<Answer> {
         self.send(question.method, &question.target(uid), question.body.as_ref())
     }

@@ -1,12 +1,13 @@
-//! Where two answers differ.
-//! Invariants: what is not named here is compared exactly, the order of hits and of facet values included. Left out are
-//! times and sizes on disk, and the order of members elsewhere; scores and distances may differ by rounding.
+//! Finds the differences between two answers.
+//! Invariants: everything that is not listed here is compared exactly, including the order of hits and of facet values.
+//! Ignored are times and sizes on disk, and the order of members elsewhere. Scores and distances may differ by
+//! rounding.
 
 use serde_json::{Map, Value};
 
 use crate::differential::question::Answer;
 
-/// Members that tell of the request or of the disk, not of what was found.
+/// Members that depend on the request or the disk, not on the result.
 const IGNORED: &[&str] = &[
     "processingTimeMs",
     "requestUid",
@@ -19,11 +20,11 @@ const IGNORED: &[&str] = &[
     "updatedAt",
     "isIndexing",
 ];
-/// Greatest difference of two equal scores.
+/// The greatest difference of two scores that count as equal.
 const SCORE_TOLERANCE: f64 = 1e-9;
-/// Differences that one pair of answers may list.
+/// The most differences that one pair of answers lists.
 const DIFFERENCES_MAX: usize = 200;
-/// Characters of a value that a difference shows.
+/// The most characters of a value that a difference shows.
 const SHOWN_MAX: usize = 240;
 
 /// One place where two answers differ.
@@ -110,12 +111,12 @@ impl Differences {
     }
 }
 
-/// Only outside of documents.
+/// Ignores members only outside of documents.
 fn is_ignored(place: &str, name: &str) -> bool {
     IGNORED.contains(&name) && !place.starts_with("/hits/")
 }
 
-/// Numbers of documents must be the same token, shown scores only the same within rounding.
+/// Numbers in documents must be the same token, shown scores only equal within rounding.
 fn equal(place: &str, expected: &Value, found: &Value) -> bool {
     if expected == found {
         return true;
@@ -137,11 +138,11 @@ fn same_multiset(expected: &[Value], found: &[Value]) -> bool {
     sorted(expected) == sorted(found)
 }
 
-/// The place as far as it is the same for all hits and all fields.
+/// The part of the place that is the same for all hits and all fields.
 fn kind(place: &str) -> String {
     let is_position = |part: &&str| part.parse::<usize>().is_err();
     let parts = place.split('/').filter(|part| !part.is_empty()).filter(is_position).collect::<Vec<_>>();
-    // Below a hit, members of Meilisearch's own have names; fields of documents have none.
+    // Below a hit, keep the names of Meilisearch's own members, but not those of a document's fields.
     let kept = match *parts.as_slice() {
         ["hits", name, ..] if name.starts_with('_') => 2,
         ["results", "hits", name, ..] if name.starts_with('_') => 3,

@@ -1,6 +1,6 @@
-//! Why one node and a cluster may differ: a closed list, each with a condition that a program checks.
-//! Invariants: a cause explains a difference only if its condition holds for the query and the documents, and the answers
-//! agree once the suspected part is taken out; the name of a family explains nothing.
+//! Why one node and a cluster may differ: a closed list, each cause with a condition that a program checks.
+//! Invariants: a cause explains a difference only if its condition holds for the query and the documents, and the
+//! answers agree once the suspected part is removed. The name of a family explains nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,67 +13,69 @@ use crate::differential::rank_order::{self, Shown};
 use crate::differential::targets::{Both, Case, Ties};
 use crate::differential::tokens::words_of;
 
-/// Words that the engine derives at most from one word: begun by it, one typo away, two typos away.
+/// The most words that the engine derives from one word: words that begin with it, one typo away, two typos away.
 const BEGUN_MAX: usize = 1_000;
 const ONE_TYPO_MAX: usize = 150;
 const TWO_TYPOS_MAX: usize = 50;
-/// From so many words on, the engine keeps a prefix of at most so many letters in a database.
+/// The engine keeps a prefix in a database if at least this many words begin with it and it has at most this many
+/// letters.
 const PREFIX_WORDS_MIN: usize = 100;
 const PREFIX_LETTERS_MAX: usize = 4;
-/// Hits of a page that holds all of them, as `maxTotalHits` is by default.
+/// The size of a page that contains all hits: the default of `maxTotalHits`.
 const WHOLE_PAGE: usize = 1_000;
-/// Parameters that mark or cut what matched.
+/// Parameters that highlight or crop what matched.
 const MARKS: [&str; 3] = ["attributesToHighlight", "attributesToCrop", "showMatchesPosition"];
-/// Similarities that differ less are equal.
+/// Similarities that differ by less are equal.
 const SIMILARITY_TOLERANCE: f64 = 1e-6;
-/// Documents of equal distance that the engine looks at together, at most.
+/// The most documents of equal distance that the engine orders together.
 const BUCKET_DOCUMENTS_MAX: usize = 1_000;
-/// How far a shown similarity may be from the one that the harness computes.
+/// The greatest difference between a shown similarity and the one that the harness computes.
 const TRUTH_TOLERANCE: f64 = 1e-4;
 
 /// Why two answers may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// Documents of equal rank in another order; only while ties are not compared.
+    /// Documents of equal rank are in another order; only if ties are not compared.
     EqualRanks,
     /// Shown scores divide by the greatest number of typos, which depends on the words of all documents.
     TypoMaximum,
-    /// Which words are dropped first depends on their frequency.
+    /// The frequency of words decides which are dropped first.
     FrequencyStrategy,
-    /// More words are near a query's word than the engine looks at.
+    /// More words are near a query's word than the engine considers.
     DerivationCap,
-    /// A short prefix of many words is answered from a database, one of few words is not.
+    /// The engine answers a short prefix of many words from a database, but not one of few words.
     PrefixDatabase,
-    /// Where a word is split in two depends on the frequency of the halves.
+    /// The frequency of the halves decides where the engine splits a word.
     SplitWord,
-    /// Totals and facets under `distinct` without pages, or under a threshold, cover what the engine happened to visit.
+    /// Under `distinct` without pages, or under a threshold, totals and facets cover only what the engine happened to
+    /// visit.
     EstimatedTotal,
-    /// Which misspellings are marked in a text depends on how far the engine had to search.
+    /// How far the engine had to search decides which misspellings it marks in a text.
     MarkedMisspelling,
     /// A smaller index of vectors finds nearer neighbours.
     NearerNeighbours,
-    /// Facet values of equal count come in the order in which the engine meets them in its tree of values, whose shape
-    /// follows the history of all of them; no answer tells it.
+    /// Facet values of equal count come in the order in which the engine meets them in its tree of values. The shape of
+    /// the tree depends on the history of all values, which no answer reveals.
     FacetTree,
-    /// Some places near a point are at no distance from it in the engine's arithmetic, farther ones at some: which it
-    /// finds depends on what stands between, since it walks from the nearest on and stops at the first with a distance.
+    /// In the engine's arithmetic some places near a point have distance zero and farther ones do not. The engine walks
+    /// from the nearest and stops at the first with a distance, so what it finds depends on the places in between.
     ZeroRadius,
-    /// One node lists documents of several kinds of values several times, or not at all, yet skips to a page as if each
-    /// stood there once: its own pages contradict each other.
+    /// One node lists documents with values of several kinds several times or not at all, but skips to a page as if
+    /// each was listed once: its own pages contradict each other.
     SkippedDocuments,
-    /// Nodes count fields and embeddings over all their documents and never by shard: while a node is missing, some of these are counted
-    /// as often as there are copies and some less often.
+    /// Nodes count fields and embeddings over all their documents, not by shard. While a node is missing, some of these
+    /// are counted once per copy and some less often.
     MissingNode,
-    /// More places within a metre of each other than the engine puts in one bucket: which of them is in the first follows
-    /// the shape of its spatial index.
+    /// More places are within a metre of each other than the engine puts into one bucket. The shape of its spatial
+    /// index decides which of them are in the first bucket.
     CrowdedPlace,
-    /// With proximity by attribute the engine remembers which documents of one bucket have two words together, and takes
-    /// that for the answer in the next: a document is given another proximity than when it is asked for alone.
+    /// With proximity by attribute the engine remembers which documents of one bucket have two words together, and
+    /// reuses that for the next bucket: a document gets another proximity than when it is queried alone.
     RememberedProximity,
 }
 
 impl Cause {
-    /// Those that are looked for one by one; ties are taken out before.
+    /// The causes that are checked one by one. Ties are removed before.
     pub(super) const ALL: &[Self] = &[
         Self::TypoMaximum,
         Self::FrequencyStrategy,
@@ -111,7 +113,7 @@ impl Cause {
         }
     }
 
-    /// Whether the condition holds.
+    /// Whether the cause's condition holds.
     pub(super) fn explains(self, case: &Case<'_>) -> anyhow::Result<bool> {
         match self {
             Self::EqualRanks => Ok(false),
@@ -133,14 +135,14 @@ impl Cause {
     }
 }
 
-/// Whether a question is answered alike, ties aside where they are.
+/// Whether both give the same answer to a question, up to ties if ties are not compared.
 pub(super) fn agrees(case: &Case<'_>, question: &Question) -> anyhow::Result<bool> {
     let (expected, found) = case.both.ask(question, case.uid)?;
     let differences = compare(&expected, &found);
     Ok(differences.is_empty() || without_ties(case.both, question, case.uid, &differences)?.is_empty())
 }
 
-/// The differences that are left when documents of equal rank may come in any order; all of them where they may not.
+/// The differences that remain when documents of equal rank may be in any order; all differences if they may not.
 pub(super) fn without_ties(
     both: &Both<'_>,
     question: &Question,
@@ -202,12 +204,12 @@ fn estimated_total(case: &Case<'_>) -> anyhow::Result<bool> {
     if !is_visited || !case.kinds.iter().all(|one| is_count(&one.kind)) {
         return Ok(false);
     }
-    // One page with everything on it: all is visited.
+    // One page with all hits makes the engine visit everything.
     let whole = question.without("offset").without("limit").with("page", json!(1));
     agrees(case, &whole.with("hitsPerPage", json!(WHOLE_PAGE)))
 }
 
-/// Answers must agree without the marks, and with marks once no misspelling is meant.
+/// The answers must agree without marks, and with marks once no misspelling is suspected.
 fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
     let (Some(text), Some(tokens)) = (text(case.question), case.both.tokens(case.question.index)) else {
         return Ok(false);
@@ -228,8 +230,8 @@ fn marked_misspelling(case: &Case<'_>) -> anyhow::Result<bool> {
     agrees(case, &with_text(case.question, quoted(&text, |_| true)))
 }
 
-/// Both must show the same counts in the same order, and the same values above the least of them; what only the
-/// cluster shows must be true.
+/// Both must show the same counts in the same order, and the same values above the least count. Values that only the
+/// cluster shows must have their true counts.
 fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
     let is_facet = |one: &Difference| one.kind.starts_with("facetDistribution");
     let Some(index) = case.both.corpus.index(case.question.index).filter(|_| case.kinds.iter().all(is_facet))
@@ -272,7 +274,7 @@ fn facet_tree(case: &Case<'_>) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// A node is down, only counts of fields and embeddings differ, and no field is in more documents than there are.
+/// A node is down, only counts of fields and embeddings differ, and no field is in more documents than exist.
 fn missing_node(case: &Case<'_>) -> anyhow::Result<bool> {
     if case.both.pair.killed == 0 || !case.question.path.ends_with("/stats") {
         return Ok(false);
@@ -292,14 +294,14 @@ fn missing_node(case: &Case<'_>) -> anyhow::Result<bool> {
     Ok(possible && compare(&expected, &found).is_empty())
 }
 
-/// Takes out what nodes count and no filter finds.
+/// Removes the counts of nodes that no filter can verify.
 fn uncounted(stats: &mut Value) {
     for name in ["fieldDistribution", "numberOfEmbeddings", "numberOfEmbeddedDocuments"] {
         stats[name] = Value::Null;
     }
 }
 
-/// From the first document on both must agree, and one node's page must not be that part of its own list.
+/// Both must agree on the list from its start, and one node's page must not be the corresponding part of its own list.
 fn skipped_documents(case: &Case<'_>) -> anyhow::Result<bool> {
     let question = case.question;
     let number = |name: &str, otherwise| question.member(name).as_u64().unwrap_or(otherwise);
@@ -317,7 +319,8 @@ fn skipped_documents(case: &Case<'_>) -> anyhow::Result<bool> {
     Ok(whole_agrees && !after.eq(results(&page)))
 }
 
-/// Some thousand documents must be within a metre of one another, and both agree on half of the documents.
+/// At least about a thousand documents must be within a metre of one another, and both must agree on half of the
+/// documents.
 fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
     let Some(index) = case.both.corpus.index(case.question.index) else { return Ok(false) };
     if !case.question.member("sort").to_string().contains("_geoPoint(") {
@@ -345,8 +348,8 @@ fn crowded_place(case: &Case<'_>) -> anyhow::Result<bool> {
     agrees(case, &case.question.with("filter", filter))
 }
 
-/// Some hit must be given another proximity than alone, none another number of words or typos, and the hits whose
-/// proximity is right must come in the same order.
+/// Some hit must have another proximity than when queried alone, none another number of words or typos, and the hits
+/// with the right proximity must be in the same order.
 fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
     let Some(index) = case.both.corpus.index(case.question.index) else { return Ok(false) };
     let by_attribute = index.settings["proximityPrecision"] == "byAttribute" && case.question.body.is_some();
@@ -389,8 +392,8 @@ fn remembered_proximity(case: &Case<'_>) -> anyhow::Result<bool> {
     Ok(is_wrong && common(&expected, &found) == common(&found, &expected))
 }
 
-/// A radius of a metre ends where no places are; of no metres, both must find all that are at the point, and none that
-/// is farther than that.
+/// With a radius of one metre instead, both must agree. With zero metres, both must find all documents at the point,
+/// and none that is farther than one metre.
 fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
     let filter = case.question.member("filter").to_string();
     let (widened, points) = widened(&filter);
@@ -414,7 +417,7 @@ fn zero_radius(case: &Case<'_>) -> anyhow::Result<bool> {
     agrees(case, &case.question.with("filter", serde_json::from_str(&widened)?))
 }
 
-/// A filter with every `_geoRadius` of no metres made one of a metre, and the points of these.
+/// The filter with every `_geoRadius` of zero metres changed to one metre, and the points of these.
 fn widened(filter: &str) -> (String, Vec<(f64, f64)>) {
     let mut parts = filter.split("_geoRadius(");
     let (mut out, mut points) = (parts.next().unwrap_or_default().to_owned(), Vec::new());
@@ -432,7 +435,7 @@ fn widened(filter: &str) -> (String, Vec<(f64, f64)>) {
     (out, points)
 }
 
-/// How far a place is from a point near it; infinite for what is no place.
+/// The distance in metres from a place to a point near it; infinite for a value that is no place.
 fn metres_between(place: &Value, (latitude, longitude): (f64, f64)) -> f64 {
     const METRES_PER_DEGREE: f64 = 111_194.9;
     let degrees = |name: &str| place[name].as_f64().or_else(|| place[name].as_str()?.trim().parse().ok());
@@ -466,7 +469,7 @@ fn nearer_neighbours(case: &Case<'_>) -> anyhow::Result<bool> {
     Ok(is_nearer(&expected, &found) && tells_the_truth(question, index, &found))
 }
 
-/// Whether the similarities that are shown are those of the documents' vectors.
+/// Whether the shown similarities are those of the documents' vectors.
 fn tells_the_truth(question: &Question, index: &Index, found: &Answer) -> bool {
     let document = |key: &Value| index.documents.iter().find(|document| document[index.primary_key] == *key);
     let vector = question.member("vector");
@@ -482,7 +485,7 @@ fn tells_the_truth(question: &Question, index: &Index, found: &Answer) -> bool {
     })
 }
 
-/// A document has one vector or several.
+/// The vectors of a document, which has one or several.
 fn vectors_of(document: &Value) -> Vec<Vec<f64>> {
     let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
     let own = &document["_vectors"]["own"];
@@ -492,7 +495,7 @@ fn vectors_of(document: &Value) -> Vec<Vec<f64>> {
     }
 }
 
-/// From 0, opposite, to 1, the same direction.
+/// The similarity: 0 for opposite directions, 1 for the same.
 fn similarity(one: &[f64], other: &[f64]) -> f64 {
     let product = |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
     let lengths = (product(one, one) * product(other, other)).sqrt();
@@ -551,7 +554,7 @@ fn derivation_cap(case: &Case<'_>) -> anyhow::Result<bool> {
     agrees(case, &with_text(case.question, quoted(&text, is_capped)))
 }
 
-/// The words that are suspected in quotes: a phrase of one word means that word and no other.
+/// Quotes the suspected words: a phrase of one word matches only that word.
 fn quoted(text: &str, is_suspected: impl Fn(&str) -> bool) -> String {
     if text.contains('"') {
         return text.to_owned();
@@ -563,7 +566,7 @@ fn quoted(text: &str, is_suspected: impl Fn(&str) -> bool) -> String {
     text.split(' ').filter(|part| !part.is_empty()).map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The query's words, wherever they stand.
+/// The query's words, whether in the body or the query string.
 fn text(question: &Question) -> Option<String> {
     let of_query = question.query.iter().find(|(name, _)| name == "q").map(|(_, text)| text.clone());
     question.member("q").as_str().map(str::to_owned).or(of_query)
@@ -577,7 +580,7 @@ fn with_text(question: &Question, text: String) -> Question {
     if other.body.is_some() { other.with("q", json!(text)) } else { other }
 }
 
-/// The search with its ranking shown; `None` for what is no search.
+/// The search with ranking details; `None` if it is not a search.
 fn detailed(question: &Question) -> Option<Question> {
     if !question.path.ends_with("/search") {
         return None;
@@ -599,7 +602,7 @@ fn shown(question: &Question) -> Shown {
     Shown { score: asks("showRankingScore"), details: asks("showRankingScoreDetails") }
 }
 
-/// Whether the first hit may have equals on an earlier page.
+/// Whether documents equal to the first hit may be on an earlier page.
 fn is_later(question: &Question) -> bool {
     ["offset", "page"]
         .iter()

@@ -1,6 +1,7 @@
-//! The proof that nobody can tell a cluster from one node: the same questions to both, the answers compared.
-//! Invariants: everything follows from a seed; comparison is strict, order among equals included; a difference counts as
-//! explained only when a program has checked its cause; what the gateway does not serve yet is counted apart.
+//! The proof that a cluster cannot be distinguished from one node: the same questions to both, the answers compared.
+//! Invariants: a seed determines everything. Comparison is strict, including the order among equals. A difference
+//! counts as explained only if a program has verified its cause. What the gateway does not serve yet is counted
+//! separately.
 
 pub(crate) mod client;
 pub(crate) mod compare;

@@ -1,33 +1,33 @@
-//! What is asked of one node and of a cluster, and what each answers.
-//! Invariant: a question names its index by a placeholder, so that it can be asked of a copy of the index.
+//! The questions to one node and to a cluster, and the answers.
+//! Invariant: a question names its index by a placeholder, so that it can be asked about a copy of the index.
 
 use serde_json::{Value, json};
 
-/// Stands for the index in the path of a question.
+/// The placeholder for the index in the path of a question.
 const INDEX: &str = "{index}";
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Question {
     pub(super) method: &'static str,
-    /// The path without its query string; may hold the placeholder.
+    /// The path without its query string; may contain the placeholder.
     pub(super) path: String,
     pub(super) query: Vec<(String, String)>,
     pub(super) body: Option<Value>,
-    /// The index that the placeholder stands for.
+    /// The index that replaces the placeholder.
     pub(super) index: &'static str,
 }
 
-/// What came back.
+/// A server's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Null when the body is empty, a string when it is no JSON.
+    /// Null when the body is empty, a string when it is not JSON.
     pub(crate) body: Value,
 }
 
 impl Question {
-    /// `POST` of a body to a route of an index: `search`, `facet-search`, `documents/fetch`.
+    /// A `POST` of a body to a route of an index: `search`, `facet-search`, `documents/fetch`.
     pub(super) fn post(index: &'static str, route: &str, body: Value) -> Self {
         let path = format!("/indexes/{INDEX}/{route}");
         Self { method: "POST", path, query: Vec::new(), body: Some(body), index }
@@ -37,24 +37,24 @@ impl Question {
         Self::post(index, "search", body)
     }
 
-    /// `GET` of a route of an index.
+    /// A `GET` of a route of an index.
     pub(super) fn get(index: &'static str, route: &str, query: Vec<(String, String)>) -> Self {
         let path =
             if route.is_empty() { format!("/indexes/{INDEX}") } else { format!("/indexes/{INDEX}/{route}") };
         Self { method: "GET", path, query, body: None, index }
     }
 
-    /// A request that is about no index or about several.
+    /// A request about no index or about several.
     pub(super) fn whole(method: &'static str, path: &str, body: Option<Value>) -> Self {
         Self { method, path: path.to_owned(), query: Vec::new(), body, index: "" }
     }
 
-    /// Whether it can be asked of another index instead.
+    /// Whether it can be asked about another index instead.
     pub(super) fn can_move(&self) -> bool {
         self.path.contains(INDEX) && !self.index.is_empty()
     }
 
-    /// Path and query string, asked of an index of this name.
+    /// Path and query string, for an index of this name.
     pub(super) fn target(&self, uid: &str) -> String {
         let path = self.path.replace(INDEX, uid);
         if self.query.is_empty() {
@@ -73,7 +73,7 @@ impl Question {
         other
     }
 
-    /// The same question without one member of its body.
+    /// The same question without this member of its body.
     pub(super) fn without(&self, member: &str) -> Self {
         let mut other = self.clone();
         if let Some(Value::Object(body)) = &mut other.body {
@@ -93,17 +93,17 @@ impl Question {
 }
 
 impl Answer {
-    /// Whether the gateway says by name that it does not serve this.
+    /// Whether the gateway says that it does not serve this.
     pub(super) fn is_not_served(&self) -> bool {
         self.status == 400 && self.body["code"] == "feature_not_enabled"
     }
 
-    /// Whether the embedded node says by name that it lacks this.
+    /// Whether the embedded node says that it lacks this.
     pub(super) fn is_absent(&self) -> bool {
         self.status == 501
     }
 
-    /// The hits, or none.
+    /// The hits; empty if there are none.
     pub(super) fn hits(&self) -> &[Value] {
         self.body["hits"].as_array().map_or(&[], Vec::as_slice)
     }

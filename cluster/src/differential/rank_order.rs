@@ -1,6 +1,6 @@
-//! Hits by their rank: what the ranking rules say of a document, apart from how scores are shown.
-//! Invariant: two lists agree when they have the same ranks at the same positions, and the same documents of each rank
-//! except where a page cuts through equals.
+//! Hits by their rank: what the ranking rules say about a document, apart from how scores are shown.
+//! Invariant: two lists agree if they have the same ranks at the same positions, and the same documents of each rank
+//! except where a page ends among equals.
 
 use serde_json::{Map, Value};
 
@@ -9,15 +9,15 @@ use crate::differential::question::Answer;
 const DETAILS: &str = "_rankingScoreDetails";
 const SCORE: &str = "_rankingScore";
 
-/// What of a hit must agree besides its rank.
+/// What must agree in a hit besides its rank.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
     pub(super) score: bool,
     pub(super) details: bool,
 }
 
-/// Whether two answers with details have the same documents by rank; `first_is_cut` says that equals of the first hit
-/// may stand on an earlier page.
+/// Whether two answers with details have the same documents by rank. `first_is_cut`: documents equal to the first hit
+/// may be on an earlier page.
 pub(super) fn agree(expected: &Answer, found: &Answer, shown: Shown, first_is_cut: bool) -> bool {
     let (expected, found) = (ranked(expected, shown), ranked(found, shown));
     let ranks = |list: &[(String, String)]| list.iter().map(|(rank, _)| rank.clone()).collect::<Vec<_>>();
@@ -38,7 +38,7 @@ pub(super) fn agree(expected: &Answer, found: &Answer, shown: Shown, first_is_cu
     })
 }
 
-/// Whether some document of both answers was given another greatest number of typos.
+/// Whether some document of both answers has different greatest numbers of typos.
 pub(super) fn typo_maxima_differ(expected: &Answer, found: &Answer) -> bool {
     let maximum = |hit: &Value| hit[DETAILS]["typo"]["maxTypoCount"].clone();
     expected.hits().iter().zip(found.hits()).any(|(one, other)| maximum(one) != maximum(other))
@@ -56,7 +56,7 @@ fn rank(details: &Value) -> String {
         if rule.contains_key("typoCount") || rule.contains_key("matchingWords") {
             rule.shift_remove("score");
         }
-        // Equal distances are reported with the point of the first document among them.
+        // The engine reports equal distances with the point of the first document among them.
         if rule.contains_key("distance") {
             rule.shift_remove("value");
         }
@@ -79,7 +79,7 @@ fn identity(hit: &Value, shown: Shown) -> String {
     text
 }
 
-/// Numbers to the digits that are compared.
+/// Rounds numbers to the digits that are compared.
 fn rounded(value: &Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
@@ -118,7 +118,7 @@ mod tests {
         check(&[(1, 0), (2, 0), (3, 1)], &[(2, 0), (1, 0), (3, 1)], true);
         check(&[(1, 0), (2, 1)], &[(2, 0), (1, 1)], false);
         check(&[(1, 0), (2, 1), (3, 2)], &[(1, 0), (4, 1), (3, 2)], false);
-        // The page ends among equals: others of them may be shown.
+        // The page ends among equals, so it may show others of them.
         check(&[(1, 0), (2, 1)], &[(1, 0), (4, 1)], true);
         check(&[(1, 0), (2, 1)], &[(1, 0)], false);
     }

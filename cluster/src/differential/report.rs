@@ -1,5 +1,6 @@
-//! What a run found: counts by family, and the differences that nothing explains.
-//! Invariant: asked = equal + not served + explained + unexplained; what the nodes do not have is counted apart.
+//! The result of a run: counts by family, and the unexplained differences.
+//! Invariant: asked = equal + not served + explained + unexplained; questions that the nodes do not support are counted
+//! separately.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,19 +13,19 @@ use crate::differential::known_differences::Cause;
 use crate::differential::question::Question;
 use crate::differential::verdict::Verdict;
 
-/// Characters of a document that the Markdown shows.
+/// The most documents that the Markdown shows.
 const DOCUMENTS_SHOWN_MAX: usize = 4;
 
-/// The outcome of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// What was compared with what.
+    /// Describes what was compared.
     pub(super) title: String,
     pub(super) families: Vec<Counts>,
     pub(super) differences: Vec<Found>,
 }
 
-/// What came of a family's questions.
+/// The results of a family's questions.
 #[derive(Debug)]
 pub(super) struct Counts {
     family: &'static str,
@@ -36,17 +37,17 @@ pub(super) struct Counts {
     unexplained: usize,
 }
 
-/// A difference that nothing explains.
+/// An unexplained difference.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) family: &'static str,
-    /// Which question of the run it was.
+    /// The number of the question in the run.
     pub(super) number: usize,
     pub(super) question: Question,
     pub(super) differences: Vec<Difference>,
-    /// The smallest question, once there was time to look for it.
+    /// The smallest question, if there was time to search for it.
     pub(super) smallest: Option<Question>,
-    /// The fewest documents, once there was time to look for them.
+    /// The fewest documents, if there was time to search for them.
     pub(super) documents: Option<Vec<Value>>,
 }
 
@@ -84,32 +85,32 @@ impl Counts {
 }
 
 impl Report {
-    /// Whether something differs without a cause that must be exact.
+    /// Whether something that must be exact differs without a cause.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.families.iter().any(|counts| counts.exact && counts.unexplained > 0)
     }
 
-    /// Questions that differ without a cause, in all families.
+    /// The number of questions that differ without a cause, in all families.
     #[must_use]
     pub fn unexplained(&self) -> usize {
         self.families.iter().map(|counts| counts.unexplained).sum()
     }
 
-    /// Questions that were answered by both.
+    /// The number of questions that both answered.
     #[must_use]
     pub fn compared(&self) -> usize {
         self.families.iter().map(|counts| counts.asked() - counts.not_served).sum()
     }
 
-    /// The families whose questions the gateway refused by name, with how many.
+    /// The families with questions that the gateway does not serve, and their numbers.
     #[must_use]
     pub fn not_served(&self) -> Vec<(&'static str, usize)> {
         let some = self.families.iter().filter(|counts| counts.not_served > 0);
         some.map(|counts| (counts.family, counts.not_served)).collect()
     }
 
-    /// A table of families and a list of differences, for people.
+    /// A table of families and a list of differences, as Markdown.
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut text = format!("# One node and a cluster compared\n\n{}\n\n", self.title);
@@ -117,7 +118,7 @@ impl Report {
         text.push_str("|---|---|---:|---:|---:|---|---:|\n");
         for counts in &self.families {
             let exact = if counts.exact { "yes" } else { "" };
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
                 "| {} | {exact} | {} | {} | {} | {} | {} |",
@@ -137,7 +138,7 @@ impl Report {
         text
     }
 
-    /// One object a line: the run, each family, each difference.
+    /// One JSON object per line: the run, each family, each difference.
     #[must_use]
     pub fn to_json_lines(&self) -> String {
         let mut lines = vec![json!({"run": self.title})];

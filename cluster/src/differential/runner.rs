@@ -1,6 +1,6 @@
 //! A run: start, load, ask, compare, shrink, report.
-//! Invariants: families take turns, so that a short run has all of them; a question can be asked again by its number;
-//! one difference of each kind is shrunk, no more than asked for.
+//! Invariants: families alternate, so that a short run has all of them. A question can be repeated by its number. One
+//! difference of each kind is shrunk, at most as many as requested.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,28 +17,28 @@ use crate::differential::shrink;
 use crate::differential::targets::{Both, Ties};
 use crate::differential::verdict::Verdict;
 
-/// How long smallest cases are looked for in all.
+/// The total time for finding smallest cases.
 const SHRINK_TIME_MAX: Duration = Duration::from_secs(300);
-/// Questions between two lines of progress.
+/// The number of questions between two lines of progress.
 const PROGRESS_EVERY: usize = 500;
 
-/// What to run.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub seed: u64,
     pub queries: usize,
-    /// Documents of the largest index.
+    /// The number of documents of the largest index.
     pub documents: usize,
     /// Names of families; all when empty.
     pub families: Vec<String>,
     pub ties: Ties,
-    /// Nodes of the cluster that are killed before anything is asked.
+    /// The number of the cluster's nodes to kill before the first question.
     pub down: usize,
-    /// Whether the cluster's documents are written again while questions are asked.
+    /// Whether to rewrite the cluster's documents while questions are asked.
     pub rewrite: bool,
-    /// Differences that are shrunk.
+    /// The most differences to shrink.
     pub shrink_max: usize,
-    /// The cluster, and with its programs the single node. Its directory holds the data of both.
+    /// The cluster; the single node uses its programs. Its directory has the data of both.
     pub cluster: ClusterOptions,
 }
 
@@ -48,7 +48,7 @@ pub fn family_names() -> Vec<&'static str> {
     FAMILIES.iter().map(|family| family.name).collect()
 }
 
-/// Runs it; `say` is told what is going on.
+/// Runs it; `say` receives lines of progress.
 ///
 /// # Errors
 /// When the node or the cluster cannot be started or loaded, when the node gives no answer, or for an unknown family.
@@ -125,7 +125,7 @@ fn ask(
     Ok(Report { title: title(options, pair), families: counts, differences })
 }
 
-/// One of each family and kind, in the order they were found.
+/// Shrinks one difference of each family and kind, in the order in which they were found.
 fn shrink_some(
     both: &Both<'_>,
     count_max: usize,

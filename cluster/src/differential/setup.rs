@@ -1,6 +1,6 @@
-//! One node with all the documents, and a cluster with the same ones.
-//! Invariants: both are loaded by the same requests in the same order; nodes are embedded ones, or all of them the same
-//! real Meilisearch.
+//! One node with all the documents, and a cluster with the same documents.
+//! Invariants: both are loaded by the same requests in the same order. Nodes are embedded ones, or all the same real
+//! Meilisearch.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,12 +12,12 @@ use crate::differential::client::Client;
 use crate::differential::corpus::{Corpus, Index};
 use crate::node_process::{NodeKind, NodeProcess, SpawnOptions};
 
-/// Documents of one request.
+/// The number of documents of one request.
 const BATCH: usize = 2_000;
-/// Documents of one request that rewrites them.
+/// The number of documents of one rewriting request.
 const BATCH_REWRITTEN: usize = 50;
 
-/// Version of the nodes: major and minor.
+/// The version of the nodes: major and minor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(pub(super) u64, pub(super) u64);
 
@@ -26,14 +26,14 @@ pub(super) struct Pair {
     pub(super) single: Client,
     pub(super) gateway: Client,
     pub(super) version: Version,
-    /// Nodes of the cluster that were killed.
+    /// The number of killed nodes of the cluster.
     pub(super) killed: usize,
     cluster: Cluster,
     _node: NodeProcess,
 }
 
 impl Pair {
-    /// Starts the node and the cluster that the options describe.
+    /// Starts the node and the cluster described by the options.
     pub(super) fn start(options: &ClusterOptions) -> anyhow::Result<Self> {
         let data = options.data.join("single");
         let mut spawn = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
@@ -49,7 +49,7 @@ impl Pair {
         let cluster = Cluster::start(cluster).context("the cluster")?;
         let (single, gateway) = (Client::new(node.url(), None), Client::new(cluster.url(), None));
         let version = version(&single)?;
-        // Not every gateway takes these, so the nodes are told themselves.
+        // Not every gateway accepts these, so set them on the nodes themselves.
         let key = &options.node_master_key;
         let nodes = cluster.node_urls().into_iter().map(|url| Client::new(url, key.clone()));
         for node in nodes.chain([single.clone()]) {
@@ -62,7 +62,7 @@ impl Pair {
         corpus.indexes.iter().try_for_each(|index| self.create(index, index.uid, &index.documents))
     }
 
-    /// Makes the index, under any name, with these documents.
+    /// Creates the index under the name `uid`, with these documents.
     pub(super) fn create(&self, index: &Index, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
         for client in [&self.single, &self.gateway] {
             let new = json!({"uid": uid, "primaryKey": index.primary_key});
@@ -73,7 +73,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Puts these documents, and no others, into an index.
+    /// Replaces all documents of an index by these.
     pub(super) fn fill(&self, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
         for client in [&self.single, &self.gateway] {
             client.done("DELETE", &format!("/indexes/{uid}/documents"), None)?;
@@ -89,7 +89,7 @@ impl Pair {
         Ok(())
     }
 
-    /// SIGKILL of a node of the cluster.
+    /// Kills a node of the cluster with SIGKILL.
     pub(super) fn kill_node(&mut self, number: usize) -> anyhow::Result<()> {
         self.killed += 1;
         self.cluster.kill_node(number)
@@ -114,8 +114,8 @@ fn version(client: &Client) -> anyhow::Result<Version> {
     Ok(Version(major, minor))
 }
 
-/// Writes the documents of the cluster again as they are, over and over, until told to stop.
-/// Returns how many documents were written.
+/// Rewrites the documents of the cluster unchanged, repeatedly, until told to stop. Returns how many documents were
+/// written.
 pub(super) fn rewrite(gateway: &Client, corpus: &Corpus, stop: &AtomicBool) -> anyhow::Result<usize> {
     let mut written = 0;
     loop {

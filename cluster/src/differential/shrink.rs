@@ -1,5 +1,5 @@
-//! The smallest question and the fewest documents that still show a difference.
-//! Invariants: what is kept differs in the same place as what it came from; trials are bounded in number and time.
+//! Finds the smallest question and the fewest documents that still show a difference.
+//! Invariants: a kept reduction differs in the same place as the original. Trials are bounded in number and time.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use crate::differential::question::Question;
 use crate::differential::targets::Both;
 use crate::differential::verdict::Verdict;
 
-/// Questions tried for one difference.
+/// The most questions tried for one difference.
 const QUESTIONS_MAX: usize = 300;
-/// How long documents of one difference may be taken away.
+/// How long documents are removed for one difference.
 const DOCUMENTS_TIME_MAX: Duration = Duration::from_secs(20);
-/// The index that shrunk documents are loaded into.
+/// The index into which the remaining documents are loaded.
 const COPY: &str = "shrunk";
-/// Words of a text that are taken out one by one.
+/// The most words of a text that are removed one by one.
 const WORDS_MAX: usize = 12;
 
 /// The smallest question found.
@@ -38,7 +38,8 @@ pub(super) fn question(both: &Both<'_>, question: &Question, kind: &str) -> anyh
     }
 }
 
-/// The fewest documents found with which the question still differs; `None` when it does not with a copy of the index.
+/// The fewest documents found with which the question still differs; `None` if it does not differ on a copy of the
+/// index.
 pub(super) fn documents(
     both: &Both<'_>,
     question: &Question,
@@ -58,7 +59,7 @@ pub(super) fn documents(
     kept
 }
 
-/// Parts are taken away, finer ones when none of them can go.
+/// Removes parts of the documents; finer parts once no part can be removed.
 fn fewest(
     both: &Both<'_>,
     index: &Index,
@@ -111,7 +112,7 @@ fn differs(both: &Both<'_>, question: &Question, uid: &str, kind: &str) -> anyho
     Ok(matches!(verdict, Verdict::Differs(differences) if differences.iter().any(|one| one.kind == kind)))
 }
 
-/// Every question that lacks one thing.
+/// Every question that lacks one thing of this one.
 fn smaller(question: &Question) -> Vec<Question> {
     let mut list = Vec::new();
     for place in 0..question.query.len() {
@@ -127,7 +128,7 @@ fn smaller(question: &Question) -> Vec<Question> {
     list
 }
 
-/// Every value that lacks one thing.
+/// Every value that lacks one thing of this one.
 fn reductions(value: &Value) -> Vec<Value> {
     let mut list = Vec::new();
     if let Some(members) = value.as_object() {

@@ -1,5 +1,5 @@
-//! The node and the cluster that are compared: asked the same question, of the same documents.
-//! Invariant: a request that the cluster gives no answer to is an answer that says so.
+//! The two targets of the comparison, a node and a cluster with the same documents.
+//! Invariant: if the cluster gives no answer, the harness makes an answer that says so.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::differential::tokens::Tokens;
 /// Whether documents of equal rank must come in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ties {
-    /// In the order of their primary keys, as one node has them that got them in this order.
+    /// In the order of their primary keys, as on one node that received them in this order.
     Strict,
     /// In any order.
     Any,
@@ -47,7 +47,7 @@ impl<'p> Both<'p> {
     }
 }
 
-/// A difference whose cause is looked for.
+/// A difference whose cause is to be found.
 pub(super) struct Case<'c> {
     pub(super) both: &'c Both<'c>,
     pub(super) question: &'c Question,

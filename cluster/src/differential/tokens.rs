@@ -1,12 +1,12 @@
-//! The words of an index, and how many of them a query's word can mean.
-//! Invariant: words are cut at everything that is no letter or digit, and lowercased; the engine cuts a little finer, so
-//! counts are near its own and not equal.
+//! The words of an index, and how many of them a query's word can match.
+//! Invariant: texts are split at everything that is neither letter nor digit, and lowercased. The engine splits a
+//! little finer, so counts are close to its own but not equal.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// The different words of some documents.
+/// The distinct words of some documents.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     words: BTreeSet<String>,
@@ -33,32 +33,32 @@ impl Tokens {
         self.words.contains(word)
     }
 
-    /// Words that begin so.
+    /// The number of words that begin with `prefix`.
     pub(super) fn begun_by(&self, prefix: &str) -> usize {
         let from = self.words.range(prefix.to_owned()..);
         from.take_while(|word| word.starts_with(prefix)).count()
     }
 
-    /// Words at most this many typos away; of a prefix, words whose beginning is.
+    /// The number of words at most this many typos away; for a prefix, of words whose beginning is.
     pub(super) fn near(&self, word: &str, typos: usize, is_prefix: bool) -> usize {
         let letters = word.chars().collect::<Vec<_>>();
         self.words.iter().filter(|other| distance(&letters, other, is_prefix) <= typos).count()
     }
 
-    /// Whether the word is two words of the index without a blank.
+    /// Whether the word is two words of the index joined.
     pub(super) fn splits(&self, word: &str) -> bool {
         let cuts = word.char_indices().map(|(at, _)| at).skip(1);
         cuts.into_iter().any(|at| self.holds(&word[..at]) && self.holds(&word[at..]))
     }
 }
 
-/// The words of a text as an index has them.
+/// The words of a text, as an index has them.
 pub(super) fn words_of(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase)
 }
 
-/// Letters to insert, delete, replace or exchange with a neighbour.
+/// The number of letters to insert, delete, replace or exchange with a neighbour.
 fn distance(letters: &[char], other: &str, is_prefix: bool) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut row = (0..=letters.len()).collect::<Vec<_>>();

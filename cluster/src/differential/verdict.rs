@@ -1,5 +1,5 @@
 //! The verdict on one question: equal, not served, explained, or different.
-//! Invariant: a request that the cluster gives no answer to is a difference, never the end of the run.
+//! Invariant: a missing answer of the cluster is a difference; it never ends the run.
 
 use serde_json::json;
 
@@ -8,13 +8,13 @@ use crate::differential::known_differences::{Cause, agrees, without_ties};
 use crate::differential::question::Question;
 use crate::differential::targets::{Both, Case};
 
-/// What came of a question.
+/// The result of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Equal,
     /// The gateway says that it does not serve this.
     NotServed,
-    /// The node that would be compared with does not have it.
+    /// The single node does not support it, so there is nothing to compare with.
     NotAsked,
     Explained(Cause),
     /// At least one difference.
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 }
 
 impl Both<'_> {
-    /// Asks both, of the index that the question names or of a copy of it.
+    /// Asks both about the index that the question names, or about a copy of it.
     pub(super) fn judge(&self, question: &Question, uid: &str) -> anyhow::Result<Verdict> {
         let (expected, found) = self.ask(question, uid)?;
         if expected.is_absent() {
@@ -52,7 +52,8 @@ impl Both<'_> {
         Ok(Verdict::Differs(differences))
     }
 
-    /// Several searches differ for a cause when some of them do on their own, and the others agree.
+    /// The cause of a multi-search's difference: some of its searches must differ for that cause on their own, and the
+    /// others must agree.
     fn cause_of_a_part(&self, case: &Case<'_>) -> anyhow::Result<Option<Cause>> {
         let Some(queries) = case.question.member("queries").as_array() else { return Ok(None) };
         let (mut found, mut others) = (None, Vec::new());
@@ -62,7 +63,7 @@ impl Both<'_> {
             let alone = Question::search(index.uid, query.clone());
             let mut alone = alone.without("indexUid").without("federationOptions");
             if !case.question.member("federation").is_null() {
-                // Hits of a federation show their score in any case.
+                // Hits of a federation always show their score.
                 alone = alone.with("showRankingScore", json!(true));
             }
             match self.judge(&alone, index.uid)? {

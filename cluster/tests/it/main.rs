@@ -1,7 +1,7 @@
-//! Whole clusters, driven as clients drive them: what they read, write, survive, and how pods share the work.
+//! Whole clusters, used as clients use them: reads, writes, failures, and pods that share work.
 //!
-//! Invariants: every test has a cluster and a directory of its own; waiting means polling for an event, never sleeping a
-//! guessed time.
+//! Invariants: every test has a cluster and a directory of its own. Waiting means polling for an event, never sleeping
+//! for a guessed time.
 
 #![allow(clippy::unwrap_used, reason = "the whole binary is a test, helpers included")]
 

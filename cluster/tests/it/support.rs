@@ -1,6 +1,6 @@
-//! Whole clusters: nodes and the gateway as child processes, driven as clients drive them.
-//! Invariants: every test has a cluster of its own on free ports; with `MIROIR_NODE_BIN` the nodes (and
-//! the single node that answers are compared with) are that Meilisearch binary, else embedded ones.
+//! Whole clusters: nodes and the gateway as child processes, used as clients use them.
+//! Invariants: every test has a cluster of its own on free ports. With `MIROIR_NODE_BIN` the nodes (and the single node
+//! of comparisons) are that Meilisearch binary, else embedded ones.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ pub(crate) use node::test_client::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The binary that plays node and gateway.
+/// The binary that runs as node and as gateway.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_miroir-dev");
 /// The sample of `miroir-dev`.
 pub(crate) const CITIES: &str = include_str!("../../samples/cities.ndjson");
@@ -35,7 +35,7 @@ impl TestCluster {
         Self { cluster, client, _data: data }
     }
 
-    /// Where everything durable lies.
+    /// The directory of everything durable.
     pub(crate) fn directory(&self) -> &Path {
         self._data.path()
     }
@@ -45,7 +45,7 @@ impl TestCluster {
     }
 }
 
-/// One node with a client of it: what a cluster's answers are compared with.
+/// One node with a client, with which a cluster's answers are compared.
 pub(crate) struct SingleNode {
     pub(crate) client: Client,
     _process: NodeProcess,
@@ -82,7 +82,7 @@ pub(crate) fn guarded_cluster(master_key: &str) -> (TestCluster, Client) {
     (cluster, master)
 }
 
-/// A Meilisearch binary to test with, when one is named.
+/// The Meilisearch binary to test with, if one is configured.
 pub(crate) fn real_node() -> Option<PathBuf> {
     std::env::var_os("MIROIR_NODE_BIN").map(PathBuf::from)
 }

@@ -1,6 +1,6 @@
 //! Deterministic simulations: the coordinator alone, and whole gateways.
 //!
-//! Invariant: a seed is a run.
+//! Invariant: the seed determines the whole run.
 
 pub mod coordinator;
 pub mod gateway;

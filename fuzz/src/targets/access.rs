@@ -1,7 +1,7 @@
-//! Attacks `gateway::auth` and `gateway::config`: keys and tokens of strangers, and an operator's slips.
+//! Attacks `gateway::auth` and `gateway::config`: foreign keys and tokens, and an operator's mistakes.
 //!
-//! - No token but the master key opens anything.
-//! - Options are refused in one line, or print as options that read back the same.
+//! - No token but the master key gives access.
+//! - Options are refused with one line, or print as options that read back the same.
 
 use std::io::Write as _;
 
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::mutate::mutate;
 
 const MASTER_KEY: &str = "the-master-key-of-this-target";
-/// A token of the form that tenants get; its signature is nobody's.
+/// A well-formed tenant token whose signature no key has made.
 const TOKEN: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzZWFyY2hSdWxlcyI6WyIqIl0sImFwaUtleVVpZCI6ImFiYyJ9.c2lnbmF0dXJl";
 const NODE: &str = "n1=http://10.0.0.1:7700";
@@ -35,14 +35,14 @@ pub(crate) fn run_token(bytes: &[u8]) {
     check(&String::from_utf8_lossy(bytes));
     let mut choices = Unstructured::new(bytes);
     let mut token = TOKEN.as_bytes().to_vec();
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     if mutate(&mut choices, &mut token).is_ok() {
         check(&String::from_utf8_lossy(&token));
     }
 }
 
 pub(crate) fn run_options(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_options(Unstructured::new(bytes));
     let text = String::from_utf8_lossy(bytes);
     check_options(&text.split_whitespace().collect::<Vec<_>>());

@@ -1,6 +1,6 @@
-//! Attacks `gateway::api` and `gateway::auth`: what administrators send, and what nodes say that clients get to read.
+//! Attacks `gateway::api` and `gateway::auth`: requests of administrators, and nodes' words that clients read.
 //!
-//! - A body is read or refused with a status of the client's fault; nothing in it is the gateway's.
+//! - A body is accepted, or refused with a 4xx status; no body causes a server error.
 //! - A node's words stay text, and lose only lines and numbers.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 
 use crate::mutate::mutate;
 
-/// Sound bodies, to be damaged.
+/// Sound bodies to damage.
 const BODIES: &[&str] = &[
     r#"{"rankingRules":["words","a:asc"],"filterableAttributes":["a",{"attributePatterns":["b*"]}],"faceting":{"maxValuesPerFacet":5}}"#,
     r#"{"displayedAttributes":["a"],"pagination":{"maxTotalHits":7},"distinctAttribute":null,"sortableAttributes":["a"]}"#,
@@ -43,7 +43,7 @@ const WORDS: &[&str] = &[
 pub(crate) fn run(bytes: &[u8]) {
     check(bytes);
     check_query(&String::from_utf8_lossy(bytes));
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
@@ -57,10 +57,10 @@ fn attack(mut choices: Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is read, if it is; what is refused must be the client's fault.
+/// The accepted value, if any. A refusal must have a 4xx status.
 fn read<T>(result: std::result::Result<T, ApiError>) -> Option<T> {
     let refused = |error: ApiError| {
-        let status = error.into_response().status.as_u16();
+        let status = error.into_answer().status.as_u16();
         assert!((400..500).contains(&status), "refused with {status}");
     };
     result.map_err(refused).ok()
@@ -70,7 +70,7 @@ fn check(bytes: &[u8]) {
     let Some(value) = read(json_body::json(bytes)) else { return };
     let now = OffsetDateTime::UNIX_EPOCH;
     read(swap::parse(&value));
-    if let Some(create) = read(CreateKey::parse(value.clone())) {
+    if let Some(create) = read(CreateKey::parse(value.clone(), now)) {
         let key: ApiKey = create.into_key(now);
         if let Some(update) = read(UpdateKey::parse(value.clone())) {
             assert_eq!(update.apply(&key, now).actions, key.actions, "a key's rights never change");
@@ -111,7 +111,7 @@ fn check_query(text: &str) {
 
 pub(crate) fn run_words(bytes: &[u8]) {
     check_words(bytes);
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_words(Unstructured::new(bytes));
 }
 

@@ -1,7 +1,7 @@
 //! Attacks `merge::documents`.
 //!
-//! Checked: the caller's buffer; sound JSON; no reserved member at the top of any document; pages put together are
-//! one big page; undamaged legs give their documents leg after leg.
+//! Checked: the caller's buffer; sound JSON; no reserved member at the top level of any document; consecutive pages
+//! equal one big page; undamaged legs yield their documents in leg order.
 
 use arbitrary::{Result, Unstructured};
 
@@ -10,7 +10,7 @@ use crate::answer_oracle::{Object, answer, check_document};
 use crate::sound_answers::World;
 
 pub(crate) fn run(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
@@ -39,7 +39,7 @@ fn id(document: &str) -> String {
     document.get("id").expect("generated documents have ids").to_owned()
 }
 
-/// Checks what holds for any legs. Gives the documents of the page that holds all others.
+/// Checks the properties of any legs. Returns the documents of one page that covers all others.
 fn check(legs: &[Vec<u8>], page_size: usize, pages: usize) -> Option<Vec<String>> {
     let whole = page(legs, 0, page_size * pages)?;
     let mut joined = Vec::new();

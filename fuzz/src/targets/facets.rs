@@ -1,7 +1,7 @@
 //! Attacks `merge::facet_search`.
 //!
-//! Checked: the caller's buffer; sound JSON; an answer of fewer values begins every answer of more; undamaged legs
-//! give every value once with the sum of its counts.
+//! Checked: the caller's buffer; sound JSON; an answer with fewer values is a prefix of one with more; undamaged legs
+//! yield every value once with the sum of its counts.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use merge::FacetOrder;
 use super::{must_be_sound, mutate_one, raw_legs, written};
 use crate::answer_oracle::{Object, answer};
 
-/// None of them has the same normal form as another.
+/// Values with pairwise different normal forms.
 const VALUES: [&str; 6] = ["", "blue", "_miroir_shard", "\\\"", "\\u00e9", "zoé"];
-/// More than any generated or sensibly damaged leg has.
+/// More values than any generated or slightly damaged leg has.
 const ALL: usize = 1_000;
 
 pub(crate) fn run(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
@@ -56,7 +56,7 @@ fn attack(mut choices: Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Checks what holds for any legs. Gives all values, raw, with their counts.
+/// Checks the properties of any legs. Returns all values, raw, with their counts.
 fn check(legs: &[Vec<u8>], order: FacetOrder, fewer: usize) -> Option<Vec<(String, u64)>> {
     let all = values(legs, order, ALL)?;
     let some = values(legs, order, fewer).expect("what is merged whole is merged in part");

@@ -1,4 +1,4 @@
-//! The targets, and what those that merge share: splitting raw bytes into legs and checking the caller's buffer.
+//! The targets, and the helpers of those that merge: splitting raw bytes into legs, and checking the caller's buffer.
 
 pub(crate) mod access;
 pub(crate) mod administration;
@@ -16,27 +16,27 @@ use arbitrary::{Result, Unstructured};
 use crate::answer_oracle::has_broken_escape;
 use crate::mutate::mutate;
 
-/// What the caller's buffer holds before a merge, which must stay.
+/// The content of the caller's buffer before a merge, which must stay.
 const BEFORE: &[u8] = b"before";
 
-/// Raw bytes as up to three legs: they are split at null bytes, which no JSON text holds.
+/// Raw bytes as up to three legs, split at null bytes, which no JSON text contains.
 fn raw_legs(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes.splitn(3, |byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
-/// Whether an answer made of these legs must be sound JSON.
+/// Whether an answer from these legs must be sound JSON.
 fn must_be_sound(legs: &[&[u8]]) -> bool {
     !legs.iter().any(|leg| has_broken_escape(leg))
 }
 
-/// Damages at most one leg. Gives whether all are sound still.
+/// Damages at most one leg. Returns whether all are still sound.
 fn mutate_one(choices: &mut Unstructured<'_>, legs: &mut [Vec<u8>]) -> Result<bool> {
     let damaged = choices.choose_index(legs.len())?;
     Ok(mutate(choices, &mut legs[damaged])? == 0)
 }
 
-/// What `write` appends to a buffer that holds something already, if it says that it could. Two runs must agree,
-/// what was there must stay, and after an error nothing may follow it.
+/// What `write` appends to a non-empty buffer, if it succeeds. Two runs must agree, the earlier content must stay, and
+/// after an error nothing may follow it.
 fn written<T: PartialEq + std::fmt::Debug>(
     write: impl Fn(&mut Vec<u8>) -> std::result::Result<T, merge::MergeError>,
 ) -> Option<(T, Vec<u8>)> {

@@ -13,7 +13,7 @@ use crate::mutate::mutate;
 
 const SHARDS: u32 = 5;
 
-/// Sound payloads, to be damaged.
+/// Sound payloads to damage.
 const JSON: &str = r#"[{"id":1,"a":"b"},{"id":"x-2","a":[1,2.5,null,{"b":"\u00e9"}]},{"id":3}]"#;
 const NDJSON: &str = "{\"id\":1}\n{\"id\":\"two\",\"a\":{\"b\":[]}}\n\n{\"id\":3}";
 const CSV: &str = "id,a:number,b:boolean,c\n1,2.5,true,\"x,y\"\ntwo,,false,\"\"\"z\"\"\"\n";
@@ -24,7 +24,7 @@ pub(crate) fn run(bytes: &[u8]) {
         check(bytes, format);
     }
     check_ids(bytes);
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
@@ -73,8 +73,8 @@ fn check_ids(bytes: &[u8]) {
     assert_eq!(bodies.map(|body| array(&body)).sum::<usize>(), ids.ids().len(), "an id is nowhere or twice");
 }
 
-/// How many elements an array has; all of it must be sound to a reader that does not unescape, as nodes' own: halves of
-/// surrogates pass it.
+/// The number of elements of an array. All of it must be sound to a reader that does not unescape, like that of nodes:
+/// it accepts half surrogate pairs.
 fn array(body: &[u8]) -> usize {
     let elements: Vec<&RawValue> = serde_json::from_slice(body).expect("a body for a node is a JSON array");
     elements.len()

@@ -1,7 +1,7 @@
-//! Attacks `gateway::api`: what clients ask, as bodies and as query strings.
+//! Attacks `gateway::api`: clients' requests, as bodies and as query strings.
 //!
-//! - Where a client's body is JSON, what is made of it for nodes is JSON.
-//! - A filter that is narrowed stays a filter, and holds what it held.
+//! - If a client's body is JSON, the bodies for nodes made from it are JSON.
+//! - A narrowed filter is still a filter and contains the original one.
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::mutate::mutate;
 
-/// Sound questions, to be damaged.
+/// Sound requests to damage.
 const BODIES: &[&str] = &[
     r#"{"q":"a \"b\"","offset":1,"limit":2,"filter":["a = 1",["b = 2","c = 3"]],"sort":["d:asc"],"facets":["*"]}"#,
     r#"{"q":null,"page":2,"hitsPerPage":3,"filter":"a = 1","hybrid":{"embedder":"e","semanticRatio":0.5},"vector":[1,2]}"#,
@@ -33,7 +33,7 @@ const BODIES: &[&str] = &[
 ];
 const QUERIES: &[&str] =
     &["q=a%20b&offset=1&limit=2&filter=a%20%3D%201&facets=a,b", "page=1&hitsPerPage=2&sort=a:asc"];
-/// Filters alone.
+/// Single filters.
 const FILTERS: &[&str] =
     &[r#""a = 1 AND b IN [2, 'c'] OR NOT a IN [3]""#, r#"["a IN [1, 2]", ["a = 3", "b = 4"]]"#];
 const OWN: &str = "_miroir_shard IN [\",,\"]";
@@ -41,7 +41,7 @@ const OWN: &str = "_miroir_shard IN [\",,\"]";
 pub(crate) fn run(bytes: &[u8]) {
     check(bytes);
     check_query(&String::from_utf8_lossy(bytes));
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
@@ -85,14 +85,14 @@ fn check(body: &[u8]) {
     if let Ok(asked) = SearchRequest::parse(body) {
         must_be_json("search", &asked.leg_body(b"{", Some(OWN)));
     }
-    // A filter alone, as the client wrote it.
+    // A single filter, as the client wrote it.
     let Some(filter) = std::str::from_utf8(body).ok().filter(|_| is_filter(body)) else { return };
     let filter = filter.trim();
     for made in [combine_filters(Some(filter), Some(OWN)), Some(narrow(Some(filter), "\"t = 1\"".to_owned()))]
     {
         assert!(made.is_some_and(|made| is_filter(made.as_bytes())), "{filter} is no filter any more");
     }
-    // What pins keys pins no more of them beside something that pins none, and none at all as one choice of two.
+    // A condition on another attribute pins no further keys when joined by AND, and unpins all when joined by OR.
     let alone = pinned_keys(filter, "a");
     assert!(alone.as_ref().is_none_or(|keys| keys.len() <= PINNED_KEYS_MAX));
     if serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_string()) {

@@ -1,7 +1,7 @@
 //! Attacks `router`: reserved values read from documents, and topologies read from the store.
 //!
-//! - What is read back is exactly what could have been written.
-//! - A topology that is accepted covers every shard, now and after its nodes change.
+//! - A decoded value is exactly one that could have been encoded.
+//! - An accepted topology covers every shard, now and after its nodes change.
 
 use arbitrary::{Result, Unstructured};
 use router::reserved::{
@@ -11,16 +11,16 @@ use router::{Node, SHARDS_MAX, ShardSet, Topology, covering_set, shard_filter, s
 
 use crate::mutate::mutate;
 
-/// Shards above which an accepted topology is not planned with: the work would only take longer.
+/// The most shards with which an accepted topology is planned: more would only take longer.
 const SHARDS_PLANNED_MAX: u32 = 1_024;
 
 pub(crate) fn run_reserved(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_reserved(Unstructured::new(bytes));
 }
 
 pub(crate) fn run_topology(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_topology(Unstructured::new(bytes));
 }
 
@@ -137,7 +137,7 @@ fn check_topology(topology: &Topology) {
     }
 }
 
-/// The same with whole capacities: the JSON reader may miss the last bit of a long fraction.
+/// The topology with whole capacities: the JSON reader may miss the last bit of a long fraction.
 fn rounded(mut topology: Topology) -> Topology {
     topology.nodes.iter_mut().for_each(|node| node.capacity = node.capacity.round());
     topology

@@ -1,7 +1,7 @@
 //! Attacks `merge::search`.
 //!
-//! Checked: the caller's buffer; sound JSON; no reserved member in any hit; as many hits as reported; pages put
-//! together are one big page; undamaged legs merge to the order of one node, and no unasked score is shown.
+//! Checked: the caller's buffer; sound JSON; no reserved member in any hit; as many hits as reported; consecutive pages
+//! equal one big page; undamaged legs merge to the order of one node; no score that was not requested is shown.
 
 use arbitrary::{Result, Unstructured};
 use merge::{FacetOrder, FacetRules, Merged, Paging, SearchSpec};
@@ -11,11 +11,11 @@ use crate::answer_oracle::{Object, answer, check_hit};
 use crate::sound_answers::World;
 
 pub(crate) fn run(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
-/// How the client asked.
+/// The client's request.
 struct Asked {
     numbered_pages: bool,
     page_hits: usize,
@@ -41,7 +41,7 @@ impl Asked {
         if self.numbered_pages { "totalHits" } else { "estimatedTotalHits" }
     }
 
-    /// Page `at`, counted from 0, of pages of `hits` hits.
+    /// Page `at`, counted from 0, of pages with `hits` hits each.
     fn paging(&self, at: usize, hits: usize) -> Paging {
         if self.numbered_pages {
             Paging::Page { page: at + 1, hits_per_page: hits }
@@ -96,7 +96,7 @@ fn hits(text: &str) -> Vec<&str> {
     Object::read(text).expect("an answer is an object").elements("hits")
 }
 
-/// Checks what holds for any legs. Gives the page that holds all others.
+/// Checks the properties of any legs. Returns the one page that covers all others.
 fn check(legs: &[Vec<u8>], asked: &Asked) -> Option<String> {
     let (merged, whole) = page(legs, asked, asked.paging(0, asked.page_hits * asked.pages))?;
     let mut joined = Vec::new();
@@ -111,7 +111,7 @@ fn check(legs: &[Vec<u8>], asked: &Asked) -> Option<String> {
     Some(whole)
 }
 
-/// Checks what holds for undamaged legs.
+/// Checks the properties of undamaged legs.
 fn check_sound(world: &World, asked: &Asked, whole: Option<String>) {
     let whole = whole.expect("undamaged legs merge");
     let wanted = (asked.page_hits * asked.pages).min(asked.hits_total_max);
@@ -133,7 +133,7 @@ fn check_sound(world: &World, asked: &Asked, whole: Option<String>) {
     assert_eq!(answer.get("facetDistribution").map(compact).as_ref(), Some(&facets), "{whole}");
 }
 
-/// Without the spaces that some legs write; no generated facet has spaces in its names.
+/// Removes the spaces that some legs write; no generated facet has spaces in its names.
 fn compact(raw: &str) -> String {
     raw.chars().filter(|character| !character.is_whitespace()).collect()
 }

@@ -1,6 +1,6 @@
 //! Attacks `merge::strip_document` and `merge::strip_message`.
 //!
-//! Checked: stripping twice is stripping once; reserved members and names go, all others stay, raw and in order.
+//! Checked: stripping twice equals stripping once; reserved members and names go, all others stay, raw and in order.
 
 use std::borrow::Cow;
 
@@ -16,12 +16,12 @@ const NAMES: [&str; 6] =
     ["a", "_miroir_shard", "é.b", "_miroir_updated_at", "<..hidden-attributes>", "_miroir_"];
 
 pub(crate) fn run_document(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_document(Unstructured::new(bytes));
 }
 
 pub(crate) fn run_message(bytes: &[u8]) {
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_message(Unstructured::new(bytes));
 }
 
@@ -40,7 +40,7 @@ fn attack_document(mut choices: Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the document was taken.
+/// Whether the document was accepted.
 fn check_stripped(raw: &[u8]) -> bool {
     let strip = |raw: &[u8]| written(|out| merge::strip_document(raw, out)).map(|((), out)| out);
     let Some(out) = strip(raw) else {
@@ -52,7 +52,7 @@ fn check_stripped(raw: &[u8]) -> bool {
     let text = answer(&out);
     check_document(text);
     assert_eq!(strip(&out).as_ref(), Some(&out), "stripping again changes the document");
-    // Blanks around the document may go, so the original is read where it is one.
+    // Blanks around the document may be removed, so trim the original too.
     let before = std::str::from_utf8(raw).expect("what is taken is UTF-8").trim();
     let before = Object::read(before).expect("what is taken is an object");
     let after = Object::read(text).expect("what is written is an object");

@@ -1,7 +1,7 @@
-//! Attacks `gateway::h1`: the bytes of clients and of nodes.
+//! Attacks `gateway::wire::h1`: the bytes of clients and of nodes.
 //!
-//! - A message takes a prefix of what comes: what follows changes nothing, and half of it is never a message.
-//! - What was refused stays refused, whatever follows.
+//! - A message uses a prefix of the bytes: what follows changes nothing, and half of it is never a message.
+//! - A refused prefix stays refused, whatever follows.
 
 use arbitrary::{Result, Unstructured};
 use gateway::wire::h1::{HeadLimits, read_answer, read_request};
@@ -11,7 +11,7 @@ use crate::mutate::mutate;
 const LIMITS: HeadLimits = HeadLimits { start_line_bytes_max: 256, head_bytes_max: 1024, fields_max: 16 };
 const BODY_BYTES_MAX: usize = 512;
 
-/// Lines that requests are made of.
+/// Lines of requests.
 const LINES: &[&str] = &[
     "Host: a",
     "Content-Length: 5",
@@ -26,7 +26,7 @@ const LINES: &[&str] = &[
 const BODIES: &[&str] =
     &["", "hello", "5\r\nhello\r\n0\r\n\r\n", "2;a=b\r\nhi\r\n0\r\nX: y\r\n\r\n", "0\r\n\r\n"];
 
-/// Lines that answers are made of.
+/// Lines of answers.
 const ANSWER_LINES: &[&str] = &[
     "content-length: 5",
     "content-length: 0",
@@ -38,7 +38,7 @@ const ANSWER_LINES: &[&str] = &[
 
 pub(crate) fn run_answer(bytes: &[u8]) {
     check_answer(bytes, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack_answer(Unstructured::new(bytes));
 }
 
@@ -80,7 +80,7 @@ fn check_answer(bytes: &[u8], behind: &[u8]) {
 
 pub(crate) fn run(bytes: &[u8]) {
     check(bytes, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    // Too few bytes to choose by is no finding.
+    // Running out of bytes to choose by is no finding.
     let _ = attack(Unstructured::new(bytes));
 }
 
@@ -120,7 +120,7 @@ fn check(bytes: &[u8], behind: &[u8]) {
         Err(refusal) => {
             assert!(refusal.status().is_some(), "a refusal without an answer");
             let more = [bytes, behind].concat();
-            // Bytes not yet there may be over a bound that counts first.
+            // Bytes that come later may exceed a bound that is checked first, so the error may differ.
             let again = read(&more).err();
             assert!(again.is_some(), "{refusal:?} is taken back once more has come");
         }

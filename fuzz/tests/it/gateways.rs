@@ -1,16 +1,17 @@
-//! Whole gateways under simulated faults: some seeds at every run of the tests, each the same every time; seeds in which
-//! something was found once; and the checkers themselves, which have to find every flaw of the world.
+//! Whole gateways under simulated faults: fixed seeds at every run of the tests, seeds that once revealed a bug, and
+//! the checkers themselves, which must find every planted flaw.
 
 use std::panic::catch_unwind;
 use std::time::Instant;
 
 use fuzz::sim::gateway::{self, Flaw};
 
-/// Seeds that every run of the tests tries; more with `MIROIR_SIMULATION_GATEWAY_SEEDS`.
+/// Seeds that every run of the tests tries; `MIROIR_SIMULATION_GATEWAY_SEEDS` sets another number.
 const SEEDS: u64 = 4;
-/// Something was found in them: two nodes were distrusted for an index that another pod had dropped, and neither was read again.
+/// Seeds that revealed a bug. In 34, two nodes were suspected because of an index that another pod had deleted, and
+/// neither was read again.
 const FOUND: [u64; 1] = [34];
-/// Within so many seeds each flaw is found.
+/// The number of seeds within which each flaw must be found.
 const FOUND_WITHIN: u64 = 5;
 
 #[test]

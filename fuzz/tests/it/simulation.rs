@@ -1,14 +1,14 @@
-//! The coordinator under simulated faults: a number of seeds at every run of the tests, each the same every time; and
-//! the checkers themselves, which have to find every bug that is planted.
+//! The coordinator under simulated faults: fixed seeds at every run of the tests, and the checkers themselves, which
+//! must find every planted bug.
 
 use std::panic::catch_unwind;
 use std::time::Instant;
 
 use fuzz::sim::coordinator::{self, Bug};
 
-/// Seeds that every run of the tests tries; more with `MIROIR_SIMULATION_SEEDS`.
+/// Seeds that every run of the tests tries; `MIROIR_SIMULATION_SEEDS` sets another number.
 const SEEDS: u64 = 300;
-/// Within so many seeds each planted bug is found.
+/// The number of seeds within which each planted bug must be found.
 const FOUND_WITHIN: u64 = 200;
 
 #[test]

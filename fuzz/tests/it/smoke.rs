@@ -1,4 +1,4 @@
-//! A short run of every target, the same each time, and the command itself.
+//! A short run of every target, with the same inputs each time, and the command itself.
 
 use std::process::Command;
 

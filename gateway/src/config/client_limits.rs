@@ -1,7 +1,7 @@
-//! The options of the side that faces clients: what they may send, how long they may take, how many they may be.
+//! The options of the client side: what clients may send, how long they may take, how many they may be.
 //!
-//! Invariant: all of them can change while the gateway runs: `process::reload` replaces them whole, and each
-//! connection looks at them again before its next request.
+//! Invariant: all of them can change while the gateway runs. `process::reload` replaces them as a whole, and each
+//! connection reads them again before its next request.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -21,13 +21,13 @@ use crate::config::{
     value,
 };
 
-/// What clients may do; every value is within its bounds.
+/// The limits for clients; every value is within its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeConfig {
     pub request_line_bytes_max: usize,
     pub head_bytes_max: usize,
     pub headers_max: usize,
-    /// As it comes, and decompressed.
+    /// Of the body as it comes, and decompressed.
     pub body_bytes_max: usize,
     pub first_byte_timeout: Duration,
     pub head_timeout: Duration,
@@ -54,7 +54,7 @@ pub struct EdgeConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogRequests {
     Off,
-    /// Those answered with 500 or more.
+    /// Those that are answered with 500 or more.
     Errors,
     All,
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 use ipnet::IpNet;
+pub use protocol::auth::Secret;
 
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
@@ -33,7 +34,7 @@ use value::Allowed;
 #[derive(Debug)]
 pub enum Parsed {
     Run(Box<Config>),
-    /// Check what the options name and exit.
+    /// Check what the options name, and exit.
     Check(Box<Config>),
     /// Print this text to standard output and exit with 0: help, version or configuration.
     Print(String),
@@ -49,15 +50,15 @@ pub struct Config {
     pub runtime: RuntimeChoice,
     /// At least one; ids and URLs differ; every group has at least `replication_factor` of them.
     pub nodes: Vec<NodeConfig>,
-    /// Of a new index.
+    /// The number of shards of a new index.
     pub shards: u32,
     pub replication_factor: u16,
     pub store: StoreConfig,
-    /// This pod's name; a new one at each start where none is given.
+    /// This pod's name; a new one at each start if none is given.
     pub pod_id: Option<String>,
-    /// The other pods that are to be there.
+    /// The other pods that should exist.
     pub peers: Vec<String>,
-    /// Where DNS says which pods there are to be.
+    /// The DNS record that names the pods that should exist.
     pub peer_service: Option<PeerService>,
     pub master_key: Option<Secret>,
     pub node_master_key: Option<Secret>,
@@ -68,7 +69,7 @@ pub struct Config {
     pub drain_timeout: Duration,
     pub tls: TlsConfig,
     pub write_quorum: WriteQuorum,
-    /// Bytes kept for one node that is down.
+    /// Bytes of the hints of one node.
     pub hint_bytes_max: u64,
     pub request_timeout: Duration,
     /// At most `request_timeout`.
@@ -79,14 +80,14 @@ pub struct Config {
     pub adaptive_selection: bool,
     /// Whether identical searches at one time share one scatter.
     pub query_coalescing: bool,
-    /// Whether a filter that pins the primary key narrows what is asked.
+    /// Whether a filter that pins the primary key narrows the shards that are asked.
     pub shard_aware_planning: bool,
     pub session_mode: SessionMode,
-    /// Where dumps are written; made when the first one is.
+    /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
-    /// Networks beside the public ones that may be reached where clients name an address.
+    /// Networks, beside the public ones, whose addresses clients may name.
     pub allowed_ip_networks: Vec<IpNet>,
-    /// Whether copies are compared and repaired now and then, and writes stamped for it.
+    /// Whether copies are compared and repaired periodically, and writes stamped for it.
     pub anti_entropy: bool,
     pub anti_entropy_interval: Duration,
     pub settings_drift_interval: Duration,
@@ -99,17 +100,17 @@ pub struct NodeConfig {
     /// 1 to 64 of `A-Z a-z 0-9 _ . -`.
     pub id: String,
     pub url: NodeUrl,
-    /// Number of its replica group.
+    /// The number of its replica group.
     pub group: u16,
-    /// Weight of its share of the group's shards.
+    /// Its weight among the nodes of its group.
     pub capacity: f64,
 }
 
-/// Where a node listens. Prints as `http://HOST:PORT` or `https://HOST:PORT`.
+/// The URL of a node. Prints as `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeUrl {
-    /// A name or an IP address in lower case, IPv6 without brackets: `(host, port)` resolves as
-    /// `std::net::ToSocketAddrs` has it.
+    /// A name or an IP address in lower case, IPv6 without brackets, so that `std::net::ToSocketAddrs` resolves
+    /// `(host, port)`.
     pub host: String,
     pub port: u16,
     /// Whether it is asked over TLS.
@@ -138,26 +139,26 @@ pub enum StoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerService {
     pub name: String,
-    /// Whom to ask; `None`: the system's servers.
+    /// The DNS server to ask; `None`: the system's servers.
     pub server: Option<SocketAddr>,
 }
 
-/// How strict the gateway is about its master key, as Meilisearch has it.
+/// How strict the gateway is about its master key, as in Meilisearch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
     Development,
-    /// A master key is needed, and not a short one.
+    /// A master key is required, and not a short one.
     Production,
 }
 
-/// Files of certificates and keys, as PEM.
+/// Files of certificates and keys, in PEM form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// Certificates and private key that clients are served with; `None`: plain HTTP.
+    /// The certificates and private key towards clients; `None`: plain HTTP.
     pub server: Option<(PathBuf, PathBuf)>,
-    /// Authorities of client certificates, which are needed then; only with `server`.
+    /// The authorities that must have signed a client's certificate; only with `server`.
     pub client_ca: Option<PathBuf>,
-    /// Authorities of https nodes; `None`: the public ones.
+    /// The authorities of https nodes; `None`: the public ones.
     pub node_ca: Option<PathBuf>,
 }
 
@@ -171,26 +172,22 @@ pub enum UnavailableShardPolicy {
 /// How the reads of a session see its writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionMode {
-    /// They wait until the last write is applied.
+    /// The reads wait until the last write is applied.
     Block,
-    /// They go to the group that took it.
+    /// The reads go to the group that took the write.
     RoutePin,
 }
 
-/// Which owners count towards the quorum of a write.
+/// Which owners count towards the write quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteQuorum {
-    /// Those that took it, and with at least one of these also those for which a hint is kept.
+    /// The owners that took it, and, with at least one of these, those for which a hint is kept.
     Hinted,
-    /// Only those that took it.
+    /// Only the owners that took it.
     Strict,
 }
 
-/// A key. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-/// Why there is no configuration; one line.
+/// Why there is no configuration, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error("{0}; --help lists the options")]
@@ -201,8 +198,8 @@ pub enum ConfigError {
     File { path: String, reason: String },
 }
 
-/// Reads the arguments (without the program's name), the three keys of the environment and the
-/// file that `--config` names, which is all the file access there is.
+/// Reads the arguments (without the program's name), the three keys of the environment, and the file that `--config`
+/// names; no other file is read.
 pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Result<Parsed, ConfigError> {
     let flags = match parse_flags(args)? {
         Ok(flags) => flags,
@@ -239,22 +236,9 @@ impl fmt::Display for NodeUrl {
     }
 }
 
-impl Secret {
-    /// The key itself, for comparing and sending.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(value::SECRET_SHOWN)
-    }
-}
-
 /// The flags, or the help text.
 fn parse_flags(args: &[&str]) -> Result<Result<Flags, String>, ConfigError> {
-    // argh knows `--name value` only; `--name=value` is as usual.
+    // argh knows `--name value` only; `--name=value` is common as well.
     let split = |argument: &'_ &str| match argument.split_once('=') {
         Some((name, value)) if name.starts_with("--") => vec![name.to_owned(), value.to_owned()],
         _ => vec![(*argument).to_owned()],
@@ -268,7 +252,7 @@ fn parse_flags(args: &[&str]) -> Result<Result<Flags, String>, ConfigError> {
     }
 }
 
-/// argh's text on one line, without the value it quotes: that may be a key.
+/// argh's text on one line, without the value that it quotes, which may be a key.
 fn usage_line(output: &str) -> String {
     let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.strip_suffix('.').unwrap_or(&line);
@@ -390,7 +374,7 @@ fn settings_drift_interval(text: &Option<String>) -> Result<Duration, ConfigErro
     option("settings-drift-interval", text, SETTINGS_DRIFT_INTERVAL_DEFAULT, value::interval)
 }
 
-/// A capability that is on unless it is switched off.
+/// Reads the switch of a capability that is on by default.
 fn switch(name: &'static str, text: &Option<String>) -> Result<bool, ConfigError> {
     option(name, text, true, |text| value::one_of(text, &value::SWITCH))
 }
@@ -399,16 +383,16 @@ fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
     ConfigError::Value { option, value: format!("{text:?}"), allowed }
 }
 
-/// The error names neither the key nor its length.
+/// Reads a key. The error shows neither the key nor its length.
 fn key(name: &'static str, text: Option<&str>) -> Result<Option<Secret>, ConfigError> {
     let hidden = |allowed| ConfigError::Value { option: name, value: "this key".to_owned(), allowed };
     text.map(value::secret).transpose().map_err(hidden)
 }
 
-/// A store's URL may hold a password, so the error shows its scheme only.
+/// Reads the store's address. Its URL may hold a password, so the error shows only the scheme.
 ///
 /// # Errors
-/// One line for what names no store.
+/// One line for a text that names no store.
 pub fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
     let text = text.unwrap_or("sled:./miroir-data");
     let shown = match text.split_once("://") {
@@ -418,7 +402,7 @@ pub fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
     value::store(text).map_err(|allowed| refused("store", &shown, allowed))
 }
 
-/// A URL's user part may hold a password.
+/// Hides the user part of a URL, which may hold a password.
 fn without_user(text: &str) -> String {
     match (text.find("//"), text.rfind('@')) {
         (Some(start), Some(end)) if start < end => format!("{}...{}", &text[..start + 2], &text[end..]),
@@ -482,7 +466,7 @@ fn peers(texts: &[String]) -> Result<Vec<String>, ConfigError> {
     texts.iter().map(peer).collect()
 }
 
-/// A store on one machine's disk is one pod's.
+/// A sled store, on one machine's disk, belongs to one pod.
 fn check_peers(config: &Config) -> Result<(), ConfigError> {
     match (&config.store, config.peers.first()) {
         (StoreConfig::Sled { .. }, Some(peer)) => {

@@ -1,4 +1,4 @@
-//! Raw options: what flags, environment and file say, as text and unchecked.
+//! Raw options: the text of flags, environment and file, unchecked.
 //! - The flags and the file have the same names; the file's other keys are refused.
 //! - Only the three keys are read from the environment.
 
@@ -191,7 +191,7 @@ pub(crate) struct Flags {
     pub(crate) test_faults: bool,
 }
 
-/// Options of one source, or of several laid over each other.
+/// The options of one source, or of several sources combined.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct RawOptions {
@@ -361,7 +361,7 @@ impl RawOptions {
         }
     }
 
-    /// A variable that is set but empty counts as not set: that is what container tools pass on.
+    /// A variable that is set but empty counts as not set, since container tools pass empty ones on.
     pub(crate) fn from_environment(environment: impl Fn(&str) -> Option<String>) -> RawOptions {
         let variable = |name| environment(name).filter(|value| !value.is_empty());
         RawOptions {
@@ -372,7 +372,7 @@ impl RawOptions {
         }
     }
 
-    /// These options, and the lower source's where these say nothing.
+    /// These options, completed by those of a source of lower rank.
     pub(crate) fn or(self, lower: RawOptions) -> RawOptions {
         RawOptions {
             listen: self.listen.or(lower.listen),
@@ -437,7 +437,7 @@ impl RawOptions {
     }
 }
 
-/// The file may give a number or a text; both are checked as the flag's text is.
+/// Reads a number or a text of the file; both are checked like the text of a flag.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a text or a whole number")]

@@ -1,11 +1,12 @@
-//! The configuration in force as TOML that `--config` reads again, except for the keys: they show
-//! as `(set)`, which is refused as a key.
+//! Prints the configuration in force as TOML that `--config` can read again, except for the keys: they are shown as
+//! `(set)`, which is refused as a key.
 
 use std::{path::Path, time::Duration};
 
+use protocol::auth::SECRET_SHOWN;
 use serde::Serialize;
 
-use super::value::{SECRET_SHOWN, SWITCH};
+use super::value::SWITCH;
 use super::{
     Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
     StoreConfig, UnavailableShardPolicy, WriteQuorum,

@@ -1,4 +1,4 @@
-//! The whole way from arguments, environment and file to a configuration or one line of error.
+//! Tests the whole way from arguments, environment and file to a configuration or one line of error.
 
 use std::fs;
 use std::time::Duration;
@@ -238,8 +238,8 @@ fn peers_are_found_by_a_service_of_dns() {
     let service = |text: &str| config(&["--node", NODE, "--peer-service", text]).peer_service.unwrap();
     let named = service("_miroir._tcp.pods.example.");
     assert_eq!((named.name.as_str(), named.server), ("_miroir._tcp.pods.example", None));
-    let asked = service("pods.example@10.0.0.53:5353");
-    assert_eq!(asked.server, Some("10.0.0.53:5353".parse().unwrap()));
+    let named = service("pods.example@10.0.0.53:5353");
+    assert_eq!(named.server, Some("10.0.0.53:5353".parse().unwrap()));
     for wrong in
         ["pods", "", "a..b", "a b.c", "pods.example@host:53", "pods.example@10.0.0.53", &"a.".repeat(200)]
     {

@@ -1,5 +1,5 @@
-//! From an option's text to its typed value. Each function says in its error only what is allowed;
-//! the caller adds the option's name and the value.
+//! Reads an option's text as its typed value. The error of each function says only what is allowed; the caller adds
+//! the option's name and the value.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
+use protocol::auth::SECRET_SHOWN;
 
 use super::limits::{
     CAPACITY_DEFAULT, CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, INTERVAL_MAX, INTERVAL_MIN, NODE_ID_BYTES_MAX,
@@ -23,10 +24,7 @@ pub(crate) type Allowed = String;
 const HTTP_PORT_DEFAULT: u16 = 80;
 const HTTPS_PORT_DEFAULT: u16 = 443;
 
-/// What `--print-config` shows for a key, so it cannot be one.
-pub(crate) const SECRET_SHOWN: &str = "(set)";
-
-/// The names of a capability that is on or off.
+/// The names of the two states of a capability.
 pub(crate) const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 pub(crate) fn address(text: &str) -> Result<SocketAddr, Allowed> {
@@ -57,7 +55,7 @@ pub(crate) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Al
     })
 }
 
-/// A count of bytes, plain or with one of the units kB, MB, GB (powers of 1000) and KiB, MiB, GiB.
+/// Reads a number of bytes, plain or with one of the units kB, MB, GB (powers of 1000) and KiB, MiB, GiB.
 pub(crate) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allowed> {
     const UNITS: [(&str, u64); 8] = [
         ("", 1),
@@ -78,7 +76,7 @@ pub(crate) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
         .ok_or_else(|| format!("give {} to {} bytes, for example 100MB or 64MiB", range.start(), range.end()))
 }
 
-/// A time between two turns of a job; days of it are no mistake.
+/// Reads the time between two runs of a job, which may be days.
 pub(crate) fn interval(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
         "ms" => Some(Duration::from_millis(number)),
@@ -91,7 +89,7 @@ pub(crate) fn interval(text: &str) -> Result<Duration, Allowed> {
         .ok_or_else(|| "give a time from 100ms to 720h, for example 300s or 6h".to_owned())
 }
 
-/// A time with the unit ms, s or m.
+/// Reads a time with the unit ms, s or m.
 pub(crate) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {
         "ms" => Some(Duration::from_millis(number)),
@@ -110,22 +108,23 @@ pub(crate) fn folder(text: &str) -> Result<PathBuf, Allowed> {
     }
 }
 
-/// Networks as `ADDRESS/BITS`, with commas in between; none for an empty text.
+/// Reads networks as `ADDRESS/BITS`, separated by commas; an empty text has none.
 pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let networks = parts.map(str::parse).collect::<Result<Vec<_>, _>>();
     networks.map_err(|_| "give networks such as 10.0.0.0/8,::1/128".to_owned())
 }
 
-/// Keys travel in a header, so they are visible ASCII without spaces.
+/// Reads a key. It travels in a header, so it must be visible ASCII without spaces.
 pub(crate) fn secret(text: &str) -> Result<Secret, Allowed> {
+    // What `--print-config` shows in place of a key cannot be a key itself.
     if text == SECRET_SHOWN {
         return Err(format!("{SECRET_SHOWN} only stands for a key in printed configurations"));
     }
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("give at least one character, all of them visible ASCII without spaces".to_owned());
     }
-    Ok(Secret(text.to_owned()))
+    Ok(Secret::new(text.to_owned()))
 }
 
 pub(crate) fn file(text: &str) -> Result<PathBuf, Allowed> {
@@ -142,7 +141,7 @@ pub(crate) fn store(text: &str) -> Result<StoreConfig, Allowed> {
         && SCHEMES.contains(&scheme)
         && !rest.is_empty()
     {
-        return Ok(StoreConfig::Redis { url: Secret(text.to_owned()) });
+        return Ok(StoreConfig::Redis { url: Secret::new(text.to_owned()) });
     }
     match text.strip_prefix("sled:") {
         Some(path) if !path.is_empty() => Ok(StoreConfig::Sled { path: path.into() }),
@@ -150,12 +149,12 @@ pub(crate) fn store(text: &str) -> Result<StoreConfig, Allowed> {
     }
 }
 
-/// A pod is named as a node is.
+/// Reads a pod's name, which has the form of a node's id.
 pub(crate) fn pod_id(text: &str) -> Result<String, Allowed> {
     node_id(text).map_err(|allowed| allowed.replace("a node's", "a pod's"))
 }
 
-/// `NAME[@ADDRESS:PORT]`.
+/// Reads `NAME[@ADDRESS:PORT]`.
 pub(crate) fn peer_service(text: &str) -> Result<PeerService, Allowed> {
     let allowed = || {
         "give the name of a DNS SRV record, for example _miroir._tcp.miroir.default.svc.cluster.local, and if need be @ADDRESS:PORT of the server to ask".to_owned()
@@ -175,7 +174,7 @@ pub(crate) fn peer_service(text: &str) -> Result<PeerService, Allowed> {
     Ok(PeerService { name: name.to_owned(), server })
 }
 
-/// `ID=URL[,group=N][,capacity=W]`.
+/// Reads `ID=URL[,group=N][,capacity=W]`.
 pub(crate) fn node(text: &str) -> Result<NodeConfig, Allowed> {
     let mut parts = text.split(',');
     let (id, url) = parts

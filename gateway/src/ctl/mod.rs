@@ -1,7 +1,8 @@
-//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that nobody has open.
+//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that no gateway has
+//! open.
 //!
-//! Invariants: it says what the API says and keeps no state; `--json` prints the API's own answer; the exit
-//! code is 0 for done, 1 for a difference or a failure that was found, 2 for what could not be asked.
+//! Invariants: it shows what the API answers and keeps no state. `--json` prints the API's own answer. The exit code
+//! is 0 for done, 1 for a difference or failure that was found, 2 for what could not be asked.
 
 use std::{
     io::{Read, Write},
@@ -18,9 +19,9 @@ use serde_json::{Value, json};
 
 use crate::config::{self, StoreConfig};
 
-/// How long one answer may take.
+/// The longest wait for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// Pause between two looks at a pass that runs.
+/// The pause between two checks of a running pass.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Operates a Miroir cluster over the management API of a gateway.
@@ -76,7 +77,7 @@ struct StoreExport {
     file: PathBuf,
 }
 
-/// Fills an empty store from such a file.
+/// Fills an empty store from a file that `export` has written.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "import")]
 struct StoreImport {
@@ -231,9 +232,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// An answer of the API, the same in words, and whether it is good news.
-type Told = (Value, String, bool);
+type Report = (Value, String, bool);
 
-/// Moves a store out of its backend, or into one.
+/// Exports a store from its backend, or imports one into it.
 fn transfer(verb: &StoreVerb) -> anyhow::Result<(Value, String)> {
     let (named, file) = match verb {
         StoreVerb::Export(StoreExport { store, file }) | StoreVerb::Import(StoreImport { store, file }) => {
@@ -242,7 +243,7 @@ fn transfer(verb: &StoreVerb) -> anyhow::Result<(Value, String)> {
     };
     let (store, thread) = match config::store(Some(named))? {
         StoreConfig::Sled { path } => {
-            // What is not there is not made to be exported.
+            // An export does not create a store that is missing.
             let is_there = matches!(verb, StoreVerb::Import(_)) || path.exists();
             ensure!(is_there, "store {}: there is none", path.display());
             store::open_sled(&path)?
@@ -258,7 +259,7 @@ fn transfer(verb: &StoreVerb) -> anyhow::Result<(Value, String)> {
             let mut out = std::io::BufWriter::new(fresh);
             let written = block_on(store::transfer::export(&store, &mut out));
             if written.is_err() {
-                // Half a file helps nobody.
+                // A part of the file would help nobody, so it is removed.
                 let _ = std::fs::remove_file(file);
             }
             out.get_ref().sync_all()?;
@@ -273,7 +274,7 @@ fn transfer(verb: &StoreVerb) -> anyhow::Result<(Value, String)> {
     Ok((json!({"entries": count}), format!("{count} entries {verb}\n")))
 }
 
-fn status(api: &Api) -> anyhow::Result<Told> {
+fn status(api: &Api) -> anyhow::Result<Report> {
     let ready = api.ask("GET", "/_miroir/ready", None)?;
     let topology = api.ask("GET", "/_miroir/topology", None)?;
     let good = ready["ready"] == true;
@@ -310,8 +311,8 @@ fn shard_lines(shards: &Value) -> String {
     text
 }
 
-fn anti_entropy(api: &Api, verb: &AntiEntropyVerb) -> anyhow::Result<Told> {
-    let asked = match verb {
+fn anti_entropy(api: &Api, verb: &AntiEntropyVerb) -> anyhow::Result<Report> {
+    let wanted = match verb {
         AntiEntropyVerb::Status(_) => {
             let status = api.ask("GET", "/_miroir/anti-entropy", None)?;
             let text = format!("running: {}\nlast:    {}\n", pass(&status["running"]), pass(&status["last"]));
@@ -326,7 +327,7 @@ fn anti_entropy(api: &Api, verb: &AntiEntropyVerb) -> anyhow::Result<Told> {
         AntiEntropyVerb::Run(run) => json!({"index": run.index, "node": run.node}),
         AntiEntropyVerb::Verify(verify) => json!({"index": verify.index, "dryRun": true}),
     };
-    let number = api.ask("POST", "/_miroir/anti-entropy", Some(&asked))?["pass"].clone();
+    let number = api.ask("POST", "/_miroir/anti-entropy", Some(&wanted))?["pass"].clone();
     let ended = loop {
         let status = api.ask("GET", "/_miroir/anti-entropy", None)?;
         let is_dead = status["dead"].as_array().is_some_and(|dead| dead.contains(&number));
@@ -345,7 +346,7 @@ fn anti_entropy(api: &Api, verb: &AntiEntropyVerb) -> anyhow::Result<Told> {
     Ok((ended, text, good))
 }
 
-/// One line about a pass.
+/// Describes a pass in one line.
 fn pass(pass: &Value) -> String {
     if pass.is_null() {
         return "none".to_owned();
@@ -369,7 +370,7 @@ fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
 }
 
-/// The key: from the environment, the file of credentials, the flag, in this order.
+/// The admin key, from the first of these that has it: the environment, the file of credentials, the flag.
 fn admin_key(arguments: &Arguments) -> anyhow::Result<Option<String>> {
     let set = |key: String| Some(key.trim().to_owned()).filter(|key| !key.is_empty());
     if let Some(key) = std::env::var("MIROIR_ADMIN_API_KEY").ok().and_then(set) {
@@ -394,7 +395,8 @@ struct Api {
 }
 
 impl Api {
-    /// One request over a connection of its own. 503 is an answer: a gateway that is not ready says so with it.
+    /// Sends one request over its own connection. A 503 is a valid answer: a gateway that is not ready answers with
+    /// it.
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let stream = TcpStream::connect(&self.address);
         let mut stream = stream.with_context(|| format!("no gateway at {}", self.address))?;

@@ -1,7 +1,7 @@
-//! A dump's file: a compressed archive, written by a thread of its own as its parts come.
+//! A dump's file: a compressed archive that a thread of its own writes as its parts come.
 //!
-//! Invariants: a dump has its name only when it is whole and on disk; what was not finished is taken away
-//! again; memory is bounded by the parts that wait.
+//! Invariants: a dump gets its name only when it is complete and on disk. An unfinished file is removed. Memory is
+//! bounded by the parts that wait.
 
 use std::{
     fs::{self, File},
@@ -22,7 +22,7 @@ enum Part {
     Folder(String),
     /// A whole file.
     File(String, Bytes),
-    /// Lines of the file that the next end names.
+    /// Lines of the file that the next `End` names.
     Lines(Bytes),
     End(String),
     Finish,
@@ -38,7 +38,7 @@ impl Archive {
     /// Begins `directory/{uid}.dump`.
     ///
     /// # Errors
-    /// When no thread can be had.
+    /// When no thread can be started.
     pub fn begin(directory: PathBuf, uid: String) -> io::Result<Self> {
         let (parts, inbox) = mpsc::channel(PARTS_WAITING_MAX);
         let (done, outcome) = oneshot::channel();
@@ -77,14 +77,14 @@ impl Archive {
     /// Waits until the whole archive is on disk.
     ///
     /// # Errors
-    /// The disk's. An archive that is dropped before is taken away again.
+    /// The disk's. An archive that is dropped unfinished is removed.
     pub async fn finish(self) -> io::Result<()> {
         self.send(Part::Finish).await;
         drop(self.parts);
         self.outcome.await.unwrap_or_else(|_| Err(io::Error::other("the archive's thread has panicked")))
     }
 
-    /// What fails is told by `finish`.
+    /// Errors are reported by `finish`.
     async fn send(&self, part: Part) {
         let _ = self.parts.send(part).await;
     }

@@ -1,8 +1,8 @@
-//! Dumps: one of the whole cluster, in the format of one node.
+//! Makes dumps of the whole cluster, in the format of one node.
 //!
-//! Invariants: a dump has every document once, from one owner of its shard, vectors with it and reserved
-//! fields gone; while the documents of an index are read its lane is held, so that they are of one moment;
-//! a dump that was interrupted is begun again.
+//! Invariants: a dump has every document once, from one owner of its shard, with its vectors and without reserved
+//! fields. While the documents of an index are read its lane is locked, so that they are of one moment. A dump that
+//! was interrupted is begun again.
 
 use http::StatusCode;
 use router::{Leg, NodeIndex};
@@ -31,7 +31,7 @@ use crate::{
     write::{lane, tasks::status},
 };
 
-/// Makes the dumps that were asked for, oldest first.
+/// Makes the requested dumps, oldest first.
 pub async fn work_off(core: &Core, term: &Term) {
     let query = TaskQuery {
         kinds: Some(vec![TaskKind::DumpCreation]),
@@ -104,7 +104,7 @@ async fn make(core: &Core, task: &TaskRecord, uid: &str, started: OffsetDateTime
     archive.finish().await.map_err(|error| disk(&error))
 }
 
-/// Waits until the tasks before this one have ended, of one index or of all.
+/// Waits until the tasks before this one have ended: those of one index, or all.
 async fn wait_for_earlier(core: &Core, task: &TaskRecord, index_uid: Option<&str>) -> Result<(), ApiError> {
     loop {
         status::refresh_unfinished(core).await?;
@@ -145,10 +145,10 @@ async fn write_tasks(core: &Core, archive: &Archive, below: u32) -> Result<(), A
 }
 
 async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &str) -> Result<(), ApiError> {
-    let _hold = lane::lock(core, vec![uid]).await?;
+    let _guard = lane::lock(core, vec![uid]).await?;
     wait_for_earlier(core, task, Some(uid)).await?;
     let snapshot = core.shared.snapshot();
-    // It may have gone since the list was made.
+    // It may have been deleted since the list was made.
     let Some(index) = snapshot.indexes.get(uid) else { return Ok(()) };
     archive.folder(format!("indexes/{uid}")).await;
     archive
@@ -179,7 +179,7 @@ async fn write_documents(
     }
     while let Some(leg) = legs.pop() {
         let mut offset = 0;
-        // Lines that were sent cannot be taken back: another owner is asked only before the first.
+        // Lines that were sent cannot be taken back, so another owner is asked only before the first line.
         loop {
             match page(core, index, &leg, offset).await {
                 Ok(Some((lines, count))) => {
@@ -209,10 +209,10 @@ struct Page<'a> {
     results: Vec<&'a RawValue>,
 }
 
-/// The end of a document that has no vectors.
+/// The end of a document without vectors.
 const NO_VECTORS: &[u8] = b",\"_vectors\":{}}";
 
-/// A page of a leg's documents as lines, and how many they are; `None` behind the last.
+/// A page of a leg's documents as lines, and how many they are; `None` after the last page.
 async fn page(
     core: &Core,
     index: &Index,
@@ -233,7 +233,7 @@ async fn page(
     let mut lines = Vec::with_capacity(answer.body.len());
     for document in &page.results {
         merge::strip_document(document.get().as_bytes(), &mut lines).map_err(|_| unavailable())?;
-        // Nodes say so of every document in an index without embedders.
+        // Nodes write this into every document of an index without embedders.
         if lines.ends_with(NO_VECTORS) {
             lines.truncate(lines.len() - NO_VECTORS.len());
             lines.push(b'}');

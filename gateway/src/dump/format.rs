@@ -1,7 +1,7 @@
-//! What stands in a dump besides documents: keys, tasks and indexes in the forms that Meilisearch reads.
+//! The contents of a dump besides documents: keys, tasks and indexes in the forms that Meilisearch reads.
 //!
-//! Invariant: one Meilisearch node loads it (format V6, 1.15 to 1.50); what has no counterpart on one node
-//! is left out. Keys carry no secret: it follows from the master key.
+//! Invariant: one Meilisearch node loads it (format V6, 1.15 to 1.50); what has no counterpart on one node is left
+//! out. Keys carry no secret: it follows from the master key.
 
 use serde_json::{Map, Value, json};
 use store::{IndexRecord, TaskKind, TaskRecord, TaskStatus};
@@ -33,8 +33,7 @@ pub fn index_metadata(record: &IndexRecord) -> Value {
     })
 }
 
-/// Settings without what nodes do not tell: they show no more than the start of an embedder's key, which is
-/// no key.
+/// Settings without the keys of embedders: nodes show only the start of a key, which is not usable.
 #[must_use]
 pub fn without_hidden_keys(mut settings: Value) -> Value {
     for embedder in settings["embedders"].as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -70,7 +69,7 @@ pub fn key(key: &ApiKey) -> Value {
     line
 }
 
-/// A line of `tasks/queue.jsonl`: a task that has ended, of a kind whose form is plain.
+/// A line of `tasks/queue.jsonl`: a task that has ended, of a kind that can be written.
 #[must_use]
 pub fn task(record: &TaskRecord) -> Option<Value> {
     if !record.status.is_finished() {

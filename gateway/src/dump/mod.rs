@@ -1,7 +1,7 @@
-//! The whole cluster as one file.
+//! Dumps: the whole cluster as one file.
 //!
-//! Invariant: a dump is one moment of every index: its documents are read while its lane is held.
-//! May touch: `read`, `write`, `nodes`, `state`, `auth`, `api` and lower floors.
+//! Invariant: a dump has each index as of one moment: its documents are read while its lane is locked. May touch:
+//! `read`, `write`, `nodes`, `state`, `auth`, `api` and lower floors.
 
 pub mod archive;
 pub mod export;

@@ -1,6 +1,6 @@
-//! What happened in the cluster, told to others: webhooks today.
+//! Events of the cluster, told to others; today to webhooks.
 //!
-//! Invariant: telling never holds up a client; what was told is on record in the store, so that a restart goes on from there.
-//! May touch: `write`, `state`, `api` and lower floors.
+//! Invariant: telling never holds up a client. The store records what was told, so that a restart continues from
+//! there. May touch: `write`, `state`, `api` and lower floors.
 
 pub(crate) mod webhook_delivery;

@@ -1,8 +1,8 @@
 //! Tells webhooks of tasks that have ended: the gateway's own tasks, as clients see them.
 //!
-//! Invariants: every task that ends while there are webhooks is told at least once, also when the
-//! process dies in between; a webhook that does not answer is tried a bounded number of times;
-//! without webhooks nothing is asked or kept.
+//! Invariants: every task that ends while there are webhooks is told at least once, also when the process dies in
+//! between. A webhook that does not answer is tried a bounded number of times. Without webhooks nothing is asked or
+//! kept.
 
 use std::{cell::RefCell, collections::BTreeSet, io::Write, rc::Rc};
 
@@ -25,31 +25,31 @@ use crate::{
     write::tasks::status,
 };
 
-/// What is known of tasks that webhooks have not been told of.
+/// The tasks of which webhooks have not been told yet.
 pub(crate) type Watched = Rc<RefCell<Option<Watch>>>;
 
 pub(crate) struct Watch {
-    /// Tasks from this uid on have not been looked at.
+    /// Tasks from this uid on have not been read yet.
     next: u32,
-    /// Tasks that had not ended when they were looked at last.
+    /// Tasks that had not ended when they were last read.
     pending: BTreeSet<u32>,
     /// The stored progress and its revision.
-    told: u32,
+    progress: u32,
     revision: u64,
 }
 
-/// Tells all webhooks what has ended since the last turn.
+/// Tells all webhooks which tasks have ended since the last round.
 pub(crate) async fn tell(core: &Core, watched: &Watched) {
     let before = watched.take();
     let Some(term) = core.shared.coordinator.term(scope::WEBHOOKS) else { return };
-    match turn(core, before, &term).await {
+    match run_round(core, before, &term).await {
         Ok(after) => drop(watched.replace(after)),
-        // The next turn begins where the stored progress says.
+        // The next round begins where the stored progress says.
         Err(error) => log::warn("webhooks_failed", &[("reason", &error.to_string())]),
     }
 }
 
-async fn turn(core: &Core, before: Option<Watch>, term: &Term) -> Result<Option<Watch>, StoreError> {
+async fn run_round(core: &Core, before: Option<Watch>, term: &Term) -> Result<Option<Watch>, StoreError> {
     let known = core.shared.webhooks.load_full();
     let webhooks = &known.value;
     if webhooks.is_empty() {
@@ -63,7 +63,7 @@ async fn turn(core: &Core, before: Option<Watch>, term: &Term) -> Result<Option<
     if status::refresh_unfinished(core).await.is_err() {
         log::warn("webhooks_without_news", &[]);
     }
-    let ended = watch.look(core).await?;
+    let ended = watch.take_ended(core).await?;
     if !ended.is_empty() {
         let body = lines(&ended);
         join_all(webhooks.iter().map(|(uuid, webhook)| deliver(core, *uuid, webhook, &body))).await;
@@ -73,30 +73,30 @@ async fn turn(core: &Core, before: Option<Watch>, term: &Term) -> Result<Option<
 }
 
 impl Watch {
-    /// Goes on where the last turn or process was.
+    /// Continues where the last round or process stopped.
     async fn begin(core: &Core) -> Result<Option<Self>, StoreError> {
         let Some(record) = core.shared.store.record(WEBHOOKS, WEBHOOKS_TOLD_KEY).await? else {
             return Ok(None);
         };
-        let told = record.value.as_u64().and_then(|told| u32::try_from(told).ok()).unwrap_or(0);
-        Ok(Some(Self { next: told, pending: BTreeSet::new(), told, revision: record.revision }))
+        let progress = record.value.as_u64().and_then(|progress| u32::try_from(progress).ok()).unwrap_or(0);
+        Ok(Some(Self { next: progress, pending: BTreeSet::new(), progress, revision: record.revision }))
     }
 
-    /// The tasks that have ended, which are then no longer watched.
-    async fn look(&mut self, core: &Core) -> Result<Vec<TaskRecord>, StoreError> {
+    /// Gives the tasks that have ended, and no longer watches them.
+    async fn take_ended(&mut self, core: &Core) -> Result<Vec<TaskRecord>, StoreError> {
         if let Some(newest) = newest(core).await? {
             let count_max = u32::try_from(limits::TASKS_REFRESHED_MAX).unwrap_or(u32::MAX);
             let end = newest.saturating_add(1).min(self.next.saturating_add(count_max));
             self.pending.extend(self.next..end);
             self.next = self.next.max(end);
         }
-        let looked = self.pending.iter().copied().take(limits::TASKS_REFRESHED_MAX).collect::<Vec<_>>();
-        let records = join_all(looked.iter().map(|uid| core.shared.store.task(*uid))).await;
+        let checked = self.pending.iter().copied().take(limits::TASKS_REFRESHED_MAX).collect::<Vec<_>>();
+        let records = join_all(checked.iter().map(|uid| core.shared.store.task(*uid))).await;
         let mut ended = Vec::new();
-        for (uid, record) in looked.into_iter().zip(records) {
+        for (uid, record) in checked.into_iter().zip(records) {
             match record? {
                 Some(record) if !record.status.is_finished() => {}
-                // One that was never accepted is nobody's business, one that is gone was deleted.
+                // Clients do not know of a task that was never accepted; one that is gone was deleted.
                 Some(record) if record.accepted => {
                     self.pending.remove(&uid);
                     ended.push(record);
@@ -108,12 +108,12 @@ impl Watch {
     }
 
     async fn remember(&mut self, core: &Core, term: &Term) -> Result<(), StoreError> {
-        let told = self.pending.first().copied().unwrap_or(self.next);
-        if told != self.told {
-            let (key, value) = (WEBHOOKS_TOLD_KEY.to_owned(), json!(told));
+        let progress = self.pending.first().copied().unwrap_or(self.next);
+        if progress != self.progress {
+            let (key, value) = (WEBHOOKS_TOLD_KEY.to_owned(), json!(progress));
             let expected_revision = Some(self.revision);
             let put = Change::PutRecord { table: WEBHOOKS, key, value, expected_revision };
-            (self.revision, self.told) = (core.shared.commit_by(term, vec![put]).await?[0], told);
+            (self.revision, self.progress) = (core.shared.commit_by(term, vec![put]).await?[0], progress);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The management API under `/_miroir/`: what an operator can see of the cluster.
 //!
-//! Invariant: keys never show; what is reported is this pod's view, from its current snapshot.
+//! Invariant: keys are never shown. What is reported is this pod's view, from its current snapshot.
 
 use http::StatusCode;
 use router::NodeIndex;
@@ -27,7 +27,7 @@ pub fn topology(shared: &Shared) -> Response {
             "hints": {
                 "count": hints.pending(number),
                 "bytes": hints.pending_bytes(number),
-                "copyNeeded": hints.is_recopied(number),
+                "copyNeeded": hints.needs_full_resync(number),
             },
         })
     });

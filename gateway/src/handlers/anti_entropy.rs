@@ -19,28 +19,28 @@ use crate::{
 struct RunRequest {
     /// Only this index.
     index: Option<String>,
-    /// Only this node, and bring its indexes and settings level, too.
+    /// Only this node, its indexes and settings included.
     node: Option<String>,
-    /// Compare and repair nothing.
+    /// Compare, and repair nothing.
     dry_run: bool,
 }
 
-/// Asks for a pass; 202 with its number.
+/// Requests a pass; 202 with its number.
 ///
 /// # Errors
-/// 400 for a body that cannot be read, 404 for an unknown index; what the store says.
+/// 400 for an unreadable body, 404 for an unknown index, and the store's error.
 pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
-    let asked = match request.body.is_empty() {
+    let wanted = match request.body.is_empty() {
         true => RunRequest::default(),
         false => serde_json::from_slice::<RunRequest>(&request.body)
             .map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))?,
     };
-    if let Some(uid) = asked.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
+    if let Some(uid) = wanted.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
         return Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")));
     }
-    let node = match asked.node.as_deref() {
+    let node = match wanted.node.as_deref() {
         None => None,
-        Some(_) if asked.dry_run || asked.index.is_some() => {
+        Some(_) if wanted.dry_run || wanted.index.is_some() => {
             return Err(ApiError::new(Code::BadRequest, "`node` goes with neither `index` nor `dryRun`."));
         }
         Some(id) => {
@@ -49,17 +49,18 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
             Some(id.to_owned())
         }
     };
-    let wanted = PassRequest { number: 0, index: asked.index, node, dry_run: asked.dry_run, periodic: false };
-    let number = queue::enqueue(shared, wanted).await?;
+    let pass_request =
+        PassRequest { number: 0, index: wanted.index, node, dry_run: wanted.dry_run, periodic: false };
+    let number = queue::enqueue(shared, pass_request).await?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }
 
-/// What runs, what waits, and how the last pass ended.
+/// The running pass, the waiting ones, and how the last one ended.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn status(core: &Core) -> Result<Response, ApiError> {
-    // In this order: a pass that ends in between shows twice, not never.
+    // The queue is read first: a pass that ends in between shows twice rather than never.
     let queue = queue::queue(&core.shared.store).await?;
     let last = pass::history(core).await?.pop();
     let answer = json!({
@@ -74,10 +75,10 @@ pub async fn status(core: &Core) -> Result<Response, ApiError> {
     Ok(Response::json(StatusCode::OK, answer.to_string()))
 }
 
-/// The passes remembered, newest first.
+/// The passes in the history, newest first.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn history(core: &Core) -> Result<Response, ApiError> {
     let mut passes = pass::history(core).await?;
     passes.reverse();

@@ -1,7 +1,7 @@
-//! Writes of documents: checked whole, split by shard, handed to the index's lane.
+//! Document writes: checked as a whole, split by shard, handed to the index's lane.
 //!
-//! Invariants: nothing is sent anywhere before the whole payload has been checked; a payload whose
-//! ids are wrong becomes a task that has failed, as on one node; what cannot be read is refused.
+//! Invariants: nothing is sent anywhere before the whole payload has been checked. A payload with wrong ids becomes a
+//! failed task, as on one node. An unreadable payload is refused.
 
 use std::sync::Arc;
 
@@ -46,13 +46,13 @@ pub(crate) async fn add(
     query.only(&["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
     let skip_creation = query.flag("skipCreation", Code::InvalidSkipCreation)?.unwrap_or(false);
     let format = payload_format(request, &query)?;
-    let asked = query.get("primaryKey").map(str::to_owned);
-    check_primary_key(asked.as_deref())?;
+    let named_key = query.get("primaryKey").map(str::to_owned);
+    check_primary_key(named_key.as_deref())?;
     let body = extract::decoded_body(core, request)?;
     let snapshot = core.shared.snapshot();
     let index = snapshot.indexes.get(uid);
     let known = index.and_then(|index| index.record.primary_key.as_deref());
-    let options = ParseOptions { primary_key: known.or(asked.as_deref()), expiry_allowed: false };
+    let options = ParseOptions { primary_key: known.or(named_key.as_deref()), expiry_allowed: false };
     let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match payload::parse(body, format, options)
     {
         Ok(parsed) => (parsed.len(), Ok(parsed)),
@@ -71,7 +71,7 @@ pub(crate) async fn add(
         Ok(parsed) => {
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
-            let primary_key = asked.or_else(|| parsed.primary_key().map(str::to_owned));
+            let primary_key = named_key.or_else(|| parsed.primary_key().map(str::to_owned));
             // Nodes fail a whole task for a bad value of these fields, which nobody else's documents shall share.
             let is_judged = parsed.has_engine_fields() || index.is_some_and(|index| index.has_embedders());
             let is_small = parts.iter().all(|part| part.body.bytes.len() <= limits::MERGED_BYTES_MAX);
@@ -105,7 +105,7 @@ fn split(
         .placement(shards)
         .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."))?;
     let of_documents = parsed.shards(shards);
-    // The lane sets the clock.
+    // The lane sets the clock later.
     let clock = core.shared.config.anti_entropy.then_some(0);
     let mut parts = Vec::new();
     for node in snapshot.topology.every_node() {
@@ -171,11 +171,7 @@ async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> R
 }
 
 /// `POST /indexes/{uid}/documents/delete`.
-pub(crate) async fn delete_by_filter(
-    core: &Core,
-    request: &Request,
-    uid: &str,
-) -> Result<Response, ApiError> {
+pub(crate) async fn delete_matching(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
     let body = extract::json_body(core, request)?;
     check_not_empty(&body)?;
@@ -257,7 +253,7 @@ fn payload_format(request: &Request, query: &Query<'_>) -> Result<PayloadFormat,
     }
 }
 
-/// Why a text is no delimiter, in Meilisearch's words.
+/// Why a text is not a delimiter, in Meilisearch's words.
 fn wrong_delimiter(text: &str) -> String {
     let reason = match text.chars().count() {
         0 => "csv delimiter should be an ascii character. Found an empty string".to_owned(),
@@ -266,8 +262,8 @@ fn wrong_delimiter(text: &str) -> String {
     format!("Invalid value in parameter `csvDelimiter`: {reason}")
 }
 
-fn check_primary_key(asked: Option<&str>) -> Result<(), ApiError> {
-    match asked.filter(|name| router::reserved::is_reserved(name)) {
+fn check_primary_key(named_key: Option<&str>) -> Result<(), ApiError> {
+    match named_key.filter(|name| router::reserved::is_reserved(name)) {
         None => Ok(()),
         Some(name) => Err(ApiError::new(
             Code::MiroirReservedField,
@@ -276,7 +272,7 @@ fn check_primary_key(asked: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-/// One member of a JSON object, when it is one and has it.
+/// One member of a body, if the body is a JSON object that has it.
 fn member(body: &[u8], name: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
     value.get_mut(name).map(Value::take).filter(|value| !value.is_null())

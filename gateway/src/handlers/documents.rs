@@ -1,6 +1,6 @@
-//! Reading documents: one at its owner, pages over all shards.
+//! Reads documents: single ones from an owner, pages over all shards.
 //!
-//! Invariant: reserved fields are cut out of every document before it leaves.
+//! Invariant: reserved fields are cut out of every document before it is answered.
 
 use bytes::Bytes;
 use http::Method;
@@ -42,7 +42,7 @@ pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> 
     let (answer, missing) = match ask::first_of(core, owners.clone(), question.clone()).await {
         Ok(Ok(answer)) => (answer, ShardSet::default()),
         Ok(Err(refusal)) => return Err(ApiError::from_node(refusal.status, &refusal.body)),
-        // A copy that may be old is more than none, but that it lacks the document says nothing.
+        // A copy that may be old is better than none, but its lack of the document proves nothing.
         Err(_) => match ask::stand_in(core, owners, question).await {
             Ok(Ok(answer)) => (answer, [router::shard_of(id, index.record.shards)].into_iter().collect()),
             Ok(Err(_)) | Err(_) => return Err(no_owner(index, id)),
@@ -55,7 +55,7 @@ pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> 
     }
 }
 
-/// Asks the nodes that hold a document, one instead of the other.
+/// Asks the nodes that hold a document, one after the other until one answers.
 ///
 /// # Errors
 /// A node's refusal; 503 when none answers.
@@ -87,23 +87,23 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
         false => fetch_body(&Query::parse(request.uri.query())).map(Bytes::from).unwrap_or_default(),
     };
     let suffix = if request.method == Method::POST { "/documents/fetch" } else { "/documents" };
-    let Ok(asked) = DocumentsRequest::parse(&body) else {
+    let Ok(page_request) = DocumentsRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
-    crate::read::hits::check_page_depth(core, asked.offset.saturating_add(asked.limit))?;
+    crate::read::hits::check_page_depth(core, page_request.offset.saturating_add(page_request.limit))?;
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let order = asked.order(index.record.primary_key.as_deref());
-    let extra = asked.extra(&order);
-    let scatter = Scatter::new(core, &snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+    let order = page_request.order(index.record.primary_key.as_deref());
+    let extra = page_request.extra(&order);
+    let scatter = Scatter::new(core, &snapshot, index, page_request.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(&order, filter.as_deref()))
+        Bytes::from(page_request.leg_body(&order, filter.as_deref()))
     });
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        let (offset, limit) = (asked.offset, asked.limit);
+        let (offset, limit) = (page_request.offset, page_request.limit);
         merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
     };
-    match scatter.answer(merge).await {
-        // A refusal of what a query string says speaks of parameters, not of a body's fields.
+    match scatter.ask_and_merge(merge).await {
+        // A node words its refusal of a query string by parameters, and that of a body by fields.
         Err(error) if request.method != Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, suffix);
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
@@ -112,7 +112,7 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
     }
 }
 
-/// How many documents an index has, each counted once whichever nodes answer; and the shards not counted.
+/// How many documents an index has, each counted once, whichever nodes answer; and the shards that were not counted.
 pub(crate) async fn count(
     core: &Core,
     snapshot: &Snapshot,
@@ -128,7 +128,7 @@ pub(crate) async fn count(
         total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
         Ok(())
     };
-    let missing = scatter.answer(sum).await?.missing;
+    let missing = scatter.ask_and_merge(sum).await?.missing;
     Ok((total, missing))
 }
 

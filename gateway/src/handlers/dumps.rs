@@ -1,4 +1,4 @@
-//! `POST /dumps`: takes the order; the control executor makes the dump.
+//! `POST /dumps`: accepts the task; the control executor makes the dump.
 
 use serde_json::json;
 use store::{NewTask, TaskKind};
@@ -10,7 +10,7 @@ use crate::{
     wire::h1::message::{Request, Response},
 };
 
-/// `POST /dumps`. The control executor makes it.
+/// `POST /dumps`.
 pub(crate) async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let task = new_task(request, "", TaskKind::DumpCreation, json!({"dumpUid": null}));
     let new = NewTask { index_uid: None, accepted: true, ..task };

@@ -1,8 +1,8 @@
 //! Experimental features: switched on every node, shown as one node shows them.
 //!
-//! Invariants: a feature is on when it is on at every node that is asked; what one node refuses changes
-//! nothing anywhere, for the node that knows the fewest features is asked first; changes are made one
-//! after the other, whichever core takes them.
+//! Invariants: a feature is on when every node that was asked has it on. What one node refuses changes nothing
+//! anywhere, since the node that knows the fewest features is asked first. Changes are made one after the other,
+//! whichever core takes them.
 
 use std::rc::Rc;
 
@@ -23,12 +23,12 @@ use crate::{
     },
 };
 
-/// The lane of these changes: no index is called so.
+/// The lane of these changes: no index has this name.
 const LANE: &str = TARGET;
 
 /// `GET /experimental-features`.
 pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
-    Ok(answer(shown(core).await?))
+    Ok(response_of(shown(core).await?))
 }
 
 /// `PATCH /experimental-features`.
@@ -39,7 +39,7 @@ pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Respons
     let body = extract::json_body(core, request)?;
     let _hold = lane::lock(core, vec![LANE]).await?;
     let mut nodes = core.shared.snapshot().topology.every_node();
-    // One that is away is given what it misses when it joins again (`restore`).
+    // A node that is away is given what it misses when it joins again (`write::node_features::restore`).
     nodes.retain(|node| core.shared.nodes.health.state(*node).takes_writes());
     let known =
         join_all(nodes.iter().map(|node| node_features::ask(core, *node, Method::GET, Bytes::new()))).await;
@@ -53,9 +53,9 @@ pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Respons
         changed.push(features?);
     }
     remember(core, &body).await?;
-    Ok(answer(on_everywhere(changed)))
+    Ok(response_of(on_everywhere(changed)))
 }
 
-fn answer(features: Features) -> Response {
+fn response_of(features: Features) -> Response {
     Response::json(StatusCode::OK, Value::Object(features).to_string())
 }

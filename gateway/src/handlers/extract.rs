@@ -1,7 +1,7 @@
-//! What every handler needs of a request before it can do its own work.
+//! Extractors: what every handler needs of a request before its own work.
 //!
-//! Invariants: bodies are decoded within the body limit, never beyond it; content types and index
-//! uids are judged here once, in Meilisearch's words.
+//! Invariants: bodies are decoded up to the body limit, never beyond it. Content types and index uids are checked
+//! here only, in Meilisearch's words.
 
 use std::io::Read;
 
@@ -19,7 +19,7 @@ use crate::{
     wire::h1::Request,
 };
 
-/// A JSON body: its content type checked, its encoding undone.
+/// A JSON body, with its content type checked and its encoding undone.
 ///
 /// # Errors
 /// 415 for the content type, 400 or 413 for the encoding.
@@ -27,7 +27,7 @@ pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiErro
     content_type(request, &["application/json"])?;
     let body = decoded_body(core, request)?;
     let depth_max = core.edge().json_depth_max;
-    // Deeper than any reader goes is for the reader to refuse, in its words.
+    // What is deeper than any reader goes is refused by the reader, in its words.
     if depth_max < DEPTH_MAX && !is_within(&body, depth_max) {
         let message = format!("The JSON body is nested deeper than the limit of {depth_max} levels.");
         return Err(ApiError::new(Code::BadRequest, message).because("json_too_deep"));
@@ -35,7 +35,7 @@ pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiErro
     Ok(body)
 }
 
-/// The JSON body of a question about documents, in which reserved names are names of nothing.
+/// The JSON body of a question about documents; reserved names in it are replaced by names that nothing has.
 ///
 /// # Errors
 /// Those of [`json_body`].
@@ -43,7 +43,7 @@ pub(crate) fn question(core: &Core, request: &Request) -> Result<Bytes, ApiError
     json_body(core, request).map(conceal)
 }
 
-/// The media type of the body, in lower case, one of `allowed`.
+/// The media type of the body, in lower case; it must be one of `allowed`.
 ///
 /// # Errors
 /// 415 `missing_content_type` or `invalid_content_type`.

@@ -1,8 +1,8 @@
 //! The fields of an index: the union over all legs, by name.
 //!
-//! Invariants: reserved fields are not there; what the settings display is judged by the client's own, since
-//! nodes display everything; the filter on it and the page are applied to the union. Source: Meilisearch's
-//! fields route, 1.37 to 1.50.
+//! Invariants: reserved fields are left out. Which fields are displayed follows from the client's settings, since
+//! nodes display everything; the filter on that, and the page, are applied to the union. Source: Meilisearch's fields
+//! route, 1.37 to 1.50.
 
 use std::collections::BTreeMap;
 
@@ -35,21 +35,21 @@ pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<
         // Nodes of older versions do not know the route, whatever the index.
         Err(error) => return Err(refusal_at(core, request, request.uri.path()).await.unwrap_or(error)),
     };
-    let Ok(asked) = FieldsRequest::parse(&extract::decoded_body(core, request)?) else {
+    let Ok(fields_request) = FieldsRequest::parse(&extract::decoded_body(core, request)?) else {
         return Err(refusal_of_a_node(core, request, index, "/fields").await);
     };
     let target = format!("/indexes/{}/fields", index.record.node_uid);
-    let body = asked.leg_body();
+    let body = fields_request.leg_body();
     let scatter =
         Scatter::new(core, &snapshot, index, core.turn(), &target, |_: &Leg, _| body.clone().into());
     let merge = |gathered: &Gathered<'_>, out: &mut Vec<u8>| {
-        out.extend_from_slice(merged(gathered.bodies, &asked, &index.rules)?.to_string().as_bytes());
+        out.extend_from_slice(merged(gathered.bodies, &fields_request, &index.rules)?.to_string().as_bytes());
         Ok(())
     };
-    scatter.answer(merge).await.map(MergedAnswer::into_response)
+    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
 }
 
-/// What the gateway needs of a request for fields.
+/// What the gateway reads of a request for fields.
 struct FieldsRequest {
     offset: usize,
     limit: usize,
@@ -80,13 +80,13 @@ impl FieldsRequest {
         Ok(request)
     }
 
-    /// All fields that the rest of the filter lets through.
+    /// Asks for all fields that the rest of the filter lets through.
     fn leg_body(&self) -> String {
         json!({"offset": 0, "limit": u32::MAX, "filter": self.filter}).to_string()
     }
 }
 
-fn merged(bodies: &[&[u8]], asked: &FieldsRequest, rules: &IndexRules) -> Result<Value, MergeError> {
+fn merged(bodies: &[&[u8]], fields_request: &FieldsRequest, rules: &IndexRules) -> Result<Value, MergeError> {
     let mut fields = BTreeMap::<String, Value>::new();
     for (leg, body) in bodies.iter().enumerate() {
         let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
@@ -102,15 +102,19 @@ fn merged(bodies: &[&[u8]], asked: &FieldsRequest, rules: &IndexRules) -> Result
     for field in &mut fields {
         let displayed = field["name"].as_str().is_some_and(|name| rules.displays(name));
         field["displayed"] = json!({"enabled": displayed});
-        // The rule by which nodes break ties is not the client's.
+        // The ranking rule by which nodes break ties is not the client's.
         if rules.tie_break.as_ref().is_some_and(|tie_break| field["name"] == tie_break.field.as_str()) {
             field["rankingRule"] = json!({"enabled": false});
         }
     }
-    fields.retain(|field| asked.displayed.is_none_or(|displayed| field["displayed"]["enabled"] == displayed));
+    fields.retain(|field| {
+        fields_request.displayed.is_none_or(|displayed| field["displayed"]["enabled"] == displayed)
+    });
     let total = fields.len();
-    let page = fields.into_iter().skip(asked.offset).take(asked.limit).collect::<Vec<_>>();
-    Ok(json!({"results": page, "offset": asked.offset, "limit": asked.limit, "total": total}))
+    let page = fields.into_iter().skip(fields_request.offset).take(fields_request.limit).collect::<Vec<_>>();
+    Ok(
+        json!({"results": page, "offset": fields_request.offset, "limit": fields_request.limit, "total": total}),
+    )
 }
 
 #[cfg(test)]
@@ -131,8 +135,8 @@ mod tests {
         let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
         let rules = IndexRules::from_settings(&json!({"displayedAttributes": ["b"]}));
         let names = |body: &str| {
-            let asked = FieldsRequest::parse(body.as_bytes()).unwrap();
-            let answer = merged(&legs, &asked, &rules).unwrap();
+            let fields_request = FieldsRequest::parse(body.as_bytes()).unwrap();
+            let answer = merged(&legs, &fields_request, &rules).unwrap();
             let names = answer["results"].as_array().unwrap().iter();
             let names = names.map(|field| format!("{} {}", field["name"], field["displayed"]["enabled"]));
             (names.collect::<Vec<_>>().join(", "), answer["total"].as_u64().unwrap())
@@ -140,9 +144,13 @@ mod tests {
         assert_eq!(names("{}"), (r#""a" false, "b" true, "b.c" true"#.to_owned(), 3));
         assert_eq!(names(r#"{"filter":{"displayed":false}}"#), (r#""a" false"#.to_owned(), 1));
         assert_eq!(names(r#"{"offset":1,"limit":1}"#), (r#""b" true"#.to_owned(), 3));
-        let asked = FieldsRequest::parse(br#"{"filter":{"displayed":true,"sortable":true}}"#).unwrap();
-        assert_eq!(asked.leg_body(), r#"{"offset":0,"limit":4294967295,"filter":{"sortable":true}}"#);
-        assert!(merged(&[b"{}"], &asked, &rules).is_err());
+        let fields_request =
+            FieldsRequest::parse(br#"{"filter":{"displayed":true,"sortable":true}}"#).unwrap();
+        assert_eq!(
+            fields_request.leg_body(),
+            r#"{"offset":0,"limit":4294967295,"filter":{"sortable":true}}"#
+        );
+        assert!(merged(&[b"{}"], &fields_request, &rules).is_err());
         for body in ["", "[]", r#"{"limit":"a"}"#, r#"{"nope":1}"#, r#"{"filter":{"displayed":1}}"#] {
             assert!(FieldsRequest::parse(body.as_bytes()).is_err(), "{body}");
         }

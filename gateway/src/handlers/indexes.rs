@@ -1,7 +1,6 @@
 //! Indexes as a whole: list, get, create, change, rename, swap, delete; and the cluster's version.
 //!
-//! Invariant: the gateway's registry decides which indexes exist; nodes only add when each was
-//! last touched.
+//! Invariant: the gateway's registry decides which indexes exist; nodes only add when each was last updated.
 
 use std::rc::Rc;
 
@@ -33,7 +32,7 @@ use crate::{
     write::{idempotency, lane, rename::run},
 };
 
-/// `GET /version`: that of a node.
+/// `GET /version`: the version of any node.
 pub(crate) async fn version(core: &Core) -> Result<Response, ApiError> {
     Ok(Response::json(StatusCode::OK, ask::any_node(core, "/version").await?.to_string()))
 }
@@ -188,7 +187,7 @@ pub(crate) async fn delete(core: &Core, request: &Request, uid: &str) -> Result<
     Ok(tasks::accepted(accepted))
 }
 
-/// A task about one index, to be made durable before anything is asked of a node.
+/// A task about one index, to be stored before a node is asked.
 pub(crate) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
     NewTask {
         index_uid: Some(uid.to_owned()),
@@ -198,7 +197,7 @@ pub(crate) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Va
         custom_metadata: None,
         enqueued_at: clock::utc(),
         owners: Vec::new(),
-        once: idempotency::once(request),
+        idempotency_key: idempotency::key_of(request),
     }
 }
 

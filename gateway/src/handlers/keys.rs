@@ -1,7 +1,7 @@
-//! Keys: listed, made, changed and deleted. The gateway owns them; nodes never hear of them.
+//! API keys: list, create, change, delete. The gateway owns them; nodes are never told of them.
 //!
-//! Invariants: a change is durable before any core knows of it, and every core knows of it before
-//! the client does; of changes to one key at once, each is made on what the one before left.
+//! Invariants: a change is durable before any core knows of it, and every core knows of it before the client does.
+//! Concurrent changes of one key are applied one after the other.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ pub(crate) fn get(core: &Core, uid_or_key: &str) -> Result<Response, ApiError> {
 
 /// `POST /keys`.
 pub(crate) async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
-    let key = CreateKey::parse(json_value(core, request)?)?.into_key(clock::utc());
+    let now = clock::utc();
+    let key = CreateKey::parse(json_value(core, request)?, now)?.into_key(now);
     let exists = || {
         let message = format!("`uid` field value `{}` is already an existing API key.", key.uid);
         ApiError::new(Code::ApiKeyAlreadyExists, message)
@@ -81,7 +82,7 @@ pub(crate) async fn update(core: &Core, request: &Request, uid_or_key: &str) -> 
                 core.shared.keys.rcu(|keys| keys.with_changed(&key, revision));
                 return view_of(core, uid, StatusCode::OK);
             }
-            // Somebody else changed it in between, and so made progress: once more.
+            // Another client has changed the key in between, so that one made progress; this one is tried again.
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
@@ -113,7 +114,7 @@ fn find(core: &Core, uid_or_key: &str) -> Result<Uuid, ApiError> {
     }
 }
 
-/// The key's record as the store has it, with its revision.
+/// The key as it is stored, with its revision.
 async fn stored(core: &Core, uid: Uuid) -> Result<(ApiKey, u64), ApiError> {
     let record = core.shared.store.record(KEYS, &uid.to_string()).await?;
     let record = record.ok_or_else(|| not_found(&uid.to_string()))?;
@@ -128,8 +129,8 @@ fn view_of(core: &Core, uid: Uuid, status: StatusCode) -> Result<Response, ApiEr
     Ok(Response::json(status, held.view().to_string()))
 }
 
-fn not_found(asked: &str) -> ApiError {
-    ApiError::new(Code::ApiKeyNotFound, format!("API key `{asked}` not found."))
+fn not_found(uid_or_key: &str) -> ApiError {
+    ApiError::new(Code::ApiKeyNotFound, format!("API key `{uid_or_key}` not found."))
 }
 
 fn record(key: &ApiKey) -> Result<Value, ApiError> {

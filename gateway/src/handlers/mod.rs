@@ -1,7 +1,7 @@
-//! One file a family of routes: takes the request apart, calls the room that does the work, writes the answer.
+//! One file per family of routes: takes the request apart, calls the room that does the work, writes the response.
 //!
-//! Invariant: no algorithm lives here, and no handler calls another's.
-//! May touch: `read`, `write`, `repair`, `dump`, `state`, `nodes`, `auth`, `api` and lower floors.
+//! Invariant: no algorithm lives here, and no handler calls another's. May touch: `read`, `write`, `repair`, `dump`,
+//! `state`, `nodes`, `auth`, `api` and lower floors.
 
 pub mod admin;
 pub mod anti_entropy;

@@ -1,7 +1,7 @@
-//! Several searches in one request: each is planned, scattered and merged on its own, some at once.
+//! Several searches in one request: each is planned, scattered and merged on its own, some at the same time.
 //!
-//! Invariants: the answers come in the order of the queries; the first error ends it all, and a
-//! request that a node refuses is refused in that node's words for the whole request.
+//! Invariants: the answers are in the order of the queries. The first error ends the request. A request that a node
+//! refuses is refused in the words that the node has for the whole request.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -39,43 +39,44 @@ pub(crate) async fn multi_search(
     let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
     let parsed = MultiSearchRequest::parse(&body);
     let (parsed, as_remote) = match parsed {
-        Ok(asked) => (Ok(asked), None),
+        Ok(parsed) => (Ok(parsed), None),
         Err(error) => match AsRemote::read(core, &body).await {
             Some((here, as_remote)) => (MultiSearchRequest::parse(&here), Some(as_remote)),
             None => (Err(error), None),
         },
     };
-    let Ok(mut asked) = parsed else {
+    let Ok(mut search) = parsed else {
         let renamed = for_nodes(&snapshot, &body);
         let refusal = refusal_to(core, request, "/multi-search", renamed).await;
         return Err(refusal.unwrap_or_else(not_understood));
     };
-    for (position, query) in asked.queries.iter_mut().enumerate() {
+    for (position, query) in search.queries.iter_mut().enumerate() {
         let rules = permission.rules_for(&query.index_uid);
         query.narrow(rules.map_err(|error| error.inside(&format!(".queries[{position}]")))?);
     }
     let most = core.edge().multi_search_queries_max;
-    if asked.queries.len() > most {
+    if search.queries.len() > most {
         let reason = format!("A multi-search takes at most {most} queries on this gateway.");
         return Err(ApiError::new(Code::BadRequest, reason).because("too_many_queries"));
     }
-    let answered = match &asked.federation {
-        None => apart(core, &snapshot, &asked.queries).await,
-        Some(federation) => federated(core, &snapshot, &asked.queries, federation).await,
+    let answered = match &search.federation {
+        None => apart(core, &snapshot, &search.queries).await,
+        Some(federation) => federated(core, &snapshot, &search.queries, federation).await,
     };
     match answered {
-        // The refusal of a query says nothing of where it stands: a node names it as one node does.
+        // The refusal of a single query does not say which query it was: a node refuses the whole request and names
+        // it.
         Err(error) if error.status().is_client_error() => {
             let renamed = for_nodes(&snapshot, &body);
             let refusal = refusal_to(core, request, "/multi-search", renamed.clone()).await.unwrap_or(error);
             match refusal.node_code().as_deref() {
                 Some("invalid_multi_search_query_ranking_rules") => {
-                    Err(refusal_by_own_rules(core, request, &snapshot, &asked.queries, &renamed, refusal)
+                    Err(refusal_by_own_rules(core, request, &snapshot, &search.queries, &renamed, refusal)
                         .await)
                 }
                 _ => {
                     let searched =
-                        asked.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+                        search.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
                     Err(searched.fold(refusal, |error, index| {
                         foreign_keys::refused(error, &index.rules.foreign_keys)
                     }))
@@ -84,7 +85,7 @@ pub(crate) async fn multi_search(
         }
         Err(error) => Err(error),
         Ok(merged) => {
-            let searched = asked.queries.iter().map(|query| query.index_uid.as_str()).collect::<Vec<_>>();
+            let searched = search.queries.iter().map(|query| query.index_uid.as_str()).collect::<Vec<_>>();
             let merged = foreign_keys::hydrated(core, &snapshot, permission, &searched, merged).await?;
             let merged = match &as_remote {
                 Some(as_remote) => as_remote.named(merged),
@@ -95,8 +96,8 @@ pub(crate) async fn multi_search(
     }
 }
 
-/// A refusal of a federation as one node gives it whose rules are the user's alone: nodes have one more, and so refuse
-/// queries that stand beside others. Each query is judged alone, and two whose orders do not go together as a pair.
+/// The refusal of a federation by the user's ranking rules alone. Nodes have one more rule, and so refuse queries
+/// that go together. Each query is judged alone, and two whose orders do not go together as a pair.
 async fn refusal_by_own_rules(
     core: &Core,
     request: &Request,
@@ -128,7 +129,7 @@ async fn refusal_by_own_rules(
     refusal
 }
 
-/// A body with the names that its indexes have on the nodes; what cannot be read stays as it is.
+/// A body with the nodes' names of its indexes; an unreadable body stays as it is.
 fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
     let Ok(mut renamed) = serde_json::from_slice::<Value>(body) else { return body.clone() };
     let node_uid = |uid: &str| snapshot.indexes.get(uid).map(|index| index.record.node_uid.clone());
@@ -146,7 +147,7 @@ fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
     Bytes::from(renamed.to_string())
 }
 
-/// Every query with an answer of its own.
+/// Answers every query on its own.
 async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Result<MergedAnswer, ApiError> {
     let answers = queries.iter().enumerate().map(|(position, query)| async move {
         let answer = one(core, snapshot, query).await;
@@ -162,7 +163,7 @@ async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Resu
         }
         let uid = sonic_rs::to_string(&query.index_uid).unwrap_or_default();
         body.extend_from_slice(format!("{{\"indexUid\":{uid},").as_bytes());
-        // A search's answer is an object with members.
+        // A search's answer is an object with members, so its opening brace is replaced.
         body.extend_from_slice(answer.body.get(1..).unwrap_or_default());
     }
     body.extend_from_slice(b"]}");
@@ -173,6 +174,6 @@ async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Mer
     let index = crate::state::snapshot::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
-    let asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-    crate::read::search::answer(core, snapshot, index, &asked).await
+    let search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+    crate::read::search::search_index(core, snapshot, index, &search).await
 }

@@ -1,7 +1,7 @@
-//! `/network`: clients see one node, which is part of the network they describe.
+//! `/network`: clients see one node, which is a part of the network that they describe.
 //!
-//! Invariants: nothing of the nodes' names or addresses shows, whatever a node may have been told; what
-//! clients describe is kept and shown, and a search that would go to any remote but this cluster is refused.
+//! Invariants: nodes' names and addresses are never shown, whatever a node may have been told. What clients describe
+//! is kept and shown. A search that would go to any remote but this cluster is refused.
 
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ use crate::{
 
 const TARGET: &str = "/network";
 
-/// `GET /network`. A node says whether the feature is on, and which members the answer has.
+/// `GET /network`. A node tells whether the feature is on, and which members the answer has.
 pub(crate) async fn get(core: &Core) -> Result<Response, ApiError> {
     let of_a_node = ask::any_node(core, TARGET).await?;
     let (network, _) = stored(core).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn change(core: &Rc<Core>, request: &Request) -> Result<Respons
     Ok(Response::json(StatusCode::OK, after.view(of_a_node).to_string()))
 }
 
-/// `POST /network/control`: what a node of the Community Edition says.
+/// `POST /network/control`: the answer of a node of the Community Edition.
 pub(crate) async fn control(core: &Core) -> ApiError {
     match ask::any_node(core, TARGET).await {
         Err(error) => error,
@@ -59,11 +59,11 @@ pub(crate) async fn control(core: &Core) -> ApiError {
     }
 }
 
-/// What a federated search calls this cluster of which some queries name it as the remote that is to answer them.
+/// The name of this cluster in a federated search in which some queries name it as the remote to answer them.
 pub(crate) struct AsRemote(String);
 
 impl AsRemote {
-    /// Reads such a body, and answers it without these names; `None` for any other, which a node then judges.
+    /// Reads such a body and gives it without these names; `None` for any other body, which a node then judges.
     pub(crate) async fn read(core: &Core, body: &[u8]) -> Option<(Bytes, Self)> {
         let mut body = serde_json::from_slice::<Value>(body).ok()?;
         let named = |query: &Value| query["federationOptions"]["remote"].is_string();
@@ -84,7 +84,7 @@ impl AsRemote {
         Some((body.to_string().into(), Self(name)))
     }
 
-    /// The answer with the name of the remote in all its hits, also those of queries that name none.
+    /// Puts the name of the remote into all hits, also those of queries that name none.
     pub(crate) fn named(&self, merged: MergedAnswer) -> MergedAnswer {
         let Ok(mut answer) = serde_json::from_slice::<Value>(&merged.body) else { return merged };
         for hit in answer["hits"].as_array_mut().into_iter().flatten() {

@@ -1,7 +1,7 @@
-//! `POST /render-template`: rendered by a node, by one that has the document where the body names one.
+//! `POST /render-template`: rendered by a node, which holds the document when the body names one.
 //!
-//! Invariants: nodes get their own names of indexes, and no client reaches an index by such a name; what a
-//! template shows of reserved fields is never answered.
+//! Invariants: nodes are asked with their own names of indexes, and no client reaches an index by such a name.
+//! Reserved fields that a template shows are never answered.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -30,23 +30,23 @@ pub(crate) async fn render(
 ) -> Result<Response, ApiError> {
     let body = extract::json_body(core, request)?;
     let snapshot = core.shared.snapshot();
-    let mut asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut parsed: Value = serde_json::from_slice(&body).unwrap_or_default();
     let mut hidden = Vec::new();
     for part in ["template", "input"] {
-        let Some(uid) = asked[part]["indexUid"].as_str().map(str::to_owned) else { continue };
+        let Some(uid) = parsed[part]["indexUid"].as_str().map(str::to_owned) else { continue };
         if !permission.allows_index(&uid) {
             return Err(auth::invalid_key());
         }
-        // What is no name at all stays as it is, for a node to refuse.
+        // A text that cannot be a uid stays as it is, for a node to refuse.
         if is_index_uid(&uid) {
             let name = snapshot.name_on_nodes(&uid);
-            asked[part]["indexUid"] = json!(name);
+            parsed[part]["indexUid"] = json!(name);
             hidden.push((name, uid));
         }
     }
     let nodes = nodes_to_ask(core, &snapshot, &body);
-    // What is no JSON is a node's to refuse, as it came.
-    let body = if asked.is_null() { body } else { Bytes::from(asked.to_string()) };
+    // A body that is not JSON goes to a node as it came, for the node to refuse.
+    let body = if parsed.is_null() { body } else { Bytes::from(parsed.to_string()) };
     for node in nodes {
         let question = NodeRequest {
             method: Method::POST,
@@ -70,10 +70,10 @@ pub(crate) async fn render(
     Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
 }
 
-/// The owners of the document that is rendered, or all nodes in turn.
+/// The owners of the document that is rendered; all nodes in turn when none is named.
 fn nodes_to_ask(core: &Core, snapshot: &Snapshot, body: &[u8]) -> Vec<router::NodeIndex> {
-    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-    let input = &asked["input"];
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let input = &parsed["input"];
     let index = input["indexUid"].as_str().and_then(|uid| snapshot.indexes.get(uid));
     if let (Some(index), Some(id)) = (index, input["id"].as_str()) {
         return plan::in_order(core, documents::owners(snapshot, index, id));

@@ -1,7 +1,7 @@
-//! Search from end to end: the routes of searches in one index, and whom a request is given to.
+//! The search routes of one index.
 //!
-//! Invariants: a search of one list is `list`'s, one of two halves is `hybrid`'s; a request nobody here
-//! understands is refused by a node in its own words.
+//! Invariants: `read::search` answers a search, whether of one list or of two halves. A request that the gateway does
+//! not understand is refused by a node in its own words.
 
 use std::pin::pin;
 
@@ -28,7 +28,7 @@ use crate::{
         coalesce, foreign_keys,
         hits::milliseconds,
         scatter::{Gathered, Scatter},
-        search::answer,
+        search::search_index,
     },
     state::{core::Core, merged_answer::MergedAnswer},
     wire::{
@@ -53,14 +53,14 @@ pub(crate) async fn search(
             Err(NotUnderstood) => return Err(refusal_of_a_node(core, request, index, "/search").await),
         },
     };
-    let Ok(mut asked) = SearchRequest::parse(&body) else {
+    let Ok(mut search) = SearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/search").await);
     };
     let rules = permission.rules_for(uid)?;
-    asked.restrict(rules.clone());
-    let asking = pin!(answer(core, &snapshot, index, &asked));
-    match coalesce::answer(core, index, &body, rules, asking).await {
-        // A refusal of what a query string says speaks of parameters, not of a body's members.
+    search.restrict(rules.clone());
+    let scatter = pin!(search_index(core, &snapshot, index, &search));
+    match coalesce::join_or_run(core, index, &body, rules, scatter).await {
+        // A node words its refusal of a query string by parameters, and that of a body by members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
@@ -83,20 +83,20 @@ pub(crate) async fn facet_search(
     let snapshot = core.shared.snapshot();
     let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let body = extract::question(core, request)?;
-    let Ok(mut asked) = FacetSearchRequest::parse(&body) else {
+    let Ok(mut facet_search) = FacetSearchRequest::parse(&body) else {
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
-    asked.restrict(permission.rules_for(uid)?);
+    facet_search.restrict(permission.rules_for(uid)?);
     let target = format!("/indexes/{}/facet-search", index.record.node_uid);
     let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg, _| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(filter.as_deref()))
+        Bytes::from(facet_search.leg_body(filter.as_deref()))
     });
     let facets = &index.rules.facets;
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let took = milliseconds(runtime::now().saturating_duration_since(started));
-        let order = facets.order(&asked.facet_name);
+        let order = facets.order(&facet_search.facet_name);
         merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
     };
-    scatter.answer(merge).await.map(MergedAnswer::into_response)
+    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
 }

@@ -1,8 +1,9 @@
-//! Dynamic search rules: kept here as clients give them, held by every node under its own names of indexes.
+//! Dynamic search rules: kept in the gateway as clients give them, and on every node with that node's names of
+//! indexes.
 //!
-//! Invariants: what a node refuses is kept nowhere; a rule follows the name of an index, whichever index has
-//! it; a node that was replaced gets all rules before it serves (`control::rejoin`). Nodes pin, the merge
-//! puts what is pinned where it belongs in the whole list.
+//! Invariants: what a node refuses is not kept. A rule follows the name of an index, whichever index has it. A node
+//! that was replaced gets all rules before it serves (`membership::rejoin`). Nodes pin documents, and the merge puts
+//! pinned ones where they belong in the whole list.
 
 use std::rc::Rc;
 
@@ -29,10 +30,10 @@ use crate::{
     },
 };
 
-/// The index that tasks about rules name, on a node, too.
+/// The index that tasks about rules name, as on a node.
 const INDEX: &str = ".meili_dsr";
 
-/// What is asked about rules; a text is a uid.
+/// A route about rules; a text is a rule's uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RulesRoute<'a> {
     List,
@@ -43,7 +44,7 @@ pub(crate) enum RulesRoute<'a> {
 }
 
 impl RulesRoute<'_> {
-    /// The right it takes.
+    /// The right that it needs.
     pub(crate) fn action(self) -> Action {
         match self {
             Self::List | Self::One(_) => Action::DynamicSearchRulesGet,
@@ -53,13 +54,13 @@ impl RulesRoute<'_> {
     }
 }
 
-/// Answers what is asked.
+/// Serves a route about rules.
 pub(crate) async fn serve(
     core: &Rc<Core>,
     request: &Request,
-    asked: RulesRoute<'_>,
+    route: RulesRoute<'_>,
 ) -> Result<Response, ApiError> {
-    match asked {
+    match route {
         RulesRoute::List => list(core, request).await,
         RulesRoute::Clear => clear(core, request).await,
         RulesRoute::One(uid) => get(core, uid).await,
@@ -95,15 +96,15 @@ async fn update(core: &Rc<Core>, request: &Request, uid: &str) -> Result<Respons
         return Ok(no_uid(uid));
     }
     check_query(request)?;
-    let asked = keys::json_value(core, request)?;
+    let rule = keys::json_value(core, request)?;
     let hold = lane::lock(core, vec![TARGET]).await?;
-    let on_nodes = for_nodes(&core.shared.snapshot(), &asked);
-    let details = json!({"rule": asked, "updatedRules": 1});
+    let on_nodes = for_nodes(&core.shared.snapshot(), &rule);
+    let details = json!({"rule": rule, "updatedRules": 1});
     let target = target_of(uid);
     let sent = send(core, request, TaskKind::DsrUpdate, details, &Method::PATCH, &target, &on_nodes);
     let record = sent.await?;
     let before = core.shared.rules.load().get(uid).cloned();
-    let after = merged(before, &asked);
+    let after = merged(before, &rule);
     let key = uid.to_owned();
     let revision = revision(core, uid).await?;
     core.shared.store.put_record(RULES, uid, after.clone(), revision).await?;
@@ -142,8 +143,8 @@ async fn clear(core: &Rc<Core>, request: &Request) -> Result<Response, ApiError>
     Ok(tasks::accepted(Accepted { record, degraded: None }))
 }
 
-/// A task whose part every node has taken; the first node alone is asked at first, so that what is refused
-/// changes nothing.
+/// Makes a task that every node has taken its part of. One node is asked alone at first, so that a refusal changes
+/// nothing.
 async fn send(
     core: &Core,
     request: &Request,
@@ -172,7 +173,7 @@ fn check_query(request: &Request) -> Result<(), ApiError> {
     Query::parse(request.uri.query()).only(&["customMetadata"])
 }
 
-/// What a node says of a path with something else than a uid.
+/// A node's answer to a path in which the uid is not valid.
 fn no_uid(uid: &str) -> Response {
     let body = invalid_index_uid_reason(uid);
     Response {
@@ -181,7 +182,7 @@ fn no_uid(uid: &str) -> Response {
     }
 }
 
-/// A node's rule with clients' names of indexes.
+/// Shows a node's rule with clients' names of indexes.
 fn show(rule: &mut Value, rules: &Rules) {
     let known = rule["uid"].as_str().and_then(|uid| rules.get(uid));
     if let Some(known) = known {

@@ -1,4 +1,4 @@
-//! Settings routes: read from any node as the client set them, changed on every node at once.
+//! Settings routes: read from any node and shown as the client set them, changed on every node.
 
 use http::{Method, StatusCode};
 use serde_json::Value;

@@ -1,7 +1,7 @@
-//! Neighbours of one document: its vectors are fetched from their owner, then every shard is searched with them.
+//! Similar documents: the document's vectors are fetched from an owner, then every shard is searched with them.
 //!
-//! Invariants: a node that holds the document has judged the request before a vector is searched, so that
-//! what one node refuses is refused in its words; hits are ranked by their vectors alone.
+//! Invariants: a node that holds the document judges the request before a vector is searched, so that what one node
+//! refuses is refused in its words. Hits are ranked by their vectors alone.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -59,15 +59,15 @@ pub(crate) async fn similar(
         true => Ok(extract::question(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
     };
-    let Some((body, mut asked)) =
-        body.ok().and_then(|body| SimilarRequest::parse(&body).ok().map(|asked| (body, asked)))
+    let Some((body, mut query)) =
+        body.ok().and_then(|body| SimilarRequest::parse(&body).ok().map(|query| (body, query)))
     else {
         return Err(refusal_of_a_node(core, request, index, "/similar").await);
     };
     let rules = permission.rules_for(uid)?;
-    asked.narrow(rules.clone());
+    query.narrow(rules.clone());
     let search =
-        Similar { core, snapshot: &snapshot, index, asked: &asked, rules: rules.as_deref(), started };
+        Similar { core, snapshot: &snapshot, index, query: &query, rules: rules.as_deref(), started };
     let document = search.document(request, body).await?;
     let candidates = search.candidates(&document).await?;
     if document.vectors.len() > limits::SIMILAR_VECTORS_MAX {
@@ -77,50 +77,50 @@ pub(crate) async fn similar(
     }
     let near = document.vectors.iter().map(|vector| search.near(vector, &document.primary_key));
     let found = try_join_all(near).await?;
-    search.answer(&document, candidates, &found)
+    search.response(&document, candidates, &found)
 }
 
-/// One similar search on its way.
+/// One similar search under way.
 struct Similar<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
-    asked: &'a SimilarRequest,
-    /// The filter of a tenant's search rules, which is a part of the request's filter, too.
+    query: &'a SimilarRequest,
+    /// The filter of a tenant's search rules; it is also part of the request's filter.
     rules: Option<&'a str>,
     started: Instant,
 }
 
-/// What a node is asked to judge a request by.
+/// The request by which a node judges what the client asked.
 struct Judged {
     method: Method,
     target: String,
     body: Bytes,
 }
 
-/// What its owner says of the document.
+/// The document, as its owner describes it.
 struct Document {
     primary_key: String,
     vectors: Vec<String>,
-    /// Whether the client's filter lets it through.
+    /// Whether the document passes the client's filter.
     is_candidate: bool,
 }
 
-/// The answer of a vector search, and what is to be cut out of its hits.
+/// The answer of a vector search, and the fields to cut out of its hits.
 struct Near {
     answer: MergedAnswer,
     extra: Option<ExtraFields<'static>>,
 }
 
 impl Similar<'_> {
-    /// Asks an owner of the document for its vectors, and what it says of the request.
+    /// Asks an owner of the document for its vectors, and has it judge the request.
     async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
         let similar = self.judged(request, body);
         let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
-        let id = sonic_rs::to_string(&self.asked.id).unwrap_or_default();
+        let id = sonic_rs::to_string(&self.query.id).unwrap_or_default();
         let rules = self.rules.unwrap_or("null");
         let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
-        let filter = self.asked.filter.as_deref().unwrap_or("null");
+        let filter = self.query.filter.as_deref().unwrap_or("null");
         let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
         let judged = NodeRequest {
             method: similar.method.clone(),
@@ -130,7 +130,7 @@ impl Similar<'_> {
             repeatable: true,
         };
         let ask =
-            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.asked.id, request);
+            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.query.id, request);
         let (judged, vectors, counted) = join3(
             ask(judged),
             ask(NodeRequest::post_json(&fetch, vectors)),
@@ -139,17 +139,17 @@ impl Similar<'_> {
         .await;
         judged?;
         let unusable = || {
-            let shard = router::shard_of(&self.asked.id, self.index.record.shards);
+            let shard = router::shard_of(&self.query.id, self.index.record.shards);
             let reason = format!("No node answers for the shards {shard}.");
             ApiError::new(Code::MiroirShardUnavailable, reason)
         };
         self.read(&vectors?.body, &counted?.body).unwrap_or_else(|| Err(unusable()))
     }
 
-    /// The request as a node judges it; under a tenant's rules with their filter in it.
+    /// The request that a node judges; under a tenant's rules it contains their filter.
     fn judged(&self, request: &Request, body: Bytes) -> Judged {
         let method = request.method.clone();
-        let Some(filter) = self.asked.filter.as_deref().filter(|_| self.rules.is_some()) else {
+        let Some(filter) = self.query.filter.as_deref().filter(|_| self.rules.is_some()) else {
             let body = if method == Method::GET { Bytes::new() } else { body };
             return Judged { method, target: node_target(request, self.index, "/similar"), body };
         };
@@ -165,28 +165,28 @@ impl Similar<'_> {
         }
     }
 
-    /// What the owner said of the document; to a tenant whose rules leave it out there is none.
+    /// Reads the owner's answers. For a tenant whose rules leave the document out, it does not exist.
     fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
         let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
         if !seen && self.rules.is_some() {
-            let message = format!("Document `{}` not found.", self.asked.id);
+            let message = format!("Document `{}` not found.", self.query.id);
             return Some(Err(ApiError::new(Code::NotFoundSimilarId, message)));
         }
         let counted = serde_json::from_slice::<serde_json::Value>(counted).ok()?;
         Some(Ok(Document {
             primary_key: self.index.record.primary_key.clone()?,
-            vectors: vectors_of(vectors, &self.asked.embedder)?,
+            vectors: vectors_of(vectors, &self.query.embedder)?,
             is_candidate: counted["total"].as_u64()? > 0,
         }))
     }
 
-    /// How many other documents the client's filter lets through.
+    /// How many other documents pass the client's filter.
     async fn candidates(&self, document: &Document) -> Result<u64, ApiError> {
         let target = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let turn = self.core.turn();
         let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
             let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            let filter = combine_filters(self.asked.filter.as_deref(), shards.as_deref());
+            let filter = combine_filters(self.query.filter.as_deref(), shards.as_deref());
             format!("{{\"limit\":0,\"filter\":{}}}", filter.as_deref().unwrap_or("null")).into()
         });
         let mut total = 0;
@@ -194,19 +194,19 @@ impl Similar<'_> {
             total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
             Ok(())
         };
-        scatter.answer(merge).await?;
+        scatter.ask_and_merge(merge).await?;
         Ok(total.saturating_sub(u64::from(document.is_candidate)))
     }
 
-    /// What is near one vector on every shard, the document itself included.
+    /// The documents near one vector, over all shards, the document itself included.
     async fn near(&self, vector: &str, primary_key: &str) -> Result<Near, ApiError> {
-        let body = self.asked.search_body(vector, &self.index.rules);
+        let body = self.query.search_body(vector, &self.index.rules);
         let unreadable = |_| ApiError::new(Code::Internal, "A search for a vector cannot be read.");
         let mut search = SearchRequest::parse(body.as_bytes()).map_err(unreadable)?;
         let rules = &self.index.rules;
         let extra = search.also_retrieve([primary_key], rules);
-        // A similar search is cut by nothing but its own limit.
-        let hits = self.asked.offset.saturating_add(self.asked.limit).saturating_add(1);
+        // A similar search is limited by its own limit alone.
+        let hits = self.query.offset.saturating_add(self.query.limit).saturating_add(1);
         let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true, plain: false });
         let target = format!("/indexes/{}/search", self.index.record.node_uid);
         let turn = search.turn();
@@ -222,19 +222,19 @@ impl Similar<'_> {
             };
             merge::search(gathered.bodies, &spec, body).map(|_| ())
         };
-        Ok(Near { answer: scatter.answer(merge).await?, extra })
+        Ok(Near { answer: scatter.ask_and_merge(merge).await?, extra })
     }
 
-    fn answer(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
+    fn response(&self, document: &Document, candidates: u64, found: &[Near]) -> Result<Response, ApiError> {
         let extra = found.first().and_then(|near| near.extra.as_ref());
         let spec = SimilarSpec {
-            id: &self.asked.id,
+            id: &self.query.id,
             primary_key: &document.primary_key,
-            offset: self.asked.offset,
-            limit: self.asked.limit,
-            ranking_score_threshold: self.asked.ranking_score_threshold,
-            show_ranking_score: self.asked.show_ranking_score,
-            show_ranking_score_details: self.asked.show_ranking_score_details,
+            offset: self.query.offset,
+            limit: self.query.limit,
+            ranking_score_threshold: self.query.ranking_score_threshold,
+            show_ranking_score: self.query.show_ranking_score,
+            show_ranking_score_details: self.query.show_ranking_score_details,
             extra,
             candidates,
             hits_total_max: self.index.rules.hits_total_max,
@@ -257,7 +257,7 @@ impl Similar<'_> {
     }
 }
 
-/// Adds what the first search says of its performance, if it was asked.
+/// Adds the performance details of the first search, if they were requested.
 fn with_performance(body: &mut Vec<u8>, found: &[Near]) {
     const NAME: &str = "performanceDetails";
     let details = found.first().and_then(|near| sonic_rs::get(&near.answer.body[..], [NAME]).ok());

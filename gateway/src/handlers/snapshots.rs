@@ -1,7 +1,7 @@
-//! Snapshots: each node's own file of all it holds, made by one task.
+//! Snapshots: each node makes a file of all that it holds, in one task for all of them.
 //!
-//! Invariant: the task has succeeded when every node's snapshot has; together they are the documents
-//! of the cluster, while the gateway's store is kept by other means.
+//! Invariant: the task has succeeded when every node's snapshot has. Together they are the documents of the cluster;
+//! the gateway's store is backed up by other means.
 
 use http::Method;
 use serde_json::Value;
@@ -15,10 +15,10 @@ use crate::{
     write::{apply, fanout},
 };
 
-/// `POST /snapshots`. A body means nothing, as on a node.
+/// `POST /snapshots`. The body is ignored, as on a node.
 ///
 /// # Errors
-/// 503 when a node does not take the task; those that did make a snapshot nobody waits for.
+/// 503 when a node does not take the task; the nodes that did take it make a snapshot all the same.
 pub(crate) async fn snapshot(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let task = new_task(request, "", TaskKind::SnapshotCreation, Value::Null);
     let intent = core.shared.store.create_task(NewTask { index_uid: None, details: None, ..task }).await?;

@@ -1,7 +1,7 @@
-//! Statistics: sums over the nodes of one group, each document counted once.
+//! Statistics: sums over the nodes of one group, with each document counted once.
 //!
-//! Invariant: nodes are asked for plain bytes, which can be summed; only sums are put into words.
-//! Source of the members: Meilisearch's stats routes, 1.15 to 1.50.
+//! Invariant: nodes are asked for sizes in plain bytes, which can be summed; only sums are written for humans. Source
+//! of the members: Meilisearch's stats routes, 1.15 to 1.50.
 
 use router::ShardSet;
 use serde_json::{Map, Value, json};
@@ -23,15 +23,15 @@ const COUNTS: &[&str] =
 /// Members that are sizes in bytes, besides those of the internal databases.
 const SIZES: &[&str] = &["databaseSize", "usedDatabaseSize", "rawDocumentDbSize", "avgDocumentSize"];
 
-/// How a request wants sizes.
+/// The form in which a request wants sizes.
 struct Sizes {
-    /// The query string for nodes, with its question mark: plain bytes.
+    /// The query string for nodes, with its question mark: it asks for plain bytes.
     of_nodes: &'static str,
     human: bool,
 }
 
 impl Sizes {
-    /// Reads a query string as a node does: what it refuses is refused, what it ignores is ignored.
+    /// Reads a query string as a node does: refuses what a node refuses, and ignores what a node ignores.
     async fn wanted(core: &Core, request: &Request) -> Result<Self, ApiError> {
         let Some(query) = request.uri.query().filter(|query| !query.is_empty()) else {
             return Ok(Self { of_nodes: "", human: false });
@@ -42,7 +42,7 @@ impl Sizes {
         Ok(Self { of_nodes, human: of_a_node["databaseSize"].is_string() })
     }
 
-    /// Puts the sizes of an answer or of an index in it into words, where they are wanted so.
+    /// Writes the sizes of an answer, or of an index in it, for humans where that is wanted.
     fn write(&self, stats: &mut Value) {
         let Some(members) = stats.as_object_mut().filter(|_| self.human) else { return };
         for (name, value) in members {
@@ -104,7 +104,7 @@ pub(crate) async fn all(
     Ok(MergedAnswer { body: merged.to_string().into(), missing }.into_response())
 }
 
-/// When the last of some indexes was touched; nodes say it of all of them together only.
+/// When the last of some indexes was updated; nodes tell that only for all of them together.
 async fn last_update_of(core: &Core, records: &[&IndexRecord]) -> Result<Option<String>, ApiError> {
     let of_nodes = ask::all_reachable(core, "/indexes?limit=1000000").await?;
     let indexes = of_nodes.iter().filter_map(|list| list["results"].as_array()).flatten();
@@ -128,7 +128,7 @@ pub(crate) async fn one(core: &Core, request: &Request, uid: &str) -> Result<Res
     Ok(MergedAnswer { body: merged.to_string().into(), missing }.into_response())
 }
 
-/// What a group that answers whole says; else what all nodes say that answer, and `false`.
+/// The answers of a group that answers completely; else those of all nodes that answer, and `false`.
 async fn whole_or_answering(core: &Core, target: &str) -> Result<(Vec<Value>, bool), ApiError> {
     match ask::group(core, target).await {
         Ok(of_nodes) => Ok((of_nodes, true)),
@@ -137,7 +137,7 @@ async fn whole_or_answering(core: &Core, target: &str) -> Result<(Vec<Value>, bo
     }
 }
 
-/// How many documents there are, of how many the nodes counted.
+/// How many documents there are, and how many of them the nodes counted.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     documents: u64,
@@ -152,8 +152,8 @@ impl Share {
     }
 }
 
-/// While a node is missing, others hold its documents, but no node counts by shard: the documents are counted
-/// exactly, and everything else in proportion. Shards that nobody counts are added to `missing`.
+/// While a node is missing, other nodes hold its documents, but no node counts by shard. So documents are counted
+/// exactly, and everything else in proportion. Shards that no node counts are added to `missing`.
 async fn share(
     core: &Core,
     snapshot: &Snapshot,
@@ -192,7 +192,7 @@ fn merge_index_stats(of_nodes: &[&Value], share: Share) -> Value {
         };
         merged.insert(name.clone(), value);
     }
-    // A node leaves the member out where all its databases are empty.
+    // As a node does, leaves the member out where all its databases are empty.
     let internal = internal_database_sizes(of_nodes);
     if !internal.is_empty() {
         merged.insert("internalDatabaseSizes".to_owned(), Value::Object(internal));
@@ -200,7 +200,7 @@ fn merge_index_stats(of_nodes: &[&Value], share: Share) -> Value {
     Value::Object(merged)
 }
 
-/// What lies on the disks of a group, copies and all, as `databaseSize` counts it.
+/// The size on the disks of a group, all copies included, as `databaseSize` counts it.
 fn internal_database_sizes(of_nodes: &[&Value]) -> Map<String, Value> {
     let mut databases = Map::new();
     let sizes = of_nodes.iter().filter_map(|stats| stats["internalDatabaseSizes"].as_object()).flatten();

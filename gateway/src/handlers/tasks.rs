@@ -1,7 +1,7 @@
 //! Routes about tasks and batches.
 //!
-//! Invariants: a task that has ended costs no question to a node; intents are nobody's business; a
-//! cancelation or deletion is about the tasks that matched when it was asked for.
+//! Invariants: no node is asked about a task that has ended. Intents are never shown. A cancelation or deletion is
+//! about the tasks that matched when it was requested.
 
 use http::StatusCode;
 use serde_json::json;
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Nodes of 1.15 refuse empty lists, those of 1.50 take them; which came first in between is not known.
+/// Nodes of 1.15 refuse empty lists, those of 1.50 accept them; the first version that does is not known.
 const EMPTY_LISTS_SINCE: NodeVersion = NodeVersion(1, 16);
 
 /// `GET /tasks/{uid}`.
@@ -51,17 +51,17 @@ pub(crate) async fn list(
     Ok(Response::json(StatusCode::OK, view::page(&page, limit).to_string()))
 }
 
-/// Whether nodes take an empty text for a list of nothing; when in doubt they are new.
+/// Whether nodes accept an empty text as an empty list; assumed while no version is known.
 fn empty_lists(core: &Core) -> bool {
     core.shared.nodes.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }
 
-/// One page of the tasks that may be seen.
+/// One page of the tasks that the client may see.
 async fn page(core: &Core, permission: &Permission, query: TaskQuery) -> Result<TaskPage, ApiError> {
     if permission.allows_all_indexes() {
         return Ok(core.shared.store.tasks(query).await?);
     }
-    // As on one node, what may not be seen leaves holes in a page and is still counted in the total.
+    // As on one node, hidden tasks leave holes in a page and still count in the total.
     let limit = query.limit;
     let mut page = core.shared.store.tasks(TaskQuery { limit: limit.saturating_add(1), ..query }).await?;
     page.tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
@@ -115,16 +115,13 @@ pub(crate) async fn documents(core: &Core, permission: &Permission, uid: &str) -
     }
 }
 
-/// `POST /tasks/compact`: the same. A node has to be restarted after it, which no client may ask for
-/// of all nodes at once; the gateway's own registry needs no such thing.
+/// `POST /tasks/compact`: the same. A node has to be restarted after it, which no client may demand of all nodes at
+/// once, and the gateway's own registry needs no compaction.
 pub(crate) async fn compact(core: &Core) -> ApiError {
     const REASON: &str = "the gateway's own list of tasks needs no compaction";
     let action = "Using the /tasks/compact route";
     match crate::read::node_features::is_on(core, "taskQueueCompactionRoute").await {
-        true => match find(core, permission, uid).await {
-            Ok(_) => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
-            Err(error) => error,
-        },
+        true => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
         false => disabled(action, "task queue compaction route", 883),
     }
 }
@@ -147,7 +144,7 @@ pub(crate) async fn cancel(
     Ok(Response::json(StatusCode::OK, view::summary(&record).to_string()))
 }
 
-/// `DELETE /tasks`. It is over when the client is answered: killed before that, it was never asked.
+/// `DELETE /tasks`. It is done when the client is answered; if the process dies before, nothing was requested.
 pub(crate) async fn delete(
     core: &Core,
     request: &Request,
@@ -155,7 +152,7 @@ pub(crate) async fn delete(
 ) -> Result<Response, ApiError> {
     let (intent, matched) = select(core, request, permission, TaskKind::TaskDeletion, "delete").await?;
     let started = clock::utc();
-    // A node works on a deletion after what was asked before it.
+    // As on a node, the deletion comes after the tasks that were requested before it.
     status::wait_for(core, &matched).await?;
     let mut deleted = 0;
     for chunk in matched.chunks(limits::TASKS_CHANGED_AT_ONCE) {
@@ -173,7 +170,7 @@ pub(crate) async fn delete(
     Ok(Response::json(StatusCode::OK, view::summary(&record).to_string()))
 }
 
-/// The intent of a cancelation or deletion, and the uids of the tasks it is about.
+/// The intent of a cancelation or deletion, and the uids of the tasks that it is about.
 async fn select(
     core: &Core,
     request: &Request,
@@ -202,12 +199,12 @@ async fn select(
         custom_metadata: None,
         enqueued_at: clock::utc(),
         owners: Vec::new(),
-        once: idempotency::once(request),
+        idempotency_key: idempotency::key_of(request),
     };
     Ok((core.shared.store.create_task(new).await?, matched))
 }
 
-/// Answers a change with the summary of its task, and which copies missed it.
+/// The response to an accepted change: the summary of its task, and which copies missed it.
 pub(crate) fn accepted(accepted: Accepted) -> Response {
     let response = Response::json(StatusCode::ACCEPTED, view::summary(&accepted.record).to_string());
     match accepted.degraded {
@@ -225,7 +222,7 @@ async fn find(core: &Core, permission: &Permission, uid: &str) -> Result<TaskRec
     found.ok_or_else(|| ApiError::new(Code::TaskNotFound, format!("Task `{number}` not found.")))
 }
 
-/// A task that is more than an intent, and the client's business.
+/// A task that is more than an intent, and that the client may see.
 async fn visible_task(
     core: &Core,
     permission: &Permission,

@@ -1,7 +1,7 @@
-//! Webhooks: listed, made, changed and deleted. The gateway owns them, since they tell of its tasks.
+//! Webhooks: list, create, change, delete. The gateway owns them, since they tell of its tasks.
 //!
-//! Invariants: all of them are one record, so that a change is made on what the one before left; a
-//! change is durable before any core knows of it. `control::webhooks` tells them of tasks.
+//! Invariants: one record holds all of them, so that each change builds on the one before. A change is durable before
+//! any core knows of it. `events::webhook_delivery` tells webhooks of tasks.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
     wire::h1::{Request, Response},
 };
 
-/// What is asked about webhooks; a text is a uid.
+/// A route about webhooks; a text is a webhook's uuid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WebhooksRoute<'a> {
     List,
@@ -36,7 +36,7 @@ pub(crate) enum WebhooksRoute<'a> {
 }
 
 impl WebhooksRoute<'_> {
-    /// The right it takes.
+    /// The right that it needs.
     pub(crate) fn action(self) -> Action {
         match self {
             Self::List | Self::One(_) => Action::WebhooksGet,
@@ -47,13 +47,13 @@ impl WebhooksRoute<'_> {
     }
 }
 
-/// Answers what is asked.
+/// Serves a route about webhooks.
 pub(crate) async fn serve(
     core: &Core,
     request: &Request,
-    asked: WebhooksRoute<'_>,
+    route: WebhooksRoute<'_>,
 ) -> Result<Response, ApiError> {
-    match asked {
+    match route {
         WebhooksRoute::List => Ok(list(core)),
         WebhooksRoute::Create => create(core, request).await,
         WebhooksRoute::One(uuid) => get(core, uuid),
@@ -80,9 +80,9 @@ fn get(core: &Core, uuid: &str) -> Result<Response, ApiError> {
 
 /// `POST /webhooks`.
 async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
-    let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
+    let wanted = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = Uuid::new_v4();
-    let made = asked.into_new(uuid)?;
+    let made = wanted.into_new(uuid)?;
     change(core, |webhooks| {
         if webhooks.len() >= limits::WEBHOOKS_MAX {
             let message = format!(
@@ -101,10 +101,10 @@ async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
 
 /// `PATCH /webhooks/{uuid}`.
 async fn update(core: &Core, request: &Request, uuid: &str) -> Result<Response, ApiError> {
-    let asked = WebhookChange::parse(keys::json_value(core, request)?)?;
+    let wanted = WebhookChange::parse(keys::json_value(core, request)?)?;
     let uuid = editable(uuid)?;
     let after = change(core, |webhooks| {
-        let after = asked.apply(uuid, webhooks.get(&uuid).ok_or_else(|| not_found(uuid))?)?;
+        let after = wanted.apply(uuid, webhooks.get(&uuid).ok_or_else(|| not_found(uuid))?)?;
         webhooks.insert(uuid, after.clone());
         Ok(after)
     })
@@ -119,7 +119,7 @@ async fn delete(core: &Core, uuid: &str) -> Result<Response, ApiError> {
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
-/// Makes a change durable, then known; made once more when somebody else was faster.
+/// Makes a change durable, then visible; repeats it when another client's change came first.
 async fn change<T>(core: &Core, apply: impl Fn(&mut Webhooks) -> Result<T, ApiError>) -> Result<T, ApiError> {
     loop {
         let before = core.shared.store.record(WEBHOOKS, WEBHOOKS_KEY).await?;
@@ -144,7 +144,7 @@ async fn change<T>(core: &Core, apply: impl Fn(&mut Webhooks) -> Result<T, ApiEr
         match core.shared.store.commit(changes).await.map(|revisions| revisions[0]) {
             Ok(version) => {
                 let changed = Arc::new(Versioned { version, value: webhooks });
-                // Somebody else's change may be known already that was made after this one.
+                // A later change by another client may be visible already.
                 core.shared.webhooks.rcu(|known| match known.version < version {
                     true => Arc::clone(&changed),
                     false => Arc::clone(known),
@@ -157,16 +157,16 @@ async fn change<T>(core: &Core, apply: impl Fn(&mut Webhooks) -> Result<T, ApiEr
     }
 }
 
-/// From now on webhooks are told of tasks: of those that have not ended yet, too.
+/// Begins to tell webhooks of tasks, those included that have not ended yet.
 async fn begin(core: &Core) -> Result<Change, ApiError> {
     let newest = core.shared.store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() }).await?.from;
     let unfinished = core.shared.store.unfinished_tasks(1).await?;
     let oldest = unfinished.first().map(|record| record.uid);
-    let told = oldest.or(newest.map(|uid| uid + 1)).unwrap_or(0);
+    let progress = oldest.or(newest.map(|uid| uid + 1)).unwrap_or(0);
     Ok(Change::PutRecord {
         table: WEBHOOKS,
         key: WEBHOOKS_TOLD_KEY.to_owned(),
-        value: json!(told),
+        value: json!(progress),
         expected_revision: None,
     })
 }

@@ -1,7 +1,7 @@
 //! The schedule of work that no client waits for.
 //!
-//! Invariant: what must be done by one pod only is begun with a term of its scope, and ends with it.
-//! May touch: every room below `handlers`.
+//! Invariant: work that only one pod may do begins with a term of its scope, and ends with it. May touch: every room
+//! below `handlers`.
 
 pub(crate) mod recover_intents;
 pub mod schedule;

@@ -1,9 +1,9 @@
-//! What a killed gateway left half done: intents whose fan-out was never confirmed.
+//! Recovers what a killed gateway left half done: intents whose fan-out was never confirmed.
 //!
-//! Invariants: such an intent was never answered, so no client knows it and it may go; settings are
-//! first done again on every node, now or when it is back, so that no node differs from the others;
-//! indexes half made or half dropped are leftovers, swept like others (`data::leftovers`); the shards of
-//! documents that may stand on some of their nodes only are marked as suspect.
+//! Invariants: such an intent was never answered, so no client knows it and it may be deleted. Settings are first
+//! sent again to every node, now or when it is back, so that no node differs from the others. Indexes that are half
+//! made or half dropped are orphan indexes, which are swept (`write::orphan_indexes`). Shards of documents that may
+//! be on some of their nodes only are marked as suspect.
 
 use http::StatusCode;
 use router::NodeIndex;
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Finishes or drops every unconfirmed intent of the last process.
+/// Finishes or deletes every unconfirmed intent of the last process.
 pub(crate) async fn interrupted_changes(core: &Core, interrupted: Vec<TaskRecord>, term: &Term) {
     for record in interrupted {
         let is_write = view::is_cancelable(record.kind) || record.kind == TaskKind::IndexUpdate;
@@ -46,7 +46,7 @@ pub(crate) async fn interrupted_changes(core: &Core, interrupted: Vec<TaskRecord
     }
 }
 
-/// The same for the intents of pods that live no more, and lets go of what these were making.
+/// The same for intents of dead pods; also hands the indexes that these were making to the sweep.
 pub(crate) async fn of_dead_pods(core: &Core) {
     let coordinator = &core.shared.coordinator;
     let term = coordinator.term(scope::RECOVERY).filter(|_| coordinator.is_shared());
@@ -59,11 +59,11 @@ pub(crate) async fn of_dead_pods(core: &Core) {
     unfinished.retain(|task| !task.accepted);
     let (dead, alive): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_dead);
     interrupted_changes(core, dead, &term).await;
-    let Ok(leftovers) = core.shared.store.records(ORPHAN_INDEXES, None, limits::TASKS_REFRESHED_MAX).await
+    let Ok(orphans) = core.shared.store.records(ORPHAN_INDEXES, None, limits::TASKS_REFRESHED_MAX).await
     else {
         return;
     };
-    for record in leftovers {
+    for record in orphans {
         let maker = orphan_indexes::task_of(&record.key);
         let is_made = maker.is_none_or(|maker| alive.iter().any(|task| task.uid == maker));
         if record.value["beingMade"] == true && !is_made {
@@ -75,12 +75,12 @@ pub(crate) async fn of_dead_pods(core: &Core) {
     }
 }
 
-/// The index that a record is about, if there still is one.
+/// The index that a record is about, if it still exists.
 fn index_of(core: &Core, record: &TaskRecord) -> Option<std::sync::Arc<Index>> {
     core.shared.snapshot().indexes.get(record.index_uid.as_deref()?).cloned()
 }
 
-/// Every copy that the write may have reached is suspect, for another may not have it.
+/// Marks every copy that the write may have reached as suspect, since others may lack the write.
 fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let node_uid = &index.record.node_uid;
@@ -92,7 +92,7 @@ fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     owners.map(|owner| suspect(&owner.node, node_uid, owner.shards.clone())).collect()
 }
 
-/// Sends settings again; answers what is to be committed for nodes that do not take them now.
+/// Sends settings again; gives what to commit for nodes that do not take them now.
 async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let Some(Value::Object(settings)) = &record.details else { return Vec::new() };
@@ -111,7 +111,7 @@ async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
     changes
 }
 
-/// Says whether the node has taken it, or refuses it, as others then do.
+/// Sends settings to one node; gives whether the node has taken them, or refuses them as the other nodes do.
 async fn send(core: &Core, node: NodeIndex, index: &Index, request: &NodeSettingsRequest) -> bool {
     if !core.shared.nodes.health.state(node).takes_writes() || !core.shared.nodes.hints.lets_through(node) {
         return false;
@@ -151,17 +151,17 @@ fn keep(
 
 async fn forget(core: &Core, record: &TaskRecord, mut changes: Vec<Change>, term: &Term) {
     let change = TaskChange {
-        // A pod that was taken for dead may have confirmed it meanwhile; then it is a task that a client knows.
+        // A pod that was taken for dead may have confirmed it meanwhile; then a client knows the task.
         expected_revision: Some(record.revision),
         status: Some(TaskStatus::Canceled),
         finished_at: Some(clock::utc()),
         ..TaskChange::default()
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
-    changes.extend(idempotency::let_go(record));
+    changes.extend(idempotency::release_key(record));
     match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
-        // Its maker is alive, or another pod sees to it: what is left of it is looked at again.
+        // The pod that made it is alive, or another pod recovers it: the next run checks what is left of it.
         Err(StoreError::Conflict | StoreError::Fenced) => return,
         Err(error) => return log::error("recovery_not_stored", &[("reason", &error.to_string())]),
     }

@@ -1,7 +1,7 @@
-//! The control executor: everything that runs without a client waiting for it.
+//! The control executor: runs all work that no client waits for.
 //!
-//! Invariants: it runs on the same runtime as the data cores, unpinned, with connections of its
-//! own; a job that fails is tried again at its next turn, and never takes the process down.
+//! Invariants: it runs on the same runtime as the data cores, unpinned, with connections of its own. A job that fails
+//! is tried again at its next interval, and never takes the process down.
 
 use std::{
     future::Future,
@@ -19,8 +19,11 @@ use crate::{
     clock,
     config::limits,
     dump::export,
+    events::webhook_delivery::{self, Watched},
+    jobs::{recover_intents, sweep},
+    membership::{high_water_marks, prober},
     observe::log,
-    pods::{follow, peers},
+    pods::{follow, leases, peers},
     repair::{node_copy, pass, settings_drift},
     state::{
         change::LaneSender,
@@ -32,11 +35,11 @@ use crate::{
     write::{rename::run, tasks::status},
 };
 
-/// Starts the control executor; `interrupted` are the intents that the last process left
-/// behind, and the accepted changes that the gateway itself has to end.
+/// Starts the control executor; `interrupted` are the intents that the last process left behind, and the accepted
+/// changes that the gateway itself has to end.
 ///
 /// # Errors
-/// When the executor cannot start here.
+/// When the executor cannot start.
 pub fn start(
     runtime: Runtime,
     shared: Arc<Shared>,
@@ -47,28 +50,25 @@ pub fn start(
         // The slot after those of the data cores.
         let number = shared.config.cores;
         let core = Rc::new(Core::new(shared, lanes, number));
-        crate::membership::prober::probe_all(&core).await;
+        prober::probe_all(&core).await;
         let (accepted, intents) = interrupted.into_iter().partition(|task| task.accepted);
-        crate::jobs::recover_intents::interrupted_changes(&core, intents, &Term::own()).await;
+        recover_intents::interrupted_changes(&core, intents, &Term::own()).await;
         for task in accepted {
             run::resume(&core, task);
         }
-        crate::membership::prober::watch_all(&core);
-        runtime::spawn(crate::pods::leases::run(Arc::clone(&core.shared)));
+        prober::watch_all(&core);
+        runtime::spawn(leases::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::run(Arc::clone(&core.shared)));
         runtime::spawn(peers::watch(Arc::clone(&core.shared)));
         let recovering = Rc::clone(&core);
         runtime::spawn(async move {
             let interval = limits::POD_RECOVERY_INTERVAL;
-            repeat("recovery", interval, || crate::jobs::recover_intents::of_dead_pods(&recovering)).await;
+            repeat("recovery", interval, || recover_intents::of_dead_pods(&recovering)).await;
         });
         let telling = Rc::clone(&core);
         runtime::spawn(async move {
-            let watched = crate::events::webhook_delivery::Watched::default();
-            repeat("webhooks", limits::WEBHOOK_INTERVAL, || {
-                crate::events::webhook_delivery::tell(&telling, &watched)
-            })
-            .await;
+            let watched = Watched::default();
+            repeat("webhooks", limits::WEBHOOK_INTERVAL, || webhook_delivery::tell(&telling, &watched)).await;
         });
         let dumping = Rc::clone(&core);
         runtime::spawn(async move {
@@ -92,7 +92,8 @@ pub fn start(
             let mut attempts = settings_drift::Attempts::default();
             loop {
                 if let Some(term) = settling.shared.coordinator.term(scope::SETTINGS) {
-                    let tending = AssertUnwindSafe(settings_drift::tend(&settling, &mut attempts, &term));
+                    let tending =
+                        AssertUnwindSafe(settings_drift::commit_pending(&settling, &mut attempts, &term));
                     if tending.catch_unwind().await.is_err() {
                         log::error("panic_in_job", &[("job", "settings")]);
                     }
@@ -108,7 +109,7 @@ pub fn start(
         let forgetting = Rc::clone(&core);
         runtime::spawn(async move {
             let interval = limits::EXPIRED_SWEEP_INTERVAL;
-            repeat("expired", interval, || crate::jobs::sweep::expired(&forgetting.shared)).await;
+            repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
         });
         let upkeep = Rc::clone(&core);
         runtime::spawn(async move {
@@ -118,7 +119,7 @@ pub fn start(
     })
 }
 
-/// Runs a job again and again, whatever happens to it.
+/// Runs a job at an interval for ever, also after a panic.
 async fn repeat<Job: Future<Output = ()>>(name: &str, interval: Duration, mut job: impl FnMut() -> Job) {
     loop {
         if AssertUnwindSafe(job()).catch_unwind().await.is_err() {
@@ -128,7 +129,7 @@ async fn repeat<Job: Future<Output = ()>>(name: &str, interval: Duration, mut jo
     }
 }
 
-/// Ends tasks nobody polls, forgets those that ended long ago, and drops leftovers.
+/// Ends tasks that no client polls, deletes old ones, and drops orphan indexes.
 async fn sweep_tasks(core: &Core) {
     if let Err(error) = status::refresh_unfinished(core).await {
         log::warn("task_sweep_failed", &[("reason", &format!("{error:?}"))]);
@@ -140,12 +141,12 @@ async fn sweep_tasks(core: &Core) {
         log::warn("task_pruning_failed", &[("reason", &error.to_string())]);
     }
     if let Some(term) = coordinator.term(scope::RECOVERY) {
-        crate::jobs::sweep::leftovers(core, &term).await;
-        crate::membership::high_water_marks::keep(core, &term).await;
+        sweep::orphan_indexes(core, &term).await;
+        high_water_marks::keep(core, &term).await;
     }
 }
 
-/// Forgets tasks that ended long ago, and the oldest ones where there are too many.
+/// Deletes tasks that ended long ago, and the oldest ones where there are too many.
 async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
     let now = clock::utc();
     store.prune_tasks(now - limits::TASK_RETENTION, limits::TASKS_PRUNED_MAX).await?;

@@ -1,5 +1,4 @@
-//! What is left over and goes: indexes on nodes that are half made, half dropped or replaced; keys of requests done
-//! long ago.
+//! Sweeps: orphan indexes on the nodes, and expired idempotency keys and lane leases in the store.
 
 use time::OffsetDateTime;
 
@@ -11,23 +10,23 @@ use crate::{
     write::{apply, lane::lease, orphan_indexes::ORPHAN_INDEXES},
 };
 
-/// Leftovers dropped in one sweep.
+/// Orphan indexes dropped in one sweep.
 const SWEPT_MAX: usize = 100;
 
-/// Drops leftovers from all nodes.
-pub(crate) async fn leftovers(core: &Core, term: &Term) {
+/// Drops orphan indexes from all nodes.
+pub(crate) async fn orphan_indexes(core: &Core, term: &Term) {
     let Ok(records) = core.shared.store.records(ORPHAN_INDEXES, None, SWEPT_MAX).await else { return };
     for record in records {
         if record.value["beingMade"] == true {
             continue;
         }
-        if apply::drop_leftover(core, &record.key, term).await.is_ok() {
+        if apply::drop_orphan_index(core, &record.key, term).await.is_ok() {
             log::info("leftover_dropped", &[("index", &record.key)]);
         }
     }
 }
 
-/// Forgets what has been over for a while, by this pod's clock: idempotency keys, and turns of indexes.
+/// Deletes idempotency keys and lane leases that expired a while ago by this pod's clock.
 pub(crate) async fn expired(shared: &Shared) {
     if !shared.coordinator.owns("expired") {
         return;

@@ -1,7 +1,7 @@
-//! What must be known of the last process when the next one starts: how far the clock may have come, and
-//! the newest task seen of every node.
+//! High-water marks that the next process needs: how far the clock may have come, and the newest task seen of every
+//! node.
 //!
-//! Invariant: only this job writes these records, so a conflict cannot happen but with another process.
+//! Invariant: only this job writes these records, so only another process can cause a conflict.
 
 use serde_json::json;
 use store::{Change, Record, StoreError, Table};

@@ -1,8 +1,8 @@
-//! The replay of what a node has missed, in the order in which it was written.
+//! Replays what a node has missed, in the order in which it was written.
 //!
-//! Invariants: only the control executor replays, one node's hints by one task; an entry is deleted, and
-//! no longer counted, after the node has taken it; a request that must not be done twice is off the log
-//! and its shards are suspect before it is sent.
+//! Invariants: only the control executor replays, and one task replays one node's hints. An entry is deleted, and no
+//! longer counted, after the node has taken it. Before a request is sent that must not be done twice, its hint is
+//! deleted and its shards are marked as suspect.
 
 use http::StatusCode;
 use router::NodeIndex;
@@ -20,11 +20,11 @@ use crate::{
     wire::runtime,
 };
 
-/// Brings a joining node level; says whether it is.
-pub(crate) async fn bring_level(core: &Core, node: NodeIndex, term: &Term) -> bool {
-    let level = replay_all(core, node, term).await;
-    core.shared.nodes.hints.set_nearly_level(node, false);
-    level
+/// Replays all hints of a joining node; gives whether none is left.
+pub(crate) async fn replay_hints(core: &Core, node: NodeIndex, term: &Term) -> bool {
+    let done = replay_all(core, node, term).await;
+    core.shared.nodes.hints.set_catching_up(node, false);
+    done
 }
 
 async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
@@ -32,18 +32,19 @@ async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
     let id = &shared.nodes.addresses[usize::from(node.0)].id;
     let mut replayed = 0;
     while shared.nodes.hints.pending(node) > 0 {
-        if shared.nodes.health.state(node) != NodeState::Joining || shared.nodes.hints.is_recopied(node) {
+        if shared.nodes.health.state(node) != NodeState::Joining || shared.nodes.hints.needs_full_resync(node)
+        {
             return false;
         }
         let Ok(page) = shared.store.entries(HINTS, id, 0, limits::REPLAY_BYTES_MAX).await else {
             return false;
         };
         if page.is_empty() {
-            // What is counted is on its way to the store.
+            // The counted hints are on their way to the store.
             runtime::sleep(limits::CATCHING_UP_POLL_INTERVAL).await;
             continue;
         }
-        shared.nodes.hints.set_nearly_level(node, page.len() as u64 >= shared.nodes.hints.pending(node));
+        shared.nodes.hints.set_catching_up(node, page.len() as u64 >= shared.nodes.hints.pending(node));
         let (taken, uid) = replay_page(core, node, &page, term).await;
         if !forget(core, node, &page[..taken], uid, term).await {
             return false;
@@ -59,7 +60,7 @@ async fn replay_all(core: &Core, node: NodeIndex, term: &Term) -> bool {
     true
 }
 
-/// Sends entries until one is not taken; answers how many are done with, and the node's last task.
+/// Sends entries until one is not taken; gives how many are done with, and the node's last task.
 async fn replay_page(core: &Core, node: NodeIndex, page: &[LogEntry], term: &Term) -> (usize, Option<u32>) {
     let mut last = None;
     for (position, entry) in page.iter().enumerate() {
@@ -73,7 +74,7 @@ async fn replay_page(core: &Core, node: NodeIndex, page: &[LogEntry], term: &Ter
 }
 
 enum Replayed {
-    /// As this task of the node's.
+    /// The node took it as this task.
     Taken(u32),
     /// It is not sent, or the node refuses it.
     Dropped,
@@ -88,7 +89,7 @@ async fn replay(core: &Core, node: NodeIndex, entry: &LogEntry, term: &Term) -> 
     };
     let suspect = || hints::suspect(id, &hint.index, hint.shards.clone());
     if hint.once && hint.ambiguous || is_canceled(core, hint.task).await {
-        // Its copies are compared with others' instead.
+        // Its copies are compared with those of others instead.
         return stored(core, term, vec![suspect()], Replayed::Dropped).await;
     }
     if hint.once {
@@ -120,13 +121,13 @@ async fn replay(core: &Core, node: NodeIndex, entry: &LogEntry, term: &Term) -> 
             log::error("hint_refused", &[("node", id), ("index", &hint.index), ("status", &status)]);
             stored(core, term, vec![suspect()], Replayed::Dropped).await
         }
-        // It is sent again, unless that is what must not be: then its shards are suspect already.
+        // It is sent again, unless it must not be done twice: then its shards are suspect already.
         Ok(_) | Err(_) if hint.once => Replayed::Dropped,
         Ok(_) | Err(_) => Replayed::NotTaken,
     }
 }
 
-/// Whether it is no use to send a request again: it is refused, or the node fails on it every time.
+/// Whether sending a request again is of no use: the node refuses it, or fails on it every time.
 fn is_final(core: &Core, node: NodeIndex, status: StatusCode) -> bool {
     match status.as_u16() {
         400 | 404 | 405 | 413 | 415 | 422 => true,
@@ -147,7 +148,7 @@ async fn is_canceled(core: &Core, task: u32) -> bool {
     record.is_some_and(|record| record.accepted && record.status == TaskStatus::Canceled)
 }
 
-/// Deletes entries that are done with. The node must have done what it took before it serves.
+/// Deletes entries that are done with. The node must have done the tasks that it took before it serves.
 async fn forget(core: &Core, node: NodeIndex, done: &[LogEntry], uid: Option<u32>, term: &Term) -> bool {
     let Some(last) = done.last() else { return true };
     let hints = &core.shared.nodes.hints;

@@ -1,7 +1,7 @@
-//! Health of the nodes: an active probe of each, besides what requests themselves see.
+//! Probes the health of each node, besides what requests themselves show.
 //!
-//! Invariants: every node is watched apart from the others, so that none waits for another's silence
-//! or joining; a node that answers requests is not probed.
+//! Invariants: every node is watched apart from the others, so that none waits for another's silence or joining. A
+//! node that answers requests is not probed.
 
 use std::{rc::Rc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     wire::runtime,
 };
 
-/// Probes every node once, all at the same time, and lets those join that answer.
+/// Probes every node once, all at the same time, and begins the rejoin of those that answer.
 pub(crate) async fn probe_all(core: &Rc<Core>) {
     let nodes = core.shared.snapshot().topology.every_node();
     join_all(nodes.into_iter().map(|node| async move {
@@ -53,7 +53,7 @@ async fn watch(core: Rc<Core>, node: NodeIndex, interval: Duration) {
             probe(&core, node).await;
         }
         if core.shared.nodes.health.state(node) == NodeState::Joining {
-            // Bringing a node level takes its time; it is watched meanwhile.
+            // Joining takes time, and the node is watched meanwhile.
             rejoin::begin(&core, node);
         }
         rejoin::watch(&core, node).await;

@@ -1,9 +1,9 @@
-//! How a node that answers again, or for the first time, comes to serve reads.
+//! Rejoin: how a node that answers again, or for the first time, comes to serve reads.
 //!
-//! Invariants: it is healthy only after everything here has succeeded while it stayed reachable, in this
-//! order: it is the node that was known, or has its indexes anew; it has taken what it missed; it has done
-//! that and what other tasks ended without it; what is suspect on it is level with others, as far as others have
-//! it. What fails is tried again at the next probe; a node is brought back by one.
+//! Invariants: it becomes healthy only after all steps have succeeded while it stayed reachable, in this order. It is
+//! the node that was known, or begins a full resync. It has taken its hints. It has done these tasks, and those that
+//! the gateway ended without it. What is suspect on it equals the copies of others, as far as others have it. A
+//! failed step is tried again at the next probe. One task at a time brings a node back.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::{
     write::rule_copies,
 };
 
-/// Lets a joining node serve, in its own time: others are not kept waiting.
+/// Begins the rejoin of a node, in the background, so that other nodes need not wait.
 pub(crate) fn begin(core: &Rc<Core>, node: NodeIndex) {
     if !core.shared.nodes.hints.begin_joining(node) {
         return;
@@ -45,22 +45,23 @@ pub(crate) fn begin(core: &Rc<Core>, node: NodeIndex) {
     });
 }
 
-/// Brings a joining node level and lets it serve.
+/// Lets a joining node catch up, and then serve.
 pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     let (hints, health) = (&core.shared.nodes.hints, &core.shared.nodes.health);
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
-    // It may have come back as another version.
+    // It may have come back with another version.
     learn_version(core, node).await;
-    hints.set_level(node, false);
+    hints.set_caught_up(node, false);
     let term = core.shared.coordinator.term(scope::NODES);
-    if term.is_none() && (hints.is_recopied(node) || hints.pending(node) > 0) {
-        // Another pod brings it level, and says so.
+    if term.is_none() && (hints.needs_full_resync(node) || hints.pending(node) > 0) {
+        // Another pod replays or resyncs the node; this pod learns of it by following the store.
         return;
     }
-    // Who has nothing to bring it needs no right to. What is suspect is compared by every pod that the node joins, for
-    // each has to know; whoever is done first takes away the marks that it read before it compared, and no later ones.
+    // Without hints to send no right is needed. Every pod that the node joins compares what is suspect, since each
+    // has to know the result. The first pod to finish deletes the marks that it read before it compared, and no later
+    // ones.
     let term = term.unwrap_or(Term::own());
-    if hints.is_recopied(node) {
+    if hints.needs_full_resync(node) {
         if let Err(error) = catch_up::begin_copy(core, node, &term).await {
             return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
         }
@@ -69,11 +70,11 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     } else {
         return;
     }
-    if !hint_replay::bring_level(core, node, &term).await {
+    if !hint_replay::replay_hints(core, node, &term).await {
         return;
     }
-    // From here on tasks wait for it; what they did not wait for before, it does now.
-    hints.set_level(node, true);
+    // From here on tasks wait for it; so do those that did not wait for it before.
+    hints.set_caught_up(node, true);
     while let Some(uid) = hints.awaited(node) {
         if health.state(node) != NodeState::Joining || hints.pending(node) > 0 {
             return;
@@ -88,13 +89,13 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     match has_all_indexes(core, node).await {
         Some(true) => {}
         Some(false) => return mark_suspect(core, node, "it lacks an index that it had taken").await,
-        // It is asked again at the next probe.
+        // The next probe asks it again.
         None => return,
     }
     if !crate::write::node_features::restore(core, node).await || !rule_copies::restore(core, node).await {
         return log::warn("node_not_restored", &[("node", id)]);
     }
-    if !catch_up::settle_suspicions(core, node, &term).await {
+    if !catch_up::compare_suspects(core, node, &term).await {
         return;
     }
     if health.has_joined(node) {
@@ -107,35 +108,34 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     }
 }
 
-/// Sees whether a serving node is still the one that was known: it may have come back between two probes.
+/// Checks that a serving node is still the one that was known: it may have restarted between two probes.
 pub(crate) async fn watch(core: &Core, node: NodeIndex) {
-    // One that is suspect is being probed: its silence is not waited for here as well.
+    // A suspect node is being probed, so its silence is not waited for here as well.
     if core.shared.nodes.health.state(node) == NodeState::Healthy {
         is_known(core, node, limits::HEALTH_PROBE_TIMEOUT).await;
     }
 }
 
-/// Looks at what is still suspect on a node that serves, in its own time: there may be a copy to compare it with now.
-/// One pod does so for all.
+/// Compares again, in the background, what is still suspect on a serving node: there may be a copy to compare it with
+/// now. One pod does so for all.
 pub(crate) async fn look_again(core: &Rc<Core>, node: NodeIndex) {
     let Some(term) = core.shared.coordinator.term(scope::NODES) else { return };
     let serves = core.shared.nodes.health.state(node) == NodeState::Healthy;
-    if !serves || !catch_up::has_suspicions(core, node).await || !core.shared.nodes.hints.begin_joining(node)
-    {
+    if !serves || !catch_up::has_suspects(core, node).await || !core.shared.nodes.hints.begin_joining(node) {
         return;
     }
     let core = Rc::clone(core);
     runtime::spawn(async move {
-        if AssertUnwindSafe(catch_up::settle_suspicions(&core, node, &term)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(catch_up::compare_suspects(&core, node, &term)).catch_unwind().await.is_err() {
             log::error("panic_in_rejoin", &[]);
         }
         core.shared.nodes.hints.end_joining(node);
     });
 }
 
-/// Whether the node is the one that has given out the tasks known of it.
+/// Whether the node is the one that has given out the tasks that are known of it.
 async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
-    // What is known is looked up first: it may give out more meanwhile.
+    // The known uid is read first, since the node may give out more tasks meanwhile.
     let known = core.shared.nodes.hints.newest_task(node);
     let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
@@ -147,7 +147,7 @@ async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
     false
 }
 
-/// Whether it has every index that it had taken before it was asked; `None` where the store does not say which these are.
+/// Whether the node has every index that it had taken before it was asked; `None` when the store does not answer.
 async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
     let before = core.shared.snapshot();
     let made = |uid: &String| before.indexes[uid].record.node_uid.clone();
@@ -166,10 +166,10 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
         if lacked.is_empty() {
             return Some(true);
         }
-        // It may have yet to make one.
+        // The node may have yet to make an index.
         let idle = ask(core, node, "/tasks?limit=1&statuses=enqueued,processing").await;
         if idle.is_some_and(|page| page["total"] == 0) || runtime::now() >= deadline {
-            // Another pod may have dropped it, and unregistered it before: the store knows.
+            // Another pod may have unregistered an index and dropped it: the store knows.
             for index in &lacked {
                 crate::state::refresh::index(&core.shared, &index.record.uid).await.ok()?;
             }
@@ -184,12 +184,12 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
     }
 }
 
-/// A node that is not the one that was known: all it holds is suspect, and it is copied anew.
+/// Marks all that a node holds as suspect, since it is not the node that was known; it needs a full resync.
 async fn mark_suspect(core: &Core, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
     log::error("node_distrusted", &[("node", id), ("reason", reason)]);
     core.shared.nodes.hints.set_known(node, false);
-    let changes = core.shared.nodes.hints.recopy(node, id, reason.to_owned());
+    let changes = core.shared.nodes.hints.require_full_resync(node, id, reason.to_owned());
     core.shared.nodes.health.fall_behind(node);
     if let Err(error) = core.shared.store.commit(changes).await {
         log::error("mark_not_stored", &[("node", id), ("reason", &error.to_string())]);

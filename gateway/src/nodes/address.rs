@@ -1,10 +1,10 @@
-//! Where a node is reached.
+//! The address of a node.
 
 use std::net::SocketAddr;
 
 use crate::wire::tls::NodeTls;
 
-/// Where a node is reached; position as in the topology.
+/// The address of one node; its position is that in the topology.
 #[derive(Debug, Clone)]
 pub struct NodeAddress {
     pub id: String,

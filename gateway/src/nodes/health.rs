@@ -1,9 +1,9 @@
-//! What this pod has seen of every node: its state and its version.
+//! Health: what this pod has seen of every node, its state and its version.
 //!
-//! Invariants: nothing here is locked; probes and requests report to one place (`saw`); a node that
-//! was not reachable serves no reads before the control executor has let it join again
-//! (`control::rejoin`), for it may have missed writes; only `rejoin` makes a node healthy, but for one that was only
-//! suspected. One failure takes no node down, unless nobody listens there.
+//! Invariants: nothing here is locked. Probes and requests report to one place (`saw`). A node that was unreachable
+//! serves no reads before it has joined again, since it may have missed writes; only `membership::rejoin` makes it
+//! healthy. A node that was only suspect becomes healthy by itself. One failure takes no node down, unless nobody
+//! listens at its address.
 
 use std::{
     sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -29,20 +29,20 @@ struct NodeHealth {
     version: AtomicU32,
     answered_at: AtomicU64,
     failed_at: AtomicU64,
-    /// Requests that failed since one was answered, and when the first of them did.
+    /// Requests that failed since the last answered one, and when the first of them failed.
     failures: AtomicU32,
     failing_since: AtomicU64,
-    /// Probes in a row that failed, or were answered.
+    /// Probes in a row that failed, and that were answered.
     probes_failed: AtomicU32,
     probes_answered: AtomicU32,
 }
 
-/// What happened when a node was asked something.
+/// What a request or a probe shows of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// A whole answer that does not say the node is broken.
+    /// A complete answer that does not say the node is broken.
     Answered,
-    /// No answer in time, half an answer, or one that says the node is broken.
+    /// No answer in time, an incomplete one, or one that says the node is broken.
     Failed,
     /// Nobody listens at its address.
     Refused,
@@ -50,10 +50,10 @@ pub enum Seen {
     ProbeFailed,
 }
 
-/// Cores write down that a node answers no more often than this.
+/// Cores record that a node answers no more often than this.
 const ANSWERS_NOTED_EVERY_MS: u64 = 20;
 
-/// Since then totals of nodes go beyond `maxTotalHits`, and their ranking scores tell of all rules.
+/// From these versions on nodes' totals go beyond `maxTotalHits`, and their ranking scores cover all rules.
 const TOTALS_UNCLIPPED_SINCE: NodeVersion = NodeVersion(1, 47);
 const SCORES_OF_ALL_RULES_SINCE: NodeVersion = NodeVersion(1, 24);
 
@@ -64,13 +64,13 @@ pub enum NodeState {
     /// Not yet probed.
     Unknown,
     Healthy,
-    /// It failed lately, not often enough to be given up.
+    /// It failed lately, but not often enough to be down.
     Suspect,
-    /// It is not asked, but for probes.
+    /// It gets nothing but probes.
     Down,
-    /// It answers again and is brought level.
+    /// It answers again and catches up.
     Joining,
-    /// It is about to leave: it serves until others have what it holds.
+    /// It is about to leave, and serves until others hold what it holds.
     Draining,
 }
 
@@ -78,19 +78,19 @@ impl NodeState {
     const ALL: [Self; 6] =
         [Self::Unknown, Self::Healthy, Self::Suspect, Self::Down, Self::Joining, Self::Draining];
 
-    /// Whether reads may be asked of it while others are to be had as well.
+    /// Whether it may be read while other nodes can answer as well.
     #[must_use]
     pub fn serves_reads(self) -> bool {
         matches!(self, Self::Unknown | Self::Healthy | Self::Suspect | Self::Draining)
     }
 
-    /// Whether a write may be sent to it, where none waits for it.
+    /// Whether it may be sent a write, when no hint waits for it.
     #[must_use]
     pub fn takes_writes(self) -> bool {
         self != Self::Down
     }
 
-    /// As the management API and logs say it.
+    /// The name in the management API and in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ impl NodeState {
 }
 
 impl Health {
-    /// `count` nodes nobody has probed yet.
+    /// Health of `count` nodes that nobody has probed yet.
     #[must_use]
     pub fn new(count: usize, now: Instant) -> Self {
         Self { nodes: (0..count).map(|_| CachePadded::default()).collect(), epoch: now }
@@ -128,7 +128,7 @@ impl Health {
         self.lowest_version() < Some(TOTALS_UNCLIPPED_SINCE)
     }
 
-    /// Whether some node's ranking scores tell of the rules up to the first sort only.
+    /// Whether some node's ranking scores cover only the rules up to the first sort.
     #[must_use]
     pub fn scores_end_at_sorts(&self) -> bool {
         self.lowest_version() < Some(SCORES_OF_ALL_RULES_SINCE)
@@ -140,7 +140,6 @@ impl Health {
         self.node(node).version.load(Ordering::Relaxed) != 0
     }
 
-    /// Records a node's version.
     pub fn set_version(&self, node: NodeIndex, version: NodeVersion) {
         self.node(node).version.store(version.pack(), Ordering::Relaxed);
     }
@@ -150,7 +149,7 @@ impl Health {
         NodeState::ALL[usize::from(self.node(node).state.load(Ordering::Acquire))]
     }
 
-    /// Takes in what was seen of a node; returns its new state when that changed it.
+    /// Records what was seen of a node; gives its new state when that changed.
     pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) -> Option<NodeState> {
         let now = u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX);
         match seen {
@@ -168,14 +167,14 @@ impl Health {
         answered_at > 0 && now < u128::from(answered_at) + limits::HEALTH_PROBE_INTERVAL.as_millis()
     }
 
-    /// A joining node is level with its peers; returns whether it is healthy now: it may have gone down.
+    /// Makes a joining node healthy; `false` when it has gone down meanwhile.
     pub fn has_joined(&self, node: NodeIndex) -> bool {
         self.node(node).forget_failures();
         self.change(node, NodeState::Joining, NodeState::Healthy).is_some()
     }
 
-    /// A node has missed something, or is known to lack something: it serves no reads before it has
-    /// joined again. Returns whether that is news.
+    /// Makes a serving node join again, since it has missed something or is known to lack something. Gives whether it
+    /// was serving.
     pub fn fall_behind(&self, node: NodeIndex) -> bool {
         let serving = [NodeState::Unknown, NodeState::Healthy, NodeState::Suspect, NodeState::Draining];
         serving.into_iter().any(|before| self.change(node, before, NodeState::Joining).is_some())
@@ -184,12 +183,12 @@ impl Health {
     fn saw_answer(&self, node: NodeIndex, seen: Seen, now: u64) -> Option<NodeState> {
         let health = self.node(node);
         let of_probe = seen == Seen::ProbeAnswered;
-        // Every core's requests come by here: what is known already is not written again.
+        // Requests of every core come by here, so what is known already is not written again.
         if health.answered_at.load(Ordering::Relaxed) + ANSWERS_NOTED_EVERY_MS < now || of_probe {
             health.answered_at.store(now.max(1), Ordering::Relaxed);
             health.probes_failed.store(0, Ordering::Relaxed);
         }
-        // A node whose probes alone are answered has not recovered from failing at everything else.
+        // Answered probes alone do not show that a node has recovered from failing requests.
         if !of_probe && health.failures.load(Ordering::Relaxed) > 0 {
             health.failures.store(0, Ordering::Relaxed);
         }
@@ -271,7 +270,7 @@ mod tests {
 
     const NODE: NodeIndex = NodeIndex(0);
 
-    /// One node under a clock that the test turns.
+    /// One node, and a clock that the test moves.
     struct Clock {
         health: Health,
         now: Instant,
@@ -321,7 +320,7 @@ mod tests {
         assert!(!clock.health.state(NODE).serves_reads() && clock.health.state(NODE).takes_writes());
         assert_eq!(clock.saw(Seen::Refused), Some(NodeState::Down));
         assert!(!clock.health.has_joined(NODE), "down while it joined");
-        // One failure between two answers begins the count anew.
+        // One failed probe between two answered ones begins the count anew.
         assert_eq!(clock.saw(Seen::ProbeAnswered), None);
         assert_eq!(clock.saw(Seen::ProbeFailed), None);
         assert_eq!(clock.saw(Seen::ProbeAnswered), None);
@@ -370,7 +369,7 @@ mod tests {
         for _ in 1..limits::FAILURES_TO_DOWN {
             assert_eq!(clock.saw(Seen::Failed), None);
         }
-        // Answered probes alone do not.
+        // Answered probes alone do not begin it anew.
         assert_eq!(clock.saw(Seen::ProbeAnswered), None);
         assert_eq!(clock.saw(Seen::Failed), Some(NodeState::Down));
     }

@@ -1,8 +1,8 @@
-//! Hints: what nodes missed, durable and in order, until it is replayed (`control::replay`).
+//! Hints: what nodes missed, durable and in order, until it is replayed (`membership::hint_replay`).
 //!
-//! Invariants: a hint is counted before it is stored and until the node has taken it and the entry is
-//! gone, so that nothing is sent past what waits; past its bound a node's log makes way for the mark that
-//! all it holds is suspect; nothing here is locked, and all of it is loaded before anybody is served.
+//! Invariants: a hint is counted from before it is stored until the node has taken it and the entry is gone, so that
+//! nothing is sent to a node before its hints. When a node's log would grow over its bound, a mark that all the node
+//! holds is suspect takes its place. Nothing here is locked. All is loaded before any client is served.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -12,11 +12,12 @@ use router::NodeIndex;
 use serde::{Deserialize, Serialize};
 use store::{Change, Table};
 
-/// What each node missed: an entry is a [`Hint`] and the body of its request.
+/// The log of what each node missed: an entry is a [`Hint`] and the body of its request.
 pub const HINTS: Table = Table::named("hints");
-/// Copies that may differ from others': an entry is a [`SuspectCopies`].
+/// The log of copies that may differ from others: an entry is a [`SuspectCopies`].
 pub const SUSPECT_SHARDS: Table = Table::named("suspect_shards");
-/// Tasks that have ended while a node was away that had yet to do them: an entry is an [`Unapplied`].
+/// The log of node tasks that a node has yet to do although the gateway's task has ended: an entry is an
+/// [`Unapplied`].
 pub const UNAPPLIED: Table = Table::named("unapplied");
 
 /// One request that a node missed.
@@ -24,25 +25,25 @@ pub const UNAPPLIED: Table = Table::named("unapplied");
 pub struct Hint {
     pub method: String,
     pub target: String,
-    /// The gateway's task it belongs to.
+    /// The uid of the gateway's task that it belongs to.
     pub task: u32,
     /// The index's name on the nodes.
     pub index: String,
-    /// Whether the node may have taken it, or may yet.
+    /// Whether the node may have taken it, or may still take it.
     pub ambiguous: bool,
-    /// Whether doing it twice is not the same as doing it once.
+    /// Whether doing it twice differs from doing it once.
     pub once: bool,
-    /// The shards concerned; all that the node holds when there are none.
+    /// The shards concerned; empty for all that the node holds.
     pub shards: Vec<u32>,
 }
 
-/// Copies on one node that must be compared with those of others.
+/// Copies on one node that must be compared with those on others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SuspectCopies {
-    /// Shards of one index, by its name on the nodes; all that the node holds when there are none.
+    /// Shards of one index, by its name on the nodes; empty for all that the node holds.
     Shards { index: String, shards: Vec<u32> },
-    /// Everything it holds, indexes and settings included.
+    /// Everything that the node holds, indexes and settings included.
     Everything { reason: String },
 }
 
@@ -62,25 +63,25 @@ pub struct Hints {
 struct NodeHints {
     pending: AtomicU64,
     bytes: AtomicU64,
-    /// All it holds is suspect: it gets nothing until it has been copied anew.
-    is_recopied: AtomicBool,
-    /// Few hints are left: whoever writes waits a moment rather than add to them.
-    is_nearly_level: AtomicBool,
-    /// It has taken all it missed: from here on its tasks hold those of the gateway.
-    is_level: AtomicBool,
+    /// All it holds is suspect: it gets nothing until it has had a full resync.
+    needs_full_resync: AtomicBool,
+    /// Few hints are left: writes wait a moment rather than add to them.
+    is_catching_up: AtomicBool,
+    /// It has taken all it missed: from here on the gateway's tasks wait for its tasks.
+    is_caught_up: AtomicBool,
     is_joining: AtomicBool,
-    /// It is the node that was known, as far as was seen since it was away last.
+    /// It is the node that was known, as far as was seen since it was last away.
     is_known: AtomicBool,
-    /// How often in a row its first hint has failed on it.
+    /// How often in a row its first hint has failed.
     failures: AtomicU32,
-    /// One more than the uid of the last task that it must have done before it serves.
+    /// One more than the uid of the last task that it must have done before it serves; 0 for none.
     awaited: AtomicU32,
-    /// One more than the newest task uid it has given out.
+    /// One more than the newest task uid that it has given out; 0 for none.
     newest: AtomicU32,
 }
 
 impl Hints {
-    /// `count` nodes for which nothing waits; a log holds at most `bytes_max`.
+    /// `count` nodes without hints; a node's log holds at most `bytes_max`.
     #[must_use]
     pub fn new(count: usize, bytes_max: u64) -> Self {
         Self { nodes: (0..count).map(|_| CachePadded::default()).collect(), bytes_max }
@@ -90,16 +91,16 @@ impl Hints {
         &self.nodes[usize::from(node.0)]
     }
 
-    /// Takes over what the store holds.
+    /// Sets the counts to what the store holds.
     pub fn restore(&self, node: NodeIndex, entries: u64, bytes: u64) {
         self.of(node).pending.store(entries, Ordering::SeqCst);
         self.of(node).bytes.store(bytes, Ordering::SeqCst);
     }
 
-    /// Whether nothing waits for a node, so that a request may go straight to it.
+    /// Whether no hint waits for a node, so that a request may be sent at once.
     #[must_use]
     pub fn lets_through(&self, node: NodeIndex) -> bool {
-        self.pending(node) == 0 && !self.is_recopied(node)
+        self.pending(node) == 0 && !self.needs_full_resync(node)
     }
 
     #[must_use]
@@ -112,18 +113,18 @@ impl Hints {
         self.of(node).bytes.load(Ordering::SeqCst)
     }
 
-    /// Keeps what a node missed: what is to be committed for it. The hint waits from now on.
+    /// Keeps a hint, which counts from now on; gives the changes to commit for it.
     pub fn keep(&self, node: NodeIndex, id: &str, hint: &Hint, body: Bytes) -> Vec<Change> {
         let mine = self.of(node);
         mine.pending.fetch_add(1, Ordering::SeqCst);
-        if self.is_recopied(node) {
-            // It is copied anew, this write included.
+        if self.needs_full_resync(node) {
+            // The full resync includes this write.
             return Vec::new();
         }
         let length = body.len() as u64;
         if mine.bytes.fetch_add(length, Ordering::SeqCst) + length > self.bytes_max {
             let reason = format!("it missed more than {} bytes", self.bytes_max);
-            return self.recopy(node, id, reason);
+            return self.require_full_resync(node, id, reason);
         }
         let mut changes = Vec::with_capacity(2);
         if hint.ambiguous {
@@ -134,9 +135,9 @@ impl Hints {
         changes
     }
 
-    /// Marks all that a node holds as suspect, in place of its hints: what is to be committed for it.
-    pub fn recopy(&self, node: NodeIndex, id: &str, reason: String) -> Vec<Change> {
-        self.needs_full_resync(node);
+    /// Marks all that a node holds as suspect, in place of its hints; gives the changes to commit for it.
+    pub fn require_full_resync(&self, node: NodeIndex, id: &str, reason: String) -> Vec<Change> {
+        self.mark_full_resync(node);
         let suspicion = SuspectCopies::Everything { reason };
         vec![
             Change::Truncate { log: HINTS, stream: id.to_owned(), through: u64::MAX },
@@ -144,26 +145,26 @@ impl Hints {
         ]
     }
 
-    /// Remembers such a mark.
-    pub fn needs_full_resync(&self, node: NodeIndex) {
-        self.of(node).is_recopied.store(true, Ordering::SeqCst);
+    /// Sets that mark in memory.
+    pub fn mark_full_resync(&self, node: NodeIndex) {
+        self.of(node).needs_full_resync.store(true, Ordering::SeqCst);
     }
 
     #[must_use]
-    pub fn is_recopied(&self, node: NodeIndex) -> bool {
-        self.of(node).is_recopied.load(Ordering::SeqCst)
+    pub fn needs_full_resync(&self, node: NodeIndex) -> bool {
+        self.of(node).needs_full_resync.load(Ordering::SeqCst)
     }
 
-    /// Indexes and settings of a node that is copied anew are those of the others: writes may go to it
-    /// again. The caller holds all lanes, and has cut its log.
-    pub fn copied(&self, node: NodeIndex) {
+    /// Removes the mark: the indexes and settings of a resynced node are those of the others, so writes may be sent
+    /// to it again. The caller has locked all lanes and truncated the node's log.
+    pub fn resynced(&self, node: NodeIndex) {
         self.restore(node, 0, 0);
-        self.of(node).is_recopied.store(false, Ordering::SeqCst);
+        self.of(node).needs_full_resync.store(false, Ordering::SeqCst);
     }
 
-    /// Hints that a node has taken, and that are no longer stored.
+    /// No longer counts hints that a node has taken, and that are not stored any more.
     pub fn replayed(&self, node: NodeIndex, entries: u64, bytes: u64) {
-        // Another pod may have counted them away already.
+        // Another pod may have done so already.
         let less = |count: &AtomicU64, by: u64| {
             let _ =
                 count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_sub(by)));
@@ -172,47 +173,47 @@ impl Hints {
         less(&self.of(node).pending, entries);
     }
 
-    /// The first hint of a node was answered with an error of its own; returns how often in a row.
+    /// Counts that a node answered its first hint with an error of its own; gives how often in a row.
     pub fn fails(&self, node: NodeIndex) -> u32 {
         self.of(node).failures.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A hint was taken.
+    /// Forgets these errors, when a node has taken a hint.
     pub fn succeeds(&self, node: NodeIndex) {
         self.of(node).failures.store(0, Ordering::Relaxed);
     }
 
-    pub fn set_nearly_level(&self, node: NodeIndex, nearly: bool) {
-        self.of(node).is_nearly_level.store(nearly, Ordering::SeqCst);
+    pub fn set_catching_up(&self, node: NodeIndex, is_catching_up: bool) {
+        self.of(node).is_catching_up.store(is_catching_up, Ordering::SeqCst);
     }
 
     /// Whether the last hints of a node are being replayed.
     #[must_use]
-    pub fn is_nearly_level(&self, node: NodeIndex) -> bool {
-        self.of(node).is_nearly_level.load(Ordering::SeqCst) && self.pending(node) > 0
+    pub fn is_catching_up(&self, node: NodeIndex) -> bool {
+        self.of(node).is_catching_up.load(Ordering::SeqCst) && self.pending(node) > 0
     }
 
-    pub fn set_level(&self, node: NodeIndex, level: bool) {
-        self.of(node).is_level.store(level, Ordering::SeqCst);
+    pub fn set_caught_up(&self, node: NodeIndex, is_caught_up: bool) {
+        self.of(node).is_caught_up.store(is_caught_up, Ordering::SeqCst);
     }
 
     #[must_use]
-    pub fn is_level(&self, node: NodeIndex) -> bool {
-        self.of(node).is_level.load(Ordering::SeqCst)
+    pub fn is_caught_up(&self, node: NodeIndex) -> bool {
+        self.of(node).is_caught_up.load(Ordering::SeqCst)
     }
 
-    /// What was seen of whether a node is the one that was known.
+    /// Sets whether a node is the one that was known.
     pub fn set_known(&self, node: NodeIndex, known: bool) {
         self.of(node).is_known.store(known, Ordering::SeqCst);
     }
 
-    /// Whether a joining node may answer where nobody else can: it lacks at most what it has missed.
+    /// Whether a joining node may answer where no other node can: it lacks at most its hints.
     #[must_use]
     pub fn may_stand_in(&self, node: NodeIndex) -> bool {
-        self.of(node).is_known.load(Ordering::SeqCst) && !self.is_recopied(node)
+        self.of(node).is_known.load(Ordering::SeqCst) && !self.needs_full_resync(node)
     }
 
-    /// Whether nobody else is bringing a node back; if so the caller is, until it says so.
+    /// Begins to bring a node back; `false` when that is under way already. `end_joining` ends it.
     pub fn begin_joining(&self, node: NodeIndex) -> bool {
         !self.of(node).is_joining.swap(true, Ordering::SeqCst)
     }
@@ -221,7 +222,7 @@ impl Hints {
         self.of(node).is_joining.store(false, Ordering::SeqCst);
     }
 
-    /// A node must have done its task `uid` before it serves; returns whether that is news.
+    /// Makes a node do its task `uid` before it serves; gives whether that is new.
     pub fn await_task(&self, node: NodeIndex, uid: u32) -> bool {
         self.of(node).awaited.fetch_max(uid.saturating_add(1), Ordering::SeqCst) <= uid
     }
@@ -232,18 +233,18 @@ impl Hints {
         self.of(node).awaited.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// A node has done its tasks up to `uid`.
+    /// Forgets the awaited task when it is `uid`, which the node has done.
     pub fn has_done(&self, node: NodeIndex, uid: u32) {
         let awaited = &self.of(node).awaited;
         let _ = awaited.compare_exchange(uid.saturating_add(1), 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// A node has given out this task uid.
+    /// Records a task uid that a node has given out.
     pub fn saw_task(&self, node: NodeIndex, uid: u32) {
         self.of(node).newest.fetch_max(uid.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// A node that is copied anew has given out this task last.
+    /// Sets the last task uid that a resynced node has given out.
     pub fn counts_from(&self, node: NodeIndex, uid: Option<u32>) {
         self.of(node).newest.store(uid.map_or(0, |uid| uid.saturating_add(1)), Ordering::Relaxed);
     }
@@ -255,13 +256,13 @@ impl Hints {
     }
 }
 
-/// Marks shards of an index on a node as suspect.
+/// The change that marks shards of an index on a node as suspect.
 #[must_use]
 pub fn suspect(node_id: &str, index: &str, shards: Vec<u32>) -> Change {
     append(SUSPECT_SHARDS, node_id, &SuspectCopies::Shards { index: index.to_owned(), shards })
 }
 
-/// Remembers that a node must have done a task before it serves.
+/// The change that remembers that a node must have done a task before it serves.
 #[must_use]
 pub fn unapplied(node_id: &str, task: u32) -> Change {
     append(UNAPPLIED, node_id, &Unapplied { task })
@@ -322,9 +323,9 @@ mod tests {
             panic!("{changes:?}")
         };
         assert!(header["everything"]["reason"].is_string(), "{header}");
-        assert!(hints.is_recopied(NODE) && !hints.lets_through(NODE));
+        assert!(hints.needs_full_resync(NODE) && !hints.lets_through(NODE));
         assert!(hints.keep(NODE, "n0", &hint(false), body()).is_empty(), "the mark covers it");
-        hints.copied(NODE);
+        hints.resynced(NODE);
         assert!(hints.lets_through(NODE));
     }
 

@@ -1,9 +1,9 @@
-//! What one core has seen of the nodes it reads from: latency, errors, requests in flight; which of
-//! them it sets aside; and what it may ask besides what clients ask for.
+//! One core's load statistics of the nodes it reads from: latency, errors, requests in flight. From them follow which
+//! nodes are ejected, when a leg is hedged, and how many extra requests are allowed.
 //!
-//! Invariants: it belongs to one core, so nothing is shared or locked, and no borrow lives across an
-//! await; small differences between nodes change no choice, so that the pages of one query meet the same
-//! caches; a node is never set aside for ever.
+//! Invariants: they belong to one core, so nothing is shared or locked, and no borrow lives across an await. Small
+//! differences between nodes change no choice, so that the pages of one query meet the same caches. No node is
+//! ejected for ever.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,16 +20,16 @@ use crate::{
 
 /// A node this many doublings slower than the best is asked only where others do not suffice.
 const OUTLYING_LEVEL: u8 = 2;
-/// Weights of milliseconds, requests in flight and errors per request.
+/// Weights of milliseconds of latency, of requests in flight, and of errors per request.
 const WEIGHTS: [f32; 3] = [1.0, 2.0, 10.0];
-/// Differences well below this do not matter.
+/// Differences of scores well below this do not matter.
 const SCORE_SLACK: f32 = 8.0;
-/// Latencies between two looks at the 95th percentile; before the first look nobody is hedged.
+/// Latencies between two computations of the 95th percentile; before the first one nothing is hedged.
 const LATENCIES_PER_LOOK: usize = 8;
-/// A failing node is logged by each core no more often.
+/// Each core logs a failing node no more often than this.
 const LOGGED_EVERY: Duration = Duration::from_secs(1);
 
-/// Of every node, by position in the topology.
+/// The statistics of every node, by position in the topology.
 pub(crate) struct LoadStats {
     nodes: RefCell<Vec<NodeLoad>>,
     levels: RefCell<Levels>,
@@ -49,9 +49,9 @@ struct NodeLoad {
     /// Legs in a row that failed or were overtaken.
     failures: u32,
     rest: Duration,
-    /// When the rest began; what was sent before says nothing new.
+    /// When the rest began; the outcome of a leg sent before says nothing new.
     rests_since: Option<Instant>,
-    aside_until: Option<Instant>,
+    ejected_until: Option<Instant>,
     overloaded_until: Option<Instant>,
     logged_at: Option<Instant>,
     errors_total: Counter,
@@ -100,7 +100,7 @@ impl Default for Latest {
 }
 
 impl Latest {
-    /// Returns whether the percentile was looked at.
+    /// Adds a latency; gives whether the percentile was computed anew.
     fn add(&mut self, latency: Duration) -> bool {
         self.kept[self.added % limits::LATENCIES_KEPT] =
             u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
@@ -136,47 +136,46 @@ impl LoadStats {
         }
     }
 
-    /// A node is asked. The request is in flight until what is returned is dropped.
+    /// Counts a request to a node. It is in flight until the returned value is dropped.
     pub(crate) fn sends(&self, node: NodeIndex, now: Instant) -> InFlight<'_> {
         let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
         load_stats.in_flight += 1;
         if load_stats.failures >= limits::BREAKER_FAILURES && !load_stats.is_ejected(now) {
-            // This is its trial; nothing else is sent before it ends.
-            load_stats.aside_until = Some(now + load_stats.rest.max(limits::BREAKER_REST_MIN));
+            // This request is the node's trial: nothing else is sent before it ends.
+            load_stats.ejected_until = Some(now + load_stats.rest.max(limits::BREAKER_REST_MIN));
         }
         InFlight { load_stats: self, node }
     }
 
-    /// A node has answered in time.
+    /// Records that a node has answered in time.
     pub(crate) fn answered(&self, node: NodeIndex, latency: Duration, now: Instant) {
-        let looked = {
+        let computed = {
             let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
             load_stats.errors.add(0.0, now);
             load_stats.failures = 0;
             load_stats.rest = Duration::ZERO;
-            load_stats.aside_until = None;
+            load_stats.ejected_until = None;
             load_stats.duration.record(latency.as_secs_f64());
             load_stats.took(latency, now)
         };
-        if looked {
-            self.look_at_usual();
+        if computed {
+            self.update_usual();
         }
     }
 
-    /// Another node answered before this one, which was asked at `sent_at`.
+    /// Records that another node answered before this one, which was asked at `sent_at`.
     pub(crate) fn overtaken(&self, node: NodeIndex, sent_at: Instant, now: Instant) {
-        let looked = {
+        let computed = {
             let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
             load_stats.failed(sent_at, now);
             load_stats.took(now.saturating_duration_since(sent_at), now)
         };
-        if looked {
-            self.look_at_usual();
+        if computed {
+            self.update_usual();
         }
     }
 
-    /// A node gave no usable answer to what it was asked at `sent_at`; returns whether that is worth a line in the
-    /// log.
+    /// Records that a node gave no usable answer to what it was asked at `sent_at`; gives whether to log it.
     pub(crate) fn failed(&self, node: NodeIndex, sent_at: Instant, now: Instant) -> bool {
         let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
         load_stats.errors_total.increment(1);
@@ -190,19 +189,19 @@ impl LoadStats {
         logs
     }
 
-    /// A node said that it has too much to do.
+    /// Records that a node said it is overloaded.
     pub(crate) fn overloaded(&self, node: NodeIndex, retry_after: Option<u32>, now: Instant) {
-        let asked = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
-        let rest = asked.unwrap_or(limits::OVERLOADED_REST_DEFAULT).min(limits::OVERLOADED_REST_MAX);
+        let wanted = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let rest = wanted.unwrap_or(limits::OVERLOADED_REST_DEFAULT).min(limits::OVERLOADED_REST_MAX);
         self.nodes.borrow_mut()[usize::from(node.0)].overloaded_until = Some(now + rest);
     }
 
-    /// Whether a node gets no requests for now, where others can answer.
+    /// Whether a node is ejected: it gets no requests for now, where others can answer.
     pub(crate) fn is_ejected(&self, node: NodeIndex, now: Instant) -> bool {
         self.nodes.borrow()[usize::from(node.0)].is_ejected(now)
     }
 
-    /// The next plan's eyes: one plan of some looks away from who is slow.
+    /// Begins a plan. One plan in a few ignores how slow nodes are, so that slow ones are measured again.
     pub(crate) fn begin_plan(&self, now: Instant) -> Selection<'_> {
         let plan = self.plans.get();
         self.plans.set(plan.wrapping_add(1));
@@ -213,7 +212,7 @@ impl LoadStats {
         Selection { load_stats: self, blind, now }
     }
 
-    /// When somebody else may be asked as well; `None` while nobody knows how long nodes take.
+    /// After how long another node may be asked as well; `None` while nodes' latencies are unknown.
     pub(crate) fn hedge_after(&self, node: NodeIndex) -> Option<Duration> {
         let usual = self.usual.get();
         if usual.is_zero() {
@@ -224,7 +223,7 @@ impl LoadStats {
         Some(high.mul_f32(limits::HEDGE_FACTOR).max(limits::HEDGE_AFTER_MIN))
     }
 
-    /// When somebody else is to be asked, hedging or not.
+    /// After how long another node is to be asked, hedging or not.
     pub(crate) fn patience(&self, node: NodeIndex) -> Duration {
         let hedge_after = self.hedge_after(node).unwrap_or_default();
         (hedge_after * limits::PATIENCE_FACTOR).max(limits::PATIENCE_MIN)
@@ -243,7 +242,7 @@ impl LoadStats {
         self.hedges.borrow_mut().withdraw(legs, now)
     }
 
-    fn look_at_usual(&self) {
+    fn update_usual(&self) {
         let nodes = self.nodes.borrow();
         let mut known = nodes.iter().map(|node| node.latest.high).filter(|high| !high.is_zero());
         let mut known = known.by_ref().collect::<Vec<_>>();
@@ -282,7 +281,7 @@ impl NodeLoad {
             failures: 0,
             rest: Duration::ZERO,
             rests_since: None,
-            aside_until: None,
+            ejected_until: None,
             overloaded_until: None,
             logged_at: None,
             errors_total: metrics::counter!("miroir_node_errors_total", "node" => id.to_owned()),
@@ -309,16 +308,16 @@ impl NodeLoad {
         if self.failures >= limits::BREAKER_FAILURES {
             self.rest = (self.rest * 2).clamp(limits::BREAKER_REST_MIN, limits::BREAKER_REST_MAX);
             self.rests_since = Some(now);
-            self.aside_until = Some(now + self.rest);
+            self.ejected_until = Some(now + self.rest);
         }
     }
 
     fn is_ejected(&self, now: Instant) -> bool {
-        [self.aside_until, self.overloaded_until].into_iter().flatten().any(|until| now < until)
+        [self.ejected_until, self.overloaded_until].into_iter().flatten().any(|until| now < until)
     }
 }
 
-/// Which nodes one plan likes better.
+/// Which nodes one plan prefers.
 pub(crate) struct Selection<'v> {
     load_stats: &'v LoadStats,
     blind: bool,
@@ -334,7 +333,7 @@ impl Selection<'_> {
         self.load_stats.levels.borrow().of.get(usize::from(node.0)).copied().unwrap_or(0)
     }
 
-    /// Whether a node is to be asked while others can answer.
+    /// Whether a node is to be asked while others can answer as well.
     pub(crate) fn prefers(&self, node: NodeIndex) -> bool {
         self.level(node) < OUTLYING_LEVEL && !self.load_stats.is_ejected(node, self.now)
     }
@@ -394,7 +393,7 @@ mod tests {
             load_stats.answered(FAST, latency * MS, now);
             load_stats.answered(SLOW, 10 * latency * MS, now);
         }
-        // Of the 64 latest; a slow node is measured by what is usual, not by itself.
+        // Of the 64 latest latencies; a slow node is measured by what is usual, not by its own.
         let expected = (93 * MS).mul_f32(limits::HEDGE_FACTOR);
         assert_eq!(load_stats.hedge_after(FAST), Some(expected));
         assert_eq!(load_stats.hedge_after(SLOW), Some(expected));
@@ -422,9 +421,9 @@ mod tests {
         drop(in_flight);
         now += Duration::from_millis(500);
         load_stats.answered(SLOW, 500 * MS, now);
-        let ([fast, slow], liked) = levels(&load_stats, now);
-        assert!(fast == 0 && slow >= OUTLYING_LEVEL && !liked, "{fast} {slow}");
-        // It is looked at again all the same.
+        let ([fast, slow], preferred) = levels(&load_stats, now);
+        assert!(fast == 0 && slow >= OUTLYING_LEVEL && !preferred, "{fast} {slow}");
+        // It is tried again now and then.
         let explored = (0..1000).filter(|_| load_stats.begin_plan(now).prefers(SLOW)).count();
         assert_eq!(explored, 1000 / limits::EXPLORE_EVERY);
         for _ in 0..10 {
@@ -454,7 +453,7 @@ mod tests {
                 "{rest:?}"
             );
             now += rest;
-            // One trial only.
+            // One trial is allowed.
             let trial = load_stats.sends(FAST, now);
             assert!(load_stats.is_ejected(FAST, now));
             load_stats.failed(FAST, now, now);

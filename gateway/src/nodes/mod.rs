@@ -1,7 +1,6 @@
-//! A node as seen from here: its connections, its health, its load, what it has missed.
+//! Nodes as the gateway sees them: their connections, health, load, and what they have missed.
 //!
-//! Invariant: nothing here knows of indexes or clients.
-//! May touch: `wire`, `config` and lower floors.
+//! Invariant: nothing here knows of indexes or clients. May touch: `wire`, `config` and lower floors.
 
 pub mod address;
 pub mod health;

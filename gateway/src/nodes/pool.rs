@@ -1,8 +1,8 @@
 //! One core's keep-alive connections to the nodes, and single exchanges over them.
 //!
-//! Invariants: a connection goes back to the pool only after a whole, reusable answer; idle
-//! connections per node are bounded; a stale one is replaced once, for exchanges that may repeat; one over which more came
-//! than was asked for is never used again.
+//! Invariants: a connection goes back to the pool only after a complete, reusable answer. Idle connections per node
+//! are bounded. A stale one is replaced once, for exchanges that may repeat. A connection that brought more than was
+//! asked for is never used again.
 
 use std::{
     cell::RefCell,
@@ -51,7 +51,7 @@ pub struct NodeRequest<'a> {
     pub target: &'a str,
     pub content_type: Option<&'a str>,
     pub body: Bytes,
-    /// Whether a repetition does no harm; if not, only a fresh connection is used.
+    /// Whether repeating it does no harm; if it does, only a fresh connection is used.
     pub repeatable: bool,
 }
 
@@ -70,14 +70,14 @@ impl<'a> NodeRequest<'a> {
     }
 }
 
-/// Why a node could not be asked; the message is for logs, clients see only which shards.
+/// Why a node could not be asked. The message is for logs; clients see only which shards are missing.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("connecting failed: {0}")]
     Connect(std::io::Error),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// Others saw it fall silent; whether it took the request is unknown.
+    /// Other requests saw the node go down; whether it took this one is unknown.
     #[error("the node went down")]
     WentDown,
     #[error("{0}")]
@@ -93,8 +93,8 @@ impl NodePools {
         Self { pools, nodes: Arc::clone(nodes) }
     }
 
-    /// Asks a node and waits for its whole answer, at most `limit`, and not when the node goes down meanwhile.
-    /// What happened is noted in the cluster's health.
+    /// Asks a node and waits for its whole answer, at most `limit`, and no longer when the node goes down meanwhile.
+    /// The outcome is recorded in the nodes' health.
     ///
     /// # Errors
     /// [`NodeError`]; an answer of any status is not an error.
@@ -106,11 +106,11 @@ impl NodePools {
     ) -> Result<NodeAnswer, NodeError> {
         let health = &self.nodes.health;
         let was_down = health.state(node) == NodeState::Down;
-        let mut asked = pin!(self.ask_patiently(node, request));
+        let mut exchange = pin!(self.ask_patiently(node, request));
         let mut left = limit;
         loop {
             let slice = left.min(limits::NODE_DOWN_CHECK_INTERVAL);
-            if let Ok(result) = timeout(slice, asked.as_mut()).await {
+            if let Ok(result) = timeout(slice, exchange.as_mut()).await {
                 return result;
             }
             left -= slice;
@@ -124,7 +124,7 @@ impl NodePools {
         }
     }
 
-    /// The same for as long as the caller cares to wait: dropping it gives the connection up.
+    /// The same for as long as the caller polls; dropping the future gives the connection up.
     ///
     /// # Errors
     /// [`NodeError`]; an answer of any status is not an error.
@@ -138,7 +138,7 @@ impl NodePools {
         result
     }
 
-    /// Asks a node without telling anybody what was seen.
+    /// Asks a node without recording the outcome.
     ///
     /// # Errors
     /// [`NodeError`]; an answer of any status is not an error.
@@ -148,16 +148,16 @@ impl NodePools {
         request: NodeRequest<'_>,
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
-        let asked = self.pools[usize::from(node.0)].exchange(&request);
-        timeout(limit, asked).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+        let exchange = self.pools[usize::from(node.0)].exchange(&request);
+        timeout(limit, exchange).await.unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 }
 
-/// What an outcome says of the node.
+/// What an outcome shows of the node.
 pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
     use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     match result {
-        // Who says when to come again is busy, not broken.
+        // A node that says when to come again is busy, not broken.
         Ok(answer) if answer.status.is_server_error() && answer.retry_after.is_none() => Seen::Failed,
         Ok(_) => Seen::Answered,
         Err(NodeError::Connect(error))
@@ -169,8 +169,8 @@ pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
     }
 }
 
-/// Whether an answer refuses the client's request, rather than failing to serve it. What a node
-/// says about the gateway's own key is not the client's business.
+/// Whether an answer refuses the client's request, rather than fails to serve it. What a node says about the
+/// gateway's own key does not concern the client.
 pub(crate) fn is_refusal(answer: &NodeAnswer) -> bool {
     let status = answer.status;
     let gateway_at_fault = [
@@ -231,15 +231,15 @@ impl NodePool {
         answer
     }
 
-    /// The connection used last, as long as a node would keep it too, and only if nothing came over it that nobody
-    /// asked for: it would be taken for the next answer. What comes along with an answer was seen then; within
-    /// `NODE_SILENCE_TRUSTED` of it a busy gateway saves itself the look.
+    /// Takes the connection used last, unless the node may have closed it by now or bytes came over it that nobody
+    /// asked for: they would be taken for the next answer. Bytes that came along with an answer were noticed then, so
+    /// within `NODE_SILENCE_TRUSTED` of it a busy gateway skips the check.
     fn reuse(&self) -> Option<ClientConnection> {
         let (mut idle, now) = (self.idle.borrow_mut(), runtime::now());
         while let Some((connection, last_used)) = idle.pop_back() {
             let unused = now.saturating_duration_since(last_used);
             if unused >= limits::IDLE_NODE_TIMEOUT {
-                // The last used is too old, so all the others are.
+                // The one used last is too old, so all the others are.
                 idle.clear();
             } else if unused < limits::NODE_SILENCE_TRUSTED || connection.is_silent() {
                 return Some(connection);
@@ -284,20 +284,20 @@ mod tests {
     use super::*;
     use crate::wire::runtime::Runtime;
 
-    /// More than the receive buffer takes.
+    /// More than the receive buffer holds.
     const LARGE: usize = 40 << 10;
 
     fn message(body: &str) -> String {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
     }
 
-    /// Reads a request and says `what`.
-    fn answer(stream: &mut TcpStream, what: &str) {
-        let (mut asked, mut piece) = (Vec::new(), [0; 1024]);
-        while !asked.ends_with(b"\r\n\r\n") {
+    /// Reads a request and sends `what`.
+    fn answer_with(stream: &mut TcpStream, what: &str) {
+        let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+        while !request.ends_with(b"\r\n\r\n") {
             let count = stream.read(&mut piece).unwrap();
             assert!(count > 0, "a request without an end");
-            asked.extend_from_slice(&piece[..count]);
+            request.extend_from_slice(&piece[..count]);
         }
         stream.write_all(what.as_bytes()).unwrap();
     }
@@ -312,15 +312,15 @@ mod tests {
             let mut streams = [(); 3].map(|()| None);
             let mut next =
                 |number: usize| streams[number].insert(listener.accept().unwrap().0).try_clone().unwrap();
-            answer(&mut next(0), &(message(&"a".repeat(LARGE)) + &message("again")));
+            answer_with(&mut next(0), &(message(&"a".repeat(LARGE)) + &message("again")));
             let mut second = next(1);
-            answer(&mut second, &message("b"));
+            answer_with(&mut second, &message("b"));
             once.recv().unwrap();
             second.write_all(message("again").as_bytes()).unwrap();
             said.send(()).unwrap();
             let mut third = next(2);
-            answer(&mut third, &message("c"));
-            answer(&mut third, &message("d"));
+            answer_with(&mut third, &message("c"));
+            answer_with(&mut third, &message("d"));
         });
         let (found, bodies) = mpsc::channel();
         let asking = runtime.start("asking".to_owned(), None, move || async move {

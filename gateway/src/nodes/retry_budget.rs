@@ -1,33 +1,33 @@
-//! How much more a core may ask of nodes than clients asked for: a share of the legs asked, and a floor.
+//! Retry budget: a core may ask nodes for more than clients asked for by a share of the legs, and by a floor.
 //!
-//! Invariant: however nodes fail, retries and hedges stay a bounded share of the load, so that an outage
-//! is not amplified.
+//! Invariant: however nodes fail, retries and hedges stay a bounded share of the load, so that an outage is not
+//! amplified.
 
 use std::time::Instant;
 
-/// One kind of extra request.
+/// The budget of one kind of extra request.
 pub(crate) struct Budget {
     share: f32,
     per_second: f32,
     most: f32,
     tokens: f32,
-    /// When the floor was last paid out.
+    /// When the floor was last added.
     paid_at: Instant,
 }
 
 impl Budget {
-    /// `share` of each leg asked and `per_second`, saved up to `most`, which it begins with.
+    /// Earns `share` per leg asked and `per_second`, saves up to `most`, and begins with `most`.
     pub(crate) fn new(share: f32, per_second: f32, most: f32, now: Instant) -> Self {
         Self { share, per_second, most, tokens: most, paid_at: now }
     }
 
-    /// Legs were asked that clients have a right to.
+    /// Adds the share of legs that serve clients' requests.
     #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
     pub(crate) fn deposit(&mut self, legs: usize) {
         self.tokens = (self.tokens + self.share * legs as f32).min(self.most);
     }
 
-    /// Whether so many more may be asked; they are taken as asked then.
+    /// Takes `legs` extra requests from the budget; `false`, and nothing taken, when it has too few.
     #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
     pub(crate) fn withdraw(&mut self, legs: usize, now: Instant) -> bool {
         let seconds = now.saturating_duration_since(self.paid_at).as_secs_f32();

@@ -1,4 +1,4 @@
-//! All nodes of the cluster: where they are, how they are, and what they have missed.
+//! All nodes of the cluster: their addresses, their health, and their hints.
 //!
 //! Invariant: a node's position is the same in each of these and in the topology.
 
@@ -23,13 +23,13 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Takes in what was seen of a node, and logs it when that changed the node's state.
+    /// Records what was seen of a node, and logs it when that changed the node's state.
     pub fn saw(&self, node: NodeIndex, seen: Seen, now: Instant) {
         let Some(state) = self.health.saw(node, seen, now) else { return };
         let fields = [("node", self.addresses[usize::from(node.0)].id.as_str())];
         match state {
             NodeState::Down => {
-                // Another may come back in its place.
+                // Another node may come back in its place.
                 self.hints.set_known(node, false);
                 log::warn("node_down", &fields);
             }

@@ -1,20 +1,21 @@
-//! Structured logs: one JSON object a line on standard error.
+//! Structured logs: one JSON object per line on standard error.
 //!
-//! Invariant: keys, tokens and query text never get here; callers pass names, counts and reasons.
+//! Invariant: keys, tokens and query text are never logged; callers pass names, counts and reasons.
 
 use std::{io::Write, sync::OnceLock};
 
 use crate::clock;
 use time::format_description::well_known::Rfc3339;
 
-/// Takes a level, an event and its fields.
+/// Receives a level, an event and its fields.
 pub type Listener = fn(&str, &str, &[(&str, &str)]);
 
 static LISTENER: OnceLock<Listener> = OnceLock::new();
 
-/// Gives all that is logged to somebody else instead of standard error, for as long as the process lives; once.
+/// Sends all logs to `listener` instead of standard error, for as long as the process lives; only the first call
+/// counts.
 pub fn divert(listener: Listener) {
-    // Who comes second finds the same.
+    // A second caller's listener is ignored.
     let _ = LISTENER.set(listener);
 }
 

@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Upper bounds of the latency buckets, seconds.
+/// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: &[f64] =
     &[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
 
@@ -22,13 +22,13 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
-/// A recorder that nobody records with: for a gateway without an endpoint of metrics.
+/// A recorder that nothing records to, for a gateway without a metrics endpoint.
 #[must_use]
 pub fn silent() -> PrometheusHandle {
     PrometheusBuilder::new().build_recorder().handle()
 }
 
-/// Cached handles of one core.
+/// Cached metric handles of one core.
 pub struct CoreMetrics {
     pub panics: Counter,
     pub degraded_shards: Counter,

@@ -1,4 +1,4 @@
-//! Seeing it run: metrics and logs. The request path emits, this module renders.
+//! Observability: metrics and logs. Other rooms emit them, this room renders them.
 
 pub mod log;
 pub mod metrics;

@@ -1,6 +1,6 @@
-//! Counts what data cores ask of the store: reads that are planned from the snapshot ask nothing.
+//! Counts what data cores ask of the store; a read that is planned from the snapshot asks nothing.
 //!
-//! Invariant: a thread counts only once it has said that it is a data core.
+//! Invariant: only threads that have declared themselves data cores are counted.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -9,16 +9,16 @@ use metrics::Counter;
 use store::Observer;
 
 thread_local! {
-    /// By kind of command; there on data cores.
+    /// By kind of command; present on data cores only.
     static COUNTERS: RefCell<Option<AHashMap<&'static str, Counter>>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread is a data core.
+/// Declares this thread a data core.
 pub fn count_here() {
     COUNTERS.set(Some(AHashMap::new()));
 }
 
-/// What a store handle is to be observed by.
+/// The observer for a store handle.
 #[must_use]
 pub fn observer() -> Observer {
     Arc::new(|kind| {

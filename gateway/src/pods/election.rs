@@ -1,8 +1,9 @@
-//! The coordinator's rules without IO: what to ask the store, and what follows from its answers. The simulator of
+//! The election state machine, without IO: what to ask the store, and what follows from its answers. The simulator in
 //! `fuzz` runs this very code.
 //!
-//! Invariants: a lease counts from when it was asked for, not from when the answer came, and not to its very end;
-//! one question about a scope is under way at a time; whoever drains gives everything back and asks for nothing.
+//! Invariants: a lease counts from when it was asked for, not from when the answer came, and its holder uses less
+//! than its whole time. One question about a scope is under way at a time. A draining pod gives everything back and
+//! asks for nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,13 +11,13 @@ use store::{HeldLease, Lease, StoreError};
 
 /// How long a lease lasts without being renewed.
 pub const LEASE_TTL: Duration = Duration::from_secs(10);
-/// How often a holder renews it.
+/// How often the holder of a lease renews it.
 pub const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
-/// How often it is asked for by who does not hold it.
+/// How often other pods ask for a lease.
 pub const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
-/// What a holder gives up of a lease's time, so that clocks may go a little differently.
+/// The part of a lease's time that its holder does not use, so that clocks may differ a little.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
-/// Where pods say that they live.
+/// The prefix of the leases by which pods tell that they are alive.
 pub const PODS: &str = "pod/";
 
 const _: () = assert!(RENEWAL_INTERVAL.as_secs() * 3 <= LEASE_TTL.as_secs());
@@ -44,11 +45,11 @@ pub enum Action {
     Release {
         lease: Lease,
     },
-    /// The leases of all pods.
+    /// Lists the leases of all pods.
     List,
 }
 
-/// One pod's part in all of it.
+/// One pod's state in the election.
 #[derive(Debug)]
 pub struct Machine {
     pod: String,
@@ -63,15 +64,15 @@ pub struct Machine {
 #[derive(Debug, Default)]
 struct Scope {
     lease: Option<Lease>,
-    /// The lease is another's from then on.
+    /// From then on the lease may be another pod's.
     ends: Duration,
-    /// When it is to be asked for, or renewed, next.
+    /// When to ask for the lease, or renew it, next.
     next: Duration,
     is_asking: bool,
 }
 
 impl Machine {
-    /// A pod that stands for these scopes, and for itself.
+    /// A pod that tries for these scopes, and holds a lease for itself.
     #[must_use]
     pub fn new(pod: &str, scopes: &[&str]) -> Self {
         let all = scopes.iter().map(|scope| (*scope).to_owned()).chain([format!("{PODS}{pod}")]);
@@ -86,7 +87,7 @@ impl Machine {
         }
     }
 
-    /// Takes in what has happened.
+    /// Handles an event; adds the questions to ask.
     pub fn step(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => self.tick(now, actions),
@@ -95,7 +96,7 @@ impl Machine {
             Event::Listed { answer } => {
                 self.is_listing = false;
                 self.is_reached = answer.is_ok();
-                // While nothing is heard the others are taken to live on.
+                // While the store does not answer, the other pods are taken to be alive.
                 if let Ok(held) = answer {
                     self.pods = held.into_iter().map(|lease| lease.holder).collect();
                     if !self.pods.contains(&self.pod) {
@@ -118,7 +119,7 @@ impl Machine {
         }
         for (name, scope) in &mut self.scopes {
             if scope.lease.is_some() && now >= scope.ends {
-                // Its time is over unheard: it may be another's.
+                // Its time is over without a renewal: it may be another pod's.
                 scope.lease = None;
             }
             if scope.is_asking || now < scope.next {
@@ -171,24 +172,24 @@ impl Machine {
                 scope.lease = None;
                 scope.next = now + ATTEMPT_INTERVAL;
             }
-            // It is held until its time is over.
+            // The lease is held until its time is over.
             Err(_) => scope.next = now + ATTEMPT_INTERVAL,
         }
     }
 
-    /// The lease of a scope, while it is this pod's for sure.
+    /// The lease of a scope, while it is certainly this pod's.
     #[must_use]
     pub fn held(&self, scope: &str, now: Duration) -> Option<&Lease> {
         let scope = self.scopes.get(scope)?;
         scope.lease.as_ref().filter(|_| now < scope.ends)
     }
 
-    /// The leases held, with when each ends.
+    /// The leases held, and when each ends.
     pub fn all_held(&self) -> impl Iterator<Item = (&Lease, Duration)> {
         self.scopes.values().filter_map(|scope| Some((scope.lease.as_ref()?, scope.ends)))
     }
 
-    /// The pods that live, this one among them, by name.
+    /// The live pods, this one among them, by name.
     #[must_use]
     pub fn pods(&self) -> &[String] {
         &self.pods
@@ -221,9 +222,9 @@ mod tests {
 
     fn leader(at: Duration) -> Machine {
         let mut machine = Machine::new("p1", &["settings"]);
-        let asked = step(&mut machine, at, Event::Tick);
+        let actions = step(&mut machine, at, Event::Tick);
         let scope = "settings".to_owned();
-        assert!(asked.contains(&Action::Acquire { scope: scope.clone() }));
+        assert!(actions.contains(&Action::Acquire { scope: scope.clone() }));
         let answer = Ok(Some(lease("settings", 7)));
         step(&mut machine, at, Event::Acquired { scope, asked_at: at, answer });
         machine
@@ -255,15 +256,15 @@ mod tests {
         step(&mut machine, seconds(5), event);
         assert!(machine.held("settings", seconds(8)).is_some());
         assert!(!machine.is_reached());
-        let asked = step(&mut machine, seconds(9), Event::Tick);
-        assert!(asked.contains(&Action::Acquire { scope: "settings".to_owned() }), "{asked:?}");
+        let actions = step(&mut machine, seconds(9), Event::Tick);
+        assert!(actions.contains(&Action::Acquire { scope: "settings".to_owned() }), "{actions:?}");
     }
 
     #[test]
     fn draining_gives_everything_back() {
         let mut machine = leader(seconds(0));
-        let asked = step(&mut machine, seconds(1), Event::Drain);
-        assert_eq!(asked, [Action::Release { lease: lease("settings", 7) }]);
+        let actions = step(&mut machine, seconds(1), Event::Drain);
+        assert_eq!(actions, [Action::Release { lease: lease("settings", 7) }]);
         assert!(step(&mut machine, seconds(20), Event::Tick).is_empty());
         let answer = Ok(Some(lease("pod/p1", 3)));
         let late = Event::Acquired { scope: "pod/p1".to_owned(), asked_at: seconds(0), answer };

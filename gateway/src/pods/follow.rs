@@ -1,7 +1,7 @@
-//! Follows what other pods change: indexes, keys, webhooks, rules and what nodes have missed.
+//! Follows changes that other pods make: indexes, keys, webhooks, rules and hints.
 //!
-//! Invariants: what this process holds of a record is never replaced by something older; who has missed changes
-//! reads everything anew; a store that lost its data is given what this process still knows.
+//! Invariants: an older record never replaces a newer one in this process. A pod that has missed changes reads
+//! everything anew. A store that lost its data is given what this process still knows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,30 +27,30 @@ use crate::{
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Follows for as long as the process lives; returns at once for a pod alone on its store.
+/// Follows for as long as the process lives; returns at once when the pod is alone on its store.
 pub async fn run(shared: Arc<Shared>) {
     if !shared.coordinator.is_shared() {
         return;
     }
-    let (mut version, mut past) = (None, None);
+    let (mut version, mut incarnation) = (None, None);
     loop {
         let taken_in = match shared.store.changes(version).await {
             Ok(changes) => {
                 let all = version.is_none() || changes.incomplete;
-                let lost = past.is_some_and(|past| past != changes.past);
+                let lost = incarnation.is_some_and(|known| known != changes.incarnation);
                 let taken_in = take_in(&shared, &changes, all, lost).await;
                 if taken_in.is_ok() {
-                    past = Some(changes.past);
+                    incarnation = Some(changes.incarnation);
                 }
                 taken_in.map(|()| changes.version)
             }
             Err(error) => Err(error),
         };
         match taken_in {
-            Ok(heard) => version = Some(heard),
+            Ok(newest) => version = Some(newest),
             Err(error) => {
                 log::warn("not_followed", &[("reason", &error.to_string())]);
-                // What was not taken in is read with all the rest.
+                // The changes that were not taken over are read with all the rest.
                 version = None;
                 runtime::sleep(RETRY_PAUSE).await;
             }
@@ -60,7 +60,7 @@ pub async fn run(shared: Arc<Shared>) {
 
 async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> Result<(), StoreError> {
     if lost {
-        // Also where another pod has done so: it may not have known all that this one knows.
+        // Also where another pod has done so: that one may not have known all that this one knows.
         restore(shared).await?;
     }
     if all || changes.names.contains(&Name::Topology) {
@@ -83,7 +83,7 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> R
     Ok(())
 }
 
-/// The clocks of all pods stay close to each other.
+/// Keeps the clocks of all pods close to each other.
 async fn clock(shared: &Shared) -> Result<(), StoreError> {
     let ceiling = shared.store.record(CLOCK, CLOCK_KEY).await?.and_then(|record| record.value.as_u64());
     ceiling.into_iter().for_each(|ceiling| shared.clock.catch_up(ceiling, limits::CLOCK_AHEAD_MS));
@@ -119,7 +119,7 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Another pod has placed another number of shards.
+/// Takes over the topology of another pod that has placed another number of shards.
 fn placements(shared: &Shared, stored: Versioned<serde_json::Value>) {
     let Ok(topology) = serde_json::from_value::<Topology>(stored.value) else { return };
     if topology.version <= shared.snapshot().topology.version {
@@ -165,40 +165,42 @@ async fn all_rules(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What waits for a node, whoever keeps it. One that has missed something serves nothing before it has it.
+/// Takes over the hints and marks of a node, whichever pod keeps them. A node that has missed something serves
+/// nothing before it has it.
 async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
     let (store, hints) = (&shared.store, &shared.nodes.hints);
     let Some(node) = shared.snapshot().topology.index_of(id) else { return Ok(()) };
     let sizes = store.log_sizes(HINTS).await?;
     let (entries, bytes) =
         sizes.iter().find(|size| size.stream == id).map_or((0, 0), |size| (size.entries, size.bytes));
-    let is_recopied = is_distrusted(shared, id).await?;
-    if entries > 0 || is_recopied {
+    let needs_full_resync = has_full_resync_mark(shared, id).await?;
+    if entries > 0 || needs_full_resync {
         shared.nodes.health.fall_behind(node);
     }
-    if is_recopied {
-        hints.needs_full_resync(node);
-    } else if hints.is_recopied(node) && !shared.coordinator.leads(scope::NODES) {
+    if needs_full_resync {
+        hints.mark_full_resync(node);
+    } else if hints.needs_full_resync(node) && !shared.coordinator.leads(scope::NODES) {
         if hints.pending(node) > 0 {
-            // Of this pod's writes the node was given none meanwhile, and the copying may have been past their shards.
+            // The node was sent none of this pod's writes meanwhile, and the resync may have passed their shards
+            // already.
             let indexes = shared.snapshot();
             let marks =
                 indexes.in_order().into_iter().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
             store.commit(marks.collect()).await?;
         }
-        hints.copied(node);
+        hints.resynced(node);
     }
     restore_count(shared, node, entries, bytes);
     Ok(())
 }
 
 fn restore_count(shared: &Shared, node: NodeIndex, entries: u64, bytes: u64) {
-    if !shared.nodes.hints.is_recopied(node) {
+    if !shared.nodes.hints.needs_full_resync(node) {
         shared.nodes.hints.restore(node, entries, bytes);
     }
 }
 
-async fn is_distrusted(shared: &Shared, id: &str) -> Result<bool, StoreError> {
+async fn has_full_resync_mark(shared: &Shared, id: &str) -> Result<bool, StoreError> {
     let mut after = 0;
     loop {
         let page = shared.store.entries(SUSPECT_SHARDS, id, after, usize::MAX).await?;
@@ -213,8 +215,8 @@ async fn is_distrusted(shared: &Shared, id: &str) -> Result<bool, StoreError> {
     }
 }
 
-/// Gives a store that has lost its data what this process knows of the cluster; of several pods that do so each
-/// adds what is missing.
+/// Gives a store that has lost its data what this process knows of the cluster. When several pods do so, each adds
+/// what is missing.
 async fn restore(shared: &Shared) -> Result<(), StoreError> {
     log::error("store_lost_its_data", &[("consequence", "tasks, hints and sessions before now are gone")]);
     let (store, snapshot) = (&shared.store, shared.snapshot());
@@ -243,17 +245,21 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
         };
         unless_there(store.commit(vec![put]).await.map(drop))?;
     }
-    // What was kept for nodes is gone with the store: those that lack something are copied anew.
+    // The hints are gone with the store: nodes that lack something need a full resync.
     for node in
         snapshot.topology.every_node().into_iter().filter(|node| !shared.nodes.hints.lets_through(*node))
     {
         let id = &shared.nodes.addresses[usize::from(node.0)].id;
         store
-            .commit(shared.nodes.hints.recopy(node, id, "the store has lost what it missed".to_owned()))
+            .commit(shared.nodes.hints.require_full_resync(
+                node,
+                id,
+                "the store has lost what it missed".to_owned(),
+            ))
             .await?;
         shared.nodes.health.fall_behind(node);
     }
-    // At last, so that nobody takes what is there before for all there is.
+    // The topology comes last, so that no pod takes a part of the data for all of it.
     unless_there(store.put_topology(None, snapshot.topology.version, value).await)
 }
 

@@ -1,8 +1,8 @@
-//! A job that this pod has claimed: kept alive while it is worked on, with its progress stored, and let go of at once
-//! when it is another's or the pod ends.
+//! A job that this pod has claimed: kept alive while it is worked on, with its progress stored, and given up at once
+//! when another pod has it or this pod ends.
 //!
-//! Invariants: whoever works on a job asks the store at every step whether it is still his; a pod that dies loses the
-//! time of its claim and nothing else.
+//! Invariants: every step of a job's work asks the store whether the job is still this pod's. A pod that dies costs
+//! the rest of its claim's time and nothing else.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -11,16 +11,16 @@ use store::{Change, Job, StoreError};
 
 use crate::{observe::log, state::shared::Shared, wire::runtime};
 
-/// How long a claim lasts without a sign of life.
+/// How long a claim lasts without a heartbeat.
 pub const CLAIM_TTL: Duration = Duration::from_secs(30);
-/// How often its holder gives one.
+/// How often the holder of a claim sends a heartbeat.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
-/// How often a pod that has nothing to do looks for a job.
+/// How often an idle pod looks for a job.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 3 <= CLAIM_TTL.as_secs());
 
-/// Ends with its drop; a job that is neither completed nor failed by then is another's after its time.
+/// Ends when it is dropped. A job that is neither completed nor failed by then can be claimed after the claim's time.
 pub struct Claim {
     shared: Arc<Shared>,
     job: Job,
@@ -31,7 +31,7 @@ impl Claim {
     /// Claims the job of a queue that has waited longest, if there is one.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub async fn next(shared: &Arc<Shared>, queue: &str) -> Result<Option<Self>, StoreError> {
         if shared.coordinator.is_draining() {
             return Ok(None);
@@ -56,25 +56,25 @@ impl Claim {
         &self.job
     }
 
-    /// Stores where the work has come to.
+    /// Stores the progress of the work.
     ///
     /// # Errors
-    /// `Fenced` when the job is another's by now: whoever works on it has to stop.
+    /// `Fenced` when another pod has the job by now: the work has to stop.
     pub async fn advance(&self, cursor: Value) -> Result<(), StoreError> {
         self.shared.store.advance_job(&self.job, cursor, CLAIM_TTL).await
     }
 
-    /// What a commit ends with that makes the job's outcome durable and the job go, both or neither.
+    /// The change with which a commit ends the job, so that its outcome is durable if and only if the job is gone.
     #[must_use]
     pub fn completion(&self) -> Change {
         let Job { queue, key, token, .. } = &self.job;
         Change::CompleteJob { queue: queue.clone(), key: key.clone(), token: *token }
     }
 
-    /// Lets the next pod try.
+    /// Gives the job up, so that a pod may try it again.
     pub async fn fail(self, reason: &str) {
         log::warn("job_failed", &[("queue", &self.job.queue), ("job", &self.job.key), ("reason", reason)]);
-        // Where the store cannot be reached, the claim runs out by itself.
+        // When the store is out of reach, the claim expires by itself.
         let _ = self.shared.store.fail_job(&self.job, reason).await;
     }
 }
@@ -95,14 +95,14 @@ async fn keep_alive(shared: Arc<Shared>, job: Job, is_over: Rc<Cell<bool>>) {
         if is_over.get() {
             return;
         }
-        // What does not get through now may the next time.
+        // A heartbeat that does not get through now may the next time.
         if let Err(StoreError::Fenced) = shared.store.keep_job(&job, CLAIM_TTL).await {
             return;
         }
     }
 }
 
-/// Gives all jobs back that this pod works on: it is about to end.
+/// Gives up all jobs that this pod works on, before it ends.
 pub async fn give_back(shared: &Shared) {
     for job in shared.coordinator.claimed.load_full().iter() {
         let _ = shared.store.fail_job(job, "its pod ends").await;

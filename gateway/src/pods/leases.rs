@@ -1,4 +1,5 @@
-//! Does what the coordinator's rules ask for, and makes known what follows. Runs on the control executor.
+//! The shell of the election: performs its actions on the store and publishes its state. Runs on the control
+//! executor.
 //!
 //! Invariant: every question to the store is a task of its own, so that a slow answer holds up no other.
 
@@ -20,10 +21,10 @@ use crate::{
     wire::runtime,
 };
 
-/// How often the rules look at the clock.
+/// How often the election's clock ticks.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Keeps this pod's leases for as long as the process lives, and gives back what it holds at its end.
+/// Keeps this pod's leases for as long as the process lives, and gives them back at its end.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let coordinator = &shared.coordinator;
     if !coordinator.is_shared() {
@@ -84,7 +85,7 @@ async fn give_back(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>) {
     coordinator.gave_back();
 }
 
-/// Makes the machine's state known to all cores, and logs what is new.
+/// Publishes the election's state to all cores, and logs what is new.
 fn publish(coordinator: &Coordinator, machine: &Machine) {
     let now = coordinator.now();
     let leases = machine.all_held().map(|(lease, ends)| (lease.scope.clone(), (lease.token, ends)));

@@ -1,7 +1,7 @@
 //! Several gateways over one store: election, leases, jobs, and following what others change.
 //!
-//! Invariant: what a pod writes by right of a lease carries the lease's fencing token.
-//! May touch: `state`, `nodes`, `auth`, `api` and lower floors.
+//! Invariant: what a pod writes under a lease carries the lease's fencing token. May touch: `state`, `nodes`, `auth`,
+//! `api` and lower floors.
 
 pub mod election;
 pub mod follow;

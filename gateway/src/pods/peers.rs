@@ -1,7 +1,7 @@
-//! Which other pods there should be: those that were named, and the targets of a DNS SRV record.
+//! Finds the pods that should exist: those that the operator named, and the targets of a DNS SRV record.
 //!
-//! Invariants: who lives is what the store's leases say; what is found here is only compared with that, so a DNS that
-//! lies or is away changes nothing but what is shown; what was found last is kept until something else is found.
+//! Invariants: the store's leases alone say which pods are alive. What is found here is only compared with that, so a
+//! DNS that lies or is away changes nothing but what is shown. The last finding is kept until there is another.
 
 use std::{
     io::{self, Read, Write},
@@ -21,40 +21,40 @@ use crate::{
 
 /// How often DNS is asked.
 pub(crate) const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long one server may take.
+/// The time that one server gets.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 const SERVERS_MAX: usize = 3;
-/// Where the system says which servers to ask.
+/// The system's list of DNS servers.
 const SYSTEM_SERVERS: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
 
-// Who joins or leaves is seen within 15 s, also by who is named in DNS alone.
+// A pod that joins or leaves is seen within 15 s, also when only DNS names it.
 const _: () = assert!(LOOKUP_INTERVAL.as_secs() + SERVERS_MAX as u64 * ANSWER_MAX.as_secs() < 15);
 
-/// Asks DNS now and then for as long as the process lives; returns at once where no service is named.
+/// Asks DNS at an interval for as long as the process lives; returns at once where no service is named.
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let Some(service) = shared.config.peer_service.clone() else { return };
-    let mut was_heard = true;
+    let mut was_found = true;
     loop {
-        let asked = service.clone();
-        let found = blocking("peers", move || lookup(&asked)).await;
+        let wanted = service.clone();
+        let found = blocking("peers", move || lookup(&wanted)).await;
         let found = found.unwrap_or_else(|| Err(io::Error::other("no thread could be had for it")));
         match &found {
             Ok(names) => shared.coordinator.expect(names.clone()),
-            Err(error) if was_heard => {
+            Err(error) if was_found => {
                 log::warn("peers_not_found", &[("service", &service.name), ("reason", &error.to_string())]);
             }
             Err(_) => {}
         }
-        was_heard = found.is_ok();
+        was_found = found.is_ok();
         runtime::sleep(LOOKUP_INTERVAL).await;
     }
 }
 
-/// The names of the pods behind a service: of each target the first label. Blocks.
+/// The names of the pods behind a service: the first label of each target. Blocks.
 ///
 /// # Errors
-/// When no server gives an answer that can be read; a name that does not exist has no pods.
+/// When no server gives a readable answer. A name that does not exist has no pods.
 pub fn lookup(service: &PeerService) -> io::Result<Vec<String>> {
     let servers = match service.server {
         Some(server) => vec![server],
@@ -92,7 +92,7 @@ fn ask(name: &str, server: SocketAddr) -> io::Result<Vec<String>> {
     if let Some(names) = read(&answer[..length], id)? {
         return Ok(names);
     }
-    // Longer than a datagram.
+    // The answer is longer than a datagram.
     let mut stream = TcpStream::connect_timeout(&server, ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     let length = u16::try_from(question.len()).map_err(|_| unreadable())?;
@@ -112,7 +112,7 @@ fn question(name: &str, id: u16) -> io::Result<Vec<u8>> {
     packet.build_bytes_vec().map_err(|_| unreadable())
 }
 
-/// The names in an answer; `None` when it was cut short.
+/// The names in an answer; `None` when it was truncated.
 fn read(answer: &[u8], id: u16) -> io::Result<Option<Vec<String>>> {
     let packet = Packet::parse(answer).map_err(|_| unreadable())?;
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
@@ -138,7 +138,7 @@ fn unreadable() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "this is no answer of a DNS server")
 }
 
-/// An id that is not the last one's.
+/// A random id, which differs from the last one's.
 fn fresh_id() -> u16 {
     let bytes = uuid::Uuid::new_v4().into_bytes();
     u16::from_be_bytes([bytes[0], bytes[1]])
@@ -155,10 +155,10 @@ mod tests {
 
     const SERVICE: &str = "_miroir._tcp.pods.example";
 
-    fn answer(question: &[u8], pods: &[&str], is_cut: bool) -> Vec<u8> {
-        let asked = Packet::parse(question).unwrap();
-        assert_eq!(asked.questions[0].qname.to_string(), SERVICE);
-        let mut reply = Packet::new_reply(asked.id());
+    fn reply_to(question: &[u8], pods: &[&str], is_cut: bool) -> Vec<u8> {
+        let query = Packet::parse(question).unwrap();
+        assert_eq!(query.questions[0].qname.to_string(), SERVICE);
+        let mut reply = Packet::new_reply(query.id());
         if is_cut {
             reply.set_flags(PacketFlag::TRUNCATION);
         }
@@ -181,14 +181,14 @@ mod tests {
             let mut question = [0; 512];
             let (length, client) = datagrams.recv_from(&mut question).unwrap();
             let question = &question[..length];
-            let first = if is_long { answer(question, &[], true) } else { answer(question, pods, false) };
+            let first = if is_long { reply_to(question, &[], true) } else { reply_to(question, pods, false) };
             datagrams.send_to(&first, client).unwrap();
             if is_long {
                 let (mut stream, _) = stream.accept().unwrap();
-                let mut asked = vec![0; length + 2];
-                stream.read_exact(&mut asked).unwrap();
-                assert_eq!(&asked[2..], question);
-                let whole = answer(question, pods, false);
+                let mut received = vec![0; length + 2];
+                stream.read_exact(&mut received).unwrap();
+                assert_eq!(&received[2..], question);
+                let whole = reply_to(question, pods, false);
                 stream.write_all(&u16::try_from(whole.len()).unwrap().to_be_bytes()).unwrap();
                 stream.write_all(&whole).unwrap();
             }
@@ -208,9 +208,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        let asked = question(SERVICE, 7).unwrap();
+        let query = question(SERVICE, 7).unwrap();
         for (bytes, id) in
-            [(&b""[..], 7), (b"nonsense nonsense", 7), (&answer(&asked, &["a"], false), 8), (&asked, 7)]
+            [(&b""[..], 7), (b"nonsense nonsense", 7), (&reply_to(&query, &["a"], false), 8), (&query, 7)]
         {
             assert!(read(bytes, id).is_err(), "{bytes:?}");
         }

@@ -1,5 +1,5 @@
-//! Metrics on their own port: a small blocking server on a thread of its own, so that neither a
-//! scrape nor a slow scraper ever meets a data core.
+//! The metrics endpoint on its own port: a small blocking server on a thread of its own, so that no scrape, and no
+//! slow scraper, costs a data core time.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,12 +10,12 @@ use std::{
 
 use crate::state::shared::Shared;
 
-/// Longest wait for a scraper to send its request or take the answer.
+/// The longest wait for a scraper to send its request or take the answer.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest request line and header together, bytes.
+/// The longest request line and headers together, in bytes.
 const HEAD_BYTES_MAX: u64 = 8 << 10;
 
-/// Serves `/metrics` on `listener`; scrapes are taken one after the other.
+/// Serves `/metrics` on `listener`, one scrape after the other.
 ///
 /// # Errors
 /// When the thread cannot start.
@@ -24,13 +24,13 @@ pub fn start(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<Sock
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             // A scraper that goes away only loses its own answer.
-            let _ = answer(&stream, &shared);
+            let _ = serve_scrape(&stream, &shared);
         }
     })?;
     Ok(address)
 }
 
-fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve_scrape(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(SCRAPE_TIMEOUT))?;
     stream.set_write_timeout(Some(SCRAPE_TIMEOUT))?;
     let mut reader = BufReader::new(std::io::Read::take(stream, HEAD_BYTES_MAX));

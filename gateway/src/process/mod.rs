@@ -1,8 +1,8 @@
 //! One gateway process from its arguments to its exit code.
 //!
-//! Invariants: everything that can be wrong is found before the first client is accepted, and said
-//! in one line with exit code 2; a data core that dies takes the process with it; SIGTERM and
-//! SIGINT drain what is in flight and leave the store closed.
+//! Invariants: everything that can be wrong is found before the first client is accepted, and reported in one line
+//! with exit code 2. A data core that dies takes the process with it. SIGTERM and SIGINT drain what is in flight and
+//! leave the store closed.
 
 pub mod metrics_endpoint;
 pub mod startup;
@@ -67,7 +67,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// `--check-config`: everything that can be known without touching the store or a port.
+/// `--check-config`: checks everything that can be known without touching the store or a port.
 fn check(config: &Config) -> anyhow::Result<()> {
     resolve_nodes(config)?;
     tls::server(&config.tls)?;
@@ -75,14 +75,14 @@ fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One clear line and exit code 2.
+/// Writes one clear line and gives exit code 2.
 fn refuse(reason: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr().lock(), "miroir: {reason}");
     ExitCode::from(2)
 }
 
 fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
-    // Taken first, so that no signal is lost while the gateway starts.
+    // Signals are caught first, so that none is lost while the gateway starts.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
     let nodes = resolve_nodes(&config)?;
     let server_tls = tls::server(&config.tls)?;
@@ -106,7 +106,7 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     drain(&shared, store_thread)
 }
 
-/// The executors that the configuration names; `auto` is monoio.
+/// The runtime that the configuration names; `auto` is monoio.
 const fn runtime_of(config: &Config) -> Runtime {
     match config.runtime {
         RuntimeChoice::Auto | RuntimeChoice::Monoio => Runtime::Monoio,
@@ -114,7 +114,7 @@ const fn runtime_of(config: &Config) -> Runtime {
     }
 }
 
-/// Reloads when asked to, and returns once the process is to end.
+/// Reloads on SIGHUP, and returns once the process has to end.
 fn wait_for_shutdown(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
     let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
     notifier.ready("serving");
@@ -126,7 +126,7 @@ fn wait_for_shutdown(signals: &mut Signals, shared: &Shared, arguments: &[&str])
         notifier.reloading();
         match reload(shared, arguments) {
             Ok(kept) => observe::log::info("reloaded", &[("needs_a_restart", &kept)]),
-            // What was in force stays in force.
+            // The old options stay in force.
             Err(error) => observe::log::error("reload_failed", &[("reason", &format!("{error:#}"))]),
         }
         notifier.ready("serving");
@@ -134,8 +134,8 @@ fn wait_for_shutdown(signals: &mut Signals, shared: &Shared, arguments: &[&str])
     notifier.stopping();
 }
 
-/// Reads options and certificates again: what clients may do and what they are served with changes at once. Says
-/// whether other options differ, which take a restart.
+/// Reads options and certificates again: limits for clients and certificates change at once. Tells whether other
+/// options differ, which need a restart.
 fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
     let parsed = config::parse(arguments, |name| std::env::var(name).ok())?;
     let config::Parsed::Run(config) = parsed else { bail!("the options no longer start a gateway") };
@@ -150,7 +150,7 @@ fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(if same == shared.config { "nothing" } else { "other options" }.to_owned())
 }
 
-/// Takes the process down when an executor ends: half a gateway is worse than none.
+/// Ends the process when an executor ends: half a gateway is worse than none.
 fn exit_when_executor_ends(threads: Vec<JoinHandle<()>>) {
     for thread in threads {
         let name = thread.thread().name().unwrap_or("executor").to_owned();
@@ -210,16 +210,16 @@ fn report_started(shared: &Shared, address: SocketAddr, metrics: Option<SocketAd
     }
 }
 
-/// Takes all the descriptors the process may have; gives how many.
+/// Raises the limit of file descriptors to the allowed maximum; gives the limit.
 fn raise_descriptors() -> u64 {
     let had = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: had.maximum, maximum: had.maximum };
     let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { had };
-    // Without a limit there is none.
+    // `None` means that there is no limit.
     limit.current.unwrap_or(u64::MAX)
 }
 
-/// Lets requests in flight end, closes the store and ends.
+/// Lets requests in flight end, closes the store and ends the process.
 fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     shared.draining.store(true, Ordering::Relaxed);
     let deadline = Instant::now() + shared.config.drain_timeout;
@@ -230,13 +230,13 @@ fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     }
     store_thread.join().map_err(|error| anyhow!("closing the store failed: {error}"))?;
     observe::log::info("stopped", &[]);
-    // The executors never end by themselves; nothing of theirs is left to do.
+    // The executors never end by themselves, and they have nothing left to do.
     std::process::exit(0);
 }
 
 fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
-    let asked = config.nodes.iter().any(|node| node.url.tls);
-    let client_tls = if asked { Some(tls::client(&config.tls)?) } else { None };
+    let wants_tls = config.nodes.iter().any(|node| node.url.tls);
+    let client_tls = if wants_tls { Some(tls::client(&config.tls)?) } else { None };
     let resolve = |node: &config::NodeConfig| {
         let host = node.url.authority();
         let found = (node.url.host.as_str(), node.url.port)
@@ -263,9 +263,9 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
     config.nodes.iter().map(resolve).collect()
 }
 
-/// Keeps a port for the data cores to share, and finds out which one it is when 0 was asked.
+/// Reserves a port for the data cores to share; finds out which one it is when port 0 was requested.
 fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
-    // Whoever listens there without sharing, or as another gateway, makes this fail.
+    // Fails when another process listens there without sharing the port, or another gateway does.
     let probe = bind(option, address)?;
     let address = probe.local_addr()?;
     drop(probe);
@@ -287,7 +287,7 @@ fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> a
     anyhow!("{option} {address}: {error}; allowed: an address of this machine")
 }
 
-/// The store, whose tasks bear this pod's name where others share it.
+/// Opens the store; where pods share it, tasks carry this pod's name.
 fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread, Coordinator)> {
     let pod = config.pod_id.clone().unwrap_or_else(leadership::fresh_pod_id);
     match &config.store {
@@ -306,13 +306,13 @@ fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread, Coordinato
     }
 }
 
-/// A store on one machine's disk is one pod's: several targets of the service need another.
+/// Refuses a sled store, which belongs to one pod, when the peer service has several targets.
 fn refuse_company(config: &Config, path: &Path) -> anyhow::Result<()> {
     let Some(service) = &config.peer_service else { return Ok(()) };
     let pods = match peers::lookup(service) {
         Ok(pods) => pods,
         Err(error) => {
-            // Who cannot be found cannot be refused.
+            // Without an answer nothing can be refused.
             let fields = [("service", service.name.as_str()), ("reason", &error.to_string())];
             observe::log::warn("peers_not_found", &fields);
             return Ok(());

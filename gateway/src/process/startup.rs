@@ -1,7 +1,7 @@
-//! What a gateway takes up from its store before it serves its first client.
+//! What a gateway restores from its store before it serves its first client.
 //!
-//! Invariants: pods that start together do so one after the other; what the last process left half done is taken up
-//! before anything new can be added to it; nothing here knows of threads, so that any runtime of the seam can wait for it.
+//! Invariants: pods that start together do so one after the other. What the last process left half done is finished
+//! before anything new can be added. Nothing here knows of threads, so that any runtime of the seam can wait for it.
 
 use std::{
     net::SocketAddr,
@@ -60,22 +60,22 @@ use crate::{
     },
 };
 
-/// How often a pod looks whether another is done with its start.
+/// How often a pod checks whether another has finished its start.
 const START_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a gateway is made of.
+/// What a gateway is made from.
 pub struct Parts {
     pub config: Config,
-    /// As in the configuration, with their addresses.
+    /// The configured nodes, with their addresses.
     pub nodes: Vec<NodeAddress>,
-    /// What clients are served with; `None`: plain HTTP.
+    /// The TLS configuration towards clients; `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub store: Store,
     pub coordinator: Coordinator,
     pub prometheus: PrometheusHandle,
 }
 
-/// A gateway that has taken up what there was, and does not run yet.
+/// A gateway that has restored its state, and does not run yet.
 pub struct Ready {
     pub shared: Arc<Shared>,
     lanes: Arc<[change::LaneSender]>,
@@ -83,10 +83,10 @@ pub struct Ready {
     interrupted: Vec<TaskRecord>,
 }
 
-/// Takes up what is in the store. `now` is the executors' clock, `pause` waits.
+/// Restores the state that is in the store. `now` is the executors' clock, `pause` waits.
 ///
 /// # Errors
-/// One clear line: what is stored does not fit what is configured, cannot be read, or the store does not answer.
+/// One clear line: what is stored does not fit the configuration or cannot be read, or the store does not answer.
 pub async fn prepare(
     parts: Parts,
     now: fn() -> Instant,
@@ -96,21 +96,21 @@ pub async fn prepare(
     // Pods that start together do so one after the other.
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
-    // All of this before the first client can add to it, and while no other pod is at it.
+    // Done before the first client can add to it, and while no other pod works on it.
     let is_first = live_pods(&store, &coordinator).await?.is_empty();
     if is_first {
-        finish_moves(&store, &asked(store.unfinished_tasks(usize::MAX)).await?).await?;
+        finish_moves(&store, &ask_store(store.unfinished_tasks(usize::MAX)).await?).await?;
         abandon_half_made(&store).await?;
     }
-    let mut interrupted = asked(store.unfinished_tasks(usize::MAX)).await?;
+    let mut interrupted = ask_store(store.unfinished_tasks(usize::MAX)).await?;
     interrupted.retain(|task| is_first || task.pod.as_deref() == Some(coordinator.pod()));
     let snapshot = load_snapshot(Arc::clone(&topology), &store).await?;
     let keys = load_keys(&config, &store).await?;
     if let Some(starting) = starting {
-        asked(store.release_lease(&starting)).await?;
+        ask_store(store.release_lease(&starting)).await?;
     }
     let webhooks = load_webhooks(&store).await?;
-    let rules = rules::read(asked(store.records(RULES, None, usize::MAX)).await?);
+    let rules = rules::read(ask_store(store.records(RULES, None, usize::MAX)).await?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     if !config.anti_entropy {
         tombstones::forget_all(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
@@ -143,10 +143,10 @@ pub async fn prepare(
 }
 
 impl Ready {
-    /// Starts the control executor and every data core, which listen when this returns.
+    /// Starts the control executor and every data core; all listen when this returns.
     ///
     /// # Errors
-    /// When an executor cannot start here.
+    /// When an executor cannot start.
     pub fn run(self, runtime: Runtime, address: SocketAddr) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let Self { shared, lanes, inboxes, interrupted } = self;
         let mut executors =
@@ -161,35 +161,36 @@ impl Ready {
     }
 }
 
-/// Does the swaps and renames that were accepted and not yet done, oldest first. Those that nodes have
-/// a part in are resumed later (`data::moves::resume`).
+/// Finishes swaps and renames that were accepted and not yet done, oldest first. Those in which nodes have a part are
+/// resumed later (`write::rename::run::resume`).
 async fn finish_moves(store: &Store, unfinished: &[TaskRecord]) -> anyhow::Result<()> {
     let moves = |kind| matches!(kind, TaskKind::IndexSwap | TaskKind::IndexUpdate);
     let here = |task: &&TaskRecord| task.accepted && moves(task.kind) && task.node_tasks.is_empty();
     for task in unfinished.iter().filter(here) {
         let steps = Rename::of_task(task);
-        let indexes = asked(store.indexes()).await?;
+        let indexes = ask_store(store.indexes()).await?;
         let find = |uid: &str| indexes.iter().find(|index| index.uid == uid).cloned();
         let now = clock::utc();
-        // What is processing has changed the registry already (`data::moves`).
+        // A processing task has changed the registry already (`write::rename::run`).
         if task.status == TaskStatus::Enqueued {
-            asked(store.commit(plan::commit(&steps, task.uid, plan::begun(task, now), now, find))).await?;
+            ask_store(store.commit(plan::commit(&steps, task.uid, plan::begun(task, now), now, find)))
+                .await?;
         }
-        asked(store.update_task(task.uid, plan::ended(task))).await?;
+        ask_store(store.update_task(task.uid, plan::ended(task))).await?;
         observe::log::info("move_finished", &[("task", &task.uid.to_string())]);
     }
     Ok(())
 }
 
-/// Whether the control executor goes on with an accepted task.
+/// Whether the control executor resumes an accepted task.
 fn is_resumed(task: &TaskRecord) -> bool {
     task.kind == TaskKind::IndexUpdate
 }
 
-/// What the last process was making, nobody is making any more.
+/// Hands the indexes that the last process was making to the sweep.
 async fn abandon_half_made(store: &Store) -> anyhow::Result<()> {
-    for record in asked(store.records(ORPHAN_INDEXES, None, usize::MAX)).await? {
-        asked(store.put_record(
+    for record in ask_store(store.records(ORPHAN_INDEXES, None, usize::MAX)).await? {
+        ask_store(store.put_record(
             ORPHAN_INDEXES,
             &record.key,
             orphan_indexes::value(false),
@@ -214,7 +215,7 @@ async fn begin_start(
     loop {
         let about = serde_json::Value::Null;
         let lease = store.acquire_lease("start", coordinator.pod(), about, limits::POD_START_MAX);
-        let lease = asked(lease).await?;
+        let lease = ask_store(lease).await?;
         if lease.is_some() {
             return Ok(lease);
         }
@@ -225,13 +226,13 @@ async fn begin_start(
     }
 }
 
-/// The other pods that live.
+/// The other live pods.
 async fn live_pods(store: &Store, coordinator: &Coordinator) -> anyhow::Result<Vec<String>> {
-    let pods = asked(store.leases(PODS)).await?.into_iter().map(|lease| lease.holder);
+    let pods = ask_store(store.leases(PODS)).await?.into_iter().map(|lease| lease.holder);
     Ok(pods.filter(|pod| pod != coordinator.pod()).collect())
 }
 
-/// The stored topology, checked against the nodes given; made from them the first time.
+/// The stored topology, checked against the configured nodes; made from these the first time.
 async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topology> {
     let nodes = config.nodes.iter().map(|node| Node {
         id: node.id.clone(),
@@ -240,12 +241,12 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
         capacity: node.capacity,
     });
     let nodes: Vec<Node> = nodes.collect();
-    let Some(stored) = asked(store.topology()).await? else {
+    let Some(stored) = ask_store(store.topology()).await? else {
         let topology =
             Topology::new(nodes, config.replication_factor).map_err(|error| anyhow!("--node: {error}"))?;
         let topology = topology.with_placement_for(config.shards);
         let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
-        asked(store.put_topology(None, topology.version, value)).await?;
+        ask_store(store.put_topology(None, topology.version, value)).await?;
         return Ok(topology);
     };
     let mut topology: Topology =
@@ -257,7 +258,7 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
     if topology.placement(config.shards).is_none() {
         topology = topology.with_placement_for(config.shards);
         let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
-        asked(store.put_topology(Some(stored.version), topology.version, value)).await?;
+        ask_store(store.put_topology(Some(stored.version), topology.version, value)).await?;
     }
     Ok(topology)
 }
@@ -291,7 +292,7 @@ fn check_same_cluster(config: &Config, topology: &Topology, nodes: &[Node]) -> a
 
 async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snapshot> {
     let mut snapshot = Snapshot { topology: Arc::clone(&topology), indexes: ahash::AHashMap::new() };
-    for record in asked(store.indexes()).await? {
+    for record in ask_store(store.indexes()).await? {
         let Some(placement) = topology.placement(record.shards).cloned() else {
             bail!(
                 "--store: the index `{}` has {} shards, which the topology does not place",
@@ -304,7 +305,7 @@ async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result
     Ok(snapshot)
 }
 
-/// A clock that goes on where the last process, or other pods, have come to.
+/// A write clock that continues where the last process, or other pods, have come to.
 async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> {
     let ceiling = load_mark(store, CLOCK, CLOCK_KEY).await?.unwrap_or(0);
     if !is_shared {
@@ -315,7 +316,7 @@ async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> 
     Ok(clock)
 }
 
-/// What nodes have missed. Those that have something to catch up with serve nothing before that.
+/// Restores hints and marks. Nodes that have something to catch up with serve nothing before.
 async fn load_hints(
     config: &Config,
     topology: &Topology,
@@ -324,22 +325,22 @@ async fn load_hints(
 ) -> anyhow::Result<(Health, Hints)> {
     let health = Health::new(config.nodes.len(), now);
     let hints = Hints::new(config.nodes.len(), config.hint_bytes_max);
-    for size in asked(store.log_sizes(HINTS)).await? {
+    for size in ask_store(store.log_sizes(HINTS)).await? {
         if let Some(node) = topology.index_of(&size.stream) {
             hints.restore(node, size.entries, size.bytes);
             health.fall_behind(node);
         }
     }
-    for size in asked(store.log_sizes(SUSPECT_SHARDS)).await? {
+    for size in ask_store(store.log_sizes(SUSPECT_SHARDS)).await? {
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, SUSPECT_SHARDS, &size.stream).await? {
             if let Ok(SuspectCopies::Everything { .. }) = serde_json::from_value(header) {
-                hints.needs_full_resync(node);
+                hints.mark_full_resync(node);
                 health.fall_behind(node);
             }
         }
     }
-    for size in asked(store.log_sizes(UNAPPLIED)).await? {
+    for size in ask_store(store.log_sizes(UNAPPLIED)).await? {
         let Some(node) = topology.index_of(&size.stream) else { continue };
         for header in headers(store, UNAPPLIED, &size.stream).await? {
             let unapplied: Unapplied = serde_json::from_value(header).context("--store")?;
@@ -360,7 +361,7 @@ async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<
     let mut headers = Vec::new();
     let mut after = 0;
     loop {
-        let page = asked(store.entries(log, stream, after, usize::MAX)).await?;
+        let page = ask_store(store.entries(log, stream, after, usize::MAX)).await?;
         let Some(last) = page.last() else { return Ok(headers) };
         after = last.sequence;
         headers.extend(page.into_iter().map(|entry| entry.header));
@@ -368,11 +369,11 @@ async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<
 }
 
 async fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
-    Ok(asked(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
+    Ok(ask_store(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
 }
 
 async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
-    let Some(record) = asked(store.record(WEBHOOKS, WEBHOOKS_KEY)).await? else {
+    let Some(record) = ask_store(store.record(WEBHOOKS, WEBHOOKS_KEY)).await? else {
         return Ok(Versioned { version: 0, value: Webhooks::new() });
     };
     let value =
@@ -380,12 +381,12 @@ async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
     Ok(Versioned { version: record.revision, value })
 }
 
-/// The stored keys; the default ones are made when there is a master key and no key at all.
+/// The stored keys. Makes the default ones when there is a master key and no key at all.
 async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     let mut keys: Vec<(ApiKey, u64)> = Vec::new();
     loop {
         let after = keys.last().map(|(key, _)| key.uid.to_string());
-        let records = asked(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ)).await?;
+        let records = ask_store(store.records(KEYS, after.as_deref(), limits::KEYS_PER_READ)).await?;
         if records.is_empty() {
             break;
         }
@@ -398,14 +399,14 @@ async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     if keys.is_empty() && config.master_key.is_some() {
         for key in ApiKey::defaults(clock::utc()) {
             let value = serde_json::to_value(&key).context("an API key cannot be stored")?;
-            let revision = asked(store.put_record(KEYS, &key.uid.to_string(), value, None)).await?;
+            let revision = ask_store(store.put_record(KEYS, &key.uid.to_string(), value, None)).await?;
             keys.push((key, revision));
         }
     }
     Ok(KeyRing::new(config.master_key.clone(), keys))
 }
 
-/// What the store says, or why it does not.
-async fn asked<T>(reply: Reply<T>) -> anyhow::Result<T> {
+/// The store's answer, or its error as one clear line.
+async fn ask_store<T>(reply: Reply<T>) -> anyhow::Result<T> {
     reply.await.map_err(|error| anyhow!("--store: {error}"))
 }

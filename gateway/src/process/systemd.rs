@@ -1,20 +1,20 @@
-//! Tells the service manager how the gateway is, where one asks to be told: systemd's protocol, one datagram each.
+//! Tells the service manager the gateway's state, in systemd's protocol: one datagram per state.
 //!
-//! Invariant: nobody listening is no error; nothing here waits.
+//! Invariant: a missing listener is no error, and nothing here waits.
 
 use std::os::{
     linux::net::SocketAddrExt,
     unix::net::{SocketAddr, UnixDatagram},
 };
 
-/// Where to tell, as the variable `NOTIFY_SOCKET` says.
+/// The socket that the variable `NOTIFY_SOCKET` names.
 #[derive(Debug)]
 pub struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
 }
 
 impl Notifier {
-    /// `path` begins with `/`, or with `@` for an abstract name; anything else is nobody.
+    /// `path` begins with `/`, or with `@` for an abstract name; anything else means that nobody is told.
     #[must_use]
     pub fn new(path: Option<&str>) -> Self {
         let address = path.and_then(|path| match path.strip_prefix('@') {
@@ -30,24 +30,24 @@ impl Notifier {
         Self { socket }
     }
 
-    /// Clients are served.
+    /// Tells that clients are served.
     pub fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Options are read again; [`Notifier::ready`] follows.
+    /// Tells that options are being read again; [`Notifier::ready`] follows.
     pub fn reloading(&self) {
         self.tell("RELOADING=1");
     }
 
-    /// What is in flight ends, then the gateway.
+    /// Tells that the gateway drains and then ends.
     pub fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=draining");
     }
 
     fn tell(&self, state: &str) {
         if let Some((socket, address)) = &self.socket {
-            // A manager that does not listen loses only this.
+            // A manager that does not listen misses only this message.
             let _ = socket.send_to_addr(state.as_bytes(), address);
         }
     }
@@ -65,10 +65,10 @@ mod tests {
         let notifier = Notifier::new(path.to_str());
         notifier.ready("serving");
         notifier.stopping();
-        let mut told = [0; 64];
+        let mut datagram = [0; 64];
         let mut next = || {
-            let count = manager.recv(&mut told).unwrap();
-            String::from_utf8(told[..count].to_vec()).unwrap()
+            let count = manager.recv(&mut datagram).unwrap();
+            String::from_utf8(datagram[..count].to_vec()).unwrap()
         };
         assert_eq!(next(), "READY=1\nSTATUS=serving");
         assert_eq!(next(), "STOPPING=1\nSTATUS=draining");

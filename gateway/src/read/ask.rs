@@ -1,8 +1,8 @@
-//! Questions that one node of several can answer, and small ones whose answers are read as values:
-//! indexes, stats, settings, version.
+//! Asks for small answers that are read as values (indexes, stats, settings, version), and sends requests that any
+//! one of several nodes can answer.
 //!
-//! Invariant: a question to "a group" is answered by every node of one group, or not at all, so
-//! that sums count each document once per copy.
+//! Invariant: a question to "a group" is answered by every node of one group or fails, so that sums count each
+//! document once per copy.
 
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use http::StatusCode;
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// One question that any of some nodes can answer, the first ones best.
+/// A request that any of these nodes can answer; `nodes` is in order of preference.
 struct OneOf<'a> {
     nodes: Vec<NodeIndex>,
     request: NodeRequest<'a>,
@@ -36,7 +36,7 @@ struct OneOf<'a> {
 
 impl ShardedQuery for OneOf<'_> {
     fn place(&self, _wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
-        // The whole question is one shard.
+        // The race counts in shards, so the whole request is one shard.
         let shards: ShardSet = [0].into_iter().collect();
         match self.nodes.iter().find(|node| !avoided.contains(node)) {
             Some(node) => {
@@ -52,10 +52,10 @@ impl ShardedQuery for OneOf<'_> {
     }
 }
 
-/// Asks nodes that can all answer, the best first, another one where it fails or is late.
+/// Asks the best of nodes that can all answer; asks another one when it fails or is late.
 ///
 /// # Errors
-/// 503 when none answers; the inner error is a node's refusal.
+/// 503 when no node answers. The inner error is a node's refusal.
 pub(crate) async fn first_of(
     core: &Core,
     nodes: Vec<NodeIndex>,
@@ -64,10 +64,10 @@ pub(crate) async fn first_of(
     one_in_order(core, plan::in_order(core, nodes), request).await
 }
 
-/// Asks nodes that join, where none serves reads.
+/// Asks joining nodes that may stand in, for when no node serves reads.
 ///
 /// # Errors
-/// Those of [`one_of`].
+/// Those of [`first_of`].
 pub(crate) async fn stand_in(
     core: &Core,
     mut nodes: Vec<NodeIndex>,
@@ -103,12 +103,12 @@ fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(body).is_ok()
 }
 
-/// Asks any node.
+/// Sends a GET to any one node.
 pub(crate) async fn any_node(core: &Core, target: &str) -> Result<Value, ApiError> {
     one(core, NodeRequest::get(target)).await
 }
 
-/// Asks any node, whatever the question; it must be repeatable.
+/// Sends a request to any one node; the request must be repeatable.
 pub(crate) async fn one(core: &Core, question: NodeRequest<'_>) -> Result<Value, ApiError> {
     let nodes = core.shared.snapshot().topology.every_node();
     let answer = first_of(core, nodes, question).await?;
@@ -117,7 +117,7 @@ pub(crate) async fn one(core: &Core, question: NodeRequest<'_>) -> Result<Value,
     serde_json::from_slice(&answer.body).map_err(unreadable)
 }
 
-/// Asks every node of the first group that answers whole.
+/// Asks every node of one replica group; the next group where a node of it does not answer.
 pub(crate) async fn group(core: &Core, target: &str) -> Result<Vec<Value>, ApiError> {
     let snapshot = core.shared.snapshot();
     let groups = snapshot.topology.groups();
@@ -135,10 +135,10 @@ pub(crate) async fn group(core: &Core, target: &str) -> Result<Vec<Value>, ApiEr
     Err(ApiError::new(Code::MiroirShardUnavailable, "No replica group answers whole."))
 }
 
-/// Asks every node; gives what those say that answer, with each document counted as often as it has copies on them.
+/// Asks every node and gives the answers of those that respond: each document counts once per copy on them.
 ///
 /// # Errors
-/// A node's refusal, or 503 when none answers.
+/// A node's refusal, or 503 when no node answers.
 pub(crate) async fn all_reachable(core: &Core, target: &str) -> Result<Vec<Value>, ApiError> {
     let nodes = core.shared.snapshot().topology.every_node();
     let (well, others) = nodes.into_iter().partition::<Vec<_>, _>(|node| plan::serves_well(core, *node));
@@ -153,7 +153,7 @@ pub(crate) async fn all_reachable(core: &Core, target: &str) -> Result<Vec<Value
     }
 }
 
-/// Asks nodes all at once; gives what those say that answer before they are far later than the others.
+/// Asks all these nodes at once; gives the answers that arrive before a node is far later than the others.
 ///
 /// # Errors
 /// A node's refusal.
@@ -164,20 +164,20 @@ async fn ask(
 ) -> Result<Vec<Value>, ApiError> {
     let (started, longest) = (runtime::now(), core.shared.config.node_timeout);
     let mut silent = nodes.collect::<Vec<_>>();
-    let asked = silent.iter().map(|node| {
+    let pending = silent.iter().map(|node| {
         let node = *node;
         async move { (node, core.pools.ask(node, NodeRequest::get(target), longest).await) }
     });
-    let mut asked = asked.collect::<FuturesUnordered<_>>();
+    let mut pending = pending.collect::<FuturesUnordered<_>>();
     let mut values = Vec::new();
     let mut limit = longest;
-    while let Ok(Some((node, answer))) = timeout(limit, asked.next()).await {
+    while let Ok(Some((node, answer))) = timeout(limit, pending.next()).await {
         silent.retain(|waiting| *waiting != node);
         let took = runtime::now().saturating_duration_since(started);
         match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 values.extend(serde_json::from_slice::<Value>(&answer.body).ok());
-                // The others have had as long as this one; they get some times as much.
+                // Nodes that are still silent get a multiple of the time that this one took.
                 let most = (took * limits::PATIENCE_FACTOR).max(limits::STRAGGLER_PATIENCE_MIN);
                 limit = most.min(longest).saturating_sub(took);
             }
@@ -193,7 +193,7 @@ async fn ask(
     Ok(values)
 }
 
-/// The version of the oldest node; those whose version is not known yet are asked.
+/// The version of the oldest node. Asks the nodes whose version is not known yet.
 pub(crate) async fn lowest_version(core: &Core) -> Option<NodeVersion> {
     let nodes = core.shared.snapshot().topology.every_node();
     let unknown = nodes.into_iter().filter(|node| {

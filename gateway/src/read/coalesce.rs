@@ -1,7 +1,8 @@
-//! Identical searches at one time share one scatter: who comes while the first is under way gets its answer.
+//! Identical searches at one time share one scatter: a search that arrives while an identical one is under way gets
+//! that one's answer.
 //!
-//! Invariant: searches are identical when nodes cannot tell them apart: the same index at the same revision, the
-//! same body, the same tenant's rules.
+//! Invariant: searches are identical when nodes cannot tell them apart: the same index at the same revision, the same
+//! body, the same tenant's rules.
 
 use std::sync::Arc;
 
@@ -16,17 +17,17 @@ use crate::{
     wire::runtime,
 };
 
-/// The answer to a search: that of an identical one under way, or of `asking`.
-pub(crate) async fn answer(
+/// Gives the answer of an identical search under way, else that of `scatter`.
+pub(crate) async fn join_or_run(
     core: &Core,
     index: &Arc<Index>,
     body: &Bytes,
     rules: Option<String>,
-    asking: impl Future<Output = Outcome>,
+    scatter: impl Future<Output = Outcome>,
 ) -> Outcome {
-    // A session's read goes where its write was taken, which others need not.
+    // A session's read prefers the group that took its write, which the other searches need not.
     if !core.shared.config.query_coalescing || core.read_preference.get().is_some() {
-        return asking.await;
+        return scatter.await;
     }
     let question = Question { index: Arc::clone(index), body: body.clone(), rules };
     match core.searches.join_or_lead(question, runtime::now(), core.shared.tasks_ended()) {
@@ -35,10 +36,10 @@ pub(crate) async fn answer(
                 core.metrics.coalesced.increment(1);
                 outcome
             }
-            Err(_) => asking.await,
+            Err(_) => scatter.await,
         },
         Role::Alone(leader) => {
-            let outcome = asking.await;
+            let outcome = scatter.await;
             leader.land(&outcome);
             outcome
         }

@@ -1,8 +1,8 @@
-//! What counts under `distinct`: totals of pages, and facets, of all legs together as one node gives them.
+//! Counts under `distinct`: totals of pages, and facets, over all legs together as one node counts them.
 //!
-//! Invariants: nothing is asked where a sum over the legs is right, or where the client gets an estimate and no facets;
-//! hits are looked at one by one up to a bound, beyond which the sums of the legs stand; they stand, too, where nodes
-//! refuse a question, since the search itself has the better refusal.
+//! Invariants: the legs are asked nothing more where their sum is right, or where the client gets an estimated total
+//! and no facets. Hits are walked one by one up to a bound; beyond it the sums of the legs are used. These are used
+//! as well where a node refuses a count, since the search itself then returns the better refusal.
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -22,11 +22,11 @@ use crate::{
     },
 };
 
-/// What is known better than by sums over the legs.
+/// Counts that are better than sums over the legs.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     pub(crate) total: Option<u64>,
-    /// Answers whose facets count in place of the legs'; none if those stand.
+    /// Answers whose facets replace those of the legs; empty when the legs' own facets are used.
     answers: Vec<Vec<u8>>,
 }
 
@@ -36,67 +36,67 @@ impl Counted {
     }
 }
 
-/// Counts what is left when every value of the distinct attribute counts once over all legs.
+/// Counts hits and facets when every value of the distinct attribute counts once over all legs.
 pub(crate) async fn count(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
 ) -> Counted {
-    let Some(attribute) = asked.distinct(&index.rules) else { return Counted::default() };
-    let facets = asked.facets_counted();
-    let is_estimate = matches!(asked.paging, Paging::Offset { .. }) && facets.is_none();
-    if is_estimate || plan::cover(core, snapshot, index, None, &[], asked.turn()).legs.len() < 2 {
+    let Some(attribute) = search.distinct(&index.rules) else { return Counted::default() };
+    let facets = search.facets_counted();
+    let is_estimate = matches!(search.paging, Paging::Offset { .. }) && facets.is_none();
+    if is_estimate || plan::cover(core, snapshot, index, None, &[], search.turn()).legs.len() < 2 {
         return Counted::default();
     }
-    // On the heap, as all that few searches need: the others do not take room for it.
+    // Boxed, since few searches need it: the others stay smaller.
     match facets {
         None => {
-            let total = Box::pin(total(core, snapshot, index, asked, attribute)).await;
+            let total = Box::pin(total(core, snapshot, index, search, attribute)).await;
             Counted { total, answers: Vec::new() }
         }
         Some(names) => {
-            let counted = Box::pin(with_facets(core, snapshot, index, asked, attribute, &names)).await;
+            let counted = Box::pin(with_facets(core, snapshot, index, search, attribute, &names)).await;
             counted.unwrap_or_default()
         }
     }
 }
 
-/// The total alone; `None` where the sums of the legs stand.
+/// The total alone; `None` when the sums of the legs are to be used.
 async fn total(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     attribute: &str,
 ) -> Option<u64> {
-    if let Some(total) = total_by_values(core, snapshot, index, asked, attribute).await {
+    if let Some(total) = total_by_values(core, snapshot, index, search, attribute).await {
         return Some(total);
     }
-    visit(core, snapshot, index, asked, attribute, &[]).await.map(|visited| visited.documents)
+    visit(core, snapshot, index, search, attribute, &[]).await.map(|visited| visited.documents)
 }
 
-/// The same with facets; `None` where the sums of the legs stand.
+/// Total and facets; `None` when the sums of the legs are to be used.
 async fn with_facets(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     attribute: &str,
     names: &[String],
 ) -> Option<Counted> {
-    let visited = visit(core, snapshot, index, asked, attribute, names).await;
-    match (visited, asked.paging) {
+    let visited = visit(core, snapshot, index, search, attribute, names).await;
+    match (visited, search.paging) {
         (Some(visited), Paging::Page { .. }) => {
             Some(Counted { total: Some(visited.documents), answers: vec![visited.answer] })
         }
         (None, Paging::Page { .. }) => {
-            let total = total_by_values(core, snapshot, index, asked, attribute).await;
+            let total = total_by_values(core, snapshot, index, search, attribute).await;
             Some(Counted { total, answers: Vec::new() })
         }
         (Some(visited), Paging::Offset { .. }) => {
             let condition = visited.others.as_deref();
-            let (hits, mut answers) = others(core, snapshot, index, asked, names, condition).await?;
+            let (hits, mut answers) = others(core, snapshot, index, search, names, condition).await?;
             answers.push(visited.answer);
             Some(Counted { total: Some(hits + visited.documents), answers })
         }
@@ -104,44 +104,45 @@ async fn with_facets(
     }
 }
 
-/// The same total from counts alone: `None` where hits have several values, or the attribute cannot be counted.
+/// The total from counts alone; `None` when a hit has several values or the attribute cannot be counted.
 async fn total_by_values(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     attribute: &str,
 ) -> Option<u64> {
     let target = format!("/indexes/{}/search", index.record.node_uid);
-    let prefix = asked.values_prefix(&[attribute]);
-    // Texts, and numbers: whatever has a value at all.
+    let prefix = search.values_prefix(&[attribute]);
+    // Matches texts and numbers, that is every hit that has a value.
     let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
     let has_value = format!("({quoted} >= \"\" OR {quoted} >= -1.7976931348623157e308)");
     let count = async |condition: Option<&str>| {
-        let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+        let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, _| {
             let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            Bytes::from(asked.leg_body(&prefix, both(shards, condition).as_deref()))
+            Bytes::from(search.leg_body(&prefix, both(shards, condition).as_deref()))
         });
         let mut counted = None;
         let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
             counted = merge::count_values(gathered.bodies, attribute, FACET_VALUES_ON_NODES)?;
             Ok(())
         };
-        scatter.answer(add).await.ok()?;
+        scatter.ask_and_merge(add).await.ok()?;
         counted
     };
     let (all, valued) = join(count(None), count(Some(&has_value))).await;
     let (all, valued) = (all?, valued?);
-    // As many values as hits that have any: each has one.
+    // As many values as hits with a value means that each of these hits has one.
     (all.occurrences == valued.hits).then(|| all.values + all.hits.saturating_sub(valued.hits))
 }
 
-/// The hits that one node walks through, from lists of which legs leave out nothing; `None` where these are too many.
+/// Walks the hits as one node does, over lists from which the legs left out no duplicates; `None` when there are too
+/// many hits.
 async fn visit(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     attribute: &str,
     facets: &[String],
 ) -> Option<Visited> {
@@ -150,31 +151,31 @@ async fn visit(
     let attributes = [attribute, primary_key, "_geo"];
     let attributes = attributes.into_iter().chain(facets.iter().map(String::as_str)).collect::<Vec<_>>();
     let most = limits::DISTINCT_COUNTED_MAX;
-    let hits_asked = |depth: u32| match asked.paging {
+    let hits_asked = |rounds: u32| match search.paging {
         Paging::Page { .. } => most,
         Paging::Offset { .. } => {
-            let page = asked.hits_wanted(&index.rules).max(limits::DISTINCT_WALKED_MIN);
-            page.saturating_mul(4_usize.saturating_pow(depth)).min(most)
+            let page = search.hits_wanted(&index.rules).max(limits::DISTINCT_WALKED_MIN);
+            page.saturating_mul(4_usize.saturating_pow(rounds)).min(most)
         }
     };
-    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, reach| {
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, fetch_depth| {
         let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        let prefix = asked.counting_prefix(&attributes, hits_asked(reach.depth), true);
-        Bytes::from(asked.leg_body(&prefix, filter.as_deref()))
+        let prefix = search.counting_prefix(&attributes, hits_asked(fetch_depth.rounds), true);
+        Bytes::from(search.leg_body(&prefix, filter.as_deref()))
     });
     let mut visited = None;
     let walk = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
-        let hits_asked = hits_asked(gathered.reach.depth);
+        let hits_asked = hits_asked(gathered.fetch_depth.rounds);
         let spec = VisitedSpec {
             distinct: attribute,
             primary_key,
-            paging: asked.paging,
+            paging: search.paging,
             hits_total_max: index.rules.hits_total_max,
             hits_asked,
-            tie_break: asked.tie_break(&index.rules),
-            // The route that clips totals is also the one that passes over pages.
+            tie_break: search.tie_break(&index.rules),
+            // Nodes clip totals on the same route on which they pass over earlier pages without ranking them.
             passes_over: core.shared.nodes.health.clips_totals(),
-            threshold: asked.has_threshold(),
+            threshold: search.has_threshold(),
             facets,
         };
         visited = match merge::visited(gathered.bodies, &spec) {
@@ -183,24 +184,24 @@ async fn visit(
         };
         Ok(())
     };
-    scatter.answer(walk).await.ok()?;
+    scatter.ask_and_merge(walk).await.ok()?;
     visited
 }
 
-/// What else one node counts by an estimate: the hits that share no value with those it has kept, and their facets.
+/// Counts what one node only estimates: the hits that share no value with the hits it kept, and their facets.
 async fn others(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     facets: &[String],
     condition: Option<&str>,
 ) -> Option<(u64, Vec<Vec<u8>>)> {
     let target = format!("/indexes/{}/search", index.record.node_uid);
-    let prefix = asked.values_prefix(&facets.iter().map(String::as_str).collect::<Vec<_>>());
-    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+    let prefix = search.values_prefix(&facets.iter().map(String::as_str).collect::<Vec<_>>());
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, _| {
         let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(asked.leg_body(&prefix, both(shards, condition).as_deref()))
+        Bytes::from(search.leg_body(&prefix, both(shards, condition).as_deref()))
     });
     let mut counted = None;
     let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
@@ -208,11 +209,11 @@ async fn others(
         counted = Some((hits, gathered.bodies.iter().map(|body| body.to_vec()).collect()));
         Ok(())
     };
-    scatter.answer(add).await.ok()?;
+    scatter.ask_and_merge(add).await.ok()?;
     counted
 }
 
-/// Two filters as one.
+/// Joins two optional filters with AND.
 fn both(shards: Option<String>, condition: Option<&str>) -> Option<String> {
     match (shards, condition) {
         (Some(shards), Some(condition)) => Some(format!("{shards} AND {condition}")),

@@ -1,6 +1,6 @@
-//! Facet values that nodes spell in several ways get the spelling of their first document, as on one node.
+//! A facet value that legs spell in several ways gets the spelling of its first document, as on one node.
 //!
-//! Invariants: nothing is asked where all legs agree; a value whose documents are too many to look at, or whose nodes
+//! Invariants: nothing is asked where all legs agree. A value with too many documents to look through, or whose nodes
 //! fail, keeps the spelling of the first leg.
 
 use bytes::Bytes;
@@ -20,25 +20,25 @@ use crate::{
     },
 };
 
-/// The answer with its contested values spelt as one node does.
+/// Gives the answer with its contested values spelt as one node spells them.
 pub(crate) async fn resolve(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     merged: MergedAnswer,
     contested: Vec<Contested>,
 ) -> MergedAnswer {
     let Some(primary_key) = index.record.primary_key.as_deref() else { return merged };
-    // Which documents count under `distinct` is not known here.
-    if asked.distinct(&index.rules).is_some() {
+    // Under `distinct` the gateway does not know here which documents count.
+    if search.distinct(&index.rules).is_some() {
         return merged;
     }
-    let hits_max = if asked.finds_everything() { u64::MAX } else { limits::SPELLING_HITS_MAX };
+    let hits_max = if search.finds_everything() { u64::MAX } else { limits::SPELLING_HITS_MAX };
     let known = contested.into_iter().filter(|value| value.count <= hits_max);
     let spelt = stream::iter(known.take(limits::SPELLINGS_MAX))
         .map(async |value| {
-            let spelling = first(core, snapshot, index, asked, primary_key, &value).await?;
+            let spelling = first(core, snapshot, index, search, primary_key, &value).await?;
             Some((value, spelling))
         })
         .buffered(limits::SPELLINGS_AT_ONCE)
@@ -50,43 +50,43 @@ pub(crate) async fn resolve(
     MergedAnswer { body: body.into(), missing: merged.missing }
 }
 
-/// The spelling in the first of all documents that are found with the value.
+/// The spelling in the first of all documents found with the value.
 async fn first(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     primary_key: &str,
     value: &Contested,
 ) -> Option<String> {
     let attributes = [primary_key, value.facet.as_str()];
-    // Documents come by their numbers from one route, by their rank from the other.
-    let (route, list, prefix) = match asked.finds_everything() {
+    // `documents/fetch` lists documents by internal number, `search` by rank.
+    let (route, list, prefix) = match search.finds_everything() {
         true => {
             let body = json!({"limit": 1, "fields": attributes}).to_string();
             ("documents/fetch", "results", body.trim_end_matches('}').as_bytes().to_vec())
         }
         false => {
             let hits = usize::try_from(value.count).unwrap_or(usize::MAX);
-            ("search", "hits", asked.counting_prefix(&attributes, hits, true))
+            ("search", "hits", search.counting_prefix(&attributes, hits, true))
         }
     };
     let target = format!("/indexes/{}/{route}", index.record.node_uid);
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\\\""));
     let condition = format!("{} = {}", quoted(&value.facet), quoted(&value.spelling));
-    let scatter = Scatter::new(core, snapshot, index, asked.turn(), &target, |leg: &Leg, _| {
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, _| {
         let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
         let filter = match shards {
             Some(shards) => format!("{shards} AND {condition}"),
             None => condition.clone(),
         };
-        Bytes::from(asked.leg_body(&prefix, Some(&filter)))
+        Bytes::from(search.leg_body(&prefix, Some(&filter)))
     });
     let mut spelling = None;
     let find = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
         spelling = merge::first_spelling(gathered.bodies, list, primary_key, value)?;
         Ok(())
     };
-    scatter.answer(find).await.ok()?;
+    scatter.ask_and_merge(find).await.ok()?;
     spelling
 }

@@ -1,8 +1,8 @@
-//! A federated search: every query is a search of its own over all shards, the merge makes one list of them.
+//! Federated search: runs every query as a search of its own over all shards and merges the hits into one list.
 //!
-//! Invariants: hits of one query come in their exact order, whatever shards they are on; totals and facets
-//! are those of all documents that any query of an index finds, counted by the nodes shard by shard; what
-//! one node refuses, one node has refused.
+//! Invariants: hits of one query keep their exact order, whatever shards they are on. Totals and facets count all
+//! documents that any query of an index finds; nodes count them shard by shard. What a single node would refuse, a
+//! node refuses.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -44,7 +44,7 @@ use crate::{
 const TARGET: &str = "/multi-search";
 const NOT_MERGED: &str = "The nodes gave no answer that can be merged.";
 
-/// The queries of a `POST /multi-search` with `federation`.
+/// Answers the queries of a `POST /multi-search` with `federation`.
 pub(crate) async fn federated(
     core: &Core,
     snapshot: &Snapshot,
@@ -64,9 +64,9 @@ pub(crate) async fn federated(
     let answers =
         stream::iter(answers).buffered(limits::MULTI_SEARCH_QUERIES_AT_ONCE).try_collect::<Vec<_>>();
     let counts = try_join_all(groups.values().map(|group| work.count(group)));
-    let (judged, counts, answers) = join3(work.quorum(), counts, answers).await;
-    judged?;
-    work.answer(&answers?, &counts?)
+    let (checked, counts, answers) = join3(work.check_together(), counts, answers).await;
+    checked?;
+    work.merge(&answers?, &counts?)
 }
 
 /// The queries that name one index.
@@ -75,7 +75,7 @@ struct Group<'a> {
     queries: Vec<&'a MultiQuery>,
 }
 
-/// One federated search on its way.
+/// One federated search under way.
 struct Federated<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
@@ -85,17 +85,18 @@ struct Federated<'a> {
     started: Instant,
 }
 
-/// The answer of one query, and what is to be cut out of its hits.
+/// The answer of one query, and the fields to cut out of its hits.
 struct Answered {
     merged: MergedAnswer,
     extra: Option<ExtraFields<'static>>,
 }
 
 impl Federated<'_> {
-    /// Lets a node judge what only shows when all queries are seen together: nodes hold the same settings.
-    async fn quorum(&self) -> Result<(), ApiError> {
+    /// Has a node check what shows only when all queries are seen together. Any node can, since all hold the same
+    /// settings.
+    async fn check_together(&self) -> Result<(), ApiError> {
         if let Some((one, other)) = incompatible_orders(self.core, self.snapshot, self.queries) {
-            self.judge_pair([one, other]).await?;
+            self.check_pair([one, other]).await?;
         }
         let facets_elsewhere =
             self.federation.facets_by_index.keys().any(|uid| !self.groups.contains_key(uid.as_str()));
@@ -114,14 +115,15 @@ impl Federated<'_> {
         let nodes = self.snapshot.topology.every_node();
         match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
-            // Nodes rank by one rule more than the client knows of: what they say of orders is not for it.
+            // Nodes rank by one rule more than the client knows of, so their objections to orders are not passed on.
             Err(refusal) if speaks_of_ranking_rules(&refusal.body) => Ok(()),
             Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
         }
     }
 
-    /// Lets a node judge two queries whose orders do not go together; one that does not look at orders has no objection.
-    async fn judge_pair(&self, positions: [usize; 2]) -> Result<(), ApiError> {
+    /// Has a node check two queries whose orders do not go together; a node that does not compare orders does not
+    /// object.
+    async fn check_pair(&self, positions: [usize; 2]) -> Result<(), ApiError> {
         let queries = positions.map(|position| {
             let query = &self.queries[position];
             let uid = sonic_rs::to_string(&self.node_uid(&query.index_uid)).unwrap_or_default();
@@ -130,7 +132,7 @@ impl Federated<'_> {
         let body =
             Bytes::from(format!("{{\"federation\":{{\"limit\":0}},\"queries\":[{}]}}", queries.join(",")));
         let nodes = self.snapshot.topology.every_node();
-        // Whoever asked has a node say so of the whole request.
+        // The caller then has a node refuse the whole request, so that the message names the right positions.
         match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
             Ok(_) => Ok(()),
             Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
@@ -142,8 +144,9 @@ impl Federated<'_> {
         known.map_or_else(|| uid.to_owned(), |index| index.record.node_uid.clone())
     }
 
-    /// Totals and facets of one index, over all its queries. Nodes break ties by one more rule and so take queries
-    /// that have nothing else to rank by for another kind: these are counted first, then what only the others find.
+    /// Counts totals and facets of one index over all its queries. Nodes break ties by one more rule, so they take
+    /// placeholder queries and ranked queries for different kinds. Placeholder queries are counted first, then the
+    /// documents that only the ranked ones find.
     async fn count(&self, group: &Group<'_>) -> Result<MergedAnswer, ApiError> {
         let (everything, ranked): (Vec<_>, Vec<_>) =
             group.queries.iter().copied().partition(|query| query.is_placeholder());
@@ -152,7 +155,7 @@ impl Federated<'_> {
         }
         let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand a filter.");
         let found = everything.iter().map(|query| query.filter_negated().map_err(not_understood));
-        // Where a query has no filter it finds everything, and the others nothing else.
+        // A placeholder query without a filter finds everything, so the ranked queries add nothing.
         let Some(not_found) = found.collect::<Result<Option<Vec<_>>, _>>()? else {
             return self.count_some(group, &everything, &[]).await;
         };
@@ -173,7 +176,7 @@ impl Federated<'_> {
         Ok(MergedAnswer::of_parts(body, [&first, &rest]))
     }
 
-    /// The same of some queries, among the documents that `filters` let through.
+    /// Counts some of the queries among the documents that `filters` let through.
     async fn count_some(
         &self,
         group: &Group<'_>,
@@ -194,16 +197,16 @@ impl Federated<'_> {
             };
             self.federation.counting_body(&counting).into()
         });
-        // Values are cut when all are summed.
+        // The list of values is cut only after all counts are summed.
         let all_values = FacetRules { values_max: usize::MAX, ..rules.facets.clone() };
         let facets = if queries.len() == group.queries.len() { &rules.facets } else { &all_values };
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
             merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, facets, body).map(|_| ())
         };
-        scatter.answer(merge).await
+        scatter.ask_and_merge(merge).await
     }
 
-    /// One query from its first hit to the last that the page may need.
+    /// Runs one query from its first hit to the last that the page may need.
     async fn search(&self, query: &MultiQuery) -> Result<Answered, ApiError> {
         let group = &self.groups[query.index_uid.as_str()];
         let limit = self.federation.hits_needed().to_string();
@@ -219,15 +222,16 @@ impl Federated<'_> {
         let body = query.search_body(&replaced);
         let not_understood =
             |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
-        let mut asked = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-        asked.raw_details = true;
+        let mut search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
+        search.raw_details = true;
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
-        let extra = asked.also_retrieve(wanted, &group.index.rules);
-        let merged = crate::read::search::answer(self.core, self.snapshot, group.index, &asked).await?;
+        let extra = search.also_retrieve(wanted, &group.index.rules);
+        let merged =
+            crate::read::search::search_index(self.core, self.snapshot, group.index, &search).await?;
         Ok(Answered { merged, extra })
     }
 
-    fn answer(&self, answers: &[Answered], counts: &[MergedAnswer]) -> Result<MergedAnswer, ApiError> {
+    fn merge(&self, answers: &[Answered], counts: &[MergedAnswer]) -> Result<MergedAnswer, ApiError> {
         let indexes = self.groups.iter().map(|(uid, group)| FederatedIndex {
             uid,
             primary_key: group.primary_key(),
@@ -264,7 +268,7 @@ impl Federated<'_> {
     }
 }
 
-/// The positions of the first two queries whose orders may not stand in one list.
+/// The positions of the first two queries whose orders cannot be merged into one list.
 pub(crate) fn incompatible_orders(
     core: &Core,
     snapshot: &Snapshot,
@@ -283,7 +287,7 @@ pub(crate) fn incompatible_orders(
     first_incompatible(kinds)
 }
 
-/// The positions of queries in the order in which a node looks at them: by the names of their indexes.
+/// The positions of queries in the order in which a node checks them: by the names of their indexes.
 pub(crate) fn in_nodes_order(queries: &[MultiQuery]) -> Vec<usize> {
     let mut positions = (0..queries.len()).collect::<Vec<_>>();
     positions.sort_by_key(|position| &queries[*position].index_uid);
@@ -296,7 +300,7 @@ fn speaks_of_ranking_rules(refusal: &[u8]) -> bool {
 }
 
 impl Group<'_> {
-    /// What tells the index's hits apart, where several queries may find the same one.
+    /// The field that identifies hits, when several queries may find the same hit.
     fn primary_key(&self) -> Option<&str> {
         self.index.record.primary_key.as_deref().filter(|_| self.queries.len() > 1)
     }

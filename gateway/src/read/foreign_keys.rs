@@ -1,7 +1,7 @@
-//! Foreign keys: ids of another index's documents, in hits, become these documents.
+//! Foreign keys: replaces ids of another index's documents, in hits, by these documents.
 //!
-//! Invariants: nodes hear of no foreign keys, for each would look among its own documents only; a tenant's rules
-//! and a key's indexes hold for foreign documents, too; an index without foreign keys costs nothing.
+//! Invariants: nodes are never told of foreign keys, for each would look among its own documents only. A tenant's
+//! rules and a key's indexes apply to foreign documents, too. An index without foreign keys costs nothing.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -25,17 +25,17 @@ use crate::{
     },
 };
 
-/// The name that nodes give the feature.
+/// The nodes' name for the feature.
 const FEATURE: &str = "foreignKeys";
 const NOT_SERVED: &str =
     "This gateway does not serve `_foreign` in filters: a node would look among its own documents only";
-/// Members of a hit in which ids are looked for, beside the hit itself.
+/// The member of a hit in which ids are looked for, beside the hit itself.
 const FORMATTED: &str = "_formatted";
 
-/// Documents by foreign index and id.
+/// Documents by foreign index and document id.
 type Documents = AHashMap<(String, String), Value>;
 
-/// The answer to searches of these indexes, with foreign documents in its hits.
+/// Puts foreign documents into the hits of a search of these indexes.
 pub(crate) async fn hydrated(
     core: &Core,
     snapshot: &Snapshot,
@@ -66,7 +66,7 @@ async fn hydrate(
     let mut wanted = AHashMap::<String, BTreeSet<String>>::new();
     for_each_hit(&mut answer, snapshot, first, &mut |index, hit| {
         for key in &index.rules.foreign_keys {
-            // A foreign index has to be there, whatever the hits hold.
+            // The foreign index must exist, whatever the hits hold.
             let ids = wanted.entry(key.index_uid.clone()).or_default();
             for_each_value(hit, &key.field, &mut |value| ids.extend(document_id(value)));
         }
@@ -76,7 +76,7 @@ async fn hydrate(
     let mut missing = merged.missing.clone();
     for (uid, ids) in wanted {
         let index = crate::state::snapshot::find_index(snapshot, &uid)?;
-        // Who may not search an index is shown the ids that the hits hold, and nothing of what they name.
+        // A key that may not search the foreign index sees the ids in the hits, but not the documents.
         let Ok(rules) = permission.rules_for(&uid) else { continue };
         let found = fetch(core, snapshot, index, rules.as_deref(), &ids).await?;
         missing = missing.union(&found.missing);
@@ -91,7 +91,7 @@ async fn hydrate(
     Ok(MergedAnswer { body: answer.to_string().into(), missing })
 }
 
-/// A node's refusal of a filter on foreign documents, of whose keys it knows nothing.
+/// Rewrites a node's refusal of a filter on foreign documents: the node knows of no foreign keys.
 pub(crate) fn refused(error: ApiError, keys: &[ForeignKey]) -> ApiError {
     error.rewrite(|message| {
         let mut known = keys.iter().map(|key| format!("Field `{}` is not a foreign key", key.field));
@@ -102,7 +102,7 @@ pub(crate) fn refused(error: ApiError, keys: &[ForeignKey]) -> ApiError {
     })
 }
 
-/// Every hit, and its formatted part, with its index: an answer's own, or that of several queries.
+/// Visits every hit and its formatted part with its index, in one answer or in those of several queries.
 fn for_each_hit(
     answer: &mut Value,
     snapshot: &Snapshot,
@@ -127,7 +127,7 @@ fn for_each_hit(
     }
 }
 
-/// Every value below a field's path; arrays are gone through.
+/// Visits every value at a field's path, also inside arrays.
 fn for_each_value(document: &mut Map<String, Value>, path: &str, visit: &mut impl FnMut(&mut Value)) {
     if let Some(value) = document.get_mut(path) {
         match value {
@@ -153,14 +153,14 @@ fn for_each_value(document: &mut Map<String, Value>, path: &str, visit: &mut imp
 fn replace(hit: &mut Map<String, Value>, key: &ForeignKey, documents: &Documents) {
     for_each_value(hit, &key.field, &mut |value| {
         if let Some(id) = document_id(value) {
-            // As on one node, an id that no document has stands for an empty one.
+            // As on one node, an id without a document becomes an empty document.
             let found = documents.get(&(key.index_uid.clone(), id)).cloned();
             *value = found.unwrap_or_else(|| json!({}));
         }
     });
 }
 
-/// The id of a document that a value is, as text.
+/// The text of a value that can be a document's id.
 fn document_id(value: &Value) -> Option<String> {
     let is_id = |text: &str| {
         let bytes = text.bytes();
@@ -196,7 +196,7 @@ async fn fetch(
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         merge::documents(gathered.bodies, &[], None, 0, ids.len(), body).map(|_| ())
     };
-    scatter.answer(merge).await
+    scatter.ask_and_merge(merge).await
 }
 
 fn read_documents(index: &Index, body: &[u8], documents: &mut Documents) {

@@ -1,7 +1,7 @@
-//! Hybrid search: a list by keywords, a list by vectors, and the vector of a query's words.
+//! Hybrid search: merges a list by keywords with a list by vectors, and has the query's words embedded.
 //!
-//! Invariants: each list is that of one node, so the rule whether keywords alone are good enough sees
-//! all of it; a query's words are embedded by one node, once, and every leg gets the vector.
+//! Invariants: each list is complete, as one node gives it, so the rule whether keywords alone are good enough sees
+//! all of it. One node embeds a query's words, once, and every leg gets the vector.
 
 use std::time::Instant;
 
@@ -29,32 +29,32 @@ use crate::{
     wire::runtime,
 };
 
-/// Answers a search with both halves.
-pub(crate) async fn answer(
+/// Answers a hybrid search: the keyword half, the semantic half, and the merge of both.
+pub(crate) async fn merge_halves(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
     semantic_ratio: f32,
     started: Instant,
 ) -> Result<MergedAnswer, ApiError> {
     let rules = &index.rules;
     let Some(primary_key) = index.record.primary_key.as_deref() else {
-        // Without a primary key there are no documents: one list says all.
-        return list(core, snapshot, index, asked, started, Audience::ToClient).await;
+        // Without a primary key there are no documents, so one list is enough.
+        return list(core, snapshot, index, search, started, Audience::ToClient).await;
     };
-    let asked = asked.identified_by(primary_key);
-    let wanted = asked.hits_wanted(rules);
-    let half = asked.keyword_half(wanted);
+    let search = search.identified_by(primary_key);
+    let wanted = search.hits_wanted(rules);
+    let half = search.keyword_half(wanted);
     let mut keyword = list(core, snapshot, index, &half, started, Audience::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
-    // A node looks the embedder up before it searches: one that is not there is refused by the semantic half.
+    // A node looks up the embedder before it searches, so the semantic half brings the refusal of an unknown one.
     let has_embedder =
-        asked.embedder().is_some_and(|name| index.record.settings["embedders"][&name].is_object());
+        search.embedder().is_some_and(|name| index.record.settings["embedders"][&name].is_object());
     let semantic = match good_enough && has_embedder {
         true => None,
         false => {
-            let half = asked.semantic_half(wanted);
+            let half = search.semantic_half(wanted);
             match with_vector(core, snapshot, index, half).await {
                 Ok(half) => Some(list(core, snapshot, index, &half, started, Audience::ToMerge).await?),
                 Err(error) if !has_embedder => return Err(error),
@@ -66,19 +66,19 @@ pub(crate) async fn answer(
             }
         }
     };
-    let extra_fields = asked.extra_fields(rules);
+    let extra_fields = search.extra_fields(rules);
     let spec = SearchSpec {
-        show_ranking_score: asked.show_ranking_score,
-        show_ranking_score_details: asked.show_ranking_score_details,
-        distinct: asked.distinct(rules),
-        tie_break: asked.tie_break(rules),
+        show_ranking_score: search.show_ranking_score,
+        show_ranking_score_details: search.show_ranking_score_details,
+        distinct: search.distinct(rules),
+        tie_break: search.tie_break(rules),
         displayed: rules.displayed.as_deref(),
         extra_fields: extra_fields.as_ref(),
-        facets: Some(asked.facet_rules(rules, keeps_facet_orders(core))),
+        facets: Some(search.facet_rules(rules, keeps_facet_orders(core))),
         processing_time_ms: milliseconds(runtime::now().saturating_duration_since(started)),
         hits_total_max: rules.hits_total_max,
         total_clipped: core.shared.nodes.health.clips_totals(),
-        ..SearchSpec::plain(asked.paging, wanted)
+        ..SearchSpec::plain(search.paging, wanted)
     };
     let halves = Halves {
         keyword: &keyword.body,
@@ -89,7 +89,7 @@ pub(crate) async fn answer(
     };
     let mut body = Vec::with_capacity(keyword.body.len());
     merge::hybrid(&halves, &spec, &mut body).map_err(unusable)?;
-    asked.hide_positions(rules, &mut body);
+    search.hide_positions(rules, &mut body);
     if let Some(semantic) = semantic {
         keyword.missing = keyword.missing.union(&semantic.missing);
     }
@@ -101,37 +101,37 @@ fn unusable(error: merge::MergeError) -> ApiError {
     ApiError::new(Code::Internal, "The two halves of the search could not be merged.")
 }
 
-/// The query with the vector of its words, where several nodes would each embed them and one can tell its vector
-/// (v1.15 does not tell: there every node embeds).
+/// Gives the query the vector of its words. Leaves it as it is where a single node embeds it anyway, or where nodes
+/// do not return the vector (v1.15 does not: there every node embeds).
 ///
 /// # Errors
-/// What the node that should embed says.
+/// The refusal of the node that should embed.
 pub(crate) async fn with_vector<'a>(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: SearchRequest<'a>,
+    search: SearchRequest<'a>,
 ) -> Result<SearchRequest<'a>, ApiError> {
-    if !asked.needs_embedding() {
-        return Ok(asked);
+    if !search.needs_embedding() {
+        return Ok(search);
     }
-    let legs = plan::cover(core, snapshot, index, None, &[], asked.turn()).legs;
+    let legs = plan::cover(core, snapshot, index, None, &[], search.turn()).legs;
     if legs.len() < 2 {
-        return Ok(asked);
+        return Ok(search);
     }
     let target = format!("/indexes/{}/search", index.record.node_uid);
-    let body = Bytes::from(asked.leg_body(&asked.embedding_prefix(), None));
+    let body = Bytes::from(search.leg_body(&search.embedding_prefix(), None));
     let nodes = legs.iter().map(|leg| leg.node).collect();
     match ask::first_of(core, nodes, NodeRequest::post_json(&target, body)).await {
         Ok(Ok(answer)) => {
             let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
             let vector = value.get("queryVector").filter(|vector| vector.is_array());
             Ok(match vector {
-                Some(vector) => asked.with_vector(vector.to_string()),
-                None => asked,
+                Some(vector) => search.with_vector(vector.to_string()),
+                None => search,
             })
         }
         Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
-        Err(_) => Ok(asked),
+        Err(_) => Ok(search),
     }
 }

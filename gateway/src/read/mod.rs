@@ -1,8 +1,8 @@
-//! One question to many shards: plan, scatter, race, merge.
+//! Reads: one question to many shards, in the steps plan, scatter, race, merge.
 //!
-//! Invariants: a node that is down is never asked; a plan is made anew from the snapshot when a node fails, and what nobody
-//! could answer is named in the answer.
-//! May touch: `state`, `nodes`, `auth`, `api` and lower floors.
+//! Invariants: a node that is down is never asked. When a node fails, the plan is made anew from the snapshot. The
+//! answer names the shards that no node could answer for. May touch: `state`, `nodes`, `auth`, `api` and lower
+//! floors.
 
 pub mod ask;
 pub(crate) mod coalesce;

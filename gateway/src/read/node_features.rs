@@ -1,12 +1,12 @@
-//! Experimental features as the nodes have them.
+//! Experimental features as the nodes report them.
 //!
-//! Invariant: a feature is on when it is on at every node that is asked.
+//! Invariant: a feature is on when every node that answers has it on.
 
 use serde_json::{Map, Value};
 
 use crate::{api::error::ApiError, read::ask, state::core::Core};
 
-/// Whether a feature is on, as far as anybody says.
+/// Whether a feature is on at the nodes that answer; `false` when none does.
 pub(crate) async fn is_on(core: &Core, name: &str) -> bool {
     shown(core).await.is_ok_and(|features| features.get(name) == Some(&Value::Bool(true)))
 }
@@ -19,7 +19,7 @@ pub(crate) async fn shown(core: &Core) -> Result<Features, ApiError> {
     })))
 }
 
-/// The features that every node knows; one is on when it is on everywhere.
+/// The features that every node knows; one is on when it is on at every node.
 pub(crate) fn on_everywhere(of_nodes: impl IntoIterator<Item = Features>) -> Features {
     let mut of_nodes = of_nodes.into_iter();
     let mut features = of_nodes.next().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! The third step of a read: which group, which nodes, which shards each answers for.
+//! Plans a read: chooses the group, its nodes, and the shards that each node answers for.
 //!
-//! Invariants: decided from one snapshot and the health seen now; the legs of a plan answer for every
-//! wanted shard at most once; a node that is down is never asked, and one that joins, which may lack writes, only to
-//! stand in where nobody else can answer. Where nodes are equally good, equal turns choose alike.
+//! Invariants: a plan follows from one snapshot and the health known at that moment. Its legs answer for every wanted
+//! shard at most once. A node that is down is never asked. A joining node, which may lack writes, is asked only for
+//! shards that no other node can answer for. Where nodes are equally good, equal turns choose the same nodes.
 
 use router::{CoveringSet, NodeIndex, ShardSet, covering_set};
 
@@ -15,13 +15,13 @@ use crate::{
     wire::runtime,
 };
 
-/// Scores between two levels of slowness; ties below it are broken by turns.
+/// Scores between two levels of slowness; the turn breaks ties within a level.
 const SCORES_PER_LEVEL: u16 = 16;
 
-/// A covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
+/// Gives a covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
 ///
-/// Nodes that nothing speaks against are enough where they cover everything, else all that serve reads are tried.
-/// Groups are taken in turn, that of a session first; the first that covers everything wins, else the one that covers most.
+/// Preferred nodes are enough where they cover everything, else every node that serves reads is considered. Groups
+/// are tried in turn, a session's group first. The first that covers everything wins, else the one that covers most.
 pub(crate) fn cover(
     core: &Core,
     snapshot: &Snapshot,
@@ -50,7 +50,7 @@ pub(crate) fn cover(
     if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
 }
 
-/// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
+/// Covers as many of the shards in `wanted` as known joining nodes can answer for; their answers may be old.
 pub(crate) fn fall_back_to_joining(
     core: &Core,
     snapshot: &Snapshot,
@@ -63,13 +63,13 @@ pub(crate) fn fall_back_to_joining(
     })
 }
 
-/// Whether a node may answer where none that serves reads can.
+/// Whether a joining node may answer where no node that serves reads can.
 pub(crate) fn stands_in(core: &Core, node: NodeIndex) -> bool {
     core.shared.nodes.health.state(node) == NodeState::Joining && core.shared.nodes.hints.may_stand_in(node)
 }
 
-/// Nodes that serve reads in the order to ask them for something that each of them can answer: those nothing
-/// speaks against first, those of a session's group before others, equals in turn.
+/// Orders the nodes that serve reads for a request that each of them can answer: preferred nodes first, those of a
+/// session's group before others, equals in turn.
 pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
     nodes.retain(|node| serves(core, *node, &[]));
     let turn = core.turn() % nodes.len().max(1);
@@ -89,7 +89,7 @@ pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex>
     nodes
 }
 
-/// Whether a node serves reads and is not set aside.
+/// Whether a node serves reads and is not ejected.
 pub(crate) fn serves_well(core: &Core, node: NodeIndex) -> bool {
     serves(core, node, &[]) && !core.load_stats.is_ejected(node, runtime::now())
 }

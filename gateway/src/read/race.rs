@@ -1,10 +1,8 @@
-//! Asking nodes for the parts of a read: all at once, and somebody else where one fails, is late or is
-//! overloaded.
+//! Races the legs of a read: sends all at once, and asks another node where one fails, is late or is overloaded.
 //!
-//! Invariants: whichever answers come first, every shard is answered for once; one timer serves all legs
-//! of a read, and nothing waits for a node longer than until another could answer; what is asked beyond
-//! what the client asked for is within the core's budgets; whatever is still in flight at the end is
-//! dropped with its connection.
+//! Invariants: every shard is answered for once, whichever answers come first. One timer serves all legs of a read,
+//! and a leg waits for a node no longer than until another could answer. Retries and hedges are within the core's
+//! budgets. Legs still in flight at the end are dropped with their connections.
 
 use std::{
     pin::pin,
@@ -30,32 +28,32 @@ use crate::{
     wire::{h1::NodeAnswer, runtime},
 };
 
-/// What a read asks of nodes.
+/// A read over shards, as the race sees it.
 pub(crate) trait ShardedQuery {
-    /// Who can answer for which of these shards (all, when `None`), without the nodes in `avoided`; the
-    /// shards that nobody can answer for.
+    /// Places these shards (all, when `None`) on nodes that can answer for them, without the nodes in `avoided`;
+    /// names the shards that no node can answer for.
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed;
 
-    /// What one leg asks.
+    /// The request that one leg sends.
     fn request(&self, leg: &Leg) -> NodeRequest<'_>;
 }
 
-/// Legs, and the shards that nobody can answer for.
+/// Legs, and the shards that no node can answer for.
 #[derive(Default)]
 pub(crate) struct Placed {
     pub(crate) legs: Vec<Leg>,
     pub(crate) uncovered: ShardSet,
 }
 
-/// What came of it.
+/// What a race has gathered.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) answers: Vec<(Leg, NodeAnswer)>,
-    /// Shards nobody answered for.
+    /// Shards that no node answered for.
     pub(crate) missing: ShardSet,
 }
 
-/// Asks until every shard has answered or nobody is left to ask, at most until `deadline`.
+/// Asks until every shard is answered for or no node is left to ask, at most until `deadline`.
 ///
 /// # Errors
 /// The answer of a node that refuses the client's request.
@@ -72,12 +70,12 @@ pub(crate) async fn ask<Q: ShardedQuery>(
     let placed = question.place(wanted, avoided);
     outcome.missing = placed.uncovered;
     core.load_stats.deposit(placed.legs.len());
-    let asked = placed.legs.into_iter().map(|leg| race.open(leg, 1, now)).collect::<Vec<_>>();
-    let mut flight = asked.into_iter().map(|asked| race.send(asked)).collect::<FuturesUnordered<_>>();
+    let requests = placed.legs.into_iter().map(|leg| race.open(leg, 1, now)).collect::<Vec<_>>();
+    let mut flight = requests.into_iter().map(|request| race.send(request)).collect::<FuturesUnordered<_>>();
     let mut timer = pin!(runtime::sleep(race.first_check().min(deadline.saturating_duration_since(now))));
     while race.parts.iter().any(|part| !part.done) {
         let more = match select(flight.next(), timer.as_mut()).await {
-            Either::Left((Some(heard), _)) => race.hear(heard, &mut outcome)?,
+            Either::Left((Some(response), _)) => race.on_response(response, &mut outcome)?,
             // Nothing is in flight, so every part is done.
             Either::Left((None, _)) => break,
             Either::Right(((), _)) => {
@@ -92,12 +90,12 @@ pub(crate) async fn ask<Q: ShardedQuery>(
                 race.check(now, &mut outcome)
             }
         };
-        flight.extend(more.into_iter().map(|asked| race.send(asked)));
+        flight.extend(more.into_iter().map(|request| race.send(request)));
     }
     Ok(outcome)
 }
 
-/// The legs of one read and how far they are.
+/// The parts of one read and their progress.
 struct Race<'a, Q: ShardedQuery> {
     core: &'a Core,
     question: &'a Q,
@@ -107,12 +105,12 @@ struct Race<'a, Q: ShardedQuery> {
     hedges: usize,
 }
 
-/// Some shards, and whom they were asked of.
+/// Some shards, and the attempts to have them answered for.
 struct Part {
     shards: ShardSet,
-    /// How many nodes these shards were asked of, one after the other.
+    /// Which attempt at these shards this part's first one is, counted from 1.
     tries: usize,
-    /// Each of them answers for all the shards.
+    /// Each attempt asks for all the shards.
     attempts: Vec<Attempt>,
     done: bool,
 }
@@ -123,7 +121,7 @@ struct Attempt {
     failed: bool,
 }
 
-/// One leg to be sent: where it stands, and what it asks of whom.
+/// One leg to send, and its position in the race.
 struct LegRequest {
     part: usize,
     attempt: usize,
@@ -131,15 +129,15 @@ struct LegRequest {
     leg: Leg,
 }
 
-/// What came of a leg.
+/// The outcome of one leg.
 struct LegResponse {
-    asked: LegRequest,
+    request: LegRequest,
     sent_at: Instant,
     result: Result<NodeAnswer, NodeError>,
 }
 
 impl Part {
-    /// The nodes that have not answered yet.
+    /// The nodes that have not answered yet, and when they were asked.
     fn waits_for(&self) -> impl Iterator<Item = (NodeIndex, Instant)> {
         let open = self.attempts.iter().filter(|attempt| !attempt.failed);
         open.flat_map(|attempt| {
@@ -159,26 +157,26 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
     fn attempt(&mut self, part: usize, legs: Vec<Leg>, now: Instant) -> Vec<LegRequest> {
         let attempts = &mut self.parts[part].attempts;
         let attempt = attempts.len();
-        let asked = legs.iter().cloned().enumerate();
-        let asked = asked.map(|(position, leg)| LegRequest { part, attempt, position, leg }).collect();
+        let requests = legs.iter().cloned().enumerate();
+        let requests = requests.map(|(position, leg)| LegRequest { part, attempt, position, leg }).collect();
         let legs = legs.into_iter().map(|leg| (leg, None)).collect();
         attempts.push(Attempt { legs, sent_at: now, failed: false });
-        asked
+        requests
     }
 
-    /// Sends one leg and waits for as long as this is polled.
-    fn send(&self, asked: LegRequest) -> impl Future<Output = LegResponse> + use<'a, Q> {
+    /// Sends one leg and waits for its outcome for as long as the future is polled.
+    fn send(&self, request: LegRequest) -> impl Future<Output = LegResponse> + use<'a, Q> {
         let (core, question) = (self.core, self.question);
         async move {
             let sent_at = runtime::now();
-            let in_flight = core.load_stats.sends(asked.leg.node, sent_at);
-            let result = core.pools.ask_patiently(asked.leg.node, question.request(&asked.leg)).await;
+            let in_flight = core.load_stats.sends(request.leg.node, sent_at);
+            let result = core.pools.ask_patiently(request.leg.node, question.request(&request.leg)).await;
             drop(in_flight);
-            LegResponse { asked, sent_at, result }
+            LegResponse { request, sent_at, result }
         }
     }
 
-    /// When the legs are looked at first: a hedge's time, where hedges are on.
+    /// How long until the legs are first checked: until the first hedge is due, where hedging is on.
     fn first_check(&self) -> Duration {
         let load_stats = &self.core.load_stats;
         let waits = self.parts.iter().flat_map(Part::waits_for).map(|(node, _)| {
@@ -188,19 +186,23 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         waits.min().unwrap_or(limits::PATIENCE_MIN)
     }
 
-    /// Takes in what came of a leg; gives the legs to send because of it.
+    /// Handles the outcome of a leg; gives the legs to send because of it.
     ///
     /// # Errors
-    /// A refusal.
-    fn hear(&mut self, heard: LegResponse, outcome: &mut Outcome) -> Result<Vec<LegRequest>, NodeAnswer> {
-        let LegResponse { asked, sent_at, result } = heard;
-        let (node, now) = (asked.leg.node, runtime::now());
+    /// A node's refusal.
+    fn on_response(
+        &mut self,
+        response: LegResponse,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<LegRequest>, NodeAnswer> {
+        let LegResponse { request, sent_at, result } = response;
+        let (node, now) = (request.leg.node, runtime::now());
         let reason = match result {
             Ok(answer) if answer.status.is_success() => {
-                if !self.parts[asked.part].done {
+                if !self.parts[request.part].done {
                     let latency = now.saturating_duration_since(sent_at);
                     self.core.load_stats.answered(node, latency, now);
-                    self.take(asked, answer, now, outcome);
+                    self.accept_response(request, answer, now, outcome);
                 }
                 return Ok(Vec::new());
             }
@@ -214,23 +216,29 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         };
         note_failure(self.core, node, sent_at, &reason);
         self.failed.push(node);
-        if self.parts[asked.part].done {
+        if self.parts[request.part].done {
             return Ok(Vec::new());
         }
-        self.parts[asked.part].attempts[asked.attempt].failed = true;
-        Ok(self.fail_over(asked.part, now, outcome))
+        self.parts[request.part].attempts[request.attempt].failed = true;
+        Ok(self.fail_over(request.part, now, outcome))
     }
 
-    /// Keeps an answer; an attempt that has them all ends its part.
-    fn take(&mut self, asked: LegRequest, answer: NodeAnswer, now: Instant, outcome: &mut Outcome) {
-        let part = &mut self.parts[asked.part];
-        let attempt = &mut part.attempts[asked.attempt];
-        attempt.legs[asked.position].1 = Some(answer);
+    /// Keeps an answer; an attempt with all its answers ends its part.
+    fn accept_response(
+        &mut self,
+        request: LegRequest,
+        answer: NodeAnswer,
+        now: Instant,
+        outcome: &mut Outcome,
+    ) {
+        let part = &mut self.parts[request.part];
+        let attempt = &mut part.attempts[request.attempt];
+        attempt.legs[request.position].1 = Some(answer);
         if attempt.failed || attempt.legs.iter().any(|(_, answer)| answer.is_none()) {
             return;
         }
         part.done = true;
-        let won = part.attempts.swap_remove(asked.attempt);
+        let won = part.attempts.swap_remove(request.attempt);
         for (node, sent_at) in part.waits_for().filter(|(_, sent_at)| *sent_at < won.sent_at) {
             self.core.load_stats.overtaken(node, sent_at, now);
         }
@@ -238,7 +246,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         outcome.answers.extend(answers);
     }
 
-    /// Asks others for a part of which an attempt has failed, unless another attempt is under way.
+    /// Asks other nodes for a part whose attempt has failed, unless another attempt is under way.
     fn fail_over(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<LegRequest> {
         if self.parts[part].attempts.iter().any(|attempt| !attempt.failed) {
             return Vec::new();
@@ -258,23 +266,23 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         placed.legs.into_iter().map(|leg| self.open(leg, tries, now)).collect()
     }
 
-    /// Looks at what has not answered yet; gives the legs to send because of it.
+    /// Checks the parts that are not done; gives the legs to send because of it.
     fn check(&mut self, now: Instant, outcome: &mut Outcome) -> Vec<LegRequest> {
-        let mut asked = Vec::new();
+        let mut requests = Vec::new();
         for part in 0..self.parts.len() {
             if !self.parts[part].done {
-                asked.extend(self.ask_others(part, now));
-                asked.extend(self.end_late(part, now, outcome));
+                requests.extend(self.ask_others(part, now));
+                requests.extend(self.end_late(part, now, outcome));
             }
         }
-        asked
+        requests
     }
 
-    /// Asks others as well for a part that is late, or whose node is known to be in trouble.
+    /// Asks further nodes for a part that is late, or whose node is down or ejected.
     fn ask_others(&mut self, part: usize, now: Instant) -> Vec<LegRequest> {
         let (core, load_stats) = (self.core, &self.core.load_stats);
         let waits_for = self.parts[part].waits_for().collect::<Vec<_>>();
-        // Those asked last get as much time as those before them had.
+        // The nodes asked last get as much time as those before them had.
         let waited = waits_for.iter().map(|(_, sent_at)| now.saturating_duration_since(*sent_at)).min();
         let waited = waited.unwrap_or_default();
         let any = |is: &dyn Fn(NodeIndex) -> bool| waits_for.iter().any(|(node, _)| is(*node));
@@ -309,7 +317,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         self.attempt(part, placed.legs, now)
     }
 
-    /// Ends attempts that have taken a node's whole time, or wait for a node that is down.
+    /// Fails attempts that have used up a node's time, or that wait for a node that is down.
     fn end_late(&mut self, part: usize, now: Instant, outcome: &mut Outcome) -> Vec<LegRequest> {
         let core = self.core;
         let whole = core.shared.config.node_timeout;
@@ -334,7 +342,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         if late.is_empty() { Vec::new() } else { self.fail_over(part, now, outcome) }
     }
 
-    /// The deadline has come: what has not answered is missing.
+    /// Counts what has not answered by the deadline as missing.
     fn give_up(&self, outcome: &mut Outcome) {
         for part in self.parts.iter().filter(|part| !part.done) {
             outcome.missing = outcome.missing.union(&part.shards);
@@ -346,7 +354,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
     }
 }
 
-/// A node gave no usable answer to a read.
+/// Records that a node gave no usable answer to a read.
 pub(crate) fn note_failure(core: &Core, node: NodeIndex, sent_at: Instant, reason: &str) {
     if core.load_stats.failed(node, sent_at, runtime::now()) {
         let node = &core.shared.nodes.addresses[usize::from(node.0)].id;
@@ -354,7 +362,7 @@ pub(crate) fn note_failure(core: &Core, node: NodeIndex, sent_at: Instant, reaso
     }
 }
 
-/// Whether a node says that it has too much to do now.
+/// Whether a node says that it is overloaded.
 fn is_overloaded(answer: &NodeAnswer) -> bool {
     [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status)
 }

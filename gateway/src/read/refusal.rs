@@ -1,4 +1,4 @@
-//! What a node says against a request that the gateway cannot read.
+//! A node's refusal of a request that the gateway cannot read.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use crate::{
     api::error::ApiError, nodes::pool::NodeRequest, read::ask, state::core::Core, wire::h1::message::Request,
 };
 
-/// The same for a request whose body nodes get in another form.
+/// Has a node refuse a request whose body nodes get in another form; `None` when the node accepts it.
 pub(crate) async fn refusal_to(
     core: &Core,
     request: &Request,

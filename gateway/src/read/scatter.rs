@@ -1,8 +1,8 @@
-//! The fourth step of a read: ask the legs of a plan (`legs`) and have their answers merged.
+//! Asks the legs of a plan (`race`) and has their answers merged.
 //!
-//! Invariants: a failed or late leg's shards are asked of other owners, then of other groups, within the
-//! request's deadline; a refusal (4xx) of any leg is the answer; the legs' order is by node; where
-//! the legs' hits do not suffice all are asked again, deeper; what only joining nodes say counts as missing.
+//! Invariants: a failed or late leg's shards are asked of other owners, then of other groups, within the request's
+//! deadline. A refusal (4xx) of any leg is the answer. The legs are ordered by node. Where the legs' hits do not
+//! suffice, all are asked again, deeper. Shards that only joining nodes answer for count as missing.
 
 use std::time::Instant;
 
@@ -27,16 +27,16 @@ use crate::{
     wire::runtime,
 };
 
-/// How much legs are asked for: more each time what they gave did not suffice.
+/// How much legs are asked for; it grows each time their answers did not suffice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FetchDepth {
-    /// Times the legs were not asked deep enough.
-    pub(crate) depth: u32,
-    /// Whether legs are to leave out nothing that is not distinct.
+    /// Rounds in which the legs were not asked deep enough.
+    pub(crate) rounds: u32,
+    /// Whether legs are to leave out no duplicates under `distinct`.
     pub(crate) plain: bool,
 }
 
-/// One scatter over an index; `Body` writes the request body of a leg.
+/// One scatter over an index; `body` writes the request body of a leg.
 pub(crate) struct Scatter<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> {
     core: &'a Core,
     snapshot: &'a Snapshot,
@@ -46,29 +46,29 @@ pub(crate) struct Scatter<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> {
     deadline: Instant,
     /// The shards asked about; `None` is all.
     wanted: Option<ShardSet>,
-    /// Shards nobody who serves reads has answered for.
+    /// Shards that no node that serves reads has answered for.
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
     answers: Vec<(Leg, Bytes)>,
-    /// What nodes that join say of missing shards.
+    /// The answers of joining nodes for missing shards.
     stood_in: Vec<(Leg, Bytes)>,
     turn: usize,
-    reach: FetchDepth,
+    fetch_depth: FetchDepth,
 }
 
-/// What a merge gets to see of a scatter.
+/// A scatter as a merge sees it.
 pub(crate) struct Gathered<'g> {
     /// The answers in leg order.
     pub(crate) bodies: &'g [&'g [u8]],
     /// Whether a single one of them covers every shard.
     pub(crate) whole: bool,
-    /// The reach the legs were asked with.
-    pub(crate) reach: FetchDepth,
+    /// The depth that the legs were asked with.
+    pub(crate) fetch_depth: FetchDepth,
 }
 
 impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
-    /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
-    /// so that the pages of one query break ties alike.
+    /// Prepares a scatter; it asks nothing yet. Scatters with an equal `turn` ask the same nodes while these are
+    /// healthy, so that the pages of one query break ties alike.
     pub(crate) fn new(
         core: &'a Core,
         snapshot: &'a Snapshot,
@@ -91,24 +91,24 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
             answers: Vec::new(),
             stood_in: Vec::new(),
             turn,
-            reach: FetchDepth::default(),
+            fetch_depth: FetchDepth::default(),
         }
     }
 
-    /// Asks about these shards only, where others can have nothing to say.
+    /// Restricts the scatter to these shards, when no other shard can contribute.
     pub(crate) fn about(self, wanted: Option<ShardSet>) -> Self {
         Self { missing: wanted.clone(), wanted, ..self }
     }
 
-    /// Asks until every shard has answered or nobody is left to ask.
+    /// Asks until every shard is answered for or no node is left to ask.
     ///
     /// # Errors
-    /// The refusal of a node, or 503 when shards are unavailable and the policy says `error`.
-    async fn run(&mut self) -> Result<(), ApiError> {
+    /// A node's refusal, or 503 when shards are unavailable and the policy says `error`.
+    async fn ask_legs(&mut self) -> Result<(), ApiError> {
         if self.missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
-            let asked =
+            let outcome =
                 race::ask(self.core, &*self, self.missing.as_ref(), &self.failed, self.deadline).await;
-            let outcome = asked.map_err(|answer| ApiError::from_node(answer.status, &answer.body))?;
+            let outcome = outcome.map_err(|answer| ApiError::from_node(answer.status, &answer.body))?;
             self.answers.extend(outcome.answers.into_iter().map(|(leg, answer)| (leg, answer.body)));
             self.missing = Some(outcome.missing);
         }
@@ -119,7 +119,7 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
         self.check_coverage()
     }
 
-    /// Asks nodes that join for what is missing: an answer that may be old is more than none, and says that it is.
+    /// Asks joining nodes for the missing shards: an answer that may be old, and says so, is better than none.
     async fn have_others_stand_in(&mut self) {
         self.stood_in.clear();
         let Some(missing) = self.missing.as_ref().filter(|missing| !missing.is_empty()) else { return };
@@ -127,38 +127,38 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
             return;
         }
         let question = StandIns(&*self);
-        let asked = race::ask(self.core, &question, Some(missing), &self.failed, self.deadline).await;
-        // What such a node refuses another might not.
-        let answers = asked.map(|outcome| outcome.answers).unwrap_or_default();
+        let outcome = race::ask(self.core, &question, Some(missing), &self.failed, self.deadline).await;
+        // A joining node's refusal is ignored, since a node that serves might not refuse.
+        let answers = outcome.map(|outcome| outcome.answers).unwrap_or_default();
         self.stood_in = answers.into_iter().map(|(leg, answer)| (leg, answer.body)).collect();
     }
 
-    /// Asks and merges. An answer that cannot be merged is a failed leg: somebody else is asked.
+    /// Asks the legs and merges. An answer that cannot be merged is a failed leg: another node is asked.
     ///
     /// # Errors
-    /// Those of [`Scatter::run`], or 503 when no answers that can be merged are to be had.
-    pub(crate) async fn answer(
+    /// Those of [`Scatter::ask_legs`], or 503 when no answers that can be merged are to be had.
+    pub(crate) async fn ask_and_merge(
         mut self,
         mut merge: impl FnMut(&Gathered<'_>, &mut Vec<u8>) -> Result<(), MergeError>,
     ) -> Result<MergedAnswer, ApiError> {
         let mut body = Vec::new();
         for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize + 1 {
-            self.run().await?;
+            self.ask_legs().await?;
             let answers = self.answers.iter().chain(&self.stood_in);
             let whole = answers.clone().any(|(leg, _)| self.covers_all(leg));
             let bodies = answers.map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
-            match merge(&Gathered { bodies: &bodies, whole, reach: self.reach }, &mut body) {
+            match merge(&Gathered { bodies: &bodies, whole, fetch_depth: self.fetch_depth }, &mut body) {
                 Ok(()) => {
                     return Ok(MergedAnswer { body: body.into(), missing: self.missing.unwrap_or_default() });
                 }
-                Err(MergeError::Short) if self.reach.depth < limits::SCATTER_REACH_MAX => {
-                    self.reach.depth += 1;
+                Err(MergeError::Short) if self.fetch_depth.rounds < limits::SCATTER_REACH_MAX => {
+                    self.fetch_depth.rounds += 1;
                     self.ask_again();
                 }
-                Err(MergeError::Entangled) if !self.reach.plain => {
-                    self.reach.plain = true;
+                Err(MergeError::Entangled) if !self.fetch_depth.plain => {
+                    self.fetch_depth.plain = true;
                     self.ask_again();
                 }
                 Err(MergeError::Short | MergeError::Entangled) => break,
@@ -182,7 +182,7 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
         leg.shards.len() == wanted
     }
 
-    /// Forgets all answers: every shard is to be asked again.
+    /// Forgets all answers, so that every shard is asked again.
     fn ask_again(&mut self) {
         self.answers.clear();
         self.missing = self.wanted.clone();
@@ -213,7 +213,7 @@ impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for Scatter<'_, Body> {
         };
         let first = cover(wanted);
         let mut placed = Placed { legs: first.legs, uncovered: first.uncovered };
-        // What one group lacks another may have.
+        // Another group may hold what one group lacks.
         while !placed.uncovered.is_empty() {
             let more = cover(Some(&placed.uncovered));
             if more.legs.is_empty() {
@@ -226,11 +226,11 @@ impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for Scatter<'_, Body> {
     }
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {
-        NodeRequest::post_json(self.target, (self.body)(leg, self.reach))
+        NodeRequest::post_json(self.target, (self.body)(leg, self.fetch_depth))
     }
 }
 
-/// The same question, to nodes that join.
+/// The same question, for joining nodes.
 struct StandIns<'s, 'a, Body: Fn(&Leg, FetchDepth) -> Bytes>(&'s Scatter<'a, Body>);
 
 impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for StandIns<'_, '_, Body> {

@@ -1,4 +1,4 @@
-//! One search of one index, whatever it is made of: a list, a vector that has to be embedded first, or two halves.
+//! One search of one index: a list, a query that has to be embedded first, or a hybrid of two halves.
 
 use crate::{
     api::{
@@ -17,23 +17,23 @@ use crate::{
     wire::runtime,
 };
 
-/// Answers one search of one index as one node would. What few searches need is on the heap, so that a request is no
-/// larger than a plain search.
-pub(crate) async fn answer(
+/// Answers one search of one index as one node would. What few searches need is boxed, so that a request's future is
+/// no larger than that of a plain search.
+pub(crate) async fn search_index(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
-    asked: &SearchRequest<'_>,
+    search: &SearchRequest<'_>,
 ) -> Result<MergedAnswer, ApiError> {
     let started = runtime::now();
-    match asked.kind() {
-        SearchKind::Single if asked.needs_embedding() => {
-            let asked = Box::pin(hybrid::with_vector(core, snapshot, index, asked.clone())).await?;
-            Box::pin(list(core, snapshot, index, &asked, started, Audience::ToClient)).await
+    match search.kind() {
+        SearchKind::Single if search.needs_embedding() => {
+            let search = Box::pin(hybrid::with_vector(core, snapshot, index, search.clone())).await?;
+            Box::pin(list(core, snapshot, index, &search, started, Audience::ToClient)).await
         }
-        SearchKind::Single => list(core, snapshot, index, asked, started, Audience::ToClient).await,
+        SearchKind::Single => list(core, snapshot, index, search, started, Audience::ToClient).await,
         SearchKind::Hybrid { semantic_ratio } => {
-            Box::pin(hybrid::answer(core, snapshot, index, asked, semantic_ratio, started)).await
+            Box::pin(hybrid::merge_halves(core, snapshot, index, search, semantic_ratio, started)).await
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Compares the copies of an index: fingerprints of whole shards, then the keys in the buckets that differ.
 //!
-//! Invariants: memory is bounded by the buckets looked at together; nodes that are down or about to join are no
-//! copies, but for the one that is to be brought level; what could not be compared is reported, never counted as
+//! Invariants: memory is bounded by the buckets that are compared together. Nodes that are down or joining do not
+//! count as copies, but for the one that is to catch up. What could not be compared is reported, never counted as
 //! equal.
 
 use std::{cell::RefCell, collections::BTreeMap};
@@ -14,43 +14,43 @@ use crate::{
     config::limits,
     observe::log,
     repair::{
-        comparison::Verification,
+        comparison::Comparison,
         digest::{BUCKETS, Fingerprint},
         foreign_tasks,
         replica::Replica,
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    write::tombstones::Graveyard,
+    write::tombstones::Tombstones,
 };
 
 /// Compares the copies of some shards of an index and makes them equal.
 ///
 /// # Errors
 /// [`RepairError`] when nothing could be compared; a shard that fails is in the report.
-pub async fn verify(
+pub async fn compare_copies(
     core: &Core,
     index_uid: &str,
     shards: &ShardSet,
     scope: Scope,
 ) -> Result<Report, RepairError> {
     let index = core.shared.snapshot().indexes.get(index_uid).cloned().ok_or(RepairError::IndexGone)?;
-    // Without a primary key there is no document yet.
+    // Without a primary key the index has no documents yet.
     let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
-    let graves = Graveyard::load(&core.shared.store, &index.record.node_uid).await?;
+    let tombstones = Tombstones::load(&core.shared.store, &index.record.node_uid).await?;
     let (report, foreign) = (RefCell::default(), RefCell::default());
-    let verification =
-        Verification { core, index, primary_key: &primary_key, scope, graves, report, foreign };
+    let comparison =
+        Comparison { core, index, primary_key: &primary_key, scope, tombstones, report, foreign };
     for shard in shards.iter() {
-        let found = verification.shard(shard).await;
-        verification.note_failure(found, &format!("{shard}"))?;
+        let found = comparison.shard(shard).await;
+        comparison.note_failure(found, &format!("{shard}"))?;
     }
-    let found = verification.strays(shards).await;
-    verification.note_failure(found, "strays")?;
-    Ok(verification.report.into_inner())
+    let found = comparison.strays(shards).await;
+    comparison.note_failure(found, "strays")?;
+    Ok(comparison.report.into_inner())
 }
 
-impl Verification<'_> {
+impl Comparison<'_> {
     pub(crate) fn note_failure(&self, found: Result<(), RepairError>, what: &str) -> Result<(), RepairError> {
         match found {
             Ok(()) => Ok(()),
@@ -78,7 +78,7 @@ impl Verification<'_> {
             let mut report = self.report.borrow_mut();
             report.single += 1;
             if self.owners(shard).count() > 1 {
-                // There may be a copy again some time; till then a distrusted one stands for nothing.
+                // There may be a second copy later; until then an untrusted one proves nothing.
                 report.failed += u64::from(self.scope.mark_suspect);
                 report.alone.push(shard);
             }
@@ -95,7 +95,7 @@ impl Verification<'_> {
         for wanted in differing_buckets(&prints) {
             let keys = self.differing_keys(&replicas, &filter, &wanted).await?;
             for keys in keys.chunks(limits::REPAIR_KEYS_PER_HOLD) {
-                self.mend(&nodes, keys).await?;
+                self.repair(&nodes, keys).await?;
             }
         }
         Ok(())
@@ -120,7 +120,8 @@ impl Verification<'_> {
         Ok(keys)
     }
 
-    /// Looks for documents that stand on a node under a shard it does not hold, or under none.
+    /// Finds documents that a node has under a shard that it does not hold, or under none, and repairs or deletes
+    /// them.
     async fn strays(&self, shards: &ShardSet) -> Result<(), RepairError> {
         let nodes = self.core.shared.snapshot().topology.every_node();
         for node in nodes.into_iter().filter(|node| self.is_copy(*node)) {
@@ -142,7 +143,7 @@ impl Verification<'_> {
                 self.report.borrow_mut().strays += keys.len() as u64;
                 for keys in keys.chunks(limits::REPAIR_KEYS_PER_HOLD) {
                     if held.contains(shard) {
-                        self.mend(&self.copies(shard), keys).await?;
+                        self.repair(&self.copies(shard), keys).await?;
                     } else if !self.scope.dry_run {
                         let body = serde_json::json!(keys).to_string();
                         let task =

@@ -1,4 +1,4 @@
-//! One index while its copies are compared and mended: which nodes hold copies, and what was found.
+//! One index while its copies are compared and repaired: which nodes hold copies, and what was found.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -11,22 +11,22 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::{core::Core, snapshot::Index},
-    write::tombstones::Graveyard,
+    write::tombstones::Tombstones,
 };
 
 /// One index while its copies are compared.
-pub(crate) struct Verification<'a> {
+pub(crate) struct Comparison<'a> {
     pub(crate) core: &'a Core,
     pub(crate) index: Arc<Index>,
     pub(crate) primary_key: &'a str,
     pub(crate) scope: Scope,
-    pub(crate) graves: Graveyard,
+    pub(crate) tombstones: Tombstones,
     pub(crate) report: RefCell<Report>,
-    /// Which nodes somebody else writes to, as far as looked at.
+    /// Whether anybody but the gateway writes to a node, for the nodes that were checked.
     pub(crate) foreign: RefCell<AHashMap<NodeIndex, bool>>,
 }
 
-impl Verification<'_> {
+impl Comparison<'_> {
     /// The nodes whose copies of a shard are compared.
     pub(crate) fn copies(&self, shard: u32) -> Vec<NodeIndex> {
         self.owners(shard).filter(|node| self.is_copy(*node)).collect()
@@ -39,10 +39,10 @@ impl Verification<'_> {
 
     pub(crate) fn is_copy(&self, node: NodeIndex) -> bool {
         let shared = &self.core.shared;
-        // What waits for a node would come after what repair gives it.
-        let is_level =
+        // Hints that wait for a node would come after what repair sends it.
+        let is_caught_up =
             shared.nodes.health.state(node).serves_reads() && shared.nodes.hints.lets_through(node);
-        self.scope.target == Some(node) || is_level
+        self.scope.target == Some(node) || is_caught_up
     }
 
     pub(crate) fn trusts(&self, node: NodeIndex) -> bool {
@@ -61,7 +61,7 @@ impl Verification<'_> {
         }
     }
 
-    /// The name may have come to mean another index since.
+    /// Checks that the name still means this index.
     pub(crate) fn check_index(&self) -> Result<(), RepairError> {
         let snapshot = self.core.shared.snapshot();
         let now = snapshot.indexes.get(&self.index.record.uid).map(|index| &index.record.node_uid);

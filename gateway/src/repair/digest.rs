@@ -1,8 +1,8 @@
 //! What is compared of a stored document: its key, its stamp, its shard and a hash of its content.
 //!
-//! Invariants: two copies have one content hash exactly when they are equal as JSON values, however
-//! their members are ordered; the stamp is no part of it; vectors count as nodes keep them, in single
-//! precision, and having none is one thing however it is said.
+//! Invariants: two copies have the same content hash exactly when they are equal as JSON values, in whatever order
+//! their members stand. The stamp is not part of the hash. Vectors count as nodes store them, in single precision,
+//! and all ways to say that there are none are equal.
 
 use std::{borrow::Cow, fmt};
 
@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 /// The member that holds a document's vectors.
 pub(crate) const VECTORS_FIELD: &str = "_vectors";
 
-/// One stored document as it is compared.
+/// One stored document, reduced to what is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Digest {
     /// The primary key's value in its string form.
@@ -22,7 +22,7 @@ pub(crate) struct Digest {
     pub content: u64,
     /// The hybrid logical clock of its last write, where it has one.
     pub stamp: Option<u64>,
-    /// The shard it is marked with.
+    /// The shard that it is marked with.
     pub shard: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn digest(raw: &str, primary_key: &str) -> serde_json::Result<Option<
     Ok(found.key.map(|key| Digest { key, content, stamp, shard }))
 }
 
-/// A primary key may name a member of a member.
+/// The value of a primary key that names a member of a member.
 fn nested_key(raw: &str, primary_key: &str) -> serde_json::Result<Option<String>> {
     let mut value: &serde_json::Value = &serde_json::from_str(raw)?;
     for name in primary_key.split('.') {
@@ -100,15 +100,15 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 }
 
-/// Hashes a value; members of objects in whatever order.
+/// Hashes a value; the order of an object's members does not count.
 #[derive(Clone, Copy)]
 struct ValueHash {
     vectors: bool,
 }
 
-/// A hash of a JSON value; members of objects have no order.
+/// A hash of a JSON value; the order of an object's members does not count.
 pub(crate) fn hash_of(value: &serde_json::Value) -> u64 {
-    // Reading a value that is there cannot fail.
+    // Reading a value that is in memory cannot fail.
     ValueHash { vectors: false }.deserialize(value).unwrap_or_default()
 }
 
@@ -123,7 +123,7 @@ fn scalar(kind: u64, bytes: &[u8]) -> u64 {
 impl ValueHash {
     #[allow(clippy::cast_possible_truncation, reason = "vectors are stored in single precision")]
     fn number(self, number: f64) -> u64 {
-        // Zero has two signs.
+        // Makes zero and minus zero equal.
         match self.vectors {
             true => scalar(5, &(number as f32 + 0.0).to_bits().to_le_bytes()),
             false => scalar(4, &(number + 0.0).to_bits().to_le_bytes()),
@@ -189,15 +189,15 @@ impl<'de> Visitor<'de> for ValueHash {
     }
 }
 
-/// Buckets of a shard.
+/// The number of buckets of a shard.
 pub(crate) const BUCKETS: usize = 256;
 
-/// The bucket of a key: by the upper bits of the hash whose lower ones make the shard.
+/// The bucket of a key: by the upper bits of the hash whose lower bits give the shard.
 pub(crate) fn bucket_of(key: &str) -> usize {
     usize::from(xxh3_64(key.as_bytes()).to_be_bytes()[0])
 }
 
-/// What one copy of a shard adds up to, whatever the order it is read in.
+/// The fingerprint of one copy of a shard; the order in which documents are added does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     pub buckets: Box<[Bucket; BUCKETS]>,

@@ -1,6 +1,6 @@
-//! Who wrote to a node: its tasks that the gateway has not made are foreign.
+//! Detects writes behind the gateway's back: a node's tasks that the gateway has not made are foreign.
 //!
-//! Invariant: what repair itself made a node do is on record before anybody looks for foreign tasks.
+//! Invariant: a task that repair made on a node is on record before foreign tasks are looked for.
 
 use ahash::AHashSet;
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ use crate::{
     repair::{replica::Replica, report::RepairError},
 };
 
-/// Tasks of nodes that repair made, by node and uid.
+/// Node tasks that repair made, by node and uid.
 const REPAIR_TASKS: Table = Table::named("repair_tasks");
 
 fn key(node: &str, task: u32) -> String {
     format!("{node}/{task:010}")
 }
 
-/// Notes a task that repair made.
+/// Records a task that repair made.
 pub(crate) async fn note(replica: &Replica<'_>, task: u32) -> Result<(), RepairError> {
     let key = key(replica.id(), task);
     let store = &replica.core.shared.store;
@@ -54,7 +54,7 @@ pub(crate) async fn has_foreign_tasks(replica: &Replica<'_>, uid: &str) -> Resul
     let of_node =
         known.tasks.iter().flat_map(|task| &task.node_tasks).filter(|task| task.node == replica.id());
     let known = of_node.map(|task| task.uid).collect::<AHashSet<_>>();
-    // Before the first task that is still known, nothing can be said.
+    // Before the first task that is still known nothing can be told.
     let first = if is_whole { 0 } else { known.iter().min().copied().unwrap_or(u32::MAX) };
     for task in on_node.into_iter().filter(|task| *task >= first && !known.contains(task)) {
         if store.record(REPAIR_TASKS, &key(replica.id(), task)).await?.is_none() {

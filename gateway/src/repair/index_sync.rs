@@ -1,8 +1,9 @@
-//! Bringing a whole node level: its indexes and their settings, after which every document is compared (`walk`).
+//! Index sync: gives a whole node the right indexes and settings, after which every document is compared
+//! (`shard_walk`).
 //!
-//! Invariants: an index is made and given its settings while its lane is held, so that changes of clients
-//! come before or after; an index on the node that nobody knows is dropped only when its name is one that
-//! the gateway gives and it is neither being made nor in the registry; documents come last.
+//! Invariants: an index is made and given its settings while its lane is locked, so that changes by clients come
+//! before or after. An unknown index on the node is dropped only when its name is one that the gateway gives, and it
+//! is neither being made nor in the registry. Documents come last.
 
 use ahash::AHashSet;
 use bytes::Bytes;
@@ -26,26 +27,26 @@ use crate::{
     },
 };
 
-/// Gives a node the indexes it lacks, with their settings, and drops those that nobody knows.
+/// Gives a node the indexes that it lacks, with their settings, and drops unknown ones.
 ///
 /// # Errors
 /// [`RepairError`].
-pub async fn reconcile_indexes(core: &Core, node: NodeIndex) -> Result<(), RepairError> {
+pub async fn sync_indexes(core: &Core, node: NodeIndex) -> Result<(), RepairError> {
     let mut names = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
     names.sort_unstable();
     for name in &names {
-        let _hold = lane::lock(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
-        reconcile_index(core, node, name).await?;
+        let _guard = lane::lock(core, vec![name]).await.map_err(|_| RepairError::Busy)?;
+        sync_index(core, node, name).await?;
     }
     drop_unknown(core, node).await
 }
 
-/// Makes an index on a node if it lacks it, with its settings. The caller holds its lane.
+/// Makes an index on a node that lacks it, and gives it its settings. The caller has locked its lane.
 ///
 /// # Errors
 /// [`RepairError`].
-pub async fn reconcile_index(core: &Core, node: NodeIndex, name: &str) -> Result<(), RepairError> {
-    // It may have been deleted or moved while this waited for its lane.
+pub async fn sync_index(core: &Core, node: NodeIndex, name: &str) -> Result<(), RepairError> {
+    // It may have been deleted or renamed while this waited for its lane.
     let Some(index) = core.shared.snapshot().indexes.get(name).cloned() else { return Ok(()) };
     let copies = Copies::new(core, index.clone(), vec![node]);
     let replica = copies.replica(node);
@@ -56,7 +57,7 @@ pub async fn reconcile_index(core: &Core, node: NodeIndex, name: &str) -> Result
     };
     let found = copies.read().await?;
     let expected = copies.committed().await?;
-    if is_made || expected.is_none() || !copies.astray(&found, expected.as_ref()).is_empty() {
+    if is_made || expected.is_none() || !copies.drifted(&found, expected.as_ref()).is_empty() {
         copies.send_whole(node).await?;
     }
     Ok(())
@@ -64,8 +65,8 @@ pub async fn reconcile_index(core: &Core, node: NodeIndex, name: &str) -> Result
 
 async fn is_there(replica: &Replica<'_>) -> Result<bool, RepairError> {
     let target = format!("/indexes/{}", replica.node_uid);
-    let asked = NodeRequest::get(&target);
-    let answer = replica.core.pools.ask(replica.node, asked, limits::REPAIR_HELD_REQUEST_TIMEOUT).await;
+    let request = NodeRequest::get(&target);
+    let answer = replica.core.pools.ask(replica.node, request, limits::REPAIR_HELD_REQUEST_TIMEOUT).await;
     match answer.map_err(|error| replica.failed(error))?.status {
         StatusCode::OK => Ok(true),
         StatusCode::NOT_FOUND => Ok(false),
@@ -81,7 +82,7 @@ async fn make(core: &Core, replica: &Replica<'_>, index: &Index) -> Result<(), R
     Ok(())
 }
 
-/// Drops indexes with names of the gateway's that it does not know.
+/// Drops indexes whose names the gateway has given, and which it does not know.
 ///
 /// # Errors
 /// [`RepairError`].
@@ -90,18 +91,18 @@ pub async fn drop_unknown(core: &Core, node: NodeIndex) -> Result<(), RepairErro
         node: core.shared.nodes.addresses[usize::from(node.0)].id.clone(),
         reason,
     };
-    let asked = NodeRequest::get("/indexes?limit=1000000");
-    let answer = core.pools.ask(node, asked, core.shared.config.node_timeout).await;
+    let request = NodeRequest::get("/indexes?limit=1000000");
+    let answer = core.pools.ask(node, request, core.shared.config.node_timeout).await;
     let answer = answer.map_err(|error| failed(error.to_string()))?;
     let page: Value = serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
-    // Looked at after the node was asked: what is made since is in neither list of theirs.
-    let leftovers = core.shared.store.records(ORPHAN_INDEXES, None, usize::MAX).await?;
-    let leftovers = leftovers.into_iter().map(|record| record.key).collect::<AHashSet<_>>();
+    // Read after the node was asked, so that an index made since is not in the node's list.
+    let orphans = core.shared.store.records(ORPHAN_INDEXES, None, usize::MAX).await?;
+    let orphans = orphans.into_iter().map(|record| record.key).collect::<AHashSet<_>>();
     let snapshot = core.shared.snapshot();
     let held = page["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());
     for uid in held {
         let known = snapshot.indexes.values().any(|index| index.record.node_uid == uid);
-        if known || leftovers.contains(uid) || orphan_indexes::task_of(uid).is_none() {
+        if known || orphans.contains(uid) || orphan_indexes::task_of(uid).is_none() {
             continue;
         }
         let target = format!("/indexes/{uid}");

@@ -1,8 +1,8 @@
-//! Repair: finding where the copies of a shard differ, and making them equal.
+//! Repair: finds where the copies of a shard differ, and makes them equal.
 //!
-//! `pass` goes over all indexes, `copy` over what one node holds, both by `walk` and as jobs that any pod may do;
-//! `verify` compares the copies of one index, `decide` says which of two is right and
-//! `mend` writes it; `drift` does the same for settings. `manage` shows it to operators.
+//! `pass` covers all indexes, `node_copy` what one node holds; both use `shard_walk` and are jobs that any pod may
+//! do. `compare` compares the copies of one index, `resolve` decides which of two is right, and `repair_documents`
+//! writes it. `settings_drift` does the same for settings.
 
 pub mod compare;
 pub(crate) mod comparison;

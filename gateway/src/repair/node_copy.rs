@@ -1,7 +1,8 @@
-//! Copying a node's shards anew: a job, done by one pod, whichever it is, and gone on with by another when that dies.
+//! Copies a node's shards anew: a job that one pod does, whichever it is, and that another continues when that one
+//! dies.
 //!
-//! Invariants: a job is one mark of the node, by its sequence, so that what was copied before the node lost its data
-//! again counts for nothing; a job goes when the node is level, and not before.
+//! Invariants: a job is about one mark of the node, by its sequence, so that what was copied before the node lost its
+//! data again does not count. A job ends when the node's copies are equal, and not before.
 
 use std::rc::Rc;
 
@@ -16,7 +17,7 @@ use crate::{
     observe::log,
     pods::job_claim::{Claim, LOOK_INTERVAL},
     repair::{
-        index_sync::reconcile_indexes,
+        index_sync::sync_indexes,
         queue::Position,
         report::{Pace, RepairError, Report, Scope},
         shard_walk::walk,
@@ -28,18 +29,18 @@ use crate::{
 /// The queue of nodes to be copied.
 const COPIES: &str = "node_copies";
 
-/// What a copying has come to: what its job's cursor holds.
+/// The progress of copying a node: the cursor of its job.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Progress {
     next: Position,
     report: Report,
 }
 
-/// Has a node copied by whichever pod takes the job; says whether it is level then. `mark` is the sequence of the mark
-/// that it is to be copied by.
+/// Has any pod copy a node; gives whether its copies are equal then. `mark` is the sequence of the mark that demands
+/// the copying.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool, RepairError> {
     let (store, id) = (&core.shared.store, &core.shared.nodes.addresses[usize::from(node.0)].id);
     let key = format!("{id}.{mark:020}");
@@ -65,7 +66,7 @@ pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool
     }
 }
 
-/// Takes jobs and does them, for as long as the process lives.
+/// Claims copying jobs and does them, for as long as the process lives.
 pub async fn work_off(core: &Rc<Core>) {
     loop {
         if let Ok(Some(claim)) = Claim::next(&core.shared, COPIES).await {
@@ -79,7 +80,7 @@ pub async fn work_off(core: &Rc<Core>) {
             continue;
         }
         let wanted = core.shared.wakeups.node_copy.notified();
-        // Another pod may want one.
+        // Another pod may have put a job into the queue.
         let _ = runtime::timeout(LOOK_INTERVAL, wanted).await;
     }
 }
@@ -89,7 +90,7 @@ async fn copy(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     if let Some(node) = core.shared.snapshot().topology.index_of(id) {
         let mut progress: Progress = serde_json::from_value(claim.job().cursor.clone()).unwrap_or_default();
         if progress.next == Position::default() {
-            reconcile_indexes(core, node).await?;
+            sync_indexes(core, node).await?;
         }
         let scope = Scope { target: Some(node), mark_suspect: true, pace: Pace::Full, dry_run: false };
         let start = progress.next.clone();
@@ -100,18 +101,18 @@ async fn copy(core: &Core, claim: &Claim) -> Result<(), RepairError> {
             Ok(claim.advance(serde_json::to_value(&*known).unwrap_or_default()).await?)
         })
         .await?;
-        if !progress.report.is_level() {
+        if !progress.report.is_equal() {
             claim.advance(Value::Null).await?;
             return Err(RepairError::Node { node: id.to_owned(), reason: "it is not level yet".to_owned() });
         }
-        say_level(id, &progress.report);
+        log_equal(id, &progress.report);
     }
     core.shared.store.commit(vec![claim.completion()]).await?;
     Ok(())
 }
 
-/// Logs that a node is level.
-pub(crate) fn say_level(id: &str, report: &Report) {
+/// Logs that a node's copies are equal to the others.
+pub(crate) fn log_equal(id: &str, report: &Report) {
     log::info(
         "node_level",
         &[

@@ -1,8 +1,8 @@
-//! Settings of an index on its nodes: whether they are what the gateway derived, and making them so.
+//! The settings of an index on its nodes: compares them with what the gateway derived, and sends them again.
 //!
-//! Invariants: nodes of one version have equal settings, canonically; what they had when a version of the
-//! settings was committed is durable as a hash, so that a change behind the gateway's back is seen even
-//! where all nodes have it; a node is given settings whole, while the index's lane is held.
+//! Invariants: nodes of one version have equal settings in canonical form. A hash of what nodes had when a version of
+//! the settings was committed is durable, so that a change behind the gateway's back is noticed even where all nodes
+//! have it. A node is sent all settings of an index, while the index's lane is locked.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,15 +24,15 @@ use crate::{
     state::{core::Core, snapshot::Index},
 };
 
-/// What nodes had at the last commit, by the index's name on them.
+/// The table of what nodes had at the last commit, by the index's name on the nodes.
 pub(crate) const SETTINGS: Table = Table::named("settings");
 
-/// What was committed.
+/// A committed version of an index's settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Committed {
     pub version: u64,
-    /// What the gateway owns of them.
+    /// The part of them that the gateway owns.
     pub settings: Value,
     /// Nodes break ties by it.
     pub primary_key: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct Copies<'a> {
     nodes: Vec<NodeIndex>,
 }
 
-/// What was read of nodes: of each its version and the hash of its settings.
+/// What was read of nodes: each one's version and the hash of its settings.
 pub(crate) type Hashes = Vec<(String, u64)>;
 
 impl<'a> Copies<'a> {
@@ -55,7 +55,7 @@ impl<'a> Copies<'a> {
         Self { core, index, nodes }
     }
 
-    /// The settings on all the nodes.
+    /// Reads the settings on all the nodes.
     pub(crate) async fn read(&self) -> Result<Hashes, RepairError> {
         let read = self.nodes.iter().map(|node| async move {
             let replica = self.replica(*node);
@@ -67,9 +67,8 @@ impl<'a> Copies<'a> {
         try_join_all(read).await
     }
 
-    /// The nodes whose settings are not those expected; all of them where nodes disagree and nobody knows
-    /// who is right.
-    pub(crate) fn astray(&self, found: &Hashes, expected: Option<&Committed>) -> Vec<NodeIndex> {
+    /// The nodes whose settings are not the expected ones. Where nothing is expected and nodes disagree, all of them.
+    pub(crate) fn drifted(&self, found: &Hashes, expected: Option<&Committed>) -> Vec<NodeIndex> {
         let known = |version: &str| expected.and_then(|committed| committed.hashes.get(version).copied());
         let differs = |(version, hash): &(String, u64)| match known(version) {
             Some(expected) => expected != *hash,
@@ -79,13 +78,13 @@ impl<'a> Copies<'a> {
         nodes.filter(|(_, found)| differs(found)).map(|(node, _)| *node).collect()
     }
 
-    /// Whether any of the nodes has work on the index yet.
+    /// Whether any of the nodes still works on the index.
     pub(crate) async fn are_at_work(&self) -> Result<bool, RepairError> {
-        let asked = self.nodes.iter().map(|node| async move { self.replica(*node).is_at_work().await });
-        Ok(try_join_all(asked).await?.contains(&true))
+        let checks = self.nodes.iter().map(|node| async move { self.replica(*node).is_at_work().await });
+        Ok(try_join_all(checks).await?.contains(&true))
     }
 
-    /// Waits until none of the nodes has.
+    /// Waits until none of the nodes works on the index.
     pub(crate) async fn wait_until_idle(&self) -> Result<(), RepairError> {
         let waiting = self.nodes.iter().map(|node| async move {
             self.replica(*node).wait_until_idle(limits::REPAIR_HELD_WAIT_MAX).await
@@ -93,7 +92,7 @@ impl<'a> Copies<'a> {
         try_join_all(waiting).await.map(drop)
     }
 
-    /// Gives a node all settings of the index and waits until it has them.
+    /// Sends a node all settings of the index and waits until it has them.
     pub(crate) async fn send_whole(&self, node: NodeIndex) -> Result<(), RepairError> {
         let replica = self.replica(node);
         let had = replica.read(&self.target(), limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
@@ -127,13 +126,13 @@ impl<'a> Copies<'a> {
         format!("/indexes/{}/settings", self.index.record.node_uid)
     }
 
-    /// What was committed last, if that is still what is expected.
+    /// Reads the last committed settings.
     pub(crate) async fn committed(&self) -> Result<Option<Committed>, RepairError> {
         let record = self.core.shared.store.record(SETTINGS, &self.index.record.node_uid).await?;
         Ok(record.and_then(|record| serde_json::from_value(record.value).ok()))
     }
 
-    /// The change that makes what was committed durable.
+    /// The change that makes committed settings durable.
     pub(crate) async fn commit(&self, committed: &Committed) -> Result<Change, RepairError> {
         let key = &self.index.record.node_uid;
         let known = self.core.shared.store.record(SETTINGS, key).await?;
@@ -146,7 +145,7 @@ impl<'a> Copies<'a> {
     }
 }
 
-/// A hash of settings in which the order of what is a set does not count.
+/// A hash of settings; the order of members of sets does not count.
 fn hash(mut settings: Value) -> u64 {
     const SETS: &[&str] = &[
         "filterableAttributes",

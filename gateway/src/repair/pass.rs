@@ -1,8 +1,8 @@
-//! Anti-entropy: passes over all shards of all indexes, every so often and on demand.
+//! Anti-entropy: passes over all shards of all indexes, at an interval and on demand.
 //!
-//! Invariants: a pass is a job, done by one pod on its control executor, and gone on with by another when that dies; a
-//! periodic pass takes a small share of the nodes' time; what a pass found is durable when it has ended, once;
-//! tombstones go only after two whole passes, which compared every copy of everything.
+//! Invariants: a pass is a job that one pod does on its control executor, and that another continues when that one
+//! dies. A periodic pass takes a small share of the nodes' time. The findings of a pass become durable with its end,
+//! once. Tombstones are deleted only after two whole passes, which compared every copy of everything.
 
 use std::{
     rc::Rc,
@@ -17,8 +17,8 @@ use crate::{
     observe::log,
     pods::job_claim::{Claim, LOOK_INTERVAL},
     repair::{
-        index_sync::reconcile_indexes,
-        node_copy::say_level,
+        index_sync::sync_indexes,
+        node_copy::log_equal,
         queue::{self, PASSES, Pass, PassRequest, Position, Progress, request_of},
         report::{Pace, RepairError, Scope},
         shard_walk::walk,
@@ -28,7 +28,7 @@ use crate::{
     write::tombstones,
 };
 
-/// The passes that ended, by the time they began.
+/// The table of ended passes, by the clock at their beginning.
 const HISTORY: Table = Table::named("anti_entropy");
 
 /// Runs passes for as long as the process lives.
@@ -54,19 +54,19 @@ pub async fn run(core: &Rc<Core>) {
                 let due = look_at.saturating_duration_since(runtime::now());
                 let pause = if core.shared.config.anti_entropy { due } else { LOOK_INTERVAL };
                 let pause = pause.clamp(limits::REPAIR_PASS_PAUSE, LOOK_INTERVAL);
-                // Another pod may have been asked.
+                // Another pod may have put a pass into the queue.
                 let _ = timeout(pause, core.shared.wakeups.pass.notified()).await;
             }
         }
     }
 }
 
-/// Asks for the periodic pass when it is due; answers when to look again.
+/// Requests the periodic pass when it is due; gives when to check again.
 async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
     let interval = core.shared.config.anti_entropy_interval;
     let passes = history(core).await.unwrap_or_default();
     let last = passes.iter().rev().find(|pass| pass.index.is_none() && pass.node.is_none() && !pass.dry_run);
-    // Passes of processes before count.
+    // Passes of earlier processes count.
     let since = match last.and_then(|pass| pass.finished_at) {
         Some(ended) => (clock::utc() - ended).unsigned_abs(),
         None => runtime::now().saturating_duration_since(begun),
@@ -84,13 +84,13 @@ async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
 /// The passes that ended, oldest first.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn history(core: &Core) -> Result<Vec<Pass>, StoreError> {
     let records = core.shared.store.records(HISTORY, None, 2 * limits::ANTI_ENTROPY_HISTORY_MAX).await?;
     Ok(records.into_iter().filter_map(|record| serde_json::from_value(record.value).ok()).collect())
 }
 
-/// Goes on with a pass where its last holder has come to, and ends it.
+/// Continues a pass where its last holder stopped, and ends it.
 async fn perform(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     let job = claim.job();
     let Some(wanted) = request_of(job) else {
@@ -110,7 +110,7 @@ async fn perform(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     pass.whole = pass.index.is_none()
         && pass.node.is_none()
         && !pass.dry_run
-        && pass.report.is_level()
+        && pass.report.is_equal()
         && pass.report.missing == 0;
     finish(core, claim, &pass).await
 }
@@ -120,11 +120,11 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
     let Progress { pass, next } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
     let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
-    let mark_suspect = target.is_some_and(|node| core.shared.nodes.hints.is_recopied(node));
+    let mark_suspect = target.is_some_and(|node| core.shared.nodes.hints.needs_full_resync(node));
     let scope = Scope { target, mark_suspect, pace, dry_run: pass.dry_run };
     if let Some(node) = target
         && *next == Position::default()
-        && let Err(error) = reconcile_indexes(core, node).await
+        && let Err(error) = sync_indexes(core, node).await
     {
         log::warn("node_not_level", &[("reason", &error.to_string())]);
         progress.pass.report.failed += 1;
@@ -144,12 +144,12 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
     })
     .await?;
     if let Some(id) = &progress.pass.node {
-        say_level(id, &progress.pass.report);
+        log_equal(id, &progress.pass.report);
     }
     Ok(())
 }
 
-/// Makes the pass durable as ended, and its job go, both or neither.
+/// Makes the pass durable as ended and deletes its job, both or neither.
 async fn finish(core: &Core, claim: &Claim, pass: &Pass) -> Result<(), RepairError> {
     let value = serde_json::to_value(pass).unwrap_or_default();
     let key = format!("{:020}", pass.clock);
@@ -188,7 +188,7 @@ fn count(pass: &Pass) {
     metrics::gauge!("miroir_antientropy_last_pass_seconds").set(pass.started_at.unix_timestamp() as f64);
 }
 
-/// Forgets the oldest passes and the tombstones that have had their time.
+/// Deletes the oldest passes, and the tombstones that are no longer needed.
 async fn tidy(core: &Core) -> Result<(), StoreError> {
     let store = &core.shared.store;
     let passes = history(core).await?;

@@ -1,8 +1,8 @@
-//! Where a pass over the copies is asked for, and where its progress shows: a queue of jobs, so that any pod may be
-//! asked and any pod may do it.
+//! The queue of passes over the copies, and their progress: a queue of jobs, so that any pod may be asked for a pass
+//! and any pod may do it.
 //!
-//! Invariants: two questions for the same pass that has not begun are one; of periodic passes one waits at most; a
-//! pass that has ended is in the history, and no longer in the queue.
+//! Invariants: two requests for the same pass that has not begun become one. At most one periodic pass waits. A pass
+//! that has ended is in the history, and no longer in the queue.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use crate::{
 
 /// The queue of passes.
 pub(crate) const PASSES: &str = "anti_entropy";
-/// Counts the passes of a store, for ever.
+/// The counter that numbers the passes of a store.
 const NUMBERS: &str = "anti_entropy_passes";
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 const PERIODIC: &str = "periodic";
 
-/// A pass that is wanted: what its job is given.
+/// A request for a pass: the payload of its job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PassRequest {
     pub number: u64,
     pub index: Option<String>,
-    /// The id of the node that alone is to be brought level, its indexes and settings, too.
+    /// The id of the only node to repair, its indexes and settings as well.
     pub node: Option<String>,
     pub dry_run: bool,
     pub periodic: bool,
@@ -39,10 +39,10 @@ pub struct PassRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pass {
-    /// Counts the passes of this store.
+    /// The pass's number among the passes of this store.
     pub number: u64,
     pub index: Option<String>,
-    /// The id of the node that alone was brought level, its indexes and settings, too.
+    /// The id of the only node that was repaired, its indexes and settings as well.
     #[serde(default)]
     pub node: Option<String>,
     pub dry_run: bool,
@@ -51,7 +51,7 @@ pub struct Pass {
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
     pub finished_at: Option<OffsetDateTime>,
-    /// The clock when it began.
+    /// The value of the write clock when it began.
     pub clock: u64,
     /// Whether every copy of everything was compared.
     pub whole: bool,
@@ -61,14 +61,14 @@ pub struct Pass {
     pub pod: Option<String>,
 }
 
-/// What a pass has come to: what its job's cursor holds.
+/// The progress of a pass: the cursor of its job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(crate) pass: Pass,
     pub(crate) next: Position,
 }
 
-/// Everything before it has been compared.
+/// A position in a walk; everything before it has been compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) index: String,
@@ -78,18 +78,18 @@ pub(crate) struct Position {
 /// The queue as the management API shows it.
 #[derive(Debug, Default, Serialize)]
 pub struct Queue {
-    /// The pass that begins next, and all that wait.
+    /// The number of the pass that begins next, and those of all that wait.
     pub waiting: Option<u64>,
     pub queued: Vec<u64>,
     pub running: Option<Pass>,
-    /// Passes that every pod has died of that began them.
+    /// Numbers of passes during which every pod that claimed them died.
     pub dead: Vec<u64>,
 }
 
-/// Asks for a pass; answers its number. One that is wanted just so and has not begun is the one.
+/// Requests a pass; gives its number. An equal request that has not begun is reused.
 ///
 /// # Errors
-/// What the store says: `Full` when too many wait.
+/// The store's error: `Full` when too many wait.
 pub async fn enqueue(shared: &Shared, wanted: PassRequest) -> Result<u64, StoreError> {
     let store = &shared.store;
     let jobs = store.jobs(PASSES).await?;
@@ -102,7 +102,7 @@ pub async fn enqueue(shared: &Shared, wanted: PassRequest) -> Result<u64, StoreE
     let key = if wanted.periodic { PERIODIC.to_owned() } else { format!("{number:020}") };
     let payload = serde_json::to_value(PassRequest { number, ..wanted }).unwrap_or_default();
     match store.put_job(PASSES, &key, payload, ATTEMPTS_MAX).await {
-        // Another pod has asked for the periodic one.
+        // Another pod has requested the periodic pass.
         Ok(()) | Err(StoreError::Conflict) => {}
         Err(error) => return Err(error),
     }
@@ -110,10 +110,10 @@ pub async fn enqueue(shared: &Shared, wanted: PassRequest) -> Result<u64, StoreE
     Ok(number)
 }
 
-/// What waits and what runs.
+/// The waiting and running passes.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn queue(store: &Store) -> Result<Queue, StoreError> {
     let mut queue = Queue::default();
     for job in store.jobs(PASSES).await? {
@@ -134,13 +134,13 @@ pub async fn queue(store: &Store) -> Result<Queue, StoreError> {
     Ok(queue)
 }
 
-/// What a job of the queue is about.
+/// The request that a job of the queue stands for.
 pub(crate) fn request_of(job: &Job) -> Option<PassRequest> {
     serde_json::from_value(job.payload.clone()).ok()
 }
 
 impl PassRequest {
-    /// The pass that begins now.
+    /// The pass of this request, beginning now.
     pub(crate) fn begun(self, clock: u64) -> Pass {
         let Self { number, index, node, dry_run, periodic } = self;
         Pass {

@@ -1,8 +1,8 @@
-//! Making the copies of some documents equal, with the index's lane held.
+//! Makes the copies of some documents equal, with the index's lane locked.
 //!
-//! Invariants: while the lane is held no write of a client comes between reading the copies and giving
-//! nodes the winner, and before it is read a node has done all it was given; a lane is held for a bounded
-//! number of keys and a bounded time; a winner is written whole, with its stamp and its vectors.
+//! Invariants: while the lane is locked, no write of a client comes between reading the copies and sending nodes the
+//! winner, and a node has done all its tasks before it is read. A lane is locked for a bounded number of keys and a
+//! bounded time. A winner is written whole, with its stamp and its vectors.
 
 use ahash::AHashMap;
 use futures_util::future::try_join_all;
@@ -13,46 +13,46 @@ use serde_json::{Map, Value, json};
 use crate::{
     config::limits,
     repair::{
-        comparison::Verification,
+        comparison::Comparison,
         digest::VECTORS_FIELD,
         foreign_tasks,
         replica::Replica,
         report::RepairError,
-        resolve::{Case, Verdict, Version, decide},
+        resolve::{Case, Verdict, Version, resolve},
     },
     write::lane,
 };
 
-/// What one copy is to be given.
+/// The changes that one copy needs.
 #[derive(Default)]
-struct Orders {
+struct NodeChanges {
     documents: Vec<String>,
     deletions: Vec<String>,
 }
 
-impl Verification<'_> {
+impl Comparison<'_> {
     /// Makes the copies of these documents equal on these nodes.
-    pub(crate) async fn mend(&self, nodes: &[NodeIndex], keys: &[String]) -> Result<(), RepairError> {
+    pub(crate) async fn repair(&self, nodes: &[NodeIndex], keys: &[String]) -> Result<(), RepairError> {
         let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
         let mut attempts = 0;
-        let given = loop {
-            // Without the lane, for what a node is at work on may take long.
+        let tasks = loop {
+            // The first wait does not lock the lane, since a node's work may take long.
             try_join_all(replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_TASK_TIMEOUT)))
                 .await?;
-            let hold = lane::lock(self.core, vec![&self.index.record.uid]).await;
-            let _hold = hold.map_err(|_| RepairError::Busy)?;
+            let guard = lane::lock(self.core, vec![&self.index.record.uid]).await;
+            let _guard = guard.map_err(|_| RepairError::Busy)?;
             self.check_index()?;
             if !nodes.iter().all(|node| self.is_copy(*node)) {
                 return Err(RepairError::Busy);
             }
             let idle = replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_HELD_WAIT_MAX));
             match try_join_all(idle).await {
-                Ok(_) => break self.settle(&replicas, keys).await?,
+                Ok(_) => break self.resolve_all(&replicas, keys).await?,
                 Err(error) if attempts == limits::REPAIR_HOLD_ATTEMPTS => return Err(error),
                 Err(_) => attempts += 1,
             }
         };
-        let ended = given.into_iter().map(|(copy, task)| {
+        let ended = tasks.into_iter().map(|(copy, task)| {
             let replica = &replicas[copy];
             async move {
                 foreign_tasks::note(replica, task).await?;
@@ -62,8 +62,8 @@ impl Verification<'_> {
         try_join_all(ended).await.map(drop)
     }
 
-    /// Reads, judges and gives orders; answers the nodes' tasks by copy.
-    async fn settle(
+    /// Reads the copies, resolves each document and sends the changes; gives the nodes' tasks by copy.
+    async fn resolve_all(
         &self,
         replicas: &[Replica<'_>],
         keys: &[String],
@@ -72,24 +72,30 @@ impl Verification<'_> {
         let erased = self.erased_by_filter(replicas, &copies, keys).await?;
         let trusted = replicas.iter().map(|replica| self.trusts(replica.node)).collect::<Vec<_>>();
         let mut foreign = None;
-        let mut orders = replicas.iter().map(|_| Orders::default()).collect::<Vec<_>>();
+        let mut changes = replicas.iter().map(|_| NodeChanges::default()).collect::<Vec<_>>();
         for key in keys {
             let versions = copies.iter().map(|copy| copy.get(key).cloned()).collect::<Vec<_>>();
-            let deleted_at = self.graves.deleted_at(key).max(erased.get(key).copied());
-            let quorum = |foreign: Option<&[bool]>| {
-                decide(Case { versions: &versions, trusted: &trusted, foreign, deleted_at })
+            let deleted_at = self.tombstones.deleted_at(key).max(erased.get(key).copied());
+            let verdict_with = |foreign: Option<&[bool]>| {
+                resolve(Case { versions: &versions, trusted: &trusted, foreign, deleted_at })
             };
-            let mut verdict = quorum(foreign.as_deref());
+            let mut verdict = verdict_with(foreign.as_deref());
             if verdict == Verdict::LookForForeign {
                 foreign = Some(self.foreign(replicas).await?);
-                verdict = quorum(foreign.as_deref());
+                verdict = verdict_with(foreign.as_deref());
             }
-            self.order(verdict, key, &versions, &mut orders);
+            self.add_changes(verdict, key, &versions, &mut changes);
         }
-        if self.scope.dry_run { Ok(Vec::new()) } else { give(replicas, orders).await }
+        if self.scope.dry_run { Ok(Vec::new()) } else { send_changes(replicas, changes).await }
     }
 
-    fn order(&self, verdict: Verdict, key: &str, versions: &[Option<Version>], orders: &mut [Orders]) {
+    fn add_changes(
+        &self,
+        verdict: Verdict,
+        key: &str,
+        versions: &[Option<Version>],
+        changes: &mut [NodeChanges],
+    ) {
         let mut report = self.report.borrow_mut();
         match verdict {
             Verdict::Same => return,
@@ -99,8 +105,8 @@ impl Verification<'_> {
                 return;
             }
             Verdict::Delete => {
-                let holders = orders.iter_mut().zip(versions).filter(|(_, version)| version.is_some());
-                holders.for_each(|(order, _)| order.deletions.push(key.to_owned()));
+                let holders = changes.iter_mut().zip(versions).filter(|(_, version)| version.is_some());
+                holders.for_each(|(change, _)| change.deletions.push(key.to_owned()));
                 report.deleted += 1;
             }
             Verdict::Keep(winner) => {
@@ -108,16 +114,16 @@ impl Verification<'_> {
                 let differs = |version: &Option<Version>| {
                     version.as_ref().is_none_or(|other| other.content != kept.content || !other.in_place)
                 };
-                let losers = orders.iter_mut().zip(versions).filter(|(_, version)| differs(version));
+                let losers = changes.iter_mut().zip(versions).filter(|(_, version)| differs(version));
                 let document = self.document(key, kept);
-                losers.for_each(|(order, _)| order.documents.push(document.clone()));
+                losers.for_each(|(change, _)| change.documents.push(document.clone()));
                 report.rewritten += 1;
             }
         }
         report.differing += 1;
     }
 
-    /// A winner as nodes are given it: no vectors are not said, and its shard is marked.
+    /// A winner as it is sent to nodes: without an empty list of vectors, and marked with its shard.
     fn document(&self, key: &str, version: &Version) -> String {
         if version.in_place {
             let empty = format!(",\"{VECTORS_FIELD}\":{{}}}}");
@@ -136,7 +142,7 @@ impl Verification<'_> {
         Value::Object(members).to_string()
     }
 
-    /// Which of the documents that some copies lack were deleted by a filter: their holders are asked.
+    /// Which of the documents that some copies lack were deleted by a filter; the nodes that hold them are asked.
     async fn erased_by_filter(
         &self,
         replicas: &[Replica<'_>],
@@ -144,7 +150,7 @@ impl Verification<'_> {
         keys: &[String],
     ) -> Result<AHashMap<String, u64>, RepairError> {
         let mut erased = AHashMap::new();
-        for (clock, filter) in &self.graves.filters {
+        for (clock, filter) in &self.tombstones.filters {
             let older = |key: &&String| {
                 let stamps = copies.iter().filter_map(|copy| copy.get(*key).map(|version| version.stamp));
                 let is_missed = copies.iter().any(|copy| !copy.contains_key(*key));
@@ -178,15 +184,18 @@ impl Verification<'_> {
     }
 }
 
-/// Sends every copy its orders, in bodies of a bounded size.
-async fn give(replicas: &[Replica<'_>], orders: Vec<Orders>) -> Result<Vec<(usize, u32)>, RepairError> {
-    let given = replicas.iter().zip(orders).enumerate().map(|(copy, (replica, orders))| async move {
+/// Sends every copy its changes, in bodies of a bounded size.
+async fn send_changes(
+    replicas: &[Replica<'_>],
+    changes: Vec<NodeChanges>,
+) -> Result<Vec<(usize, u32)>, RepairError> {
+    let sent = replicas.iter().zip(changes).enumerate().map(|(copy, (replica, changes))| async move {
         let mut tasks = Vec::new();
-        if !orders.deletions.is_empty() {
-            let body = json!(orders.deletions).to_string();
+        if !changes.deletions.is_empty() {
+            let body = json!(changes.deletions).to_string();
             tasks.push((copy, replica.change(Method::POST, "/documents/delete-batch", body).await?));
         }
-        let mut rest = orders.documents.into_iter().peekable();
+        let mut rest = changes.documents.into_iter().peekable();
         while rest.peek().is_some() {
             let mut body = String::from("[");
             while let Some(document) =
@@ -202,5 +211,5 @@ async fn give(replicas: &[Replica<'_>], orders: Vec<Orders>) -> Result<Vec<(usiz
         }
         Ok::<_, RepairError>(tasks)
     });
-    Ok(try_join_all(given).await?.into_iter().flatten().collect())
+    Ok(try_join_all(sent).await?.into_iter().flatten().collect())
 }

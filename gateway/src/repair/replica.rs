@@ -1,7 +1,7 @@
-//! Reading one node's copy of an index: whole shards in pages, single documents by key.
+//! Reads one node's copy of an index: whole shards in pages, single documents by key.
 //!
-//! Invariants: a page is bounded in documents and, by what the pages before weighed, in bytes; nothing of a page is kept but
-//! what is asked for; after each request the node has a rest in proportion, where a pace says so.
+//! Invariants: a page is bounded in documents and, by the weight of the pages before, in bytes. Of a page only what
+//! was asked for is kept. With a pace, the node rests after each request in proportion.
 
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ impl Replica<'_> {
         RepairError::Node { node: self.id().to_owned(), reason: reason.to_string() }
     }
 
-    /// What the copy of a shard adds up to. A page that moves while it is read may count a document
-    /// twice or not at all: what then seems to differ is looked at again before anything is done.
+    /// The fingerprint of the copy of a shard. While documents move between pages one may be counted twice or not at
+    /// all, so a difference is checked again before anything is done.
     pub(crate) async fn fingerprint(&self, filter: &str) -> Result<Fingerprint, RepairError> {
         let mut print = Fingerprint::empty();
         self.pages(filter, |digest| print.add(&digest)).await?;
@@ -75,7 +75,7 @@ impl Replica<'_> {
         Ok(contents)
     }
 
-    /// The keys that a filter finds, at most so many.
+    /// The keys that a filter finds, at most `count_max`.
     pub(crate) async fn keys(&self, filter: &str, count_max: usize) -> Result<Vec<String>, RepairError> {
         let mut keys = Vec::new();
         let keep = |digest: Digest| {
@@ -108,7 +108,7 @@ impl Replica<'_> {
         }
     }
 
-    /// The documents with these keys, wherever they are marked to belong.
+    /// The documents with these keys, whatever shard they are marked with.
     pub(crate) async fn documents(&self, keys: &[String]) -> Result<AHashMap<String, Version>, RepairError> {
         let body = json!({"ids": keys, "limit": keys.len(), "retrieveVectors": true});
         let answer = self.fetch(&body, limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
@@ -123,7 +123,7 @@ impl Replica<'_> {
         Ok(documents)
     }
 
-    /// Which of these keys a filter of a client's finds here.
+    /// Which of these keys a client's filter finds here.
     pub(crate) async fn matching(
         &self,
         keys: &[String],
@@ -144,14 +144,14 @@ impl Replica<'_> {
         digest(raw, self.primary_key).map_err(|error| self.failed(error))
     }
 
-    /// Whether the node has work on this index yet, whoever gave it.
+    /// Whether the node still works on this index, whoever gave it the work.
     pub(crate) async fn is_at_work(&self) -> Result<bool, RepairError> {
         let target = format!("/tasks?limit=1&statuses=enqueued,processing&indexUids={}", self.node_uid);
         let page = self.read(&target, limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
         Ok(page["results"].as_array().is_none_or(|tasks| !tasks.is_empty()))
     }
 
-    /// Waits until the node has no work on this index, at most so long.
+    /// Waits until the node no longer works on this index, at most `time_max`.
     pub(crate) async fn wait_until_idle(&self, time_max: Duration) -> Result<(), RepairError> {
         let deadline = runtime::now() + time_max;
         while self.is_at_work().await? {
@@ -177,7 +177,7 @@ impl Replica<'_> {
         }
     }
 
-    /// A `GET` that is answered with JSON.
+    /// Sends a `GET` and reads the JSON answer.
     pub(crate) async fn read(&self, target: &str, time_max: Duration) -> Result<Value, RepairError> {
         let answer = self.core.pools.ask(self.node, NodeRequest::get(target), time_max).await;
         let answer = answer.map_err(|error| self.failed(error))?;
@@ -187,7 +187,7 @@ impl Replica<'_> {
         serde_json::from_slice(&answer.body).map_err(|error| self.failed(error))
     }
 
-    /// Gives the node a change below the index; answers its task.
+    /// Sends the node a change below the index; gives its task.
     pub(crate) async fn change(
         &self,
         method: Method,
@@ -216,7 +216,7 @@ impl Replica<'_> {
     }
 }
 
-/// Gives a node a change; answers its task, or why there is none.
+/// Sends a node a change; gives its task, or the reason why there is none.
 pub(crate) async fn send(
     core: &Core,
     node: NodeIndex,
@@ -225,7 +225,7 @@ pub(crate) async fn send(
     body: Bytes,
 ) -> Result<u32, String> {
     let content_type = (!body.is_empty()).then_some("application/json");
-    // What repair sends may be done twice.
+    // Repair sends only what may be done twice.
     let request = NodeRequest { method, target, content_type, body, repeatable: true };
     let answer = core.pools.ask(node, request, core.shared.config.node_timeout).await;
     let answer = answer.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What a comparison of copies is about, and what it found and did.
+//! The scope of a comparison of copies, and the report of what it found and did.
 
 use router::NodeIndex;
 use serde::{Deserialize, Serialize};
@@ -7,48 +7,48 @@ use store::StoreError;
 /// How much of a node's time a repair may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// All of it: somebody waits.
+    /// All of it, because somebody waits.
     Full,
     /// This share of it.
     Share(f64),
 }
 
-/// What a verification is about.
+/// What to compare, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
-    /// Only the shards of this node, which need not serve reads yet.
+    /// Compare only the shards of this node, which need not serve reads yet.
     pub target: Option<NodeIndex>,
-    /// Whether what the target says may not win.
+    /// Whether the target's versions must not win.
     pub mark_suspect: bool,
     pub pace: Pace,
-    /// Whether to find out only.
+    /// Whether to find differences only.
     pub dry_run: bool,
 }
 
-/// What a verification found and did.
+/// What a comparison found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Report {
     /// Shards of which at least two copies were compared.
     pub shards: u64,
-    /// Shards with one copy to be had.
+    /// Shards with only one available copy.
     pub single: u64,
-    /// Copies that were not to be had.
+    /// Copies that were not available.
     pub missing: u64,
     /// Documents compared, each counted once per copy.
     pub compared: u64,
     /// Documents of which copies differed.
     pub differing: u64,
-    /// Of those, how many were written again and how many deleted; without repair, how many would have been.
+    /// Of those, how many were written again and how many deleted; in a dry run, how many would have been.
     pub rewritten: u64,
     pub deleted: u64,
-    /// Those of which no copy could be trusted.
+    /// Of those, how many had no copy that could be trusted.
     pub undecided: u64,
-    /// Documents that stood where they do not belong.
+    /// Documents that were on a node or under a shard where they do not belong.
     pub strays: u64,
-    /// Shards that could not be compared or mended.
+    /// Shards that could not be compared or repaired.
     pub failed: u64,
-    /// The shards with one copy to be had that have others elsewhere.
+    /// Shards with only one available copy, which other nodes should have as well.
     #[serde(skip)]
     pub alone: Vec<u32>,
 }
@@ -56,7 +56,7 @@ pub struct Report {
 impl Report {
     /// Whether every shard asked about was compared and no difference is left.
     #[must_use]
-    pub fn is_level(&self) -> bool {
+    pub fn is_equal(&self) -> bool {
         self.failed == 0 && self.undecided == 0
     }
 
@@ -75,7 +75,7 @@ impl Report {
     }
 }
 
-/// Why copies could not be compared or mended.
+/// Why copies could not be compared or repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
     #[error("node {node}: {reason}")]

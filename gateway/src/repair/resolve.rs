@@ -1,17 +1,17 @@
-//! Which of several copies of one document is right. Pure.
+//! Conflict resolution: which of several copies of one document is right. Pure.
 //!
-//! Invariants: what a distrusted copy says never wins; a deletion wins over every write before it,
-//! never over one after it; a document is given up only for a deletion, or where all that speaks for
-//! it are nodes that somebody has written to behind the gateway's back.
+//! Invariants: an untrusted copy's version never wins. A deletion wins over every write before it, and over none
+//! after it. A document is given up only for a deletion, or when the only nodes that have it were written to behind
+//! the gateway's back.
 
 /// What is known of one document and its copies, by position of the copy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case<'a> {
     pub versions: &'a [Option<Version>],
     pub trusted: &'a [bool],
-    /// Nodes that took changes of documents the gateway had not made; `None` while nobody has looked.
+    /// Nodes that took document changes that the gateway had not made; `None` while that was not checked.
     pub foreign: Option<&'a [bool]>,
-    /// When the document was deleted last.
+    /// When the document was last deleted.
     pub deleted_at: Option<u64>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Version {
     pub content: u64,
     pub stamp: Option<u64>,
-    /// Whether it is marked with the shard it belongs to.
+    /// Whether it is marked with the shard that it belongs to.
     pub in_place: bool,
     pub raw: String,
 }
@@ -29,18 +29,18 @@ pub(crate) struct Version {
 pub(crate) enum Verdict {
     /// All copies are equal.
     Same,
-    /// The document is to be gone everywhere.
+    /// The document is deleted everywhere.
     Delete,
-    /// This copy's version is to be everywhere.
+    /// This copy's version is written everywhere.
     Keep(usize),
-    /// To be asked again once `foreign` is known.
+    /// The case is resolved again once `foreign` is known.
     LookForForeign,
     /// No copy is trusted.
     Unknown,
 }
 
-/// Judges one document.
-pub(crate) fn decide(case: Case<'_>) -> Verdict {
+/// Resolves one document.
+pub(crate) fn resolve(case: Case<'_>) -> Verdict {
     let Case { versions, trusted, foreign, deleted_at } = case;
     if are_equal(versions) {
         return Verdict::Same;
@@ -54,7 +54,7 @@ pub(crate) fn decide(case: Case<'_>) -> Verdict {
         held.retain(|(_, version)| version.in_place);
     }
     let Some(newest) = held.iter().map(|(_, version)| version.stamp).max() else {
-        // Only distrusted copies have it.
+        // Only untrusted copies have it.
         return Verdict::Delete;
     };
     if deleted_at.is_some_and(|deleted| newest.is_none_or(|newest| newest < deleted)) {
@@ -83,7 +83,8 @@ fn are_equal(versions: &[Option<Version>]) -> bool {
     versions.windows(2).all(|pair| like(&pair[0], &pair[1]))
 }
 
-/// Among versions of one age: that of most copies, then one that nobody tampered with, then the first.
+/// Among versions of one age: the one of most copies, then one of a node that only the gateway wrote to, then the
+/// first.
 fn most_likely(held: &[(usize, &Version)], foreign: Option<&[bool]>) -> Verdict {
     let votes = |version: &Version| held.iter().filter(|(_, other)| other.content == version.content).count();
     let most = held.iter().map(|(_, version)| votes(version)).max().unwrap_or(0);
@@ -107,7 +108,7 @@ mod tests {
     fn check(versions: &[Option<Version>], deleted_at: Option<u64>, foreign: &[bool], expected: Verdict) {
         let trusted = vec![true; versions.len()];
         let case = Case { versions, trusted: &trusted, foreign: Some(foreign), deleted_at };
-        assert_eq!(decide(case), expected, "{versions:?}");
+        assert_eq!(resolve(case), expected, "{versions:?}");
     }
 
     #[test]
@@ -138,7 +139,7 @@ mod tests {
         check(&two, None, &[true, true], Verdict::Keep(0));
         let trusted = [true; 2];
         let case = Case { versions: &two, trusted: &trusted, foreign: None, deleted_at: None };
-        assert_eq!(decide(case), Verdict::LookForForeign);
+        assert_eq!(resolve(case), Verdict::LookForForeign);
     }
 
     #[test]
@@ -157,12 +158,15 @@ mod tests {
 
     #[test]
     fn distrusted_copies_never_win() {
-        let quorum = |versions: &[Option<Version>], trusted: &[bool]| {
-            decide(Case { versions, trusted, foreign: None, deleted_at: None })
+        let resolve_with = |versions: &[Option<Version>], trusted: &[bool]| {
+            resolve(Case { versions, trusted, foreign: None, deleted_at: None })
         };
-        assert_eq!(quorum(&[version(1, Some(9)), version(2, Some(5))], &[false, true]), Verdict::Keep(1));
-        assert_eq!(quorum(&[version(1, Some(9)), None], &[false, true]), Verdict::Delete);
-        assert_eq!(quorum(&[version(1, Some(9)), None], &[false, false]), Verdict::Unknown);
-        assert_eq!(quorum(&[None, version(2, Some(5))], &[false, true]), Verdict::Keep(1));
+        assert_eq!(
+            resolve_with(&[version(1, Some(9)), version(2, Some(5))], &[false, true]),
+            Verdict::Keep(1)
+        );
+        assert_eq!(resolve_with(&[version(1, Some(9)), None], &[false, true]), Verdict::Delete);
+        assert_eq!(resolve_with(&[version(1, Some(9)), None], &[false, false]), Verdict::Unknown);
+        assert_eq!(resolve_with(&[None, version(2, Some(5))], &[false, true]), Verdict::Keep(1));
     }
 }

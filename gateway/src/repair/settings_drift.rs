@@ -1,9 +1,9 @@
-//! Two-phase changes of settings, and the look for changes behind the gateway's back.
+//! Two-phase changes of settings, and the detection of changes behind the gateway's back.
 //!
-//! Invariants: a change of settings is pending from the moment nodes take it until all nodes that serve
-//! have been read back and agree; only then its version is committed, with what nodes have, durably; where
-//! that cannot be brought about, the index takes no writes and says so; a settings task that failed has no
-//! part in what is committed.
+//! Invariants: a change of settings is pending from when nodes take it until all serving nodes have been read back
+//! and agree. Only then its version is committed durably, together with what nodes have. Where that cannot be
+//! reached, the index takes no writes and says so. A settings task that failed contributes nothing to what is
+//! committed.
 
 use std::{sync::Arc, time::Instant};
 
@@ -31,14 +31,14 @@ use crate::{
     },
 };
 
-/// When pending changes are tried again, and how often that was in vain, by the index's name on nodes.
+/// When to try pending changes again, and how often that failed, by the index's name on the nodes.
 #[derive(Default)]
 pub struct Attempts {
     of: AHashMap<String, (u32, Instant)>,
 }
 
-/// Commits what nodes agree on, and repairs where they do not; by right of the term alone.
-pub async fn tend(core: &Core, attempts: &mut Attempts, term: &Term) {
+/// Commits settings on which nodes agree, and repairs the nodes where they do not; all under the term.
+pub async fn commit_pending(core: &Core, attempts: &mut Attempts, term: &Term) {
     let pending = core.shared.snapshot();
     let pending = pending.in_order().into_iter().filter(|index| index.record.settings_pending);
     for index in pending {
@@ -46,15 +46,15 @@ pub async fn tend(core: &Core, attempts: &mut Attempts, term: &Term) {
         if attempts.of.get(uid).is_some_and(|(_, due)| runtime::now() < *due) {
             continue;
         }
-        match conclude(core, index, term).await {
+        match try_commit(core, index, term).await {
             Ok(true) => {
                 attempts.of.remove(uid);
-                core.shared.write_blocks.thaw(uid);
+                core.shared.write_blocks.unblock(uid);
             }
             Ok(false) => note_failure(core, attempts, index),
-            // Nodes are at work on it: that is no failure.
+            // Nodes still work on it, which is no failure.
             Err(RepairError::Busy) => {}
-            // A node that cannot be asked will be found to be down, and then is not asked.
+            // A node that cannot be asked will be found to be down, and is not asked then.
             Err(error) => {
                 let reason = error.to_string();
                 log::warn("settings_not_committed", &[("index", &index.record.uid), ("reason", &reason)]);
@@ -72,7 +72,7 @@ fn note_failure(core: &Core, attempts: &mut Attempts, index: &Index) {
     *due = runtime::now() + limits::SETTINGS_BACKOFF_MIN * 2_u32.pow((*count).min(6));
     metrics::counter!("miroir_settings_hash_mismatch_total").increment(1);
     log::warn("settings_differ", &[("index", &record.uid), ("tries", &count.to_string())]);
-    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.write_blocks.freeze(&record.node_uid) {
+    if *count >= limits::SETTINGS_ATTEMPTS_MAX && core.shared.write_blocks.block(&record.node_uid) {
         log::error(
             "index_frozen",
             &[("index", &record.uid), ("reason", "its settings cannot be made equal")],
@@ -80,15 +80,15 @@ fn note_failure(core: &Core, attempts: &mut Attempts, index: &Index) {
     }
 }
 
-/// The second phase of a change: `Ok(true)` when it is committed, `Ok(false)` when nodes had to be given
-/// the settings again, `Busy` when they are not done yet.
-async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
+/// The second phase of a change: `Ok(true)` when it is committed, `Ok(false)` when nodes were sent the settings
+/// again, `Busy` while nodes still work on it.
+async fn try_commit(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
     let copies = Copies::new(core, Arc::clone(index), serving(core));
     if copies.are_at_work().await? {
         return Err(RepairError::Busy);
     }
-    let _hold = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
-    // What the lane did before it was held counts.
+    let _guard = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
+    // The lane may have changed the index before it was locked.
     let Some(index) = current(core, index) else { return Ok(true) };
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
     if copies.are_at_work().await? {
@@ -99,7 +99,7 @@ async fn conclude(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, 
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
     let mut found = copies.read().await?;
     if !agree(&found) {
-        for node in copies.astray(&found, None) {
+        for node in copies.drifted(&found, None) {
             copies.send_whole(node).await?;
         }
         found = copies.read().await?;
@@ -137,7 +137,7 @@ async fn commit(
     mut record: IndexRecord,
     term: &Term,
 ) -> Result<bool, RepairError> {
-    // The revision is the one that was read.
+    // The revision is the one that was read, so a concurrent change makes the commit fail.
     let expected_revision = Some(record.revision);
     let put = Change::PutIndex { record: Box::new(record.clone()), expected_revision };
     let changes = vec![put, copies.commit(&committed).await?];
@@ -162,9 +162,8 @@ async fn end_changes(core: &Core, index: &Index) -> Result<(), RepairError> {
     Ok(())
 }
 
-/// Looks whether nodes have the settings that were committed, and gives them again to those that do not. The indexes
-/// are divided among the pods that live; a comparison on the record of what was committed settles who is first where
-/// two take themselves for the owner.
+/// Checks that nodes have the committed settings, and sends them again to those that do not. The live pods divide the
+/// indexes. Where two pods take themselves for the owner, the compare-and-swap of the record decides which is first.
 pub async fn check(core: &Core) {
     let snapshot = core.shared.snapshot();
     for index in snapshot.in_order().into_iter().filter(|index| !index.record.settings_pending) {
@@ -186,10 +185,10 @@ async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError>
     let expected = copies.committed().await?;
     let found = copies.read().await?;
     let known = expected.as_ref().filter(|known| is_settled(index, known));
-    if known.is_some() && copies.astray(&found, known).is_empty() {
+    if known.is_some() && copies.drifted(&found, known).is_empty() {
         return Ok(());
     }
-    let _hold = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
+    let _guard = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
     let Some(index) = current(core, index).filter(|index| !index.record.settings_pending) else {
         return Ok(());
     };
@@ -197,17 +196,17 @@ async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError>
     copies.wait_until_idle().await?;
     let mut found = copies.read().await?;
     let known = expected.filter(|known| is_settled(&index, known));
-    let astray = copies.astray(&found, known.as_ref());
-    for node in &astray {
+    let drifted = copies.drifted(&found, known.as_ref());
+    for node in &drifted {
         copies.send_whole(*node).await?;
         metrics::counter!("miroir_settings_drift_repair_total").increment(1);
         let node = &core.shared.nodes.addresses[usize::from(node.0)].id;
         log::warn("settings_repaired", &[("index", &index.record.uid), ("node", node)]);
     }
-    if !astray.is_empty() {
+    if !drifted.is_empty() {
         found = copies.read().await?;
     }
-    // Of a version of nodes that was not there at the commit, this is what is expected from now on.
+    // For a node version that was not there at the commit, this is expected from now on.
     let mut committed = known.unwrap_or_else(|| Committed {
         version: index.record.settings_version,
         settings: index.record.settings.clone(),
@@ -221,13 +220,13 @@ async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError>
     Ok(())
 }
 
-/// Whether nodes of one version have one hash.
+/// Whether nodes of one version have the same hash.
 fn agree(found: &Hashes) -> bool {
     let expected = found.iter().cloned().collect::<AHashMap<_, _>>();
     found.iter().all(|(version, hash)| expected[version] == *hash)
 }
 
-/// The index as it is now, unless its name has come to mean another.
+/// The index as it is now, unless its name means another index by now.
 fn current(core: &Core, index: &Index) -> Option<Arc<Index>> {
     let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
     now.filter(|now| now.record.node_uid == index.record.node_uid)

@@ -1,21 +1,20 @@
-//! What each route asks of a client: one table, no state.
+//! The permission that each route needs: one table, no state.
 //!
-//! Invariant: every route is named here, so that a new one cannot be served before it is said what
-//! it needs; a known route that is not served needs what it needs on a node. Source: the routes of
-//! Meilisearch 1.50.
+//! Invariant: every route is named here, so that a new one cannot be served before its permission is given. A known
+//! route that is refused needs what it needs on a node. Source: the routes of Meilisearch 1.50.
 
 use crate::{auth::Action, server::routes::Route};
 
-/// What a request needs.
+/// What a request needs to be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs<'a> {
     /// No key.
     Nothing,
     /// The key of the management API.
     AdminKey,
-    /// The right to an action, on an index where the path names one.
+    /// The right to an action, on an index if the path names one.
     Right(Action, Option<&'a str>),
-    /// Both rights, on no index in particular.
+    /// The rights to two actions, on no index in particular.
     Rights(Action, Action),
 }
 
@@ -39,7 +38,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::UpdateIndex(index) => Right(Action::IndexesUpdate, Some(index)),
         Route::DeleteIndex(index) => Right(Action::IndexesDelete, Some(index)),
         Route::CompactIndex(index) => Right(Action::IndexesCompact, Some(index)),
-        // The indexes of each swap are checked where it is read.
+        // The indexes of each swap are checked where the body is read.
         Route::SwapIndexes => Right(Action::IndexesSwap, None),
         Route::Document { index, .. } | Route::Documents(index) | Route::FetchDocuments(index) => {
             Right(Action::DocumentsGet, Some(index))
@@ -53,7 +52,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::Search { index } | Route::FacetSearch(index) | Route::Similar(index) => {
             Right(Action::Search, Some(index))
         }
-        // Each query's index is judged where the queries are read.
+        // The index of each query is checked where the queries are read.
         Route::MultiSearch => Right(Action::Search, None),
         Route::Fields(index) => Right(Action::FieldsPost, Some(index)),
         Route::Settings(index) | Route::Setting { index, .. } => Right(Action::SettingsGet, Some(index)),
@@ -76,14 +75,14 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::CreateSnapshot => Right(Action::SnapshotsCreate, None),
         Route::Network => Right(Action::NetworkGet, None),
         Route::ChangeNetwork | Route::ControlNetwork => Right(Action::NetworkUpdate, None),
-        Route::Rules(asked) => Right(asked.action(), None),
-        // The indexes are judged where the body is read.
+        Route::Rules(rules_route) => Right(rules_route.action(), None),
+        // The indexes are checked where the body is read.
         Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
-        Route::Webhooks(asked) => Right(asked.action(), None),
-        Route::RefusedRoute { route, index } => match *route.needs {
+        Route::Webhooks(webhooks_route) => Right(webhooks_route.action(), None),
+        Route::Refused { route, index } => match *route.needs {
             [one, other] => Needs::Rights(one, other),
             [one] => Right(one, index),
-            // The master key's and its like.
+            // Only keys that may do everything, such as the master key.
             _ => Right(Action::All, index),
         },
     }

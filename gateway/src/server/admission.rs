@@ -1,8 +1,8 @@
-//! The second step of a request: may this client ask this, and is there room? What it may see goes
-//! along with the request as its permission.
+//! Admission of a request: is the client allowed to make it, and is there room? What the client may see goes along
+//! with the request as its permission.
 //!
-//! Invariants: keys are compared in constant time; management routes take the admin key only;
-//! `/health` and `/_miroir/ready` need no key and are served under any load.
+//! Invariants: keys are compared in constant time. Management routes take the admin key only. `/health` and
+//! `/_miroir/ready` need no key and are served under any load.
 
 use std::{rc::Rc, sync::atomic::Ordering, time::Instant};
 
@@ -24,9 +24,9 @@ use crate::{
 /// A place among the requests in flight on this core; given back on drop.
 pub(crate) struct Permit {
     core: Rc<Core>,
-    /// Whether it counts towards what overload allows.
+    /// Whether it counts towards the concurrency limit.
     question: bool,
-    /// When a request was let in whose time tells how busy everybody is.
+    /// When the request was admitted, if its time shows how busy core and nodes are.
     measured: Option<Instant>,
 }
 
@@ -34,26 +34,26 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.core.in_flight().fetch_sub(1, Ordering::Relaxed);
         if self.question {
-            self.core.overload.left();
+            self.core.concurrency_limit.left();
         }
         if let Some(began) = self.measured {
-            self.core.overload.answered(runtime::now().saturating_duration_since(began));
+            self.core.concurrency_limit.answered(runtime::now().saturating_duration_since(began));
         }
     }
 }
 
-/// Measures for ever how late the core is, and draws from it how many requests it takes.
+/// Measures the core's lag for ever, and updates its concurrency limit.
 pub(crate) async fn watch(core: Rc<Core>) {
     let mut turned = runtime::now();
     loop {
         let due = runtime::now() + concurrency_limit::PROBE_INTERVAL;
         runtime::sleep(concurrency_limit::PROBE_INTERVAL).await;
         let now = runtime::now();
-        core.overload.was_late(now.saturating_duration_since(due));
+        core.concurrency_limit.was_late(now.saturating_duration_since(due));
         if now.saturating_duration_since(turned) >= concurrency_limit::INTERVAL {
             turned = now;
             let edge = core.edge();
-            core.overload.turn(edge.in_flight_max, edge.queue_delay_max);
+            core.concurrency_limit.end_interval(edge.in_flight_max, edge.queue_delay_max);
         }
     }
 }
@@ -61,8 +61,7 @@ pub(crate) async fn watch(core: Rc<Core>) {
 /// Checks the key and takes a place.
 ///
 /// # Errors
-/// 401 or 403 as Meilisearch's, 401 `miroir_invalid_auth` on management routes, 503
-/// `miroir_overloaded` without room.
+/// 401 or 403 as Meilisearch's, 401 `miroir_invalid_auth` on management routes, 503 `miroir_overloaded` without room.
 pub(crate) fn admit(
     core: &Rc<Core>,
     request: &Request,
@@ -73,19 +72,19 @@ pub(crate) fn admit(
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
     let question = is_question(route);
     let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;
-    if (full && !exempt) || (question && !core.overload.has_room()) {
+    if (full && !exempt) || (question && !core.concurrency_limit.has_room()) {
         return Err(concurrency_limit::refusal().because("overloaded"));
     }
     core.in_flight().fetch_add(1, Ordering::Relaxed);
     if question {
-        core.overload.entered();
+        core.concurrency_limit.entered();
     }
-    // Lists of queries take as long as they are; single ones show how long the queues are.
+    // A list of queries takes its own time; a single query shows how long the queues are.
     let measured = matches!(route, Route::Search { .. } | Route::Document { .. }).then(runtime::now);
     Ok((Permit { core: Rc::clone(core), question, measured }, permission))
 }
 
-/// Whether a request counts towards what overload allows.
+/// Whether a request counts towards the concurrency limit.
 pub(crate) fn is_question(route: &Route<'_>) -> bool {
     matches!(access::needs(route), Needs::Right(Action::Search | Action::DocumentsGet, _))
 }
@@ -103,7 +102,7 @@ fn check_key(core: &Core, request: &Request, needs: Needs<'_>) -> Result<Permiss
     }
 }
 
-/// What stands behind `Bearer`, written exactly so; no header at all is for the key ring to judge.
+/// The token after `Bearer`, spelt exactly so; a request without the header is left to the key ring.
 fn bearer(request: &Request) -> Result<Option<&str>, ApiError> {
     let Some(value) = request.headers.get(AUTHORIZATION) else { return Ok(None) };
     let value = value.to_str().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! One client connection: requests in, answers out, until one side closes.
 //!
-//! Invariants: a panic while serving costs this connection and nothing else; a refusal of the
-//! wire (`h1::Refusal`) is answered and closes; requests on one connection are served in order.
+//! Invariants: a panic while serving costs this connection and nothing else. A refusal by the wire (`h1::Refusal`) is
+//! answered and closes the connection. Requests on one connection are served in order.
 
 use std::{panic::AssertUnwindSafe, rc::Rc};
 
@@ -47,7 +47,7 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
         let response = match pipeline::shed_early(core, &request) {
             Some(refusal) => Ok(refusal),
             None => {
-                // On the heap while it lasts: a connection that waits does not hold the room that serving needs.
+                // Boxed while it lasts, so that a waiting connection does not hold the memory that serving needs.
                 let serving = Box::pin(pipeline::serve(core, request));
                 AssertUnwindSafe(serving).catch_unwind().await
             }
@@ -55,7 +55,7 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
         let Ok(response) = response else {
             log::error("panic_in_request", &[("method", method.as_str())]);
             core.metrics.panics.increment(1);
-            let response = ApiError::new(Code::Internal, "An internal error has occurred.").into_response();
+            let response = Response::from(ApiError::new(Code::Internal, "An internal error has occurred."));
             let _ = connection.write_response(&method, response, false).await;
             return connection.close().await;
         };
@@ -76,7 +76,7 @@ fn refusal_response(core: &Core, refusal: Refusal) -> Option<Response> {
         StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
         _ => Code::BadRequest,
     };
-    let mut response = ApiError::new(code, refusal.message()).into_response();
+    let mut response = Response::from(ApiError::new(code, refusal.message()));
     response.status = status;
     Some(response)
 }

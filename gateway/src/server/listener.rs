@@ -1,7 +1,7 @@
-//! Where clients come in: one loop of a core takes connections, as many as there may be.
+//! The listener: one loop of a core accepts connections, up to the limits.
 //!
-//! Invariants: over a bound a connection is closed at once, so that its client sees a refusal, not a hang; each one is
-//! counted, in total and by address, until its task ends, however it ends.
+//! Invariants: a connection over a limit is closed at once, so that its client sees a refusal, not a hang. Each one
+//! is counted, in total and by address, until its task ends, however it ends.
 
 use std::{
     cell::RefCell,
@@ -16,10 +16,10 @@ use futures_util::FutureExt;
 
 use crate::{config::EdgeConfig, observe::log, server::connection, state::core::Core, wire::runtime};
 
-/// Wait after an accept that failed: out of descriptors, most likely, so that the next would fail as fast.
+/// The pause after an accept that failed, most likely for lack of descriptors: the next one would fail as fast.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Takes connections for ever.
+/// Accepts connections for ever.
 pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
     let limiter = Rc::new(ConnectionLimiter::default());
     loop {
@@ -49,7 +49,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
     }
 }
 
-/// Who is connected to a core.
+/// Counts the connections to a core.
 #[derive(Debug, Default)]
 struct ConnectionLimiter {
     inside: RefCell<Inside>,
@@ -61,7 +61,7 @@ struct Inside {
     by_address: AHashMap<IpAddr, usize>,
 }
 
-/// A connection's place; given back on drop.
+/// The permit of one connection; given back on drop.
 #[derive(Debug)]
 struct ConnectionPermit {
     limiter: Rc<ConnectionLimiter>,
@@ -69,7 +69,7 @@ struct ConnectionPermit {
 }
 
 impl ConnectionLimiter {
-    /// A place for one more connection, or the name of the bound it is over.
+    /// Gives a permit for one more connection, or the name of the limit that it exceeds.
     fn enter(
         limiter: &Rc<Self>,
         address: IpAddr,
@@ -103,7 +103,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Who has one IPv6 address has 2^64 of them.
+/// An IPv6 client has a network of 2^64 addresses, so the network is counted as one.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

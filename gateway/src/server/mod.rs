@@ -1,7 +1,7 @@
-//! The data plane: what every core does with clients' requests.
+//! The client side of a data core: connections, admission, and the pipeline of a request.
 //!
-//! Invariants: a core shares nothing mutable but atomics; it never blocks, locks or touches a
-//! file; what must be durable goes to the store over a channel and is awaited.
+//! Invariants: a core shares nothing mutable but atomics. It never blocks, locks or touches a file; what must be
+//! durable goes to the store over a channel and is awaited.
 
 use std::thread::JoinHandle;
 
@@ -9,7 +9,9 @@ use crate::wire::runtime::Runtime;
 
 pub(crate) mod access;
 pub(crate) mod admission;
+pub(crate) mod compression;
 pub(crate) mod connection;
+pub(crate) mod cors;
 pub(crate) mod listener;
 pub(crate) mod pipeline;
 pub(crate) mod read_your_writes;
@@ -36,10 +38,10 @@ use crate::{
     wire::runtime::{self, StartError},
 };
 
-/// Starts data core `number` on an executor of its own; it listens when this returns.
+/// Starts data core `number` on an executor of its own; the core listens when this returns.
 ///
 /// # Errors
-/// When the executor cannot start here.
+/// When the executor cannot start.
 pub fn start_core(
     runtime: Runtime,
     number: usize,
@@ -49,7 +51,7 @@ pub fn start_core(
     lanes: Arc<[LaneSender]>,
     lane_inbox: LaneInbox,
 ) -> Result<Option<JoinHandle<()>>, StartError> {
-    let (listening, heard) = mpsc::channel::<std::io::Result<()>>();
+    let (listening, outcome) = mpsc::channel::<std::io::Result<()>>();
     let name = format!("core-{number}");
     let thread = runtime.start(name.clone(), cpu, move || async move {
         let listener = match runtime::listen(address) {
@@ -63,8 +65,8 @@ pub fn start_core(
         runtime::spawn(admission::watch(Rc::clone(&core)));
         listener::run(core, listener).await;
     })?;
-    // Nobody is told where clients are served before they are.
-    match heard.recv() {
+    // The caller learns of the core only once it serves clients.
+    match outcome.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(error)) => Err(StartError::Other {
             runtime: runtime.name(),

@@ -1,7 +1,6 @@
-//! One request from its first step to its last.
+//! The pipeline of one request: read (by `connection`), admit, plan, scatter, merge, respond, emit.
 //!
-//! Read (done by `connection`), admit, plan, scatter, merge, respond, emit: every route takes these
-//! steps in this order; what differs between routes lives in the module of the route.
+//! Every route takes these steps in this order; what differs between routes is in the route's handler.
 
 use std::rc::Rc;
 
@@ -9,10 +8,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    api::{
-        error::{ApiError, Code},
-        http::{compression, cors},
-    },
+    api::error::{ApiError, Code},
     auth::Permission,
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, fields, indexes, keys,
@@ -21,7 +17,7 @@ use crate::{
     },
     read::foreign_keys,
     server::{
-        admission, read_your_writes,
+        admission, compression, cors, read_your_writes,
         refused_routes::NoRoute,
         request_log,
         routes::{self, Route},
@@ -35,7 +31,7 @@ use crate::{
     write::idempotency,
 };
 
-/// Serves one request; every error becomes an answer.
+/// Serves one request; every error becomes a response.
 pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     let started = runtime::now();
     if let Some(response) = cors::preflight(&request) {
@@ -52,7 +48,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     let (template, answered) = match routes::find(&request.method, &path) {
         Ok(route) => {
             seen = settings_version::seen(core, &route);
-            (route.template(), answer(core, &request, &route).await)
+            (route.template(), respond(core, &request, &route).await)
         }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
@@ -60,7 +56,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     let answered = answered.map(|response| settings_version::tell(response, seen));
     let response = answered.unwrap_or_else(|error| {
         core.metrics.refusal(error.reason());
-        in_clients_words(core, error, &path).into_response()
+        in_clients_words(core, error, &path).into()
     });
     let took = runtime::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
@@ -68,19 +64,19 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     compression::encoded(&request, cors::readable(&request, response))
 }
 
-/// The answer to a question for which there is no room, made with as little work as can be: under overload every
-/// microsecond of a refusal is one that an answer lacks. No key is looked at, and nothing is compressed.
+/// Load shedding: the refusal of a question for which there is no room, made with as little work as possible, since
+/// under overload that work is missing elsewhere. No key is checked, and nothing is compressed.
 pub(crate) fn shed_early(core: &Core, request: &Request) -> Option<Response> {
-    if core.overload.has_room() {
+    if core.concurrency_limit.has_room() {
         return None;
     }
-    // A path that has to be decoded takes the long way.
+    // A path that has to be decoded takes the normal way.
     let route = routes::find(&request.method, request.uri.path()).ok()?;
     if !admission::is_question(&route) {
         return None;
     }
     let started = runtime::now();
-    let refusal = cors::readable(request, core.overloaded.clone());
+    let refusal = cors::readable(request, core.overloaded_response.clone());
     core.metrics.refusal("overloaded");
     let (status, took) = (refusal.status.as_u16(), runtime::now().saturating_duration_since(started));
     core.metrics.request(&request.method, route.template(), status, took);
@@ -88,15 +84,16 @@ pub(crate) fn shed_early(core: &Core, request: &Request) -> Option<Response> {
     Some(refusal)
 }
 
-/// 405 with the methods that the path has.
+/// A 405 with the methods that the path has.
 fn wrong_method(path: &str) -> Response {
     let mut methods = vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     methods.retain(|method| routes::find(method, path).is_ok());
     let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    ApiError::bare(StatusCode::METHOD_NOT_ALLOWED).into_response().with_header("allow", methods)
+    Response::from(ApiError::bare(StatusCode::METHOD_NOT_ALLOWED)).with_header("allow", methods)
 }
 
-/// A node's refusal names the index as nodes do, and attributes that the index hides. One that was deleted meanwhile is the one of the path.
+/// Rewrites a node's refusal: it names the index as nodes do, and attributes that the index hides. An index that was
+/// deleted meanwhile is taken to be that of the path.
 fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
     let of_path = path.strip_prefix("/indexes/").and_then(|rest| rest.split('/').next());
     let snapshot = core.shared.snapshot();
@@ -116,7 +113,7 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
     })
 }
 
-async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
+async fn respond(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
     let (_permit, permission) = admission::admit(core, request, route)?;
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
@@ -126,7 +123,7 @@ async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result
     let answered = match (request.header(read_your_writes::HEADER), has_key) {
         (None, false) => dispatch(core, request, route, &permission).await,
         (session, _) => {
-            Box::pin(dispatch_as_asked(core, request, route, &permission, session, has_key)).await
+            Box::pin(dispatch_in_context(core, request, route, &permission, session, has_key)).await
         }
     };
     match answered {
@@ -135,8 +132,8 @@ async fn answer(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result
     }
 }
 
-/// Serves a request of a session, or one that is done once.
-async fn dispatch_as_asked(
+/// Serves a request of a session, or one with an idempotency key.
+async fn dispatch_in_context(
     core: &Rc<Core>,
     request: &Request,
     route: &Route<'_>,
@@ -147,7 +144,7 @@ async fn dispatch_as_asked(
     let serving = Box::pin(dispatch(core, request, route, permission));
     let serving = async {
         match has_key {
-            true => idempotency::within(core, request, serving).await,
+            true => idempotency::serve_once(core, request, serving).await,
             false => serving.await,
         }
     };
@@ -157,15 +154,15 @@ async fn dispatch_as_asked(
     }
 }
 
-/// Whatever there is against an index's name, a node says first what is wrong with the rest of a request. It refuses
-/// the name, too, so that nothing comes of it.
+/// When an index's name is at fault, a node first says what is wrong with the rest of the request, as one node does.
+/// It refuses the name as well, so that the request has no effect.
 async fn judged_by_body(core: &Core, request: &Request, error: ApiError) -> ApiError {
     let path = request.uri.path();
     let Some((uid, suffix)) = path.strip_prefix("/indexes/").and_then(|rest| rest.split_once('/')) else {
         return error;
     };
     let mut target = match error.code() {
-        // Of documents the name is judged first.
+        // For documents the name is checked first.
         Some(Code::InvalidIndexUid) if suffix != "documents" => path.to_owned(),
         Some(Code::IndexNotFound) => format!("/indexes/{uid}-none/{suffix}"),
         _ => return error,
@@ -179,7 +176,8 @@ async fn judged_by_body(core: &Core, request: &Request, error: ApiError) -> ApiE
     }
 }
 
-/// What each route does. What is asked for less often than searches and takes more room is on the heap.
+/// Dispatches a request to its route's handler. Handlers that run less often than searches and need more memory are
+/// boxed.
 async fn dispatch(
     core: &Rc<Core>,
     request: &Request,
@@ -201,9 +199,7 @@ async fn dispatch(
         }
         Route::DeleteDocument { index, id } => document_writes::delete_one(core, request, index, id).await,
         Route::DeleteDocumentsBatch(index) => document_writes::delete_batch(core, request, index).await,
-        Route::DeleteDocumentsByFilter(index) => {
-            document_writes::delete_by_filter(core, request, index).await
-        }
+        Route::DeleteDocumentsByFilter(index) => document_writes::delete_matching(core, request, index).await,
         Route::DeleteDocuments(index) => document_writes::delete_all(core, request, index).await,
         Route::EditDocuments(index) => document_writes::edit(core, request, index).await,
         Route::Indexes => indexes::list(core, request, permission).await,
@@ -250,9 +246,9 @@ async fn dispatch(
         Route::Network => network::get(core).await,
         Route::ChangeNetwork => Box::pin(network::change(core, request)).await,
         Route::ControlNetwork => Err(network::control(core).await),
-        Route::Rules(asked) => Box::pin(search_rules::serve(core, request, asked)).await,
+        Route::Rules(rules_route) => Box::pin(search_rules::serve(core, request, rules_route)).await,
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
-        Route::Webhooks(asked) => webhooks::serve(core, request, asked).await,
-        Route::RefusedRoute { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
+        Route::Webhooks(webhooks_route) => webhooks::serve(core, request, webhooks_route).await,
+        Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -1,7 +1,7 @@
-//! Read-your-writes: a request of a session waits for the session's writes, or goes where they were taken.
+//! Read-your-writes: a read of a session waits for the session's writes, or goes to the group that took them.
 //!
-//! Invariants: a read waits for a bounded time and is answered then, whatever became of the write; a request
-//! without a session comes by here once and pays for one look at its headers.
+//! Invariants: a read waits for a bounded time and is answered then, whatever became of the write. A request without
+//! a session costs one look at its headers.
 
 use std::future::poll_fn;
 
@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) const HEADER: &str = "x-miroir-session";
 
-/// Serves a request of `session`: `serving` is the request without it.
+/// Serves a request of `session`; `serving` serves it as if it had none.
 pub(crate) async fn within(
     core: &Core,
     session: &str,
@@ -46,7 +46,7 @@ pub(crate) async fn within(
     Ok(response.with_header(HEADER, session))
 }
 
-/// The index that a route reads documents of; the inner `None` stands for several.
+/// The index whose documents a route reads; the inner `None` stands for several.
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other route reads no documents")]
 fn read_index<'a>(route: &Route<'a>) -> Option<Option<&'a str>> {
     match *route {
@@ -63,7 +63,7 @@ fn read_index<'a>(route: &Route<'a>) -> Option<Option<&'a str>> {
     }
 }
 
-/// Waits until the writes are applied, or for as long as a read may have to wait.
+/// Waits until the writes are applied, or for as long as a read may wait.
 async fn wait(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
     let deadline = runtime::now() + limits::SESSION_WAIT_MAX;
     for last in to_see {
@@ -78,7 +78,7 @@ async fn wait(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiE
     Ok(None)
 }
 
-/// The replica group in which most nodes took the latest of the writes that are not applied yet.
+/// The replica group in which most nodes took the latest write that is not applied yet.
 async fn group_of(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, ApiError> {
     let Some(last) = to_see.into_iter().max_by_key(|last| last.task_uid) else { return Ok(None) };
     let Some(task) = unfinished(core, last, false).await? else { return Ok(None) };
@@ -92,7 +92,7 @@ async fn group_of(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, 
     Ok(took.iter().position(|count| *count == most))
 }
 
-/// A write's task, unless it has ended; nodes are asked where `asks`.
+/// The task of a write, unless it has ended; the nodes are asked when `asks` is set.
 async fn unfinished(core: &Core, last: LastWrite, asks: bool) -> Result<Option<TaskRecord>, ApiError> {
     let task = match core.shared.store.task(last.task_uid).await? {
         Some(task) if asks => Some(status::refresh(core, task).await),
@@ -105,9 +105,9 @@ async fn unfinished(core: &Core, last: LastWrite, asks: bool) -> Result<Option<T
     Ok(task)
 }
 
-/// Runs `serving` so that it reads `group` first.
+/// Runs `serving` with a preference for `group`.
 async fn pinned<F: Future>(core: &Core, group: Option<usize>, serving: F) -> F::Output {
-    /// Another request is polled next; a panic in this one must not pin it.
+    /// Resets the preference when it is dropped, also after a panic: the next request that is polled has its own.
     struct Reset<'c>(&'c std::cell::Cell<Option<usize>>);
     impl Drop for Reset<'_> {
         fn drop(&mut self) {

@@ -1,7 +1,7 @@
-//! Routes of Meilisearch's that the gateway refuses on purpose: what they need, and why it refuses them.
+//! Routes of Meilisearch that the gateway refuses on purpose: what they need, and why they are refused.
 //!
-//! Invariants: a refusal names the route and its reason; a key that may not use a route on a node is
-//! told so here, too, before it learns that the route is refused. Source: the routes of Meilisearch 1.50.
+//! Invariants: a refusal names the route and the reason. A key that may not use a route on a node is refused for that
+//! first, before it learns that the route is refused. Source: the routes of Meilisearch 1.50.
 
 use http::Method;
 
@@ -17,16 +17,16 @@ pub(crate) enum NoRoute {
     UnknownMethod,
 }
 
-/// A route that is refused.
+/// A refused route.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RefusedRoute {
     /// Methods, with spaces between them.
     pub(crate) methods: &'static str,
-    /// Without the slash in front; `*` is any part.
+    /// Without the leading slash; `*` is any part.
     pub(crate) path: &'static str,
-    /// The rights it asks for on a node: one or two.
+    /// The rights that it needs on a node: one or two.
     pub(crate) needs: &'static [Action],
-    /// Why, as the end of a sentence.
+    /// The reason, as the end of a sentence.
     pub(crate) reason: &'static str,
 }
 
@@ -80,14 +80,14 @@ fn fits(path: &str, parts: &[&str]) -> bool {
 }
 
 impl RefusedRoute {
-    /// The answer to a request for it.
+    /// The response to a request for it.
     pub(crate) fn refusal(&self, method: &Method, path: &str) -> ApiError {
         let message = format!("This gateway does not serve `{method} {path}`: {}.", self.reason);
         ApiError::new(Code::FeatureNotEnabled, message)
     }
 }
 
-/// How many methods of how many paths are refused.
+/// How many refused routes there are, methods counted apart.
 #[cfg(test)]
 pub(crate) fn count() -> usize {
     TABLE.iter().map(|route| route.methods.split(' ').count()).sum()

@@ -1,15 +1,15 @@
-//! One line of log for a request, where the operator asks for it.
+//! Logs one line per request, where the operator asks for it.
 //!
-//! Invariants: a path is shown as its template and a query not at all, since both may hold keys or what people search
-//! for, until `--log-queries` says otherwise; keys are never shown; what is off costs one comparison.
+//! Invariants: a path is logged as its template and a query not at all, since both may hold keys or search terms,
+//! unless `--log-queries` allows it. Keys are never logged. A switched-off log costs one comparison.
 
 use std::time::Duration;
 
 use crate::{config::LogRequests, observe::log, state::core::Core, wire::h1::Request};
 
-/// The longest id of a client's own.
+/// The longest request id that is taken from a client.
 const ID_BYTES_MAX: usize = 64;
-/// Paths below may name a key by its value.
+/// Paths below may contain a key's value.
 const KEYS: &str = "/keys";
 
 /// Logs a request that was answered with `status`.
@@ -36,7 +36,7 @@ pub(crate) fn record(core: &Core, request: &Request, template: &str, status: u16
     log::info("request", &fields);
 }
 
-/// The client's id of the request if it is a decent one, else one of this gateway's own.
+/// The client's id of the request if it is acceptable, else a new one.
 fn id(core: &Core, request: &Request) -> String {
     match request.header("x-request-id").filter(|id| is_decent(id)) {
         Some(id) => id.to_owned(),

@@ -1,13 +1,14 @@
-//! Which route a method and a path name. One table, no state.
+//! The route of a method and a path: one table, no state.
 //!
-//! Invariant: a path that exists with another method is told apart from one that does not exist,
-//! as Meilisearch answers 405 and 404. A HEAD has become a GET before it comes here. Source: the route list of Meilisearch 1.15 to 1.50.
+//! Invariant: a path that exists with another method is told apart from one that does not exist, as Meilisearch
+//! answers 405 and 404. A HEAD has become a GET before it comes here. Source: the route list of Meilisearch 1.15 to
+//! 1.50.
 
 use http::Method;
 
 use crate::{
     api::settings::SETTINGS,
-    handlers::{search_rules, webhooks},
+    handlers::{search_rules::RulesRoute, webhooks::WebhooksRoute},
     server::refused_routes::{self, NoRoute, RefusedRoute},
 };
 
@@ -88,10 +89,10 @@ pub(crate) enum Route<'a> {
     ChangeNetwork,
     ControlNetwork,
     RenderTemplate,
-    Rules(search_rules::RulesRoute<'a>),
-    Webhooks(webhooks::WebhooksRoute<'a>),
-    /// A route of Meilisearch's that this gateway refuses on purpose.
-    RefusedRoute {
+    Rules(RulesRoute<'a>),
+    Webhooks(WebhooksRoute<'a>),
+    /// A route of Meilisearch that this gateway refuses on purpose.
+    Refused {
         route: &'static RefusedRoute,
         index: Option<&'a str>,
     },
@@ -149,32 +150,22 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["network"] if *method == Method::PATCH => Ok(Route::ChangeNetwork),
         ["network"] => only(method, Method::GET, Route::Network),
         ["network", "control"] => only(method, Method::POST, Route::ControlNetwork),
-        ["dynamic-search-rules"] if *method == Method::DELETE => {
-            Ok(Route::Rules(search_rules::RulesRoute::Clear))
-        }
-        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(search_rules::RulesRoute::List)),
+        ["dynamic-search-rules"] if *method == Method::DELETE => Ok(Route::Rules(RulesRoute::Clear)),
+        ["dynamic-search-rules"] => only(method, Method::POST, Route::Rules(RulesRoute::List)),
         ["dynamic-search-rules", uid] if *method == Method::PATCH => {
-            Ok(Route::Rules(search_rules::RulesRoute::Update(uid)))
+            Ok(Route::Rules(RulesRoute::Update(uid)))
         }
         ["dynamic-search-rules", uid] if *method == Method::DELETE => {
-            Ok(Route::Rules(search_rules::RulesRoute::Delete(uid)))
+            Ok(Route::Rules(RulesRoute::Delete(uid)))
         }
-        ["dynamic-search-rules", uid] => {
-            only(method, Method::GET, Route::Rules(search_rules::RulesRoute::One(uid)))
-        }
+        ["dynamic-search-rules", uid] => only(method, Method::GET, Route::Rules(RulesRoute::One(uid))),
         ["render-template"] => only(method, Method::POST, Route::RenderTemplate),
-        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(webhooks::WebhooksRoute::Create)),
-        ["webhooks"] => only(method, Method::GET, Route::Webhooks(webhooks::WebhooksRoute::List)),
-        ["webhooks", uid] if *method == Method::PATCH => {
-            Ok(Route::Webhooks(webhooks::WebhooksRoute::Update(uid)))
-        }
-        ["webhooks", uid] if *method == Method::DELETE => {
-            Ok(Route::Webhooks(webhooks::WebhooksRoute::Delete(uid)))
-        }
-        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(webhooks::WebhooksRoute::One(uid))),
-        others => {
-            refused_routes::find(method, others).map(|route| Route::RefusedRoute { route, index: None })
-        }
+        ["webhooks"] if *method == Method::POST => Ok(Route::Webhooks(WebhooksRoute::Create)),
+        ["webhooks"] => only(method, Method::GET, Route::Webhooks(WebhooksRoute::List)),
+        ["webhooks", uid] if *method == Method::PATCH => Ok(Route::Webhooks(WebhooksRoute::Update(uid))),
+        ["webhooks", uid] if *method == Method::DELETE => Ok(Route::Webhooks(WebhooksRoute::Delete(uid))),
+        ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(WebhooksRoute::One(uid))),
+        others => refused_routes::find(method, others).map(|route| Route::Refused { route, index: None }),
     }
 }
 
@@ -231,7 +222,7 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
 fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
     let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
         let route = refused_routes::find(method, &["indexes", index, "settings", name])?;
-        return Ok(Route::RefusedRoute { route, index: Some(index) });
+        return Ok(Route::Refused { route, index: Some(index) });
     };
     match method.as_str() {
         "GET" => Ok(Route::Setting { index, name }),
@@ -246,7 +237,7 @@ fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<
 }
 
 impl Route<'_> {
-    /// Whether a request makes a task, and so heeds a key that says to do it once.
+    /// Whether a request makes a task, and so may carry an idempotency key.
     pub(crate) fn makes_task(&self) -> bool {
         matches!(
             self,
@@ -267,11 +258,7 @@ impl Route<'_> {
                 | Self::CancelTasks
                 | Self::CreateDump
                 | Self::CreateSnapshot
-                | Self::Rules(
-                    search_rules::RulesRoute::Update(_)
-                        | search_rules::RulesRoute::Delete(_)
-                        | search_rules::RulesRoute::Clear
-                )
+                | Self::Rules(RulesRoute::Update(_) | RulesRoute::Delete(_) | RulesRoute::Clear)
         )
     }
 
@@ -322,14 +309,12 @@ impl Route<'_> {
             Self::CreateDump => "/dumps",
             Self::Network | Self::ChangeNetwork => "/network",
             Self::ControlNetwork => "/network/control",
-            Self::Rules(search_rules::RulesRoute::List | search_rules::RulesRoute::Clear) => {
-                "/dynamic-search-rules"
-            }
+            Self::Rules(RulesRoute::List | RulesRoute::Clear) => "/dynamic-search-rules",
             Self::Rules(_) => "/dynamic-search-rules/{uid}",
             Self::RenderTemplate => "/render-template",
-            Self::Webhooks(webhooks::WebhooksRoute::List | webhooks::WebhooksRoute::Create) => "/webhooks",
+            Self::Webhooks(WebhooksRoute::List | WebhooksRoute::Create) => "/webhooks",
             Self::Webhooks(_) => "/webhooks/{uuid}",
-            Self::RefusedRoute { .. } => "unserved",
+            Self::Refused { .. } => "unserved",
         }
     }
 }

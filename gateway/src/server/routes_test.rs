@@ -1,7 +1,7 @@
 //! The routes of Meilisearch 1.50, each served or refused on purpose.
 //!
-//! Invariants: every route of Meilisearch's has a row, and every row a route here with the same methods
-//! and no others; what is refused says why.
+//! Invariants: every route of Meilisearch has a row, and every row is a route here with the same methods and no
+//! others. What is refused has a reason.
 
 use http::Method;
 
@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// Paths with the methods that are served and those that are refused. The settings that clients may
-/// set one by one are `{setting}`.
+/// Paths with the methods that are served and those that are refused. `{setting}` stands for every setting that
+/// clients may set by itself.
 const TABLE: &[(&str, &str, &str)] = &[
     ("/health", "GET", ""),
     ("/version", "GET", ""),
@@ -67,7 +67,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/render-template", "POST", ""),
 ];
 
-/// What has a path of its own and, with other methods, is the name of a document or a task.
+/// Paths that, with other methods, are the name of a document or a task.
 const NAMES_TOO: &[&str] = &[
     "/indexes/{uid}/documents/fetch",
     "/indexes/{uid}/documents/delete-batch",
@@ -80,7 +80,7 @@ const NAMES_TOO: &[&str] = &[
 /// Routes of Meilisearch 1.50, methods counted apart.
 const ROUTES_OF_MEILISEARCH: usize = 140;
 
-/// The table with a row for every setting: template, path, methods served and refused.
+/// The table with a row for every setting: template, path, served and refused methods.
 fn rows() -> Vec<(&'static str, String, String, &'static str)> {
     let mut rows = Vec::new();
     for (template, served, refused) in TABLE {
@@ -111,10 +111,10 @@ fn every_route_is_served_or_refused_on_purpose() {
         for name in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             let found = routes::find(&method, &path);
-            if let Ok(Route::RefusedRoute { route, .. }) = &found {
+            if let Ok(Route::Refused { route, .. }) = &found {
                 assert!(has(refused, name), "{name} {path} is refused");
-                let answer = route.refusal(&method, &path).into_response();
-                let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+                let answer = route.refusal(&method, &path).into_answer();
+                let answer: serde_json::Value = serde_json::from_slice(&answer.body.unwrap()).unwrap();
                 let message = answer["message"].as_str().unwrap();
                 assert!(message.contains(&format!("`{name} {path}`: ")), "{message}");
                 assert!(route.reason.len() > 20, "{message}");

@@ -1,7 +1,7 @@
-//! Versions of settings in headers: which one a read saw, and the least one it accepts.
+//! Versions of settings in headers: the one that a read saw, and the lowest one that it accepts.
 //!
-//! Invariant: a version is committed when all nodes that serve have it (`repair::drift`), so a read that
-//! is let through is answered by nodes that have at least the version it names.
+//! Invariant: a version is committed when all serving nodes have it (`repair::settings_drift`), so a read that is let
+//! through is answered by nodes that have at least the version that it names.
 
 use crate::{
     api::error::{ApiError, Code},
@@ -14,7 +14,7 @@ const VERSION: &str = "x-miroir-settings-version";
 const MINIMUM: &str = "x-miroir-min-settings-version";
 const INCONSISTENT: &str = "x-miroir-settings-inconsistent";
 
-/// The index that a route reads, as clients name it.
+/// The index that a route reads, by the name that clients use.
 #[allow(clippy::wildcard_enum_match_arm, reason = "a new route reads no one index unless it is said here")]
 fn index_read<'a>(route: &Route<'a>) -> Option<&'a str> {
     match *route {
@@ -31,14 +31,14 @@ fn index_read<'a>(route: &Route<'a>) -> Option<&'a str> {
     }
 }
 
-/// Refuses a read that wants settings nobody has committed yet.
+/// Refuses a read that wants settings that are not committed yet.
 ///
 /// # Errors
-/// 503 `miroir_settings_version_stale`, or 400 for what is no version.
+/// 503 `miroir_settings_version_stale`, or 400 for an invalid version.
 pub(crate) fn check(core: &Core, request: &Request, route: &Route<'_>) -> Result<(), ApiError> {
-    let (Some(uid), Some(asked)) = (index_read(route), request.header(MINIMUM)) else { return Ok(()) };
-    let Ok(least) = asked.trim().parse::<u64>() else {
-        let message = format!("Invalid value of the header `{MINIMUM}`: `{asked}` is no whole number.");
+    let (Some(uid), Some(text)) = (index_read(route), request.header(MINIMUM)) else { return Ok(()) };
+    let Ok(least) = text.trim().parse::<u64>() else {
+        let message = format!("Invalid value of the header `{MINIMUM}`: `{text}` is no whole number.");
         return Err(ApiError::new(Code::BadRequest, message));
     };
     let snapshot = core.shared.snapshot();
@@ -54,14 +54,14 @@ pub(crate) fn check(core: &Core, request: &Request, route: &Route<'_>) -> Result
     }
 }
 
-/// What the settings of a read index are, before it is read.
+/// The version of a read index's settings, and whether a change is pending, before it is read.
 pub(crate) fn seen(core: &Core, route: &Route<'_>) -> Option<(u64, bool)> {
     let snapshot = core.shared.snapshot();
     let index: &Index = snapshot.indexes.get(index_read(route)?)?;
     Some((index.record.settings_version, index.record.settings_pending))
 }
 
-/// Says with which version an answer was made.
+/// Adds the headers with the version of the settings.
 pub(crate) fn tell(response: Response, seen: Option<(u64, bool)>) -> Response {
     match seen {
         None => response,

@@ -1,6 +1,6 @@
-//! A change of an index on its way to the lane that owns it, and what is said of it afterwards.
+//! A change of an index on its way to its lane, and its outcome.
 //!
-//! Invariant: plain values; what becomes of them is for `lanes`, `changes` and `additions`.
+//! Invariant: plain values; `write::lane`, `write::apply` and `write::batch` act on them.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 
 /// Sends changes to the lanes of one core, from any thread.
 pub type LaneSender = mpsc::Sender<Job>;
-/// Where one core's lanes take their changes from.
+/// Receives the changes for one core's lanes.
 pub type LaneInbox = mpsc::Receiver<Job>;
 
 /// Work for the lane of one index.
@@ -35,24 +35,24 @@ pub(crate) enum Work {
         action: Action,
         reply: Client,
     },
-    /// The lane stops, says so, and goes on once the `LaneGuard` it gave is dropped.
+    /// Stops the lane: the lane sends a `LaneGuard`, and goes on once that is dropped.
     Stop {
         stopped: oneshot::Sender<LaneGuard>,
     },
 }
 
-/// Where the outcome of a change goes.
+/// Sends the outcome of a change to its client.
 pub(crate) type Client = oneshot::Sender<Result<Accepted, ApiError>>;
 
-/// A change that is accepted, and which copies missed it: the value of `X-Miroir-Degraded`.
+/// An accepted change, and the value of `X-Miroir-Degraded` when copies missed it.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
     pub(crate) record: TaskRecord,
     pub(crate) degraded: Option<String>,
 }
 
-/// A lane at rest: no change of its index is under way until this is dropped.
-#[must_use = "a lane goes on when its hold is dropped"]
+/// Locks a lane: no change of its index is under way until this is dropped.
+#[must_use = "a lane goes on when its guard is dropped"]
 pub(crate) struct LaneGuard {
     pub(crate) _released_on_drop: oneshot::Sender<()>,
 }
@@ -63,7 +63,7 @@ pub fn channel() -> (LaneSender, LaneInbox) {
     mpsc::channel(limits::LANE_QUEUE_LENGTH_MAX)
 }
 
-/// The kinds of change a lane knows.
+/// The kinds of change.
 pub(crate) enum Action {
     /// Adds or updates documents; creates the index when it is missing.
     AddDocuments(DocumentWrite),
@@ -83,20 +83,20 @@ pub(crate) enum Action {
     },
     DeleteIndex,
     ChangeSettings(SettingsChange),
-    /// A write whose documents are wrong: a task that has failed.
+    /// A write whose documents are wrong; it becomes a failed task.
     Fail(ApiError),
     /// Another change, by a client that may not make the index.
     OnExisting(Box<Action>),
 }
 
-/// What becomes of a request to every node where a node misses it.
+/// What happens to a request to every node when a node misses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repetition {
-    /// It is done when the node is back, and may be done twice.
+    /// The node gets it when it is back, and may do it twice.
     Harmless,
-    /// It is done when the node is back, unless the node may have done it.
+    /// The node gets it when it is back, unless it may have done it.
     Never,
-    /// The node need not do it.
+    /// The node need not get it.
     Unneeded,
 }
 
@@ -149,10 +149,10 @@ impl Action {
     }
 }
 
-/// How a change went.
+/// The outcome of a change.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// Every node concerned has taken it; these are their tasks.
+    /// The nodes have taken it; these are their tasks.
     Taken(Vec<NodeTask>),
     /// It is a task that has failed at once.
     Failed(ApiError),
@@ -160,18 +160,18 @@ pub(crate) enum Outcome {
     Refused(ApiError),
 }
 
-/// One client's documents, checked and split.
+/// One client's documents, checked and split by node.
 pub(crate) struct DocumentWrite {
     pub(crate) primary_key: Option<String>,
     pub(crate) replace: bool,
-    /// Whether documents that do not exist yet are passed over.
+    /// Whether documents that do not exist yet are skipped.
     pub(crate) skip_creation: bool,
     /// Whether the client may not make the index.
     pub(crate) existing_only: bool,
     pub(crate) parts: Vec<DocumentPart>,
-    /// Whether every id is a plain key, which filters can be read by.
+    /// Whether every id is a plain key, by which filters can be read.
     pub(crate) keys_are_plain: bool,
-    /// Whether the nodes may get it together with others.
+    /// Whether the nodes may get it in one request with other writes.
     pub(crate) batchable: bool,
     /// The documents as the client sent them, where an engine could refuse one for a field that it judges.
     pub(crate) payload: Option<Arc<ParsedPayload>>,
@@ -184,21 +184,21 @@ pub(crate) struct DocumentPart {
     pub(crate) shards: ShardSet,
 }
 
-/// What one node gets of a change.
+/// One node's part of a change.
 #[derive(Debug, Clone)]
 pub(crate) struct NodePart {
     pub(crate) node: NodeIndex,
     pub(crate) body: Bytes,
     /// Documents or ids in the body.
     pub(crate) documents: u64,
-    /// The shards concerned.
+    /// The shards that the part concerns.
     pub(crate) shards: ShardSet,
 }
 
-/// What a deletion is about.
+/// The documents that a deletion deletes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Erased {
     Keys(Vec<String>),
-    /// What a filter finds; `None` for everything.
+    /// The documents that a filter finds; `None` for all.
     Matching(Option<Value>),
 }

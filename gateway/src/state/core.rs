@@ -1,6 +1,6 @@
-//! What one core owns while it serves clients: node pools, counters, what it has seen of nodes.
+//! A data core (one thread, one executor): its node pools, its counters, and what it has seen of nodes.
 //!
-//! Invariant: a core shares nothing mutable but atomics; whatever more cores need is in `Shared`.
+//! Invariant: cores share nothing mutable but atomics; whatever several cores need is in `Shared`.
 
 use std::{
     cell::Cell,
@@ -16,7 +16,7 @@ use crate::{
     observe::metrics::CoreMetrics,
     state::{
         change::LaneSender,
-        concurrency_limit::{self, Overload},
+        concurrency_limit::{self, ConcurrencyLimit},
         shared::Shared,
         single_flight::Searches,
     },
@@ -33,28 +33,28 @@ pub struct Core {
     pub metrics: CoreMetrics,
     /// What this core has seen of the nodes it reads from.
     pub(crate) load_stats: LoadStats,
-    /// The replica group that the request being polled reads first, where its session says so.
+    /// The replica group that the request being polled reads first, when its session asks for one.
     pub(crate) read_preference: Cell<Option<usize>>,
     /// The lanes of every data core, by core number.
     pub(crate) lanes: Arc<[LaneSender]>,
-    /// Since when writes find too few nodes to take them.
+    /// Since when too few nodes take writes; `None` while enough do.
     pub(crate) short_of_owners: Cell<Option<Instant>>,
-    /// Which slot of the process-wide counters is this core's.
+    /// This core's slot in the process-wide counters.
     pub(crate) number: usize,
-    /// Turns over groups and equal nodes, so that load spreads.
+    /// Counts up, so that groups and equal nodes take turns and load spreads.
     pub(crate) rotation: Cell<usize>,
     /// Searches under way that others may join.
     pub(crate) searches: Searches,
-    /// How many requests this core can work on at once.
-    pub(crate) overload: Overload,
-    /// What those hear for whom there is no room.
-    pub(crate) overloaded: Response,
+    /// Limits how many requests this core works on at once.
+    pub(crate) concurrency_limit: ConcurrencyLimit,
+    /// The response to requests for which there is no room.
+    pub(crate) overloaded_response: Response,
     /// When this core last asked nodes about all unfinished tasks.
     pub(crate) tasks_refreshed: Cell<Option<Instant>>,
 }
 
 impl Core {
-    /// A core's state, made on its own thread.
+    /// Makes a core's state; called on the core's own thread.
     #[must_use]
     pub fn new(shared: Arc<Shared>, lanes: Arc<[LaneSender]>, number: usize) -> Self {
         Self {
@@ -71,14 +71,14 @@ impl Core {
             number,
             rotation: Cell::new(0),
             searches: Searches::default(),
-            overload: Overload::new(),
-            overloaded: concurrency_limit::refusal().into_response(),
+            concurrency_limit: ConcurrencyLimit::new(),
+            overloaded_response: concurrency_limit::refusal().into(),
             tasks_refreshed: Cell::new(None),
             shared,
         }
     }
 
-    /// What clients may do from now on.
+    /// The limits that now hold for clients.
     pub(crate) fn edge(&self) -> Guard<Arc<EdgeConfig>> {
         self.shared.edge.load()
     }
@@ -102,12 +102,12 @@ impl Core {
         }
     }
 
-    /// Requests in flight on this core: written by it alone, read by whoever drains the process.
+    /// Requests in flight on this core: only this core writes it, and the drain of the process reads it.
     pub(crate) fn in_flight(&self) -> &AtomicUsize {
         &self.shared.in_flight[self.number]
     }
 
-    /// The next number of a turn; wraps.
+    /// The next number of the rotation; wraps.
     pub(crate) fn turn(&self) -> usize {
         let turn = self.rotation.get();
         self.rotation.set(turn.wrapping_add(1));

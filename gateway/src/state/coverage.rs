@@ -7,7 +7,7 @@ use crate::{
     state::{shared::Shared, snapshot::Snapshot},
 };
 
-/// Shards of new indexes without a healthy owner in any group.
+/// How many shards of new indexes have no healthy owner in any group.
 pub fn uncovered_shards(shared: &Shared, snapshot: &Snapshot) -> usize {
     let Some(placement) = snapshot.topology.placement(shared.config.shards) else { return 0 };
     let groups = snapshot.topology.groups().len();

@@ -1,7 +1,7 @@
-//! How the pods of one store share work: who lives, who leads, and who does which part.
+//! How the pods of one store share work: which are alive, which one leads, and which one does which part.
 //!
-//! Invariants: what a pod writes to the store by right of a lease is fenced there by the token it began with; a pod
-//! alone on its store leads everything and asks nobody; cores read what is known here without a lock.
+//! Invariants: what a pod writes under a lease is fenced in the store by the token with which it began. A pod alone
+//! on its store leads everything and asks nobody. Cores read this state without a lock.
 
 use std::{
     collections::BTreeMap,
@@ -15,30 +15,30 @@ use serde_json::{Value, json};
 use store::Job;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// How often a job may be claimed; then whoever takes it dies of it.
+/// How often a job may be claimed: after that the job itself is taken to kill the pods that claim it.
 pub const ATTEMPTS_MAX: u32 = 100;
 
-/// Work that one pod does for all: one lease each.
+/// Scopes of work that one pod does for all, under one lease each.
 pub mod scope {
-    /// Telling webhooks of tasks.
+    /// Telling webhooks of ended tasks.
     pub const WEBHOOKS: &str = "webhooks";
     pub const DUMPS: &str = "dumps";
     /// Comparing and repairing copies.
     pub const ANTI_ENTROPY: &str = "anti_entropy";
-    /// Committing changed settings, and undoing what changed behind the gateway's back.
+    /// Committing changed settings, and undoing changes made behind the gateway's back.
     pub const SETTINGS: &str = "settings";
-    /// What pods that died have left half done, and indexes that are nobody's.
+    /// Finishing what dead pods left half done, and dropping orphan indexes.
     pub const RECOVERY: &str = "recovery";
-    /// Replaying to nodes what they missed, and copying them anew.
+    /// Replaying hints to nodes, and resyncing nodes.
     pub const NODES: &str = "nodes";
 
     pub const ALL: [&str; 6] = [WEBHOOKS, DUMPS, ANTI_ENTROPY, SETTINGS, RECOVERY, NODES];
 }
 
-/// One per process.
+/// The coordination of one process with other pods.
 pub struct Coordinator {
     pod: String,
-    /// There are, or may be, other pods.
+    /// Whether there are, or may be, other pods.
     is_shared: bool,
     pub(crate) known: ArcSwap<Known>,
     is_reached: AtomicBool,
@@ -48,46 +48,46 @@ pub struct Coordinator {
     has_given_back: AtomicBool,
     /// The jobs that this pod works on.
     pub(crate) claimed: ArcSwap<Vec<Job>>,
-    /// Pods that should be there: those that were named, and those found last.
+    /// Other pods that should exist: those that the operator named, and those that discovery found last.
     named: Vec<String>,
     found: ArcSwap<Vec<String>>,
 }
 
-/// The right to do a scope's work, from when it was begun: it ends with the lease, and does not come back with the
-/// next one.
+/// The right to do a scope's work, from when the work began. It ends with the lease, and the next lease does not
+/// renew it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term(Option<store::Change>);
 
 impl Term {
-    /// What every commit by this right begins with, and is `Fenced` by once another pod leads.
+    /// The change with which every commit under this term begins; it fails as `Fenced` once another pod leads.
     #[must_use]
     pub fn fence(&self) -> Option<store::Change> {
         self.0.clone()
     }
 
-    /// Of work that needs no lease: a pod ends what it has begun itself.
+    /// The term of work that needs no lease: a pod ends what it has begun itself.
     #[must_use]
     pub const fn own() -> Self {
         Self(None)
     }
 }
 
-/// What was last heard of the store.
+/// What the store last said of pods and leases.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Known {
     pub(crate) pods: Vec<String>,
-    /// The token and the end of each lease held, by scope.
+    /// The token and the end of each lease that this pod holds, by scope.
     pub(crate) leases: AHashMap<String, (u64, Duration)>,
 }
 
 impl Coordinator {
-    /// For a store that no other process can have open.
+    /// A coordinator of a store that no other process can have open.
     #[must_use]
     pub fn alone(pod: String) -> Self {
         Self::new(pod, false)
     }
 
-    /// For a store that other pods share.
+    /// A coordinator of a store that other pods share.
     #[must_use]
     pub fn shared(pod: String) -> Self {
         Self::new(pod, true)
@@ -109,19 +109,19 @@ impl Coordinator {
         }
     }
 
-    /// The same, with the names of other pods that should be there.
+    /// Adds the names of other pods that should exist.
     #[must_use]
     pub fn naming(self, named: Vec<String>) -> Self {
         Self { named, ..self }
     }
 
-    /// The same by another clock, that of the executors.
+    /// Takes another clock, that of the executors.
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Instant) -> Self {
         Self { begun: clock(), clock, ..self }
     }
 
-    /// The other pods as the management API shows them: who names them, and whether they live.
+    /// The other pods as the management API shows them: what names them, and whether they are alive.
     pub(crate) fn peers(&self) -> Value {
         let mut peers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let (found, live) = (self.found.load(), self.pods());
@@ -137,7 +137,7 @@ impl Coordinator {
         peers.collect()
     }
 
-    /// Takes in which pods were found that should be there.
+    /// Sets the pods that discovery found.
     pub(crate) fn expect(&self, found: Vec<String>) {
         if **self.found.load() != found {
             self.found.store(std::sync::Arc::new(found));
@@ -154,7 +154,7 @@ impl Coordinator {
         self.is_shared
     }
 
-    /// Whether this pod does what one does for all. What it then commits, it commits by a [`Self::term`].
+    /// Whether this pod does a scope's work for all. It commits that work under a [`Self::term`].
     #[must_use]
     pub fn leads(&self, scope: &str) -> bool {
         !self.is_shared || self.token(scope).is_some()
@@ -166,7 +166,7 @@ impl Coordinator {
         (self.now() < *ends).then_some(*token)
     }
 
-    /// The right to do a scope's work from now on; `None` for a pod that does not lead it.
+    /// The right to do a scope's work from now on; `None` when this pod does not lead it.
     #[must_use]
     pub fn term(&self, scope: &str) -> Option<Term> {
         if !self.is_shared {
@@ -176,13 +176,13 @@ impl Coordinator {
         Some(Term(Some(store::Change::Fence { scope: scope.to_owned(), token })))
     }
 
-    /// Whether a part of the work that pods divide among them is this pod's: by rendezvous over those that live.
+    /// Whether this pod does a part of divided work, by rendezvous hashing over the live pods.
     #[must_use]
     pub fn owns(&self, part: &str) -> bool {
         !self.is_shared || owner(&self.known.load().pods, part) == Some(self.pod.as_str())
     }
 
-    /// The pods that live, by name.
+    /// The live pods, by name.
     #[must_use]
     pub fn pods(&self) -> Vec<String> {
         self.known.load().pods.clone()
@@ -194,7 +194,7 @@ impl Coordinator {
         self.is_reached.load(Ordering::Relaxed)
     }
 
-    /// Asks the shell to give everything back.
+    /// Asks the election's shell to give all leases and jobs back.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
     }
@@ -213,17 +213,17 @@ impl Coordinator {
         self.has_given_back.store(true, Ordering::SeqCst);
     }
 
-    /// Since this pod began.
+    /// The time since this pod began.
     pub(crate) fn now(&self) -> Duration {
         (self.clock)().saturating_duration_since(self.begun)
     }
 
-    /// Sets whether the store answers; returns whether it did before.
+    /// Sets whether the store answers; gives whether it did before.
     pub(crate) fn reached(&self, is_reached: bool) -> bool {
         self.is_reached.swap(is_reached, Ordering::Relaxed)
     }
 
-    /// What the management API shows.
+    /// The coordination as the management API shows it.
     #[must_use]
     pub fn view(&self) -> Value {
         let known = self.known.load();
@@ -239,13 +239,13 @@ impl Coordinator {
     }
 }
 
-/// Which of the pods has a part: the one with the highest hash of both.
+/// The pod that owns a part: the one with the highest hash of both.
 fn owner<'p>(pods: &'p [String], part: &str) -> Option<&'p str> {
     let score = |pod: &&String| xxh3_64_with_seed(pod.as_bytes(), xxh3_64_with_seed(part.as_bytes(), 0));
     pods.iter().max_by_key(score).map(String::as_str)
 }
 
-/// A name for a pod that was given none.
+/// A random name for a pod that was given none.
 #[must_use]
 pub fn fresh_pod_id() -> String {
     format!("pod-{}", &uuid::Uuid::new_v4().simple().to_string()[..8])

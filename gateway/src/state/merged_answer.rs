@@ -1,6 +1,6 @@
 //! A merged answer on its way to the client, or to a further merge.
 //!
-//! Invariant: it knows which shards it lacks, whatever it is made of.
+//! Invariant: it knows which shards it lacks, however many answers it is made of.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,7 +16,7 @@ pub(crate) struct MergedAnswer {
 }
 
 impl MergedAnswer {
-    /// An answer made of several: it lacks what any of them lacks.
+    /// Joins answers into one, which lacks what any of them lacks.
     pub(crate) fn of_parts<'m>(body: Vec<u8>, parts: impl IntoIterator<Item = &'m Self>) -> Self {
         let missing = parts.into_iter().map(|part| &part.missing);
         Self {
@@ -25,7 +25,7 @@ impl MergedAnswer {
         }
     }
 
-    /// An answer with the header that says which shards are missing from it.
+    /// The response, with a header that names the missing shards.
     pub(crate) fn into_response(self) -> Response {
         let response = Response::json(StatusCode::OK, self.body);
         if self.missing.is_empty() {
@@ -35,7 +35,7 @@ impl MergedAnswer {
     }
 }
 
-/// Shards as messages and headers list them.
+/// Lists shards for messages and headers.
 pub(crate) fn named(shards: &ShardSet) -> String {
     shards.iter().map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
 }

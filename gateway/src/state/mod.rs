@@ -1,12 +1,13 @@
-//! What a core owns and what the process shares.
+//! The state that one core owns, and the state that the process shares.
 //!
-//! Invariant: what cores share is atomic or replaced whole by pointer; nothing here asks a node or commits to the store on its own.
-//! May touch: `nodes`, `auth`, `api` and lower floors.
+//! Invariant: what cores share is atomic or replaced as a whole by pointer. Nothing here asks a node or commits to
+//! the store on its own. May touch: `nodes`, `auth`, `api` and lower floors.
 
 pub mod change;
 pub(crate) mod concurrency_limit;
 pub mod core;
 pub mod coverage;
+pub(crate) mod error_response;
 pub mod leadership;
 pub(crate) mod merged_answer;
 pub mod network;

@@ -26,7 +26,7 @@ pub(crate) async fn stored(core: &Core) -> Result<(Network, Option<u64>), ApiErr
     Ok((network, Some(revision)))
 }
 
-/// Where the network is stored, in one record.
+/// The table with the network, in one record.
 pub(crate) const NETWORK: Table = Table::named("network");
 
 pub(crate) const NETWORK_KEY: &str = "all";

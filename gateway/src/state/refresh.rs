@@ -1,6 +1,6 @@
-//! Takes one index in from the store, where another pod may have changed it.
+//! Reads one index anew from the store, where another pod may have changed it.
 //!
-//! Invariant: what this process holds is never replaced by something older.
+//! Invariant: an older index never replaces a newer one in this process.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::{
     },
 };
 
-/// Takes in an index as the store has it.
+/// Takes over an index as the store has it.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
     let revision = |snapshot: &Snapshot| snapshot.indexes.get(uid).map(|index| index.record.revision);
     let before = revision(&shared.snapshot());
     let Some(record) = shared.store.index(uid).await? else {
         publish(&shared.snapshot, |snapshot| match revision(snapshot) {
-            // Not one that was made while the store was asked.
+            // An index that was made while the store was asked stays.
             Some(now) if Some(now) == before => snapshot.without_index(uid),
             _ => snapshot.clone(),
         });

@@ -1,8 +1,8 @@
 //! The last write of each session to each index, for reads that must see it.
 //!
-//! Invariants: shared by all cores, nothing is locked; bounded, so that a session which writes to many indexes, or
-//! one of too many, may lose its oldest write, but never mistakes another's for its own: names are
-//! hashed with keys of this process; a write is forgotten after its time.
+//! Invariants: all cores share it without a lock. It is bounded: a session that writes to many indexes, or one of too
+//! many sessions, may lose its oldest write. It never takes another session's write for its own: names are hashed
+//! with keys of this process. A write is forgotten after its time.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -13,11 +13,11 @@ use ahash::{AHashSet, RandomState};
 
 use crate::config::limits;
 
-/// Writes kept of the sessions that share a set.
+/// Writes kept for the sessions that share a set.
 const SLOTS_PER_SET: usize = 8;
-/// Stands for a write that is applied: no task has this uid.
+/// The task uid of a write that is applied: no task has it.
 const APPLIED: u32 = u32::MAX;
-/// Stands for all indexes, where a write is about no single one.
+/// Stands for all indexes, when a write is not about a single one.
 const EVERY_INDEX: u64 = 0;
 
 /// One per process.
@@ -27,7 +27,8 @@ pub struct Sessions {
     epoch: Instant,
 }
 
-/// One write: whose, of which index (hashed; a session of 0 is none), and its task with the second it was made.
+/// One write: its session and index (both hashed; session 0 marks an empty slot), and its task with the second of the
+/// write.
 #[derive(Default)]
 struct Slot {
     session: AtomicU64,
@@ -53,7 +54,7 @@ impl Sessions {
         }
     }
 
-    /// A session's write to an index, or to several, was accepted as this task.
+    /// Records that a session's write to an index, or to several, was accepted as this task.
     pub fn wrote(&self, session: &str, index: Option<&str>, task_uid: u32, now: Instant) {
         let (session, index, seconds) = (self.hash(session), self.index(index), self.seconds(now));
         let write = u64::from(seconds) << 32 | u64::from(task_uid);
@@ -62,19 +63,19 @@ impl Sessions {
         let slot = known.unwrap_or_else(|| self.oldest(set, seconds));
         let slot = &self.slots[slot];
         if known.is_none() {
-            // Whoever reads meanwhile finds nobody here.
+            // A concurrent reader finds an empty slot meanwhile.
             slot.session.store(0, Ordering::Release);
             slot.index.store(index, Ordering::Release);
             slot.write.store(write, Ordering::Release);
             slot.session.store(session, Ordering::Release);
             return;
         }
-        // Writes of one session may be answered on two cores at once: the later one counts.
+        // Two cores may answer writes of one session at once: the later write counts.
         let later = |seen: u64| (task_of(seen) == APPLIED || task_of(seen) < task_uid).then_some(write);
         let _ = slot.write.try_update(Ordering::AcqRel, Ordering::Acquire, later);
     }
 
-    /// What a read of an index, or of all, has to see; nothing that is applied.
+    /// The writes that a read of an index, or of all, has to see; none that is applied.
     #[must_use]
     pub fn to_see(&self, session: &str, index: Option<&str>, now: Instant) -> Vec<LastWrite> {
         let (session, index, seconds) = (self.hash(session), self.index(index), self.seconds(now));
@@ -91,15 +92,15 @@ impl Sessions {
         found.collect()
     }
 
-    /// A write is applied: nothing waits for it any more.
+    /// Marks a write as applied, so that no read waits for it any more.
     pub fn applied(&self, last: LastWrite) {
         let applied = last.write | u64::from(APPLIED);
         let write = &self.slots[last.slot].write;
-        // A later write in its place stays.
+        // A later write in its slot stays.
         let _ = write.compare_exchange(last.write, applied, Ordering::AcqRel, Ordering::Relaxed);
     }
 
-    /// Sessions that wrote within their time.
+    /// How many sessions wrote within their time.
     #[must_use]
     pub fn active(&self, now: Instant) -> usize {
         let seconds = self.seconds(now);
@@ -132,7 +133,7 @@ impl Sessions {
         slot.session.load(Ordering::Acquire) == session && slot.index.load(Ordering::Acquire) == index
     }
 
-    /// The slot whose write is the least loss: none, one that is applied, the oldest.
+    /// The slot whose loss is least: an empty one, one whose write is applied, else the oldest.
     fn oldest(&self, mut set: std::ops::Range<usize>, seconds: u32) -> usize {
         let first = set.start;
         let loss = |slot: &usize| {

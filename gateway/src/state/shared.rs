@@ -1,6 +1,6 @@
-//! What all cores of one gateway process share: configuration, the snapshot, the store's handle.
+//! What all cores of one gateway process share: configuration, snapshot, the store's handle and more.
 //!
-//! Invariant: nothing here is locked; what changes is atomic or swapped whole.
+//! Invariant: nothing here is locked; what changes is atomic or swapped as a whole.
 
 use std::sync::{
     Arc,
@@ -27,27 +27,27 @@ use crate::{
     },
 };
 
-/// Where keys are stored, by uid.
+/// The table of keys, by uid.
 pub const KEYS: Table = Table::named("api_keys");
-/// Where webhooks are stored, all in one record.
+/// The table of webhooks, all in one record.
 pub const WEBHOOKS: Table = Table::named("webhooks");
 pub const WEBHOOKS_KEY: &str = "all";
-/// The uid up to which webhooks have been told of all tasks that have ended; there while there are webhooks.
+/// The uid up to which webhooks were told of ended tasks; the record exists while there are webhooks.
 pub const WEBHOOKS_TOLD_KEY: &str = "told";
 
 /// One per process, behind an `Arc`.
 pub struct Shared {
     pub config: Config,
-    /// What clients may do; the configuration's own until it is reloaded.
+    /// The limits for clients: those of the configuration until it is reloaded.
     pub edge: ArcSwap<EdgeConfig>,
-    /// What clients are served with; replaced when the files are read again.
+    /// The TLS configuration towards clients; replaced when the files are read again.
     pub tls: ArcSwapOption<rustls::ServerConfig>,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
     pub webhooks: ArcSwap<Versioned<Webhooks>>,
     /// Dynamic search rules as clients give them.
     pub rules: ArcSwap<Rules>,
-    /// Reaches what clients name and the operator allows.
+    /// The HTTP client for addresses that clients name and the operator allows.
     pub outbound: ureq::Agent,
     pub store: Store,
     pub coordinator: Coordinator,
@@ -55,9 +55,9 @@ pub struct Shared {
     pub wakeups: Wakeups,
     pub write_blocks: WriteBlocks,
     pub sessions: Sessions,
-    /// Counts the ends of tasks that clients may know of.
+    /// How many tasks have ended, as far as clients may know.
     pub tasks_ended: AtomicU64,
-    /// Stamps every write.
+    /// The clock that stamps every write.
     pub clock: Clock,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
@@ -73,21 +73,21 @@ impl Shared {
         self.snapshot.load_full()
     }
 
-    /// How many tasks have ended as far as clients of this process can know.
+    /// How many tasks have ended, as far as clients of this process can know.
     #[must_use]
     pub fn tasks_ended(&self) -> u64 {
         self.tasks_ended.load(Ordering::Acquire)
     }
 
-    /// A task's end is about to be told.
+    /// Counts the end of a task just before a client can learn of it.
     pub fn note_task_end(&self) {
         self.tasks_ended.fetch_add(1, Ordering::Release);
     }
 
-    /// Commits by right of a term: `Fenced`, and nothing done, when another pod leads by now.
+    /// Commits under a term; fails as `Fenced`, with nothing done, when another pod leads by now.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub async fn commit_by(&self, term: &Term, changes: Vec<Change>) -> Result<Vec<u64>, StoreError> {
         let fence = term.fence();
         let skipped = usize::from(fence.is_some());

@@ -1,7 +1,7 @@
-//! Questions under way on one core, which others that ask the same may join.
+//! Single flight: questions under way on one core, which identical ones may join.
 //!
-//! Invariants: a question is joined for a bounded time after it was asked, and never past the end of a task that a
-//! client may know of; who is dropped before its answer takes nobody along: those that wait ask for themselves.
+//! Invariants: a question can be joined for a bounded time after it began, and never past the end of a task that a
+//! client may know of. When a leader is dropped before its answer, those that joined it ask for themselves.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) type Outcome = Result<MergedAnswer, ApiError>;
 
-/// What makes two searches one. The index is held so that its address stays its own.
+/// What makes two searches identical. The index is held so that no other one gets its address.
 pub(crate) struct Question {
     pub(crate) index: Arc<Index>,
     pub(crate) body: Bytes,
@@ -50,50 +50,50 @@ impl Hash for Question {
     }
 }
 
-/// A question under way, and who else waits for its answer.
+/// A question under way, and those that wait for its answer.
 struct Flight<Answer> {
     number: u64,
     started: Instant,
-    /// How many tasks had ended as far as clients could know.
+    /// How many tasks had ended, as far as clients could know, when it began.
     tasks_ended: u64,
     waiting: RefCell<Vec<oneshot::Sender<Answer>>>,
 }
 
 /// The questions under way on one core; no more than it has requests in flight.
-pub(crate) struct Flights<Asked, Answer> {
-    flights: RefCell<AHashMap<Rc<Asked>, Rc<Flight<Answer>>>>,
+pub(crate) struct Flights<Query, Answer> {
+    flights: RefCell<AHashMap<Rc<Query>, Rc<Flight<Answer>>>>,
     last_number: Cell<u64>,
 }
 
 /// The searches under way on one core.
 pub(crate) type Searches = Flights<Question, Outcome>;
 
-/// Either a place in a flight, or a flight of one's own.
-pub(crate) enum Role<'f, Asked: Eq + Hash, Answer> {
+/// The role of a question: it joins another one, or leads a flight of its own.
+pub(crate) enum Role<'f, Query: Eq + Hash, Answer> {
     Joined(oneshot::Receiver<Answer>),
-    Alone(Leader<'f, Asked, Answer>),
+    Alone(Leader<'f, Query, Answer>),
 }
 
-/// Takes a flight off the board when it has landed or was given up.
-pub(crate) struct Leader<'f, Asked: Eq + Hash, Answer> {
-    flights: &'f Flights<Asked, Answer>,
-    question: Rc<Asked>,
+/// Leads a flight, and removes it when it has landed or is dropped.
+pub(crate) struct Leader<'f, Query: Eq + Hash, Answer> {
+    flights: &'f Flights<Query, Answer>,
+    question: Rc<Query>,
     flight: Rc<Flight<Answer>>,
 }
 
-impl<Asked, Answer> Default for Flights<Asked, Answer> {
+impl<Query, Answer> Default for Flights<Query, Answer> {
     fn default() -> Self {
         Self { flights: RefCell::default(), last_number: Cell::new(0) }
     }
 }
 
-impl<Asked: Eq + Hash, Answer> Flights<Asked, Answer> {
+impl<Query: Eq + Hash, Answer> Flights<Query, Answer> {
     pub(crate) fn join_or_lead(
         &self,
-        question: Asked,
+        question: Query,
         now: Instant,
         tasks_ended: u64,
-    ) -> Role<'_, Asked, Answer> {
+    ) -> Role<'_, Query, Answer> {
         let mut flights = self.flights.borrow_mut();
         if let Some(flight) = flights.get(&question)
             && flight.tasks_ended == tasks_ended
@@ -107,13 +107,13 @@ impl<Asked: Eq + Hash, Answer> Flights<Asked, Answer> {
         self.last_number.set(number);
         let question = Rc::new(question);
         let flight = Rc::new(Flight { number, started: now, tasks_ended, waiting: RefCell::default() });
-        // One that must not be joined any more lands for those who wait already.
+        // The flight replaced here can no longer be joined, but still lands for those that wait in it.
         flights.insert(Rc::clone(&question), Rc::clone(&flight));
         Role::Alone(Leader { flights: self, question, flight })
     }
 }
 
-impl<Asked: Eq + Hash, Answer: Clone> Leader<'_, Asked, Answer> {
+impl<Query: Eq + Hash, Answer: Clone> Leader<'_, Query, Answer> {
     pub(crate) fn land(self, answer: &Answer) {
         for waits in self.flight.waiting.take() {
             let _ = waits.send(answer.clone());
@@ -121,7 +121,7 @@ impl<Asked: Eq + Hash, Answer: Clone> Leader<'_, Asked, Answer> {
     }
 }
 
-impl<Asked: Eq + Hash, Answer> Drop for Leader<'_, Asked, Answer> {
+impl<Query: Eq + Hash, Answer> Drop for Leader<'_, Query, Answer> {
     fn drop(&mut self) {
         let mut flights = self.flights.flights.borrow_mut();
         if flights.get(&self.question).is_some_and(|flight| flight.number == self.flight.number) {
@@ -176,7 +176,7 @@ mod tests {
         let late = now + limits::QUERY_COALESCING_WINDOW + Duration::from_millis(1);
         let second = alone(words.join_or_lead("a", late, 0));
         let third = alone(words.join_or_lead("a", late, 1));
-        // The older ones take only those along who joined them, and leave the newest on the board.
+        // The older flights land for those that joined them, and leave the newest in place.
         second.land(&2);
         first.land(&1);
         assert_eq!(waits.now_or_never(), Some(Ok(1)));

@@ -1,7 +1,7 @@
-//! What every core needs to know of the cluster: one immutable value behind a swapped pointer.
+//! The snapshot: what every core needs to know of the cluster, one immutable value behind a swapped pointer.
 //!
-//! Invariants: a snapshot never changes; a reader takes one at the start of a request and keeps
-//! it to the end; writers replace it whole (`publish`), after what changed is durable.
+//! Invariants: a snapshot never changes. A reader takes one at the start of a request and keeps it to the end. A
+//! writer replaces it as a whole (`publish`), after its change is durable.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ pub fn settings_after(settings: &Value, changes: &[SettingsAhead]) -> Value {
 }
 
 impl Snapshot {
-    /// All indexes by name: for whoever does something about each of them, in an order that another run has as well.
+    /// All indexes by name, for work on each of them, in an order that every run repeats.
     #[must_use]
     pub fn in_order(&self) -> Vec<&Arc<Index>> {
         let mut indexes = self.indexes.values().collect::<Vec<_>>();
@@ -73,8 +73,8 @@ impl Snapshot {
         indexes
     }
 
-    /// What nodes call an index; where there is none of this name, a name that no index of theirs has,
-    /// for those end in a number.
+    /// The name of an index on the nodes. For an unknown index it is a name that no index there has, since those end
+    /// in a number.
     #[must_use]
     pub fn name_on_nodes(&self, uid: &str) -> String {
         match self.indexes.get(uid) {
@@ -100,12 +100,12 @@ impl Snapshot {
     }
 }
 
-/// Replaces the snapshot by a change of itself; concurrent changes of other cores are kept.
+/// Replaces the snapshot by a changed one; concurrent changes of other cores are kept.
 pub fn publish(current: &ArcSwap<Snapshot>, change: impl Fn(&Snapshot) -> Snapshot) {
     current.rcu(|snapshot| change(snapshot));
 }
 
-/// The index a path names.
+/// Finds the index that a path names.
 ///
 /// # Errors
 /// 400 `invalid_index_uid`, 404 `index_not_found`.

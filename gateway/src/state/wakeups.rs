@@ -1,12 +1,12 @@
-//! Wakes this process's workers when something is asked for here.
+//! Wakes this process's workers when work is requested here.
 
 use tokio::sync::Notify;
 
 /// One per process.
 #[derive(Default)]
 pub struct Wakeups {
-    /// A pass over the copies is asked for.
+    /// A pass over the copies is requested.
     pub pass: Notify,
-    /// A copy of a node is asked for.
+    /// A copy of a node is requested.
     pub node_copy: Notify,
 }

@@ -1,13 +1,14 @@
-//! Indexes that take no writes, because their settings cannot be made equal on all nodes.
+//! Write blocks: indexes that take no writes, because their settings cannot be made equal on all nodes.
 //!
-//! Invariant: read without a lock by every core; a restart forgets them and finds them again.
+//! Invariant: every core reads them without a lock. A restart forgets them, and the check of settings finds them
+//! again.
 
 use std::sync::Arc;
 
 use ahash::AHashSet;
 use arc_swap::ArcSwap;
 
-/// Their names on the nodes.
+/// The blocked indexes' names on the nodes.
 #[derive(Default)]
 pub struct WriteBlocks(ArcSwap<AHashSet<String>>);
 
@@ -17,14 +18,14 @@ impl WriteBlocks {
         self.0.load().contains(node_uid)
     }
 
-    /// Returns whether that is news.
-    pub fn freeze(&self, node_uid: &str) -> bool {
+    /// Blocks an index; gives whether it was not blocked before.
+    pub fn block(&self, node_uid: &str) -> bool {
         let is_news = !self.contains(node_uid);
         self.change(|blocked| blocked.insert(node_uid.to_owned()));
         is_news
     }
 
-    pub fn thaw(&self, node_uid: &str) {
+    pub fn unblock(&self, node_uid: &str) {
         if self.contains(node_uid) {
             self.change(|blocked| blocked.remove(node_uid));
         }

@@ -1,7 +1,6 @@
-//! Bytes: the runtime seam, HTTP/1.1, TLS, the guarded client for addresses that clients name.
+//! Bytes: the runtime seam, HTTP/1.1, TLS, and the guarded client for addresses that clients name.
 //!
-//! Invariant: nothing here knows Meilisearch.
-//! May touch: `config`, `observe`, `clock`.
+//! Invariant: nothing here knows of Meilisearch. May touch: `config`, `observe`, `clock`.
 
 pub mod h1;
 pub mod outbound;

@@ -1,8 +1,8 @@
-//! Requests to addresses that clients name: webhooks and exports.
+//! Sends requests to addresses that clients name: webhooks and exports.
 //!
-//! Invariants: nothing is sent to an address of a private, local or otherwise special network unless the
-//! operator allows that network, whatever name stands for it; redirects are not followed; what
-//! blocks runs on a thread of its own.
+//! Invariants: nothing is sent to an address of a private, local or otherwise special network unless the operator
+//! allows that network, whatever name resolves to it. Redirects are not followed. Blocking work runs on a thread of
+//! its own.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -21,7 +21,7 @@ use ureq::{
     },
 };
 
-/// An agent that reaches public addresses and these networks, each request within `limit`.
+/// An agent that reaches public addresses and the `allowed` networks; each request takes at most `limit`.
 #[must_use]
 pub fn agent(allowed: &[IpNet], limit: Duration) -> Agent {
     let config = Config::builder()
@@ -34,7 +34,7 @@ pub fn agent(allowed: &[IpNet], limit: Duration) -> Agent {
     Agent::with_parts(config, DefaultConnector::default(), resolver)
 }
 
-/// Runs what blocks on a thread of its own; `None` when it panicked or no thread could be had.
+/// Runs blocking work on a thread of its own; `None` when it panicked or no thread could be started.
 pub async fn blocking<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, outcome) = oneshot::channel();
     let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -44,7 +44,7 @@ pub async fn blocking<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + 
     outcome.await.ok()
 }
 
-/// Resolves names and drops the addresses that are off limits.
+/// Resolves names and drops the addresses that are not allowed.
 #[derive(Debug)]
 struct Guarded {
     allowed: Vec<IpNet>,
@@ -102,12 +102,12 @@ fn is_public_4(ip: Ipv4Addr) -> bool {
 
 fn is_public_6(ip: Ipv6Addr) -> bool {
     match ip.segments() {
-        // Addresses of version 4 that are translated: what counts is where they lead to.
+        // Translated IPv4 addresses: the address that they lead to counts.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             is_public_4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
         }
         [0x2002, high, low, ..] => is_public_4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))),
-        // Protocol assignments and documentation, inside of what is handed out to everybody.
+        // Protocol assignments and documentation, inside the range of public addresses.
         [0x2001, second, ..] => second >= 0x200 && second != 0xdb8,
         [0x3fff, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,

@@ -1,7 +1,7 @@
-//! Certificates and keys, from files to what rustls serves and asks with.
+//! Reads certificates and keys from files into rustls configurations for clients and nodes.
 //!
-//! Invariants: only TLS 1.2 and 1.3, with ring's ciphers; a file that cannot be read is named in the error, what it
-//! holds is not; what is read replaces what was there whole or not at all.
+//! Invariants: only TLS 1.2 and 1.3, with ring's ciphers. The error names a file that cannot be read, but nothing of
+//! its contents. What is read replaces the former configuration as a whole or not at all.
 
 use std::{path::Path, sync::Arc};
 
@@ -15,15 +15,15 @@ use rustls::{
 
 use crate::config::TlsConfig;
 
-/// How a node is asked over TLS.
+/// The TLS configuration towards one node.
 #[derive(Debug, Clone)]
 pub struct NodeTls {
     pub config: Arc<ClientConfig>,
-    /// Whom its certificate must name.
+    /// The name that the node's certificate must have.
     pub name: ServerName<'static>,
 }
 
-/// What clients are served with; `None` is plain HTTP.
+/// The TLS configuration towards clients; `None` is plain HTTP.
 ///
 /// # Errors
 /// When a file cannot be read, or key and certificate do not belong together.
@@ -51,7 +51,7 @@ pub fn server(config: &TlsConfig) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     Ok(Some(Arc::new(server)))
 }
 
-/// How https nodes are asked.
+/// The TLS configuration towards https nodes.
 ///
 /// # Errors
 /// When the file of authorities cannot be read.

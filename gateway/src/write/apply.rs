@@ -1,10 +1,10 @@
-//! What a lane does with one change: registry, nodes and task record, in an order that survives
-//! being killed between any two steps.
+//! Applies one change of a lane to registry, nodes and task record, in an order that survives a kill between any two
+//! steps.
 //!
-//! Invariants: an index is registered after its nodes have taken it and unregistered before they
-//! are asked to drop it, so a crash leaves at worst a leftover that is on record and swept, or an
-//! intent that `control::recover` finishes; nothing is answered before its node tasks, and hints of what
-//! nodes missed, are durable.
+//! Invariants: an index is registered after its nodes have taken it, and unregistered before they are asked to drop
+//! it. So a crash leaves at worst an orphan index, which is on record and swept, or an intent, which
+//! `jobs::recover_intents` finishes. A client is answered after its node tasks, and hints of what nodes missed, are
+//! durable.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -61,10 +61,10 @@ pub(crate) async fn apply(
     }
     let mut missed = Missed::new(core, task.uid);
     let (uid, changes_registry) = (task.uid, action.changes_registry());
-    let buried = bury(core, &index_uid, &action);
+    let tombstones = tombstones_of(core, &index_uid, &action);
     let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
         Ok(node_tasks) => {
-            missed.commit_with(buried);
+            missed.commit_with(tombstones);
             Outcome::Taken(node_tasks)
         }
         Err(outcome) => outcome,
@@ -76,21 +76,21 @@ pub(crate) async fn apply(
     }
 }
 
-/// The tombstones of a deletion, with a clock of its place in the lane.
-fn bury(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
+/// The tombstones of a deletion, with the clock of its place in the lane.
+fn tombstones_of(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
     if !core.shared.config.anti_entropy {
         return Vec::new();
     }
     let snapshot = core.shared.snapshot();
     match (action.erases(), snapshot.indexes.get(index_uid)) {
         (Some(erased), Some(index)) => {
-            tombstones::bury(&index.record.node_uid, core.shared.clock.next(), &erased)
+            tombstones::of_deletion(&index.record.node_uid, core.shared.clock.next(), &erased)
         }
         (_, _) => Vec::new(),
     }
 }
 
-/// Why an index takes no documents, if it takes none.
+/// The reason why an index takes no documents now, if there is one.
 pub(crate) fn refusal_while_blocked(core: &Core, index_uid: &str) -> Option<ApiError> {
     let snapshot = core.shared.snapshot();
     let index = snapshot.indexes.get(index_uid)?;
@@ -101,8 +101,8 @@ pub(crate) fn refusal_while_blocked(core: &Core, index_uid: &str) -> Option<ApiE
     })
 }
 
-/// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on
-/// while the store syncs.
+/// Makes outcomes durable, together with what nodes missed, and answers the clients. The lane goes on while the store
+/// syncs.
 pub(crate) async fn finish(
     core: &Rc<Core>,
     outcomes: Vec<(TaskRecord, Client, Outcome)>,
@@ -127,7 +127,7 @@ pub(crate) async fn finish(
     changes.extend(missed.take());
     if !changes.is_empty() {
         let has_key = clients.iter().any(|(task, _)| task.idempotency_key.is_some());
-        let unsettled = has_key.then(|| (Rc::clone(core), changes.clone()));
+        let unknown = has_key.then(|| (Rc::clone(core), changes.clone()));
         let committed = fanout::commit(core, changes).await;
         runtime::spawn(async move {
             let stored = committed.await;
@@ -136,8 +136,8 @@ pub(crate) async fn finish(
                 let answer = stored.as_ref().map(|_| Accepted { record, degraded });
                 let _ = client.send(answer.map_err(|error| error.clone().into()));
             }
-            if let (Err(StoreError::Unreachable(_)), Some((core, changes))) = (stored, unsettled) {
-                settle(&core, changes).await;
+            if let (Err(StoreError::Unreachable(_)), Some((core, changes))) = (stored, unknown) {
+                commit_until_known(&core, changes).await;
             }
         });
     }
@@ -147,9 +147,9 @@ pub(crate) async fn finish(
     }
 }
 
-/// What became of a commit is not known while the store is out of reach. Clients' keys wait for it, so it is tried
-/// until it is known; it happens once, for it rests on intents.
-async fn settle(core: &Core, mut changes: Vec<Change>) {
+/// Repeats a commit that failed because the store is out of reach, until its outcome is known: idempotency keys of
+/// clients wait for it. It takes effect once, since it expects the intents' revisions.
+async fn commit_until_known(core: &Core, mut changes: Vec<Change>) {
     const INTENT_REVISION: u64 = 1;
     for change in &mut changes {
         if let Change::UpdateTask { change, .. } = change {
@@ -165,7 +165,7 @@ async fn settle(core: &Core, mut changes: Vec<Change>) {
     }
 }
 
-/// A task that is accepted and has failed at once.
+/// The change of a task that is accepted and has failed at once.
 pub(crate) fn failed_change(error: ApiError) -> TaskChange {
     let now = clock::utc();
     TaskChange {
@@ -181,7 +181,7 @@ pub(crate) fn failed_change(error: ApiError) -> TaskChange {
 pub(crate) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
     let mut change = TaskChange { accepted: Some(true), ..TaskChange::default() };
     if node_tasks.is_empty() {
-        // Nothing to do anywhere, such as an empty list of documents.
+        // No node has anything to do, as with an empty list of documents.
         let now = clock::utc();
         change.status = Some(TaskStatus::Succeeded);
         change.started_at = Some(now);
@@ -191,13 +191,13 @@ pub(crate) fn accepted_change(node_tasks: Vec<NodeTask>) -> TaskChange {
     change
 }
 
-/// A refused change was never a task: its intent goes away again.
+/// Removes the intent of a refused change, which never became a task.
 pub(crate) async fn discard(core: &Core, task: &TaskRecord) {
     let now = clock::utc();
     let change =
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
     let mut changes = vec![Change::UpdateTask { uid: task.uid, change: Box::new(change) }];
-    changes.extend(idempotency::let_go(task));
+    changes.extend(idempotency::release_key(task));
     let discarded = match core.shared.store.commit(changes).await {
         Ok(_) => core.shared.store.delete_tasks(vec![task.uid]).await.map(|_| ()),
         Err(error) => Err(error),
@@ -215,11 +215,11 @@ async fn perform(
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, Outcome> {
     match action {
-        Action::AddDocuments(_) => unreachable!("lanes hand documents to `additions`"),
+        Action::AddDocuments(_) => unreachable!("lanes hand documents to `batch`"),
         Action::DeleteDocuments { parts } => {
             let index = existing(core, uid)?;
             let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
-            let order = NodeCommand {
+            let command = NodeCommand {
                 index: &index.record.node_uid,
                 method: &Method::POST,
                 target: &target,
@@ -228,7 +228,7 @@ async fn perform(
             };
             let snapshot = core.shared.snapshot();
             let quorum = fanout::quorum(core, &snapshot, &index.placement);
-            fanout::send(core, &quorum, &order, &parts, missed).await.map_err(Outcome::Refused)
+            fanout::send(core, &quorum, &command, &parts, missed).await.map_err(Outcome::Refused)
         }
         Action::OnEveryNode { method, suffix, body, repetition } => {
             let index = existing(core, uid)?;
@@ -302,7 +302,7 @@ pub(crate) async fn agree_on_key(
     }
 }
 
-/// From now on an index may hold keys that filters cannot be read by (`api::pinned`).
+/// Records that an index may hold keys that filters cannot be read by (`api::search::key_filter`).
 pub(crate) async fn expect_any_key(core: &Core, uid: &str, missed: &mut Missed) -> Result<(), Outcome> {
     let index = existing(core, uid)?;
     if !index.record.keys_are_plain {
@@ -312,8 +312,8 @@ pub(crate) async fn expect_any_key(core: &Core, uid: &str, missed: &mut Missed) 
     store_index(core, record, &index, missed).await.map(drop).map_err(Outcome::Refused)
 }
 
-/// Makes the nodes break ties by a primary key the index did not have before. Their tasks need no
-/// watching: nodes work in order, and nothing in this change can fail on an index that takes settings.
+/// Makes the nodes break ties by a primary key that is new to the index. Nobody watches these node tasks: nodes work
+/// in order, and nothing in this change can fail on an index that takes settings.
 pub(crate) async fn break_ties_by(
     core: &Core,
     index: &Index,
@@ -354,7 +354,7 @@ async fn delete_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Vec
     publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
     let target = format!("/indexes/{node_uid}");
     let node_tasks = drop_on_nodes(core, &quorum, node_uid, &target, missed).await;
-    // For clients the index is gone; what no node could be asked for is left to the sweep.
+    // For clients the index is gone. Where no node could be asked, the sweep drops it later.
     if let Ok(node_tasks) = &node_tasks
         && !node_tasks.is_empty()
     {
@@ -366,7 +366,7 @@ async fn delete_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Vec
     node_tasks.map_err(Outcome::Refused)
 }
 
-/// Makes every node drop an index, now or when it is back.
+/// Makes every node drop an index, by a request now or by a hint.
 async fn drop_on_nodes(
     core: &Core,
     quorum: &Quorum<'_>,
@@ -374,17 +374,17 @@ async fn drop_on_nodes(
     target: &str,
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
-    let order =
+    let command =
         NodeCommand { index: node_uid, method: &Method::DELETE, target, validated: false, once: false };
     let parts = fanout::for_every_node(quorum, &Bytes::new());
-    fanout::send(core, quorum, &order, &parts, missed).await
+    fanout::send(core, quorum, &command, &parts, missed).await
 }
 
-/// Makes every node drop an index that no client knows.
+/// Makes every node drop an orphan index.
 ///
 /// # Errors
-/// 503 when too few nodes are there to be asked.
-pub async fn drop_leftover(core: &Core, node_uid: &str, term: &Term) -> Result<(), ApiError> {
+/// 503 when too few nodes are available.
+pub async fn drop_orphan_index(core: &Core, node_uid: &str, term: &Term) -> Result<(), ApiError> {
     let snapshot = core.shared.snapshot();
     let Some(placement) = snapshot.topology.placement(core.shared.config.shards) else { return Ok(()) };
     let mut missed = Missed::new(core, 0);
@@ -427,7 +427,7 @@ fn not_found(uid: &str) -> ApiError {
     ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found."))
 }
 
-/// The index, made when it is missing.
+/// Gives the index; makes it when it is missing.
 pub(crate) async fn ensure_index(
     core: &Core,
     uid: &str,
@@ -440,8 +440,8 @@ pub(crate) async fn ensure_index(
     }
 }
 
-/// Makes an index on every node, then registers it; the node tasks are those of the settings that
-/// follow the creation.
+/// Makes an index on every node, then registers it. The node tasks are those of the settings that follow the
+/// creation.
 async fn register_index(
     core: &Core,
     uid: &str,
@@ -492,7 +492,7 @@ async fn register_index(
     record.revision = match fanout::commit(core, changes).await.await {
         Ok(revisions) => revisions[0],
         Err(StoreError::Conflict) => {
-            // Another pod has made an index of this name meanwhile: that one stands, and this one is dropped.
+            // Another pod has made an index of this name meanwhile: that one stays, and this one is dropped.
             let abandoned = orphan_indexes::value(false);
             let _ = core
                 .shared
@@ -529,15 +529,15 @@ async fn make_on_nodes(
     let body = json!({"uid": node_uid, "primaryKey": primary_key}).to_string();
     let parts = fanout::for_every_node(quorum, &body.into());
     let (method, target) = (&Method::POST, "/indexes");
-    let order = NodeCommand { index: node_uid, method, target, validated: false, once: false };
-    fanout::send(core, quorum, &order, &parts, missed).await?;
+    let command = NodeCommand { index: node_uid, method, target, validated: false, once: false };
+    fanout::send(core, quorum, &command, &parts, missed).await?;
     let target = format!("/indexes/{node_uid}/settings");
     let users = json!({});
     let derivation = Derivation::new(&users, primary_key, ask::lowest_version(core).await);
     let body = settings::base_for_nodes(&derivation).to_string();
     let parts = fanout::for_every_node(quorum, &body.into());
-    let order = NodeCommand { method: &Method::PATCH, target: &target, ..order };
-    fanout::send(core, quorum, &order, &parts, missed).await
+    let command = NodeCommand { method: &Method::PATCH, target: &target, ..command };
+    fanout::send(core, quorum, &command, &parts, missed).await
 }
 
 /// Asks every node to change an index's primary key.
@@ -551,7 +551,7 @@ pub(crate) async fn send_primary_key(
     send_to_all(core, index, (&Method::PATCH, "", body.into()), Repetition::Harmless, missed).await
 }
 
-/// Makes a changed record durable, then visible.
+/// Makes a changed index record durable, then visible.
 async fn store_index(
     core: &Core,
     mut record: IndexRecord,
@@ -568,8 +568,8 @@ async fn store_index(
     Ok(index)
 }
 
-/// Sends one request, whose target is given below the index, to every node. One node alone is asked
-/// at first, so that a request the nodes refuse changes nothing anywhere.
+/// Sends one request, whose target is given below the index, to every node. One node is asked alone at first, so that
+/// a request that nodes refuse changes nothing anywhere.
 async fn send_to_all(
     core: &Core,
     index: &Index,
@@ -581,10 +581,13 @@ async fn send_to_all(
     let quorum = fanout::quorum(core, &snapshot, &index.placement);
     let target = format!("/indexes/{}{suffix}", index.record.node_uid);
     let once = repetition != Repetition::Harmless;
-    let order = NodeCommand { index: &index.record.node_uid, method, target: &target, validated: true, once };
+    let command =
+        NodeCommand { index: &index.record.node_uid, method, target: &target, validated: true, once };
     let parts = fanout::for_every_node(&quorum, &body);
     match repetition {
-        Repetition::Unneeded => fanout::send_unhinted(core, &quorum, &order, &parts).await,
-        Repetition::Harmless | Repetition::Never => fanout::send(core, &quorum, &order, &parts, missed).await,
+        Repetition::Unneeded => fanout::send_unhinted(core, &quorum, &command, &parts).await,
+        Repetition::Harmless | Repetition::Never => {
+            fanout::send(core, &quorum, &command, &parts, missed).await
+        }
     }
 }

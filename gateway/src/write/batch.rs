@@ -1,8 +1,8 @@
-//! Documents that clients add or update: waiting writes of one lane reach the nodes as one request.
+//! Batches document writes: waiting writes of one lane reach the nodes as one request.
 //!
-//! Invariants: each client keeps a task and counts of its own, and is judged by the shards of its own
-//! documents; documents that could make a node fail a whole task travel alone; the clock is given in the
-//! order of the lane, one value for each write.
+//! Invariants: each client keeps a task and counts of its own, and the shards of its own documents decide whether its
+//! write is accepted. Documents that could make a node fail a whole task are sent alone. Each write gets one clock
+//! value, in the order of the lane.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -27,14 +27,14 @@ use crate::{
     },
 };
 
-/// A write whose turn comes.
+/// A document write that waits in its lane.
 pub(crate) struct Waiting {
     pub(crate) write: DocumentWrite,
     pub(crate) intent: Reply<TaskRecord>,
     pub(crate) client: Client,
 }
 
-/// How much is in one request so far.
+/// The size of one request so far.
 #[derive(Default)]
 pub(crate) struct Size {
     documents: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Size {
 }
 
 impl DocumentWrite {
-    /// Whether another write may travel in the same request, `size` being what is in it with this one.
+    /// Whether another write may go into the same request; `size` is the request's so far and grows by `other`.
     pub(crate) fn joins(&self, other: &Self, size: &mut Size) -> bool {
         size.add(other);
         self.batchable
@@ -62,7 +62,7 @@ impl Size {
     }
 }
 
-/// One client of a request.
+/// One client's write in a batch.
 struct Member {
     task: TaskRecord,
     client: Client,
@@ -70,7 +70,7 @@ struct Member {
     shards: ShardSet,
 }
 
-/// Applies writes that go together and answers their clients.
+/// Applies a batch of writes and answers their clients.
 pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting>) {
     let intents = join_all(
         waiting.into_iter().map(|waiting| async { (waiting.intent.await, waiting.client, waiting.write) }),
@@ -138,7 +138,7 @@ async fn prepare(
     Ok((index, key_is_new))
 }
 
-/// Sends the documents of all members that the nodes could take.
+/// Sends the documents of all members whose shards have enough owners.
 async fn send(
     core: &Core,
     index: &Index,
@@ -159,15 +159,15 @@ async fn send(
     let (parts, shares) = merge(core, &mut able);
     let method =
         if able.first().is_some_and(|member| member.write.replace) { Method::POST } else { Method::PUT };
-    let order = NodeCommand {
+    let command = NodeCommand {
         index: &index.record.node_uid,
         method: &method,
         target: &target,
         validated: false,
         once: false,
     };
-    let deliveries = fanout::deliver(core, &quorum, &order, &parts).await;
-    fanout::keep_missed(&order, &parts, &deliveries, missed);
+    let deliveries = fanout::deliver(core, &quorum, &command, &parts).await;
+    fanout::keep_missed(&command, &parts, &deliveries, missed);
     let took = fanout::taken_by(&parts, &deliveries);
     let all = fanout::shards_of(&parts);
     missed.degraded.add(quorum.missed(&all, |node| took.contains(&node)));
@@ -198,10 +198,10 @@ fn target(index: &Index, members: &[Member]) -> String {
     target
 }
 
-/// How many documents a member has on which node.
+/// How many documents of a member go to which node.
 type Share = Vec<(NodeIndex, u64)>;
 
-/// One body for each node, and what is whose.
+/// Merges the members' documents into one body for each node, and tells each member's share.
 fn merge(core: &Core, members: &mut [Member]) -> (Vec<NodePart>, Vec<Share>) {
     let mut merged: Vec<DocumentPart> = Vec::new();
     let mut shares = Vec::with_capacity(members.len());
@@ -230,7 +230,7 @@ fn merge(core: &Core, members: &mut [Member]) -> (Vec<NodePart>, Vec<Share>) {
     (merged.into_iter().map(part).collect(), shares)
 }
 
-/// A member's part of the node tasks.
+/// A member's node tasks.
 fn node_tasks(
     core: &Core,
     parts: &[NodePart],

@@ -1,8 +1,8 @@
-//! The fan-out of one change: every node it concerns gets it, now or as a hint.
+//! The fan-out of one change: every node that it concerns gets it, now or as a hint.
 //!
-//! Invariants: nothing is sent where too few owners could take it; nothing is sent past a hint that
-//! waits; once a node has taken a change, or may have, every other node it concerns has it or a hint of
-//! it, whatever the client is told; an owner that keeps the others waiting is left behind.
+//! Invariants: nothing is sent where too few owners could take it. Nothing is sent to a node before the hints that
+//! wait for it. Once a node has taken a change, or may have, every other node that it concerns has it or a hint of
+//! it, whatever the client is told. An owner that keeps the others waiting is left behind.
 
 use std::{
     future::Future,
@@ -39,25 +39,25 @@ use crate::{
     write::quorum::{Degraded, Quorum},
 };
 
-/// What all nodes of a fan-out are asked alike.
+/// The request that all nodes of a fan-out get, but for the body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NodeCommand<'a> {
     /// The index's name on the nodes.
     pub(crate) index: &'a str,
     pub(crate) method: &'a Method,
     pub(crate) target: &'a str,
-    /// One node alone is asked at first, so that what nodes refuse changes nothing anywhere.
+    /// Whether one node is asked alone at first, so that what nodes refuse changes nothing anywhere.
     pub(crate) validated: bool,
-    /// Doing it twice is not the same as doing it once.
+    /// Whether doing it twice differs from doing it once.
     pub(crate) once: bool,
 }
 
-/// What became of a part.
+/// The outcome of one node's part.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// The node's task.
+    /// The uid of the node's task.
     Taken(u32),
-    /// `ambiguous`: the node may have taken it, or may yet.
+    /// `ambiguous`: the node may have taken it, or may still take it.
     Missed {
         ambiguous: bool,
     },
@@ -74,68 +74,68 @@ pub(crate) struct Missed {
 }
 
 impl Missed {
-    /// Nothing yet, of the change that this task is about.
+    /// Begins empty, for the change of this task.
     pub(crate) fn new(core: &Core, task: u32) -> Self {
         let shared = Arc::clone(&core.shared);
         Self { shared, task, changes: Vec::new(), nodes: Vec::new(), degraded: Degraded::default() }
     }
 
-    /// What is to be committed, by whoever takes it.
+    /// Takes out what the caller is to commit.
     pub(crate) fn take(&mut self) -> Vec<Change> {
         self.nodes.clear();
         std::mem::take(&mut self.changes)
     }
 
-    /// What else is to be durable when the client is answered.
+    /// Adds changes that have to be durable when the client is answered.
     pub(crate) fn commit_with(&mut self, changes: Vec<Change>) {
         self.changes.extend(changes);
     }
 
-    /// The gateway's task of the change.
+    /// The uid of the gateway's task of the change.
     pub(crate) fn task(&self) -> u32 {
         self.task
     }
 
-    fn keep(&mut self, order: &NodeCommand<'_>, part: &NodePart, ambiguous: bool) {
+    fn keep(&mut self, command: &NodeCommand<'_>, part: &NodePart, ambiguous: bool) {
         let hint = Hint {
-            method: order.method.as_str().to_owned(),
-            target: order.target.to_owned(),
+            method: command.method.as_str().to_owned(),
+            target: command.target.to_owned(),
             task: self.task,
-            index: order.index.to_owned(),
+            index: command.index.to_owned(),
             ambiguous,
-            once: order.once,
+            once: command.once,
             shards: part.shards.iter().collect(),
         };
         let id = &self.shared.nodes.addresses[usize::from(part.node.0)].id;
         self.changes.extend(self.shared.nodes.hints.keep(part.node, id, &hint, part.body.clone()));
         self.nodes.push(part.node);
-        // After the hint is counted: whoever lets the node join again sees one of the two.
+        // The node falls behind after its hint is counted, so that the rejoin sees at least one of the two.
         if self.shared.nodes.health.fall_behind(part.node) {
             log::warn("node_lags", &[("node", id), ("reason", "it missed a write")]);
         }
         metrics::counter!("miroir_hints_total", "node" => id.clone()).increment(1);
     }
 
-    fn suspect(&mut self, order: &NodeCommand<'_>, part: &NodePart) {
+    fn suspect(&mut self, command: &NodeCommand<'_>, part: &NodePart) {
         let id = &self.shared.nodes.addresses[usize::from(part.node.0)].id;
-        self.changes.push(hints::suspect(id, order.index, part.shards.iter().collect()));
+        self.changes.push(hints::suspect(id, command.index, part.shards.iter().collect()));
     }
 }
 
 impl Drop for Missed {
-    /// What a panic kept from being stored would be a gap in a node's log.
+    /// Hints that a panic kept from being stored are a gap in a node's log, so the node needs a full resync.
     fn drop(&mut self) {
         for node in self.nodes.drain(..) {
             let id = &self.shared.nodes.addresses[usize::from(node.0)].id;
             log::error("hint_lost", &[("node", id), ("consequence", "the node is copied anew")]);
-            self.shared.nodes.hints.needs_full_resync(node);
+            self.shared.nodes.hints.mark_full_resync(node);
         }
     }
 }
 
-/// Whether a write to these shards could be taken now.
+/// Checks whether enough owners of these shards take writes now.
 pub(crate) async fn check(core: &Core, quorum: &Quorum<'_>, shards: &ShardSet) -> Result<(), ApiError> {
-    wait_for_nearly_level(core, &quorum.topology.every_node()).await;
+    wait_for_catch_up(core, &quorum.topology.every_node()).await;
     let nodes = quorum.topology.every_node();
     let enough = || quorum.is_reached(shards, |node| is_direct(core, node));
     let joining = || nodes.iter().any(|node| core.shared.nodes.health.state(*node) == NodeState::Joining);
@@ -145,9 +145,8 @@ pub(crate) async fn check(core: &Core, quorum: &Quorum<'_>, shards: &ShardSet) -
     }
 }
 
-/// Waits a moment where too few owners can be written to: one of them may be about to come back while another
-/// fails. Only the first write that finds too few waits for nodes that are down; those behind it would only wait
-/// in line.
+/// Waits a moment where too few owners can be written to: one may come back just while another fails. Only the first
+/// write that finds too few waits for nodes that are down; those behind it would wait one after the other.
 async fn wait_for_owners(core: &Core, enough: impl Fn() -> bool, joining: impl Fn() -> bool) -> bool {
     let now = runtime::now();
     if enough() {
@@ -172,15 +171,15 @@ async fn wait_for_owners(core: &Core, enough: impl Fn() -> bool, joining: impl F
     }
 }
 
-/// Whether a request goes straight to a node.
+/// Whether a change is sent to a node at once; else it becomes a hint.
 pub(crate) fn is_direct(core: &Core, node: NodeIndex) -> bool {
     core.shared.nodes.health.state(node).takes_writes() && core.shared.nodes.hints.lets_through(node)
 }
 
-/// Lets the replay of a node's last hints end, so that they do not become more for ever.
-async fn wait_for_nearly_level(core: &Core, nodes: &[NodeIndex]) {
+/// Waits until the last hints of a node are replayed; else new writes would add hints for ever.
+async fn wait_for_catch_up(core: &Core, nodes: &[NodeIndex]) {
     let deadline = runtime::now() + limits::CATCHING_UP_WAIT_MAX;
-    while nodes.iter().any(|node| core.shared.nodes.hints.is_nearly_level(*node)) && runtime::now() < deadline
+    while nodes.iter().any(|node| core.shared.nodes.hints.is_catching_up(*node)) && runtime::now() < deadline
     {
         runtime::sleep(limits::CATCHING_UP_POLL_INTERVAL).await;
     }
@@ -203,40 +202,40 @@ pub(crate) fn shards_of(parts: &[NodePart]) -> ShardSet {
     parts.iter().fold(ShardSet::new(), |all, part| all.union(&part.shards))
 }
 
-/// Sends a change to its nodes; what they miss is added to `missed`.
+/// Sends a change to its nodes and adds what they miss to `missed`.
 ///
 /// # Errors
-/// A node's refusal; 503 when no group takes it whole.
+/// A node's refusal; 503 when no group takes it as a whole.
 pub(crate) async fn send(
     core: &Core,
     quorum: &Quorum<'_>,
-    order: &NodeCommand<'_>,
+    command: &NodeCommand<'_>,
     parts: &[NodePart],
     missed: &mut Missed,
 ) -> Result<Vec<NodeTask>, ApiError> {
     let shards = shards_of(parts);
     check(core, quorum, &shards).await?;
-    let deliveries = deliver(core, quorum, order, parts).await;
-    keep_missed(order, parts, &deliveries, missed);
+    let deliveries = deliver(core, quorum, command, parts).await;
+    keep_missed(command, parts, &deliveries, missed);
     let took = taken_by(parts, &deliveries);
     missed.degraded.add(quorum.missed(&shards, |node| took.contains(&node)));
     outcome(core, quorum, &shards, parts, deliveries)
 }
 
-/// The same, but what nodes miss they never get.
+/// Sends a change to its nodes. What a node misses it never gets.
 pub(crate) async fn send_unhinted(
     core: &Core,
     quorum: &Quorum<'_>,
-    order: &NodeCommand<'_>,
+    command: &NodeCommand<'_>,
     parts: &[NodePart],
 ) -> Result<Vec<NodeTask>, ApiError> {
     let shards = shards_of(parts);
     check(core, quorum, &shards).await?;
-    let deliveries = deliver(core, quorum, order, parts).await;
+    let deliveries = deliver(core, quorum, command, parts).await;
     outcome(core, quorum, &shards, parts, deliveries)
 }
 
-/// The node tasks of a change that is accepted.
+/// The node tasks of an accepted change, else the error.
 fn outcome(
     core: &Core,
     quorum: &Quorum<'_>,
@@ -262,30 +261,30 @@ pub(crate) fn taken_by(parts: &[NodePart], deliveries: &[Delivery]) -> Vec<NodeI
     taken.filter(|(_, delivery)| is_taken(delivery)).map(|(part, _)| part.node).collect()
 }
 
-/// A task that a node has just taken.
+/// The record of a task that a node has just taken.
 pub(crate) fn node_task(core: &Core, node: NodeIndex, uid: u32, documents: u64) -> NodeTask {
     let node = core.shared.nodes.addresses[usize::from(node.0)].id.clone();
     let status = TaskStatus::Enqueued;
     NodeTask { node, uid, documents, shared: false, status, details: None, error: None }
 }
 
-/// Sends each part to its node, and where that is not enough for a moment again to those that missed it: one may
-/// fail just while another comes back.
+/// Sends each part to its node. As long as too few took theirs, it sends for a moment again to those that missed it:
+/// one node may fail just while another comes back.
 pub(crate) async fn deliver(
     core: &Core,
     quorum: &Quorum<'_>,
-    order: &NodeCommand<'_>,
+    command: &NodeCommand<'_>,
     parts: &[NodePart],
 ) -> Vec<Delivery> {
     let shards = shards_of(parts);
     let deadline = runtime::now() + limits::OWNERS_WAIT_MAX;
-    let mut deliveries = deliver_once(core, quorum, order, parts).await;
+    let mut deliveries = deliver_once(core, quorum, command, parts).await;
     let mut pause = limits::OWNERS_POLL_INTERVAL;
     loop {
         let took = taken_by(parts, &deliveries);
         let refused = deliveries.iter().any(|delivery| matches!(delivery, Delivery::Refused(_)));
         let accepted = quorum.is_reached(&shards, |node| took.contains(&node));
-        if accepted || refused || order.once || runtime::now() >= deadline {
+        if accepted || refused || command.once || runtime::now() >= deadline {
             return deliveries;
         }
         runtime::sleep(pause).await;
@@ -294,9 +293,9 @@ pub(crate) async fn deliver(
             .filter(|position| !is_taken(&deliveries[*position]) && is_direct(core, parts[*position].node));
         let again = again.collect::<Vec<_>>();
         let rest = again.iter().map(|position| parts[*position].clone()).collect::<Vec<_>>();
-        let order = NodeCommand { validated: order.validated && took.is_empty(), ..*order };
-        for (position, delivery) in again.into_iter().zip(deliver_once(core, quorum, &order, &rest).await) {
-            // That it may have been taken once is not forgotten.
+        let command = NodeCommand { validated: command.validated && took.is_empty(), ..*command };
+        for (position, delivery) in again.into_iter().zip(deliver_once(core, quorum, &command, &rest).await) {
+            // It stays known that an earlier request may have been taken.
             let known = matches!(deliveries[position], Delivery::Missed { ambiguous: true });
             deliveries[position] = match delivery {
                 Delivery::Missed { ambiguous } => Delivery::Missed { ambiguous: ambiguous || known },
@@ -306,23 +305,23 @@ pub(crate) async fn deliver(
     }
 }
 
-/// Sends each part to its node, if it may go there now.
+/// Sends each part once to its node, if the node takes changes now.
 async fn deliver_once(
     core: &Core,
     quorum: &Quorum<'_>,
-    order: &NodeCommand<'_>,
+    command: &NodeCommand<'_>,
     parts: &[NodePart],
 ) -> Vec<Delivery> {
     let shards = shards_of(parts);
     let mut deliveries = parts.iter().map(|_| Delivery::Missed { ambiguous: false }).collect::<Vec<_>>();
     let mut open = parts.iter().map(|part| is_direct(core, part.node)).collect::<Vec<_>>();
-    if order.validated && !validate(core, quorum, order, parts, &mut open, &mut deliveries).await {
+    if command.validated && !validate(core, quorum, command, parts, &mut open, &mut deliveries).await {
         return deliveries;
     }
     let sent = parts.iter().enumerate().filter(|(position, _)| open[*position]);
     let limit = core.shared.config.node_timeout;
     let mut sent = sent
-        .map(|(position, part)| async move { (position, ask(core, order, part, limit).await) })
+        .map(|(position, part)| async move { (position, ask(core, command, part, limit).await) })
         .collect::<FuturesUnordered<_>>();
     let mut deadline: Option<Instant> = None;
     loop {
@@ -346,11 +345,11 @@ async fn deliver_once(
     deliveries
 }
 
-/// Asks one node after the other until one has judged the request; says whether it is to be sent on.
+/// Asks one node after the other until one has judged the request; gives whether to send it to the others.
 async fn validate(
     core: &Core,
     quorum: &Quorum<'_>,
-    order: &NodeCommand<'_>,
+    command: &NodeCommand<'_>,
     parts: &[NodePart],
     open: &mut [bool],
     deliveries: &mut [Delivery],
@@ -366,7 +365,7 @@ async fn validate(
         let dispensable = quorum.is_reached(&shards, others);
         let patience = if dispensable { patience(parts) } else { core.shared.config.node_timeout };
         let limit = patience.min(core.shared.config.node_timeout);
-        deliveries[position] = ask(core, order, part, limit).await;
+        deliveries[position] = ask(core, command, part, limit).await;
         match &deliveries[position] {
             Delivery::Taken(_) => return true,
             Delivery::Refused(_) => return false,
@@ -377,15 +376,15 @@ async fn validate(
     false
 }
 
-/// How long owners are waited for that others do not need.
+/// How long to wait for owners that the quorum does not need.
 fn patience(parts: &[NodePart]) -> Duration {
     let longest = parts.iter().map(|part| part.body.len() as u64).max().unwrap_or(0);
     limits::STRAGGLER_WAIT + Duration::from_secs(longest / limits::STRAGGLER_BYTES_PER_SECOND)
 }
 
-/// Keeps what nodes missed of a change that another took, or may have taken.
+/// Keeps hints of what nodes missed of a change that another node took, or may have taken.
 pub(crate) fn keep_missed(
-    order: &NodeCommand<'_>,
+    command: &NodeCommand<'_>,
     parts: &[NodePart],
     deliveries: &[Delivery],
     missed: &mut Missed,
@@ -397,12 +396,12 @@ pub(crate) fn keep_missed(
     for (part, delivery) in parts.iter().zip(deliveries) {
         match delivery {
             Delivery::Missed { ambiguous: own } if taken || (ambiguous && !refused) => {
-                missed.keep(order, part, *own);
+                missed.keep(command, part, *own);
             }
-            // What one refuses none takes, or it has not seen it.
-            Delivery::Missed { ambiguous: true } => missed.suspect(order, part),
-            // A copy that does not take what another took.
-            Delivery::Refused(_) if taken => missed.suspect(order, part),
+            // Another node refused it, so this one refused it as well or never saw it; it is only suspected.
+            Delivery::Missed { ambiguous: true } => missed.suspect(command, part),
+            // This copy refused what another took.
+            Delivery::Refused(_) if taken => missed.suspect(command, part),
             Delivery::Taken(_) | Delivery::Missed { .. } | Delivery::Refused(_) => {}
         }
     }
@@ -412,11 +411,17 @@ fn is_taken(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Taken(_))
 }
 
-/// One request of a change to one node.
-pub(crate) async fn ask(core: &Core, order: &NodeCommand<'_>, part: &NodePart, limit: Duration) -> Delivery {
-    let (body, method) = (part.body.clone(), order.method.clone());
+/// Sends one part of a change to its node.
+pub(crate) async fn ask(
+    core: &Core,
+    command: &NodeCommand<'_>,
+    part: &NodePart,
+    limit: Duration,
+) -> Delivery {
+    let (body, method) = (part.body.clone(), command.method.clone());
     let content_type = (!body.is_empty()).then_some("application/json");
-    let request = NodeRequest { method, target: order.target, content_type, body, repeatable: !order.once };
+    let request =
+        NodeRequest { method, target: command.target, content_type, body, repeatable: !command.once };
     let (reason, ambiguous) = match core.pools.ask(part.node, request, limit).await {
         Ok(answer) if answer.status.is_success() => match task_uid(&answer) {
             Some(uid) => {
@@ -430,7 +435,7 @@ pub(crate) async fn ask(core: &Core, order: &NodeCommand<'_>, part: &NodePart, l
         }
         Ok(answer) => {
             let status = answer.status.as_u16();
-            // What is turned away at the door has not come in.
+            // A node that turns a request away at once (such as 503) has not taken it.
             (format!("status {status}"), matches!(status, 500 | 502 | 504))
         }
         Err(error) => (error.to_string(), !matches!(error, NodeError::Connect(_))),
@@ -439,7 +444,7 @@ pub(crate) async fn ask(core: &Core, order: &NodeCommand<'_>, part: &NodePart, l
     Delivery::Missed { ambiguous }
 }
 
-/// One request to one node that no hint is kept of; answers the node's task uid.
+/// Sends one request to one node without keeping a hint; gives the node's task uid.
 ///
 /// # Errors
 /// The node's refusal, or 503.
@@ -450,9 +455,9 @@ pub(crate) async fn ask_once(
     target: &str,
     body: Bytes,
 ) -> Result<u32, ApiError> {
-    let order = NodeCommand { index: "", method, target, validated: false, once: false };
+    let command = NodeCommand { index: "", method, target, validated: false, once: false };
     let part = NodePart { node, body, documents: 0, shards: ShardSet::new() };
-    match ask(core, &order, &part, core.shared.config.node_timeout).await {
+    match ask(core, &command, &part, core.shared.config.node_timeout).await {
         Delivery::Taken(uid) => Ok(uid),
         Delivery::Refused(error) => Err(error),
         Delivery::Missed { .. } => Err(no_quorum()),
@@ -466,7 +471,7 @@ pub(crate) fn no_quorum() -> ApiError {
     )
 }
 
-/// Hands a commit to the store, in order, however full its queue is; answers the commit's end.
+/// Hands a commit to the store, in order, and waits while its queue is full; gives a future of the commit's end.
 pub(crate) async fn commit(
     core: &Core,
     changes: Vec<Change>,
@@ -493,13 +498,12 @@ fn task_uid(answer: &NodeAnswer) -> Option<u32> {
     u32::try_from(value["taskUid"].as_u64()?).ok()
 }
 
-/// What writes to an index with this placement are judged by.
+/// The quorum of writes to an index with this placement.
 pub(crate) fn quorum<'a>(core: &Core, snapshot: &'a Snapshot, placement: &'a Placement) -> Quorum<'a> {
     Quorum { topology: &snapshot.topology, placement, quorum: core.shared.config.write_quorum }
 }
 
-/// Asks the nodes that are there for something that is about no index in particular; answers their
-/// tasks.
+/// Sends a request that is about no particular index to the nodes that are available; gives their tasks.
 pub(crate) async fn send_to_every_node(
     core: &Core,
     method: &Method,
@@ -508,7 +512,7 @@ pub(crate) async fn send_to_every_node(
     send_to_nodes(core, method, target, &Bytes::new(), false).await
 }
 
-/// The same with a body, or without one where it is null; one node alone is asked at first.
+/// The same with a body, or without one where it is null; one node is asked alone at first.
 pub(crate) async fn change_every_node(
     core: &Core,
     method: &Method,
@@ -529,7 +533,7 @@ async fn send_to_nodes(
     let snapshot = core.shared.snapshot();
     let placement = snapshot.topology.placement(core.shared.config.shards).ok_or_else(no_quorum)?;
     let quorum = quorum(core, &snapshot, placement);
-    let order = NodeCommand { index: "", method, target, validated, once: !validated };
+    let command = NodeCommand { index: "", method, target, validated, once: !validated };
     let parts = for_every_node(&quorum, body);
-    send_unhinted(core, &quorum, &order, &parts).await
+    send_unhinted(core, &quorum, &command, &parts).await
 }

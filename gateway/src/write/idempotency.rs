@@ -1,12 +1,12 @@
 //! `Idempotency-Key`: a write that a client repeats is done once, through whichever pod it comes.
 //!
 //! Invariants: the store keeps a key in the step that creates its task, so that at most one request with it is under
-//! way; a write that is refused lets its key go, so that the repetition is a first time; a request without a key pays
-//! for one look at its headers.
+//! way. A refused write releases its key, so that its repetition counts as the first. A request without a key costs
+//! one look at its headers.
 
 use http::{StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
-use store::{Change, FirstTask, IdempotencyKey, ONCE, TaskKind, TaskRecord};
+use store::{Change, FirstTask, IDEMPOTENCY_KEYS, IdempotencyKey, TaskKind, TaskRecord};
 
 use crate::{
     api::{
@@ -23,20 +23,20 @@ use crate::{
 
 pub(crate) const HEADER: &str = "idempotency-key";
 
-/// The key and the digest of a request, for the task that it makes.
-pub(crate) fn once(request: &Request) -> Option<IdempotencyKey> {
+/// The key and the digest of a request, to be stored with its task.
+pub(crate) fn key_of(request: &Request) -> Option<IdempotencyKey> {
     request.headers.get(HEADER)?;
     let key = key(request).ok()?.to_owned();
     Some(IdempotencyKey { key, digest: digest(request) })
 }
 
-/// Lets go of the key of a task that is refused, or that nobody was told of.
-pub(crate) fn let_go(task: &TaskRecord) -> Option<Change> {
-    task.idempotency_key.clone().map(|key| Change::ForgetRecord { table: ONCE, key })
+/// Releases the key of a task that was refused, or that no client was told of.
+pub(crate) fn release_key(task: &TaskRecord) -> Option<Change> {
+    task.idempotency_key.clone().map(|key| Change::ForgetRecord { table: IDEMPOTENCY_KEYS, key })
 }
 
-/// Serves a request with a key: `serving` is the request without it.
-pub(crate) async fn within(
+/// Serves a request with a key; `serving` serves it as if it had none.
+pub(crate) async fn serve_once(
     core: &Core,
     request: &Request,
     serving: impl Future<Output = Result<Response, ApiError>>,
@@ -54,7 +54,8 @@ pub(crate) async fn within(
     }
 }
 
-/// What the first request with the key was answered, once it is; `None` when there is none, or it was refused.
+/// The answer of the first request with the key, once it has one; `None` when there is no such request, or it was
+/// refused.
 async fn first_answer(core: &Core, request: &Request, key: &str) -> Result<Option<Response>, ApiError> {
     let store = &core.shared.store;
     let deadline = runtime::now() + limits::FIRST_ANSWER_WAIT_MAX;
@@ -65,10 +66,12 @@ async fn first_answer(core: &Core, request: &Request, key: &str) -> Result<Optio
             return Err(ApiError::new(Code::MiroirIdempotencyKeyReused, message));
         }
         match store.task(first.task().uid).await? {
-            Some(task) if task.accepted => return Ok(Some(answer(&first))),
+            Some(task) if task.accepted => return Ok(Some(response_of(&first))),
             Some(_) => {}
-            // A refused one takes its key with it; one that was deleted as a task does not.
-            None if store.first_task(key).await?.as_ref() == Some(&first) => return Ok(Some(answer(&first))),
+            // A refused task releases its key, a task that was deleted later does not.
+            None if store.first_task(key).await?.as_ref() == Some(&first) => {
+                return Ok(Some(response_of(&first)));
+            }
             None => continue,
         }
         if runtime::now() >= deadline {
@@ -79,7 +82,7 @@ async fn first_answer(core: &Core, request: &Request, key: &str) -> Result<Optio
     Ok(None)
 }
 
-fn answer(first: &FirstTask) -> Response {
+fn response_of(first: &FirstTask) -> Response {
     let task = first.task();
     let is_about_tasks = matches!(task.kind, TaskKind::TaskCancelation | TaskKind::TaskDeletion);
     let status = if is_about_tasks { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -87,7 +90,7 @@ fn answer(first: &FirstTask) -> Response {
 }
 
 /// # Errors
-/// 400 for a key that is none.
+/// 400 for an invalid key.
 fn key(request: &Request) -> Result<&str, ApiError> {
     let mut given = request.headers.get_all(HEADER).iter();
     let key = given.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -105,7 +108,7 @@ fn key(request: &Request) -> Result<&str, ApiError> {
     ))
 }
 
-/// Of what makes two requests the same: method, target, whose key it is, and the body as it was sent.
+/// The digest of what makes two requests the same: method, target, the client's API key, and the body as it was sent.
 fn digest(request: &Request) -> String {
     let mut hash = Sha256::new();
     let owner = request.headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
@@ -144,7 +147,7 @@ mod tests {
             assert!(!is_key(&[bad]), "{bad:?}");
         }
         assert!(!is_key(&[b"a", b"a"]));
-        assert_eq!(once(&request(Method::POST, "/a", &[], "k", "")), None);
+        assert_eq!(key_of(&request(Method::POST, "/a", &[], "k", "")), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! One change of an index: lane, batch, apply, fan-out, quorum, task.
+//! Writes: one change of an index, in the steps lane, batch, apply, fan-out, quorum, task.
 //!
-//! Invariants: an intent is durable before the first node is asked; all owners get the changes of an index in one order.
-//! May touch: `read::ask`, `state`, `nodes`, `api` and lower floors.
+//! Invariants: an intent is durable before the first node is asked. All owners get the changes of an index in one
+//! order. May touch: `read::ask`, `state`, `nodes`, `api` and lower floors.
 
 pub mod apply;
 pub(crate) mod batch;

@@ -1,6 +1,6 @@
-//! Switching experimental features on nodes, and again on nodes that come later.
+//! Switches experimental features on nodes, and again on nodes that join later.
 //!
-//! Invariant: what clients switched is stored, so that a node that joins is given it.
+//! Invariant: what clients switched is stored, so that a joining node is given it.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -17,7 +17,7 @@ use crate::{
     write::fanout,
 };
 
-/// Switches a node's features as clients have switched them; whether all went well.
+/// Switches a node's features as clients have switched them; gives whether all went well.
 pub async fn restore(core: &Core, node: NodeIndex) -> bool {
     let Ok((mut switched, _)) = stored(core).await else { return false };
     if switched.is_empty() {
@@ -30,7 +30,7 @@ pub async fn restore(core: &Core, node: NodeIndex) -> bool {
     switched.is_empty() || ask(core, node, Method::PATCH, body.into()).await.is_ok()
 }
 
-/// Keeps what was switched, for nodes to come.
+/// Stores what a client switched, for nodes that join later.
 pub(crate) async fn remember(core: &Core, body: &[u8]) -> Result<(), ApiError> {
     let (mut switched, revision) = stored(core).await?;
     let change = serde_json::from_slice::<Features>(body).unwrap_or_default();
@@ -46,7 +46,7 @@ pub(crate) async fn stored(core: &Core) -> Result<(Features, Option<u64>), ApiEr
     Ok((features.unwrap_or_default(), revision))
 }
 
-/// Asks one node, which answers its features.
+/// Sends one node a request about its features; gives the features that it answers with.
 pub(crate) async fn ask(
     core: &Core,
     node: NodeIndex,
@@ -70,7 +70,7 @@ pub(crate) async fn ask(
     Err(fanout::no_quorum())
 }
 
-/// Where what clients have switched is stored, in one record.
+/// The table with one record of what clients have switched.
 pub(crate) const FEATURES: Table = Table::named("features");
 
 pub(crate) const FEATURES_KEY: &str = "switched";

@@ -1,15 +1,15 @@
-//! Indexes on nodes that no client's index stands for (any more): half made, or not yet dropped
-//! everywhere.
+//! Orphan indexes: indexes on nodes that no client's index stands for (any more), since they are half made, or not
+//! yet dropped everywhere.
 //!
-//! Invariants: an index's name on the nodes is used once, for the task that made it, so that a late
-//! request about it never meets another one; the name is on record from before the first node is asked
-//! to make the index until it is registered, and from its deletion until every node has taken that, or a hint of it is kept.
+//! Invariants: an index's name on the nodes is used once, for the task that made it, so that a late request about it
+//! never meets another index. The name is on record from before the first node is asked to make the index until it is
+//! registered, and from its deletion until every node has taken that or a hint of it is kept.
 
 use serde_json::{Value, json};
 use store::{Change, Table};
 
 pub const ORPHAN_INDEXES: Table = Table::named("leftovers");
-/// Bytes of an index's uid that its name on the nodes begins with: leaves room for a task's uid.
+/// Bytes of an index's uid with which its name on the nodes begins; the rest is room for a task's uid.
 const UID_BYTES_KEPT: usize = 380;
 
 /// The name on the nodes of the index that a task makes.
@@ -24,18 +24,18 @@ pub fn task_of(node_uid: &str) -> Option<u32> {
     task.parse().ok().filter(|_| !name.is_empty())
 }
 
-/// The value of a leftover; while it is being made it is nobody's business but its maker's.
+/// The stored value of an orphan index. While it is being made, only its maker may change it.
 #[must_use]
 pub fn value(being_made: bool) -> Value {
     json!({"beingMade": being_made})
 }
 
-/// Forgets a name, together with what else is stored.
+/// The change that forgets a name, to be committed with others.
 pub(crate) fn forget(node_uid: &str) -> Change {
     Change::ForgetRecord { table: ORPHAN_INDEXES, key: node_uid.to_owned() }
 }
 
-/// Remembers a name that nodes shall drop, together with what else is stored.
+/// The change that remembers a name that nodes shall drop, to be committed with others.
 pub(crate) fn remember(node_uid: &str) -> Change {
     let (key, value) = (node_uid.to_owned(), value(false));
     Change::PutRecord { table: ORPHAN_INDEXES, key, value, expected_revision: None }

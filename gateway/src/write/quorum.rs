@@ -1,8 +1,8 @@
-//! Whether enough owners took a write.
+//! Decides whether enough owners took a write.
 //!
-//! Invariants: pure; a group accepts a shard when `floor(RF / 2) + 1` of its owners took it, where with
-//! `hinted` one is enough, for the others have a durable hint; a write is accepted when one group
-//! accepts every shard it concerns.
+//! Invariants: pure. With `strict` a group accepts a shard when `floor(RF / 2) + 1` of its owners took it; with
+//! `hinted` one is enough, since the others have a durable hint. A write is accepted when one group accepts every
+//! shard that it concerns.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use router::{NodeIndex, Placement, ShardSet, Topology};
 
 use crate::config::WriteQuorum;
 
-/// What a write is judged by.
+/// The rule by which a write is accepted.
 pub struct Quorum<'a> {
     pub topology: &'a Topology,
     pub placement: &'a Placement,
     pub quorum: WriteQuorum,
 }
 
-/// Which owners a write missed.
+/// The groups and shards of which some owner missed a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Degraded {
     pub groups: BTreeSet<usize>,
@@ -25,7 +25,7 @@ pub struct Degraded {
 }
 
 impl Quorum<'_> {
-    /// Whether a write to `shards` that some nodes took is accepted.
+    /// Whether a write to `shards` is accepted when the nodes of `took` have taken it.
     pub fn is_reached(&self, shards: &ShardSet, took: impl Fn(NodeIndex) -> bool) -> bool {
         let least = match self.quorum {
             WriteQuorum::Hinted => 1,

@@ -1,6 +1,6 @@
-//! The nodes' copies of dynamic search rules: made to follow the names of indexes, given to nodes that are new.
+//! The nodes' copies of dynamic search rules: they follow the names of indexes, and new nodes are given them.
 //!
-//! Invariant: on a node a rule names indexes as the node does.
+//! Invariant: on a node a rule names indexes by their names on the nodes.
 
 use ahash::AHashMap;
 use bytes::Bytes;
@@ -18,12 +18,12 @@ use crate::{
     write::fanout,
 };
 
-/// Also the lane of changes of rules: no index is called so.
+/// The nodes' route, and the name of the lane of rule changes: no index has this name.
 pub(crate) const TARGET: &str = "/dynamic-search-rules";
-/// More than a cluster has.
+/// More rules than a cluster has.
 const RULES_PER_PAGE: usize = 100_000;
 
-/// Makes rules that name any of these indexes follow what has become of the names; answers the nodes' tasks.
+/// Makes rules that name any of these indexes follow the indexes' new names; gives the nodes' tasks.
 pub(crate) async fn follow(core: &Core, uids: &[&str]) -> Vec<NodeTask> {
     let mut node_tasks = Vec::new();
     let rules = core.shared.rules.load_full();
@@ -38,15 +38,15 @@ pub(crate) async fn follow(core: &Core, uids: &[&str]) -> Vec<NodeTask> {
     node_tasks
 }
 
-/// Gives a node the rules as they are now, which may have come, changed and gone while it was away; whether all
+/// Gives a node the present rules, since rules may have come, changed and gone while it was away; gives whether all
 /// went well.
 pub async fn restore(core: &Core, node: NodeIndex) -> bool {
     let page = Bytes::from(json!({"limit": RULES_PER_PAGE}).to_string());
-    let asked =
+    let listed =
         core.pools.ask(node, NodeRequest::post_json(TARGET, page), core.shared.config.node_timeout).await;
-    let of_node = match asked {
+    let of_node = match listed {
         Ok(answer) if answer.status == StatusCode::OK => answer.body,
-        // Rules are switched off there, or unknown to its version: there is nothing to be had.
+        // The node has rules switched off, or its version does not know them: it needs none.
         Ok(answer) => {
             return answer.status.is_client_error() || answer.status == StatusCode::NOT_IMPLEMENTED;
         }
@@ -63,7 +63,7 @@ pub async fn restore(core: &Core, node: NodeIndex) -> bool {
         let wanted = for_nodes(&snapshot, rule);
         match of_node.get(uid.as_str()) {
             Some(known) if is_same(known, &wanted) => {}
-            // A change keeps what it does not name, so the rule is made anew.
+            // A `PATCH` keeps what it does not name, so the rule is deleted and made anew.
             Some(_) => changes.extend([(uid.as_str(), None), (uid, Some(wanted))]),
             None => changes.push((uid, Some(wanted))),
         }
@@ -84,7 +84,7 @@ pub(crate) fn target_of(uid: &str) -> String {
     format!("{TARGET}/{}", utf8_percent_encode(uid, NON_ALPHANUMERIC))
 }
 
-/// The rule with nodes' names of the indexes that its actions name.
+/// The rule with the nodes' names of the indexes in its actions.
 pub(crate) fn for_nodes(snapshot: &Snapshot, rule: &Value) -> Value {
     let mut rule = rule.clone();
     for action in rule.get_mut("actions").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -1,7 +1,8 @@
-//! What deletions leave behind, so that a copy that missed one does not bring documents back.
+//! Tombstones: records of deletions, so that a copy that missed one does not bring documents back.
 //!
-//! Invariants: a tombstone is durable with its deletion, which is answered then; it stays for two whole passes and more; its clock is of the lane, so it is newer than every
-//! write before and older than every write after; there are none while anti-entropy is off.
+//! Invariants: a tombstone is durable with its deletion, before the client is answered. It stays for at least two
+//! whole passes. Its clock is the lane's, so it is newer than every write before and older than every write after.
+//! There are none while anti-entropy is off.
 
 use ahash::AHashMap;
 use serde_json::{Value, json};
@@ -17,9 +18,9 @@ pub const TOMBSTONES: Table = Table::named("tombstones");
 /// Records read from the store at once.
 const READ_AT_ONCE: usize = 256;
 
-/// The tombstones of a deletion in an index, by its name on the nodes: to be committed with its task.
+/// The tombstones of a deletion in an index, by its name on the nodes; to be committed with its task.
 #[must_use]
-pub fn bury(node_uid: &str, clock: u64, erased: &Erased) -> Vec<Change> {
+pub fn of_deletion(node_uid: &str, clock: u64, erased: &Erased) -> Vec<Change> {
     let values = match erased {
         Erased::Keys(ids) => {
             let chunks = ids.chunks(limits::TOMBSTONE_KEYS_PER_RECORD);
@@ -38,24 +39,24 @@ pub fn bury(node_uid: &str, clock: u64, erased: &Erased) -> Vec<Change> {
 
 /// The tombstones of one index.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Graveyard {
+pub(crate) struct Tombstones {
     /// When each key was deleted last.
     keys: AHashMap<String, u64>,
     /// Deletions by filter with their clocks, oldest first.
     pub(crate) filters: Vec<(u64, Option<Value>)>,
 }
 
-impl Graveyard {
+impl Tombstones {
     pub(crate) async fn load(store: &Store, node_uid: &str) -> Result<Self, StoreError> {
         let prefix = format!("{node_uid}/");
-        let (mut graves, mut after) = (Self::default(), prefix.clone());
+        let (mut tombstones, mut after) = (Self::default(), prefix.clone());
         loop {
             let records = store.records(TOMBSTONES, Some(&after), READ_AT_ONCE).await?;
             let of_index = records.iter().take_while(|record| record.key.starts_with(&prefix));
-            let count = of_index.map(|record| graves.add(record)).count();
+            let count = of_index.map(|record| tombstones.add(record)).count();
             match records.last() {
                 Some(last) if count == READ_AT_ONCE => after.clone_from(&last.key),
-                _ => return Ok(graves),
+                _ => return Ok(tombstones),
             }
         }
     }
@@ -72,7 +73,7 @@ impl Graveyard {
         }
     }
 
-    /// When a key was deleted last by its id.
+    /// When a key was last deleted by its id.
     pub(crate) fn deleted_at(&self, key: &str) -> Option<u64> {
         self.keys.get(key).copied()
     }
@@ -82,8 +83,7 @@ fn clock_of(key: &str) -> Option<u64> {
     key.split('/').nth(1)?.parse().ok()
 }
 
-/// Forgets tombstones of indexes that are no more, those older than `before`, and the oldest where there
-/// are too many.
+/// Deletes tombstones of indexes that are gone, those older than `before`, and the oldest where there are too many.
 pub(crate) async fn prune(store: &Store, snapshot: &Snapshot, before: u64) -> Result<(), StoreError> {
     let is_known = |key: &str| {
         let node_uid = key.split('/').next();
@@ -111,7 +111,7 @@ pub(crate) async fn prune(store: &Store, snapshot: &Snapshot, before: u64) -> Re
     Ok(())
 }
 
-/// Looks at every tombstone and forgets some.
+/// Deletes the tombstones that `forget` chooses.
 async fn sweep(store: &Store, mut forget: impl FnMut(&Record, u64) -> bool) -> Result<(), StoreError> {
     let mut after = None::<String>;
     loop {
@@ -127,10 +127,10 @@ async fn sweep(store: &Store, mut forget: impl FnMut(&Record, u64) -> bool) -> R
     }
 }
 
-/// Forgets all tombstones: writes without stamps cannot be told to be after them.
+/// Deletes all tombstones, since writes without stamps cannot be ordered after them.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn forget_all(store: &Store) -> Result<(), StoreError> {
     sweep(store, |_, _| true).await
 }
@@ -146,20 +146,20 @@ mod tests {
         let (store, _thread) = store::open_sled(&directory.path().join("store")).unwrap();
         let keys = |keys: &[&str]| Erased::Keys(keys.iter().map(|key| (*key).to_owned()).collect());
         let filter = Some(json!("year < 1990"));
-        let buried = [
-            bury("films-1", 5, &keys(&["a", "b"])),
-            bury("films-1", 9, &keys(&["b"])),
-            bury("films-10", 7, &keys(&["z"])),
-            bury("films-1", 11, &Erased::Matching(filter.clone())),
+        let deletions = [
+            of_deletion("films-1", 5, &keys(&["a", "b"])),
+            of_deletion("films-1", 9, &keys(&["b"])),
+            of_deletion("films-10", 7, &keys(&["z"])),
+            of_deletion("films-1", 11, &Erased::Matching(filter.clone())),
         ];
         block_on(async {
-            store.commit(buried.concat()).await.unwrap();
-            let graves = Graveyard::load(&store, "films-1").await.unwrap();
-            let deleted = ["a", "b", "z"].map(|key| graves.deleted_at(key));
+            store.commit(deletions.concat()).await.unwrap();
+            let tombstones = Tombstones::load(&store, "films-1").await.unwrap();
+            let deleted = ["a", "b", "z"].map(|key| tombstones.deleted_at(key));
             assert_eq!(deleted, [Some(5), Some(9), None]);
-            assert_eq!(graves.filters, [(11, filter)]);
+            assert_eq!(tombstones.filters, [(11, filter)]);
             forget_all(&store).await.unwrap();
-            assert_eq!(Graveyard::load(&store, "films-1").await.unwrap(), Graveyard::default());
+            assert_eq!(Tombstones::load(&store, "films-1").await.unwrap(), Tombstones::default());
         });
     }
 }

@@ -1,5 +1,5 @@
-//! Clients that are slow, vanish or send garbage cost what they are allowed to, and others nothing.
-//! Invariant: memory is what the kernel says the process holds.
+//! Slow clients, vanishing clients and clients that send garbage cost what they may, and others nothing. Invariant:
+//! memory is what the kernel reports for the process.
 
 use std::{
     io::{Read, Write},
@@ -14,14 +14,14 @@ use crate::{
     wire::{Answer, Wire},
 };
 
-/// Connections that never finish a request: few enough for the descriptors of any machine. `MIROIR_TEST_CONNECTIONS`
-/// asks for another number.
+/// Connections that never finish a request: few enough for any machine's descriptors. `MIROIR_TEST_CONNECTIONS` sets
+/// another number.
 const SLOW_CONNECTIONS: usize = 1500;
-/// What one connection that waits may hold, bytes: its buffer, its task and what lies around.
+/// Bytes that one waiting connection may hold: its buffer, its task and what belongs to them.
 const CONNECTION_BYTES_MAX: u64 = 64 << 10;
-/// What the process itself comes to hold as it warms up.
+/// Bytes that the process holds once it is warm.
 const WARM_BYTES: u64 = 8 << 20;
-/// How long another client may wait for its answer meanwhile.
+/// The longest time in which another client must be answered meanwhile.
 const OTHERS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -38,12 +38,12 @@ fn resident_bytes(gateway: &Gateway) -> u64 {
     kilobytes << 10
 }
 
-/// Asks as somebody else would; the answer has to come soon.
+/// Asks as another client would; the response has to come soon.
 fn somebody_else_is_served(address: SocketAddr) {
     let started = Instant::now();
     let mut wire = Wire::connect(address);
     wire.send(HEALTH, usize::MAX);
-    assert_eq!(wire.answer(false).map(|answer| answer.status), Some(200));
+    assert_eq!(wire.read_answer(false).map(|answer| answer.status), Some(200));
     assert!(started.elapsed() < OTHERS_WAIT_MAX, "another client waited {:?}", started.elapsed());
 }
 
@@ -84,7 +84,7 @@ fn check_slow_and_garbage(runtime: &str) {
             random.to_be_bytes()[0]
         });
         let garbage = garbage.take(1 + number * 7).collect::<Vec<_>>();
-        // The gateway may have seen enough before all of it is sent.
+        // The gateway may close the connection before all of it is sent.
         let _ = stream.write_all(&garbage);
     }
     somebody_else_is_served(gateway.address);
@@ -94,13 +94,13 @@ fn check_slow_and_garbage(runtime: &str) {
         stream
             .write_all(b"POST /multi-search HTTP/1.1\r\nHost: a\r\nContent-Length: 90000000\r\n\r\n")
             .unwrap();
-        // Gone in the middle, with a good part of the body sent.
+        // The client vanishes in the middle, with a good part of the body sent.
         let _ = stream.write_all(&[b' '; 100 << 10]);
     }
     somebody_else_is_served(gateway.address);
     drop(slow);
     somebody_else_is_served(gateway.address);
-    // What was held for those who left goes as their ends are seen.
+    // The memory of vanished clients is freed as their ends are noticed.
     let bound = before + many as u64 * CONNECTION_BYTES_MAX / 2 + (64 << 20);
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -133,10 +133,10 @@ fn every_phase_of_a_request_has_its_time() {
             let mut wire = Wire::connect(gateway.address);
             wire.send(sent, usize::MAX);
             for status in answers {
-                let answer = wire.answer(false).map(|Answer { status, .. }| status);
+                let answer = wire.read_answer(false).map(|Answer { status, .. }| status);
                 assert_eq!(answer, Some(*status), "{:?} on {runtime}", sent.escape_ascii());
             }
-            assert_eq!(wire.answer(false), None, "{:?} on {runtime}", sent.escape_ascii());
+            assert_eq!(wire.read_answer(false), None, "{:?} on {runtime}", sent.escape_ascii());
         };
         check(b"", &[]);
         check(b"GET /health HTTP/1.1\r\n", &[408]);
@@ -147,7 +147,7 @@ fn every_phase_of_a_request_has_its_time() {
     }
 }
 
-/// Bytes that come just often enough do not make a head's time longer.
+/// Bytes that come just often enough do not extend the time for a head.
 #[test]
 fn a_head_that_drips_is_refused() {
     let gateway = Gateway::start("monoio", &["--head-timeout=500ms"]);
@@ -167,17 +167,17 @@ fn connections_over_a_bound_are_closed() {
     let mut kept = (0..3).map(|_| Wire::connect(gateway.address)).collect::<Vec<_>>();
     for wire in &mut kept {
         wire.send(HEALTH, usize::MAX);
-        assert_eq!(wire.answer(false).unwrap().status, 200);
+        assert_eq!(wire.read_answer(false).unwrap().status, 200);
     }
     let mut refused = Wire::connect(gateway.address);
-    assert_eq!(refused.answer(false), None);
+    assert_eq!(refused.read_answer(false), None);
     assert_eq!(refusals(&gateway, "too_many_connections_of_address"), 1.0);
     kept.pop().unwrap().finish();
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let mut wire = Wire::connect(gateway.address);
         wire.send(HEALTH, usize::MAX);
-        if wire.answer(false).is_some() {
+        if wire.read_answer(false).is_some() {
             break;
         }
         assert!(Instant::now() < deadline, "a place that was given back is not there");
@@ -190,12 +190,12 @@ fn requests_on_one_connection_are_counted() {
     let mut wire = Wire::connect(gateway.address);
     wire.send(&HEALTH.repeat(4), usize::MAX);
     for last in [false, false, true] {
-        assert_eq!(wire.answer(false).unwrap().head.contains("connection: close"), last);
+        assert_eq!(wire.read_answer(false).unwrap().head.contains("connection: close"), last);
     }
-    assert_eq!(wire.answer(false), None);
+    assert_eq!(wire.read_answer(false), None);
 }
 
-/// Whatever is refused behind the head is counted, too.
+/// What is refused after the head is counted as well.
 #[test]
 fn every_refusal_has_its_reason() {
     let gateway = Gateway::start("monoio", &["--json-depth-max=8", "--multi-search-queries-max=2"]);
@@ -208,7 +208,7 @@ fn every_refusal_has_its_reason() {
             "POST {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
         );
         wire.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes(), usize::MAX);
-        assert_eq!(wire.answer(false).unwrap().status, status, "{reason}");
+        assert_eq!(wire.read_answer(false).unwrap().status, status, "{reason}");
         assert_eq!(refusals(&gateway, reason), 1.0, "{reason}");
     };
     check(MASTER_KEY, "/keys", &deep, 400, "json_too_deep");
@@ -218,19 +218,19 @@ fn every_refusal_has_its_reason() {
     check(MASTER_KEY, "/indexes/a/search", "{}", 404, "index_not_found");
 }
 
-/// Who is one too many hears when to come back, while the health of the gateway can be asked as ever.
+/// A request too many is told when to come back, and the gateway's health can still be asked for.
 #[test]
 fn a_full_core_refuses_and_stays_watched() {
-    // A node that takes every request and answers none; it says when a client's question has come.
+    // This node accepts every request and answers none; it tells when a client's question has come.
     let node = TcpListener::bind("127.0.0.1:0").unwrap();
     let node_url = format!("http://{}", node.local_addr().unwrap());
-    let (asked, question) = mpsc::channel();
+    let (arrived, question) = mpsc::channel();
     thread::spawn(move || {
         let mut held = Vec::new();
         for stream in node.incoming() {
             let (mut stream, mut piece) = (stream.unwrap(), [0; 4096]);
             let length = stream.read(&mut piece).unwrap_or(0);
-            if piece[..length].starts_with(b"GET /network ") && asked.send(()).is_err() {
+            if piece[..length].starts_with(b"GET /network ") && arrived.send(()).is_err() {
                 return;
             }
             held.push(stream);
@@ -245,7 +245,7 @@ fn a_full_core_refuses_and_stays_watched() {
     };
     let first = ask("/network");
     question.recv_timeout(Duration::from_secs(20)).unwrap();
-    let refused = ask("/stats").answer(false).unwrap();
+    let refused = ask("/stats").read_answer(false).unwrap();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.head.contains("retry-after: "), "{refused:?}");
     assert!(refused.body.contains("miroir_overloaded"), "{refused:?}");
@@ -254,7 +254,7 @@ fn a_full_core_refuses_and_stays_watched() {
     drop(first);
 }
 
-/// A small body that unpacks to a large one is refused long before it is large.
+/// A small body that decompresses to a large one is refused long before it is large.
 #[test]
 fn a_bomb_is_refused_early() {
     let gateway = Gateway::start("monoio", &["--body-limit=1MB"]);
@@ -272,7 +272,7 @@ fn a_bomb_is_refused_early() {
     );
     let mut wire = Wire::connect(gateway.address);
     wire.send(&[head.as_bytes(), &bomb].concat(), usize::MAX);
-    let answer = wire.answer(false).unwrap();
+    let answer = wire.read_answer(false).unwrap();
     assert_eq!(answer.status, 413, "{answer:?}");
     assert_eq!(refusals(&gateway, "body_too_large"), 1.0);
     assert!(resident_bytes(&gateway) < before + (32 << 20));

@@ -1,5 +1,5 @@
-//! A gateway as a child process, in front of nodes that need not be there.
-//! Invariants: it is ready when it is handed out; it dies with its handle.
+//! A gateway as a child process, in front of nodes that need not exist. Invariants: it is ready when it is handed
+//! out. It ends with its handle.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::wire::Wire;
 
-/// The key its clients send.
+/// The key that its clients send.
 pub(crate) const MASTER_KEY: &str = "a-key-for-conformance";
 
 /// A running gateway.
@@ -25,14 +25,14 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one on `runtime` with one core and further `arguments`; its only node is not there.
+    /// Starts a gateway on `runtime` with one core and further `arguments`; its only node does not exist.
     pub(crate) fn start(runtime: &str, arguments: &[&str]) -> Self {
-        // A port that nobody listens on.
+        // Nobody listens on this port.
         let node = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Self::start_with_node(runtime, &format!("http://{node}"), arguments)
     }
 
-    /// The same with a node somewhere.
+    /// The same with a node at an address.
     pub(crate) fn start_with_node(runtime: &str, node: &str, arguments: &[&str]) -> Self {
         let data = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_miroir"))
@@ -53,16 +53,16 @@ impl Gateway {
         Self { address: address("listen"), metrics: address("metrics"), child, data }
     }
 
-    /// A count or gauge, by the line it stands on up to its value; `None` if it is not there.
+    /// The value of a counter or gauge, found by the start of its line; `None` if there is none.
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         let mut wire = Wire::connect(self.metrics);
         wire.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", usize::MAX);
-        let text = wire.answer(false).unwrap().body;
+        let text = wire.read_answer(false).unwrap().body;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map(|value| value.parse().unwrap())
     }
 
-    /// What it has said so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.data.path().join("log")).unwrap()
     }
@@ -72,7 +72,7 @@ impl Gateway {
         assert!(status.success());
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
@@ -84,7 +84,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // Both fail only when the child has already ended.
+        // Both fail only when the child has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

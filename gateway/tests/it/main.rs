@@ -1,5 +1,5 @@
-//! The gateway's binary and its HTTP/1.1, as strangers on the wire see them.
-//! Invariants: every test has a gateway of its own on free ports; what is waited for is an event with a deadline.
+//! The gateway's binary and its HTTP/1.1, as any client on the wire sees them. Invariants: every test has a gateway
+//! of its own on free ports. Tests wait for events, with a deadline.
 
 #![allow(clippy::unwrap_used, reason = "the whole binary is a test, helpers included")]
 

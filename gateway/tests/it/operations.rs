@@ -1,4 +1,4 @@
-//! What an operator does: check options, read them again, end the gateway in order, read its log.
+//! What an operator does: check options, reload them, end the gateway in order, read its log.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use crate::{gateway::Gateway, wire::Wire};
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
-/// How long what is waited for may take on a busy machine.
+/// The longest wait for an event on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
@@ -41,10 +41,10 @@ fn limits_are_read_again_when_asked() {
     let status = || {
         let mut wire = Wire::connect(gateway.address);
         wire.send(many.as_bytes(), usize::MAX);
-        wire.answer(false).map(|answer| answer.status)
+        wire.read_answer(false).map(|answer| answer.status)
     };
     assert_eq!(status(), Some(431));
-    // What cannot be read changes nothing.
+    // An unreadable file changes nothing.
     fs::write(&path, "headers-max = \"many\"\n").unwrap();
     gateway.signal("-HUP");
     fs::write(&path, "headers-max = 50\n").unwrap();
@@ -60,10 +60,10 @@ fn a_gateway_ends_in_order() {
     let gateway = Gateway::start("monoio", &["--drain-timeout", "5s"]);
     let mut idle = Wire::connect(gateway.address);
     idle.send(HEALTH, usize::MAX);
-    assert_eq!(idle.answer(false).unwrap().status, 200);
+    assert_eq!(idle.read_answer(false).unwrap().status, 200);
     gateway.signal("-TERM");
     assert_eq!(gateway.wait().code(), Some(0));
-    assert_eq!(idle.answer(false), None);
+    assert_eq!(idle.read_answer(false), None);
 }
 
 #[test]
@@ -75,12 +75,12 @@ fn requests_are_logged_without_what_they_hold() {
             b"GET /health?q=what-I-seek HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine-7\r\n\r\n",
             usize::MAX,
         );
-        assert_eq!(wire.answer(false).unwrap().status, 200);
+        assert_eq!(wire.read_answer(false).unwrap().status, 200);
         wire.send(
             b"GET /keys/a-secret-key HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer b-secret\r\n\r\n",
             usize::MAX,
         );
-        assert_eq!(wire.answer(false).unwrap().status, 403);
+        assert_eq!(wire.read_answer(false).unwrap().status, 403);
         let log = gateway.log();
         assert!(log.contains("\"event\":\"request\",\"id\":\"mine-7\",\"method\":\"GET\""), "{log}");
         assert!(log.contains("\"status\":\"403\""), "{log}");

@@ -20,10 +20,10 @@ use crate::{
 };
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
-/// How long what is waited for may take on a busy machine.
+/// The longest wait for an event on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An authority, and where what it signs is written.
+/// A certificate authority, and the folder of what it signs.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
@@ -66,7 +66,7 @@ impl Authority {
         ]
     }
 
-    /// A client that trusts this authority, with a certificate of its own where one is named.
+    /// A client that trusts this authority, with its own certificate where one is named.
     fn client(
         &self,
         address: SocketAddr,
@@ -96,7 +96,7 @@ fn start(runtime: &str, arguments: &[String]) -> Gateway {
 
 fn is_served(wire: &mut Wire<StreamOwned<ClientConnection, TcpStream>>) -> bool {
     wire.send(HEALTH, usize::MAX);
-    wire.answer(false).is_some_and(|answer| answer.status == 200)
+    wire.read_answer(false).is_some_and(|answer| answer.status == 200)
 }
 
 #[test]
@@ -106,22 +106,22 @@ fn clients_are_served_over_tls() {
     for runtime in ["monoio", "glommio"] {
         let gateway = start(runtime, &authority.server_arguments());
         let mut wire = authority.client(gateway.address, None);
-        // Many in a row, byte by byte, and a body of many records.
+        // Many requests in a row, byte by byte, and a body of many records.
         wire.send(&HEALTH.repeat(50), 1000);
         for _ in 0..50 {
-            assert_eq!(wire.answer(false).unwrap().status, 200);
+            assert_eq!(wire.read_answer(false).unwrap().status, 200);
         }
         wire.send(HEALTH, 1);
-        assert_eq!(wire.answer(false).unwrap().status, 200);
+        assert_eq!(wire.read_answer(false).unwrap().status, 200);
         let body = vec![b' '; 3_000_000];
         let head = format!("POST /keys HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
         wire.send(&[head.as_bytes(), &body].concat(), usize::MAX);
-        assert_eq!(wire.answer(false).unwrap().status, 401);
+        assert_eq!(wire.read_answer(false).unwrap().status, 401);
         assert!(is_served(&mut wire));
 
         let mut plain = Wire::connect(gateway.address);
         plain.send(HEALTH, usize::MAX);
-        // What comes back is an alert of TLS, or nothing: no answer of HTTP.
+        // A TLS alert comes back, or nothing: no HTTP response.
         let mut seen = Vec::new();
         let _ = std::io::Read::read_to_end(plain.stream(), &mut seen);
         assert!(!seen.starts_with(b"HTTP"), "{:?}", seen.escape_ascii());
@@ -185,7 +185,7 @@ fn certificates_are_read_again_when_asked() {
 fn nodes_are_asked_over_tls() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     authority.sign("server");
-    // Another gateway is a node as good as any: all that is asked here is its health.
+    // Another gateway serves as the node: only its health is asked for.
     let node = start("monoio", &authority.server_arguments());
     let url = format!("https://localhost:{}", node.address.port());
     for (runtime, signer, expected) in [
@@ -196,7 +196,7 @@ fn nodes_are_asked_over_tls() {
         let trust = format!("--node-ca={}", signer.path("ca.pem"));
         let gateway = Gateway::start_with_node(runtime, &url, &[&trust]);
         let deadline = Instant::now() + PATIENCE;
-        // Joining is what a node does whose first probe was answered.
+        // A node joins when its first probe was answered.
         let seen = loop {
             let log = gateway.log();
             match ["node_joining", "node_down"].into_iter().find(|event| log.contains(event)) {

@@ -1,4 +1,4 @@
-//! A client that sends bytes as they are and reads answers to the letter.
+//! A client that sends bytes as they are and reads responses to the letter.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// How long an answer may take on a busy machine.
+/// The longest wait for a response on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
@@ -16,7 +16,7 @@ pub(crate) struct Wire<S = TcpStream> {
     received: Vec<u8>,
 }
 
-/// One answer.
+/// One response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -25,7 +25,7 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// A connection on which nothing is waited for for ever.
+/// A connection with a read timeout.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -39,7 +39,7 @@ impl Wire {
         Self::over(connect(address))
     }
 
-    /// Says that nothing more is to come.
+    /// Closes the sending side.
     pub(crate) fn finish(&self) {
         // Fails only when the peer has closed both sides.
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -55,7 +55,7 @@ impl<S: Read + Write> Wire<S> {
         &mut self.stream
     }
 
-    /// Sends in pieces of at most `step` bytes. A peer that has closed by then is found out when it is read from.
+    /// Sends in pieces of at most `step` bytes. When the peer has closed by then, that shows at the next read.
     pub(crate) fn send(&mut self, bytes: &[u8], step: usize) {
         for piece in bytes.chunks(step) {
             if self.stream.write_all(piece).is_err() {
@@ -64,8 +64,8 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
-    /// The next answer, `None` at the end of the connection.
-    pub(crate) fn answer(&mut self, to_head: bool) -> Option<Answer> {
+    /// Reads the next response; `None` at the end of the connection.
+    pub(crate) fn read_answer(&mut self, to_head: bool) -> Option<Answer> {
         let head_length = loop {
             if let Some(at) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -87,7 +87,7 @@ impl<S: Read + Write> Wire<S> {
         Some(Answer { status, head, body })
     }
 
-    /// Receives once; says whether the connection goes on.
+    /// Receives once; gives whether the connection goes on.
     fn receive(&mut self) -> bool {
         let mut piece = [0; 16 << 10];
         match self.stream.read(&mut piece) {

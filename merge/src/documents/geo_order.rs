@@ -1,15 +1,15 @@
-//! Documents sorted by a distance among other fields: the order of milli/src/documents/sort.rs, where distances make
+//! Documents sorted by distance among other fields: the order of milli/src/documents/sort.rs, in which distances form
 //! buckets.
 //!
-//! - A bucket holds the documents within a metre of its first; the fields behind the distance order it.
-//! - A node takes documents from its spatial index by the thousand, in exact order; fewer by whole metres.
+//! - A bucket has the documents within a metre of its first; the fields behind the distance order it.
+//! - A node takes documents from its spatial index by the thousand, in exact order. It orders fewer by whole metres.
 
 use std::cmp::Ordering;
 
 use crate::documents::sort_key::{By, Document, Key, SortField, point};
 use crate::order::buckets::{BUCKET_DOCUMENTS_MAX, BUCKET_METRES, EXACT_ORDER_MIN, chord, metres};
 
-/// Puts documents of all legs in order. `cut`: whether legs have more than these.
+/// Orders the documents of all legs. `cut`: whether legs have more than these.
 pub(crate) fn arrange(documents: &mut [Document<'_>], sort: &[SortField], cut: bool) {
     arrange_by(documents, sort, 0, cut);
 }
@@ -32,7 +32,7 @@ fn by_distance(documents: &mut [Document<'_>], sort: &[SortField], rule: usize, 
     documents.sort_by_key(|document| place(document).is_none());
     let located = documents.iter().position(|document| place(document).is_none()).unwrap_or(documents.len());
     let distance = |document: &Document<'_>| place(document).map_or(f64::NAN, |place| metres(from, place));
-    // What nodes call the first documents: those with the least numbers, here with the least keys.
+    // Nodes order by document number, which corresponds to the order of keys.
     let numbers = |one: &Document<'_>, other: &Document<'_>| {
         let ordering = one.keys.last().zip(other.keys.last()).map(|(one, other)| compare(other, one));
         ordering.unwrap_or(Ordering::Equal)

@@ -1,4 +1,4 @@
-//! Documents as nodes store them: what follows a list of them, and single documents.
+//! Documents as nodes store them: lists of documents, and single documents without reserved fields.
 
 pub(crate) mod geo_order;
 pub(crate) mod order;
@@ -13,14 +13,14 @@ use crate::json::{Members, write_string};
 /// Appends one document without its reserved fields to `out`.
 ///
 /// # Errors
-/// `MergeError::Leg` with leg 0 if `raw` is not one JSON object; `out` is then as it was.
+/// `MergeError::Leg` with leg 0: `raw` is not one JSON object. `out` is then unchanged.
 pub fn strip_document(raw: &[u8], out: &mut Vec<u8>) -> Result<(), MergeError> {
     let text = validated_object(raw).map_err(|fault| fault.at(0))?;
     strip::members(text, out);
     Ok(())
 }
 
-/// Appends all that follows the documents: the counts, and the first leg's other members.
+/// Appends the members after the documents: the counts, and the first leg's other members.
 pub(crate) fn write_rest(
     offset: usize,
     limit: usize,
@@ -43,7 +43,7 @@ pub(crate) fn write_rest(
 }
 
 fn validated_object(raw: &[u8]) -> Result<&str, Fault> {
-    // The reader takes lazy values from bytes without looking at their encoding, so that comes first.
+    // The reader takes lazy values from bytes without validating their encoding, so do that first.
     let text = std::str::from_utf8(raw).map_err(|error| Fault::new(error.to_string()))?.trim();
     sonic_rs::from_str::<sonic_rs::LazyValue<'_>>(text)
         .map_err(|error| Fault::new(format!("not valid JSON: {error}")))?;

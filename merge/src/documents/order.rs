@@ -1,12 +1,12 @@
 //! Lists of documents: the order of milli/src/documents/sort.rs over the documents of many legs.
 //!
-//! - Lists that were asked without an order are merged by primary key, head by head: where documents came in the
-//!   order of their keys that is one node's order, and pages fit together in any case.
-//! - Numbers come before strings in both directions, what has neither comes last; strings compare normalized,
-//!   booleans are strings, arrays count by the value that comes first.
-//! - Under a distance, documents within a metre of the first of a bucket are equal, as in searches (`regroup`).
+//! - Lists requested without an order are merged by primary key, head by head. Where documents arrived in the order of
+//!   their keys that is one node's order; in any case pages fit together.
+//! - Numbers come before strings in both directions, all else last. Strings compare normalized, booleans are strings,
+//!   arrays count by the value that comes first.
+//! - Under a distance, documents within a metre of a bucket's first are equal, as in searches (`buckets`).
 //! - Equal documents: the lower leg first, then the order within the leg.
-//! - A node lists a document whose field holds numbers and strings once for each: at its numbers, and at its strings.
+//! - A node lists a document whose field has both numbers and strings twice: at its numbers and at its strings.
 
 use ahash::AHashMap;
 
@@ -21,12 +21,12 @@ use crate::{ExtraFields, Merged};
 
 /// Appends the joined answer of `GET /indexes/{uid}/documents` or `POST …/documents/fetch` to `out`.
 ///
-/// `legs`: the raw answers in covering-set order, each asked offset 0 and limit `offset + limit`. The heads of the
-/// legs are taken by `sort`, of equals the lower leg's. `extra`: what to cut out again. Totals are summed; reserved
-/// fields are cut out.
+/// `legs`: the raw answers in covering-set order, each for offset 0 and limit `offset + limit`. `sort` orders the heads
+/// of the legs; of equals the lower leg's comes first. `extra`: fields to cut out that were requested for merging only.
+/// Totals are summed; reserved fields are cut out.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
+/// `MergeError::Leg`: a leg's answer is unusable. `out` is then unchanged.
 pub fn documents(
     legs: &[&[u8]],
     sort: &[SortField],
@@ -57,7 +57,7 @@ fn join(
         let read = || {
             let answer = Answer::read(body, "results")?;
             let total = answer.count("total")?;
-            let mut run = Run { answer, document: None, met: AHashMap::new() };
+            let mut run = LegCursor { answer, document: None, met: AHashMap::new() };
             run.advance(sort)?;
             Ok((run, total))
         };
@@ -92,13 +92,13 @@ fn join(
     Ok(Merged { hits, total, ..Merged::default() })
 }
 
-/// The client's page while it is being written.
+/// The client's page while it is written.
 struct Page<'o, 'e> {
     offset: usize,
     extra: Option<&'e ExtraFields<'e>>,
-    /// Documents so far.
+    /// The number of documents so far.
     position: usize,
-    /// Documents written.
+    /// The number of documents written.
     hits: usize,
     out: &'o mut Vec<u8>,
 }
@@ -124,15 +124,15 @@ impl Page<'_, '_> {
     }
 }
 
-/// One leg and the document it now offers.
-struct Run<'a> {
+/// One leg and the document that it offers now.
+struct LegCursor<'a> {
     answer: Answer<'a>,
     document: Option<Document<'a>>,
-    /// How often documents of several keys were met.
+    /// How often each document with several keys has been met.
     met: AHashMap<&'a str, usize>,
 }
 
-impl Run<'_> {
+impl LegCursor<'_> {
     fn advance(&mut self, sort: &[SortField]) -> Result<(), Fault> {
         self.document = None;
         let Some(text) = self.answer.next_element()? else { return Ok(()) };
@@ -147,7 +147,7 @@ impl Run<'_> {
             place = *met % places;
             *met += 1;
         }
-        // The last field takes turns first.
+        // The last field alternates first.
         for keys in alternatives.iter_mut().rev() {
             let turn = place % keys.len();
             place /= keys.len();
@@ -159,9 +159,9 @@ impl Run<'_> {
     }
 }
 
-fn best_of(runs: &[Run<'_>]) -> Option<usize> {
+fn best_of(runs: &[LegCursor<'_>]) -> Option<usize> {
     let offered = runs.iter().enumerate().filter_map(|(at, run)| Some((at, &run.document.as_ref()?.keys)));
-    // Of equals the first stays.
+    // Of equals the first wins.
     offered.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(at, _)| at)
 }
 

@@ -1,7 +1,7 @@
-//! What documents are sorted by: the criteria of a sort, and the value each document has under them.
+//! The criteria of a sort, and the value of each document under them.
 //!
-//! Numbers come before strings in both directions, what has neither comes last; strings compare normalized, booleans
-//! are strings, arrays count by the value that comes first.
+//! Numbers come before strings in both directions, all else last. Strings compare normalized, booleans are strings,
+//! arrays count by the value that comes first.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -22,7 +22,7 @@ pub struct SortField {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum By {
     Field(String),
-    /// The distance to a point, in degrees.
+    /// The distance to a point; the coordinates are in degrees.
     Distance {
         latitude: f64,
         longitude: f64,
@@ -51,12 +51,12 @@ impl SortField {
         Some(Self { ascending, by })
     }
 
-    /// Ascending by a field.
+    /// The ascending order by a field.
     pub fn ascending(field: &str) -> Self {
         Self { ascending: true, by: By::Field(field.to_owned()) }
     }
 
-    /// The attribute that documents must carry to be compared.
+    /// The attribute that documents must contain to be compared.
     pub fn attribute(&self) -> &str {
         match &self.by {
             By::Field(field) => field,
@@ -70,11 +70,11 @@ const GEO: &str = "_geo";
 /// A document at one of its places in the order.
 pub(crate) struct Document<'a> {
     pub(crate) text: &'a str,
-    /// One for each field of the sort.
+    /// One key for each field of the sort.
     pub(crate) keys: Vec<Key<'a>>,
 }
 
-/// What a document is sorted by; greater comes first.
+/// The value by which a document is sorted; greater comes first.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
 pub(crate) enum Key<'a> {
     Missing,
@@ -82,7 +82,7 @@ pub(crate) enum Key<'a> {
     Number(Number),
 }
 
-/// A number; nodes keep the two zeros apart.
+/// A number. Nodes distinguish the two zeros.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number(f64);
 
@@ -98,7 +98,7 @@ impl PartialOrd for Number {
     }
 }
 
-/// A text that comes first by its direction.
+/// A value with the direction of its sort: greater comes first in that direction.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Directed<T> {
     value: T,
@@ -132,7 +132,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The keys of all places of a document: of its numbers, then of its strings. At least one.
+    /// The keys of all places of a document: that of its numbers, then that of its strings. At least one.
     pub(crate) fn all(text: &'a str, field: &SortField) -> Vec<Self> {
         let By::Field(path) = &field.by else { return vec![Self::read(text, field)] };
         let (mut number, mut string) = (Self::Missing, Self::Missing);
@@ -167,7 +167,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Where a document is, in degrees; nodes take numbers and numbers in strings.
+/// The place of a document, in degrees. Nodes accept numbers, and numbers in strings.
 pub(crate) fn point(text: &str) -> Option<(f64, f64)> {
     let geo = hit::field(text, GEO)?;
     let coordinate = |name: &str| {

@@ -1,16 +1,17 @@
 //! Error messages of nodes, without the names of reserved fields.
 //!
-//! The lists are those of Meilisearch's milli/src/error.rs and milli/src/search/facet/filter: names either share one
-//! pair of backticks (`a, b`) or have one each (`a`, `b`).
+//! The lists of names are those of Meilisearch's milli/src/error.rs and milli/src/search/facet/filter. The names either
+//! share one pair of backticks (`a, b`) or have one pair each (`a`, `b`).
 
 use std::borrow::Cow;
 
 use crate::json::strip::RESERVED;
 
-/// What stands for the beginning of reserved names in questions to nodes; of the same length.
+/// Replaces the prefix of reserved names in requests to nodes. It has the same length, so columns in messages stay
+/// right.
 pub const STAND_IN: &str = "_mirrir_";
 
-/// What a list of attributes begins with, and what stands in place of an empty one.
+/// How each list of attributes is introduced, and the text that replaces an empty list.
 const LISTS: [(&str, &str); 6] = [
     (
         "Available filterable attributes patterns are: ",
@@ -29,8 +30,8 @@ const LISTS: [(&str, &str); 6] = [
     ("Available searchable attributes are: ", "Available searchable attributes are: ``."),
 ];
 
-/// The message with reserved fields taken out of every list of names; a list left empty reads as on a node
-/// that has no such attribute. Names that a client asked for are written as it wrote them. Borrowed if nothing changes.
+/// The message without reserved fields in its lists of names. A list that becomes empty reads as on a node without such
+/// attributes. A name from the client's request gets back the client's spelling. Borrowed if nothing changes.
 pub fn strip_message(message: &str) -> Cow<'_, str> {
     let stripped = match message.contains(RESERVED) {
         true => Cow::Owned(strip_lists(&without_shards(message)).into_owned()),
@@ -39,8 +40,8 @@ pub fn strip_message(message: &str) -> Cow<'_, str> {
     if stripped.contains(STAND_IN) { Cow::Owned(stripped.replace(STAND_IN, RESERVED)) } else { stripped }
 }
 
-/// The message without the condition on shards where a node prints a whole filter (v1.50 prints it as it understood it),
-/// its first line being where in it the fault is.
+/// The message without the shard condition, where a node quotes a whole filter (v1.50 prints the filter as it parsed
+/// it). The quoted filter begins with the columns of the fault.
 fn without_shards(message: &str) -> Cow<'_, str> {
     const SHARDS: &str = " AND (\"_miroir_shard\" IN [";
     let parts = message.find(SHARDS).and_then(|at| {
@@ -50,7 +51,7 @@ fn without_shards(message: &str) -> Cow<'_, str> {
         Some((before, from.parse::<usize>().ok()?, to.parse::<usize>().ok()?, filter))
     });
     let Some((before, from, to, filter)) = parts else { return Cow::Borrowed(message) };
-    // A client's only condition stands in brackets beside another one.
+    // The gateway wraps the client's filter in brackets beside the shard condition, so unwrap it and shift the columns.
     match inside_brackets(filter) {
         Some(inside) => {
             Cow::Owned(format!("{before}\n{}:{} {inside}", from.saturating_sub(1), to.saturating_sub(1)))
@@ -59,7 +60,7 @@ fn without_shards(message: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands between the brackets that hold all of `text`, if there are such.
+/// The inside of the brackets that enclose all of `text`, if there are such.
 fn inside_brackets(text: &str) -> Option<&str> {
     let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -102,8 +103,8 @@ fn strip_lists(message: &str) -> Cow<'_, str> {
     Cow::Owned(stripped)
 }
 
-/// The message without the names of attributes that are not displayed, where one node leaves them out: everywhere but
-/// in errors of filter expressions (milli's `remove_hidden_fields`). Borrowed if nothing changes.
+/// The message without the names of attributes that are not displayed, wherever one node omits them: everywhere but in
+/// errors of filter expressions (milli's `remove_hidden_fields`). Borrowed if nothing changes.
 pub fn hide_attributes<'m>(message: &'m str, displayed: &[String]) -> Cow<'m, str> {
     const OF_FILTERS: &str = "Available filterable attribute patterns are: ";
     let Some((at, intro, _)) = next_list(message).filter(|(_, intro, _)| *intro != OF_FILTERS) else {
@@ -122,18 +123,18 @@ pub fn hide_attributes<'m>(message: &'m str, displayed: &[String]) -> Cow<'m, st
     }
     kept.push("<..hidden-attributes>");
     let after = &list[end..];
-    // Nodes print the comma whatever stands before it.
+    // Nodes print the comma even when no name comes before it.
     let list = if kept.len() == 1 { format!(", {}", kept[0]) } else { kept.join(", ") };
     Cow::Owned(format!("{before}`{list}`{after}"))
 }
 
-/// The next list in `text`: its offset, its introduction and what stands for an empty one.
+/// The next list in `text`: its offset, its introduction and the replacement for an empty list.
 fn next_list(text: &str) -> Option<(usize, &'static str, &'static str)> {
     let found = LISTS.iter().filter_map(|(intro, empty)| Some((text.find(intro)?, *intro, *empty)));
     found.min_by_key(|(at, ..)| *at)
 }
 
-/// Where the list of names that `text` begins with ends.
+/// The offset of the end of the list that `text` begins with.
 fn list_end(text: &str) -> usize {
     let mut end = 0;
     loop {

@@ -1,6 +1,6 @@
-//! Single hits: fields looked up by their path, hits written anew with members cut, replaced or added.
+//! Single hits: looking up fields by path, and rewriting hits with members cut, replaced or added.
 //!
-//! - A path is a name or names joined by dots, found as one key or through nested objects.
+//! - A path is one name, or names joined by dots; it is found as a single key or through nested objects.
 //! - Kept members keep their bytes and their order.
 
 use std::borrow::Cow;
@@ -9,28 +9,28 @@ use crate::ExtraFields;
 use crate::json::paths::{below, select_member};
 use crate::json::{Members, unescape, write_string};
 
-/// How a hit is written anew.
+/// How to rewrite a hit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Edit<'a> {
-    /// Whether `_rankingScore` stays.
+    /// Whether to keep `_rankingScore`.
     pub(crate) score: bool,
-    /// Whether `_rankingScoreDetails` stay.
+    /// Whether to keep `_rankingScoreDetails`.
     pub(crate) details: bool,
-    /// What stands in place of the score.
+    /// Replaces the value of the score.
     pub(crate) new_score: Option<&'a str>,
-    /// What stands in place of the details.
+    /// Replaces the value of the details.
     pub(crate) new_details: Option<&'a str>,
-    /// The value of a member `_federation` to add.
+    /// The value of a `_federation` member to add.
     pub(crate) federation: Option<&'a str>,
-    /// What is cut out again.
+    /// Fields that were requested for merging only, to cut.
     pub(crate) extra: Option<&'a ExtraFields<'a>>,
 }
 
-/// What nodes write behind the document's own members.
+/// The members that nodes write behind the document's own.
 const BEHIND_DOCUMENT: [&str; 4] =
     ["_formatted", "_matchesPosition", "_rankingScore", "_rankingScoreDetails"];
 
-/// Appends the hit `text` as `edit` says.
+/// Appends the hit `text`, rewritten by `edit`.
 pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
     out.push(b'{');
     let start = out.len();
@@ -46,7 +46,7 @@ pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
             ("_rankingScoreDetails", _) => {
                 push(member.key, edit.new_details.unwrap_or(member.value), start, out);
             }
-            // Everything was asked to be formatted.
+            // The client requested every field formatted, so nothing is cut.
             ("_formatted", Some(extra)) if extra.formatted.iter().any(|name| name == "*") => {
                 push(member.key, member.value, start, out);
             }
@@ -65,7 +65,7 @@ pub(crate) fn write(text: &str, edit: &Edit<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends the object `text`; of its members named in `members` only what `selected` names.
+/// Appends the object `text`, keeping of the members named in `members` only what `selected` names.
 pub(crate) fn select_below(
     text: &str,
     members: &[Cow<'_, str>],
@@ -92,7 +92,7 @@ pub(crate) fn field<'a>(text: &'a str, path: &str) -> Option<&'a str> {
     })
 }
 
-/// Appends one member of an object whose inside began at `start`.
+/// Appends one member of an object whose content began at `start`.
 fn push(key: &str, value: &str, start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b',');

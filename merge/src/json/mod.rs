@@ -1,10 +1,10 @@
-//! Walking JSON text: members of an object as raw slices, without a tree.
+//! Walking JSON text: the members of an object as raw slices, without building a tree.
 //!
-//! - `Answer` is the only place where foreign bytes come in: all of it is UTF-8 and no deeper than readers can go,
-//!   members are checked at once, elements when they are pulled
-//!   or, of those pulled unchecked, what is used.
-//! - Everything else here walks slices of that text; on text that is not JSON it ends early or
-//!   yields wrong slices, but never panics and never reads outside its slice.
+//! - `Answer` is the only place where foreign bytes enter. It verifies that they are UTF-8 and not deeper than readers
+//!   can recurse. It validates members at once and elements when they are pulled; the caller of `next_raw` validates
+//!   what it uses.
+//! - Everything else walks slices of that text. On text that is not JSON it ends early or yields wrong slices, but
+//!   never panics and never reads outside its slice.
 
 pub(crate) mod error_message;
 pub(crate) mod hit;
@@ -20,23 +20,23 @@ use crate::error::Fault;
 use crate::json::simd_scan::{container_end, element_ends};
 use crate::json::validate::{is_json, skip_space};
 
-/// A node's answer: an object, its members as raw slices in the order sent.
+/// A node's answer: an object with its members as raw slices, in the order sent.
 pub(crate) struct Answer<'a> {
     members: Vec<(Cow<'a, str>, &'a str)>,
     text: &'a str,
-    /// Where each element of the array ends.
+    /// The offset at which each element of the array ends.
     ends: Vec<usize>,
-    /// Elements given so far.
+    /// The number of elements yielded so far.
     given: usize,
-    /// Where the byte after the last of them, or after the opening bracket, is.
+    /// The offset behind the last yielded element, or behind the opening bracket.
     at: usize,
 }
 
-/// An element takes some hundred bytes; what is more or less is only a matter of one allocation.
+/// The likely size of an element. A wrong guess costs only one more allocation.
 const ELEMENT_BYTES_LIKELY: usize = 512;
 
 impl<'a> Answer<'a> {
-    /// Checks `body` but for the elements of the array named `array`, which are pulled lazily.
+    /// Validates `body` except the elements of the member `array`, which are pulled lazily.
     pub(crate) fn read(body: &'a [u8], array: &str) -> Result<Self, Fault> {
         let text = simdutf8::basic::from_utf8(body).map_err(|_| Fault::new("not valid UTF-8"))?;
         let opens = text.len() - text.trim_ascii_start().len();
@@ -79,18 +79,18 @@ impl<'a> Answer<'a> {
         self.members.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
-    /// All members but the array, in the order sent.
+    /// All members except the array, in the order sent.
     pub(crate) fn members(&self) -> &[(Cow<'a, str>, &'a str)] {
         &self.members
     }
 
-    /// A member that must be a count.
+    /// The value of the member `name`, which must be a count.
     pub(crate) fn count(&self, name: &str) -> Result<u64, Fault> {
         let raw = self.member(name).ok_or_else(|| Fault::new(format!("there is no member `{name}`")))?;
         raw.parse().map_err(|_| Fault::new(format!("`{name}` is not a count: {}", shorten(raw))))
     }
 
-    /// The next element of the array as raw text, which is JSON.
+    /// The next element of the array as raw text, validated as JSON.
     pub(crate) fn next_element(&mut self) -> Result<Option<&'a str>, Fault> {
         match self.next_raw()? {
             Some(element) if !is_json(element) => Err(Fault::new("not valid JSON")),
@@ -98,7 +98,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The next element of the array, an object by its brackets; the caller checks what it uses of it.
+    /// The next element of the array. Only its brackets are verified; the caller validates what it uses.
     pub(crate) fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
         let bytes = self.text.as_bytes();
         let mut at = skip_space(bytes, self.at);
@@ -129,13 +129,13 @@ impl<'a> Answer<'a> {
 /// One member of an object. Offsets are bytes in the walked text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member<'a> {
-    /// The raw key without its quotes; escapes are as sent.
+    /// The raw key without its quotes, escapes as sent.
     pub(crate) key: &'a str,
-    /// Where the key's opening quote is.
+    /// The offset of the key's opening quote.
     pub(crate) key_at: usize,
     /// The raw value.
     pub(crate) value: &'a str,
-    /// Where the byte after the value is.
+    /// The offset behind the value.
     pub(crate) end: usize,
 }
 
@@ -152,12 +152,12 @@ impl<'a> Members<'a> {
         text.starts_with('{').then_some(Self { text, at: 1, first: true })
     }
 
-    /// The members from the one whose opening quote is at `at` on.
+    /// Walks from the member whose opening quote is at `at`.
     pub(crate) fn resume(text: &'a str, at: usize) -> Self {
         Self { text, at, first: true }
     }
 
-    /// The next member's key, where its opening quote is, and where its value begins; the caller finds the value's end.
+    /// The next member's key, the offset of its opening quote, and that of its value. The caller finds the value's end.
     fn next_key(&mut self) -> Option<(&'a str, usize, usize)> {
         let bytes = self.text.as_bytes();
         let mut at = skip_space(bytes, self.at);
@@ -174,13 +174,13 @@ impl<'a> Members<'a> {
         (bytes.get(at) == Some(&b':')).then(|| (key, key_at, skip_space(bytes, at + 1)))
     }
 
-    /// Goes on behind the value that ends at `end`.
+    /// Continues behind the value that ends at `end`.
     fn pass(&mut self, end: usize) {
         self.at = end;
         self.first = false;
     }
 
-    /// After the last member: where the byte after the closing brace is, if there was one.
+    /// After the last member: the offset behind the closing brace, if there was one.
     pub(crate) fn end(&self) -> Option<usize> {
         let at = skip_space(self.text.as_bytes(), self.at);
         (self.text.as_bytes().get(at) == Some(&b'}')).then_some(at + 1)
@@ -199,7 +199,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The elements of an array, raw, in the order written; an empty walk if `text` opens no array.
+/// The elements of an array, raw, in the order written. Yields nothing if `text` does not open an array.
 pub(crate) struct Elements<'a> {
     text: &'a str,
     at: usize,
@@ -232,7 +232,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The text of a raw string's inside: as it is, or a copy where it holds escapes.
+/// The text of a raw string's inside: borrowed, or a copy if it contains escapes.
 pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
     if !inside.as_bytes().contains(&b'\\') {
         return Cow::Borrowed(inside);
@@ -241,12 +241,12 @@ pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
     sonic_rs::from_str::<String>(&quoted).map_or(Cow::Borrowed(inside), Cow::Owned)
 }
 
-/// The text of a raw value if it is a string.
+/// The text of a raw value, if it is a string.
 pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
     raw.strip_prefix('"')?.strip_suffix('"').map(unescape)
 }
 
-/// A raw number; most are short counts, which need no general parser.
+/// Parses a raw number. Most are short counts, which need no general parser.
 pub(crate) fn number(raw: &str) -> Option<f64> {
     let bytes = raw.as_bytes();
     if !bytes.is_empty() && bytes.len() <= 9 && bytes.iter().all(u8::is_ascii_digit) {
@@ -259,18 +259,18 @@ pub(crate) fn number(raw: &str) -> Option<f64> {
     raw.parse().ok()
 }
 
-/// Whether `text` is one value and nothing after it.
+/// Whether `text` is one value with nothing behind it.
 pub(crate) fn is_one_value(text: &str) -> bool {
     value_end(text.as_bytes(), 0) == Some(text.len())
 }
 
-/// At most the first 60 characters, for messages.
+/// The first 60 characters at most, for messages.
 pub(crate) fn shorten(raw: &str) -> String {
     raw.chars().take(60).collect()
 }
 
-/// Where the byte after the closing quote of the string opened at `at` is. Names and values of details are a word or two
-/// long, so eight bytes are looked at together.
+/// The offset behind the closing quote of the string opened at `at`. Names and values of details are one or two words
+/// long, so the loop examines eight bytes at a time.
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
@@ -282,7 +282,7 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
             Some(word) => {
                 let word = u64::from_le_bytes(*word);
                 let marks = zero_bytes(word ^ EIGHT_QUOTES) | zero_bytes(word ^ EIGHT_BACKSLASHES);
-                // The lowest mark is right, though one above it may not be.
+                // The lowest mark is exact, although marks above it may not be.
                 if marks == 0 {
                     at += 8;
                     continue;
@@ -302,12 +302,12 @@ const EIGHT_ONES: u64 = u64::MAX / 255;
 const EIGHT_QUOTES: u64 = EIGHT_ONES * b'"' as u64;
 const EIGHT_BACKSLASHES: u64 = EIGHT_ONES * b'\\' as u64;
 
-/// Marks the high bit of each zero byte, and perhaps of bytes above the first of them.
+/// Marks the high bit of each zero byte, and possibly of bytes above the first of them.
 fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(EIGHT_ONES) & !word & (EIGHT_ONES << 7)
 }
 
-/// Where the byte after the value that begins at `at` is.
+/// The offset behind the value that begins at `at`.
 fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => string_end(bytes, at),
@@ -336,7 +336,7 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a member of an object that is not its first, so a comma goes before it.
+/// Appends a member that is not the first of its object: a comma precedes it.
 pub(crate) fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
     out.push(b',');
     write_string(name, out);
@@ -344,7 +344,7 @@ pub(crate) fn write_member(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(value.as_bytes());
 }
 
-/// The same for a count.
+/// Like `write_member`, for a count.
 pub(crate) fn write_count(name: &str, count: u64, out: &mut Vec<u8>) {
     write_member(name, &count.to_string(), out);
 }

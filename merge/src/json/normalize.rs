@@ -1,17 +1,17 @@
 //! How a node normalises strings before it sorts or counts them.
 //!
-//! The rule is Meilisearch's `normalize_facet` (milli/src/lib.rs): trim, compatibility decomposition, lowercase;
-//! facet databases keep the characters that begin within the first 468 bytes (`MAX_FACET_VALUE_LENGTH`).
+//! The rule is Meilisearch's `normalize_facet` (milli/src/lib.rs): trim, compatibility decomposition, lowercase. Facet
+//! databases keep the characters that begin within the first 468 bytes (`MAX_FACET_VALUE_LENGTH`).
 
 use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Bytes after which no further character of a facet value counts.
+/// The bytes of a facet value within which a character must begin to count.
 const FACET_VALUE_BYTES_MAX: usize = 468;
 
-/// The bytes by which a node sorts and groups the string `original`; borrowed where nothing changes.
+/// The form of `original` by which a node sorts and groups strings. Borrowed if nothing changes.
 pub(crate) fn normalize(original: &str) -> Cow<'_, str> {
     let trimmed = original.trim();
     let plain = trimmed.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
@@ -26,8 +26,8 @@ pub(crate) fn normalize(original: &str) -> Cow<'_, str> {
     Cow::Owned(normalized)
 }
 
-/// The order in which facet search walks its values: accents, case and ligatures do not count. Nodes fold with their
-/// tokenizer, whose result is the same for Latin script; others may differ.
+/// The form by which facet search orders values: it ignores accents, case and ligatures. Nodes fold with their
+/// tokenizer, which gives the same result for Latin script; other scripts may differ.
 pub(crate) fn fold(original: &str) -> String {
     original
         .trim()
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn long_values_are_cut_on_a_character() {
         assert_eq!(normalize(&"a".repeat(600)).len(), 468);
-        // The last character begins at byte 467 and may end beyond the bound.
+        // The last character begins at byte 467, so it is kept although it ends beyond the bound.
         let text = format!("{}日本", "a".repeat(467));
         assert_eq!(normalize(&text).len(), 470);
     }

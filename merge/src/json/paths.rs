@@ -1,15 +1,15 @@
 //! Attribute paths in raw documents: the values below a path, and the part of a document that a list selects.
 //!
-//! - A path names nested members with dots; arrays are walked through; a member whose own name holds dots is found
-//!   by that name too.
-//! - Selecting follows what nodes do for `attributesToRetrieve` (crate permissive-json-pointer of Meilisearch): what
-//!   lies above a selected path stays, be it empty; elements of arrays stay if anything in them was selected.
+//! - A path names nested members with dots and passes through arrays. A member whose own name contains dots is found by
+//!   that name too.
+//! - Selecting follows `attributesToRetrieve` on nodes (crate permissive-json-pointer of Meilisearch): parents of a
+//!   selected path stay even if they become empty; array elements stay if anything in them was selected.
 
 use std::borrow::Cow;
 
 use crate::json::{Elements, Members, unescape, write_string};
 
-/// Calls `visit` with every raw value at `path` that is no object and no array.
+/// Calls `visit` with every raw value at `path` that is neither an object nor an array.
 pub(crate) fn values_at<'a>(object: &'a str, path: &str, visit: &mut dyn FnMut(&'a str)) {
     for member in Members::of(object).into_iter().flatten() {
         let key = unescape(member.key);
@@ -38,7 +38,7 @@ fn leaves<'a>(value: &'a str, visit: &mut dyn FnMut(&'a str)) {
     }
 }
 
-/// What is left of `path` below the member `key`: nothing if that is the path itself, `None` if it is elsewhere.
+/// The part of `path` below the member `key`: empty if `key` is the whole path, `None` if the path lies elsewhere.
 pub(crate) fn below<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(key)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
@@ -54,7 +54,7 @@ pub(crate) fn select(object: &str, selected: &[Cow<'_, str>], out: &mut Vec<u8>)
     out.push(b'}');
 }
 
-/// Appends one member of an object whose inside began at `start`, as far as `selected` names it.
+/// Appends the part that `selected` names of one member of an object whose content began at `start`.
 pub(crate) fn select_member(
     raw_key: &str,
     value: &str,

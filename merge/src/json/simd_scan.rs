@@ -1,11 +1,11 @@
 //! Finding where JSON values end, 64 bytes at a time.
 //!
-//! - Only quotes, escapes and brackets are looked at: what stands between them is not judged here.
-//! - Nothing recurses, and what is deeper than `DEPTH_MAX` is refused, so that readers which do recurse are safe.
+//! - The scan examines only quotes, escapes and brackets; it does not validate what lies between them.
+//! - Nothing recurses, and the scan refuses what is deeper than `DEPTH_MAX`, so readers that do recurse are safe.
 //!
 //! The classification by bit masks is that of Langdale and Lemire, "Parsing gigabytes of JSON per second" (2019).
 
-/// Brackets inside one another; nodes themselves read documents of at most 128 (serde_json's bound).
+/// The most nested brackets. Nodes themselves read documents of at most 128 (serde_json's bound).
 pub(crate) const DEPTH_MAX: u32 = 256;
 
 use wide::u8x32;
@@ -13,7 +13,7 @@ use wide::u8x32;
 const BLOCK: usize = 64;
 const LANE: usize = 32;
 
-/// Where the byte after the container is whose opening bracket is at `at`; `None` if it does not end.
+/// The offset behind the container whose opening bracket is at `at`; `None` if it does not end.
 pub(crate) fn container_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut walk = Walk::from(at);
     loop {
@@ -34,14 +34,14 @@ pub(crate) fn container_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The ends of the containers in the array whose opening bracket is at `at`, and where the byte after the array is.
-/// `None` if it does not end.
+/// Collects the ends of the containers in the array whose opening bracket is at `at`; returns the offset behind the
+/// array, `None` if it does not end.
 pub(crate) fn element_ends(bytes: &[u8], at: usize, ends: &mut Vec<usize>) -> Option<usize> {
     let mut walk = Walk::from(at);
     loop {
         let (block, start) = walk.next_block(bytes)?;
         let closes = block.closes.count_ones();
-        // No element and not the array ends here.
+        // Neither an element nor the array ends in this block.
         if walk.depth > closes + 1 {
             walk.pass(&block)?;
             continue;
@@ -60,17 +60,17 @@ pub(crate) fn element_ends(bytes: &[u8], at: usize, ends: &mut Vec<usize>) -> Op
     }
 }
 
-/// A walk over blocks, from an opening bracket on.
+/// A walk over blocks that starts at an opening bracket.
 struct Walk {
     at: usize,
     depth: u32,
     /// All ones inside a string, else zero.
     in_string: u64,
-    /// Whether the block before ended in a backslash that escapes this one's first byte.
+    /// Whether the previous block ended in a backslash that escapes this one's first byte.
     escaped: bool,
 }
 
-/// The brackets of one block that stand outside strings.
+/// The brackets of one block that lie outside strings.
 struct Block {
     opens: u64,
     closes: u64,
@@ -81,7 +81,7 @@ impl Walk {
         Self { at, depth: 0, in_string: 0, escaped: false }
     }
 
-    /// The next block and where it begins; `None` behind the last byte.
+    /// The next block and its offset; `None` behind the last byte.
     fn next_block(&mut self, bytes: &[u8]) -> Option<(Block, usize)> {
         let start = self.at;
         let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
@@ -106,7 +106,7 @@ impl Walk {
         let mut escaped = u64::from(self.escaped);
         backslashes &= !escaped;
         self.escaped = false;
-        // One at a time: escapes are rare.
+        // One at a time, because escapes are rare.
         while backslashes != 0 {
             let position = backslashes.trailing_zeros();
             if position == 63 {
@@ -119,18 +119,19 @@ impl Walk {
         escaped
     }
 
-    /// Takes all brackets of a block at once, none of which ends what is looked for.
+    /// Counts all brackets of a block in which nothing that is looked for ends.
     fn pass(&mut self, block: &Block) -> Option<()> {
         self.depth += block.opens.count_ones();
         if self.depth > DEPTH_MAX {
-            // Those that close in this block may have kept it below: no document comes near.
+            // Brackets that close in this block may have kept the depth below the bound, but no real document comes
+            // near it.
             return None;
         }
         self.depth -= block.closes.count_ones();
         Some(())
     }
 
-    /// Takes one bracket; gives the depth after it.
+    /// Counts one bracket; returns the depth after it.
     fn step(&mut self, block: &Block, position: u32) -> Option<u32> {
         match block.opens >> position & 1 {
             1 => self.depth += 1,
@@ -140,7 +141,7 @@ impl Walk {
     }
 }
 
-/// Each bit says whether the bits up to and with its own are an odd number.
+/// Sets each bit if an odd number of bits up to and including it are set.
 fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
@@ -148,7 +149,7 @@ fn prefix_xor(mut bits: u64) -> u64 {
     bits
 }
 
-/// Where in a block the bytes are that matter; the lowest bit is the first byte.
+/// The positions of the relevant bytes in a block; the lowest bit is the first byte.
 struct Masks {
     quotes: u64,
     backslashes: u64,
@@ -156,7 +157,7 @@ struct Masks {
     closes: u64,
 }
 
-/// `[` and `{`, `]` and `}` differ in this bit alone.
+/// `[` and `{`, and `]` and `}`, differ only in this bit.
 const CURLY: u8 = 0x20;
 
 impl Masks {
@@ -197,7 +198,7 @@ mod tests {
         }
     }
 
-    /// The obvious way, byte by byte.
+    /// The obvious algorithm, byte by byte.
     fn slow_end(bytes: &[u8], at: usize, ends: &mut Vec<usize>) -> Option<usize> {
         let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
         for (position, byte) in bytes.iter().enumerate().skip(at) {

@@ -1,10 +1,10 @@
 //! Cutting reserved members out of hits and documents by copying the bytes around them.
 //!
 //! - Kept members keep their bytes and their order; nothing is parsed and printed again.
-//! - Reserved are the members whose name begins with `_miroir_`, at the top of a document and in the objects that
+//! - Reserved are the members whose name begins with `_miroir_`, at the top level of a document and in the objects that
 //!   repeat its fields (`_formatted`, `_matchesPosition`, `_rankingScoreDetails`).
-//! - A walk ends as soon as no reserved name can follow, so a hit whose marker stands near its front costs a
-//!   few members and one search.
+//! - A walk ends as soon as no reserved name can follow, so a hit with its marker near the front costs a few members
+//!   and one search.
 
 use crate::SearchSpec;
 use crate::json::hit::{self, Edit};
@@ -12,16 +12,16 @@ use crate::json::{Member, Members, number, unescape};
 use crate::order::leg_cursor::{Bucket, Ranked};
 use crate::order::weighted_score::Scale;
 
-/// What the names of all reserved fields begin with.
+/// The prefix of all reserved field names.
 pub(crate) const RESERVED: &str = "_miroir_";
-/// How a reserved member begins in JSON text.
+/// The beginning of a reserved member in JSON text.
 const RESERVED_KEY: &str = "\"_miroir_";
 const DETAILS: &str = "_rankingScoreDetails";
 const SCORE: &str = "_rankingScore";
 const SCORE_KEY: &str = "\"_rankingScore\":";
 
-/// Appends the hit without what the client must not see; `scale` is what its score is measured by, where that is more
-/// than its leg knew.
+/// Appends the hit without what the client must not see. `scale` is given where the score must be measured by more
+/// typos than its leg knew of.
 pub(crate) fn hit(ranked: &Ranked<'_>, scale: Option<&Scale<'_>>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
     let hit = &ranked.hit;
     let typos = scale.and_then(|scale| scale.more_typos(hit.details));
@@ -49,8 +49,8 @@ pub(crate) fn hit(ranked: &Ranked<'_>, scale: Option<&Scale<'_>>, spec: &SearchS
     nodes_hit(&String::from_utf8_lossy(&kept), None, spec, out);
 }
 
-/// Ranking details whose `_geoPoint` rules name the first document of the merged bucket, and whose typos are ranked
-/// among as many as `typos`.
+/// Ranking details in which `_geoPoint` rules name the first document of the merged bucket, and in which the rule
+/// `typo` ranks among `typos`.
 fn merged_details(details: &str, buckets: &[Bucket], typos: Option<f64>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (at, rule) in Members::of(details).into_iter().flatten().enumerate() {
@@ -75,7 +75,7 @@ fn merged_details(details: &str, buckets: &[Bucket], typos: Option<f64>, out: &m
     out.push(b'}');
 }
 
-/// What the rule `typo` says, ranked among as many as `most` typos.
+/// The rule `typo`, ranked among `most` typos.
 fn typos_among(rule: &str, most: f64, out: &mut Vec<u8>) {
     let count = hit::field(rule, "typoCount").and_then(number).unwrap_or(0.0);
     let score = write_number((most + 1.0 - count) / (most + 1.0));
@@ -95,17 +95,17 @@ fn typos_among(rule: &str, most: f64, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// As nodes write it.
+/// Formats a number as nodes do.
 fn write_number(number: f64) -> String {
     sonic_rs::to_string(&number).unwrap_or_default()
 }
 
-/// Appends a hit without reserved members, and without those that nodes add and the client did not ask for.
-/// `details_at`: where the opening quote of `_rankingScoreDetails` is, if it is known to be the last member of
+/// Appends a hit without reserved members, and without those that nodes add and the client did not request.
+/// `details_at`: the offset of the opening quote of `_rankingScoreDetails`, if it is known to be the last member of
 /// compact JSON.
 fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
     let Some(close) = text.len().checked_sub(1) else { return };
-    // Where members that only the gateway asked for begin: both stand at the very end.
+    // The offset where members begin that only the gateway requested: score and details are the last members.
     let mut kept_end = close;
     let mut walk_all = details_at.is_none() && text.contains("\"_rankingScore");
     if let Some(details_at) = details_at {
@@ -114,7 +114,7 @@ fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: 
         match (spec.show_ranking_score, spec.show_ranking_score_details) {
             (_, false) => {
                 kept_end = score_at.filter(|_| !spec.show_ranking_score).unwrap_or(before);
-                // A hit of nothing else begins with its brace, not with a comma.
+                // A hit with no other members begins with its brace, not with a comma.
                 kept_end = kept_end.max(1);
             }
             (false, true) => walk_all = score_at.is_some(),
@@ -167,7 +167,7 @@ pub(crate) fn members(text: &str, out: &mut Vec<u8>) {
     writer.close();
 }
 
-/// Where the comma is that begins a `_rankingScore` which ends at `end`.
+/// The offset of the comma before a `_rankingScore` that ends at `end`.
 fn score_before(text: &str, end: usize) -> Option<usize> {
     if !text[..end].ends_with(|last: char| last.is_ascii_digit()) {
         return None;
@@ -177,13 +177,13 @@ fn score_before(text: &str, end: usize) -> Option<usize> {
     is_score.then_some(comma)
 }
 
-/// Copies an object member by member, in as few runs of bytes as the cuts allow.
+/// Copies an object member by member, in as few runs of bytes as the cuts permit.
 struct Writer<'t, 'o> {
     text: &'t str,
     out: &'o mut Vec<u8>,
-    /// Where the run that is not yet copied begins; `None` after a cut.
+    /// The offset where the run that is not copied yet begins; `None` after a cut.
     from: Option<usize>,
-    /// Where the last kept member ends.
+    /// The offset where the last kept member ends.
     kept_end: usize,
     any_kept: bool,
 }
@@ -204,7 +204,7 @@ impl<'t, 'o> Writer<'t, 'o> {
         }
     }
 
-    /// Keeps an object without its reserved members; a `_formatted` that is left empty goes, as on one node.
+    /// Keeps an object without its reserved members. Drops a `_formatted` that becomes empty, as one node does.
     fn nested(&mut self, member: Member<'_>, spec: &SearchSpec<'_>) {
         let rewritten = member.key == DETAILS && changes_details(spec);
         let untouched = !rewritten && !member.value.contains(RESERVED_KEY);
@@ -255,13 +255,13 @@ impl<'t, 'o> Writer<'t, 'o> {
     }
 }
 
-/// Whether clients see other ranking details than nodes give.
+/// Whether clients see other ranking details than nodes write.
 fn changes_details(spec: &SearchSpec<'_>) -> bool {
     spec.tie_break.is_some() || spec.displayed.is_some()
 }
 
-/// Whether a rule sorts by an attribute that is not displayed: by its own name, not by that of a part or a whole, as
-/// on one node.
+/// Whether a rule sorts by an attribute that is not displayed. As on one node, only the attribute's exact name counts,
+/// not that of its parent or child.
 fn is_hidden(rule: &str, displayed: Option<&[String]>) -> bool {
     let Some(displayed) = displayed else { return false };
     let field = rule.strip_suffix(":asc").or_else(|| rule.strip_suffix(":desc"));
@@ -271,14 +271,14 @@ fn is_hidden(rule: &str, displayed: Option<&[String]>) -> bool {
     })
 }
 
-/// The `order` of a rule, and the member that holds it.
+/// The `order` of a rule, and the member that contains it.
 fn order(rule: &str) -> Option<(usize, Member<'_>)> {
     let field = Members::of(rule)?.find(|field| field.key == "order")?;
     Some((field.value.parse().ok()?, field))
 }
 
-/// Appends ranking details without the tie-break and the rules over reserved fields; the others' `order` closes the
-/// gaps, and values of hidden attributes are hidden.
+/// Appends ranking details without the tie-break and the rules over reserved fields. Renumbers the `order` of the
+/// others without gaps, and hides values of attributes that are not displayed.
 pub(crate) fn details(text: &str, tie_break: Option<&str>, displayed: Option<&[String]>, out: &mut Vec<u8>) {
     let rules = || Members::of(text).into_iter().flatten();
     let cut = |member: &Member<'_>| member.key.starts_with(RESERVED) || Some(member.key) == tie_break;

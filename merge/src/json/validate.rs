@@ -1,24 +1,24 @@
 //! Whether text is JSON (RFC 8259), in one pass and without building anything.
 //!
-//! - Strict to the letter: no control characters in strings, no unknown escapes, no leading zeros.
-//! - Recursion is bounded by `blocks::DEPTH_MAX`.
-//! - The text is UTF-8 already, so strings are passed over in lanes of bytes.
+//! - Strict: no control characters in strings, no unknown escapes, no leading zeros.
+//! - Recursion is bounded by `simd_scan::DEPTH_MAX`.
+//! - The text is UTF-8 already, so strings are skipped many bytes at a time.
 
 use wide::u8x32;
 
 use crate::json::simd_scan::DEPTH_MAX;
 
 const LANE: usize = 32;
-/// Bytes below this may not stand in strings as they are.
+/// Bytes below this must be escaped in strings.
 const CONTROL_END: u8 = 0x20;
 
-/// Whether `text` is one value and nothing else.
+/// Whether `text` is one value with nothing behind it.
 pub(crate) fn is_json(text: &str) -> bool {
     let bytes = text.as_bytes();
     value(bytes, skip_space(bytes, 0), 0).is_some_and(|end| skip_space(bytes, end) == bytes.len())
 }
 
-/// Whether the object `text` is JSON up to its member whose opening quote is at `end`.
+/// Whether the object `text` is valid JSON up to its member whose opening quote is at `end`.
 pub(crate) fn is_object_up_to(text: &str, end: usize) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -39,7 +39,7 @@ pub(crate) fn is_object_up_to(text: &str, end: usize) -> bool {
     }
 }
 
-/// Where the byte after the value at `at` is.
+/// The offset behind the value at `at`.
 fn value(bytes: &[u8], at: usize, depth: u32) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => string(bytes, at),
@@ -53,7 +53,7 @@ fn value(bytes: &[u8], at: usize, depth: u32) -> Option<usize> {
     }
 }
 
-/// What stands between an opening bracket at `at` and its closing one, with commas between.
+/// The offset behind the items, separated by commas, between the opening bracket at `at` and its closing bracket.
 fn list(bytes: &[u8], at: usize, close: u8, one: impl Fn(usize) -> Option<usize>) -> Option<usize> {
     let mut at = skip_space(bytes, at + 1);
     if bytes.get(at) == Some(&close) {
@@ -87,7 +87,7 @@ fn string(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Where the next byte is that means something inside a string.
+/// The offset of the next byte that has a meaning inside a string.
 fn next_special(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(lane) = bytes.get(at..).and_then(<[u8]>::first_chunk::<LANE>) {
         let lane = u8x32::new(*lane);
@@ -133,13 +133,13 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// At least one digit.
+/// Skips at least one digit.
 fn digits(bytes: &[u8], at: usize) -> Option<usize> {
     let count = bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
     (count > 0).then_some(at + count)
 }
 
-/// Where the next byte is that is no white space.
+/// The offset of the next byte that is not white space.
 pub(crate) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
         at += 1;

@@ -1,11 +1,11 @@
-//! Orders that no walk over sorted legs can give: `_geoPoint` rules and pinned hits, over whole lists.
+//! Orders that no walk over sorted legs can produce: `_geoPoint` rules and pinned hits, over whole lists.
 //!
-//! - Under a `_geoPoint` rule a node puts documents into buckets: those within a metre of the bucket's first
+//! - Under a `_geoPoint` rule a node groups documents within a metre of the bucket's first
 //!   (milli/src/documents/geo_sort.rs). Legs begin their buckets elsewhere than one node does, so distances are
-//!   computed again from each hit's `_geo`, and buckets are made anew.
-//! - Hits pinned by a rule of the index stand at their positions, all others around them; pins beyond the last hit
-//!   move up to it (milli's `merge_positioned_hits_into_page`).
-//! - Beyond what the last hit of a leg that has more allows to know, nothing is given: `MergeError::Short`.
+//!   computed again from each hit's `_geo`, and buckets are formed again.
+//! - Hits that a rule of the index pins are at their positions, all others around them. Pins beyond the last hit move
+//!   up to it (milli's `merge_positioned_hits_into_page`).
+//! - A leg may have hits behind its last one. Where these could change the order: `MergeError::Short`.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -14,24 +14,24 @@ use geoutils::Location;
 
 use crate::error::{Fault, MergeError};
 use crate::json::{Members, number, string};
-use crate::order::leg_cursor::{Asked, Bucket, Hit, Ranked, Run};
+use crate::order::leg_cursor::{Asked, Bucket, Hit, LegCursor, Ranked};
 use crate::order::ranking_key::{GeoPart, Key};
 
-/// Metres within which documents share the bucket of its first.
+/// A bucket has the documents within this many metres of its first.
 pub(crate) const BUCKET_METRES: f64 = 1.0;
-/// Documents a bucket holds at most.
+/// The most documents of a bucket.
 pub(crate) const BUCKET_DOCUMENTS_MAX: usize = 1000;
-/// Candidates that a node takes at a time from its spatial index, in exact order; of fewer, whole metres decide and
-/// then the document's number.
+/// The number of candidates that a node takes at a time from its spatial index, in exact order. It orders fewer by
+/// whole metres and then by document number.
 pub(crate) const EXACT_ORDER_MIN: usize = 1000;
 
 /// A whole merged order.
-pub(crate) struct Regrouped<'a> {
+pub(crate) struct Bucketed<'a> {
     entries: VecDeque<Ranked<'a>>,
     pins: VecDeque<(usize, Hit<'a>)>,
-    /// Entries whose place no unseen hit can change.
+    /// The number of entries, from the front, whose place no unseen hit can change.
     known: usize,
-    /// Whether every leg gave all it has.
+    /// Whether every leg returned all it has.
     complete: bool,
     position: usize,
 }
@@ -41,17 +41,17 @@ struct Entry<'a> {
     key: Key<'a>,
     run: usize,
     place: Option<(f64, f64)>,
-    /// Metres under the rule being looked at.
+    /// Metres under the current rule.
     distance: f64,
-    /// The same for comparing alone: the square of the straight line, as a spatial index measures it.
+    /// The same, only for comparing: the square of the straight line, as a spatial index measures it.
     chord: f64,
     buckets: Vec<Bucket>,
-    /// The last hit of a leg that has more.
+    /// Whether it is the last hit of a leg that has more.
     last: bool,
 }
 
-impl<'a> Regrouped<'a> {
-    pub(crate) fn new(runs: &mut [Run<'a>], asked: Asked) -> Result<Self, MergeError> {
+impl<'a> Bucketed<'a> {
+    pub(crate) fn new(runs: &mut [LegCursor<'a>], asked: Asked) -> Result<Self, MergeError> {
         let mut entries = Vec::new();
         let mut pins = Vec::new();
         let mut complete = true;
@@ -70,7 +70,7 @@ impl<'a> Regrouped<'a> {
                 complete = false;
                 match entries[before..].last_mut() {
                     Some(last) => last.last = true,
-                    // Nothing but pins: nothing is known of the rest.
+                    // The leg returned only pinned hits, so nothing is known of the rest.
                     None => return Err(MergeError::Short),
                 }
             }
@@ -107,7 +107,7 @@ impl<'a> Regrouped<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn read(run: &Run<'a>, at: usize) -> Result<Self, Fault> {
+    fn read(run: &LegCursor<'a>, at: usize) -> Result<Self, Fault> {
         let place = if run.key.geo_rule(0).is_some() { place(run.hit.text)? } else { None };
         Ok(Self {
             hit: run.hit,
@@ -122,7 +122,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The `_geo` of a hit: latitude and longitude, as numbers or as their text.
+/// The `_geo` of a hit: latitude and longitude in degrees, as numbers or numbers in strings.
 fn place(hit: &str) -> Result<Option<(f64, f64)>, Fault> {
     let geo = Members::of(hit).into_iter().flatten().find(|member| member.key == "_geo");
     let Some(geo) = geo.filter(|geo| geo.value != "null") else { return Ok(None) };
@@ -142,18 +142,18 @@ fn place(hit: &str) -> Result<Option<(f64, f64)>, Fault> {
     }
 }
 
-/// A fault, and the run it was found in.
+/// A fault, and the run in which it was found.
 type At = (usize, Fault);
 
 struct Arrangement {
-    /// Entries from the front that no unseen hit can come before.
+    /// The number of entries, from the front, that no unseen hit can precede.
     known: usize,
-    /// Hits that legs have and were not asked for.
+    /// The number of hits that legs have but were not asked for.
     unseen: usize,
 }
 
 impl Arrangement {
-    /// Puts entries that are equal by the rules before `rule` in order; the first of them stands at `base`.
+    /// Orders entries that are equal by the rules before `rule`. The first of them is at `base`.
     fn arrange(&mut self, entries: &mut [Entry<'_>], rule: usize, base: usize) -> Result<(), At> {
         let geo = entries.iter().filter_map(|entry| entry.key.geo_rule(rule)).min();
         let end = geo.unwrap_or(usize::MAX);
@@ -180,7 +180,7 @@ impl Arrangement {
         Ok(())
     }
 
-    /// Orders entries that only differ from the `_geoPoint` rule `rule` on.
+    /// Orders entries that differ only from the `_geoPoint` rule `rule` on.
     fn bucket(&mut self, entries: &mut [Entry<'_>], rule: usize, base: usize) -> Result<(), At> {
         let mut ascending = true;
         for entry in entries.iter_mut() {
@@ -213,8 +213,8 @@ impl Arrangement {
         Ok(())
     }
 
-    /// How many of the entries with a place, from the front, stand in exact order: a node takes them by the thousand
-    /// as long as there are as many.
+    /// How many of the located entries, from the front, are in exact order: a node takes them by the thousand while
+    /// there are enough.
     fn exactly_ordered(&self, located: &[Entry<'_>]) -> usize {
         let has_more = located.iter().any(|entry| entry.last);
         match has_more {
@@ -224,7 +224,7 @@ impl Arrangement {
         }
     }
 
-    /// Orders one bucket and notes how far the order is known.
+    /// Orders one bucket and records how far the order is known.
     fn settle(
         &mut self,
         entries: &mut [Entry<'_>],
@@ -235,7 +235,7 @@ impl Arrangement {
     ) -> Result<(), At> {
         let first = entries[start].distance;
         let (latitude, longitude) = entries[start].place.unwrap_or_default();
-        // A leg's unseen hits are no nearer than its last bucket; they may fall into this one.
+        // A leg's unseen hits are no nearer than its last bucket, but they may belong to this one.
         for entry in entries.iter().filter(|entry| entry.last) {
             let Some(part) = entry.key.geo_part(rule).map_err(|fault| (entry.run, fault))? else { continue };
             let Some(of_leg) = part.distance else { continue };
@@ -256,7 +256,7 @@ impl Arrangement {
     }
 }
 
-/// Sorts by a distance, equals by the last rule; the farthest first where the order is not ascending.
+/// Sorts by distance, equals by the last rule; the farthest first unless `ascending`.
 fn by_distance(
     entries: &mut [Entry<'_>],
     ascending: bool,
@@ -269,20 +269,20 @@ fn by_distance(
     })
 }
 
-/// Metres from the rule's point; not a number for hits without a place.
+/// Metres from the rule's point; NaN for a hit without a place.
 fn distance(entry: &Entry<'_>, part: Option<GeoPart>) -> Result<f64, Fault> {
     let Some(part) = part.filter(|part| part.distance.is_some()) else { return Ok(f64::NAN) };
     let place = entry.place.ok_or_else(|| Fault::new("a hit with a distance has no `_geo`"))?;
     Ok(metres((part.latitude, part.longitude), place))
 }
 
-/// The distance of two places as nodes compute it.
+/// The distance of two places in metres, as nodes compute it.
 pub(crate) fn metres(one: (f64, f64), other: (f64, f64)) -> f64 {
     Location::new(one.0, one.1).haversine_distance_to(&Location::new(other.0, other.1)).meters()
 }
 
-/// The square of the straight line between a rule's point and a place, on a globe of radius 1; descending rules
-/// measure from the point's antipode, and are negated.
+/// The square of the straight line between a rule's point and a place, on a globe of radius 1. Descending rules measure
+/// from the point's antipode and negate it.
 pub(crate) fn chord(from: (f64, f64), ascending: bool, (latitude, longitude): (f64, f64)) -> f64 {
     let in_space = |latitude: f64, longitude: f64| {
         let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
@@ -299,7 +299,7 @@ pub(crate) fn chord(from: (f64, f64), ascending: bool, (latitude, longitude): (f
     -square(in_space(-from.0, from.1 + turn), place)
 }
 
-/// A stable sort whose comparison can fail.
+/// A stable sort with a comparison that can fail.
 fn sort<'e, 'a>(
     entries: &mut [Entry<'a>],
     compare: impl Fn(&Entry<'a>, &Entry<'a>) -> Result<Ordering, Fault>,

@@ -1,72 +1,72 @@
-//! One leg's answer, read hit by hit with its ranking key; what a hit is at its place in the merged order.
+//! A cursor over one leg's answer, which reads each hit with its ranking key, and a hit's place in the merged order.
 //!
-//! - A hit is read when it is asked for, not before.
-//! - A leg that is not in the order of its own keys is a fault of that leg.
+//! - A hit is read when it is requested, not before.
+//! - A leg that violates the order of its own keys is a fault of that leg.
 
 use crate::error::Fault;
 use crate::json::validate::{is_json, is_object_up_to};
 use crate::json::{Answer, Members, is_one_value};
 use crate::order::ranking_key::Key;
 
-/// One leg's answer and the hit it now offers.
-pub(crate) struct Run<'a> {
-    /// The leg's number in covering-set order.
+/// One leg's answer and the hit that it offers now.
+pub(crate) struct LegCursor<'a> {
+    /// The leg's index in covering-set order.
     pub(crate) leg: usize,
     pub(crate) answer: Answer<'a>,
     pub(crate) hit: Hit<'a>,
     pub(crate) key: Key<'a>,
-    /// Whether hits that did not come by their vector are passed over.
+    /// Whether to skip hits that were not found by their vector.
     only_vectors: bool,
-    /// Whether clients see the ranking details, so that these must be JSON to the last byte.
+    /// Whether clients see the ranking details, which then must be valid JSON to the last byte.
     pub(crate) shows_details: bool,
-    /// Whether there was a first hit.
+    /// Whether a first hit has been read.
     pub(crate) started: bool,
-    /// Hits pulled so far.
+    /// The number of hits pulled so far.
     pub(crate) pulled: usize,
-    /// The key of the hit before, to check the leg's order; the two take turns.
+    /// The key of the previous hit, to verify the leg's order. The two key buffers alternate.
     previous_key: Key<'a>,
 }
 
-/// A raw hit and where its ranking details are.
+/// A raw hit and the place of its ranking details.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Hit<'a> {
     pub(crate) text: &'a str,
     /// The raw ranking details.
     pub(crate) details: &'a str,
-    /// Where the opening quote of `_rankingScoreDetails` is, if it is the last member of compact JSON.
+    /// The offset of the opening quote of `_rankingScoreDetails`, if it is the last member of compact JSON.
     pub(crate) details_at: Option<usize>,
 }
 
 /// A hit at its place in the merged order.
 pub(crate) struct Ranked<'a> {
     pub(crate) hit: Hit<'a>,
-    /// What the merged order says about each `_geoPoint` rule in place of the leg.
+    /// For each `_geoPoint` rule the bucket of the merged order, which replaces that of the leg.
     pub(crate) buckets: Vec<Bucket>,
 }
 
-/// What details say about a hit under a `_geoPoint` rule: the first document of its bucket.
+/// The first document of a hit's bucket under a `_geoPoint` rule, as details report it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bucket {
-    /// Position of the rule among the details.
+    /// The rule's position among the details.
     pub(crate) rule: usize,
     pub(crate) latitude: f64,
     pub(crate) longitude: f64,
-    /// Metres.
+    /// In metres.
     pub(crate) distance: f64,
 }
 
-/// How legs were asked, and what can be in their answers.
+/// What the legs were asked for, and what their answers can contain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
-    /// Hits every leg was asked for.
+    /// The number of hits requested of every leg.
     pub(crate) hits: usize,
     /// Whether hits may be pinned to positions.
     pub(crate) pins: bool,
-    /// Documents that match on all legs together.
+    /// The number of documents that match on all legs together.
     pub(crate) matched: u64,
 }
 
-impl<'a> Run<'a> {
+impl<'a> LegCursor<'a> {
     pub(crate) fn new(leg: usize, answer: Answer<'a>, only_vectors: bool) -> Self {
         let (key, previous_key) = (Key::default(), Key::default());
         Self {
@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The next raw hit, which is JSON.
+    /// The next raw hit, validated as JSON.
     pub(crate) fn next_text(&mut self) -> Result<Option<&'a str>, Fault> {
         match self.next_raw()? {
             Some(text) if !is_json(text) => Err(Fault::new("not valid JSON")),
@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The next raw hit; every hit of the answer counts as pulled.
+    /// The next raw hit. Skipped hits count as pulled too.
     fn next_raw(&mut self) -> Result<Option<&'a str>, Fault> {
         loop {
             let Some(text) = self.answer.next_raw()? else { return Ok(None) };
@@ -106,12 +106,12 @@ impl<'a> Run<'a> {
         let Some(text) = self.next_raw()? else { return Ok(false) };
         let before = self.hit.details;
         let candidate = Hit::guess(text);
-        // Ranking details that nobody sees are read below, as strictly as their order needs.
+        // Ranking details that no client sees are read below, only as strictly as their order requires.
         let unseen = candidate.and_then(|hit| hit.details_at).filter(|_| !self.shows_details);
         if !unseen.is_some_and(|details_at| is_object_up_to(text, details_at)) && !is_json(text) {
             return Err(Fault::new("not valid JSON"));
         }
-        // Ties repeat their details byte for byte: such a hit has the key of the one before.
+        // Ties repeat their details byte for byte, so such a hit has the key of the previous one.
         if let Some(hit) = candidate
             && self.started
             && hit.details == before
@@ -141,8 +141,8 @@ impl<'a> Run<'a> {
 }
 
 impl<'a> Hit<'a> {
-    /// Finds the details where nodes put them, last in the hit, without walking it. What follows the last mention of
-    /// their name is the details only if it is one object up to the hit's closing brace: the caller checks.
+    /// Finds the details where nodes write them, last in the hit, without walking it. The text behind the last mention
+    /// of their name is the details only if it is one object up to the hit's closing brace; the caller verifies that.
     fn guess(text: &'a str) -> Option<Self> {
         const MEMBER: &str = "_rankingScoreDetails\":";
         let close = text.len().checked_sub(1)?;
@@ -164,13 +164,13 @@ impl<'a> Hit<'a> {
         }
     }
 
-    /// A hit whose details only have to be cut out.
+    /// A hit whose details are only cut out, never read.
     pub(crate) fn unread(text: &'a str) -> Self {
         let last = Self::guess(text).filter(|hit| is_one_value(hit.details));
         last.unwrap_or(Self { text, details: "", details_at: None })
     }
 
-    /// The hit with its details, wherever they stand.
+    /// The hit with its details, wherever they are.
     pub(crate) fn read(text: &'a str) -> Result<Self, Fault> {
         match Self::guess(text).filter(|hit| is_one_value(hit.details)) {
             Some(hit) => Ok(hit),
@@ -178,7 +178,7 @@ impl<'a> Hit<'a> {
         }
     }
 
-    /// Walks the hit to its details.
+    /// Finds the details by walking the hit.
     fn search(text: &'a str) -> Result<Self, Fault> {
         let mut members = Members::of(text).ok_or_else(|| Fault::new("a hit is not an object"))?;
         let details = members.find(|member| member.key == "_rankingScoreDetails");

@@ -1,6 +1,6 @@
-//! One order out of many: ranking keys, cursors over legs, the k-way merge, buckets made anew, weighted scores.
+//! Merging many orders into one: ranking keys, cursors over legs, the k-way merge, re-formed buckets, weighted scores.
 //!
-//! Invariant: the order depends on the hits alone, never on which leg brings them.
+//! Invariant: the order depends only on the hits, never on which leg returns them.
 
 pub(crate) mod buckets;
 pub(crate) mod k_way;

@@ -1,7 +1,7 @@
-//! The ranking key of a hit, read from `_rankingScoreDetails`, and its order.
+//! The ranking key of a hit, read from `_rankingScoreDetails`, and the order of keys.
 //!
-//! - Keys compare rule by rule in the rules' `order`; the first difference decides. Scores are compared only for
-//!   the rules whose scores mean the same on every shard: a typo score depends on the words a shard holds.
+//! - Keys compare rule by rule in the rules' `order`; the first difference decides. Scores are compared only for rules
+//!   whose scores mean the same on every shard: a typo score depends on the words in a shard.
 //! - Each rule becomes one `Part` in which greater is better, so comparing knows no rule but `skipped`.
 //! - Two keys with different rules do not compare: that is a fault, never a guess.
 //!
@@ -18,13 +18,13 @@ use crate::json::{Elements, Members, number, shorten, string};
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Key<'a> {
     parts: Vec<Part<'a>>,
-    /// The position a rule of the index pins this hit to, in place of a ranking.
+    /// The position to which a rule of the index pins this hit, in place of a ranking.
     pub(crate) pin: Option<usize>,
-    /// Where in its text the last rule begins, if the rules stand in their order there; else 0.
+    /// The offset in the text where the last rule begins, if the rules are in their order there; else 0.
     last_at: usize,
 }
 
-/// A `_geoPoint` rule and what a node says about one hit under it.
+/// A `_geoPoint` rule and one hit's result under it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct GeoPart {
     pub(crate) latitude: f64,
@@ -34,13 +34,13 @@ pub(crate) struct GeoPart {
     pub(crate) distance: Option<f64>,
 }
 
-/// What one ranking rule says about a hit; greater is better in every field but `text`.
+/// One ranking rule's result for a hit; greater is better in every field but `text`.
 #[derive(Debug, Clone, Default)]
 struct Part<'a> {
     order: f64,
     /// The rule's raw name, such as `typo` or `price:asc`.
     name: &'a str,
-    /// Decides first: kinds of values (number, string, missing), match types, found or not.
+    /// Decides first: the kind of value (number, string, missing), the match type, found or not.
     class: u8,
     first: f64,
     second: f64,
@@ -53,7 +53,7 @@ struct Text<'a> {
     ascending: bool,
 }
 
-/// The fields that rules use, raw.
+/// The raw fields that rules use.
 #[derive(Default)]
 struct Fields<'a> {
     order: Option<&'a str>,
@@ -77,14 +77,14 @@ const CLASS_STRING: u8 = 2;
 const CLASS_NUMBER: u8 = 3;
 
 impl<'a> Key<'a> {
-    /// Reads the details object that `text` opens with into this key and gives the offset after it.
+    /// Reads the details object at the start of `text` into this key. Returns the offset behind it.
     pub(crate) fn read(&mut self, text: &'a str) -> Result<usize, Fault> {
         self.parts.clear();
         let rules = Members::of(text).ok_or_else(|| Fault::new("ranking details are not an object"))?;
         self.read_rules(rules)
     }
 
-    /// The same where the key of another text is known: neighbours in a leg mostly differ in their last rule alone.
+    /// Like `read`, using the key of another text: neighbours in a leg mostly differ only in their last rule.
     pub(crate) fn read_like(&mut self, text: &'a str, other: &Self, others: &'a str) -> Result<usize, Fault> {
         let same = other.last_at;
         if same == 0 || text.as_bytes().get(..same) != others.as_bytes().get(..same) {
@@ -145,8 +145,8 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether a node may list a hit with this key after one with the key `before`. Nodes list hits of one
-    /// similarity in any order (engines up to 1.15 rank them one by one).
+    /// Whether a node may list a hit with this key after one with the key `before`. Nodes list hits of equal similarity
+    /// in any order (engines up to 1.15 rank them one by one).
     pub(crate) fn may_follow(&self, before: &Self) -> Result<bool, Fault> {
         if self.pin.is_some() || before.pin.is_some() {
             return Ok(true);
@@ -156,7 +156,7 @@ impl<'a> Key<'a> {
         Ok(self.compare_rules(before, 0, end)? != Ordering::Greater)
     }
 
-    /// The first `_geoPoint` rule from `start` on.
+    /// The position of the first `_geoPoint` rule from `start` on.
     pub(crate) fn geo_rule(&self, start: usize) -> Option<usize> {
         self.parts.iter().skip(start).position(|part| part.name.starts_with(GEO_POINT)).map(|at| at + start)
     }
@@ -180,8 +180,8 @@ impl<'a> Key<'a> {
         }))
     }
 
-    /// Into how many levels of buckets the rules divide, the tie-break apart, and how many of them have both hits in one
-    /// bucket.
+    /// The number of levels of buckets that the rules make, without the tie-break, and how many of these levels have
+    /// both hits in one bucket.
     pub(crate) fn levels(&self, other: &Self, tie_break: Option<&str>) -> Result<(usize, usize), Fault> {
         let (mut levels, mut shared, mut parted) = (0, 0, false);
         for (at, ours) in self.parts.iter().enumerate() {
@@ -193,7 +193,7 @@ impl<'a> Key<'a> {
                 Some(theirs) => ours.compare(theirs)?.is_eq(),
                 None => false,
             };
-            // Two rules of the engine stand behind one name.
+            // The engine has two rules under each of these names.
             if matches!(ours.name, "attribute" | "exactness") {
                 let first =
                     |part: &Part<'_>| (part.class, if part.name == "attribute" { part.first } else { 0.0 });
@@ -208,7 +208,7 @@ impl<'a> Key<'a> {
         Ok((levels, shared))
     }
 
-    /// The last rule alone: the tie-break, where there is one.
+    /// Compares only the last rule: the tie-break, where there is one.
     pub(crate) fn compare_last(&self, other: &Self) -> Result<Ordering, Fault> {
         match (self.parts.last(), other.parts.last()) {
             (Some(ours), Some(theirs)) => ours.compare(theirs),
@@ -258,7 +258,7 @@ impl<'a> Part<'a> {
             Some("\"noExactMatch\"") => 1,
             _ => return Err(Fault::new("ranking rule `exactness` has no known matchType")),
         };
-        // Only noExactMatch carries a count.
+        // Only `noExactMatch` has a count.
         let first = optional(self.name, "matchingWords", fields.matching_words)?.unwrap_or(0.0);
         Ok(Self { class, first, ..self })
     }
@@ -302,7 +302,7 @@ impl<'a> Part<'a> {
                 Some(text)
             }
             Some(b't' | b'f') => Some(Cow::Borrowed(raw)),
-            // Null, and objects and arrays within arrays, which no node sorts by.
+            // No node sorts by null, or by objects and arrays within arrays.
             Some(b'n' | b'{' | b'[') => return Ok(Self { class: CLASS_MISSING, ..self }),
             _ => None,
         };
@@ -337,7 +337,7 @@ impl<'a> Part<'a> {
             .then_with(|| order_of(self.second, other.second));
         Ok(numbers.then_with(|| match (&self.text, &other.text) {
             (Some(ours), Some(theirs)) => ours.compare(theirs),
-            // Both are numbers or missing: the class said so.
+            // The class is equal, so both are numbers or both are missing.
             _ => Ordering::Equal,
         }))
     }
@@ -390,8 +390,9 @@ fn optional(rule: &str, field: &str, raw: Option<&str>) -> Result<Option<f64>, F
     }
 }
 
-/// JSON has no NaN, so numbers always compare. Nodes keep the two zeros apart and sort -0.0 behind 0.0: so it is seen
-/// on 1.15 and 1.50. Ascending values are negated here, so of two zeros the negative one is the greater both ways.
+/// Numbers always compare, because JSON has no NaN. Nodes distinguish the two zeros and sort -0.0 behind 0.0, as
+/// observed on 1.15 and 1.50. Ascending values are negated here, so of two zeros the negative one is the greater both
+/// ways.
 pub(crate) fn order_of(left: f64, right: f64) -> Ordering {
     let zeros = || left.is_sign_negative().cmp(&right.is_sign_negative());
     left.partial_cmp(&right).unwrap_or(Ordering::Equal).then_with(zeros)

@@ -1,12 +1,12 @@
-//! What hits of different queries are ranked by: weighted score values, read from ranking details.
+//! The values by which hits of different queries are ranked: weighted scores, read from ranking details.
 //!
-//! - The rules that follow each other without a sort between them make one score, as Meilisearch's
+//! - Consecutive rules without a sort between them make one score, as Meilisearch's
 //!   `ScoreDetails::weighted_score_values` joins their ranks (milli/src/score_details.rs).
-//! - Details give ranks as scores; where they do not say of how many, the least number that fits all hits of the
-//!   query stands in. What `_rankingScore` tells of is taken from there, exactly: all rules as one, or on versions
-//!   before 1.24 those up to the first sort.
-//! - Comparing is meilisearch/src/search/federated/weighted_scores.rs: kinds that do not compare are settled by the
-//!   number of values left, then by the whole score.
+//! - Details give ranks as scores. Where they omit the number of ranks, the least number that fits all hits of the
+//!   query is used. The part that `_rankingScore` covers is taken from it, exactly: all rules as one, or before 1.24
+//!   those up to the first sort.
+//! - Comparing follows meilisearch/src/search/federated/weighted_scores.rs: kinds that do not compare are decided by
+//!   the number of values left, then by the whole score.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -31,18 +31,18 @@ pub(crate) enum SortValue<'a> {
     Null,
     Number(f64),
     Text(Cow<'a, str>),
-    /// Booleans, arrays and objects are equal to everything but null.
+    /// Booleans, arrays and objects equal everything but null.
     Other,
 }
 
-/// What one rule says of a hit: its rank, of how many. Both are whole numbers, greater ranks are better.
+/// One rule's result for a hit: its rank, and the number of ranks. Both are whole numbers; greater ranks are better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rank {
     rank: f64,
     ranks: f64,
 }
 
-/// The score of rules one after the other: each ranks among the equals of those before it.
+/// The score of consecutive rules: each ranks among the equals of those before it.
 fn joined(rules: &[Rank]) -> f64 {
     let first = Rank { rank: 1.0, ranks: 1.0 };
     let joined = rules.iter().fold(first, |outer, inner| Rank {
@@ -52,18 +52,19 @@ fn joined(rules: &[Rank]) -> f64 {
     joined.rank / joined.ranks
 }
 
-/// Ranks a rule distinguishes at most, where its details do not tell.
+/// The most ranks that a rule distinguishes, where its details do not say.
 const RANKS_MAX: u32 = 1000;
 
-/// What the hits of one query tell of each other's scores.
+/// What the hits of one query reveal about each other's scores.
 #[derive(Debug, Default)]
 pub(crate) struct Scale<'a> {
-    /// How many ranks rules have whose details do not tell, by rule and raw number of matching words: each number of
-    /// words is ranked apart.
+    /// The number of ranks of rules whose details omit it, by rule and raw number of matching words: each number of
+    /// words is ranked separately.
     ranks: AHashMap<(&'a str, &'a str), u32>,
-    /// The most typos that shards allow, by the raw number of matching words: one node allows the most of all.
+    /// The most typos that shards allow, by the raw number of matching words; one node allows the maximum over all
+    /// shards.
     typos: AHashMap<&'a str, f64>,
-    /// Whether `_rankingScore` tells of the rules up to the first sort only.
+    /// Whether `_rankingScore` covers only the rules up to the first sort.
     scores_end_at_sorts: bool,
 }
 
@@ -72,7 +73,7 @@ impl<'a> Scale<'a> {
         Self { scores_end_at_sorts, ..Self::default() }
     }
 
-    /// Takes the scores of one hit's details into account.
+    /// Learns from the scores of one hit's details.
     pub(crate) fn learn(&mut self, details: &'a str) {
         self.learn_typos(details);
         let words = words_of(details);
@@ -86,7 +87,7 @@ impl<'a> Scale<'a> {
         }
     }
 
-    /// Takes into account how many typos the hit's shard allows.
+    /// Learns how many typos the hit's shard allows.
     pub(crate) fn learn_typos(&mut self, details: &'a str) {
         if let Some(typos) = typos_of(details) {
             let most = self.typos.entry(words_of(details)).or_insert(typos);
@@ -94,7 +95,7 @@ impl<'a> Scale<'a> {
         }
     }
 
-    /// `details`: all rules of the hit.
+    /// Computes one rule's rank. `details`: all rules of the hit.
     fn rank(&self, details: &str, rule: &str, score: f64, ranks: Option<f64>) -> Rank {
         let learned = || self.ranks.get(&(rule, words_of(details))).copied().map(f64::from);
         let ranks = ranks.or_else(learned).unwrap_or(1.0);
@@ -104,13 +105,13 @@ impl<'a> Scale<'a> {
 }
 
 impl Scale<'_> {
-    /// The most typos that any shard allows, where the hit's own allows fewer.
+    /// The most typos that any shard allows, if the hit's own shard allows fewer.
     pub(crate) fn more_typos(&self, details: &str) -> Option<f64> {
         let most = self.typos.get(words_of(details)).copied()?;
         (most > typos_of(details)?).then_some(most)
     }
 
-    /// The `_rankingScore` of a hit as one node gives it: ranked among the most typos that any shard allows.
+    /// The `_rankingScore` of a hit as one node computes it: ranked by the most typos that any shard allows.
     pub(crate) fn score(&self, details: &str, score: f64) -> f64 {
         let Some(typos) = typos_of(details) else { return score };
         let words = words_of(details);
@@ -124,7 +125,7 @@ impl Scale<'_> {
         let (Some(count), true, true) = (number_of("typo", "typoCount"), most > typos, leads) else {
             return score;
         };
-        // The rank of the words, then that of the typos, then the rest: each a share of one rank of those before.
+        // The rank of the words, then that of the typos, then the rest: each is a share of one rank of the previous.
         let matching = number_of("words", "matchingWords").unwrap_or(1.0);
         let all_words = number_of("words", "maxMatchingWords").unwrap_or(1.0);
         let of_typos = 1.0 - (matching - score * all_words);
@@ -134,7 +135,7 @@ impl Scale<'_> {
     }
 }
 
-/// The raw number of matching words, empty without such a rule.
+/// The raw number of matching words; empty without such a rule.
 fn words_of(details: &str) -> &str {
     let words = Members::of(details).into_iter().flatten().find(|rule| rule.key == "words");
     words.and_then(|words| hit::field(words.value, "matchingWords")).unwrap_or_default()
@@ -146,7 +147,7 @@ fn typos_of(details: &str) -> Option<f64> {
     hit::field(typo.value, "maxTypoCount").and_then(number)
 }
 
-/// The quotient of small counts that is nearest to a number made of several: nodes divide only once.
+/// The quotient of small counts nearest to a number made of several divisions: nodes divide only once.
 fn shortest(score: f64) -> f64 {
     const COUNTS_MAX: u32 = 20_000;
     let quotient = (1..=COUNTS_MAX).map(f64::from).find_map(|count| {
@@ -156,7 +157,7 @@ fn shortest(score: f64) -> f64 {
     quotient.unwrap_or(score)
 }
 
-/// The values of a hit with these details; `score` is its score on this scale.
+/// The values of a hit with these details. `score` is its score on this scale.
 pub(crate) fn values<'a>(
     details: &'a str,
     score: f64,
@@ -200,7 +201,7 @@ pub(crate) fn values<'a>(
     Ok(values)
 }
 
-/// `Greater` means that the left hit comes first. The scores are the weighted whole ones.
+/// `Greater` means that the left hit comes first. The two scores are the weighted whole scores.
 pub(crate) fn compare(left: (&[Value<'_>], f64), right: (&[Value<'_>], f64)) -> Ordering {
     let (mut lefts, mut rights) = (left.0.iter(), right.0.iter());
     loop {
@@ -220,7 +221,7 @@ pub(crate) fn compare(left: (&[Value<'_>], f64), right: (&[Value<'_>], f64)) -> 
     }
 }
 
-/// `Greater` means that the left hit comes first: how a hybrid search compares hits of its halves
+/// `Greater` means that the left hit comes first. A hybrid search compares the hits of its halves this way
 /// (milli/src/search/hybrid.rs).
 pub(crate) fn compare_halves(left: &[Value<'_>], right: &[Value<'_>]) -> Ordering {
     let (mut lefts, mut rights) = (left.iter(), right.iter());
@@ -275,7 +276,7 @@ impl Value<'_> {
                 Self::Geo { ascending, distance },
                 Self::Geo { ascending: other_ascending, distance: other },
             ) => (ascending == other_ascending).then(|| match (distance, other) {
-                // Far before near in both directions: so does Meilisearch between queries.
+                // Meilisearch orders far before near between queries, in both directions.
                 (Some(one), Some(other)) => compare_close(*one, *other),
                 (one, other) => one.is_some().cmp(&other.is_some()),
             }),
@@ -302,7 +303,7 @@ impl SortValue<'_> {
     }
 }
 
-/// Floats that differ by rounding only are equal.
+/// Floats that differ only by rounding are equal.
 fn compare_close(left: f64, right: f64) -> Ordering {
     if (left - right).abs() <= f64::EPSILON { Ordering::Equal } else { left.total_cmp(&right) }
 }
@@ -312,7 +313,7 @@ enum Rule<'a> {
     Value(Value<'a>),
 }
 
-/// `details`: all rules of the hit, the one named `name` with the value `raw` among them.
+/// Reads one rule. `details`: all rules of the hit, among them the one named `name` with the value `raw`.
 fn read<'a>(
     details: &str,
     name: &'a str,
@@ -332,7 +333,7 @@ fn read<'a>(
             rank((ranks - count) / ranks, Some(ranks))
         }
         "proximity" | "attribute" | "attributeRank" | "wordPosition" => rank(score()?, None),
-        // The rank of the match type among three, then that of the matching words.
+        // The match type ranks among three, then the number of matching words.
         "exactness" => {
             let words = hit::field(raw, "maxMatchingWords").and_then(number);
             rank(score()?, Some(3.0 * (words.unwrap_or(0.0) + 1.0)))
@@ -371,7 +372,7 @@ fn required(rule: &str, raw: &str, field: &str) -> Result<f64, Fault> {
     value.ok_or_else(|| Fault::new(format!("ranking rule `{}` has no number `{field}`", shorten(rule))))
 }
 
-/// The least number of ranks that has this score.
+/// The least number of ranks that gives this score.
 fn denominator(score: f64) -> u32 {
     let fits = |ranks: &u32| {
         let rank = score * f64::from(*ranks);
@@ -386,7 +387,7 @@ fn common_multiple(one: u32, other: u32) -> u32 {
         (divisor, rest) = (rest, divisor % rest);
     }
     let multiple = (one / divisor.max(1)).saturating_mul(other);
-    // Beyond any rule's ranks the scores were no shares of one number.
+    // More ranks than any rule has mean that the scores are not shares of one number.
     if multiple <= RANKS_MAX { multiple } else { one.max(other) }
 }
 
@@ -408,7 +409,7 @@ mod tests {
     fn rules_without_a_sort_between_them_make_one_score() {
         let one = r#"{"words":{"order":0,"matchingWords":1,"maxMatchingWords":2,"score":0.5},"proximity":{"order":1,"score":0.75}}"#;
         assert_eq!(read_values(one, 0.3), [Value::Score(0.15)]);
-        // (1 - 1) * 4 + 3 of 2 * 4, and after the sort 2 of 3 * 2.
+        // The first group: (1 - 1) * 4 + 3 of 2 * 4; after the sort: 2 of 3 * 2.
         let two = r#"{"words":{"order":0,"matchingWords":1,"maxMatchingWords":2,"score":0.5},"proximity":{"order":1,"score":0.75},
             "a:asc":{"order":2,"value":"X"},"exactness":{"order":3,"matchType":"noExactMatch","matchingWords":1,"maxMatchingWords":1,"score":0.3333333333333333}}"#;
         let sort = Value::Sort { ascending: true, value: SortValue::Text("X".into()) };
@@ -416,7 +417,7 @@ mod tests {
         // The whole score of all groups, and that of the first group alone.
         let all = (2.0 * 6.0 + 2.0) / (8.0 * 6.0);
         assert_eq!(read_values(two, all), expected);
-        // On older versions the score is that of the first group, which is then known exactly.
+        // On older versions the score is that of the first group, which is therefore known exactly.
         assert_eq!(read_values_of(two, 0.375, true), expected);
     }
 
@@ -442,7 +443,7 @@ mod tests {
         check(&[text("a")], std::slice::from_ref(&null), Ordering::Greater);
         check(&[geo(Some(5.0))], &[geo(Some(7.0))], Ordering::Less);
         check(&[geo(Some(5.0))], &[geo(None)], Ordering::Greater);
-        // Kinds that do not compare: more values left, then the whole score.
+        // Kinds do not compare, so more values left decide, then the whole score.
         check(&[score(0.5)], &[text("a"), null.clone()], Ordering::Less);
         check(&[score(0.0)], &[text("a")], Ordering::Greater);
         check(&[number(true, 1.0)], &[number(false, 1.0)], Ordering::Greater);
@@ -459,7 +460,7 @@ mod tests {
         let mut scale = Scale::default();
         scale.learn(&own);
         scale.learn(&others);
-        // Rank 1 of 2 and rank 3 of 4 behind it: (0 * 4 + 3) / 8; among three it is rank 2: (1 * 4 + 3) / 12.
+        // Rank 1 of 2, then rank 3 of 4: (0 * 4 + 3) / 8. Among three ranks it is rank 2: (1 * 4 + 3) / 12.
         let score = |of_typos: f64| (1.0 + of_typos) / 3.0;
         assert_eq!(scale.score(&own, score(3.0 / 8.0)), 19.0 / 36.0);
         assert_eq!(scale.score(&others, score(0.9)), score(0.9));

@@ -1,7 +1,7 @@
-//! Distinct: of the hits that share a value of one attribute, only the first is given.
+//! Distinct: of the hits that share a value of one attribute, only the first is returned.
 //!
-//! Values are those a node groups by (milli/src/search/new/distinct.rs): numbers and normalized strings, of arrays
-//! each element; a hit without a value is unlike any other.
+//! Values are those by which a node groups (milli/src/search/new/distinct.rs): numbers and normalized strings; of
+//! arrays each element. A hit without a value shares none with any other.
 
 use ahash::AHashSet;
 
@@ -15,20 +15,20 @@ pub(crate) struct Distinct<'s> {
     seen: AHashSet<Value>,
 }
 
-/// What becomes of a hit.
+/// Whether a hit is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admitted {
     Yes,
-    /// `several`: it has more values than one.
+    /// `several`: whether the rejected hit has more than one value.
     No {
         several: bool,
     },
 }
 
-/// What two documents may share.
+/// A value that two documents can share.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Value {
-    /// The bits of an f64.
+    /// The bits of an `f64`.
     Number(u64),
     /// A normalized string.
     Text(String),
@@ -39,7 +39,7 @@ impl<'s> Distinct<'s> {
         Self { path, seen: AHashSet::new() }
     }
 
-    /// Whether the hit shares no value with an earlier one; its values then count as met.
+    /// Admits the hit if it shares no value with an earlier admitted one, and then records its values.
     pub(crate) fn admit(&mut self, hit: &str) -> Admitted {
         let values = Value::all(hit, self.path);
         if values.iter().any(|value| self.seen.contains(value)) {
@@ -63,7 +63,7 @@ impl Value {
             b'n' => None,
             b'"' => Some(Self::Text(normalize(&string(raw)?).into_owned())),
             b't' | b'f' => Some(Self::Text(raw.to_owned())),
-            // Both zeros are one number.
+            // Both zeros are the same number.
             _ => number(raw).map(|number| Self::Number((number + 0.0).to_bits())),
         }
     }

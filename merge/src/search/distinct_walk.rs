@@ -1,10 +1,11 @@
-//! What one node counts under `distinct`: it walks through its buckets until the page is full, keeps one document of each
-//! value it meets, and leaves out of all that match those that share a value with one it has kept.
+//! What one node counts under `distinct`. It walks through its buckets until the page is full, keeps one document of
+//! each value that it meets, and removes from all matches those that share a value with a kept document.
 //!
-//! - The walk is that of milli/src/search/new/bucket_sort.rs over a list in which nothing is left out yet: buckets that end
-//!   before the page may not be divided any further, the last one is walked to its end.
-//! - Inside a bucket, and where all hits are to be counted behind the page, documents come by their numbers: by their keys.
-//! - Hits beyond what legs have given are never guessed: `MergeError::Short`.
+//! - The walk is that of milli/src/search/new/bucket_sort.rs over a list in which nothing is left out yet. It may not
+//!   divide buckets that end before the page, and it walks the last bucket to its end.
+//! - Inside a bucket, and where all hits behind the page count too, documents come in the order of their numbers, which
+//!   is that of their keys.
+//! - Hits beyond those that the legs returned are never guessed: `MergeError::Short`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,58 +18,60 @@ use crate::json::normalize::normalize;
 use crate::json::paths::values_at;
 use crate::json::{Answer, number, string, write_string};
 use crate::order::k_way::Order;
-use crate::order::leg_cursor::{Asked, Run};
+use crate::order::leg_cursor::{Asked, LegCursor};
 use crate::order::ranking_key::Key;
 use crate::search::distinct::Value;
 use crate::{Paging, SortField};
 
-/// Values that a filter names at most.
+/// The most values that a filter names.
 const FILTER_VALUES_MAX: usize = 2_000;
-/// Bytes of a text up to which a filter finds it whatever a node cuts off.
+/// The most bytes of a text that a filter is certain to find, although nodes truncate long values.
 const FILTER_TEXT_BYTES_MAX: usize = 400;
 
-/// What the client asked for, and how legs were asked: for their hits in order, nothing left out, with details.
+/// What the client requested. The legs were asked for their hits in order, with details and without `distinct`.
 #[derive(Debug, Clone)]
 pub struct VisitedSpec<'a> {
     pub distinct: &'a str,
     pub primary_key: &'a str,
     pub paging: Paging,
     pub hits_total_max: usize,
-    /// Hits that each leg was asked for.
+    /// The number of hits requested of each leg.
     pub hits_asked: usize,
     /// The raw name of the rule by which the nodes break ties.
     pub tie_break: Option<&'a str>,
-    /// Whether nodes pass over what comes before the page without ranking it; else they walk from the first hit on.
+    /// Whether nodes skip the hits before the page without ranking them; otherwise they walk from the first hit.
     pub passes_over: bool,
-    /// Whether scores have a threshold: where all hits are counted, all up to `hits_total_max` are walked through.
+    /// Whether scores have a threshold. Then, where all hits count, the walk covers all up to `hits_total_max`.
     pub threshold: bool,
     /// The facets to count.
     pub facets: &'a [String],
 }
 
-/// What came of the walk.
+/// Result of the walk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Visited {
-    /// Documents counted: all that are given one by one, or those of the walk that have a value.
+    /// The number of documents counted: with pages, all that one node returns; otherwise the walked documents that have
+    /// a value.
     pub documents: u64,
     /// An answer with the facets of these documents.
     pub answer: Vec<u8>,
-    /// A filter that lets through what shares no value with them; `None` if none is left out.
+    /// A filter that passes the documents that share no value with them; `None` if none is left out.
     pub others: Option<String>,
 }
 
-/// Walks through the hits of legs as one node does. By pages all documents are counted that one node gives; otherwise
-/// those it has met, and `others` says what else it counts. `None` where a filter cannot say that.
+/// Walks through the legs' hits as one node does. With page-based paging it counts all documents that one node returns.
+/// Otherwise it counts those that the node meets, and `others` filters what else the node counts. `None` where no
+/// filter can express that.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable, `MergeError::Short` if legs must be asked for more hits.
+/// `Leg`: a leg's answer is unusable. `Short`: the legs must be asked for more hits.
 pub fn visited(legs: &[&[u8]], spec: &VisitedSpec<'_>) -> Result<Option<Visited>, MergeError> {
     let mut runs = Vec::with_capacity(legs.len());
     let mut matched = 0_u64;
     for (leg, body) in legs.iter().enumerate() {
         let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
         matched += answer.count("totalHits").map_err(|fault| fault.at(leg))?;
-        runs.push(Run::new(leg, answer, false));
+        runs.push(LegCursor::new(leg, answer, false));
     }
     let (hits, complete) = read(&mut runs, matched, spec)?;
     let (offset, limit) = match spec.paging {
@@ -102,7 +105,7 @@ pub fn visited(legs: &[&[u8]], spec: &VisitedSpec<'_>) -> Result<Option<Visited>
             return Ok(None);
         }
     }
-    // Documents are looked at by their numbers.
+    // Nodes count facets in the order of document numbers.
     kept.sort_by_key(|hit| hit.number);
     let answer = facets(&kept, spec.facets);
     Ok(Some(Visited { documents: kept.len() as u64, answer, others }))
@@ -112,17 +115,17 @@ pub fn visited(legs: &[&[u8]], spec: &VisitedSpec<'_>) -> Result<Option<Visited>
 struct Candidate<'a> {
     text: &'a str,
     values: Vec<Value>,
-    /// Where it stands among all by its primary key.
+    /// Its position among all hits by primary key.
     number: usize,
-    /// How many divisions into buckets it shares with the hit before.
+    /// How many levels of buckets it shares with the previous hit.
     shared: usize,
-    /// How many divisions there are.
+    /// How many levels of buckets there are.
     levels: usize,
 }
 
-/// All hits in order as far as they are known, and whether these are all.
+/// All known hits in order, and whether they are all there are.
 fn read<'a>(
-    runs: &mut [Run<'a>],
+    runs: &mut [LegCursor<'a>],
     matched: u64,
     spec: &VisitedSpec<'_>,
 ) -> Result<(Vec<Candidate<'a>>, bool), MergeError> {
@@ -161,15 +164,15 @@ fn read<'a>(
     Ok((hits, complete))
 }
 
-/// One node on its way through its buckets.
+/// The state of one node's walk through its buckets.
 #[derive(Default)]
 struct Walk<'h, 'a> {
     hits: &'h [Candidate<'a>],
-    /// Whether these are all hits.
+    /// Whether `hits` has every hit.
     complete: bool,
     offset: usize,
     end: usize,
-    /// Positions of the hits kept, and the same as a set.
+    /// Positions of the kept hits, also as a set.
     kept: Vec<usize>,
     is_kept: AHashSet<usize>,
     seen: AHashSet<&'h Value>,
@@ -177,7 +180,7 @@ struct Walk<'h, 'a> {
 
 impl<'h> Walk<'h, '_> {
     fn start(&mut self) -> Result<(), MergeError> {
-        // Without a rule documents are taken one by one.
+        // Without a rule the node takes documents one by one.
         if self.hits.first().is_none_or(|hit| hit.levels == 0) {
             for at in 0..self.hits.len() {
                 if self.kept.len() == self.end {
@@ -193,7 +196,7 @@ impl<'h> Walk<'h, '_> {
         if suffices { Ok(()) } else { Err(MergeError::Short) }
     }
 
-    /// Walks through the buckets into which the rule `level` divides a bucket.
+    /// Walks through the buckets into which the rule at `level` divides a bucket.
     fn divide(&mut self, bucket: Range<usize>, level: usize) -> Result<(), MergeError> {
         let mut from = bucket.start;
         while from < bucket.end && self.kept.len() < self.end {
@@ -219,7 +222,7 @@ impl<'h> Walk<'h, '_> {
         !self.is_kept.contains(&at) && self.hits[at].values.iter().all(|value| !self.seen.contains(value))
     }
 
-    /// Keeps of a bucket one document of each value.
+    /// Keeps one document of each value in a bucket.
     fn keep(&mut self, bucket: Range<usize>) {
         let mut by_number = bucket.collect::<Vec<_>>();
         let hits = self.hits;
@@ -234,7 +237,7 @@ impl<'h> Walk<'h, '_> {
     }
 }
 
-/// A filter that lets through what shares no value with these; `None` where there is none that does just that.
+/// A filter that passes exactly the documents that share no value with these; `None` where there is no such filter.
 fn filter(attribute: &str, hits: &[&Candidate<'_>]) -> Option<String> {
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\\\""));
     let name = quoted(attribute);
@@ -245,7 +248,7 @@ fn filter(attribute: &str, hits: &[&Candidate<'_>]) -> Option<String> {
                 let number = f64::from_bits(*bits);
                 conditions.push(format!("NOT {name} {number} TO {number}"));
             }
-            // A filter would find the number, too, or something else.
+            // A filter on this text would also match a number, or mean something else.
             Value::Text(text) if text.trim().is_empty() || text.parse::<f64>().is_ok() => return None,
             Value::Text(text) if text.contains('\\') || text.len() > FILTER_TEXT_BYTES_MAX => return None,
             Value::Text(text) => texts.push(quoted(text)),
@@ -293,7 +296,7 @@ fn facets(hits: &[&Candidate<'_>], names: &[String]) -> Vec<u8> {
     parts.concat()
 }
 
-/// Counts the values of one document, each once.
+/// Counts the distinct values of one document.
 fn count(
     text: &str,
     name: &str,
@@ -330,7 +333,7 @@ fn count(
 mod tests {
     use super::*;
 
-    /// A leg of hits `(id, price, colour, flag)`.
+    /// A leg with the hits `(id, price, colour, flag)`.
     fn leg(hits: &[(u32, u32, &str, bool)], tie_break: bool) -> Vec<u8> {
         let hit = |(id, price, colour, flag): &(u32, u32, &str, bool)| {
             let by_price = if tie_break {
@@ -368,7 +371,7 @@ mod tests {
         let facets = ["flag".to_owned()];
         let walk = |paging| visited(&[&one, &two], &spec(paging, &facets)).unwrap().unwrap();
         let first = walk(Paging::Offset { offset: 0, limit: 1 });
-        // Of price 5 there are red, nothing and blue: who has nothing leaves out nobody.
+        // At price 5 the colours are red, none and blue. A document without a value excludes no other.
         assert_eq!(first.documents, 2);
         assert_eq!(first.others.as_deref(), Some(r#"NOT "c" IN ["red","blue"]"#));
         let text = String::from_utf8(first.answer).unwrap();
@@ -388,7 +391,7 @@ mod tests {
             visited(&[&one, &two], &spec(paging, &[])).unwrap()
         };
         assert_eq!(walk(0, 1).unwrap().others.as_deref(), Some(r#"NOT "c" 1 TO 1"#));
-        // The text 7 cannot be told from the number by a filter.
+        // A filter cannot distinguish the text 7 from the number.
         assert_eq!(walk(1, 1), None);
         assert_eq!(walk(9, 1).unwrap(), Visited { others: None, ..walk(0, 0).unwrap() });
     }

@@ -1,6 +1,7 @@
-//! Which of several spellings stands for a facet value: that of the first document that has it.
+//! Which of several spellings represents a facet value: that of the first document that has it.
 //!
-//! - First is the least primary key: nodes number documents as they come, and ties everywhere else are broken so.
+//! - The first document is the one with the least primary key: nodes number documents as they arrive, and ties
+//!   elsewhere are broken the same way.
 //! - Values are equal when their normalized forms are (milli's facet strings).
 
 use crate::documents::sort_key::Key;
@@ -10,11 +11,11 @@ use crate::json::paths::values_at;
 use crate::json::{Answer, Members, string, unescape, write_string};
 use crate::{Contested, SortField};
 
-/// The spelling that `contested` has in the document with the least primary key among the elements of the member
-/// `list` of all legs; `None` where no document has the value.
+/// The spelling of `contested` in the document with the least primary key, among the elements of the member `list` of
+/// all legs. `None` if no document has the value.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable.
+/// `MergeError::Leg`: a leg's answer is unusable.
 pub fn first_spelling(
     legs: &[&[u8]],
     list: &'static str,
@@ -35,7 +36,7 @@ pub fn first_spelling(
                 }
             });
             let key = Key::read(document, &by_key);
-            // Greater comes first.
+            // Greater keys come first.
             let leads = first.as_ref().is_none_or(|(leader, _)| key > *leader);
             if let Some(spelling) = spelling.filter(|_| leads) {
                 first = Some((key, spelling));
@@ -45,7 +46,7 @@ pub fn first_spelling(
     Ok(first.map(|(_, spelling)| spelling))
 }
 
-/// An answer whose `facetDistribution` names contested values by these spellings instead.
+/// The answer with these spellings for contested values in its `facetDistribution`.
 #[must_use]
 pub fn respell(answer: &str, values: &[(Contested, String)]) -> String {
     const DISTRIBUTION: &str = "facetDistribution";
@@ -59,7 +60,7 @@ pub fn respell(answer: &str, values: &[(Contested, String)]) -> String {
             let shown = unescape(value.key);
             let found = values.iter().find(|(old, _)| old.facet == name && old.spelling == shown);
             if let Some((_, spelling)) = found {
-                // The key with its quotes.
+                // The offset of the key's opening quote.
                 let at = offset_of(value.key) - 1;
                 out.extend_from_slice(&answer.as_bytes()[from..at]);
                 write_string(spelling, &mut out);

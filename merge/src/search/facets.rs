@@ -1,10 +1,10 @@
-//! Facets: counts summed over the legs by normalized value, ordered and cut as one node does, and statistics.
+//! Facets: counts summed over the legs by normalized value, ordered and truncated as on one node, and statistics.
 //!
-//! The orders are those of milli/src/search/facet/facet_distribution.rs (v1.50): numbers always before strings;
-//! alphabetical: numbers as text up to 3000 candidates and by value above, strings by their normalized form; by
-//! count: greatest first, ties by greatest number or greatest normalized string. Facet search is
-//! milli/src/search/facet/search.rs: alphabetical by its own normal form, or by count with ties by greatest value.
-//! A value keeps the spelling of the first leg that has it; facets stand in the order of their names.
+//! The orders are those of milli/src/search/facet/facet_distribution.rs (v1.50): numbers always before strings.
+//! Alphabetical: numbers as text up to 3000 candidates and by value above, strings by their normalized form. By count:
+//! greatest first, ties by greatest number or greatest normalized string. Facet search follows
+//! milli/src/search/facet/search.rs: alphabetical by its own normal form, or by count with ties by greatest value. A
+//! value keeps the spelling of the first leg that has it. Facets are in the order of their names.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -19,16 +19,16 @@ use crate::json::{Answer, Members, number, shorten, unescape, write_string};
 use crate::order::ranking_key::order_of;
 use crate::{Contested, FacetOrder, FacetRules};
 
-/// Candidates up to which one node lists numbers as text in alphabetical order (`CANDIDATES_THRESHOLD`).
+/// The most candidates for which one node lists numbers as text in alphabetical order (`CANDIDATES_THRESHOLD`).
 const CANDIDATES_AS_TEXT_MAX: u64 = 3000;
 
 /// Appends the merged answer of `POST /indexes/{uid}/facet-search` to `out`.
 ///
-/// `legs`: the raw answers in covering-set order. Alphabetical order is exact if each leg gave at least `values_max`
-/// values; by count it is exact if the legs gave all they have.
+/// `legs`: the raw answers in covering-set order. Alphabetical order is exact if each leg was asked for at least
+/// `values_max` values; order by count is exact if the legs returned all they have.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
+/// `MergeError::Leg`: a leg's answer is unusable. `out` is then unchanged.
 pub fn facet_search(
     legs: &[&[u8]],
     order: FacetOrder,
@@ -58,22 +58,22 @@ pub fn facet_search(
     Ok(())
 }
 
-/// The values of a facet over all legs of searches by pages.
+/// The values of a facet over all legs of page-based searches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValueCounts {
-    /// Different values.
+    /// The number of distinct values.
     pub values: u64,
     /// The sum of their counts.
     pub occurrences: u64,
-    /// Documents that matched.
+    /// The number of matching documents.
     pub hits: u64,
 }
 
-/// Counts the values of one facet; `None` if a leg gave as many as `values_max` and so may have more, or if a number
+/// Counts the values of one facet. `None` if a leg returned `values_max` values and so may have more, or if a number
 /// and a text look the same.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable.
+/// `MergeError::Leg`: a leg's answer is unusable.
 pub fn count_values(
     legs: &[&[u8]],
     facet_name: &str,
@@ -86,7 +86,7 @@ pub fn count_values(
         hits = hits.saturating_add(answer.count("totalHits")?);
         let distribution = answer.member("facetDistribution").and_then(Members::of);
         let values = distribution.and_then(|mut all| all.find(|one| unescape(one.key) == facet_name));
-        // A facet that no document of a leg has is not named.
+        // A leg does not list a facet that none of its documents has.
         let Some(values) = values else { return Ok(()) };
         let ranges = read_stats(answer.member("facetStats"))?;
         facet.add_values(values.value, ranges.get(facet_name))?;
@@ -100,10 +100,9 @@ pub fn count_values(
     Ok((!cut && !facet.mixed).then_some(ValueCounts { values: facet.values.len() as u64, occurrences, hits }))
 }
 
-/// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them; gives
-/// the values written that legs spell in several ways.
-/// `candidates`: the documents that matched, over all legs. `counted`: answers that count in place of those where they
-/// have the same facets.
+/// Appends `,"facetDistribution":{…},"facetStats":{…}` merged over all answers, or nothing if no answer has them.
+/// Returns the written values that legs spell differently. `candidates`: the number of matching documents over all
+/// legs. `counted`: answers that replace those where they have the same facets.
 pub(crate) fn write_members(
     answers: &[&Answer<'_>],
     counted: Option<&[Vec<u8>]>,
@@ -136,7 +135,7 @@ pub(crate) fn write_members(
     }
     let bare = String::from_utf8_lossy(&bare);
     if !bare.is_empty() {
-        // Facets are named for the fields that an index knows, whatever is counted.
+        // The answers name the facets, because they know the index's fields; `counted` only counts.
         parts = vec![Part { distribution: Some(&bare), stats: Some("{}") }];
         parts.extend(counted.iter().map(|answer| Part {
             distribution: Some(answer.member("facetDistribution").unwrap_or("{}")),
@@ -147,7 +146,7 @@ pub(crate) fn write_members(
     write_parts(&parts, rules, candidates, ["facetDistribution", "facetStats"], out)
 }
 
-/// The facets that answers name.
+/// The facets that the answers have.
 fn names_of<'a>(parts: &[Part<'a>]) -> BTreeSet<Cow<'a, str>> {
     let facets = parts.iter().filter_map(|part| Members::of(part.distribution?)).flatten();
     facets.map(|facet| unescape(facet.key)).filter(|name| !name.starts_with(RESERVED)).collect()
@@ -160,7 +159,7 @@ pub(crate) struct Part<'a> {
     pub(crate) stats: Option<&'a str>,
 }
 
-/// Appends two members merged over all legs: the distribution and the statistics, by the names given.
+/// Appends two members merged over all legs under the given names: the distribution and the statistics.
 pub(crate) fn write_parts(
     parts: &[Part<'_>],
     rules: &FacetRules,
@@ -196,28 +195,28 @@ pub(crate) fn write_parts(
     Ok(contested)
 }
 
-/// The values of one facet, in the order first met.
+/// The values of one facet, in the order in which they were first met.
 #[derive(Default)]
 struct Facet<'a> {
     values: Vec<Value<'a>>,
     index: AHashMap<Cow<'a, str>, usize>,
-    /// Whether a leg listed its numbers by value where their texts have another order.
+    /// Whether a leg listed its numbers by value where their texts would have another order.
     numbers_by_value: bool,
     /// Whether a value is a number on one leg and a text on another.
     mixed: bool,
 }
 
 struct Value<'a> {
-    /// The spelling inside its quotes, escapes as sent.
+    /// The spelling without its quotes, escapes as sent.
     raw: &'a str,
     normalized: Cow<'a, str>,
     count: u64,
     number: Option<f64>,
-    /// Whether legs spell it in several ways.
+    /// Whether legs spell it differently.
     contested: bool,
 }
 
-/// The least and the greatest number of a facet, with the text that the node gave.
+/// The least and the greatest number of a facet, with the text that the node sent.
 struct Range<'a> {
     min: f64,
     max: f64,
@@ -258,7 +257,7 @@ impl<'a> Facet<'a> {
         self.values.push(Value { raw, normalized, count, number, contested: false });
     }
 
-    /// Adds the values that one leg counted; `range` is that leg's range of numbers.
+    /// Adds the values that one leg counted. `range` is that leg's range of numbers.
     fn add_values(&mut self, raw: &'a str, range: Option<&Range<'_>>) -> Result<(), Fault> {
         let values = Members::of(raw).ok_or_else(|| Fault::new("a facet is not an object"))?;
         let mut leading = true;
@@ -268,7 +267,7 @@ impl<'a> Facet<'a> {
             let count = value.value.parse().map_err(|_| {
                 Fault::new(format!("the count of the facet value `{}` is not a count", shorten(value.key)))
             })?;
-            // Numbers come first, so a text that looks like one after the first string is a string.
+            // Numbers come first, so what looks like a number behind the first string is a string.
             let number = number_of_key(value.key)
                 .filter(|number| leading && range.is_some_and(|range| range.contains(*number)));
             leading = number.is_some();
@@ -388,7 +387,7 @@ fn read_stats(raw: Option<&str>) -> Result<BTreeMap<Cow<'_, str>, Range<'_>>, Fa
     Ok(ranges)
 }
 
-/// The number whose text in a facet's keys is `key`: nodes print them in decimals without an exponent.
+/// The number that the facet key `key` spells: nodes print decimals without an exponent.
 fn number_of_key(key: &str) -> Option<f64> {
     let digits = key.strip_prefix('-').unwrap_or(key);
     let (whole, fraction) =

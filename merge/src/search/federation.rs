@@ -1,9 +1,9 @@
-//! One ranked list out of the answers of several queries, as meilisearch/src/search/federated/perform.rs makes it.
+//! One ranked list from the answers of several queries, as in meilisearch/src/search/federated/perform.rs.
 //!
-//! - Every query's hits come in their exact order; hits of different queries are ordered by their weighted score
-//!   values, and by the query's position where these are equal.
-//! - A document that several queries of one index find stands in the list once, where it ranks best.
-//! - What was asked for the merge alone is cut out of the hits.
+//! - Hits of one query keep their exact order. Hits of different queries are ordered by their weighted score values,
+//!   and by the query's position where these are equal.
+//! - A document that several queries of one index find is in the list once, where it ranks best.
+//! - Fields that were requested for merging only are cut out of the hits.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -20,20 +20,20 @@ use crate::search::distinct::{Admitted, Distinct};
 use crate::search::facets;
 use crate::{ExtraFields, FacetOrder, FacetRules, Merged, Paging};
 
-/// What the client asked of a federated search.
+/// What the client requested of a federated search.
 #[derive(Debug, Clone)]
 pub struct FederationSpec<'a> {
     pub paging: Paging,
     /// In the order of their names.
     pub indexes: &'a [FederatedIndex<'a>],
-    /// By position.
+    /// In the order of the request.
     pub queries: &'a [FederatedQuery<'a>],
-    /// The field whose values no two hits share.
+    /// The field of which no two hits share a value.
     pub distinct: Option<&'a str>,
     /// Whether facets of all indexes are merged, and how many values of each are kept.
     pub merge_facets: Option<Option<usize>>,
     pub processing_time_ms: u64,
-    /// Whether ranking scores tell of the rules up to the first sort only, as before v1.24.
+    /// Whether ranking scores cover only the rules up to the first sort, as before v1.24.
     pub scores_end_at_sorts: bool,
 }
 
@@ -41,32 +41,32 @@ pub struct FederationSpec<'a> {
 #[derive(Debug, Clone)]
 pub struct FederatedIndex<'a> {
     pub uid: &'a str,
-    /// Where hits carry their identity; `None` if a single query names the index.
+    /// The field that identifies documents; `None` if only one query names the index.
     pub primary_key: Option<&'a str>,
     pub facets: &'a FacetRules,
-    /// `maxTotalHits` of the index: no more of its hits are given.
+    /// `maxTotalHits` of the index: the most of its hits in the answer.
     pub hits_total_max: usize,
 }
 
 /// One query.
 #[derive(Debug, Clone)]
 pub struct FederatedQuery<'a> {
-    /// Its index among those of the federation.
+    /// The position of its index in [`FederationSpec::indexes`].
     pub index: usize,
     pub weight: f64,
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
-    /// What is to be cut out of its hits.
+    /// Fields that were requested for merging only, to cut out of its hits.
     pub extra: Option<&'a ExtraFields<'a>>,
-    /// The attributes the client may see; its hits' details tell of all. `None`: all.
+    /// The attributes that the client may see; the details of its hits contain all. `None`: all.
     pub displayed: Option<&'a [String]>,
 }
 
-/// Appends the merged answer of federated searches without hits, one for each leg of an index: totals are summed,
-/// facets merged; the index goes by the name `uid`.
+/// Merges the answers of one index's legs to a federated search without hits: sums totals, merges facets, and renames
+/// the index from `node_uid` to `uid`. Appends the result to `out`.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable; `out` is then as it was.
+/// `MergeError::Leg`: a leg's answer is unusable. `out` is then unchanged.
 pub fn federated_totals(
     legs: &[&[u8]],
     node_uid: &str,
@@ -113,7 +113,7 @@ pub fn federated_totals(
     Ok(Merged { hits: 0, total, ..Merged::default() })
 }
 
-/// Members of a federated answer that are made here; all others are the first index's.
+/// Members of a federated answer that this crate writes; all others are copied from the first index.
 const MADE_HERE: [&str; 14] = [
     "hits",
     "queryVectors",
@@ -133,11 +133,11 @@ const MADE_HERE: [&str; 14] = [
 
 /// Appends the answer of a federated search to `out`.
 ///
-/// `answers`: one for each query, asked for offset 0 and as many hits as the page may need, with ranking scores and
-/// details. `totals`: one for each index, from [`federated_totals`].
+/// `answers`: one for each query, for offset 0 and as many hits as the page may need, with ranking scores and details.
+/// `totals`: one for each index, from [`federated_totals`].
 ///
 /// # Errors
-/// `MergeError::Leg`, with the position of the query, if an answer is unusable; `out` is then as it was.
+/// `MergeError::Leg` with the query's position: an answer is unusable. `out` is then unchanged.
 pub fn federation(
     answers: &[&[u8]],
     totals: &[&[u8]],
@@ -159,7 +159,7 @@ struct Hit<'a> {
     values: Vec<Value<'a>>,
     /// `_rankingScore` times the weight.
     score: f64,
-    /// The raw primary key, where it is needed.
+    /// The raw primary key, where several queries name the index.
     identity: Option<&'a str>,
 }
 
@@ -189,7 +189,7 @@ fn merge(
         hits
     });
     let of_indexes = of_indexes.collect::<Vec<_>>();
-    // A document is known by its key within its index only: that is settled now.
+    // Keys are unique only within an index, and duplicates there are gone now, so forget the identities.
     let strangers = of_indexes.into_iter().map(|hits| hits.into_iter().map(Hit::without_identity).collect());
     let mut kept = Kept::of(strangers.collect(), spec);
     let page = kept.by_ref().skip(window.offset).take(window.limit).collect::<Vec<_>>();
@@ -233,7 +233,7 @@ impl Window {
     }
 }
 
-/// All hits of one query; its scores are read twice, since hits tell of each other's scale.
+/// All hits of one query. Scores are read twice, because later hits reveal the scale of earlier ones.
 fn read_hits<'a>(
     answer: &mut Answer<'a>,
     position: usize,
@@ -331,12 +331,12 @@ impl<'a> Iterator for Heads<'a> {
     }
 }
 
-/// Hits without those that were seen before, and without those that share a distinct value with one.
+/// Skips hits that were seen before, and those that share a distinct value with one.
 struct Kept<'a, 's> {
     hits: Heads<'a>,
     seen: AHashSet<&'a str>,
     distinct: Option<Distinct<'s>>,
-    /// Hits left out for their values.
+    /// The number of hits skipped for their values.
     rejected: u64,
 }
 
@@ -421,7 +421,8 @@ fn write_rest(
     Ok(())
 }
 
-/// Facets of all indexes by name: counts of equal values are summed, and cut in the order of the index met first.
+/// Merges facets of all indexes by name: sums the counts of equal values, and orders and truncates as the first index
+/// with the facet does.
 fn write_merged_facets(
     facets: &[(&FederatedIndex<'_>, &str)],
     values_max: Option<usize>,
@@ -456,7 +457,7 @@ fn write_merged_facets(
     let mut distribution = b"{".to_vec();
     for (at, (name, (order, values))) in merged.into_iter().enumerate() {
         let mut values = values.into_iter().collect::<Vec<_>>();
-        // Equal counts stand in the order of their values; one node leaves that to chance.
+        // Equal counts are ordered by value; one node leaves their order to chance.
         values.sort_by(|left, right| unescape(left.0).cmp(&unescape(right.0)));
         if order == FacetOrder::Count {
             values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

@@ -1,10 +1,10 @@
-//! Hybrid search: the list by keywords and the list by vectors become one.
+//! Hybrid search: merges the list by keywords and the list by vectors into one.
 //!
-//! - Both lists come whole, in the order of one node, from the start to the end of the client's page, with ranking
+//! - Both lists are complete from the start to the end of the client's page, in the order of one node, with ranking
 //!   scores and details.
-//! - Each step takes the better head of the two by score times share, the semantic one among equals; a document
-//!   counts where it comes first (milli/src/search/hybrid.rs).
-//! - Totals and facets are those of the semantic list, whose candidates hold the other's.
+//! - Each step takes the better head of the two by score times ratio, the semantic one among equals. A document counts
+//!   where it comes first (milli/src/search/hybrid.rs).
+//! - Totals and facets are those of the semantic list, whose candidates include the other's.
 
 use std::collections::VecDeque;
 
@@ -13,12 +13,12 @@ use ahash::AHashSet;
 use crate::error::{Fault, MergeError};
 use crate::json::hit::field;
 use crate::json::{Answer, number};
-use crate::order::leg_cursor::{Hit, Ranked, Run};
+use crate::order::leg_cursor::{Hit, LegCursor, Ranked};
 use crate::order::weighted_score::{Scale, Value, compare_halves, values};
 use crate::search::{Page, Window, matched, write_rest};
 use crate::{Merged, SearchSpec};
 
-/// The share of a keyword score above which the semantic half is not needed.
+/// A keyword score, times its share, above this makes the semantic half unnecessary.
 const GOOD_ENOUGH: f64 = 0.45;
 
 /// The two lists of a hybrid search.
@@ -26,20 +26,20 @@ const GOOD_ENOUGH: f64 = 0.45;
 pub struct Halves<'a> {
     /// A merged answer with ranking scores and details.
     pub keyword: &'a [u8],
-    /// The same by vectors; `None` if the keyword list is good enough or there is no vector.
+    /// The same by vectors. `None` if the keyword list is good enough, or there is no vector.
     pub semantic: Option<&'a [u8]>,
-    /// Share of the semantic half, 0 to 1.
+    /// The weight of the semantic half, 0 to 1.
     pub semantic_ratio: f32,
-    /// The field that tells documents apart; every hit carries it.
+    /// The field that identifies documents; every hit contains it.
     pub primary_key: &'a str,
-    /// Whether ranking scores tell of the rules up to the first sort only, as before v1.24.
+    /// Whether ranking scores cover only the rules up to the first sort, as before v1.24.
     pub scores_end_at_sorts: bool,
 }
 
-/// Whether the keyword list alone answers the search: it has the `hits_wanted`, all of a good score.
+/// Whether the keyword list alone answers the search: it has `hits_wanted` hits, all with a good score.
 ///
 /// # Errors
-/// `MergeError::Leg` with leg 0 if the answer is unusable.
+/// `MergeError::Leg` with leg 0: the answer is unusable.
 pub fn is_good_enough(keyword: &[u8], hits_wanted: usize, semantic_ratio: f32) -> Result<bool, MergeError> {
     let at = |fault: Fault| fault.at(0);
     let mut answer = Answer::read(keyword, "hits").map_err(at)?;
@@ -56,7 +56,7 @@ pub fn is_good_enough(keyword: &[u8], hits_wanted: usize, semantic_ratio: f32) -
 /// Appends the answer of a hybrid search to `out`. Leg 0 is the keyword list, leg 1 the semantic one.
 ///
 /// # Errors
-/// `MergeError::Leg` if a list is unusable; `out` is then as it was.
+/// `MergeError::Leg`: a list is unusable. `out` is then unchanged.
 pub fn hybrid(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let start = out.len();
     let merged = merge(halves, spec, out);
@@ -86,16 +86,16 @@ fn merge(halves: &Halves<'_>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Resul
     Ok(Merged { hits, total: spec.total(total), contested })
 }
 
-/// The hits of one half that are still to come, with what they are compared by.
+/// The remaining hits of one half, with the values by which they are compared.
 type List<'a> = VecDeque<(Hit<'a>, Vec<Value<'a>>)>;
 
-/// One half; its scores are read twice, since hits tell of each other's scale.
+/// Reads one half. Scores are read twice, because later hits reveal the scale of earlier ones.
 fn read<'a>(
     leg: usize,
     body: &'a [u8],
     share: f32,
     mut scale: Scale<'a>,
-) -> Result<(Run<'a>, List<'a>), MergeError> {
+) -> Result<(LegCursor<'a>, List<'a>), MergeError> {
     let at = |fault: Fault| fault.at(leg);
     let mut answer = Answer::read(body, "hits").map_err(at)?;
     let mut hits = Vec::new();
@@ -109,7 +109,7 @@ fn read<'a>(
         Ok((hit, values(hit.details, score, f64::from(share), &scale)?))
     });
     let list = list.collect::<Result<_, _>>().map_err(at)?;
-    Ok((Run::new(leg, answer, false), list))
+    Ok((LegCursor::new(leg, answer, false), list))
 }
 
 fn ranking_score(hit: &str) -> Result<f64, Fault> {
@@ -117,7 +117,7 @@ fn ranking_score(hit: &str) -> Result<f64, Fault> {
     score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))
 }
 
-/// Fills the page; gives how many of its hits came by their vector.
+/// Fills the page. Returns how many of its hits were found by their vector.
 fn interleave<'a>(
     mut keyword: List<'a>,
     mut semantic: List<'a>,

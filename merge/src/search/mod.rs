@@ -1,7 +1,7 @@
-//! Search answers in, the client's answer out: the page cut out of the merged order, totals, facets.
+//! Merging search answers: cuts the page out of the merged order, and writes totals and facets.
 //!
-//! - The order is made in `order`; here it is cut, and hits that distinct leaves out are passed over.
-//! - The members of the answer stand in the order of Meilisearch's `SearchResult` (meilisearch/src/search/mod.rs).
+//! - `order` makes the order; this module cuts it and skips hits that `distinct` leaves out.
+//! - The members of the answer are in the order of Meilisearch's `SearchResult` (meilisearch/src/search/mod.rs).
 
 pub(crate) mod distinct;
 pub(crate) mod distinct_walk;
@@ -14,12 +14,12 @@ pub(crate) mod similar;
 use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_count, write_member};
 use crate::order::k_way::Order;
-use crate::order::leg_cursor::{Asked, Hit, Ranked, Run};
+use crate::order::leg_cursor::{Asked, Hit, LegCursor, Ranked};
 use crate::order::weighted_score::Scale;
 use crate::search::distinct::{Admitted, Distinct};
 use crate::{Contested, Merged, Paging, SearchSpec, json::strip};
 
-/// Members of an answer that are made here; all others are the first leg's.
+/// Members of an answer that this crate writes; all others are copied from the first leg.
 const MADE_HERE: [&str; 13] = [
     "query",
     "queryVector",
@@ -38,15 +38,15 @@ const MADE_HERE: [&str; 13] = [
 
 /// Appends the merged answer of `POST /indexes/{uid}/search` to `out`.
 ///
-/// `legs`: the raw answers in covering-set order, each asked for everything from the start to the end of the
-/// client's page (offset 0 and limit offset + limit, or page 1 and hitsPerPage page x hitsPerPage), or for more.
+/// `legs`: the raw answers in covering-set order. Each was asked for all hits from the start to the end of the client's
+/// page (offset 0 and limit offset + limit, or page 1 and hitsPerPage page x hitsPerPage), or for more.
 ///
-/// Hits, and totals where `total_clipped` says so, are clipped by `hits_total_max` as on one node (Meilisearch's
-/// search routes, before and since v1.47).
+/// `hits_total_max` bounds hits and, if `total_clipped`, totals, as on one node (Meilisearch's search routes, before
+/// and since v1.47).
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable, `MergeError::Short` or `MergeError::Entangled` if the legs must be
-/// asked for more hits; `out` is then as it was.
+/// `Leg`: a leg's answer is unusable. `Short`, `Entangled`: the legs must be asked for more hits.
+/// `out` is unchanged on an error.
 pub fn search(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let start = out.len();
     let merged = merge(legs, spec, out);
@@ -60,7 +60,7 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let mut runs = Vec::with_capacity(legs.len());
     for (leg, body) in legs.iter().enumerate() {
         let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
-        let mut run = Run::new(leg, answer, spec.only_vectors);
+        let mut run = LegCursor::new(leg, answer, spec.only_vectors);
         run.shows_details = spec.show_ranking_score_details;
         runs.push(run);
     }
@@ -77,21 +77,21 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
     let hits = write_hits(&mut runs, &window, matched, scale.as_ref(), spec, out)?;
     out.push(b']');
     let listed = window.ended(hits);
-    // Every value of the distinct attribute was seen: the list is as long as there are hits.
+    // The walk saw every value of the distinct attribute, so the number of hits is exact.
     let matched = listed.filter(|_| spec.distinct.is_some()).map_or(matched, |listed| listed as u64);
     let contested = write_rest(&runs, &window, (hits, matched), None, spec, out)?;
     out.push(b'}');
     Ok(Merged { hits, total: spec.total(matched), contested })
 }
 
-/// The part of the merged order to write, as one node cuts it.
+/// The part of the merged order to write, with the bounds of one node.
 pub(crate) struct Window {
     offset: usize,
     limit: usize,
 }
 
 impl Window {
-    /// How many hits there are in all, if the page of `hits` is the last one.
+    /// The total number of hits, if the page of `hits` is the last one.
     fn ended(&self, hits: usize) -> Option<usize> {
         (hits > 0 && hits < self.limit).then(|| self.offset + hits)
     }
@@ -107,7 +107,7 @@ impl Window {
     }
 }
 
-/// By how many typos scores that are shown are to be measured; `None` where a leg's own scores will do.
+/// The typo counts by which shown scores have to be measured; `None` where a leg's own scores are right.
 fn scale<'a>(legs: &[&'a [u8]], spec: &SearchSpec<'_>) -> Result<Option<Scale<'a>>, MergeError> {
     if legs.len() < 2 || !(spec.show_ranking_score || spec.show_ranking_score_details) {
         return Ok(None);
@@ -126,9 +126,9 @@ fn scale<'a>(legs: &[&'a [u8]], spec: &SearchSpec<'_>) -> Result<Option<Scale<'a
     Ok(Some(scale))
 }
 
-/// Writes the hits of the window, those of one leg as they come.
+/// Writes the hits of the window. Hits of a single leg keep their order.
 fn write_hits(
-    runs: &mut [Run<'_>],
+    runs: &mut [LegCursor<'_>],
     window: &Window,
     matched: u64,
     scale: Option<&Scale<'_>>,
@@ -161,15 +161,15 @@ fn write_hits(
     if page.entangled && spec.distinct_legs { Err(MergeError::Entangled) } else { Ok(page.written) }
 }
 
-/// The client's page while it is being written.
+/// The client's page while it is written.
 pub(crate) struct Page<'o, 's> {
     window: &'o Window,
     spec: &'o SearchSpec<'s>,
     distinct: Option<Distinct<'s>>,
     scale: Option<&'o Scale<'o>>,
-    /// Whether a hit of several values was left out.
+    /// Whether a hit with several distinct values was left out.
     entangled: bool,
-    /// Hits of the merged order so far, without those that distinct left out.
+    /// The number of hits of the merged order so far, without those that `distinct` left out.
     position: usize,
     pub(crate) written: usize,
     out: &'o mut Vec<u8>,
@@ -204,10 +204,10 @@ impl<'o, 's> Page<'o, 's> {
     }
 }
 
-/// The sum of the totals of searches by pages.
+/// The sum of the totals of page-based searches.
 ///
 /// # Errors
-/// `MergeError::Leg` if a leg's answer is unusable.
+/// `MergeError::Leg`: a leg's answer is unusable.
 pub fn total_hits(legs: &[&[u8]]) -> Result<u64, MergeError> {
     let count = |body| Answer::read(body, "hits")?.count("totalHits");
     let counts = legs.iter().enumerate().map(|(leg, body)| count(body).map_err(|fault| fault.at(leg)));
@@ -215,7 +215,7 @@ pub fn total_hits(legs: &[&[u8]]) -> Result<u64, MergeError> {
 }
 
 /// The sum of the totals of all legs.
-pub(crate) fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, MergeError> {
+pub(crate) fn matched(runs: &[LegCursor<'_>], spec: &SearchSpec<'_>) -> Result<u64, MergeError> {
     let name = match spec.paging {
         Paging::Offset { .. } => "estimatedTotalHits",
         Paging::Page { .. } => "totalHits",
@@ -227,10 +227,10 @@ pub(crate) fn matched(runs: &[Run<'_>], spec: &SearchSpec<'_>) -> Result<u64, Me
     Ok(sum)
 }
 
-/// Writes all members after the page's `hits`; gives the facet values that legs spell in several ways.
-/// `semantic_hits`: those that came by their vector, where it is not all or none of them.
+/// Writes all members after the page's `hits`. Returns the facet values that legs spell differently. `semantic_hits`:
+/// the number of hits found by their vector, where it is neither all nor none.
 pub(crate) fn write_rest(
-    runs: &[Run<'_>],
+    runs: &[LegCursor<'_>],
     window: &Window,
     (hits, matched): (usize, u64),
     semantic_hits: Option<u64>,
@@ -247,7 +247,7 @@ pub(crate) fn write_rest(
     write_count("processingTimeMs", spec.processing_time_ms, out);
     match spec.paging {
         Paging::Offset { limit, offset } => {
-            // Where totals are not clipped the offset is shown as asked.
+            // Where totals are not bounded, the answer has the offset as requested.
             let offset = if spec.total_clipped { window.offset } else { offset };
             write_count("limit", limit as u64, out);
             write_count("offset", offset as u64, out);
@@ -271,7 +271,7 @@ pub(crate) fn write_rest(
             write_member(name, value, out);
         }
     }
-    // A search by vector alone: every hit of the page came by its vector.
+    // In a search by vector alone, every hit of the page was found by its vector.
     let counted = runs.iter().any(|run| run.answer.member("semanticHitCount").is_some());
     let semantic = semantic_hits.or(counted.then_some(hits as u64));
     if let Some(semantic) = semantic {

@@ -1,9 +1,9 @@
 //! Neighbours of one document, out of vector searches over all shards.
 //!
-//! - The document itself is never among its neighbours; a document found by several of its vectors counts once,
-//!   where it is nearest.
-//! - Totals and thresholds are those of milli/src/search/similar.rs (v1.15 to v1.50): every document that the
-//!   filter lets through counts, until a hit of the page falls below the threshold.
+//! - The document itself is never among its neighbours. A document found by several of its vectors counts once, where
+//!   it is nearest.
+//! - Totals and thresholds are those of milli/src/search/similar.rs (v1.15 to v1.50): every document that passes the
+//!   filter counts, until a hit of the page is below the threshold.
 
 use ahash::AHashSet;
 
@@ -12,10 +12,10 @@ use crate::json::hit::{self, Edit};
 use crate::json::{Answer, Members, number, string, write_string};
 use crate::{ExtraFields, Merged, Paging, SearchSpec, search};
 
-/// What the client asked of `POST /indexes/{uid}/similar`.
+/// What the client requested of `POST /indexes/{uid}/similar`.
 #[derive(Debug, Clone)]
 pub struct SimilarSpec<'a> {
-    /// The document whose neighbours are wanted.
+    /// The primary key of the document whose neighbours are requested.
     pub id: &'a str,
     pub primary_key: &'a str,
     pub offset: usize,
@@ -23,11 +23,11 @@ pub struct SimilarSpec<'a> {
     pub ranking_score_threshold: Option<f64>,
     pub show_ranking_score: bool,
     pub show_ranking_score_details: bool,
-    /// What is to be cut out of the hits.
+    /// Fields that were requested for merging only, to cut out of the hits.
     pub extra: Option<&'a ExtraFields<'a>>,
-    /// Documents that the filter lets through, without the document itself.
+    /// The number of documents that pass the filter, without the document itself.
     pub candidates: u64,
-    /// `maxTotalHits` of the index: no greater total is named.
+    /// `maxTotalHits` of the index, which bounds the total.
     pub hits_total_max: usize,
     pub processing_time_ms: u64,
 }
@@ -35,10 +35,11 @@ pub struct SimilarSpec<'a> {
 /// Appends the answer of a similar search to `out`.
 ///
 /// `searches`: one merged vector search for each vector of the document, with `_rankingScore` and
-/// `_rankingScoreDetails`, asked for offset 0 and limit `offset + limit + 1`.
+/// `_rankingScoreDetails`, for offset 0 and limit `offset + limit + 1`.
 ///
 /// # Errors
-/// `MergeError::Leg`, naming the search, if it cannot be used or its order does not begin with the vectors.
+/// `MergeError::Leg`: the search with that number is unusable, or its first ranking rule is not the vectors'
+/// similarity.
 pub fn similar(searches: &[&[u8]], spec: &SimilarSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let most = spec.offset.saturating_add(spec.limit).saturating_add(1).saturating_mul(searches.len().max(1));
     let mut merged = Vec::new();
@@ -121,7 +122,7 @@ struct Neighbour<'a> {
 impl<'a> Neighbours<'a, '_> {
     fn next(&mut self) -> Result<Option<Neighbour<'a>>, Fault> {
         while let Some(text) = self.answer.next_element()? {
-            // Documents without vectors come last.
+            // Documents without vectors come last, so nothing follows.
             let Some(similarity) = similarity(text)? else { return Ok(None) };
             let id = hit::field(text, self.spec.primary_key);
             let id = id.ok_or_else(|| Fault::new("a hit has no primary key"))?;

@@ -1,6 +1,6 @@
-//! Orders that need more than one look at a leg: `_geoPoint` rules, distinct, pinned hits.
+//! Orders that need more than one request to a leg: `_geoPoint` rules, distinct, pinned hits.
 //!
-//! A small model plays one node and, over fewer documents, every leg; legs that were asked too little are asked
+//! A small model plays one node and, with fewer documents, every leg. Legs that were asked for too little are asked
 //! again, as the gateway does, until there is an answer.
 
 use std::collections::{HashSet, VecDeque};
@@ -46,7 +46,7 @@ fn document(random: &mut Rng, id: usize) -> Document {
     }
 }
 
-/// What one node answers over `documents`, which stand in the order of their ids.
+/// The answer of one node with `documents`, which are in the order of their ids.
 fn node(documents: &[Document], rules: &[Rule]) -> Vec<Ranked> {
     let Some((rule, rest)) = rules.split_first() else {
         return documents.iter().map(|document| (document.clone(), Vec::new())).collect();
@@ -150,7 +150,7 @@ fn answer(ranked: &[Ranked], asked: usize, total: usize) -> Vec<u8> {
     json!({"hits": hits, "query": "", "estimatedTotalHits": total}).to_string().into_bytes()
 }
 
-/// Merges, asking ever deeper; gives the answer's hits and how often the legs were asked.
+/// Merges, asking for ever more hits. Returns the answer's hits and how often the legs were asked.
 fn ask(legs: &[Vec<Ranked>], mut asked: usize, spec: &SearchSpec<'_>) -> (Vec<Value>, usize) {
     for round in 1.. {
         let answers = legs.iter().map(|leg| answer(leg, asked, leg.len())).collect::<Vec<_>>();
@@ -166,7 +166,7 @@ fn ask(legs: &[Vec<Ranked>], mut asked: usize, spec: &SearchSpec<'_>) -> (Vec<Va
     unreachable!("every round asks deeper")
 }
 
-/// One `_geoPoint` at most: a node passes over others.
+/// At most one `_geoPoint` rule, because a node ignores further ones.
 fn rules(random: &mut Rng) -> Vec<Rule> {
     let geo = |random: &mut Rng| Rule::Geo {
         point: [48.0 + f64::from(random.u8(0..3)) * 0.01, 2.0],
@@ -191,8 +191,8 @@ fn legs_regroup_to_the_buckets_and_groups_of_one_node() {
         let mut random = Rng::with_seed(seed);
         let documents = (0..random.usize(0..70)).map(|id| document(&mut random, id)).collect::<Vec<_>>();
         let mut rules = rules(&mut random);
-        // Documents that distinct leaves out of a leg's answer may have begun one of the node's buckets: the two
-        // together are exact only to the metre, so each is looked at alone.
+        // Documents that distinct removes from a leg's answer may have begun one of the node's buckets. Together the
+        // two are exact only to the metre, so the test separates them.
         let distinct = random.u8(0..3) == 0;
         if distinct {
             rules.retain(|rule| !matches!(rule, Rule::Geo { .. }));

@@ -1,11 +1,11 @@
-//! Facets and facet search: sums, orders and cuts as one node's.
+//! Facets and facet search: sums, orders and truncation as on one node.
 
 use ahash::AHashMap;
 use merge::{FacetOrder, FacetRules, Paging, SearchSpec};
 
 use crate::search::{merged, spec};
 
-/// Merges two legs' facet members and gives the merged ones.
+/// Merges the facet members of two legs.
 fn merge_facets(legs: [(&str, &str); 2], matched: u64, rules: &FacetRules) -> String {
     let legs = legs.map(|(distribution, stats)| {
         format!(

@@ -1,4 +1,4 @@
-//! Federated searches: one list out of several queries, each document once, totals and facets of all.
+//! Federated searches: one list from several queries, each document once, with totals and facets of all.
 
 use merge::{
     ExtraFields, FacetOrder, FacetRules, FederatedIndex, FederatedQuery, FederationSpec, Paging,
@@ -10,7 +10,7 @@ fn rules() -> FacetRules {
     FacetRules { values_max: 3, default_order: FacetOrder::Alpha, ..FacetRules::default() }
 }
 
-/// A query's answer: hits by id, score and the value of a sort behind the relevancy.
+/// A query's answer: each hit has an id, a score and the value of a sort that follows the relevancy rules.
 fn answer(hits: &[(u64, f64, f64)]) -> Vec<u8> {
     let hits = hits.iter().map(|(id, score, year)| {
         json!({"id": id, "title": format!("t{id}"), "group": id % 3, "_rankingScore": score, "_rankingScoreDetails": {
@@ -115,7 +115,7 @@ fn weights_and_positions_decide() {
     let two = [totals("a", 1, &Value::Null), totals("b", 2, &Value::Null)];
     let equal = Case { indexes: [0, 1], ..Case::default() };
     let found = equal.run(&answers, &two);
-    // The same key in two indexes is two documents.
+    // The same key in two indexes belongs to two documents.
     assert_eq!(order(&found), [(1, 0), (1, 1), (5, 1)]);
     assert_eq!(found["estimatedTotalHits"], 3);
     let weighted = Case { indexes: [0, 1], weights: [0.25, 1.0], ..Case::default() }.run(&answers, &two);

@@ -1,4 +1,4 @@
-//! Answers that are cut short or damaged: an error or a sound answer, never a panic.
+//! Truncated or damaged answers give an error or a sound answer, never a panic.
 
 use fastrand::Rng;
 use merge::{FacetOrder, FacetRules, Paging, SearchSpec};
@@ -19,7 +19,7 @@ fn sample(seed: u64) -> Vec<Vec<u8>> {
 fn all_merges(legs: &[Vec<u8>], rules: &FacetRules) -> Result<String, merge::MergeError> {
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let mut out = Vec::new();
-    // Of the wrong kind, but foreign bytes all the same.
+    // Answers of the wrong kind are foreign bytes too.
     assert!(merge::documents(&slices, &[], None, 0, 9, &mut out).is_err());
     assert!(merge::facet_search(&slices, FacetOrder::Count, 9, 0, &mut out).is_err());
     assert!(out.is_empty());
@@ -66,7 +66,7 @@ fn a_damaged_answer_never_panics_nor_gives_broken_json() {
                 _ => drop(legs[1].remove(at)),
             }
         }
-        // `merged` itself checks that what comes out is JSON.
+        // `merged` itself verifies that the output is JSON.
         match all_merges(&legs, &rules) {
             Ok(_) => merged += 1,
             Err(_) => refused += 1,

@@ -1,4 +1,4 @@
-//! The slow model: whole trees, one stable sort, no sharing of code with the crate.
+//! The slow model: whole trees and one stable sort. It shares no code with the crate.
 //!
 //! It defines what one node with all documents would answer, given the ranking details of every document.
 
@@ -63,13 +63,13 @@ fn directed(name: &str, ordering: Ordering) -> Ordering {
     if name.ends_with(":asc") { ordering } else { ordering.reverse() }
 }
 
-/// Missing similarity is last, below every real one.
+/// A missing similarity comes last, below every real one.
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(-1.0)
 }
 
 fn compare_values(name: &str, left: &Value, right: &Value) -> Ordering {
-    // (numbers before strings before missing, the number, the text)
+    // The class (numbers, strings, missing), the number, the text.
     let leaf = |value: &Value| match value {
         Value::Number(number) => Some((0, number.as_f64().unwrap(), String::new())),
         Value::String(text) => Some((1, 0.0, normalize(text))),
@@ -112,7 +112,7 @@ pub(crate) fn strip_hit(hit: &Value, score: bool, details: bool) -> Value {
     Value::Object(stripped)
 }
 
-/// What the search over all legs' hits together answers.
+/// The answer of a search over the hits of all legs together.
 pub(crate) fn search(
     legs: &[Vec<Value>],
     paging: Paging,
@@ -152,7 +152,7 @@ pub(crate) fn search(
     serde_json::to_string(answer).unwrap()
 }
 
-/// What one node holding `documents` answers for the facet `color`: (facetDistribution, facetStats).
+/// The `facetDistribution` and `facetStats` of one node with `documents`, for the facet `color`.
 pub(crate) fn facets(documents: &[Value], order: FacetOrder, values_max: usize) -> (Value, Value) {
     let mut numbers = BTreeMap::<String, (f64, u64)>::new();
     let mut strings = BTreeMap::<String, (String, u64)>::new();

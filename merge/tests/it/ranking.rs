@@ -24,7 +24,7 @@ fn order(legs: &[(&str, &Value)]) -> Result<String, MergeError> {
     Ok(answer["hits"].as_array().unwrap().iter().map(|hit| hit["name"].as_str().unwrap()).collect())
 }
 
-/// Merges `left` and `right` both ways round: `First` means that `left` wins from either leg.
+/// Merges `left` and `right` both ways round. `First` means that `left` wins from either leg.
 fn check(left: &Value, right: &Value, expected: &Expected) {
     let forward = order(&[("l", left), ("r", right)]);
     let backward = order(&[("r", right), ("l", left)]);
@@ -46,7 +46,7 @@ fn check(left: &Value, right: &Value, expected: &Expected) {
     }
 }
 
-/// One rule at order 0.
+/// Compares two details with only this rule, at order 0.
 fn check_rule(rule: &str, left: Value, right: Value, expected: &Expected) {
     let details = |mut fields: Value| {
         fields.as_object_mut().unwrap().insert("order".into(), json!(0));
@@ -62,7 +62,7 @@ fn counts_and_scores() {
     check_rule("words", words(3, 9), words(2, 2), &First);
     check_rule("words", words(3, 3), words(3, 4), &Equal);
     check_rule("words", json!({"score": 1.0}), words(3, 4), &Refused("matchingWords"));
-    // The scores say the opposite: each shard has its own greatest typo count.
+    // The scores say the opposite, because each shard has its own greatest typo count.
     let typo = |count: u32, score: f64| json!({"typoCount": count, "maxTypoCount": 9, "score": score});
     check_rule("typo", typo(0, 0.5), typo(1, 0.9), &First);
     check_rule("typo", typo(1, 0.5), typo(1, 0.9), &Equal);
@@ -151,7 +151,7 @@ fn sort_values_of_any_type() {
         check_rule("f:asc", value(left.clone()), value(right.clone()), &Equal);
         check_rule("f:desc", value(left), value(right), &Equal);
     }
-    // A document stands at the least of its values one way and at the greatest the other way.
+    // An ascending sort uses the least of a document's values, a descending one the greatest.
     check_rule("f:asc", value(json!([9, 1])), value(json!([2, 3])), &First);
     check_rule("f:desc", value(json!([9, 1])), value(json!([2, 8])), &First);
     check_rule("f:asc", value(json!(["x", 5])), value(json!(6)), &First);
@@ -192,7 +192,7 @@ fn rules_decide_in_their_order_and_skipped_is_last() {
     check(&skipped, &details(0, 1), &First);
     check(&skipped, &skipped, &Equal);
     check(&json!({}), &json!({}), &Equal);
-    // `order` counts, not where a rule is written, and orders beyond nine are numbers too.
+    // `order` decides, not the position in the text, and orders above nine compare as numbers.
     let mut many = serde_json::Map::new();
     for order in 0..12 {
         many.insert(format!("f{order}:asc"), json!({"order": order, "value": 1}));

@@ -1,10 +1,10 @@
-//! Reserved members leave hits wherever they stand; all other bytes stay.
+//! Reserved members are removed from hits wherever they are; all other bytes stay.
 
 use merge::{Paging, SearchSpec};
 
 use crate::search::{merged, spec};
 
-/// Merges one hit over two legs (the second is empty) and gives its text.
+/// Merges one hit over two legs, the second empty, and returns its text.
 fn strip(hit: &str, score: bool, details: bool) -> String {
     let one = format!(r#"{{"hits":[{hit}],"query":"","estimatedTotalHits":1}}"#).into_bytes();
     let none = br#"{"hits":[],"query":"","estimatedTotalHits":0}"#.to_vec();

@@ -1,6 +1,6 @@
-//! Random legs: documents with ranking details, dealt to shards, each shard answering like a node.
+//! Random legs: documents with ranking details, dealt to shards that each answer like a node.
 //!
-//! Values are drawn from small sets, so that ties, missing values and equal normal forms are frequent.
+//! Values come from small sets, so that ties, missing values and equal normal forms are frequent.
 
 use fastrand::Rng;
 use merge::{FacetOrder, Paging};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::model;
 
 pub(crate) struct World {
-    /// Per leg, its hits in its own order.
+    /// The hits of each leg, in the leg's own order.
     pub(crate) legs: Vec<Vec<Value>>,
 }
 
@@ -33,7 +33,7 @@ impl World {
         let rules = RULES.iter().filter(|_| random.u8(0..3) == 0).copied().collect::<Vec<_>>();
         let shape = Shape::new(random);
         let mut legs = vec![Vec::new(); leg_count];
-        // What a shard calls the greatest typo count depends on its own words.
+        // A shard's greatest typo count depends on its own words.
         let typos_max = random.u64(2..6);
         for id in 0..document_count {
             let leg = random.usize(0..leg_count);
@@ -48,7 +48,7 @@ impl World {
         Self { legs }
     }
 
-    /// The answers of the legs to what the gateway asks for `paging`.
+    /// The answers of the legs to the gateway's requests for `paging`.
     pub(crate) fn answers(&self, paging: Paging, order: Option<FacetOrder>) -> Vec<Vec<u8>> {
         self.legs.iter().enumerate().map(|(leg, hits)| answer(leg, hits, paging, order)).collect()
     }
@@ -149,7 +149,7 @@ impl Shape {
 
 fn details(random: &mut Rng, rules: &[&str], typos_max: u64) -> Value {
     let mut details = Map::new();
-    // A search that was cut off skips the rules that are left.
+    // A search that was cut off omits the remaining rules.
     let cut_off = if random.u8(0..12) == 0 { random.usize(0..=rules.len()) } else { usize::MAX };
     for (order, rule) in rules.iter().enumerate() {
         if order == cut_off {

@@ -1,6 +1,6 @@
 //! Properties of covering sets over random clusters and random health, and the least number of legs by brute force.
 //!
-//! Invariants: the brute force here shares no code with the crate's search.
+//! Invariant: the brute force here shares no code with the crate's search.
 
 use crate::random::{Random, node};
 use router::{CoveringSet, NodeIndex, Placement, ShardSet, Topology, covering_set};
@@ -75,7 +75,7 @@ fn every_wanted_shard_is_answered_for_exactly_once() {
     }
 }
 
-/// The least number of nodes that cover all that can be covered, and their least total score, over all subsets.
+/// The least number of nodes that cover all coverable shards, and their least total score, over all subsets.
 fn brute_force(case: &Case) -> (u32, f32) {
     let usable: Vec<NodeIndex> =
         case.topology.groups()[0].iter().copied().filter(|&node| case.score(node).is_some()).collect();

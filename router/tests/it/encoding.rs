@@ -1,6 +1,6 @@
-//! Golden vectors of what is written into stored documents: the hash and the encodings of reserved fields.
+//! Golden vectors of what stored documents contain: the hash and the encodings of reserved fields.
 //!
-//! Invariants: none of these values may ever change; a change here loses documents of existing clusters.
+//! Invariant: these values never change; a change loses documents of existing clusters.
 
 use router::reserved::{encode_timestamp, is_reserved, parse_shard_marker, parse_timestamp, shard_marker};
 use router::{SHARDS_MAX, ShardSet, shard_filter, shard_of};
@@ -22,7 +22,7 @@ fn shards_are_evenly_filled() {
     for key in 0..64_000 {
         counts[shard_of(&key.to_string(), 64) as usize] += 1;
     }
-    // 1000 expected, standard deviation 31: five of them either way.
+    // The expected count is 1000, the standard deviation 31; five deviations either way.
     assert!(counts.iter().all(|count| (845..=1155).contains(count)), "{counts:?}");
 }
 

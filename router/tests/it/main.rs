@@ -1,4 +1,4 @@
-//! Tests of routing: pinned encodings, properties over random clusters, and limits of what is accepted.
+//! Tests of routing: golden encodings, properties over random clusters, and limits on input.
 //!
 //! Invariants: every run uses the same seeds, so a failure repeats; nothing waits and nothing touches the network.
 

@@ -1,7 +1,7 @@
 //! Properties of placement over 1000 random id sets: determinism, the load bound, least movement, independent groups.
 //!
-//! Invariants: the bounds and the least movement are worked out here on their own, not with the crate's code.
-//! Measured figures are printed and shown with `--nocapture`.
+//! Invariants: the tests compute the bounds and the least movement themselves, without the crate's code. They print
+//! measured figures, shown with `--nocapture`.
 
 use crate::random::{Random, node};
 use router::{Node, NodeIndex, Placement, Topology};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 const SHARDS: u32 = 64;
 const ID_SETS: u64 = 1000;
 
-/// One copy of a shard, by names that outlive a topology version.
+/// One copy of a shard, as group, shard and node id, which outlive a topology version.
 type Copy = (u16, u32, String);
 
 fn placed(nodes: Vec<Node>, replication_factor: u16, shards: u32) -> Topology {
@@ -41,7 +41,7 @@ fn held(placement: &Placement, position: usize) -> u32 {
     placement.shards_of(NodeIndex(u16::try_from(position).unwrap())).len()
 }
 
-/// Copies that are somewhere in `after` where they were not in `before`.
+/// Copies in `after` that are not in `before`.
 fn moved(before: &BTreeSet<Copy>, after: &BTreeSet<Copy>) -> Vec<Copy> {
     after.difference(before).cloned().collect()
 }
@@ -50,7 +50,8 @@ fn share(copies: f64, capacity: f64, nodes: &[Node]) -> f64 {
     copies * capacity / nodes.iter().map(|node| node.capacity).sum::<f64>()
 }
 
-/// The least factor of at least 1.25 with room for all copies in whole numbers, by trying each factor that matters.
+/// The least factor, at least 1.25, with room for all copies in whole numbers, found by trying each factor that
+/// matters.
 fn bound_factor(nodes: &[Node], copies: f64, shards: f64) -> f64 {
     let shares: Vec<f64> = nodes.iter().map(|node| share(copies, node.capacity, nodes)).collect();
     let room =
@@ -119,7 +120,7 @@ fn no_node_is_over_the_bound() {
                 node.capacity = [0.5, 1.0, 1.5, 2.0][random.below(4)];
             }
         }
-        // No node is worth more than all shards here; that case has its own test.
+        // Skips clusters where a node's fair share exceeds all shards; that case has its own test.
         let total: f64 = nodes.iter().map(|node| node.capacity).sum();
         if nodes.iter().any(|node| node.capacity * replication_factor as f64 > total) {
             continue;
@@ -142,7 +143,7 @@ fn no_node_is_over_the_bound() {
 
 #[test]
 fn bounds_in_whole_numbers() {
-    // Shards, nodes, replication factor, the most copies a node may hold.
+    // Shards, nodes, replication factor, the most copies that a node may hold.
     for (shards, size, replication_factor, expected) in [
         (4, 3, 1, 2),
         (1, 3, 2, 1),
@@ -332,7 +333,7 @@ fn groups_do_not_touch_each_other() {
             copies(topology, SHARDS).into_iter().filter(|copy| copy.0 == group).collect()
         };
         assert_eq!(of_group(&placed(alone, 2, SHARDS), 1), of_group(&before, 1));
-        // Group 0 grows, a group 2 appears, and the nodes get other positions.
+        // Group 0 grows, group 2 appears, and the nodes change positions.
         nodes.push(node("newcomer", 0));
         nodes.extend([node("other 1", 2), node("other 2", 2)]);
         random.shuffle(&mut nodes);
@@ -342,7 +343,7 @@ fn groups_do_not_touch_each_other() {
             of_group(&grown, 2),
             of_group(&placed(vec![node("other 1", 2), node("other 2", 2)], 2, SHARDS), 2)
         );
-        // Group 0 goes away as a whole.
+        // All of group 0 leaves.
         nodes.retain(|node| node.group != 0);
         assert_eq!(of_group(&grown.with_nodes(nodes).unwrap(), 1), of_group(&before, 1));
     }

@@ -34,7 +34,7 @@ impl Random {
         }
     }
 
-    /// Ids as people choose them: numbered, addresses, or random.
+    /// Ids as people choose them: numbered names, addresses, or random strings.
     pub(crate) fn ids(&mut self, count: usize) -> Vec<String> {
         let style = self.below(3);
         let first = self.below(1000);

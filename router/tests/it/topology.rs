@@ -1,6 +1,6 @@
-//! What makes a topology, what is refused, and that its stored form comes back as it was.
+//! What makes a valid topology, what is refused, and that the stored form reads back unchanged.
 //!
-//! Invariants: each refusal is checked by the error's full text, which operators read.
+//! Invariant: the tests check each refusal by the error's full text, which operators read.
 
 use crate::random::{Random, node};
 use router::{CAPACITY_MAX, Node, NodeIndex, Topology, TopologyError};

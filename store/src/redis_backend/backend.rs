@@ -1,4 +1,5 @@
-//! What the store's thread holds of one Redis, and how it is begun. What it does is in `follow`, `reads` and `worker`.
+//! The state that the store's thread keeps of one Redis, and its creation. `change_feed`, `reads` and `worker` act on
+//! it.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -14,28 +15,28 @@ use super::FORMAT_VERSION;
 use super::scripts::{Scripts, failure, number, strange, text};
 use crate::change_ring::ChangeLog;
 use crate::limits::REDIS_UID_GAP;
-use crate::redis_backend::task_mirror::Followed;
+use crate::redis_backend::task_mirror::TaskMirror;
 use crate::{Clock, StoreError};
 
 pub(super) struct Backend {
     pub(super) scripts: Scripts,
     pub(super) clock: Option<Clock>,
     pub(super) epoch: RefCell<String>,
-    pub(super) followed: RefCell<Followed>,
+    pub(super) mirror: RefCell<TaskMirror>,
     pub(super) following: Mutex<()>,
     pub(super) changes: RefCell<ChangeLog>,
-    /// Tells of new connections, behind which the data may be another's: of a Redis that lost its last second, or of a
-    /// replica that became the master.
+    /// Announces new connections. The server behind one may have other data: it lost its last second, or a replica
+    /// became the master.
     pub(super) connections: RefCell<Receiver<Server>>,
     pub(super) is_doubtful: Cell<bool>,
-    /// Which run of which server all was read from.
+    /// The run id of the server that everything was read from.
     pub(super) server: RefCell<String>,
-    /// The last command found Redis out of reach.
+    /// Whether the last group of writes found Redis out of reach.
     pub(super) unreachable: Cell<bool>,
 }
 
 impl Backend {
-    /// Knows nothing yet; no store has the empty epoch, so to catch up reads everything.
+    /// Knows no data yet. No store has the empty epoch, so the first catch-up reads everything.
     pub(super) fn new(client: Client, prefix: String, replicas: u32, clock: Option<Clock>) -> Backend {
         Backend {
             connections: RefCell::new(client.reconnect_rx()),
@@ -44,14 +45,15 @@ impl Backend {
             scripts: Scripts::new(client, prefix, replicas),
             clock,
             epoch: RefCell::default(),
-            followed: RefCell::default(),
+            mirror: RefCell::default(),
             following: Mutex::new(()),
             changes: RefCell::default(),
             unreachable: Cell::new(false),
         }
     }
 
-    /// Which run of which server answers, when a new connection may have made it another; `None`: it is the same.
+    /// The run id of the answering server when a new connection may have reached another one; `None` when it is the
+    /// same.
     pub(super) async fn other_server(&self) -> Result<Option<String>, StoreError> {
         while !matches!(
             self.connections.borrow_mut().try_recv(),
@@ -65,7 +67,7 @@ impl Backend {
         let client = &self.scripts.client;
         let about: String = client.info(Some(InfoKind::Server)).await.map_err(|error| failure(&error))?;
         let run = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
-        // Of a cluster it is any server that answers.
+        // In a cluster any of the servers may answer, so its run id proves nothing.
         if run == *self.server.borrow() && !client.is_clustered() {
             self.is_doubtful.set(false);
             return Ok(None);
@@ -73,7 +75,7 @@ impl Backend {
         Ok(Some(run.to_owned()))
     }
 
-    /// Redis's time, or that of the clock given.
+    /// The time by the given clock, or else by Redis.
     pub(super) async fn now(&self) -> Result<Duration, StoreError> {
         match &self.clock {
             Some(clock) => Ok(clock()),
@@ -82,7 +84,7 @@ impl Backend {
     }
 }
 
-/// Makes the store if there is none; answers its epoch and version.
+/// Creates the store if there is none. Returns its epoch and version.
 pub(super) async fn make(scripts: &Scripts, task_uid_least: u32) -> Result<(String, u64), StoreError> {
     let fresh = format!("{:x}{:x}", std::process::id(), random());
     let arguments =
@@ -99,7 +101,7 @@ pub(super) async fn make(scripts: &Scripts, task_uid_least: u32) -> Result<(Stri
     Ok((found, number(next()?)?))
 }
 
-/// Random enough to tell two stores apart.
+/// Random enough to tell two stores apart, not for secrets.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish()

@@ -1,8 +1,8 @@
-//! How a pod follows what all pods write: the list of changes in Redis, read to its end before a question about
-//! tasks is answered, and a few times a second for those who watch.
-//! - What is known of a task is always its whole record, so to hear of a change twice does no harm.
-//! - A gap in the list, data with another epoch, or another server behind a new connection means that everything is
-//!   read anew.
+//! How a pod follows the writes of all pods: it reads the change stream in Redis to its end before it answers a
+//! question about tasks, and every `REDIS_FOLLOW_INTERVAL` for its watchers.
+//! - The mirror always takes in a task's whole record, so hearing of a change twice does no harm.
+//! - The pod reads everything anew after a gap in the stream, another epoch of the data, or another server behind a new
+//!   connection.
 
 use std::collections::BTreeSet;
 
@@ -13,17 +13,17 @@ use crate::limits::REDIS_PAGE;
 use crate::redis_backend::backend::{Backend, make};
 use crate::redis_backend::commit_plan::{TASKS, task_of};
 use crate::redis_backend::scripts::{number, stored, strange, text};
-use crate::redis_backend::task_mirror::Followed;
+use crate::redis_backend::task_mirror::TaskMirror;
 use crate::{StoreError, TaskRecord};
 
-/// What an entry of the list says.
+/// One change named by an entry of the stream.
 enum Change {
     Task(u32),
     Named(Name),
 }
 
 impl Backend {
-    /// Takes in everything that was written before the call.
+    /// Takes in every change that was written before the call.
     pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.following.lock().await;
         if let Some(server) = self.other_server().await? {
@@ -33,7 +33,7 @@ impl Backend {
             return Ok(());
         }
         loop {
-            let position = self.followed.borrow().position;
+            let position = self.mirror.borrow().position;
             let from = Value::from(format!("({}-{}", position.0, position.1));
             let question = vec!["changes".into(), from, REDIS_PAGE.to_string().into()];
             let answered = self.scripts.read(question).await?;
@@ -61,7 +61,7 @@ impl Backend {
                 return self.begin_anew().await;
             }
             self.take_in(changes).await?;
-            self.followed.borrow_mut().position = last;
+            self.mirror.borrow_mut().position = last;
             if entries < REDIS_PAGE {
                 return Ok(());
             }
@@ -79,11 +79,11 @@ impl Backend {
         let uids: Vec<u32> = uids.into_iter().collect();
         for part in uids.chunks(REDIS_PAGE) {
             let tasks = self.tasks_of(part).await?;
-            let mut followed = self.followed.borrow_mut();
+            let mut mirror = self.mirror.borrow_mut();
             for (uid, task) in part.iter().zip(tasks) {
                 match task {
-                    Some(task) => followed.take_in(&task),
-                    None => followed.forget(*uid),
+                    Some(task) => mirror.take_in(&task),
+                    None => mirror.forget(*uid),
                 }
             }
         }
@@ -91,11 +91,11 @@ impl Backend {
         Ok(())
     }
 
-    /// Reads every task.
+    /// Reads every task, and tells the watchers to read everything.
     async fn begin_anew(&self) -> Result<(), StoreError> {
-        let least = self.followed.borrow().task_uid_next();
+        let least = self.mirror.borrow().task_uid_next();
         let (epoch, version) = make(&self.scripts, least).await?;
-        let mut followed = Followed::at(version);
+        let mut mirror = TaskMirror::at(version);
         let mut cursor = "0".to_owned();
         loop {
             let question = vec!["tasks".into(), cursor.into(), REDIS_PAGE.to_string().into()];
@@ -103,18 +103,18 @@ impl Backend {
             cursor = text(values.next().ok_or_else(strange)?)?;
             while let (Some(uid), Some(value)) = (values.next(), values.next()) {
                 let (revision, json) = stored(value)?.ok_or_else(strange)?;
-                followed.take_in(&task_of(number(uid)?, revision, &json)?);
+                mirror.take_in(&task_of(number(uid)?, revision, &json)?);
             }
             if cursor == "0" {
                 break;
             }
         }
-        *self.followed.borrow_mut() = followed;
+        *self.mirror.borrow_mut() = mirror;
         let before = self.epoch.replace(epoch);
         let mut changes = self.changes.borrow_mut();
         match before.is_empty() || before == *self.epoch.borrow() {
             true => changes.lose(),
-            false => changes.lose_past(),
+            false => changes.begin_incarnation(),
         }
         Ok(())
     }

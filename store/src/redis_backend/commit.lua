@@ -1,6 +1,6 @@
--- A group of writes, each of which happens whole or not at all. ARGV: epoch, most tasks, most changes kept,
--- number of writes; for each its checks and operations, all with their counts in front.
--- Uids have 32 bits.
+-- Performs a group of writes, each of which happens whole or not at all. ARGV: epoch, most tasks, most changes kept,
+-- number of writes; then for each write its checks and its operations, both preceded by their count.
+-- UIDS: uids have 32 bits.
 local P, at, UIDS = KEYS[1], 0, 4294967295
 local function take() at = at + 1; return ARGV[at] end
 local function text(number) return string.format('%.0f', number) end
@@ -48,7 +48,7 @@ function perform.task(doing)
   changed('tasks', text(uid))
   return uid
 end
--- A task, and the client's key that stands for it from now on.
+-- Creates a task, and the idempotency key that refers to it from now on.
 function perform.once(doing)
   local value, key, head, tail, _ = take(), take(), take(), take(), take()
   if not doing then return end
@@ -132,7 +132,7 @@ for _ = 1, tonumber(take()) do
 end
 if #names > 0 then
   local version = redis.call('INCR', P .. ':version')
-  -- In parts, for the number of arguments of a call is bounded.
+  -- In parts, because Lua bounds the number of arguments of a call.
   local part = 0
   for first = 1, #names, 1000 do
     redis.call('XADD', P .. ':changes', 'MAXLEN', '~', kept_max, text(version) .. '-' .. part,

@@ -1,6 +1,7 @@
-//! What a write asks of the commit script: what must still be stored, and what to do then.
-//! - A plan rests on records as they were read; the script makes sure they still are.
-//! - A check is the caller's, which is then a conflict, or the plan's own, which is then a race: planned anew.
+//! What a write asks of the commit script: the revisions that must still be stored, and the operations to do then.
+//! - A plan relies on records as they were read. The script verifies that they are unchanged.
+//! - A failed check of the caller's expectation is a conflict. A failed check of the plan's own is a race, and the
+//!   write is planned again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::command::Write;
 use crate::coordination::{self, Act, After, JOBS, LEASES, Outcome, Step, decide, queue_prefix};
-use crate::idempotency::{self, FirstTask, ONCE};
-use crate::limits::{ONCE_COUNT_MAX, RECORD_BYTES_MAX};
+use crate::idempotency::{self, FirstTask, IDEMPOTENCY_KEYS};
+use crate::limits::{IDEMPOTENCY_KEY_COUNT_MAX, RECORD_BYTES_MAX};
 use crate::redis_backend::scripts::padded;
 use crate::transfer::Entry;
 use crate::{Change, NewTask, StoreError, Table, TaskChange, TaskRecord};
@@ -23,31 +24,31 @@ pub(super) const INDEXES: &str = "indexes";
 pub(super) const TOPOLOGY: &str = "topology";
 pub(super) const TOPOLOGY_KEY: &str = "current";
 
-/// A record by its hash and its key there.
+/// A record's hash in Redis and its key there.
 pub(super) type Place = (String, String);
 /// Records as they were read: revision and JSON.
 pub(super) type Known = BTreeMap<Place, Option<(u64, Bytes)>>;
 
-/// What a write will have come to once it is done.
+/// The result of a write, kept until the script has performed it.
 pub(super) enum Memo {
     Nothing,
     Task(Box<TaskRecord>),
     Uids(Vec<u32>),
     Outcome(Outcome),
-    /// Of each change of a commit.
+    /// One for each change of a commit.
     Revisions(Vec<Revision>),
 }
 
-/// The revision that a change gives.
+/// The revision that a change gives its record.
 pub(super) enum Revision {
     Known(u64),
-    /// What the script says of the operation at this position.
+    /// The script returns it for the operation at this position.
     OfOperation(usize),
 }
 
 pub(super) struct Plan {
     checks: Vec<(Place, Option<u64>)>,
-    /// Which of the checks are the plan's own.
+    /// The positions of those checks that are the plan's own.
     own: BTreeSet<usize>,
     operations: Vec<Value>,
     count: usize,
@@ -70,14 +71,16 @@ fn index_place(uid: &str) -> Place {
     (INDEXES.to_owned(), uid.to_owned())
 }
 
-/// Every record that a write reads or changes. `targets` are the tasks, or the job, that were found for it.
+/// Every record that a write reads or changes. `targets` are the tasks or the job found for it.
 pub(super) fn places(write: &Write, targets: &Targets) -> Vec<Place> {
     match write {
         Write::PutTopology { .. } => vec![(TOPOLOGY.to_owned(), TOPOLOGY_KEY.to_owned())],
         Write::PutIndex { record, .. } => vec![index_place(&record.uid)],
         Write::DeleteIndex { uid, .. } => vec![index_place(uid)],
         Write::UpdateTask { uid, .. } => vec![task_place(*uid)],
-        Write::CreateTask { new, .. } => new.once.iter().map(|once| in_table(ONCE, &once.key)).collect(),
+        Write::CreateTask { new, .. } => {
+            new.idempotency_key.iter().map(|known| in_table(IDEMPOTENCY_KEYS, &known.key)).collect()
+        }
         Write::TakeTaskUids { .. } | Write::Load { .. } => Vec::new(),
         Write::DeleteTasks { uids, .. } => uids.iter().map(|uid| task_place(*uid)).collect(),
         Write::PruneTasks { .. } => targets.tasks.iter().map(|uid| task_place(*uid)).collect(),
@@ -105,18 +108,18 @@ fn place(change: &Change) -> Option<Place> {
     })
 }
 
-/// What has to be found out before a write can be planned.
+/// What has to be looked up before a write can be planned.
 #[derive(Default)]
 pub(super) struct Targets {
-    /// The tasks to prune, or that may name an index.
+    /// The tasks to prune, or that may name an index of an exchange.
     pub(super) tasks: Vec<u32>,
-    /// The job to claim; empty when there is none.
+    /// The job to claim; empty when the queue has none.
     pub(super) job: Option<String>,
-    /// The queue is full.
+    /// Whether the queue has `JOBS_MAX` jobs.
     pub(super) full: bool,
 }
 
-/// Whether a write has targets, and so is done apart from others.
+/// Whether a write needs targets, so that it cannot share a group with others.
 pub(super) fn has_targets(write: &Write) -> bool {
     match write {
         Write::PruneTasks { .. } | Write::Load { .. } => true,
@@ -136,8 +139,10 @@ pub(super) fn has_targets(write: &Write) -> bool {
     }
 }
 
+/// Plans one write.
+///
 /// # Errors
-/// What the caller is to be told at once.
+/// What the caller is to be told without asking the script.
 pub(super) fn plan(
     write: &Write,
     targets: &Targets,
@@ -195,7 +200,7 @@ pub(super) fn plan(
 }
 
 impl Plan {
-    /// Which of the checks are the plan's own.
+    /// Takes the positions of the plan's own checks.
     pub(super) fn races(&mut self) -> BTreeSet<usize> {
         std::mem::take(&mut self.own)
     }
@@ -249,16 +254,17 @@ impl Plan {
     ) -> Result<(), StoreError> {
         let task = TaskRecord::first(0, new.clone(), pod);
         let json = Value::Bytes(encode(&task)?);
-        match &new.once {
+        match &new.idempotency_key {
             None => self.operation("task", [json]),
-            Some(once) => {
-                let place = in_table(ONCE, &once.key);
+            Some(idempotency_key) => {
+                let place = in_table(IDEMPOTENCY_KEYS, &idempotency_key.key);
                 let found = known.get(&place).cloned().flatten();
                 let before = found.as_ref().map(|(_, json)| decode::<FirstTask>(json)).transpose()?;
-                idempotency::judge(once, before.as_ref(), now)?;
+                idempotency::judge(idempotency_key, before.as_ref(), now)?;
                 self.own_check(place, found.map(|(revision, _)| revision));
-                let (head, tail) = FirstTask::new(once, &task, now).halves()?;
-                let (key, most) = (once.key.as_str().into(), ONCE_COUNT_MAX.to_string().into());
+                let (head, tail) = FirstTask::new(idempotency_key, &task, now).halves()?;
+                let (key, most) =
+                    (idempotency_key.key.as_str().into(), IDEMPOTENCY_KEY_COUNT_MAX.to_string().into());
                 self.operation("once", [json, key, Value::Bytes(head), Value::Bytes(tail), most]);
             }
         }
@@ -321,7 +327,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Goes on only while a record is as it is wanted.
+    /// Fails with `Fenced` unless the record is as wanted, and checks that it stays so.
     fn fence(
         &mut self,
         place: Place,
@@ -337,7 +343,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Stores a thing as it was stored elsewhere.
+    /// Stores an entry as another store had it.
     fn load(&mut self, entry: &Entry) -> Result<(), StoreError> {
         match entry {
             Entry::Topology { version, value } => {
@@ -418,13 +424,13 @@ impl Plan {
     }
 }
 
-/// A task as it was read.
+/// A task among the records read.
 fn task(uid: u32, known: &Known) -> Result<Option<TaskRecord>, StoreError> {
     let Some((revision, json)) = known.get(&task_place(uid)).cloned().flatten() else { return Ok(None) };
     task_of(uid, revision, &json).map(Some)
 }
 
-/// The stored form of a task knows neither its uid nor, for sure, its revision.
+/// Decodes a task. Its stored JSON has no valid uid, and its revision stands before the JSON.
 pub(super) fn task_of(uid: u32, revision: u64, json: &[u8]) -> Result<TaskRecord, StoreError> {
     Ok(TaskRecord { uid, revision, ..decode(json)? })
 }

@@ -1,8 +1,9 @@
 //! The backend for many pods: Redis, single, behind Sentinel or as a cluster, through fred on a thread of its own.
-//! - All keys have one hash tag, so that one script can change them together; scripts are the only writers.
-//! - A record is its revision, a bar and its JSON, so that a script can compare without reading the rest.
-//! - A command is sent once: what became of one that got no answer is not known, and it says so.
-//! - A Redis that lost its data has another epoch; nothing is written to it before that was noticed.
+//! - All keys share one hash tag, so that one script can change them together. Only scripts write.
+//! - A record is stored as its revision, a bar and its JSON, so that a script can compare revisions without parsing
+//!   JSON.
+//! - A command is sent once. If it gets no answer, its outcome is unknown, and the reply says so.
+//! - A Redis that lost its data has another epoch. The scripts write nothing until the pod has noticed that.
 
 pub(crate) mod backend;
 pub(crate) mod change_feed;
@@ -28,27 +29,29 @@ use crate::limits::{REDIS_COMMAND_TIMEOUT, REDIS_CONNECT_TIMEOUT};
 use crate::{Clock, OpenError, StoreError};
 use backend::Backend;
 
-/// The hash tag that all keys begin with.
+/// The hash tag that begins every key.
 const PREFIX: &str = "{miroir}";
 const FORMAT_VERSION: u32 = 1;
-/// The oldest Redis whose scripts and streams are as they are used here.
+/// The oldest major version of Redis with the scripts and streams that the backend needs.
 const REDIS_VERSION_MIN: u32 = 7;
 
-/// Where the store is and how its time passes.
+/// The address of the store, and its clock.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, and either with `-sentinel` or `-cluster` behind the scheme. Behind `?`, beside fred's
-    /// own: `miroir_prefix=NAME` tells stores of one Redis apart, `miroir_ca=FILE` has the authorities of TLS in place of
-    /// the system's, `miroir_replicas=COUNT` is how many replicas must have a write before it is answered.
+    /// `redis://` or `rediss://`, either with `-sentinel` or `-cluster` behind the scheme. Parameters behind `?`,
+    /// beside fred's own: `miroir_prefix=NAME` separates several stores in one Redis; `miroir_ca=FILE` replaces the
+    /// system's certificate authorities for TLS; `miroir_replicas=COUNT` is how many replicas must have a write before
+    /// it is acknowledged.
     pub url: String,
-    /// `None`: Redis's own clock, the same for all pods.
+    /// `None`: the clock of Redis, the same for all pods.
     pub clock: Option<Clock>,
 }
 
-/// Opens the store, making it when Redis has none, and starts its thread. Blocks until Redis has answered.
+/// Opens the store, or creates it, and starts its thread. Blocks until Redis has answered.
 ///
 /// # Errors
-/// One line, without the password: not reachable, refused, not a master, too old, or another format.
+/// `Server`: Redis cannot be reached, refuses the connection, is not a master or too old, or the store has another
+/// format. The error is one line and never shows the password.
 pub fn open_redis(options: RedisOptions) -> Result<(Store, StoreThread), OpenError> {
     let (config, address) = configuration(&options.url)?;
     let failed = |reason: String| OpenError::Server { address: address.clone(), reason };
@@ -81,7 +84,7 @@ pub fn open_redis(options: RedisOptions) -> Result<(Store, StoreThread), OpenErr
     }
 }
 
-/// fred's configuration, and the servers' addresses as they may be shown.
+/// fred's configuration, and the servers' addresses without user and password.
 fn configuration(url: &str) -> Result<(Config, String), OpenError> {
     let shown = url.split("://").next().unwrap_or_default();
     let wrong = |reason: String| OpenError::Server { address: format!("{shown}://..."), reason };
@@ -91,7 +94,7 @@ fn configuration(url: &str) -> Result<(Config, String), OpenError> {
         ));
     }
     let authorities = parameter(url, "miroir_ca").filter(|_| shown.starts_with("rediss"));
-    // Without authorities of its own fred reads the system's, which there may be none of.
+    // Without explicit authorities fred loads the system's, which may not exist.
     let parsed = if authorities.is_some() { url.replacen("rediss", "redis", 1) } else { url.to_owned() };
     let mut config = Config::from_url(&parsed).map_err(|error| wrong(error.details().to_owned()))?;
     if let Some(path) = authorities {
@@ -102,7 +105,7 @@ fn configuration(url: &str) -> Result<(Config, String), OpenError> {
     Ok((Config { fail_fast: true, ..config }, address))
 }
 
-/// Stores of a cluster share no database number, so a name tells them apart.
+/// The hash tag of this store's keys. A cluster has no database numbers, so a name separates its stores.
 fn prefix(url: &str) -> String {
     parameter(url, "miroir_prefix").map_or_else(|| PREFIX.to_owned(), |name| format!("{{{name}}}"))
 }
@@ -112,7 +115,7 @@ fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
     query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// TLS to servers whose certificates these authorities have signed.
+/// A TLS configuration that trusts servers whose certificates these authorities have signed.
 fn tls(path: &str) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);

@@ -1,4 +1,4 @@
--- One kind of read; the answer begins with the time and the epoch.
+-- Performs one kind of read. The answer begins with the time and the epoch.
 local P, kind = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
 local out = {time[1], time[2], redis.call('HGET', P .. ':meta', 'epoch') or ''}

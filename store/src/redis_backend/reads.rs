@@ -1,11 +1,11 @@
-//! Reads: each one question to Redis, except those about tasks, which the followed index answers first.
+//! Reads: each is one question to Redis, except those about tasks, which the task mirror answers first.
 
 use super::backend::Backend;
 use super::scripts::{bytes, number, padded, stored, strange, text};
 use crate::answer::Answer;
 use crate::command::Read;
 use crate::coordination::{HeldLease, JOBS, Job, LEASES, job_view, lease_view, queue_prefix};
-use crate::idempotency::{FirstTask, ONCE};
+use crate::idempotency::{FirstTask, IDEMPOTENCY_KEYS};
 use crate::limits::{LOG_PAGE_MAX, REDIS_PAGE};
 use crate::redis_backend::commit_plan::{INDEXES, TOPOLOGY, TOPOLOGY_KEY, decode, in_table};
 use crate::{
@@ -73,23 +73,23 @@ impl Backend {
     }
 
     fn selected(&self, query: &TaskQuery) -> Vec<u32> {
-        self.followed.borrow_mut().index.select(query).into_iter().collect()
+        self.mirror.borrow_mut().index.select(query).into_iter().collect()
     }
 
     async fn task_page(&self, query: &TaskQuery) -> Result<TaskPage, StoreError> {
         self.catch_up().await?;
-        let page = self.followed.borrow_mut().index.page(query);
+        let page = self.mirror.borrow_mut().index.page(query);
         let from = page.uids.first().copied();
         Ok(TaskPage { tasks: self.all_of(&page.uids).await?, total: page.total, from, next: page.next })
     }
 
     async fn unfinished(&self, count_max: usize) -> Result<Vec<TaskRecord>, StoreError> {
         self.catch_up().await?;
-        let unfinished = self.followed.borrow().index.unfinished();
+        let unfinished = self.mirror.borrow().index.unfinished();
         self.all_of(&unfinished.into_iter().take(count_max).collect::<Vec<_>>()).await
     }
 
-    /// Those of the tasks that are still there.
+    /// The records of those tasks that still exist.
     pub(super) async fn all_of(&self, uids: &[u32]) -> Result<Vec<TaskRecord>, StoreError> {
         let mut tasks = Vec::with_capacity(uids.len());
         for part in uids.chunks(REDIS_PAGE) {
@@ -99,7 +99,7 @@ impl Backend {
     }
 
     async fn first_task(&self, key: &str) -> Result<Option<FirstTask>, StoreError> {
-        let (hash, key) = in_table(ONCE, key);
+        let (hash, key) = in_table(IDEMPOTENCY_KEYS, key);
         let answered = self.scripts.read(vec!["fields".into(), hash.into(), key.into()]).await?;
         let now = self.clock.as_ref().map_or(answered.now, |clock| clock());
         let found = stored(answered.values.into_iter().next().ok_or_else(strange)?)?;
@@ -113,7 +113,7 @@ impl Backend {
         found.map(|(revision, json)| Ok(Record { key, value: decode(&json)?, revision })).transpose()
     }
 
-    /// Records of a table from a place on, while the caller wants them.
+    /// Up to `limit` records of a table from `start` on, until `wanted` refuses a key.
     pub(super) async fn records_of(
         &self,
         table: &str,
@@ -195,6 +195,6 @@ impl Backend {
 }
 
 fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
-    // A caller that no longer listens is free to.
+    // A dropped reply is no error: the caller no longer wants the answer.
     let _ = answer.send(result);
 }

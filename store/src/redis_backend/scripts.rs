@@ -1,5 +1,5 @@
-//! The three scripts, how they are called, and what their answers are made of.
-//! - Every read's answer begins with Redis's time and the epoch of its data.
+//! The three Lua scripts, how they are called, and how their answers are read.
+//! - The answer to every read begins with Redis's time and the epoch of its data.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Scripts {
     open: Script,
     read: Script,
     commit: Script,
-    /// How many of the master's replicas must have a write.
+    /// How many replicas must have a write before it is acknowledged.
     replicas: u32,
 }
 
@@ -55,7 +55,7 @@ impl Scripts {
         }
     }
 
-    /// The question to the replicas goes with the script over one connection, so that it is about this write.
+    /// Sends `WAIT` with the script over one connection, because `WAIT` counts only that connection's writes.
     async fn commit_on_replicas(&self, arguments: Vec<Value>) -> Result<Vec<Value>, StoreError> {
         let slot = redis_keyslot(self.prefix.as_bytes());
         for is_loaded in [false, true] {
@@ -79,7 +79,7 @@ impl Scripts {
                     continue;
                 }
                 Some(Err(error)) => return Err(failure(&error)),
-                // The connection has ended in between.
+                // The connection ended between the two commands.
                 Some(Ok(_)) | None => return Err(unknown()),
             };
             let copies = answers.next().and_then(|copies| copies.ok()?.as_i64()).ok_or_else(unknown)?;
@@ -107,7 +107,7 @@ impl Scripts {
     }
 }
 
-/// Most of what can go wrong with Redis passes; a wrong use of it does not.
+/// Most failures of Redis pass (`Unreachable`); a wrong use of it does not (`Io`).
 pub(super) fn failure(error: &Error) -> StoreError {
     let details = error.details().lines().next().unwrap_or_default().to_owned();
     match error.kind() {
@@ -135,7 +135,7 @@ pub(super) fn strange() -> StoreError {
     StoreError::Io("Redis answered in a form that is not known".to_owned())
 }
 
-/// A string, or a number as one.
+/// A string, or a number as a string.
 pub(super) fn text(value: Value) -> Result<String, StoreError> {
     value.into_string().ok_or_else(strange)
 }
@@ -148,12 +148,12 @@ pub(super) fn number<T: std::str::FromStr>(value: Value) -> Result<T, StoreError
     text(value)?.parse().map_err(|_| strange())
 }
 
-/// A sequence as it stands in keys: all of one length, so that their order is that of the numbers.
+/// A sequence with leading zeros, so that the order of keys is the order of the numbers.
 pub(super) fn padded(sequence: u64) -> String {
     format!("{sequence:020}")
 }
 
-/// A record's revision and its JSON.
+/// Splits a stored record into its revision and its JSON.
 pub(super) fn stored(value: Value) -> Result<Option<(u64, Bytes)>, StoreError> {
     if matches!(value, Value::Null) {
         return Ok(None);

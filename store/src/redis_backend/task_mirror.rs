@@ -1,4 +1,4 @@
-//! What a pod knows of all tasks without asking: the index of tasks, as far as the list of changes was read.
+//! A pod's index of all tasks, as far as it has read the change stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -7,20 +7,20 @@ use std::sync::Arc;
 use crate::TaskRecord;
 use crate::task_index::{Names, TaskIndex};
 
-/// What is known of all tasks, and up to which change.
+/// The tasks known so far, and the position in the stream.
 #[derive(Default)]
-pub(super) struct Followed {
+pub(super) struct TaskMirror {
     pub(super) index: TaskIndex,
     names: BTreeMap<u32, Names>,
     index_names: BTreeSet<Arc<str>>,
-    /// Of the last entry heard of: the version of the data, and which part of it.
+    /// The last entry taken in: the version of the data, and the entry's part of that version.
     pub(super) position: (u64, u32),
 }
 
-impl Followed {
-    /// Nothing is known yet of data that is at this version.
-    pub(super) fn at(version: u64) -> Followed {
-        Followed { position: (version, u32::MAX), ..Followed::default() }
+impl TaskMirror {
+    /// A mirror without tasks, for data at this version.
+    pub(super) fn at(version: u64) -> TaskMirror {
+        TaskMirror { position: (version, u32::MAX), ..TaskMirror::default() }
     }
 
     /// One more than the highest task uid known.
@@ -28,7 +28,7 @@ impl Followed {
         self.names.last_key_value().map_or(0, |(uid, _)| uid + 1)
     }
 
-    /// Up to `count` uids of tasks, intents among them, behind one.
+    /// Up to `count` uids behind `after`, ascending, including intents.
     pub(super) fn uids_after(&self, after: Option<u32>, count: usize) -> Vec<u32> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.names.range((start, Bound::Unbounded)).map(|(uid, _)| *uid).take(count).collect()

@@ -1,6 +1,6 @@
-//! Everything in Redis as things of a transfer.
-//! - Pages go through tasks by uid, tables by name and key, logs by name, stream and sequence; a mark is the last of
-//!   a page. The first page has the rest, of which there is little.
+//! Everything in Redis as entries of a transfer.
+//! - Pages go through tasks by uid, tables by name and key, logs by name, stream and sequence. A mark is the last of a
+//!   page. The first page has all the rest, which is little.
 
 use super::backend::Backend;
 use super::scripts::{number, padded, strange, text};
@@ -12,7 +12,7 @@ const TASKS: u8 = 0;
 const RECORDS: u8 = 1;
 const LOGS: u8 = 2;
 
-/// What there is by name.
+/// The counters, and the names of tables and logs.
 struct Names {
     task_uid_next: u32,
     revision_next: u64,
@@ -58,7 +58,7 @@ impl Backend {
 
     async fn task_entries(&self, after: Option<u32>) -> Result<EntryPage, StoreError> {
         self.catch_up().await?;
-        let uids = self.followed.borrow().uids_after(after, STORED_PAGE);
+        let uids = self.mirror.borrow().uids_after(after, STORED_PAGE);
         let Some(last) = uids.last() else {
             return Ok(EntryPage { entries: Vec::new(), next: Some(begin(RECORDS)) });
         };
@@ -78,7 +78,7 @@ impl Backend {
             false => "-".to_owned(),
         };
         let records = self.records_of(&table, start, STORED_PAGE, |_| true).await?;
-        // Behind the last key, or behind the table.
+        // Behind the last key, or, after an empty page, behind the table.
         let key = match records.last() {
             Some(last) => format!("{table}\0{}", last.key),
             None => format!("{table}\u{1}"),

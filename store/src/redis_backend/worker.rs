@@ -1,7 +1,8 @@
-//! The store's thread: writes in groups, each group one round trip to read and one to commit; reads beside them.
-//! - Writes are done in the order they came in; two that touch the same record are in different groups.
-//! - A write that another pod got in the way of is planned anew, for a number of times.
-//! - A second thread carries commands over from the handle's queues, which know no executor.
+//! The store's thread: it commits writes in groups, each with one round trip to read and one to commit, and serves
+//! reads beside them.
+//! - Writes are done in the order of their arrival. Two that touch the same record are in different groups.
+//! - A write whose records another pod changed in between is planned again, up to `REDIS_RACES_MAX` times.
+//! - A second thread moves commands out of the handle's queues, which know no executor.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -27,14 +28,14 @@ use crate::redis_backend::commit_plan::{
 };
 use crate::{Change, StoreError};
 
-/// How a write of a group went: what it is to be answered, or that it is to be planned anew.
+/// What became of a write in a group: it has an answer, or has to be planned again.
 enum Done {
     Answer(Result<(Memo, Vec<u64>), StoreError>),
     Again,
 }
 
 impl Backend {
-    /// Does a group of writes; those that have to be planned anew stay, in their order.
+    /// Commits a group of writes. Those that lost a race are tried again, in their order.
     async fn commit(&self, group: VecDeque<Write>) {
         let mut waiting: Vec<Write> = group.into();
         for _ in 0..REDIS_RACES_MAX {
@@ -84,7 +85,7 @@ impl Backend {
         if let ([Ok(plan)], Some(_)) = (&plans[..], &targets.job)
             && matches!(plan.memo, Memo::Outcome(Outcome::Job(None)))
         {
-            // Another pod has claimed it since it was picked.
+            // Another pod has claimed the job since `pick` chose it.
             return Ok(vec![Done::Again]);
         }
         arguments.push(plans.iter().flatten().count().to_string().into());
@@ -105,14 +106,14 @@ impl Backend {
         }
         let mut results = self.scripts.commit(arguments).await?.into_iter();
         if results.next().and_then(|value| value.as_i64()) != Some(1) {
-            // The data is not what it was: nothing was done.
+            // Redis has other data than the plan relied on. The script has done nothing.
             self.catch_up().await?;
             return Ok(memos.into_iter().map(|_| Done::Again).collect());
         }
         memos.into_iter().map(|memo| outcome(memo, &mut results)).collect()
     }
 
-    /// The records that writes rest on, and the time they were read at.
+    /// The records that the writes rely on, and the time at which they were read.
     async fn known(&self, writes: &[Write], targets: &Targets) -> Result<(Known, Duration), StoreError> {
         let needed: BTreeSet<Place> = writes
             .iter()
@@ -144,13 +145,13 @@ impl Backend {
         match write {
             Write::PruneTasks { finished_before, count_max, .. } => {
                 self.catch_up().await?;
-                targets.tasks = self.followed.borrow_mut().index.prunable(*finished_before, *count_max);
+                targets.tasks = self.mirror.borrow_mut().index.prunable(*finished_before, *count_max);
             }
             Write::Commit { changes, .. } => {
                 self.catch_up().await?;
                 for change in changes {
                     if let Change::ExchangeIndexNames { one, other, below } = change {
-                        let mut uids = self.followed.borrow().index.naming([one, other]);
+                        let mut uids = self.mirror.borrow().index.naming([one, other]);
                         uids.remove_range(*below..);
                         targets.tasks.extend(uids);
                     }
@@ -193,14 +194,14 @@ impl Backend {
     }
 }
 
-/// Whether planning a write takes the stored records; where it does not, the script compares them.
+/// Whether a plan needs the stored records. If not, the script alone compares revisions.
 fn rests_on_records(write: &Write) -> bool {
     match write {
         Write::UpdateTask { .. }
         | Write::DeleteTasks { .. }
         | Write::PruneTasks { .. }
         | Write::Step { .. } => true,
-        Write::CreateTask { new, .. } => new.once.is_some(),
+        Write::CreateTask { new, .. } => new.idempotency_key.is_some(),
         Write::Commit { changes, .. } => changes.iter().any(|change| {
             matches!(
                 change,
@@ -220,7 +221,7 @@ fn rests_on_records(write: &Write) -> bool {
     }
 }
 
-/// What the script says of one write.
+/// Reads the script's result of one write.
 fn outcome(
     memo: Result<(Memo, BTreeSet<usize>), StoreError>,
     results: &mut impl Iterator<Item = Value>,
@@ -243,10 +244,10 @@ fn outcome(
     }
 }
 
-/// Tells the caller.
+/// Answers the caller.
 fn finish(write: Write, result: Result<(Memo, Vec<u64>), StoreError>) {
     fn tell<T>(answer: Answer<T>, result: Result<T, StoreError>) {
-        // A caller that no longer listens is free to.
+        // A dropped reply is no error: the caller no longer wants the answer.
         let _ = answer.send(result);
     }
     let first = |(_, numbers): (Memo, Vec<u64>)| numbers.first().copied().ok_or_else(strange);
@@ -306,7 +307,7 @@ fn deleted((memo, _): (Memo, Vec<u64>)) -> Result<Vec<u32>, StoreError> {
     }
 }
 
-/// Serves a handle until it, or the wish to stop, is gone.
+/// Serves the handles until all are dropped or the store is stopped.
 pub(super) async fn run(backend: Backend, inbox: Inbox) -> Result<(), StoreError> {
     let backend = Rc::new(backend);
     let (reads_to, mut reads) = mpsc::channel(REDIS_READS_MAX);
@@ -330,7 +331,7 @@ pub(super) async fn run(backend: Backend, inbox: Inbox) -> Result<(), StoreError
     let ticks = tokio::task::spawn_local(async move {
         loop {
             tokio::time::sleep(REDIS_FOLLOW_INTERVAL).await;
-            // What cannot be heard now is heard later.
+            // A failure here is no error: the next tick tries again.
             let _ = following.catch_up().await;
         }
     });
@@ -352,7 +353,7 @@ pub(super) async fn run(backend: Backend, inbox: Inbox) -> Result<(), StoreError
     carrier.join().map_err(|_| StoreError::Closed)
 }
 
-/// The writes that wait and touch different records, and the one that has to come after them.
+/// Collects waiting writes that touch different records, and the one that must wait for the next group.
 fn gather(first: Write, writes: &mut mpsc::Receiver<Write>) -> (VecDeque<Write>, Option<Write>) {
     let alone = has_targets(&first);
     let mut touched: BTreeSet<Place> = places(&first, &Targets::default()).into_iter().collect();
@@ -369,7 +370,7 @@ fn gather(first: Write, writes: &mut mpsc::Receiver<Write>) -> (VecDeque<Write>,
     (group, None)
 }
 
-/// What waits when the store stops is still done.
+/// Moves commands to the executor. Writes that wait when the store stops are still done.
 fn carry(inbox: &Inbox, reads: &mpsc::Sender<Read>, writes: &mpsc::Sender<Write>) {
     loop {
         select! {

@@ -1,7 +1,6 @@
 //! Long bodies of log entries: one file each, named by the entry's sequence.
-//! - A file is written before its entry is and synced in the same sync, so that no entry lacks its body.
-//! - A file is deleted after the sync that deleted its entry; what a crash leaves over is swept when the
-//!   store is opened.
+//! - A file is written before its entry and synced in the same sync, so no entry lacks its body.
+//! - A file is deleted after the sync that deleted its entry. Opening the store deletes the files that a crash left.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,11 +11,11 @@ pub(super) struct Bodies {
     changes: FileChanges,
 }
 
-/// What one sync has to do besides the database's.
+/// The file operations that belong to one sync.
 #[derive(Default)]
 pub(super) struct FileChanges {
     written: Vec<File>,
-    /// The directory, when names in it are new.
+    /// The directory, when it has new names to sync.
     directory: Option<PathBuf>,
     doomed: Vec<PathBuf>,
 }
@@ -27,7 +26,7 @@ impl Bodies {
         Ok(Bodies { directory, changes: FileChanges::default() })
     }
 
-    /// Deletes the files of entries that are not there.
+    /// Deletes the files that belong to no entry.
     pub(super) fn sweep(&self, is_known: impl Fn(u64) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -51,7 +50,7 @@ impl Bodies {
         fs::read(self.path(sequence))
     }
 
-    /// Deletes a file once the next sync is over.
+    /// Schedules a file for deletion after the next sync.
     pub(super) fn delete(&mut self, sequence: u64) {
         self.changes.doomed.push(self.path(sequence));
     }
@@ -66,7 +65,7 @@ impl Bodies {
 }
 
 impl FileChanges {
-    /// Makes what was written durable.
+    /// Makes the written files durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         for file in &self.written {
             file.sync_data()?;
@@ -74,10 +73,10 @@ impl FileChanges {
         self.directory.as_deref().map_or(Ok(()), |directory: &Path| File::open(directory)?.sync_all())
     }
 
-    /// Deletes what no entry needs any more.
+    /// Deletes the files whose entries are gone.
     pub(super) fn delete(self) {
         for path in self.doomed {
-            // One that stays is swept at the next start.
+            // A file that cannot be deleted is swept at the next start.
             let _ = fs::remove_file(path);
         }
     }

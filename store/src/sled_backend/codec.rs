@@ -1,6 +1,6 @@
-//! How records become bytes: one format byte, then JSON. JSON because the records carry free-form
-//! JSON (details, settings), because new fields then need no new format, and because a damaged
-//! store can be read by eye; sled compresses its leaves, so the repeated names cost little disk.
+//! How records become bytes: one format byte, then JSON. JSON because the records carry free-form JSON (details,
+//! settings), because new fields need no new format, and because a person can read a damaged store. sled compresses its
+//! leaves, so the repeated names cost little disk.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
-//! The same tables in memory and without a thread, for simulations: whoever owns them decides when a command comes to
-//! the store, and when and how its answer comes back.
-//! - What a command does is what it does in sled: the same code, over other trees.
-//! - Every command taken out of an inlet is performed or refused; one that is dropped is answered with `Closed`.
+//! The sled backend's tables in memory and without a thread, for simulations. The owner decides when a command reaches
+//! the store, and when and with what result its answer arrives.
+//! - A command does the same as in sled: it runs the same code over other trees.
+//! - Every command taken from an inlet must be performed or refused; a dropped one is answered with `Closed`.
 //! - Several handles share one store, as pods share a Redis.
 
 use super::tables::{Deferred, Tables};
@@ -15,10 +15,10 @@ pub struct Memory {
     tables: Tables,
 }
 
-/// Where the commands of one handle wait.
+/// The queue of one handle's commands.
 pub struct Inlet(Inbox);
 
-/// Something a handle has asked.
+/// A command that a handle has sent.
 pub struct Command(Request);
 
 enum Request {
@@ -26,33 +26,38 @@ enum Request {
     Write(Write),
 }
 
-/// A command that is done, and not yet answered.
+/// A command that has been performed but not answered.
 #[must_use = "whoever asked waits for it"]
 pub struct Done(Deferred);
 
 impl Memory {
-    /// An empty store with a clock of the caller's, by which leases, claims and counters end.
+    /// An empty store. `clock` decides when leases, claims and counters end.
+    ///
+    /// # Errors
+    /// `Corrupt`, which cannot happen to an empty store.
     pub fn new(clock: Clock) -> Result<Memory, OpenError> {
         let refused = |_| OpenError::Corrupt { path: "memory".into(), reason: "it cannot be".to_owned() };
         Ok(Memory { tables: Tables::open(Ground::Memory, None, clock, false).map_err(refused)? })
     }
 
-    /// A handle, and where its commands are to be taken from.
+    /// A handle, and the inlet with its commands.
     #[must_use]
     pub fn connect() -> (Store, Inlet) {
         let (store, inbox, _stop) = connect();
         (store, Inlet(inbox))
     }
 
-    /// Does what is asked; all of it is seen by whatever is performed after it. A question for changes comes back while
-    /// there is nothing new.
+    /// Performs a command. Every command performed later sees its effect.
+    ///
+    /// # Errors
+    /// The command itself, when it asks for changes and there are none yet.
     #[allow(clippy::result_large_err, reason = "a command comes back whole")]
     pub fn perform(&mut self, command: Command) -> Result<Done, Command> {
         match command.0 {
             Request::Read(Read::Changes { after, answer }) => match self.tables.news(after) {
                 Some(changes) => {
                     let send = move |error: Option<&StoreError>| {
-                        // A caller that no longer listens is free to.
+                        // A dropped reply is no error: the caller no longer wants the answer.
                         let _ = answer.send(error.map_or(Ok(changes), |error| Err(error.clone())));
                     };
                     Ok(Done(Box::new(send)))
@@ -69,14 +74,17 @@ impl Memory {
         }
     }
 
-    /// Ends the leases and claims of a process that is gone, as opening its store of one process would.
+    /// Ends all leases and claims, as opening a store does whose one process has gone.
+    ///
+    /// # Errors
+    /// `Io`: a stored record cannot be read.
     pub fn reopen(&mut self) -> Result<(), StoreError> {
         self.tables.end_claims()
     }
 }
 
 impl Inlet {
-    /// The next command, changes before questions.
+    /// The next command, writes before reads.
     #[must_use]
     pub fn next(&self) -> Option<Command> {
         let write = self.0.writes.try_recv().ok().map(Request::Write);
@@ -85,7 +93,7 @@ impl Inlet {
 }
 
 impl Done {
-    /// Gives the answer, or the error that whoever asked gets instead, though the command is done.
+    /// Sends the answer. With `failed` the caller gets this error instead, although the command was performed.
     pub fn answer(self, failed: Option<&StoreError>) {
         (self.0)(failed);
     }
@@ -97,9 +105,9 @@ impl Command {
         matches!(self.0, Request::Write(_))
     }
 
-    /// Answers a command that never came to the store.
+    /// Answers a command that never reached the store.
     pub fn refuse(self, error: StoreError) {
-        /// The same answer for each of these kinds of command; a caller that no longer listens is free to.
+        /// Sends the error whatever kind the command is. A dropped reply is no error.
         macro_rules! answer {
             ($command:expr; $($kind:ident::$variant:ident)* $(; $step:ident)?) => {
                 match $command {

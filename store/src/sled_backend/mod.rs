@@ -1,7 +1,7 @@
 //! The embedded backend: sled in one directory, owned by one process.
-//! - `lock` is held while the store is open; `format` names the version of everything else and is
-//!   read before sled touches a file; `sled/` holds the data, `bodies/` the long bodies of logs.
-//! - A directory with other content is refused and left as it is.
+//! - The process holds `lock` while the store is open. `format` names the version of everything else and is read before
+//!   sled touches a file. `sled/` holds the data, `bodies/` the long bodies of logs.
+//! - A directory with other content is refused and not changed.
 //! - The `meta` tree repeats the version, so a lost `sled/` is noticed instead of starting empty.
 
 pub(crate) mod body_files;
@@ -36,18 +36,24 @@ const FORMAT_FILE_NEW: &str = "format.new";
 const SLED_DIRECTORY: &str = "sled";
 const BODIES_DIRECTORY: &str = "bodies";
 
-/// Records per leaf, the unit that a sync writes. sled fixes it when a database is made.
+/// Records per leaf, the unit that a sync writes. sled fixes the number when a database is made.
 const LEAF_FANOUT: usize = 128;
 
 type Database = sled::Db<LEAF_FANOUT>;
 
-/// Opens the store in the directory `path`, creating it when there is nothing, and starts its
-/// thread. Blocks: recovery reads every task once.
+/// Opens the store in the directory `path`, or creates it, and starts its thread. Blocks while recovery reads every
+/// task once.
+///
+/// # Errors
+/// Any [`OpenError`] but `Server`.
 pub fn open_sled(path: &Path) -> Result<(Store, StoreThread), OpenError> {
     open_sled_with_clock(path, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
-/// The same with a clock of the caller's, by which leases, claims and counters end.
+/// Like [`open_sled`], with a clock that decides when leases, claims and counters end.
+///
+/// # Errors
+/// Any [`OpenError`] but `Server`.
 pub fn open_sled_with_clock(path: &Path, clock: Clock) -> Result<(Store, StoreThread), OpenError> {
     let site = Site { path };
     let version = site.inspect()?;
@@ -82,13 +88,13 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// The directory being opened; gives every error its path.
+/// The directory of the store; adds its path to every error.
 struct Site<'path> {
     path: &'path Path,
 }
 
 impl Site<'_> {
-    /// The format version found, `None` where a store is yet to be made. Writes nothing.
+    /// The format version found, `None` where no store has been made yet. Writes nothing.
     fn inspect(&self) -> Result<Option<u32>, OpenError> {
         match fs::metadata(self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -114,8 +120,8 @@ impl Site<'_> {
         }
     }
 
-    /// A directory without a format file is either empty, or ours from a first start that was cut
-    /// short, or somebody else's.
+    /// Judges a directory without a format file: it is empty, or left by a first start of ours that was cut short, or
+    /// foreign.
     fn inspect_unmarked(&self) -> Result<Option<u32>, OpenError> {
         for entry in fs::read_dir(self.path).map_err(|source| self.io(source))? {
             let name = entry.map_err(|source| self.io(source))?.file_name();
@@ -135,7 +141,7 @@ impl Site<'_> {
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(lock),
-                // A process that is ending, or a child that has yet to run its own program, lets go shortly.
+                // An ending process releases the lock shortly, and so does a forked child once it runs its own program.
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_INTERVAL),
                 Err(TryLockError::WouldBlock) => {
                     return Err(OpenError::Locked { path: self.path.to_owned() });
@@ -156,7 +162,7 @@ impl Site<'_> {
         })
     }
 
-    /// sled answers some kinds of damage with a panic; here that is one more way to be corrupt.
+    /// Reports a panic as `Corrupt`, because sled answers some kinds of damage with a panic.
     fn read<T>(&self, act: impl FnOnce() -> Result<T, Refusal>) -> Result<T, OpenError> {
         match catch_unwind(AssertUnwindSafe(act)) {
             Ok(Ok(value)) => Ok(value),
@@ -166,7 +172,7 @@ impl Site<'_> {
         }
     }
 
-    /// The last step of making a store, atomic by rename.
+    /// The last step of making a store: the rename is atomic.
     fn write_version(&self) -> io::Result<()> {
         let fresh = self.path.join(FORMAT_FILE_NEW);
         let mut file = File::create(&fresh)?;
@@ -195,8 +201,8 @@ impl Site<'_> {
     }
 }
 
-/// Reads every stored object once, which checks its checksum. Opening a damaged database would
-/// otherwise not fail but hang: sled panics half-way and then waits for a thread it never started.
+/// Reads every stored object once, which verifies its checksum. Without this, opening a damaged database hangs: sled
+/// panics half-way and then waits for a thread that it never started.
 fn verify(config: &sled::Config) -> Result<(), Refusal> {
     let recovery = sled::Heap::recover(LEAF_FANOUT, config)?;
     for object in &recovery.recovered_nodes {

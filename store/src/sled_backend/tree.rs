@@ -1,6 +1,6 @@
-//! One tree of keys and bytes: of sled, or in memory for those who bring no disk.
+//! One tree of keys and bytes, in sled or in memory.
 //!
-//! Invariant: both give keys in the order of their bytes.
+//! Invariant: both yield keys in the order of their bytes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::{Database, LEAF_FANOUT};
 pub(super) type Bytes = sled::InlineArray;
 type Pair = io::Result<(Bytes, Bytes)>;
 
-/// Where trees come from.
+/// Makes trees of one kind.
 #[derive(Clone, Copy)]
 pub(super) enum Ground<'database> {
     Disk(&'database Database),
@@ -25,7 +25,7 @@ pub(super) enum Tree {
     Memory(RefCell<BTreeMap<Vec<u8>, Bytes>>),
 }
 
-/// A range of a tree; of one in memory as it was when the range was asked for.
+/// An iterator over a range. In memory it is a copy of the range at the time of the call.
 pub(super) enum Entries {
     Disk(Box<sled::Iter<LEAF_FANOUT>>),
     Memory(IntoIter<Pair>),
@@ -39,7 +39,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Makes durable what the trees hold, as far as anything lasts here.
+    /// Makes the trees durable, if they are on a disk.
     pub(super) fn flush(self) -> io::Result<()> {
         match self {
             Ground::Disk(database) => database.flush().map(|_statistics| ()),
@@ -56,7 +56,7 @@ impl Tree {
         }
     }
 
-    /// Answers what was there before.
+    /// Returns the previous value.
     pub(super) fn insert(&self, key: impl AsRef<[u8]>, value: Vec<u8>) -> io::Result<Option<Bytes>> {
         match self {
             Tree::Disk(tree) => tree.insert(key, value),
@@ -64,7 +64,7 @@ impl Tree {
         }
     }
 
-    /// Answers what was there before.
+    /// Returns the previous value.
     pub(super) fn remove(&self, key: impl AsRef<[u8]>) -> io::Result<Option<Bytes>> {
         match self {
             Tree::Disk(tree) => tree.remove(key),

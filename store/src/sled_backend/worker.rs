@@ -1,9 +1,9 @@
-//! The store's thread: applies what waits, syncs once, answers all of it; and serves reads in
-//! between and while the sync, which runs on a second thread, is under way.
-//! - Only this thread writes to sled, and never during a sync: a group of writes is in one sync,
-//!   and a crash keeps or loses it whole.
-//! - A write is answered after its sync, also a refused one: what it was refused for is then durable.
-//! - A failed sync answers `Io` to its group and closes the store, for the disk's state is unknown.
+//! The store's thread: it applies the writes that wait, syncs once and acknowledges all of them. It serves reads in
+//! between and during the sync, which runs on a second thread.
+//! - Only this thread writes to sled, and never during a sync. So a group of writes lies in one sync, and a crash keeps
+//!   or loses it whole.
+//! - A write is answered after its sync, a refused one too: the state that it was refused for is then durable.
+//! - A failed sync answers `Io` to its group and closes the store, because the disk's state is unknown.
 
 use std::fs::File;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) fn spawn(
         let outcome = worker.run();
         let Worker { tables, inbox, syncer, .. } = worker;
         drop(inbox);
-        // sled syncs once more as its last handles go, so the lock is given up after them.
+        // sled syncs once more when its last handles drop, so the lock is released after them.
         let stopped = syncer.stop();
         drop(tables);
         drop(lock);
@@ -43,7 +43,7 @@ struct Worker {
     tables: Tables,
     inbox: Inbox,
     syncer: Syncer,
-    /// Of the group before.
+    /// The number of writes in the previous group.
     group_length: usize,
     sync_time: Duration,
 }
@@ -72,7 +72,7 @@ impl Worker {
         self.commit_waiting()
     }
 
-    /// What waits when the store stops is still done; what comes in meanwhile may be refused.
+    /// Commits the writes that wait when the store stops. Those that arrive meanwhile may be refused.
     fn commit_waiting(&mut self) -> Result<(), StoreError> {
         let mut waiting = self.inbox.writes.len().min(QUEUE_LENGTH_MAX);
         while waiting > 0
@@ -100,9 +100,9 @@ impl Worker {
         synced
     }
 
-    /// Takes the writes that wait. Those who were answered a moment ago are about to send their next
-    /// ones, and syncing for the first of them alone would double the syncs: so a group smaller
-    /// than the one before waits for a tenth of a sync. A lone writer never waits.
+    /// Adds the writes that wait. The callers answered a moment ago are about to send their next writes, and a sync for
+    /// the first of them alone would double the syncs. So a group smaller than the previous one waits for up to a tenth
+    /// of a sync. A lone writer never waits.
     fn gather(&mut self, group: &mut Vec<Deferred>) {
         let deadline = Instant::now() + (self.sync_time / 10).min(GATHER_TIME_MAX);
         while group.len() < WRITE_BATCH_MAX {

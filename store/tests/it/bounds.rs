@@ -1,5 +1,5 @@
-//! What every backend must do at the edges: clocks that jump, dead letters, the ends of logs, counters whose time is
-//! over, blocks of uids, and watchers who come late.
+//! What every backend must do at the edges: clocks that jump, dead jobs, the ends of logs, expired counters, blocks of
+//! uids, and late watchers.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn lease_back(subject: &mut Subject) {
     subject.pass(-60_000);
     assert_eq!(acquire("p2"), None);
     assert_eq!(wait(subject.store().renew_lease(&lease, TEN)), Ok(()));
-    // From here on it ends by the clock that is now.
+    // The renewed lease ends by the clock as it is now.
     subject.pass(9_999);
     assert_eq!(acquire("p2"), None);
     subject.pass(1);
@@ -118,7 +118,7 @@ fn counters_apart(subject: &mut Subject) {
     assert_eq!(wait(subject.store().count("a", 0, TEN)), Ok(1));
 }
 
-/// A job that is dead, at cursor 4.
+/// Makes a dead job with cursor 4.
 fn bury(subject: &Subject) {
     let store = subject.store();
     wait(store.put_job("copy", "a", json!(1), 2)).unwrap();
@@ -162,7 +162,7 @@ fn revived_alive(subject: &mut Subject) {
 
 fn tried_once(subject: &mut Subject) {
     let store = subject.store();
-    // None at all counts as one.
+    // `attempts_max` 0 counts as 1.
     for (key, attempts_max) in [("a", 1), ("b", 0)] {
         wait(store.put_job("copy", key, json!(1), attempts_max)).unwrap();
         let job = wait(store.claim_job("copy", "p1", TEN)).unwrap().unwrap();
@@ -327,7 +327,7 @@ fn watch_from_nowhere(subject: &mut Subject) {
     note(subject, 1);
     let begun = wait(subject.store().changes(None)).unwrap();
     assert!(!begun.incomplete && begun.names.is_empty());
-    // A version of another process, or of before this one.
+    // A version of another process, or of an earlier one.
     let heard = wait(subject.store().changes(Some(begun.version + 1_000_000))).unwrap();
     assert!(heard.incomplete);
     subject.reopen();
@@ -335,7 +335,7 @@ fn watch_from_nowhere(subject: &mut Subject) {
     assert_eq!(wait(subject.store().record(NOTES, "2")).unwrap().unwrap().value, json!(1));
 }
 
-/// Names heard from a version on until there are so many.
+/// Collects names from a version on until there are `count` of them.
 fn heard(subject: &Subject, mut version: u64, count: usize) -> Vec<Name> {
     let mut names = Vec::new();
     while names.len() < count {

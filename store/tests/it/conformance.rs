@@ -1,5 +1,5 @@
-//! What every backend must do: a table of cases, each run on a fresh store. A new backend adds one
-//! line at the end of this file.
+//! What every backend must do: a table of cases, each run on a fresh store. A new backend adds one line at the end of
+//! this file.
 
 use serde_json::json;
 use store::StoreError::{Closed, Conflict, Full};
@@ -39,14 +39,14 @@ const CASES: &[Case] = &[
     ("a stopped store answers that it is closed", stopped),
 ];
 
-/// As many as a backend has to pass at least.
+/// The least number of cases that a backend has to pass.
 const CASES_MIN: usize = 100;
 
 fn check_backend(backend: impl Fn() -> Subject) {
     let mut count = 0;
     let mut check = |name: &str, case: &dyn Fn(&mut Subject)| {
         count += 1;
-        // Shown only when the case fails.
+        // The harness shows it only when the case fails.
         println!("case {count}: {name}");
         case(&mut backend());
     };
@@ -65,7 +65,7 @@ fn check_backend(backend: impl Fn() -> Subject) {
     assert!(count >= CASES_MIN, "{count} cases");
 }
 
-/// What takes the most of a backend's own ways, for backends that differ in how they are reached.
+/// The cases that exercise most of a backend's own code, for backends that differ only in how they are reached.
 pub(crate) fn check_some(backend: impl Fn() -> Subject) {
     for (name, case) in CASES.iter().chain(once::CASES) {
         println!("case: {name}");
@@ -253,7 +253,7 @@ fn dropped_intents(subject: &mut Subject) {
     new.accepted = false;
     let accepted = || TaskChange { accepted: Some(true), ..TaskChange::default() };
     let made = [(); 2].map(|()| wait(subject.store().create_task(new.clone())).unwrap().revision);
-    // Who comes first has it: the pod that made it, or the one that takes it for dead and has read it before.
+    // The first change wins: by the pod that made the intent, or by one that took it for dead and had read it.
     let dropped =
         |revision| TaskChange { expected_revision: Some(revision), ..finish(TaskStatus::Canceled, at(1)) };
     wait(subject.store().update_task(0, dropped(made[0]))).unwrap();
@@ -320,7 +320,7 @@ fn logs(subject: &mut Subject) {
         });
         numbers.collect::<Vec<_>>()
     };
-    // Some bodies have a file of their own, and one is larger than any record may be.
+    // Some bodies have a file of their own, and one is larger than a record may be.
     let lengths = [0, 5, 100_000, 7, RECORD_BYTES_MAX + 1, 9];
     let sequences = (0..).zip(lengths).map(|(number, length)| append(subject, "a", number, length));
     let sequences = sequences.collect::<Vec<_>>();

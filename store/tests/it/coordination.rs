@@ -1,5 +1,5 @@
-//! What every backend must do for pods that share work: leases, jobs, counters, uids, changes. Times are the
-//! store's own, set by the test.
+//! What every backend must do for pods that share work: leases, jobs, counters, uids, changes. The test sets the
+//! store's clock.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn acquire(subject: &Subject, scope: &str, holder: &str) -> Option<Lease> {
 
 fn leases_expire(subject: &mut Subject) {
     let first = acquire(subject, "a", "p1").unwrap();
-    // Milliseconds passed in all, and whether another may have it then.
+    // Milliseconds that pass before the attempt, and whether another holder then gets the lease.
     for (step, is_free) in [(0, false), (1, false), (4_999, false), (4_999, false), (1, true)] {
         subject.pass(step);
         let got = acquire(subject, "a", "p2");

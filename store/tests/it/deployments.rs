@@ -1,5 +1,5 @@
-//! Redis as it is run for real: behind TLS and a password, as a cluster, and behind Sentinel, which makes a replica the
-//! master in the middle. All servers are started here, on free ports.
+//! Redis as it is deployed: behind TLS and a password, as a cluster, and behind Sentinel, which promotes a replica
+//! during the test. All servers are started here, on free ports.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,7 +19,7 @@ use crate::support::{Subject, at, new_task, wait};
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const SLOTS: u32 = 16_384;
 
-/// Runs what every backend must do on a server with this URL, which may have parameters already.
+/// Runs the cases of every backend on a server with this URL, which may have parameters already.
 fn check(url: &str) {
     let stores = AtomicU32::new(0);
     check_some(|| {
@@ -39,7 +39,7 @@ fn refusal(url: &str) -> String {
     error
 }
 
-/// Asks a server on a port; the first line of its answer.
+/// Sends a command to the server on a port, and returns the first line of its answer.
 fn ask(port: u16, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(READY_WITHIN)).unwrap();
@@ -49,7 +49,7 @@ fn ask(port: u16, command: &str) -> String {
     line.trim_end().to_owned()
 }
 
-/// Asks until the whole answer of redis-cli has a part.
+/// Repeats a command until the whole answer of redis-cli contains `part`.
 fn until(port: u16, command: &[&str], part: &str) {
     let deadline = Instant::now() + READY_WITHIN;
     loop {
@@ -122,7 +122,7 @@ fn ask_cli(port: u16, command: &[&str]) -> String {
     String::from_utf8(asked.stdout).unwrap()
 }
 
-/// A master with a replica, and one Sentinel that watches them.
+/// A master with a replica, and one Sentinel that watches both.
 struct Watched {
     servers: [Server; 2],
     sentinel: Server,
@@ -161,7 +161,7 @@ impl Watched {
     }
 }
 
-/// Makes tasks until `stop`; which of them were acknowledged, and how many after a refusal.
+/// Creates tasks until `stop`. Returns the acknowledged ones, and how many of them came after the first failure.
 fn write_until(store: &Store, stop: impl Fn(usize) -> bool) -> (Vec<u32>, usize) {
     let deadline = Instant::now() + 2 * READY_WITHIN;
     let (mut told, mut since, mut refused) = (Vec::new(), 0, 0);
@@ -190,11 +190,11 @@ fn a_sentinel_makes_a_replica_the_master_and_nothing_acknowledged_is_lost() {
     let ((one, _one), (other, _other)) = (pod(), pod());
     let [master, _replica] = &watched.servers;
     let all = thread::scope(|scope| {
-        // Until a good many were acknowledged by the new master.
+        // Stops after enough tasks were acknowledged by the new master.
         let writers = [&one, &other].map(|store| scope.spawn(|| write_until(store, |since| since >= 50)));
         thread::sleep(Duration::from_millis(300));
         master.signal("-KILL");
-        // A master without its replica acknowledges nothing: the dead one comes back as the replica.
+        // A master without its replica acknowledges nothing, so the killed server has to come back as the replica.
         until(
             watched.sentinel.port(),
             &["SENTINEL", "MASTER", "miroir"],

@@ -1,6 +1,6 @@
-//! What was answered survives `kill -9`. The test runs itself as a child that writes with several
-//! threads and prints each answer; the parent kills it after a random number of lines, opens the
-//! store and compares. The directory stays the same over all rounds.
+//! What was acknowledged survives `kill -9`. The test runs itself as a child that writes with several threads and
+//! prints each answer. The parent kills it after a random number of lines, opens the store and compares. All rounds use
+//! the same directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -38,7 +38,7 @@ fn what_was_answered_survives_a_kill() {
     assert!(answered.deleted.len() > 20 && answered.tasks.len() > 20, "the test wrote too little");
 }
 
-/// Each writer goes round: make a task, finish it, delete every third, count up a record.
+/// Each writer repeats: create a task, finish it, delete every third, increment a record.
 fn write_until_killed(directory: &Path, round: &str) -> ! {
     let (store, _thread) = open(directory);
     let writers: Vec<_> = (0..WRITERS)
@@ -85,7 +85,7 @@ fn run_and_kill(directory: &Path, round: u64, lines_max: usize, answered: &mut A
     let mut line = String::new();
     let mut count = 0;
     while output.read_line(&mut line).unwrap() > 0 {
-        // The test harness prints lines of its own, and the kill may cut the last one.
+        // The test harness prints lines of its own, and the kill may truncate the last one.
         if line.ends_with('\n')
             && let Some(start) = line.find('[')
             && let Ok(answer) = serde_json::from_str(&line[start..])
@@ -98,7 +98,7 @@ fn run_and_kill(directory: &Path, round: u64, lines_max: usize, answered: &mut A
                 let error = open_sled(directory).err().unwrap();
                 assert!(matches!(error, OpenError::Locked { .. }), "{error}");
             }
-            // SIGKILL; what the child wrote before it is still read.
+            // This is SIGKILL. The parent still reads what the child wrote before it.
             child.kill().unwrap();
             count += 1;
         }
@@ -108,7 +108,7 @@ fn run_and_kill(directory: &Path, round: u64, lines_max: usize, answered: &mut A
     assert!(count > lines_max, "the child ended by itself");
 }
 
-/// What the child was answered, over all rounds.
+/// What was acknowledged to the child, over all rounds.
 #[derive(Default)]
 struct Answered {
     tasks: BTreeMap<u32, Expected>,
@@ -144,7 +144,7 @@ impl Answered {
         }
     }
 
-    /// What was on its way when the kill came may or may not have happened: one step of each writer.
+    /// Each writer may have had one step in flight at the kill, which may or may not have happened.
     fn check(&mut self, store: &Store, round: u64) {
         let mut vanished = Vec::new();
         for (&uid, expected) in &self.tasks {

@@ -1,5 +1,5 @@
-//! The store's tests: one behaviour table for every backend, task queries against a naive model,
-//! opening, and what is left after `kill -9`.
+//! The store's tests: one table of cases for every backend, task queries against a naive model, opening, and what
+//! remains after `kill -9`.
 
 #![allow(
     clippy::unwrap_used,

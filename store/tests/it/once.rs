@@ -1,11 +1,12 @@
-//! What every backend must do about clients' keys: one task for each, for a day, whoever asks how often.
+//! What every backend must do about idempotency keys: one task for each key, for a day, however often it is repeated.
 
 use futures_lite::future::block_on;
 use serde_json::json;
 use store::StoreError::{Repeated, Reused};
 use store::idempotency::{Swept, sweep};
 use store::{
-    Change, IdempotencyKey, NewTask, ONCE, ONCE_TTL, Reply, Store, TaskQuery, TaskRecord, TaskStatus,
+    Change, IDEMPOTENCY_KEYS, IDEMPOTENCY_TTL, IdempotencyKey, NewTask, Reply, Store, TaskQuery, TaskRecord,
+    TaskStatus,
 };
 
 use crate::conformance::Case;
@@ -23,12 +24,12 @@ pub(crate) const CASES: &[Case] = &[
     ("a key and its task survive a restart", restarted),
 ];
 
-/// A day, milliseconds.
+/// One day, in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn keyed(key: &str, digest: &str) -> NewTask {
-    let once = Some(IdempotencyKey { key: key.to_owned(), digest: digest.to_owned() });
-    NewTask { once, ..new_task("movies", at(0)) }
+    let idempotency_key = Some(IdempotencyKey { key: key.to_owned(), digest: digest.to_owned() });
+    NewTask { idempotency_key, ..new_task("movies", at(0)) }
 }
 
 fn create(store: &Store, key: &str, digest: &str) -> Reply<TaskRecord> {
@@ -59,7 +60,7 @@ fn first(subject: &mut Subject) {
 }
 
 fn day(subject: &mut Subject) {
-    assert_eq!(u128::try_from(DAY).unwrap(), ONCE_TTL.as_millis());
+    assert_eq!(u128::try_from(DAY).unwrap(), IDEMPOTENCY_TTL.as_millis());
     wait(create(subject.store(), "k", "d")).unwrap();
     subject.pass(DAY - 1);
     assert_eq!(wait(create(subject.store(), "k", "d")), Err(Repeated));
@@ -83,7 +84,7 @@ fn let_go(subject: &mut Subject) {
     let store = subject.store();
     wait(store.create_task(NewTask { accepted: false, ..keyed("k", "d") })).unwrap();
     let change = Box::new(finish(TaskStatus::Canceled, at(1)));
-    let forget = Change::ForgetRecord { table: ONCE, key: "k".to_owned() };
+    let forget = Change::ForgetRecord { table: IDEMPOTENCY_KEYS, key: "k".to_owned() };
     wait(store.commit(vec![Change::UpdateTask { uid: 0, change }, forget])).unwrap();
     assert_eq!(wait(create(store, "k", "other")).unwrap().uid, 1);
 }
@@ -112,7 +113,7 @@ fn without(subject: &mut Subject) {
     let store = subject.store();
     let task = wait(store.create_task(new_task("movies", at(0)))).unwrap();
     assert_eq!(task.idempotency_key, None);
-    assert_eq!(wait(store.records(ONCE, None, 9)), Ok(Vec::new()));
+    assert_eq!(wait(store.records(IDEMPOTENCY_KEYS, None, 9)), Ok(Vec::new()));
 }
 
 fn swept(subject: &mut Subject) {
@@ -135,5 +136,8 @@ fn restarted(subject: &mut Subject) {
     subject.reopen();
     assert_eq!(wait(subject.store().task(0)).unwrap(), Some(task));
     assert_eq!(wait(create(subject.store(), "k", "d")), Err(Repeated));
-    assert_eq!(wait(subject.store().record(ONCE, "k")).unwrap().unwrap().value["digest"], json!("d"));
+    assert_eq!(
+        wait(subject.store().record(IDEMPOTENCY_KEYS, "k")).unwrap().unwrap().value["digest"],
+        json!("d")
+    );
 }

@@ -1,5 +1,4 @@
-//! Opening: a directory that is no store, damaged, newer or taken is refused in one clear line and
-//! stays as it is.
+//! Opening a directory that is no store, damaged, newer or in use fails with one clear line and changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::support::{at, index_record, new_task, open, wait};
 
-/// Refuses to open `path` with a message that starts with the store's path and has `part` in it,
-/// and leaves every file as it was.
+/// Checks that opening `path` fails with a message that begins with the path and contains `part`, and that every file
+/// stays as it was.
 fn check_refused(path: &Path, part: &str) -> OpenError {
     let before = files(path);
     let error = open_sled(path).err().unwrap_or_else(|| panic!("opened, but expected: {part}"));
@@ -38,7 +37,7 @@ fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// A closed store with something in each of its trees.
+/// A closed store with a record in each of its trees.
 fn filled() -> TempDir {
     let directory = TempDir::new().unwrap();
     let (store, thread) = open(directory.path());
@@ -118,14 +117,14 @@ fn damage_is_refused() {
     ];
     for (part, act) in cases {
         let directory = filled();
-        // The first open after a stop folds sled's log into a snapshot, which the cases need.
+        // The first opening after a stop folds sled's log into a snapshot, which the cases need.
         drop(open(directory.path()));
         act(directory.path());
         assert!(matches!(check_refused(directory.path(), part), OpenError::Corrupt { .. }));
     }
 }
 
-/// These kinds of damage show only after sled has begun to tidy its files, so they may change.
+/// These kinds of damage show only after sled has begun to tidy its files, so the files may change.
 #[test]
 fn damage_inside_is_refused() {
     let cases: &[fn(&Path)] = &[
@@ -150,7 +149,7 @@ fn damage_inside_is_refused() {
     }
 }
 
-/// Flips bits in the one file of a directory whose name starts so.
+/// Flips bits in the one file of a directory whose name begins with `prefix`.
 fn damage(directory: &Path, prefix: &str) {
     let mut paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(prefix);

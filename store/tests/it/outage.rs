@@ -1,5 +1,4 @@
-//! What stores on Redis do when Redis hangs, restarts, loses its data, or is not what it should be; and two pods
-//! on one Redis.
+//! How stores on Redis behave when Redis hangs, restarts, loses its data, or is unsuitable; and two pods on one Redis.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +10,14 @@ use crate::redis::{Server, Wire};
 use crate::support::{at, finish, index_record, new_task, wait};
 
 const NOTES: Table = Table::named("notes");
-/// What the store may take to notice an outage, or its end, with much to spare for a busy machine.
+/// The longest that a store may take to notice an outage or its end, generous for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_secs(20);
 
 fn pod(url: &str) -> (Store, StoreThread) {
     open_redis(RedisOptions { url: url.to_owned(), clock: None }).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Asks until the store is in reach again.
+/// Repeats a command until the store is reachable again.
 fn until_reached<T>(mut ask: impl FnMut() -> Result<T, StoreError>) -> T {
     let deadline = Instant::now() + NOTICED_WITHIN;
     loop {
@@ -106,7 +105,7 @@ fn a_pod_that_is_cut_off_loses_its_lease_and_nothing_that_was_answered() {
     wait(cut.put_job("copy", "a", json!(1), 9)).unwrap();
     let job = wait(cut.claim_job("copy", "p1", short)).unwrap().unwrap();
     wait(cut.advance_job(&job, json!(3), short)).unwrap();
-    // Some of these are on their way when the wire is cut: each is answered, and those that succeeded are there.
+    // Some of these are in flight when the wire is cut. Each gets an answer, and those that succeeded are stored.
     let replies: Vec<_> =
         (0..300).map(|number| cut.put_record(NOTES, &number.to_string(), json!(number), None)).collect();
     let mut replies = replies.into_iter();
@@ -160,7 +159,7 @@ fn a_redis_that_restarts_keeps_what_it_was_told_to_keep() {
     assert_eq!(wait(store.indexes()).unwrap().len(), 1);
     assert_eq!(until_reached(|| wait(store.create_task(new_task("a", at(0))))).uid, 1);
     assert_eq!(wait(store.tasks(TaskQuery::default())).unwrap().total, 2);
-    assert_eq!(wait(store.changes(None)).unwrap().past, 0, "nothing was lost");
+    assert_eq!(wait(store.changes(None)).unwrap().incarnation, 0, "nothing was lost");
 }
 
 #[test]
@@ -176,13 +175,13 @@ fn a_redis_that_lost_all_is_noticed_and_uids_are_not_used_again() {
     server.restart();
     assert_eq!(until_reached(|| wait(store.tasks(TaskQuery::default()))).total, 0);
     let changes = wait(store.changes(Some(begun))).unwrap();
-    assert_eq!((changes.incomplete, changes.past), (true, 1));
+    assert_eq!((changes.incomplete, changes.incarnation), (true, 1));
     assert!(wait(store.create_task(new_task("a", at(0)))).unwrap().uid > 5, "with some to spare");
     assert_eq!(wait(store.put_record(NOTES, "a", json!(1), Some(revision))), Err(Conflict));
     assert!(wait(store.put_record(NOTES, "a", json!(1), None)).unwrap() > revision);
 }
 
-/// Says why a store does not open, in one line without the password.
+/// The error of opening a store: one line, without the password.
 fn refusal(url: &str) -> String {
     let error = open_redis(RedisOptions { url: url.to_owned(), clock: None }).err().unwrap().to_string();
     assert!(!error.contains('\n') && !error.contains("sesame"), "{error}");

@@ -11,7 +11,7 @@ use crate::redis::Server;
 use crate::support::{Subject, at, finish, new_task, wait};
 
 const SEEDS: std::ops::Range<u64> = 0..3;
-/// Enough for several date zones.
+/// Enough tasks for several date zones.
 const TASK_COUNT: u32 = 3000;
 const QUERY_COUNT: usize = 300;
 const INDEXES: [&str; 4] = ["movies", "books", "films", "none"];
@@ -45,7 +45,7 @@ fn check_backend(backend: impl Fn() -> Subject) {
     }
 }
 
-/// Compares the answers and says how many tasks matched.
+/// Compares the store's answers with the model's, and returns how many tasks matched.
 fn check(subject: &Subject, tasks: &BTreeMap<u32, TaskRecord>, query: &TaskQuery, name: &str) -> u64 {
     let page = wait(subject.store().tasks(query.clone())).unwrap();
     let mut matching: Vec<&TaskRecord> = tasks.values().filter(|task| matches(task, query)).collect();
@@ -95,11 +95,11 @@ fn matches(task: &TaskRecord, query: &TaskQuery) -> bool {
         && within(task.finished_at, query.after_finished_at, query.before_finished_at)
 }
 
-/// Creates, changes and deletes tasks in the store, a whole group of writes in flight at once.
+/// Creates, changes and deletes tasks in the store, with a whole group of writes in flight.
 fn populate(subject: &Subject, random: &mut Rng) -> BTreeMap<u32, TaskRecord> {
     let store = subject.store();
     let new = |number: u32, random: &mut Rng| {
-        // Enqueued roughly in order, with neighbours swapped now and then.
+        // Dates grow with uids, but neighbours are swapped now and then.
         let mut new = new_task(random.choice(INDEXES).unwrap(), at(i64::from(number) + random.i64(-5..5)));
         new.kind = random.choice(TaskKind::ALL).unwrap();
         if new.kind == TaskKind::IndexSwap {
@@ -180,7 +180,7 @@ fn sometimes<T>(random: &mut Rng, make: impl FnOnce(&mut Rng) -> T) -> Option<T>
     (random.u8(0..4) == 0).then(|| make(random))
 }
 
-/// Fewer than `count` of the names, now and then none.
+/// Fewer than `count` of the names, sometimes none.
 fn some_of<T, const LENGTH: usize>(names: [T; LENGTH], count: usize, random: &mut Rng) -> Vec<T> {
     let count = random.usize(0..count);
     random.choose_multiple(names, count)

@@ -1,5 +1,5 @@
-//! A Redis of the tests' own: started on a free port, with its data in a directory of its own, and ended with the
-//! test. No other Redis is ever spoken to: the address is that of the child that was started here.
+//! A Redis server for the tests, on a free port, with its data in a directory of its own, stopped with the test. The
+//! tests use no other Redis: every address is that of a child process started here.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -38,7 +38,7 @@ impl Server {
         panic!("redis-server does not start");
     }
 
-    /// One on the port of another that is gone.
+    /// Starts a server on the port of one that has ended.
     pub(crate) fn start_on(port: u16, options: &[&str]) -> Server {
         let directory = TempDir::new().unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
@@ -46,7 +46,7 @@ impl Server {
         Server { port, directory, options, child, stores: AtomicU32::new(0) }
     }
 
-    /// A Sentinel with this configuration, which it will write to.
+    /// Starts a Sentinel with this configuration file, which it will write to.
     pub(crate) fn start_sentinel(file: &Path) -> Server {
         for _ in 0..10 {
             let (port, directory) = (free_port(), TempDir::new().unwrap());
@@ -70,7 +70,7 @@ impl Server {
         self.port
     }
 
-    /// The URL of a store that nobody else uses.
+    /// The URL of a store that nothing else uses.
     pub(crate) fn url(&self) -> String {
         let number = self.stores.fetch_add(1, Ordering::Relaxed);
         format!("redis://127.0.0.1:{}?miroir_prefix=test-{number}", self.port)
@@ -89,7 +89,7 @@ impl Server {
         assert!(status.success());
     }
 
-    /// Ends it as a crash would and starts it again on the same port.
+    /// Kills the server as a crash would, and starts it again on the same port.
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -104,7 +104,7 @@ impl Drop for Server {
     }
 }
 
-/// What lies between a pod and Redis: carries bytes until it is cut, and again when it is healed.
+/// A proxy between a pod and Redis: forwards bytes, except while it is cut.
 pub(crate) struct Wire {
     port: u16,
     is_cut: Arc<AtomicBool>,
@@ -138,7 +138,7 @@ impl Wire {
         Wire { port, is_cut, streams }
     }
 
-    /// The store that has a URL of the server's, over this wire.
+    /// The URL of the same store through this proxy.
     pub(crate) fn url(&self, url: &str) -> String {
         let (_, store) = url.split_once('?').unwrap();
         format!("redis://127.0.0.1:{}?{store}", self.port)
@@ -156,19 +156,19 @@ impl Wire {
     }
 }
 
-/// Nobody's at the moment.
+/// A port that no process uses at the moment.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// `None` when somebody else has the port.
+/// `None` when another process has the port.
 fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
     ready(&mut command, port, directory, options)
 }
 
-/// Waits until it answers.
+/// Waits until the server answers.
 fn ready(command: &mut Command, port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
     command.arg(directory.path()).args(options).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = {
@@ -188,7 +188,7 @@ fn ready(command: &mut Command, port: u16, directory: &TempDir, options: &[Strin
     }
 }
 
-/// Whether the Redis on this port is this process, and ready.
+/// Whether the Redis on this port is the process `id`, and ready.
 fn is_process(port: u16, id: u32) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

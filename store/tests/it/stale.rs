@@ -1,5 +1,5 @@
-//! Every way in which a holder can have lost what it held, times everything that it may still try: all of it is fenced
-//! off, and what the new holder does is not disturbed.
+//! Every way in which a holder can lose a lease or a job, times everything that it may still try. All attempts are
+//! fenced off, and none disturbs the new holder.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ const TTL: Duration = Duration::from_secs(10);
 const NOTES: Table = Table::named("notes");
 const QUEUE: &str = "copy";
 
-/// What happens to a holder that has `p1`'s lease; afterwards it is another's, or has another token.
+/// What happens to `p1`'s lease. Afterwards another has it, or it has another token.
 pub(crate) type LeaseWay = (&'static str, fn(&mut Subject, &Lease));
-/// What the holder then tries.
+/// What `p1` then tries.
 pub(crate) type LeaseAction = (&'static str, fn(&Subject, &Lease) -> Result<(), StoreError>);
 pub(crate) type JobWay = (&'static str, fn(&mut Subject, &Job));
 pub(crate) type JobAction = (&'static str, fn(&Subject, &Job) -> Result<(), StoreError>);
@@ -162,14 +162,14 @@ pub(crate) fn job(subject: &mut Subject, way: &JobWay, action: &JobAction) {
     assert_eq!(action.1(subject, &stale), Err(Fenced));
     assert_eq!(wait(subject.store().jobs(QUEUE)).unwrap(), before);
     assert_eq!(wait(subject.store().record(NOTES, "a")), Ok(None));
-    // Whoever holds it now is not disturbed.
+    // The current holder is not disturbed.
     if let Some(job) = before.into_iter().find(|job| job.state == store::JobState::Claimed) {
         assert!(wait(subject.store().commit(vec![completion(&job)])).is_ok());
         assert_eq!(wait(subject.store().jobs(QUEUE)), Ok(Vec::new()));
     }
 }
 
-/// All that the actions may change.
+/// Everything that the actions could change.
 fn state(subject: &Subject) -> impl PartialEq + use<> {
     let store = subject.store();
     (

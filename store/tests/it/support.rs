@@ -1,4 +1,4 @@
-//! What the tests share: a store in a directory of its own, waiting for replies, sample records.
+//! Shared by the tests: a store in a directory of its own, waiting for replies, sample records.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use store::{
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 
-/// A store that can be closed and opened again, whatever backend it is on.
+/// A store of any backend that can be closed and opened again.
 pub(crate) struct Subject {
     open: Box<dyn Fn() -> (Store, StoreThread)>,
     running: Option<(Store, StoreThread)>,
@@ -38,7 +38,7 @@ impl Subject {
         })
     }
 
-    /// Sets the store's clock so many milliseconds on, or back.
+    /// Moves the store's clock forward, or back.
     pub(crate) fn pass(&self, milliseconds: i64) {
         let _ = self
             .clock
@@ -62,8 +62,8 @@ impl Subject {
     }
 }
 
-/// Held while a child is made: until it runs its own program it has a copy of every lock that this
-/// process holds, and a store closed meanwhile could not be opened again.
+/// Locked while a child is spawned. Until the child runs its own program it has a copy of every lock of this process,
+/// and a store closed meanwhile could not be opened again.
 pub(crate) static FORKING: Mutex<()> = Mutex::new(());
 
 pub(crate) fn open(path: &Path) -> (Store, StoreThread) {
@@ -89,7 +89,7 @@ pub(crate) fn new_task(index: &str, enqueued_at: OffsetDateTime) -> NewTask {
         custom_metadata: None,
         enqueued_at,
         owners: Vec::new(),
-        once: None,
+        idempotency_key: None,
     }
 }
 

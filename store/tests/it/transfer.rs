@@ -1,5 +1,5 @@
-//! A store moved from sled into a file, into Redis and into a file again is the same store; what is no whole export,
-//! or would be mixed with something, is refused.
+//! A store moved from sled into a file, into Redis and into a file again stays the same. A truncated or foreign file,
+//! and a target that holds something, are refused.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use serde_json::json;
 use store::transfer::{Entry, TransferError, export, import};
-use store::{Change, IdempotencyKey, NewTask, ONCE, Store, Table, TaskQuery, TaskStatus};
+use store::{Change, IDEMPOTENCY_KEYS, IdempotencyKey, NewTask, Store, Table, TaskQuery, TaskStatus};
 use tempfile::TempDir;
 
 use crate::redis::Server;
@@ -19,7 +19,7 @@ const LOGS: Table = Table::named("hints");
 /// More than one page of each kind.
 const MANY: u32 = 700;
 
-/// A store with more than a page of everything, and with what is unusual.
+/// Fills a store with more than a page of everything, and with unusual keys and bodies.
 fn fill(store: &Store) {
     wait(store.put_topology(None, 3, json!({"nodes": ["n0"]}))).unwrap();
     for uid in ["movies", "books"] {
@@ -34,8 +34,8 @@ fn fill(store: &Store) {
     wait(store.update_task(4, finish(TaskStatus::Succeeded, at(2)))).unwrap();
     wait(store.delete_tasks(vec![4])).unwrap();
     wait(store.create_task(new_task("movies", at(0)))).unwrap();
-    let once = Some(IdempotencyKey { key: "a key: 1".to_owned(), digest: "d".to_owned() });
-    wait(store.create_task(NewTask { once, ..new_task("movies", at(0)) })).unwrap();
+    let idempotency_key = Some(IdempotencyKey { key: "a key: 1".to_owned(), digest: "d".to_owned() });
+    wait(store.create_task(NewTask { idempotency_key, ..new_task("movies", at(0)) })).unwrap();
     let notes: Vec<_> =
         (0..MANY).map(|number| store.put_record(NOTES, &format!("k{number}"), json!(number), None)).collect();
     notes.into_iter().for_each(|reply| assert!(wait(reply).is_ok()));
@@ -62,7 +62,7 @@ fn export_to(store: &Store, path: &Path) -> u64 {
     block_on(export(store, &mut file)).unwrap()
 }
 
-/// The things of a file but the counters, of which Redis has its own way; in an order that is the same for all.
+/// The sorted entries of a file without the counters, which Redis counts differently.
 fn things(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let mut lines: Vec<String> =
@@ -94,7 +94,10 @@ fn a_store_goes_from_sled_to_redis_and_back() {
         let store = subject.store();
         let all = wait(store.tasks(TaskQuery { limit: 1, ..TaskQuery::default() })).unwrap();
         assert_eq!((all.total, all.from), (u64::from(MANY) + 1, Some(MANY + 2)));
-        assert_eq!(wait(store.record(ONCE, "a key: 1")), wait(sled.store().record(ONCE, "a key: 1")));
+        assert_eq!(
+            wait(store.record(IDEMPOTENCY_KEYS, "a key: 1")),
+            wait(sled.store().record(IDEMPOTENCY_KEYS, "a key: 1"))
+        );
         assert_eq!(wait(store.create_task(new_task("movies", at(9)))).unwrap().uid, MANY + 3);
         let known = wait(sled.store().record(NOTES, "k9")).unwrap().unwrap();
         assert_eq!(wait(store.record(NOTES, "k9")).unwrap().unwrap(), known);
@@ -156,7 +159,7 @@ fn a_store_that_is_used_or_holds_something_is_refused() {
             assert_eq!(error.to_string(), "the store is in use by a; stop its pods first");
         }
         wait(store.release_lease(&lease)).unwrap();
-        // What is left of the lease is something: its token must never be given again.
+        // The released lease leaves a record, because its token must never be given again.
         assert!(matches!(block_on(import(store, &path)), Err(TransferError::NotEmpty)));
     }
 }

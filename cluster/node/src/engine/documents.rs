@@ -1,7 +1,7 @@
 //! Writing documents into an index and reading them back.
-//! Invariants: one batch of operations is one transaction; an operation that fails leaves no trace and does
-//! not harm the others; payloads are NDJSON, one object a line. Reads ignore `displayedAttributes`, as
-//! Meilisearch's documents routes do.
+//! Invariants: one batch of operations is one transaction. A failed operation has no effect and does not affect the
+//! others. Payloads are NDJSON, one object a line. Reads ignore `displayedAttributes`, as Meilisearch's documents
+//! routes do.
 
 use std::io::Write;
 
@@ -25,15 +25,15 @@ use crate::errors::ApiError;
 pub(crate) enum Operation {
     /// Whole documents, NDJSON.
     Replace(Vec<u8>),
-    /// Parts of documents to be merged into what is there, NDJSON.
+    /// Parts of documents to merge into the stored ones, NDJSON.
     Update(Vec<u8>),
     Delete(Vec<String>),
 }
 
-/// How an operation ended: the distinct documents it wrote, or those it found and deleted.
+/// An operation's outcome: the number of distinct documents that it wrote, or found and deleted.
 pub(crate) type Applied = Result<u64, ApiError>;
 
-/// Which documents to read, and what of them.
+/// Which documents to read, and which of their fields.
 #[derive(Debug)]
 pub(crate) struct Fetch {
     pub(crate) offset: usize,
@@ -45,8 +45,8 @@ pub(crate) struct Fetch {
 }
 
 impl Engine {
-    /// Applies operations in order in one transaction; one outcome each. `Err` means that nothing happened.
-    /// Deletions are not mixed with others, or they would count what is not there yet.
+    /// Applies operations in order in one transaction; returns one outcome each. `Err` means that nothing happened. A
+    /// batch of deletions must not contain other operations, or it would count documents that do not exist yet.
     pub(crate) fn apply(
         &self,
         uid: &str,
@@ -119,7 +119,7 @@ impl Engine {
         Ok(outcomes)
     }
 
-    /// Deletes what matches the filter; returns how many documents that were.
+    /// Deletes the documents that match the filter; returns their number.
     pub(crate) fn delete_by_filter(
         &self,
         uid: &str,
@@ -175,7 +175,7 @@ impl Engine {
         Ok(deleted)
     }
 
-    /// Deletes every document; returns how many there were.
+    /// Deletes every document; returns their number.
     pub(crate) fn clear(&self, uid: &str) -> Result<u64, ApiError> {
         let clear = || {
             let mut writer = self.index.write_txn()?;
@@ -202,7 +202,7 @@ impl Engine {
         Ok(Some(self.read_document(&snapshot, &map, internal, fields, retrieve_vectors)?))
     }
 
-    /// A page of documents in internal order, as `POST /documents/fetch` answers.
+    /// A page of documents in internal order, as the answer to `POST /documents/fetch`.
     pub(crate) fn fetch(&self, uid: &str, fetch: &Fetch) -> Result<Value, ApiError> {
         let snapshot = self.index.read_txn()?;
         let map = self.index.fields_ids_map(&snapshot)?;
@@ -261,7 +261,7 @@ impl Engine {
         Ok(Value::Object(document))
     }
 
-    /// The vectors of a document: those of known embedders from the store, others as they were sent.
+    /// The vectors of a document: those of known embedders from the store, others as the client sent them.
     pub(super) fn vectors(
         &self,
         snapshot: &RoTxn<'_>,
@@ -281,7 +281,7 @@ impl Engine {
         Ok(Value::Object(vectors))
     }
 
-    /// How many documents each deletion takes away, when they are applied one after the other.
+    /// The number of documents that each deletion removes, when the deletions are applied in order.
     fn count_existing(&self, snapshot: &RoTxn<'_>, deletions: &[Vec<&str>]) -> milli::Result<Vec<u64>> {
         let external = self.index.external_documents_ids();
         let mut gone = RoaringBitmap::new();
@@ -297,7 +297,7 @@ impl Engine {
     }
 }
 
-/// The engine takes payloads as memory maps only.
+/// The engine accepts payloads only as memory maps.
 fn map_payloads(operations: &[Operation]) -> std::io::Result<Vec<Mmap>> {
     operations
         .iter()

@@ -1,5 +1,5 @@
 //! Facet counts of a search, and the search among facet values.
-//! Invariants: counts cover every candidate, not only the page; order and number of values are settings.
+//! Invariants: counts cover every candidate, not only the page; the settings decide the order and number of values.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use super::search::{HybridQuery, Kind, MatchingStrategy, SearchQuery, Threshold,
 use crate::errors::ApiError;
 use crate::wire::{self, WireError};
 
-/// `POST /indexes/{uid}/facet-search`. Unknown fields pass, so that a search's parameters can be sent along.
+/// `POST /indexes/{uid}/facet-search`. Ignores unknown fields, so that clients can send a search's parameters along.
 #[derive(Debug, Deserr)]
 #[deserr(error = WireError, rename_all = camelCase)]
 pub(crate) struct FacetSearchQuery {
@@ -44,7 +44,7 @@ pub(crate) struct FacetSearchQuery {
 }
 
 impl FacetSearchQuery {
-    /// The search whose candidates are counted. An exhaustive count is one over pages.
+    /// The search whose candidates are counted. An exhaustive count is a search with pages.
     fn as_search(&self) -> Result<SearchQuery, ApiError> {
         let mut search: SearchQuery = wire::read(json!({}), wire::SEARCH)?;
         search.q.clone_from(&self.q);

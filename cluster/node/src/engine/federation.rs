@@ -1,6 +1,6 @@
-//! One ranked list out of several queries.
-//! Invariants: hits of different queries compare by their weighted score values, rule group by rule group,
-//! ties going to the earlier query; a document shows up once per index, for the query that ranks it best.
+//! One ranked list from several queries.
+//! Invariants: hits of different queries compare by their weighted score values, rule group by rule group, ties going
+//! to the earlier query. A document appears once per index, for the query that ranks it best.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ use super::Engine;
 use super::search::SearchQuery;
 use crate::errors::ApiError;
 
-/// A query of a federation: its place among all queries, and how much its hits weigh.
+/// A query of a federation: its position among all queries, and the weight of its hits.
 #[derive(Debug)]
 pub(crate) struct FederatedQuery {
     pub(crate) position: usize,
@@ -20,7 +20,7 @@ pub(crate) struct FederatedQuery {
     pub(crate) query: SearchQuery,
 }
 
-/// A hit with what it is ranked by.
+/// A hit with the values by which it is ranked.
 pub(crate) struct Ranked {
     pub(crate) hit: Value,
     id: u32,
@@ -29,13 +29,13 @@ pub(crate) struct Ranked {
     score: f64,
 }
 
-/// What one index adds to a federation.
+/// The hits of one index in a federation.
 pub(crate) struct IndexHits {
     pub(crate) ranked: Vec<Ranked>,
     pub(crate) total: u64,
-    /// `distribution` and `stats` of the facets asked for.
+    /// The `distribution` and `stats` of the requested facets.
     pub(crate) facets: Option<Value>,
-    /// Whether any query looked at vectors.
+    /// Whether any query searched vectors.
     pub(crate) semantic: bool,
 }
 
@@ -45,7 +45,7 @@ impl Ranked {
         self.values.iter().any(|value| matches!(value, WeightedScoreValue::VectorSort(_)))
     }
 
-    /// Whether it goes before the other.
+    /// Whether it comes before the other.
     fn precedes(&self, other: &Self) -> bool {
         match compare(self, other) {
             Ordering::Greater => true,
@@ -56,8 +56,8 @@ impl Ranked {
 }
 
 impl Engine {
-    /// Runs all queries of a federation that are about this index, on one snapshot; at most `limit` hits.
-    /// An error comes with the position of its query.
+    /// Runs all queries of a federation on this index, on one snapshot; at most `limit` hits. An error comes with the
+    /// position of its query.
     pub(crate) fn federated(
         &self,
         uid: &str,
@@ -137,7 +137,7 @@ pub(crate) fn merge(lists: Vec<Vec<Ranked>>) -> Vec<Ranked> {
     }
 }
 
-/// Group by group; where groups cannot be compared, more remaining groups win, then the global score.
+/// Compares group by group. Where groups cannot be compared, more remaining groups win, then the global score.
 fn compare(left: &Ranked, right: &Ranked) -> Ordering {
     let (mut lefts, mut rights) = (left.values.iter(), right.values.iter());
     loop {
@@ -157,8 +157,8 @@ fn compare(left: &Ranked, right: &Ranked) -> Ordering {
     }
 }
 
-/// How two values of one rule group compare; `None` when they are of different kinds. Distances compare
-/// alike for both directions, which is what Meilisearch does.
+/// Compares two values of one rule group; `None` when they are of different kinds. Like Meilisearch, compares distances
+/// the same way for both directions.
 fn compare_values(left: &WeightedScoreValue, right: &WeightedScoreValue) -> Option<Ordering> {
     use WeightedScoreValue::{GeoSort, Sort, VectorSort, WeightedScore};
     match (left, right) {
@@ -178,7 +178,7 @@ fn compare_values(left: &WeightedScoreValue, right: &WeightedScoreValue) -> Opti
     }
 }
 
-/// Floats that differ by rounding only are equal.
+/// Floats that differ only by rounding are equal.
 fn compare_close(left: f64, right: f64) -> Ordering {
     if (left - right).abs() <= f64::EPSILON { Ordering::Equal } else { left.total_cmp(&right) }
 }

@@ -1,6 +1,6 @@
 //! `_formatted` and `_matchesPosition`: highlighting and cropping of a hit's fields.
-//! Invariants: only displayed fields are formatted; numbers become text; a field asked to be formatted brings
-//! its parents and children along. The marks and crops are the engine's.
+//! Invariants: only displayed fields are formatted; numbers become text; formatting a field also formats its parents
+//! and children. The engine decides the marks and crops.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -13,13 +13,13 @@ use serde_json::{Map, Value};
 use super::paths;
 use super::search::SearchQuery;
 
-/// Where the words of a query matched, by dotted path.
+/// The places where words of the query matched, by dotted path.
 pub(super) type Places = BTreeMap<String, Vec<MatchBounds>>;
 
 /// Which fields are formatted, and how.
 pub(super) type Formats = BTreeMap<FieldId, FormatOptions>;
 
-/// What to do with each field; empty when nothing is to be highlighted or cropped.
+/// How to format each field; empty when nothing is to be highlighted or cropped.
 pub(super) fn formats(
     query: &SearchQuery,
     fields: &FieldsIdsMap,
@@ -48,7 +48,7 @@ pub(super) fn formats(
     formats
 }
 
-/// Everything one page of hits shares when its fields are formatted.
+/// What the hits of one page share when their fields are formatted.
 pub(super) struct Formatter<'a> {
     pub(super) fields: &'a FieldsIdsMap,
     pub(super) displayed: &'a BTreeSet<FieldId>,
@@ -65,7 +65,7 @@ impl Formatter<'_> {
         self.positions || !self.formats.is_empty()
     }
 
-    /// The formatted document and, when asked for, where its words matched.
+    /// The formatted document and, if requested, the places where words matched.
     pub(super) fn format(&self, mut document: Map<String, Value>) -> (Map<String, Value>, Option<Places>) {
         let mut matches = self.positions.then(BTreeMap::new);
         let marked: Vec<(&str, FormatOptions)> = self
@@ -86,7 +86,7 @@ impl Formatter<'_> {
             if let Some(matches) = &mut matches
                 && !found.is_empty()
             {
-                // The places of an array of texts are those of its last element, as in Meilisearch.
+                // For an array of texts, only the places in the last element are kept, as in Meilisearch.
                 matches.insert(path.to_owned(), found);
             }
         });
@@ -133,7 +133,7 @@ fn highlight(
     }
 }
 
-/// The displayed fields a name stands for; `*` is all of them.
+/// The displayed fields that a name selects; `*` selects all.
 fn named(name: &str, fields: &FieldsIdsMap, displayed: &BTreeSet<FieldId>) -> Vec<FieldId> {
     if name == "*" {
         return displayed.iter().copied().collect();

@@ -1,6 +1,6 @@
-//! Making hits of the documents a search found.
-//! Invariants: fields come in the order of their internal ids; only displayed fields are shown; everything
-//! that starts with `_` comes last, in Meilisearch's order.
+//! Making hits from the documents that a search found.
+//! Invariants: fields are in the order of their internal ids; only displayed fields are shown; fields that begin with
+//! `_` come last, in Meilisearch's order.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ struct HitMaker<'a> {
 }
 
 impl Engine {
-    /// The hits of a page, in its order; `federation` makes each hit's `_federation`.
+    /// The hits of a page, in order. `federation` makes each hit's `_federation`.
     pub(crate) fn hits(
         &self,
         snapshot: &RoTxn<'_>,
@@ -44,7 +44,7 @@ impl Engine {
         let fields = self.index.fields_ids_map(snapshot)?;
         let listed = self.index.displayed_fields_ids(snapshot)?;
         let vectors_field = fields.id(VECTORS);
-        // A list of displayed fields hides vectors unless it names them.
+        // If displayed fields are listed, vectors are hidden unless the list names them.
         let vectors_displayed = match &listed {
             None => true,
             Some(_) => self.index.displayed_fields(snapshot)?.is_some_and(|names| names.contains(&VECTORS)),
@@ -142,7 +142,7 @@ impl HitMaker<'_> {
     }
 }
 
-/// The displayed fields a query wants back.
+/// The displayed fields that a query requests.
 fn retrieved(query: &SearchQuery, fields: &FieldsIdsMap, displayed: &BTreeSet<FieldId>) -> BTreeSet<FieldId> {
     let Some(asked) = &query.attributes_to_retrieve else { return displayed.clone() };
     if asked.contains("*") {
@@ -151,7 +151,7 @@ fn retrieved(query: &SearchQuery, fields: &FieldsIdsMap, displayed: &BTreeSet<Fi
     asked.iter().filter_map(|name| fields.id(name)).filter(|field| displayed.contains(field)).collect()
 }
 
-/// Metres, rounded, from the first point the sort names to the document's `_geo`.
+/// Rounded metres from the first point in the sort to the document's `_geo`.
 fn geo_distance(sort: &[String], document: &Map<String, Value>) -> Option<u64> {
     let base = sort.iter().find_map(|rule| {
         let inside = rule.split_once("_geoPoint(")?.1.split_once(')')?.0;

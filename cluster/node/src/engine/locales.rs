@@ -1,5 +1,5 @@
-//! The languages a request or a setting may name, by their ISO 639-1 and 639-3 codes.
-//! Invariant: the list is the one of Meilisearch v1.15 (its locales.rs); Mandarin has no two letter code.
+//! The languages that a request or a setting may name, by their ISO 639-1 and 639-3 codes.
+//! Invariant: the list is that of Meilisearch v1.15 (its locales.rs); Mandarin has no two-letter code.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use crate::wire::WireError;
 
 const MANDARIN: &str = "cmn";
 
-/// Two letter code and three letter code of each language.
+/// The two-letter and the three-letter code of each language.
 const LOCALES: &[(&str, &str)] = &[
     ("af", "afr"),
     ("ak", "aka"),

@@ -1,6 +1,18 @@
 //! One Meilisearch index on the real engine.
-//! Invariants: the engine decides, this module translates; one writer at a time (the scheduler), any number
+//! Invariants: the engine decides, this module translates. There is one writer at a time (the scheduler) and any number
 //! of readers, each on its own snapshot. An index is a directory of its own, named by a random id.
+
+mod documents;
+mod facets;
+mod federation;
+mod format;
+mod hits;
+mod locales;
+mod paths;
+mod search;
+mod settings;
+mod settings_view;
+mod similar;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -25,12 +37,12 @@ pub(crate) use settings::{NewSettings, SETTING_NAMES};
 pub(crate) use settings_view::setting_details;
 pub(crate) use similar::SimilarQuery;
 
-/// Bytes of address space per index, which bounds its size on disk. 64 TiB of addresses hold 4096 of them.
+/// Bytes of address space per index, which bounds its size on disk. 64 TiB of addresses have room for 4096 indexes.
 const MAP_BYTES: usize = 16 << 30;
 /// LMDB's default of 126 is less than a busy node's concurrent reads.
 const READERS_MAX: u32 = 1024;
 
-/// What all indexes of a node share: the threads that index, and how they write.
+/// What all indexes of a node share: the indexing threads and the write options.
 #[derive(Debug)]
 pub(crate) struct Workers {
     config: IndexerConfig,
@@ -39,7 +51,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// `threads` indexing threads; with `sync` off, a crash of the machine may lose acknowledged writes.
+    /// Makes `threads` indexing threads. With `sync` off, a crash of the machine may lose acknowledged writes.
     pub(crate) fn new(threads: usize, sync: bool) -> Result<Self, ApiError> {
         let pool = ThreadPoolNoAbortBuilder::new()
             .thread_name(|position| format!("indexing-{position}"))
@@ -99,7 +111,7 @@ impl Engine {
         }))
     }
 
-    /// `GET /indexes/{uid}/stats` without what only the scheduler knows.
+    /// `GET /indexes/{uid}/stats`, without the parts that only the scheduler knows.
     pub(crate) fn stats(&self, is_indexing: bool) -> Result<Value, ApiError> {
         let snapshot = self.index.read_txn()?;
         let documents = self.index.documents_stats(&snapshot)?.unwrap_or_default();
@@ -115,7 +127,7 @@ impl Engine {
         }))
     }
 
-    /// Bytes on disk, and bytes of them in use.
+    /// Bytes on disk, and how many of them are in use.
     pub(crate) fn sizes(&self) -> Result<(u64, u64), ApiError> {
         Ok((self.index.on_disk_size()?, self.index.used_size()?))
     }
@@ -151,7 +163,7 @@ impl Engine {
 #[allow(unsafe_code, reason = "heed offers LMDB's flags through an unsafe function only")]
 fn forgo_sync(options: &mut EnvOpenOptions<milli::heed::WithoutTls>) {
     use milli::heed::EnvFlags;
-    // SAFETY: both flags only weaken durability against a crash of the machine, which the caller asked for;
-    // neither lets two writers in nor lifts LMDB's checks.
+    // SAFETY: both flags only weaken durability against a crash of the machine, as the caller requested; neither admits
+    // a second writer nor disables LMDB's checks.
     unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::NO_META_SYNC) };
 }

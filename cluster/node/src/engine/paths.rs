@@ -1,10 +1,10 @@
 //! Dotted paths into documents: which parts of a document a list of selectors names.
-//! Invariants: `a.b` selects `b` inside `a`, through arrays; `a` selects all of it; a field may carry dots
-//! in its own name. Source of the rules: Meilisearch's permissive JSON pointers.
+//! Invariants: `a.b` selects `b` inside `a`, also through arrays; `a` selects all of it; a field's own name may contain
+//! dots. Source of the rules: Meilisearch's permissive JSON pointers.
 
 use serde_json::{Map, Value};
 
-/// Keeps what the selectors name, in the document's order. Objects and arrays on the way stay, even empty.
+/// Keeps the selected parts, in the document's order. Keeps objects and arrays on the way, even if they become empty.
 pub(crate) fn select(document: Map<String, Value>, selectors: &[&str]) -> Map<String, Value> {
     let mut kept = Map::new();
     for (field, value) in document {
@@ -38,12 +38,12 @@ pub(crate) fn change_leaves(
     change_object(document, selectors, "", &mut Vec::new(), change);
 }
 
-/// Whether one path is the other or lies below it.
+/// Whether the paths are equal or one lies below the other.
 fn related(left: &str, right: &str) -> bool {
     milli::is_faceted_by(left, right) || milli::is_faceted_by(right, left)
 }
 
-/// The rests of the selectors that go into `field`.
+/// The remainders of the selectors that lead into `field`.
 fn below<'a>(selectors: &[&'a str], field: &str) -> Vec<&'a str> {
     selectors.iter().filter_map(|selector| selector.strip_prefix(field)?.strip_prefix('.')).collect()
 }

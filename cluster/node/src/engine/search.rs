@@ -1,6 +1,6 @@
-//! Searching an index: what a request may say, and how the engine is asked.
-//! Invariants: pages are capped by `maxTotalHits`; scores are computed only when something shows or uses
-//! them; the kind of search (keyword, semantic, hybrid) follows Meilisearch's table of cases.
+//! Searching an index: the allowed requests, and their translation for the engine.
+//! Invariants: `maxTotalHits` caps pages; scores are computed only when something shows or uses them; the kind of
+//! search (keyword, semantic, hybrid) follows Meilisearch's table of cases.
 
 use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
@@ -81,7 +81,7 @@ pub(crate) struct SearchQuery {
     pub(crate) locales: Option<Vec<Locale>>,
 }
 
-/// Hits of a page when nothing else is asked.
+/// Hits of a page when the request gives no number.
 pub(crate) const LIMIT: usize = 20;
 
 #[derive(Debug, Clone, Deserr)]
@@ -92,7 +92,7 @@ pub(crate) struct HybridQuery {
     pub(crate) embedder: String,
 }
 
-/// Share of the semantic half, 0 to 1.
+/// The weight of the semantic half, 0 to 1.
 #[derive(Debug, Clone, Copy, Deserr)]
 #[deserr(error = WireError, try_from(f32) = semantic_ratio -> OutOfRange)]
 pub(crate) struct SemanticRatio(pub(crate) f32);
@@ -107,7 +107,7 @@ fn semantic_ratio(ratio: f32) -> Result<SemanticRatio, OutOfRange> {
     if (0.0..=1.0).contains(&ratio) { Ok(SemanticRatio(ratio)) } else { Err(OutOfRange("semanticRatio")) }
 }
 
-/// Least ranking score of a hit, 0 to 1.
+/// The least ranking score of a hit, 0 to 1.
 #[derive(Debug, Clone, Copy, Deserr)]
 #[deserr(error = WireError, try_from(f64) = threshold -> OutOfRange)]
 pub(crate) struct Threshold(pub(crate) f64);
@@ -129,7 +129,7 @@ pub(crate) enum MatchingStrategy {
     Frequency,
 }
 
-/// How the engine is asked.
+/// The kind of search to run.
 pub(super) enum Kind {
     Keyword,
     Semantic(Semantic),
@@ -143,7 +143,7 @@ pub(super) struct Semantic {
     quantized: bool,
 }
 
-/// A search's outcome before hits are made of it.
+/// The outcome of a search before its hits are made.
 pub(crate) struct Found {
     pub(crate) ids: Vec<u32>,
     pub(crate) scores: Vec<Vec<ScoreDetails>>,
@@ -152,8 +152,8 @@ pub(crate) struct Found {
     pub(crate) semantic_hits: Option<u32>,
 }
 
-/// Reads a filter; an empty one is none. Errors carry `code` and no index, as Meilisearch's parser does.
-/// `CONTAINS` must have been switched on.
+/// Parses a filter; an empty one is none. Errors have `code` and do not name the index, as with Meilisearch's parser.
+/// `CONTAINS` must have been enabled.
 pub(crate) fn parse_filter<'f>(
     filter: &'f Value,
     code: &'static str,
@@ -179,13 +179,13 @@ pub(crate) fn parse_filter<'f>(
     Ok(parsed)
 }
 
-/// What stands in front of the place in a filter that uses a feature which is off.
+/// The message before the place in a filter that uses a disabled feature.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Feature(&'static str);
 
 impl SearchQuery {
-    /// Whether the answer counts pages rather than estimating.
+    /// Whether the answer has exact totals and pages instead of an estimate.
     pub(crate) fn is_finite(&self) -> bool {
         self.page.is_some() || self.hits_per_page.is_some()
     }
@@ -194,7 +194,7 @@ impl SearchQuery {
         self.q.as_deref().is_none_or(|q| q.trim().is_empty())
     }
 
-    /// Offset and limit of the page, capped by the hits that can be reached.
+    /// The offset and limit of the page, capped by the reachable hits.
     fn window(&self, max_total_hits: usize) -> (usize, usize) {
         let (offset, limit) = if self.is_finite() {
             let per_page = self.hits_per_page.unwrap_or(LIMIT);
@@ -209,7 +209,7 @@ impl SearchQuery {
 }
 
 impl Engine {
-    /// `POST /indexes/{uid}/search`: the whole answer.
+    /// The complete answer to `POST /indexes/{uid}/search`.
     pub(crate) fn search(&self, uid: &str, query: &SearchQuery) -> Result<Value, ApiError> {
         let started = Instant::now();
         let snapshot = self.index.read_txn()?;
@@ -255,7 +255,7 @@ impl Engine {
         Ok(Value::Object(answer))
     }
 
-    /// Runs the engine; the page's documents with their scores, and all candidates.
+    /// Runs the engine. Returns the page's documents with their scores, and all candidates.
     pub(crate) fn find(
         &self,
         uid: &str,
@@ -281,7 +281,7 @@ impl Engine {
         Ok(Found { ids: documents_ids, scores: document_scores, candidates, matching_words, semantic_hits })
     }
 
-    /// Which search a query asks for; errors are those of Meilisearch's route.
+    /// The kind of search that a query requests. Errors are those of Meilisearch's route.
     pub(super) fn kind(&self, snapshot: &RoTxn<'_>, query: &SearchQuery) -> Result<Kind, ApiError> {
         let Some(hybrid) = &query.hybrid else {
             return if query.vector.is_some() {
@@ -303,7 +303,7 @@ impl Engine {
         Ok(if is_hybrid { Kind::Hybrid(semantic, ratio) } else { Kind::Semantic(semantic) })
     }
 
-    /// The embedder of this name; a vector sent along must have its dimensions.
+    /// The embedder of this name. A vector in the request must have its dimensions.
     pub(super) fn semantic(
         &self,
         snapshot: &RoTxn<'_>,
@@ -326,7 +326,7 @@ impl Engine {
         Ok(Semantic { name: name.to_owned(), embedder, quantized })
     }
 
-    /// Puts everything but the scoring into the engine's search.
+    /// Configures the engine's search, except for the scoring.
     pub(super) fn describe<'s>(
         &self,
         snapshot: &RoTxn<'_>,

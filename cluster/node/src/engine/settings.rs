@@ -1,6 +1,6 @@
-//! Index settings: reading what a client sends, applying it, showing what is in force.
-//! Invariants: a field that is absent stays, `null` resets it; a setting's sub-route is a view of the whole;
-//! defaults are those of Meilisearch v1.15, and come from the engine wherever it has them.
+//! Index settings: parsing and applying a client's settings, and showing the current ones.
+//! Invariants: an absent field is unchanged, `null` resets it; a setting's sub-route is a view of the whole; defaults
+//! are those of Meilisearch v1.15, taken from the engine wherever it has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -23,10 +23,10 @@ use super::locales::Locale;
 use crate::errors::ApiError;
 use crate::wire::{self, WireError};
 
-/// Hits a search can reach when the setting is unset.
+/// The reachable hits of a search when the setting is unset.
 pub(super) const MAX_TOTAL_HITS: usize = 1000;
 
-/// Path of each sub-route, the field it shows, and whether it is changed by PATCH rather than PUT.
+/// The path of each sub-route, its field, and whether PATCH instead of PUT changes it.
 pub(crate) const SETTING_NAMES: [(&str, &str, bool); 20] = [
     ("displayed-attributes", "displayedAttributes", false),
     ("searchable-attributes", "searchableAttributes", false),
@@ -182,14 +182,14 @@ struct LocalizedRule {
 }
 
 impl NewSettings {
-    /// Reads the whole settings object and checks what Meilisearch checks before it answers.
+    /// Parses the whole settings object, and checks what Meilisearch checks before it answers.
     pub(crate) fn read(value: Value) -> Result<Self, ApiError> {
         let settings: Self = wire::read(value, wire::SETTINGS)?;
         settings.check()?;
         Ok(settings)
     }
 
-    /// Reads the body of a sub-route, whose messages speak of it as the root.
+    /// Parses the body of a sub-route, whose messages refer to it as the root.
     pub(crate) fn read_one(field: &str, value: Value) -> Result<Self, ApiError> {
         let mut whole = serde_json::Map::new();
         whole.insert(field.to_owned(), value);
@@ -233,7 +233,7 @@ impl NewSettings {
     }
 }
 
-/// Sets, resets or leaves one engine setting.
+/// Sets, resets or keeps one engine setting.
 macro_rules! apply {
     ($engine:ident, $setting:expr, $set:ident, $reset:ident) => {
         apply!($engine, $setting, $set, $reset, |value| value)
@@ -247,7 +247,7 @@ macro_rules! apply {
     };
 }
 
-/// `*` in a list of attributes is the same as no list.
+/// `*` in a list of attributes means the same as no list.
 fn without_wildcard(setting: Setting<Vec<String>>) -> Setting<Vec<String>> {
     match &setting {
         Setting::Set(names) if names.iter().any(|name| name == "*") => Setting::Reset,
@@ -418,7 +418,7 @@ impl LocalizedRule {
 }
 
 impl NewSettings {
-    /// Whether a field that has facets now may have none afterwards.
+    /// Whether a field that has facets now may lose them.
     fn narrows_facets(&self, index: &Index, snapshot: &RoTxn<'_>) -> milli::Result<bool> {
         let rules = index.filterable_attributes_rules(snapshot)?;
         let filterable = match &self.filterable_attributes {
@@ -452,7 +452,7 @@ impl NewSettings {
     }
 }
 
-/// The field of a ranking rule like `price:asc`.
+/// The field of a ranking rule such as `price:asc`.
 fn sorted_field(rule: &Criterion) -> Option<&str> {
     match rule {
         Criterion::Asc(field) | Criterion::Desc(field) => Some(field),
@@ -466,7 +466,7 @@ fn sorted_field(rule: &Criterion) -> Option<&str> {
 }
 
 impl Engine {
-    /// Applies settings in one transaction; reindexes where they ask for it.
+    /// Applies settings in one transaction and reindexes where they require it.
     pub(crate) fn change_settings(
         &self,
         uid: &str,
@@ -476,9 +476,9 @@ impl Engine {
         let apply = || {
             let mut writer = self.index.write_txn()?;
             let config = &self.workers.config;
-            // The engine of v1.15.1 forgets the words of a field that loses its facets (Meilisearch's issue
-            // 5650, mended in v1.15.2) unless the words are indexed again anyway. Another prefix setting
-            // makes it do so; a second pass puts the right one back.
+            // The engine of v1.15.1 loses the words of a field that loses its facets (Meilisearch's issue 5650, fixed
+            // in v1.15.2) unless the words are indexed again anyway. A different prefix setting forces that; a second
+            // pass restores the right one.
             let narrows = new.narrows_facets(&self.index, &writer)?;
             let prefixes = match &new.prefix_search {
                 Setting::Set(prefixes) => prefixes.engine(),
@@ -505,7 +505,7 @@ impl Engine {
         apply().map_err(|error| ApiError::engine(uid, error))
     }
 
-    /// Resets every setting to its default; the primary key stays.
+    /// Resets every setting to its default, except the primary key.
     pub(crate) fn reset_settings(
         &self,
         uid: &str,
@@ -515,7 +515,7 @@ impl Engine {
         self.change_settings(uid, NewSettings::read(Value::Object(fields.collect()))?, must_abort)
     }
 
-    /// Sets the primary key, which only works while the index is empty.
+    /// Sets the primary key, which is only possible while the index is empty.
     pub(crate) fn change_primary_key(&self, uid: &str, primary_key: &str) -> Result<(), ApiError> {
         let apply = || {
             let mut writer = self.index.write_txn()?;

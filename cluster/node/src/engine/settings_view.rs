@@ -1,4 +1,4 @@
-//! Index settings as they are shown: what is in force, and what a task was asked to change.
+//! Showing index settings: the current ones, and those that a task was asked to change.
 //! Invariant: a field that was never set shows the default of Meilisearch v1.15.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use super::Engine;
 use super::settings::{MAX_TOTAL_HITS, SETTING_NAMES};
 use crate::errors::ApiError;
 
-/// The details of a settings task: the fields that were sent, in the order and form Meilisearch shows them.
+/// The details of a settings task: the fields that the client sent, in Meilisearch's order and form.
 pub(crate) fn setting_details(sent: &Value) -> Value {
     let mut details = Map::new();
     for (_, field, _) in SETTING_NAMES {
@@ -37,7 +37,7 @@ pub(crate) fn setting_details(sent: &Value) -> Value {
     Value::Object(details)
 }
 
-/// A value as its type writes it; `None` when it is not of that type, such as a `null` that resets.
+/// The value as its type serialises it; `None` when it is not of that type, such as a `null` that resets.
 fn normal<T: DeserializeOwned + Serialize>(value: &Value) -> Option<Value> {
     serde_json::from_value::<T>(value.clone()).ok().map(|typed| json!(typed))
 }

@@ -1,4 +1,4 @@
-//! Documents whose vectors are near one document's.
+//! Documents whose vectors are near those of one document.
 //! Invariant: the document itself is never among its neighbours.
 
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ pub(crate) struct SimilarQuery {
 }
 
 impl SimilarQuery {
-    /// The document id as text, when it is one.
+    /// The document id as text, if it is valid.
     fn id(&self) -> Result<String, ApiError> {
         let id = match &self.id {
             Value::String(id) => Some(id.clone()),
@@ -56,7 +56,7 @@ impl SimilarQuery {
         })
     }
 
-    /// What of a hit is shown, said as a search.
+    /// The parameters for showing hits, as a search.
     fn as_search(&self) -> Result<SearchQuery, ApiError> {
         let mut search: SearchQuery = wire::read(json!({}), wire::SEARCH)?;
         search.attributes_to_retrieve.clone_from(&self.attributes_to_retrieve);
@@ -68,7 +68,7 @@ impl SimilarQuery {
 }
 
 impl Engine {
-    /// The whole answer of a similar search.
+    /// The complete answer of a similar search.
     pub(crate) fn similar(&self, uid: &str, query: &SimilarQuery) -> Result<Value, ApiError> {
         let started = Instant::now();
         let snapshot = self.index.read_txn()?;

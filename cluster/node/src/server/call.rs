@@ -1,6 +1,5 @@
 //! One request as a handler sees it, and its answer.
-//! Invariant: a handler is a plain function from a call to a reply; everything about sockets, bodies and
-//! faults is settled around it.
+//! Invariant: a handler is a plain function from a call to a reply; its caller handles sockets, bodies and faults.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::wire;
 /// A handler.
 pub(super) type Handler = fn(&Call) -> Result<Reply, ApiError>;
 
-/// A request with its whole body, decompressed.
+/// A request with its complete body, decompressed.
 pub(super) struct Call {
     pub(super) node: Arc<Node>,
     /// Values of the path's placeholders, decoded, in order.

@@ -1,5 +1,5 @@
 //! Connections that fault switches can refuse or reset.
-//! Invariant: without faults a connection is the socket and nothing else.
+//! Invariant: without faults a connection only wraps the socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::node::Node;
 
-/// How long to wait after `accept` failed, mostly for want of descriptors.
+/// The pause after `accept` failed, mostly for lack of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// Accepts connections, or closes them at once while `refuse` is on.
+/// Accepts connections; closes them immediately while `refuse` is on.
 pub(super) struct FaultyListener {
     inner: TcpListener,
     node: Arc<Node>,
@@ -42,7 +42,7 @@ impl Listener for FaultyListener {
                     drop(stream);
                 }
                 Ok((stream, address)) => {
-                    // Without it small answers wait for the peer's delayed acknowledgement; failing is harmless.
+                    // Otherwise small answers wait for the peer's delayed acknowledgement. A failure here is harmless.
                     let _ = stream.set_nodelay(true);
                     return (Connection { stream, peer: Peer::default() }, address);
                 }
@@ -63,7 +63,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Resets the connection as soon as anything is read or written on it.
+    /// Resets the connection at its next read or write.
     pub(super) fn reset(&self) {
         self.reset.store(true, Ordering::Release);
     }
@@ -83,7 +83,7 @@ pub(super) struct Connection {
 impl Connection {
     fn check(&self) -> io::Result<()> {
         if self.peer.reset.load(Ordering::Acquire) {
-            // With no time to linger, closing sends a reset instead of an end.
+            // With zero linger time, closing sends a reset instead of an end.
             self.stream.set_zero_linger()?;
             return Err(io::ErrorKind::ConnectionReset.into());
         }

@@ -13,7 +13,7 @@ use axum::routing::get;
 use crate::faults::Faults;
 use crate::node::Node;
 
-/// Bytes of a set of faults.
+/// The largest body with a set of faults, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// `GET`, `POST` and `DELETE /faults`.

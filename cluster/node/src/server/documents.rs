@@ -1,5 +1,5 @@
 //! Routes about documents.
-//! Invariants: a payload's shape is checked before the 202, its documents in the task; reads ignore
+//! Invariants: a payload's shape is validated before the 202, its documents in the task. Reads ignore
 //! `displayedAttributes`, as in Meilisearch.
 
 use deserr::Deserr;
@@ -47,7 +47,7 @@ struct DeletionQuery {
 
 pub(super) fn list(call: &Call) -> Result<Reply, ApiError> {
     let mut query = wire::query(&call.query, &FETCH, wire::DOCUMENTS)?;
-    // Only in a query string does `*` among the fields stand for all of them.
+    // Only in a query string does `*` among the fields mean all of them.
     if query["fields"].as_array().is_some_and(|fields| fields.iter().any(|field| field == "*")) {
         query["fields"] = Value::Null;
     }

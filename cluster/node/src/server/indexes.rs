@@ -1,5 +1,5 @@
 //! Routes about indexes as a whole: list, create, update, delete, swap, statistics.
-//! Invariant: what Meilisearch settles later in a task (a missing or existing index) is settled there too.
+//! Invariant: errors that Meilisearch reports in a task (a missing or existing index) are reported in a task here too.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,5 @@
 //! Routes about the node itself: health, version, experimental features, network, snapshots.
-//! Invariant: features are stored and shown; the ones the engine knows change nothing else here except
-//! `containsFilter`, which the search routes ask for.
+//! Invariant: features are stored and shown. Only `containsFilter` has an effect, in the search routes.
 
 use deserr::Deserr;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::errors::ApiError;
 use crate::tasks::Work;
 use crate::wire::{self, WireError};
 
-/// The version of Meilisearch whose engine this is.
+/// The Meilisearch version of the engine.
 const ENGINE_VERSION: &str = "1.15.1";
 
 /// The experimental features of v1.15.
@@ -77,7 +76,7 @@ pub(super) fn change_features(call: &Call) -> Result<Reply, ApiError> {
     Reply::ok(&features)
 }
 
-/// This node never is part of a network.
+/// This node is never part of a network.
 pub(super) fn network(call: &Call) -> Result<Reply, ApiError> {
     if stored(call)["network"] == true {
         return Reply::ok(&json!({ "self": null, "remotes": {} }));

@@ -1,6 +1,19 @@
 //! The HTTP side of a node: listeners, runtime, start and stop.
-//! Invariants: the data port speaks Meilisearch's API only, the control port fault switches only; both are
-//! bound before the server is said to be ready; stopping ends the scheduler before it returns.
+//! Invariants: the data port serves only Meilisearch's API, the control port only fault switches. Both are bound before
+//! the server counts as ready. Stopping ends the scheduler before it returns.
+
+mod call;
+mod connection;
+mod control;
+mod documents;
+mod indexes;
+mod misc;
+mod multi_search;
+mod payload;
+mod routes;
+mod search;
+mod settings;
+mod tasks;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -16,11 +29,11 @@ use crate::errors::ApiError;
 use crate::node::{Node, NodeOptions};
 use connection::{FaultyListener, Peer};
 
-/// Threads that speak HTTP.
+/// Threads that handle HTTP.
 const HTTP_THREADS: usize = 2;
-/// Threads that search, read documents and wait for the disk.
+/// The most threads that search, read documents and wait for the disk.
 const BLOCKING_THREADS_MAX: usize = 16;
-/// How long open requests may take to end when the server stops.
+/// How long open requests may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Why a server could not start.
@@ -29,7 +42,7 @@ pub enum ServerError {
     /// The data directory could not be opened.
     #[error("cannot open the data directory: {0}")]
     Data(#[from] ApiError),
-    /// An address could not be bound, or the runtime not be built.
+    /// An address could not be bound, or the runtime could not be built.
     #[error("cannot serve: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -45,8 +58,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the data directory and serves on `listen`, and fault switches on `control` when it is given.
-    /// Port 0 picks a free one.
+    /// Opens the data directory, and serves the API on `listen` and, if given, fault switches on `control`. Port 0
+    /// picks a free port.
+    ///
+    /// # Errors
+    /// `Data`: the data directory cannot be opened. `Io`: an address cannot be bound, or the runtime cannot be built.
     pub fn start(
         options: &NodeOptions,
         listen: SocketAddr,
@@ -83,18 +99,18 @@ impl Server {
         })
     }
 
-    /// Where the API is served.
+    /// The address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where fault switches are served.
+    /// The address of the fault switches.
     pub fn control(&self) -> Option<SocketAddr> {
         self.control
     }
 
-    /// Lets open requests end for at most two seconds, then stops. A running batch is given up and applied
-    /// again on the next start.
+    /// Gives open requests at most two seconds to finish, then stops. A running batch is abandoned and applied again at
+    /// the next start.
     pub fn stop(mut self) {
         self.halt();
     }
@@ -104,11 +120,11 @@ impl Server {
         self.node.faults.set(crate::Faults::default());
         self.node.registry.stop();
         if let Some(scheduler) = self.scheduler.take() {
-            // A panic of the scheduler was already reported by the panic hook.
+            // The panic hook has already reported a panic of the scheduler.
             let _ = scheduler.join();
         }
         if let Some((runtime, serving)) = self.running.take() {
-            // Requests that take longer than this are cut off.
+            // Requests that take longer are cut off.
             let _ = runtime.block_on(async { tokio::time::timeout(DRAIN, serving).await });
             runtime.shutdown_background();
         }

@@ -1,6 +1,6 @@
-//! Several searches in one request, apart or as one ranked list.
-//! Invariants: without federation the answers come in the order of the queries; with it, all queries of an
-//! index see the same snapshot. The first error ends it all, named by the query's position.
+//! Several searches in one request, separate or merged into one ranked list.
+//! Invariants: without federation the answers are in the order of the queries. With it, all queries of an index see the
+//! same snapshot. The first error ends the request and names the query's position.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -49,12 +49,12 @@ struct FederationOptions {
     weight: f64,
 }
 
-/// A query as sent, its index and options taken off.
+/// A query of the request, without its index and options.
 struct Query {
     uid: String,
     query: SearchQuery,
     options: Option<FederationOptions>,
-    /// The first of the parameters that a federation does not allow.
+    /// The first pagination parameter, which a federation does not allow.
     pagination: Option<&'static str>,
 }
 
@@ -136,8 +136,8 @@ fn federated(call: &Call, queries: Vec<Query>, federation: &Federation) -> Resul
     Reply::ok(&answer)
 }
 
-/// The facets of all indexes as one: counts of equal values summed, in the order of the first index that has
-/// the facet, and cut.
+/// Merges the facets of all indexes: sums the counts of equal values, in the order of the first index that has the
+/// facet, and truncates.
 fn merged_facets(
     facets: &Map<String, Value>,
     values_max: Option<usize>,
@@ -173,7 +173,7 @@ fn merged_facets(
     Ok((Value::Object(distribution.collect()), Value::Object(stats.collect())))
 }
 
-/// Queries by their index, after what a federation forbids was refused.
+/// Queries by index, after checking what a federation forbids.
 fn by_index(
     queries: Vec<Query>,
     federation: &Federation,
@@ -206,7 +206,7 @@ fn by_index(
     Ok(by_index)
 }
 
-/// Takes index and options off a query; what is left is a search.
+/// Separates index and options from a query; the rest is a search.
 fn read(position: usize, mut query: Value) -> Result<Query, ApiError> {
     let place = format!(".queries[{position}]");
     let here = |error: ApiError| {
@@ -215,7 +215,7 @@ fn read(position: usize, mut query: Value) -> Result<Query, ApiError> {
             .replace(" at `.", &format!(" at `{place}."))
             .replace(" inside `.", &format!(" inside `{place}."));
         let message = match message.split_once("`: ") {
-            // An unknown field of the query itself is said to be inside the query.
+            // Meilisearch's message says that an unknown field of the query is inside the query.
             Some((field, rest)) if field.starts_with("Unknown field") && !field.contains(" inside ") => {
                 let rest = rest.replacen("one of ", "one of `indexUid`, ", 1);
                 format!("{field}` inside `{place}`: {rest}, `federationOptions`")

@@ -1,6 +1,6 @@
-//! Document payloads: JSON, NDJSON and CSV, turned into the NDJSON that tasks keep.
-//! Invariants: every document is an object; JSON values are passed on byte for byte; the texts of errors are
-//! Meilisearch's (its document_formats.rs).
+//! Document payloads: JSON, NDJSON and CSV, converted to the NDJSON that tasks store.
+//! Invariants: every document is an object; JSON values keep their bytes; the texts of errors are Meilisearch's (its
+//! document_formats.rs).
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -105,7 +105,7 @@ fn malformed_document(format: &str, reason: &str) -> ApiError {
     )
 }
 
-/// How a CSV column's texts become values.
+/// How the texts of a CSV column become values.
 #[derive(Debug, Clone, Copy)]
 enum Column {
     Text,
@@ -157,7 +157,7 @@ fn wrong_delimiter(delimiter: &str) -> ApiError {
     )
 }
 
-/// A header may end in `:number`, `:boolean` or `:string`.
+/// The name and type of a column: a header may end in `:number`, `:boolean` or `:string`.
 fn column(header: &str) -> (&str, Column) {
     match header.rsplit_once(':') {
         Some((name, "number")) => (name, Column::Number),
@@ -177,7 +177,7 @@ impl Column {
     }
 }
 
-/// An error is the standard library's text, as in Meilisearch.
+/// The value of a cell. An error is the standard library's text, as in Meilisearch.
 fn cell(column: Column, text: &str) -> Result<Value, String> {
     let trimmed = text.trim();
     Ok(match column {

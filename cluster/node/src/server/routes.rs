@@ -1,7 +1,7 @@
-//! The table of routes, and what happens around every handler.
-//! Invariants: one line per route; routes of Meilisearch that are not there are listed too and answer 501
-//! with their name; unknown paths answer 404 without a body. Faults act first, then the key is checked, then
-//! the handler runs on a thread that may block.
+//! The table of routes, and the steps around every handler.
+//! Invariants: one line per route. Meilisearch's routes that the node lacks are listed too and answer 501 with their
+//! name; unknown paths answer 404 without a body. Faults apply first, then the key is checked, then the handler runs on
+//! a thread that may block.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::errors::ApiError;
 use crate::faults::Faults;
 use crate::node::Node;
 
-/// Bytes of a body, compressed and decompressed.
+/// The most bytes of a body, compressed and decompressed.
 const BODY_BYTES_MAX: usize = 200 << 20;
 
 const GET: MethodFilter = MethodFilter::GET;
@@ -174,7 +174,7 @@ async fn answer(node: Arc<Node>, path: Vec<String>, handler: Handler, request: R
     cut(distort(response, &faults).await, &faults).await
 }
 
-/// Another body in place of a good one.
+/// Replaces a good body by a distorted one.
 async fn distort(response: Response, faults: &Faults) -> Response {
     let Some(distortion) = faults.distort.filter(|_| response.status() == StatusCode::OK) else {
         return response;
@@ -186,7 +186,7 @@ async fn distort(response: Response, faults: &Faults) -> Response {
     Response::from_parts(head, Body::from(distorted))
 }
 
-/// Keeps the head with its full length, and breaks the connection after some of the body.
+/// Keeps the head with the full length, and ends the connection after some of the body.
 async fn cut(response: Response, faults: &Faults) -> Response {
     let Some(bytes) = faults.cut_body_bytes else { return response };
     let (mut head, body) = response.into_parts();
@@ -195,7 +195,7 @@ async fn cut(response: Response, faults: &Faults) -> Response {
     let kept = whole.slice(..whole.len().min(usize::try_from(bytes).unwrap_or(usize::MAX)));
     let parts = stream::unfold(Some(kept), |next| async move {
         let Some(kept) = next else {
-            // A pause lets the connection send what it has before it breaks off.
+            // Yields so that the connection can send its bytes before it ends.
             tokio::task::yield_now().await;
             return Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)), None));
         };

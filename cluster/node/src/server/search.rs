@@ -1,5 +1,5 @@
 //! Routes that search one index.
-//! Invariant: a GET says in its query string what a POST says in its body.
+//! Invariant: a GET has the same parameters in its query string as a POST in its body.
 
 use serde_json::{Value, json};
 

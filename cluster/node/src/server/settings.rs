@@ -1,6 +1,6 @@
 //! Routes about settings: the whole, and each setting as a view of it.
-//! Invariant: a view's position is its place in `SETTING_NAMES`; PUT or PATCH of a view is a change of the
-//! whole with one field, DELETE a reset of that field.
+//! Invariant: a view's position is its index in `SETTING_NAMES`. PUT or PATCH of a view changes that one field of the
+//! whole, DELETE resets it.
 
 use serde_json::{Map, Value};
 
@@ -28,7 +28,7 @@ pub(super) fn reset(call: &Call) -> Result<Reply, ApiError> {
     Reply::accepted(&call.node.enqueue_with_details(&uid, work, details)?)
 }
 
-/// The field a view shows.
+/// The field that a view shows.
 pub(super) fn field(position: usize) -> &'static str {
     SETTING_NAMES[position].1
 }

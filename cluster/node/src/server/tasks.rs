@@ -1,5 +1,5 @@
 //! Routes about tasks and batches.
-//! Invariant: a cancelation or deletion is about the tasks that matched when it was asked for.
+//! Invariant: a cancelation or deletion applies to the tasks that match when it is requested.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ fn batch_view(uid: u32, tasks: &[Arc<Task>]) -> Value {
     })
 }
 
-/// Counts add up; of other details the first one stays.
+/// Adds counts up; keeps the first value of other details.
 fn add_details(sum: &mut Map<String, Value>, details: &Value) {
     for (name, value) in details.as_object().into_iter().flatten() {
         match (sum.get(name).and_then(Value::as_u64), value.as_u64()) {

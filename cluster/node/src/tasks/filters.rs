@@ -1,6 +1,6 @@
-//! Which tasks a list, a cancelation or a deletion is about.
-//! Invariants: an absent filter matches everything; a present one matches only the values it lists; times
-//! are exclusive bounds, and a date without a time means its end for `after…` and its start for `before…`.
+//! Which tasks a list, a cancelation or a deletion selects.
+//! Invariants: an absent filter matches everything, a present one only the values that it lists. Times are exclusive
+//! bounds; a date without a time means its end for `after…` and its start for `before…`.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ impl TaskPage {
     /// Reads filters and page of a list request.
     pub(crate) fn read(query: &str) -> Result<(TaskFilters, Self), ApiError> {
         let mut known: Vec<(&'static str, Parameter)> = PAGE.into_iter().chain(FILTERS).collect();
-        // Lists name batches before tasks, cancelations and deletions the other way round.
+        // Lists name batches before tasks; cancelations and deletions do the opposite.
         known.swap(PAGE.len(), PAGE.len() + 1);
         let query = wire::query(query, &known, wire::TASKS)?;
         let page = Self {
@@ -74,7 +74,7 @@ impl TaskFilters {
         Self { uids: Some(uids.iter().copied().collect()), ..Self::default() }
     }
 
-    /// Reads the filters of a cancelation or deletion; `None` when there is none, which Meilisearch refuses.
+    /// Parses the filters of a cancelation or deletion; `None` when there is none, which Meilisearch refuses.
     pub(crate) fn read(query: &str) -> Result<Option<Self>, ApiError> {
         let query = wire::query(query, &FILTERS, wire::TASKS)?;
         if query.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -140,7 +140,7 @@ fn within(bounds: (Option<OffsetDateTime>, Option<OffsetDateTime>), time: Option
         && bounds.1.is_none_or(|before| time.is_some_and(|time| time < before))
 }
 
-/// A comma separated list; `*` anywhere means no filter.
+/// Parses a comma-separated list; `*` anywhere means no filter.
 fn list<T: Ord>(
     query: &Value,
     name: &'static str,
@@ -153,7 +153,7 @@ fn list<T: Ord>(
     let mut values = BTreeSet::new();
     for (position, element) in text.split(',').enumerate() {
         let value = parse(element).map_err(|reason| {
-            // The place is only named where there is more than one.
+            // The position is named only if there are several elements.
             let place = if text.contains(',') { format!("{name}[{position}]") } else { name.to_owned() };
             ApiError::new(
                 wire::TASKS.code(&[name.to_owned()]),

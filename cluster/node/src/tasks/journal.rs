@@ -1,7 +1,7 @@
 //! What must survive a killed process: tasks, the index table and features, in one append-only file.
-//! Invariants: a record is one JSON line, followed by the payload's bytes when it names a length; later
-//! records win; `append` returns after the bytes are on disk (unless syncing is off). A record cut at
-//! the end of the file was never acknowledged and is cut off. Opening rewrites the file without its past.
+//! Invariants: a record is one JSON line, followed by the payload's bytes if it gives a length. Later records win.
+//! `append` returns after the bytes are on disk (unless syncing is off). A record truncated at the end of the file was
+//! never acknowledged and is removed. Opening rewrites the file without superseded records.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -15,26 +15,26 @@ use serde_json::Value;
 
 use super::Task;
 
-/// The file is rewritten once it is this large and has doubled since the last rewrite.
+/// The journal is rewritten once it is this large and has doubled since the last rewrite.
 const REWRITE_BYTES_MIN: u64 = 256 << 20;
-/// Payloads above this lie in files of their own, so that the journal stays small.
+/// A larger payload gets a file of its own, so that the journal stays small.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
-/// Index uid to the name of its directory.
+/// The directory name of each index uid.
 pub(crate) type IndexTable = BTreeMap<String, String>;
 
-/// The state the journal's records add up to.
+/// The state that results from all records.
 #[derive(Debug, Default)]
 pub(crate) struct Durable {
     pub(crate) tasks: BTreeMap<u32, Task>,
     pub(crate) indexes: IndexTable,
     pub(crate) features: Value,
-    /// Greatest task and batch uid ever given, so that deleted tasks' uids do not come back.
+    /// The greatest task and batch uid ever given, so that uids of deleted tasks are not reused.
     pub(crate) last_uid: Option<u32>,
     pub(crate) last_batch: Option<u32>,
 }
 
-/// One change; absent fields leave the state alone.
+/// One change; absent fields leave the state unchanged.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
@@ -48,12 +48,12 @@ pub(crate) struct Record {
     pub(crate) features: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last: Option<(Option<u32>, Option<u32>)>,
-    /// Bytes of the only task's payload behind this line.
+    /// The size of the payload behind this line, which belongs to the record's only task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) payload_bytes: Option<u64>,
 }
 
-/// Where the payloads of unfinished tasks begin in the file, and their lengths.
+/// The offset and length of each unfinished task's payload in the file.
 type Inline = BTreeMap<u32, (u64, u64)>;
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets the payload of a finished task.
+    /// Deletes the payload of a finished task.
     pub(crate) fn release(&mut self, uid: u32) -> std::io::Result<()> {
         if self.inline.remove(&uid).is_some() {
             return Ok(());
@@ -128,12 +128,12 @@ impl Journal {
         }
     }
 
-    /// Whether most of the file is past.
+    /// Whether most of the file is superseded.
     pub(crate) fn wants_rewrite(&self) -> bool {
         self.length > REWRITE_BYTES_MIN && self.length > 2 * self.rewritten_length
     }
 
-    /// Writes the state alone into a new file and puts it in the place of the old one.
+    /// Writes only the current state into a new file, which replaces the old one.
     pub(crate) fn rewrite(&mut self, durable: &Durable) -> std::io::Result<()> {
         let path = self.directory.join("journal.new");
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
@@ -194,7 +194,7 @@ impl Journal {
             buffer.extend_from_slice(inline);
             buffer.push(b'\n');
         } else {
-            // The file is complete before the record that refers to it is written.
+            // The file has to be complete before the record that refers to it is written.
             let mut file = File::create(self.payload_path(uid))?;
             file.write_all(payload)?;
             if self.sync {
@@ -208,7 +208,7 @@ impl Journal {
         self.directory.join("payloads").join(uid.to_string())
     }
 
-    /// Removes payload files whose task is finished or was never registered.
+    /// Deletes payload files whose task is finished or was never registered.
     fn sweep(&self, durable: &Durable) -> std::io::Result<()> {
         for entry in std::fs::read_dir(self.directory.join("payloads"))? {
             let entry = entry?;
@@ -222,7 +222,8 @@ impl Journal {
     }
 }
 
-/// Adds up the records; also tells where unfinished inline payloads lie and where the good part ends.
+/// Combines the records into the state. Also returns the places of unfinished inline payloads and the end of the intact
+/// part.
 fn replay(file: &File) -> std::io::Result<(Durable, Inline, u64)> {
     let mut reader = BufReader::new(file);
     let (mut durable, mut inline, mut good) = (Durable::default(), Inline::new(), 0_u64);

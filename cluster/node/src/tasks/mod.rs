@@ -1,6 +1,10 @@
-//! Tasks: what is to be done, and how Meilisearch shows it.
-//! Invariants: a task's uid is its place in the order of application; a finished task never changes again;
-//! `details` are built when the task is registered and only completed by the scheduler.
+//! Tasks: what to do, and how Meilisearch shows it.
+//! Invariants: a task's uid is its position in the order of application. A finished task never changes. `details` are
+//! made when the task is registered; the scheduler only completes them.
+
+mod filters;
+mod journal;
+mod registry;
 
 pub(crate) use filters::{TaskFilters, TaskPage};
 pub(crate) use journal::{Durable, IndexTable};
@@ -14,7 +18,7 @@ use crate::errors::ApiError;
 
 pub(crate) const STATUSES: [&str; 5] = ["enqueued", "processing", "succeeded", "failed", "canceled"];
 
-/// The task types of v1.50, for the filter's validation: those of v1.15 and some that no task here has.
+/// The task types of v1.50, to validate filters: those of v1.15 and some that no task here has.
 pub(crate) const TYPES: [&str; 18] = [
     "documentAdditionOrUpdate",
     "documentEdition",
@@ -52,18 +56,18 @@ impl Status {
     }
 }
 
-/// Two names that exchange their indexes, or one index that takes another name.
+/// Two names that exchange their indexes, or one index that gets another name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Swap {
     pub(crate) indexes: (String, String),
     pub(crate) rename: bool,
 }
 
-/// What a task does to its index or to the node.
+/// The work of a task on its index or on the node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Work {
-    /// The payload, NDJSON, lies in the journal or beside it until the task is finished.
+    /// The NDJSON payload is in the journal, or in a file beside it, until the task is finished.
     DocumentAddition {
         update: bool,
         primary_key: Option<String>,
@@ -76,7 +80,7 @@ pub(crate) enum Work {
         filter: Value,
     },
     DocumentClear,
-    /// `new` as the client sent it; `null` fields are resets.
+    /// `new` is as the client sent it; `null` fields are resets.
     Settings {
         new: Value,
         reset: bool,
@@ -124,7 +128,7 @@ impl Work {
         }
     }
 
-    /// The details of the task as registered.
+    /// The details of the newly registered task.
     pub(crate) fn details(&self) -> Value {
         match self {
             Self::DocumentAddition { documents, .. } => {
@@ -164,7 +168,7 @@ impl Work {
         json!({})
     }
 
-    /// Forgets bulk that only the application needed, so that finished tasks stay small.
+    /// Drops bulky data that only the application needed, so that finished tasks stay small.
     pub(crate) fn shrink(&mut self) {
         match self {
             Self::DocumentDeletion { ids } => *ids = Vec::new(),
@@ -183,7 +187,7 @@ impl Work {
     }
 }
 
-/// One task, as kept in the journal and in memory.
+/// One task, as stored in the journal and in memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Task {
@@ -201,7 +205,7 @@ pub(crate) struct Task {
     pub(crate) started_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) finished_at: Option<OffsetDateTime>,
-    /// A fault switch asked to acknowledge this write and lose it.
+    /// Whether a fault switch makes the node acknowledge this write and lose it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dropped: bool,
 }
@@ -228,7 +232,7 @@ impl Task {
         Value::Object(view)
     }
 
-    /// The summary a 202 carries.
+    /// The summary in a 202 answer.
     pub(crate) fn summary(&self) -> Value {
         json!({
             "taskUid": self.uid,
@@ -239,13 +243,13 @@ impl Task {
         })
     }
 
-    /// Ends the task well, with `completed` details laid over the registered ones.
+    /// Ends the task as succeeded; `completed` overrides the registered details.
     pub(crate) fn succeed(&mut self, completed: Value) {
         self.status = Status::Succeeded;
         self.complete(completed);
     }
 
-    /// Ends the task with an error; counts that stayed open become 0, as in Meilisearch.
+    /// Ends the task with an error. Open counts become 0, as in Meilisearch.
     pub(crate) fn fail(&mut self, error: &ApiError) {
         self.status = Status::Failed;
         self.error = Some(error.to_json());
@@ -259,7 +263,7 @@ impl Task {
         self.zero_open_counts();
     }
 
-    /// Exchanges two names of indexes wherever the task mentions them.
+    /// Exchanges two index names wherever the task mentions them.
     pub(crate) fn exchange_names(&mut self, one: &str, other: &str) {
         let exchange = |name: &mut String| match name.as_str() {
             known if known == one => other.clone_into(name),
@@ -300,7 +304,7 @@ pub(crate) fn time_text(time: OffsetDateTime) -> String {
         .expect("the years of a wall clock are within RFC 3339")
 }
 
-/// ISO 8601 duration in seconds with the fraction Meilisearch prints, e.g. `PT0.040512S`.
+/// An ISO 8601 duration in seconds with the fraction that Meilisearch prints, e.g. `PT0.040512S`.
 pub(crate) fn duration_text(duration: time::Duration) -> String {
     let nanoseconds = duration.whole_nanoseconds().max(0);
     let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);

@@ -1,7 +1,7 @@
-//! The task queue: registers tasks durably, hands them to the scheduler, and answers questions about them.
-//! Invariants: a task is in the journal before anyone sees it; uids grow in the order of the journal;
-//! many writers share one sync (whoever holds the journal writes for all who wait). Locks are taken in
-//! the order writer, state, and nobody holds `state` while a disk works.
+//! The task queue: registers tasks durably, hands them to the scheduler, and answers queries about them.
+//! Invariants: a task is in the journal before anyone sees it. Uids grow in the order of the journal. Many writers
+//! share one sync: the one that holds the journal writes for all that wait. Locks are taken in the order writer, state,
+//! and never is `state` locked during disk work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -60,14 +60,14 @@ pub(crate) struct Registry {
     changed: Condvar,
     stalled: AtomicBool,
     stopping: AtomicBool,
-    /// Set when the batch being processed shall end early because one of its tasks was canceled.
+    /// Set when the running batch has to end early because one of its tasks was canceled.
     abort: AtomicBool,
 }
 
 const POISON: &str = "a holder of the lock panicked, so its state cannot be trusted";
 
 impl Registry {
-    /// Opens the queue kept in `directory`; also returns the index table.
+    /// Opens the queue in `directory`; also returns the index table.
     pub(crate) fn open(
         directory: &Path,
         sync: bool,
@@ -98,7 +98,7 @@ impl Registry {
         Ok((registry, indexes))
     }
 
-    /// Registers a task; returns once it is durable.
+    /// Registers a task. Returns once it is durable.
     pub(crate) fn register(&self, draft: Draft) -> Result<Task, ApiError> {
         let mine = Arc::new(Waiting { draft: Mutex::new(Some(draft)), outcome: OnceLock::new() });
         self.waiting.lock().expect(POISON).push(Arc::clone(&mine));
@@ -163,8 +163,8 @@ impl Registry {
         }
     }
 
-    /// Waits for the next tasks to work on; `None` when the node stops. `choose` picks, from all enqueued
-    /// tasks in order, those that form one batch.
+    /// Waits for the next batch; `None` when the node stops. `choose` selects the tasks of one batch from all enqueued
+    /// tasks in order.
     pub(crate) fn next_batch(
         &self,
         choose: impl Fn(&mut dyn Iterator<Item = &Task>) -> Vec<u32>,
@@ -188,9 +188,9 @@ impl Registry {
         Some(batch)
     }
 
-    /// Records the ends of a batch's tasks, and the index table when it changed, in one durable step.
-    /// `others` are tasks outside the batch (canceled by it), `renamed` finished tasks whose index has another
-    /// name now, `deleted` tasks to forget.
+    /// Records the outcome of a batch's tasks, and the index table if it changed, in one durable step. `others` are
+    /// tasks outside the batch (canceled by it), `renamed` finished tasks whose index has been renamed, `deleted` tasks
+    /// to forget.
     pub(crate) fn finish(
         &self,
         mut batch: Vec<Task>,
@@ -237,12 +237,12 @@ impl Registry {
         Ok(())
     }
 
-    /// Gives a batch back untouched, after it was aborted.
+    /// Returns an aborted batch to the queue unchanged.
     pub(crate) fn give_back(&self) {
         self.state.lock().expect(POISON).processing = None;
     }
 
-    /// Rewrites the journal when most of it is past. `indexes` is the table as it is now.
+    /// Rewrites the journal if most of it is superseded. `indexes` is the current table.
     pub(crate) fn tidy(&self, indexes: &IndexTable) -> std::io::Result<()> {
         let mut journal = self.writer.lock().expect(POISON);
         if !journal.wants_rewrite() {
@@ -265,19 +265,19 @@ impl Registry {
         self.writer.lock().expect(POISON).payload(uid)
     }
 
-    /// Whether the running batch shall stop.
+    /// Whether the running batch has to stop.
     pub(crate) fn must_abort(&self) -> bool {
         self.abort.load(Ordering::Acquire) || self.stopping.load(Ordering::Acquire)
     }
 
-    /// Ends `next_batch` for good and aborts what runs.
+    /// Ends `next_batch` permanently and aborts the running batch.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         drop(self.state.lock().expect(POISON));
         self.changed.notify_all();
     }
 
-    /// Holds the scheduler before its next batch, or lets it go.
+    /// Blocks the scheduler before its next batch, or releases it.
     pub(crate) fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Release);
         drop(self.state.lock().expect(POISON));
@@ -332,7 +332,7 @@ impl Registry {
         self.state.lock().expect(POISON).features.clone()
     }
 
-    /// Copies all that is durable into another directory. Nothing is registered meanwhile.
+    /// Copies everything durable into another directory. No task is registered meanwhile.
     pub(crate) fn copy_to(&self, directory: &Path) -> std::io::Result<()> {
         self.writer.lock().expect(POISON).copy_to(directory)
     }
@@ -347,7 +347,7 @@ impl Registry {
 }
 
 impl State {
-    /// The task with what only memory knows: that it is being processed.
+    /// The task, marked as processing if it is, which only memory knows.
     fn shown(&self, task: &Arc<Task>) -> Arc<Task> {
         let processing = self.processing.as_ref().filter(|processing| processing.uids.contains(&task.uid));
         let Some(processing) = processing else { return Arc::clone(task) };

@@ -1,4 +1,4 @@
-//! A node in the test's own process, with a client of it, and films to fill it with.
+//! A node in the test's own process with a client, and films to fill it with.
 
 use std::net::SocketAddr;
 
@@ -50,7 +50,7 @@ impl TestNode {
     }
 }
 
-/// A node with the films, their fields filterable and sortable.
+/// A node with the films, whose fields are filterable and sortable.
 pub(crate) fn film_node() -> TestNode {
     let node = TestNode::start();
     let settings = json!({

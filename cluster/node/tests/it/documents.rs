@@ -1,4 +1,4 @@
-//! Documents: in by every format, out by every route, gone by every deletion.
+//! Documents: added in every format, read by every route, removed by every deletion.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! What a client reads when it asks wrongly: status, code and text, as Meilisearch's.
+//! The answers to wrong requests: status, code and text are Meilisearch's.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Fault switches: each one does what it says, and nothing once it is off.
+//! Fault switches: each one has its effect, and none once it is off.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Indexes: their life, their list, their statistics.
+//! Indexes: creation to deletion, lists, statistics.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Tasks: how they show, filter, cancel and go.
+//! Tasks: views, filters, cancelation and deletion.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Vectors: kept exactly, searched, mixed with words, and their neighbours.
+//! Vectors: stored exactly, searched, combined with words, and neighbours.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn vectors_are_searched_alone_and_with_words() {
                 "hybrid": { "embedder": "own", "semanticRatio": ratio } })
     };
     let semantic = node.client.search("v", &query(1.0));
-    // What has no vector comes last, as in the engine of v1.15.
+    // Documents without a vector come last, as in the engine of v1.15.
     assert_eq!(ids(&semantic), [1, 3, 2, 4]);
     assert_eq!(semantic["hits"][3]["_rankingScore"], 0.0);
     assert_eq!(semantic["semanticHitCount"], 4);

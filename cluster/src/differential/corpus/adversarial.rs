@@ -1,15 +1,15 @@
-//! Small corpora that are hard on a cluster: lopsided, empty, all alike, flat, deep.
-//! Invariant: every index exists even when it holds nothing.
+//! Small corpora that are difficult for a cluster: lopsided, empty, identical, flat, deep.
+//! Invariant: every index exists even if it is empty.
 
 use serde_json::{Value, json};
 
 use crate::differential::corpus::{Index, Words};
 
-/// Shards that a cluster of the harness has: `lopsided` needs to know.
+/// The number of shards of a cluster in the harness, which `lopsided` depends on.
 const SHARDS: u32 = 64;
-/// The word of the documents that lie in one shard.
+/// The word of the documents in a single shard.
 pub(in crate::differential) const NEEDLE: &str = "needle";
-/// Facet values of equal count.
+/// The number of facet values, all with the same count.
 const FLAT_VALUES: usize = 1_000;
 const FLAT_DOCUMENTS: usize = 40;
 const DEEP_LEVELS: usize = 40;
@@ -40,7 +40,7 @@ pub(super) fn indexes(words: &Words) -> Vec<Index> {
     ]
 }
 
-/// All that match the needle lie in one shard; the others are spread.
+/// All documents that match the needle are in one shard; the others are spread.
 fn lopsided(words: &Words) -> Vec<Value> {
     let document = |id: u32| {
         let in_one = router::shard_of(&id.to_string(), SHARDS) == 5;
@@ -55,7 +55,7 @@ fn alike(id: u32) -> Value {
     json!({"id": id, "kind": "same", "size": 1, "text": format!("the same {NEEDLE}"), "values": ["a", "b"]})
 }
 
-/// Every value stands in as many documents as any other.
+/// Every value is in as many documents as any other.
 fn flat() -> Vec<Value> {
     let of = |document: usize, copies: usize| {
         let values = (0..FLAT_VALUES * copies).filter(|place| place % FLAT_DOCUMENTS == document);
@@ -65,7 +65,7 @@ fn flat() -> Vec<Value> {
     (0..FLAT_DOCUMENTS).map(document).collect()
 }
 
-/// Objects and arrays in one another, with text at the bottom.
+/// Nested objects and arrays, with text at the bottom.
 fn deep(id: u32) -> Value {
     let mut value = json!(format!("{NEEDLE} {id}"));
     for level in 0..DEEP_LEVELS {

@@ -1,12 +1,12 @@
 //! Documents of mixed shape: text, nested objects, arrays, nulls, missing fields, mixed types, places, vectors.
-//! Invariant: no field is named like a member that comparison leaves out.
+//! Invariant: no field has the name of a member that the comparison ignores.
 
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
 use crate::differential::corpus::{DIMENSIONS, GOODS, Index, NOTES, THINGS, VARIANTS, Words};
 
-/// Numbers where f64 ends, rounds, or has two zeros.
+/// Numbers at the limits of f64, that round, or that are one of the two zeros.
 const EDGES: &[&str] = &[
     "0",
     "-0.0",
@@ -23,7 +23,7 @@ const EDGES: &[&str] = &[
     "-1.5",
     "3",
 ];
-/// Middles of the places, some near the ends of the map.
+/// Centres of the places, some near the edges of the map.
 const PLACES: &[(f64, f64)] = &[
     (48.85, 2.35),
     (45.47, 9.18),
@@ -33,7 +33,7 @@ const PLACES: &[(f64, f64)] = &[
     (-17.7, 179.99),
     (51.5, -0.12),
 ];
-/// Spellings of few facet values.
+/// Several spellings of a few facet values.
 const SHADES: &[&str] = &["Red", "red", "RED", "Bleu", "bleu", "Blëu", "green", " green "];
 
 pub(super) fn indexes(random: &mut Rng, words: &Words, documents: usize) -> Vec<Index> {
@@ -106,7 +106,7 @@ fn thing(random: &mut Rng, words: &Words, number: usize) -> Value {
     }
     let tags = (0..random.usize(..4)).map(|_| words.ranked(random.usize(30..60)));
     thing.insert("tags".into(), json!(tags.collect::<Vec<_>>()));
-    // Every value equally often: the order by count is decided by the values alone.
+    // Every value is equally frequent, so only the values decide the order by count.
     thing.insert("category".into(), json!(words.ranked(100 + number % 12)));
     thing.insert("bucket".into(), json!(number % 150));
     thing.insert("shade".into(), json!(SHADES[random.usize(..SHADES.len())]));
@@ -153,7 +153,7 @@ fn sortable_members(random: &mut Rng, words: &Words, thing: &mut Map<String, Val
     let day = random.u32(1..=28);
     thing.insert("date".into(), json!(format!("2024-{:02}-{day:02}T00:00:00Z", random.u32(1..=12))));
     thing.insert("at".into(), json!(1_700_000_000 + i64::from(random.u32(..5_000)) * 60));
-    // Named like the rules that scores consist of.
+    // Named like the rules of which scores consist.
     thing.insert("words".into(), json!(random.u8(..10)));
     if random.bool() {
         let kinds = ["exactMatch", "noExactMatch", "matchesStart"];
@@ -183,7 +183,7 @@ fn nested_members(random: &mut Rng, words: &Words, thing: &mut Map<String, Value
     thing.insert("empty".into(), empty[random.usize(..empty.len())].clone());
 }
 
-/// Somewhere near a middle: far, within a metre of it, or exactly there; numbers or strings.
+/// A place near a centre: far, within a metre, or exactly there; as numbers or strings.
 fn place(random: &mut Rng) -> Value {
     let (lat, lng) = PLACES[random.usize(..PLACES.len())];
     let step = |random: &mut Rng, unit: f64| f64::from(random.i32(-400..400)) * unit;

@@ -1,6 +1,6 @@
-//! The documents and settings that queries are compared on.
-//! Invariants: a seed and a number of documents give one corpus; the documents of an index stand in ascending order of
-//! their primary keys, which is the order in which one node breaks ties.
+//! The documents and settings for the comparison of queries.
+//! Invariants: a seed and a number of documents determine the corpus. The documents of an index are in ascending order
+//! of their primary keys, which is the order in which one node breaks ties.
 
 pub(crate) mod adversarial;
 pub(crate) mod mixed;
@@ -12,18 +12,18 @@ use serde_json::Value;
 pub(super) use crate::differential::corpus::adversarial::NEEDLE;
 pub(super) use crate::differential::corpus::words::{Words, misspelt, skewed};
 
-/// Dimensions of every vector.
+/// The dimensions of every vector.
 pub(super) const DIMENSIONS: usize = 6;
-/// The index that most families ask.
+/// The index that most families query.
 pub(super) const THINGS: &str = "things";
-/// No searchable attributes named, own typo and language settings, own ranking rules.
+/// No searchable attributes configured; its own typo and language settings and ranking rules.
 pub(super) const NOTES: &str = "notes";
-/// Hidden attributes, few facet values, few hits in all.
+/// Hidden attributes, few facet values, few hits in total.
 pub(super) const GOODS: &str = "goods";
 /// A distinct attribute in its settings.
 pub(super) const VARIANTS: &str = "variants";
 
-/// Everything that is loaded.
+/// All indexes to load.
 #[derive(Debug)]
 pub(super) struct Corpus {
     pub(super) words: Words,
@@ -40,7 +40,7 @@ pub(super) struct Index {
 }
 
 impl Corpus {
-    /// A corpus whose largest index has this many documents.
+    /// A corpus whose largest index has `documents` documents.
     pub(super) fn new(seed: u64, documents: usize) -> Self {
         let mut random = Rng::with_seed(seed);
         let words = Words::new(&mut random);

@@ -1,16 +1,16 @@
-//! The words of a corpus: few frequent, many rare, with neighbours that typos, prefixes and splits reach.
+//! The words of a corpus: a few frequent ones, many rare ones, with neighbours that typos, prefixes and splits reach.
 //! Invariant: the same seed gives the same words in the same order, most frequent first.
 
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
 
-/// Words made of syllables.
+/// The number of words made of syllables.
 const MADE: usize = 1_500;
 const CONSONANTS: &[&str] =
     &["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "st", "tr"];
 const VOWELS: &[&str] = &["a", "e", "i", "o", "u", "ai", "ou"];
-/// Words of other scripts and with marks; composed and decomposed, right to left, without spaces.
+/// Words of other scripts and with diacritics: composed and decomposed, right to left, without spaces.
 const FOREIGN: &[&str] = &[
     "café",
     "naïve",
@@ -52,7 +52,7 @@ impl Words {
         let mut list: Vec<String> = Vec::with_capacity(MADE + FOREIGN.len());
         while list.len() < MADE {
             let word = match random.u8(..20) {
-                // Two words in one, and a word next to another: what splits and typos find.
+                // Two words joined, or a neighbour of a word: what splits and typos find.
                 0 if list.len() > 10 => format!("{}{}", one_of(random, &list), one_of(random, &list)),
                 1 | 2 if list.len() > 10 => {
                     let word = one_of(random, &list);
@@ -71,12 +71,12 @@ impl Words {
         Self { list }
     }
 
-    /// A word as often as texts have it.
+    /// A word, with its frequency in texts.
     pub(in crate::differential) fn common(&self, random: &mut Rng) -> &str {
         &self.list[skewed(random, self.list.len())]
     }
 
-    /// Any word.
+    /// Any word, all equally likely.
     pub(in crate::differential) fn any(&self, random: &mut Rng) -> &str {
         &self.list[random.usize(..self.list.len())]
     }
@@ -96,14 +96,14 @@ impl Words {
     }
 }
 
-/// A number below `count`; small ones far more often, about as Zipf's law has it.
+/// A number below `count`; small ones are far more frequent, roughly by Zipf's law.
 pub(in crate::differential) fn skewed(random: &mut Rng, count: usize) -> usize {
     let first = random.usize(..count);
     let second = random.usize(..=first);
     random.usize(..=second)
 }
 
-/// The word with one letter gone, doubled, changed or exchanged.
+/// The word with one letter removed, doubled, changed or exchanged.
 pub(in crate::differential) fn misspelt(random: &mut Rng, word: &str) -> String {
     let mut letters = word.chars().collect::<Vec<_>>();
     if letters.len() < 3 {

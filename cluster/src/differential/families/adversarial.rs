@@ -1,4 +1,4 @@
-//! Queries over the small corpora that are hard on a cluster.
+//! Queries over the small corpora that are difficult for a cluster.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Documents themselves, one and many, and what an index says of itself.
+//! Documents, single and in lists, and the information about an index.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::differential::corpus::{GOODS, NOTES, THINGS, VARIANTS};
 use crate::differential::families::{Asker, filters};
 use crate::differential::question::Question;
 
-/// The primary keys of the indexes that are asked.
+/// The primary keys of the queried indexes.
 const KEYS: [(&str, &str); 4] = [(THINGS, "id"), (NOTES, "key"), (GOODS, "sku"), (VARIANTS, "id")];
 
 pub(super) fn get(asker: &mut Asker<'_>) -> Question {

@@ -1,5 +1,5 @@
-//! Requests that one node refuses: the same status, the same words.
-//! Invariant: every one of them is refused before it could change anything.
+//! Requests that one node refuses; the status and the message must be the same.
+//! Invariant: every request is refused before it can change anything.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Counts of facet values, their order and cut, statistics, and the search among them.
+//! Counts of facet values, their order and truncation, statistics, and facet search.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ pub(super) fn facets(asker: &mut Asker<'_>) -> Question {
         _ => json!(asker.some_of(known, 4)),
     };
     let mut question = counted(asker, THINGS, facets);
-    // Spellings differ by which document was met first; they have a family of their own.
+    // Spellings depend on which document was met first; they have a family of their own.
     if question.member("facets") == &json!(["*"]) {
         question = question.with("facets", json!(known));
     }
@@ -58,7 +58,7 @@ pub(super) fn cut(asker: &mut Asker<'_>) -> Question {
     counted(asker, GOODS, facets)
 }
 
-/// Values that are spelt in several ways are one; `*` asks for them and for everything else.
+/// Values with several spellings count as one; `*` requests them and all others.
 pub(super) fn spellings(asker: &mut Asker<'_>) -> Question {
     let facets = asker.one_of(&[
         json!(["shade"]),

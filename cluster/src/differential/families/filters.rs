@@ -6,7 +6,7 @@ use crate::differential::corpus::THINGS;
 use crate::differential::families::Asker;
 use crate::differential::question::Question;
 
-/// Nesting of AND and OR.
+/// The deepest nesting of AND and OR.
 const DEPTH_MAX: u8 = 3;
 
 /// A filtered search without words, or with a few.
@@ -41,7 +41,7 @@ pub(super) fn contains(asker: &mut Asker<'_>) -> Question {
     filtered(asker, json!(format!("{field} {operator} \"{part}\"")))
 }
 
-/// A string, or arrays of them.
+/// A filter as a string, or as arrays of strings.
 pub(super) fn any_filter(asker: &mut Asker<'_>) -> Value {
     match asker.random.u8(..4) {
         0 => json!([condition(asker), [condition(asker), condition(asker)]]),
@@ -156,12 +156,12 @@ fn geo_condition(asker: &mut Asker<'_>) -> String {
     format!("_geoBoundingBox([{top}, {}], [{bottom}, {}])", wrapped(lng + width), wrapped(lng - width))
 }
 
-/// A longitude on the other side of the date line.
+/// The longitude, wrapped at the date line.
 fn wrapped(lng: f64) -> f64 {
     if lng > 180.0 { lng - 360.0 } else { lng }
 }
 
-/// Near where documents are.
+/// A point near documents.
 pub(super) fn middle(asker: &mut Asker<'_>) -> (f64, f64) {
     asker.one_of(&[(48.85, 2.35), (45.47, 9.18), (-33.86, 151.2), (0.0, 0.0), (64.0, -21.0), (-17.7, 179.9)])
 }

@@ -1,4 +1,4 @@
-//! Several searches in one request: apart, and as one list.
+//! Several searches in one request: separate, and merged into one list.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::differential::corpus::{GOODS, NOTES, THINGS};
 use crate::differential::families::{Asker, facets, order, pages, text, vectors};
 use crate::differential::question::Question;
 
-/// Members that a query of a federation may not have.
+/// Members that a query of a federation must not have.
 const PAGING: [&str; 4] = ["limit", "offset", "page", "hitsPerPage"];
 
 fn query(asker: &mut Asker<'_>) -> Value {
@@ -55,7 +55,7 @@ pub(super) fn federated(asker: &mut Asker<'_>) -> Question {
     Question::whole("POST", "/multi-search", Some(json!({"federation": federation, "queries": queries})))
 }
 
-/// Facets of several indexes as one, and pages.
+/// Merged facets of several indexes, and pages.
 pub(super) fn federated_facets(asker: &mut Asker<'_>) -> Question {
     let mut federation = json!({
         "facetsByIndex": {(THINGS): ["category", "bucket"], (NOTES): ["year"]},

@@ -1,5 +1,5 @@
-//! Families of queries: each a name, whether it must be exact, and a generator.
-//! Invariants: a question follows from seed, number and family alone; questions change nothing.
+//! Families of queries: each has a name, a generator, and whether it must be exact.
+//! Invariants: seed, number and family determine a question; questions change nothing.
 
 pub(crate) mod adversarial;
 pub(crate) mod documents;
@@ -24,14 +24,14 @@ use crate::differential::setup::Version;
 #[derive(Clone, Copy)]
 pub(super) struct Family {
     pub(super) name: &'static str,
-    /// Whether one node and a cluster must always agree. The others rest on statistics of a whole index.
+    /// Whether one node and a cluster must always agree. The other families depend on statistics of a whole index.
     pub(super) exact: bool,
-    /// The first version whose nodes have it.
+    /// The first version whose nodes support it.
     pub(super) since: Version,
     pub(super) ask: fn(&mut Asker<'_>) -> Question,
 }
 
-/// What generators draw from.
+/// The source of randomness and data for generators.
 pub(super) struct Asker<'c> {
     pub(super) random: Rng,
     pub(super) corpus: &'c Corpus,
@@ -106,15 +106,15 @@ pub(super) const FAMILIES: &[Family] = &[
 ];
 
 impl<'c> Asker<'c> {
-    /// For one query of a run.
+    /// The asker for one query of a run.
     pub(super) fn new(corpus: &'c Corpus, seed: u64, number: usize) -> Self {
         let number = u64::try_from(number).unwrap_or(u64::MAX);
-        // Far from the seeds of its neighbours.
+        // Spreads the seeds of consecutive queries.
         let seed = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Self { random: Rng::with_seed(seed), corpus }
     }
 
-    /// One time in so many.
+    /// True once in `times` calls, on average.
     fn once_in(&mut self, times: u32) -> bool {
         self.random.u32(..times) == 0
     }
@@ -123,7 +123,7 @@ impl<'c> Asker<'c> {
         list[self.random.usize(..list.len())].clone()
     }
 
-    /// Some of the list, in any order, at least one.
+    /// At least one element of the list, in random order.
     fn some_of<T: Clone>(&mut self, list: &[T], count_max: usize) -> Vec<T> {
         let count = self.random.usize(1..=count_max.min(list.len()));
         self.random.choose_multiple(list.iter().cloned(), count)
@@ -141,7 +141,7 @@ impl<'c> Asker<'c> {
         self.words().any(&mut self.random)
     }
 
-    /// Whole words, frequent ones mostly.
+    /// Whole words, mostly frequent ones.
     fn plain_text(&mut self, count_max: usize) -> String {
         let count = self.random.usize(1..=count_max);
         let words = (0..count).map(|_| if self.once_in(4) { self.any() } else { self.common() });

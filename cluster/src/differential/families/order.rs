@@ -1,4 +1,4 @@
-//! Orders that documents have of themselves: sorting, distance, and one document of each kind.
+//! Orders that depend on documents alone: sorts, distances, and distinct documents.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ pub(super) fn text(asker: &mut Asker<'_>) -> Question {
     by_one_of(asker, &["title", "date", "exactness", "tags"])
 }
 
-/// Numbers, strings, booleans, arrays and nothing in one field.
+/// Numbers, strings, booleans, arrays and missing values in one field.
 pub(super) fn mixed(asker: &mut Asker<'_>) -> Question {
     by_one_of(asker, &["rank", "rank", "flag"])
 }

@@ -1,4 +1,4 @@
-//! Parts of a list of hits: pages, offsets, the ends of it, the least score.
+//! Parts of a list of hits: pages, offsets, its end, and a score threshold.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::differential::corpus::{GOODS, THINGS};
 use crate::differential::families::{Asker, filters};
 use crate::differential::question::Question;
 
-/// Something whose order is known: no words, whole words in quotes, sometimes sorted.
+/// A search with a known order: no words, or whole words in quotes, sometimes sorted.
 fn listed(asker: &mut Asker<'_>) -> Value {
     let mut body = json!({"attributesToRetrieve": ["id", "price"]});
     if asker.random.bool() {
@@ -30,7 +30,7 @@ pub(super) fn pages(asker: &mut Asker<'_>) -> Question {
         body["hitsPerPage"] = json!(asker.one_of(&[0, 1, 2, 7, 20, 50, 1_000, 5_000]));
     }
     if asker.once_in(4) {
-        // Pages win over offsets.
+        // Pages take precedence over offsets.
         body["offset"] = json!(3);
         body["limit"] = json!(4);
     }
@@ -46,7 +46,7 @@ pub(super) fn offsets(asker: &mut Asker<'_>) -> Question {
     Question::search(THINGS, body)
 }
 
-/// Beyond the hits that an index shows at most.
+/// Hits beyond the most that an index shows.
 pub(super) fn hits_cut(asker: &mut Asker<'_>) -> Question {
     let mut body = json!({});
     if asker.once_in(3) {

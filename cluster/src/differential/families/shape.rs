@@ -1,4 +1,4 @@
-//! What of a hit is shown, and how: attributes, marks, crops, places of matches, scores.
+//! Which parts of a hit are shown, and how: attributes, highlights, crops, match positions, scores.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const ATTRIBUTES: &[&str] = &[
     "*",
 ];
 
-/// Hits in an order that words do not decide.
+/// A search whose order does not depend on words.
 fn sure(asker: &mut Asker<'_>) -> Value {
     let mut body = json!({"sort": ["id:desc"], "limit": 8});
     if asker.random.bool() {
@@ -84,7 +84,7 @@ pub(super) fn positions(asker: &mut Asker<'_>) -> Question {
     Question::search(index, body)
 }
 
-/// Attributes that the index hides may be sorted and filtered by, and are never shown.
+/// Sorts and filters may use attributes that the index hides, but hits never show them.
 pub(super) fn displayed(asker: &mut Asker<'_>) -> Question {
     let attributes = ["sku", "name", "stock", "colour", "*", "brand"];
     let mut body = json!({"sort": [asker.one_of(&["stock:asc", "stock:desc"]), "brand:asc"], "limit": 10});
@@ -163,7 +163,7 @@ pub(super) fn search_get(asker: &mut Asker<'_>) -> Question {
     Question::get(THINGS, "search", query)
 }
 
-/// Parameters of all kinds at once.
+/// A search with parameters of all kinds.
 pub(super) fn everything(asker: &mut Asker<'_>) -> Question {
     let mut question = Question::search(THINGS, json!({"q": asker.loose_text()}));
     let parts: [fn(&mut Asker<'_>) -> Question; 8] = [

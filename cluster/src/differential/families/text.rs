@@ -8,7 +8,7 @@ use crate::differential::question::Question;
 
 pub(super) fn keyword(asker: &mut Asker<'_>) -> Question {
     let index = asker.one_of(&[THINGS, THINGS, NOTES, GOODS]);
-    // The last word is whole as well, a blank ends it.
+    // A trailing blank makes the last word a whole word too.
     let q = format!("{} ", asker.plain_text(4));
     Question::search(index, json!({"q": q}))
 }
@@ -33,7 +33,7 @@ pub(super) fn typos(asker: &mut Asker<'_>) -> Question {
     Question::search(index, json!({"q": q}))
 }
 
-/// Two or three words that stand next to each other in some document, or do not.
+/// Two or three consecutive words of some document, or words that are not consecutive.
 fn quoted(asker: &mut Asker<'_>) -> String {
     let text = asker.document(THINGS).and_then(|document| document["text"].as_str()).unwrap_or_default();
     let words = text.split(' ').collect::<Vec<_>>();
@@ -109,7 +109,7 @@ pub(super) fn search_on(asker: &mut Asker<'_>) -> Question {
     Question::search(THINGS, json!({"q": q, "attributesToSearchOn": attributes}))
 }
 
-/// Numbers and nested members are searched where no attribute is named.
+/// Numbers and nested members are searched if no searchable attribute is configured.
 pub(super) fn all_searchable(asker: &mut Asker<'_>) -> Question {
     let q = match asker.random.u8(..4) {
         0 => asker.random.u16(..300).to_string(),

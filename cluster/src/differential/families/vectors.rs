@@ -1,4 +1,4 @@
-//! Nearness of vectors: alone, mixed with words, and from one document to others.
+//! Vector searches: alone, combined with words, and neighbours of a document.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
 //! Dumps: one archive of the whole cluster, as one node would have written it.
-//! Invariant: a real Meilisearch is asked to load what was written, when there is one.
+//! Invariant: if there is a real Meilisearch, it has to load the archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, cities, load_cities, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// The files of an archive by path.
 fn read(dump: &Path) -> BTreeMap<String, String> {
@@ -81,7 +81,7 @@ fn a_dump_is_one_of_the_whole_cluster() {
     }
 }
 
-/// A process that dies with its handle.
+/// A process that ends with its handle.
 struct Loaded(Child);
 
 impl Drop for Loaded {
@@ -91,7 +91,7 @@ impl Drop for Loaded {
     }
 }
 
-/// One node that has loaded the dump is what the cluster was.
+/// Checks that one node that has loaded the dump equals the cluster.
 fn load(binary: &Path, dump: &Path, directory: &Path, cluster: &Client) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(binary);

@@ -1,17 +1,17 @@
-//! Keys over the wire: what each may do on each route, and what the gateway answers otherwise.
-//! Invariant: status and code of every request are written down, from a running Meilisearch 1.50; when
-//! the tests have such a binary, the whole answers are compared with its answers as well.
+//! API keys: what each key may do on each route, and what the gateway answers otherwise.
+//! Invariant: the expected status and code of every request come from a running Meilisearch 1.50. If the tests have
+//! such a binary, they also compare the complete answers.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, guarded_cluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const MASTER_KEY: &str = "the-master-key-of-the-clients";
 
-/// Name, uid, actions and indexes of the keys that ask.
+/// Name, uid, actions and indexes of the keys.
 const KEYS: &[(&str, &str, &[&str], &[&str])] = &[
     ("search", "00000001-0000-4000-8000-000000000000", &["search"], &["*"]),
     (
@@ -26,7 +26,7 @@ const KEYS: &[(&str, &str, &[&str], &[&str])] = &[
     ("maker", "00000006-0000-4000-8000-000000000000", &["indexes.*", "documents.add"], &["new*"]),
 ];
 
-/// Who asks what: method, path, body; then the status and the code (none of an error) of the answer.
+/// Key, method, path, body; then the status and the code of the answer (empty if it is no error).
 type Asked = (&'static str, &'static str, &'static str, &'static str, u16, &'static str);
 
 const ASKED: &[Asked] = &[
@@ -179,7 +179,7 @@ fn keys_open_what_they_are_for_and_nothing_else() {
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
 
-/// Three indexes and the keys; a client for each of them, and some without a good one.
+/// Creates three indexes and the keys. Returns a client for each key, and some without a valid one.
 fn prepare(master: &Client, url: &str) -> BTreeMap<&'static str, Client> {
     for uid in ["dog", "cats", "bird"] {
         master.done("PATCH", &format!("/indexes/{uid}/settings"), &json!({"filterableAttributes": ["t"]}));
@@ -201,7 +201,7 @@ fn prepare(master: &Client, url: &str) -> BTreeMap<&'static str, Client> {
     clients
 }
 
-/// An answer without what no two nodes have in common.
+/// The answer without the members that differ between any two nodes.
 fn comparable(mut answer: Value) -> Value {
     const OWN: &[&str] =
         &["createdAt", "updatedAt", "processingTimeMs", "requestUid", "rawDocumentDbSize", "avgDocumentSize"];
@@ -246,7 +246,7 @@ fn writes_make_indexes_only_where_the_key_may() {
     assert_eq!(uids(&master), ["bird", "cats", "dog", "new1", "new2"]);
     assert_eq!(uids(&clients["dogs"]), ["cats", "dog"]);
     assert_eq!(uids(&clients["maker"]), ["new1", "new2"]);
-    // Stats and tasks, too, show what the key may see.
+    // Stats and tasks also show only what the key may see.
     let stats = clients["dogs"].read("/stats");
     assert_eq!(stats["indexes"].as_object().unwrap().keys().collect::<Vec<_>>(), ["cats", "dog"]);
     let tasks = clients["dogs"].read("/tasks?limit=1000");

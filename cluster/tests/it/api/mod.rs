@@ -1,9 +1,9 @@
 //! Meilisearch's routes, route by route.
 
-mod dumps;
-mod keys;
-mod reserved;
-mod routes;
-mod rules;
-mod tenants;
-mod webhooks;
+pub(crate) mod dumps;
+pub(crate) mod keys;
+pub(crate) mod reserved;
+pub(crate) mod routes;
+pub(crate) mod rules;
+pub(crate) mod tenants;
+pub(crate) mod webhooks;

@@ -1,13 +1,13 @@
-//! Reserved fields: no query matches one, no answer shows one.
+//! Reserved fields: no query matches them, no answer shows them.
 
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 #[test]
 fn reserved_fields_match_nothing_and_show_nowhere() {
-    // Replicas make shard filters, so that every leg names the reserved field.
+    // Replicas require shard filters, so every leg names the reserved field.
     let cluster = TestCluster::start(|options| options.replication_factor = 2);
     let client = &cluster.client;
     let documents = (0..200).map(|id| json!({"id": id, "title": format!("thing {}", word(id))}));
@@ -19,7 +19,7 @@ fn reserved_fields_match_nothing_and_show_nowhere() {
     show_nowhere(client);
 }
 
-/// Documents carry letters only, so a digit, a separator or a name of ours can match nothing else.
+/// Documents contain only letters, so a digit, a separator or a reserved name can match nothing else.
 fn match_nothing(client: &Client) {
     for q in ["_miroir_shard", "miroir", "shard", ",,,,", ":.:.", "0", ";;", "\",,,,,,,,\""] {
         let query = json!({"q": q, "matchingStrategy": "all", "attributesToSearchOn": ["title"]});
@@ -76,12 +76,12 @@ fn show_nowhere(client: &Client) {
     }
     let found = client.search("things", &everything);
     assert_eq!(found["hits"].as_array().unwrap().len(), 50);
-    // The failed deletion above ended as a task with an error: that must not show it either.
+    // The failed deletion above is a task with an error, which must not show them either.
     let tasks = client.read("/tasks?limit=1000");
     assert!(!tasks.to_string().contains("_miroir_"), "{tasks}");
 }
 
-/// A number in letters.
+/// The digits of a number as letters.
 fn word(number: i32) -> String {
     number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
 }

@@ -1,4 +1,4 @@
-//! Routes about the cluster as a whole: features, snapshots, network; and pages of other origins.
+//! Routes about the cluster as a whole: features, snapshots, network; and requests from other origins.
 
 use std::io::Read;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 use crate::support::{SingleNode, TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// Method, path, headers.
 type Ask<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
-/// A request's answer: status, headers by name, body.
+/// Sends a request. Returns status, sorted headers and body.
 fn ask(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, Vec<String>, String) {
     let mut request = Request::builder().method(method).uri(format!("{}{path}", client.base()));
     for (name, value) in headers {
@@ -23,7 +23,7 @@ fn ask(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> (
     let mut shown = Vec::new();
     for (name, value) in response.headers() {
         if kept(name.as_str()) {
-            // Meilisearch lists the methods it allows in any order.
+            // Meilisearch lists the allowed methods in any order.
             let mut parts = value.to_str().unwrap().split(", ").collect::<Vec<_>>();
             parts.sort_unstable();
             shown.push(format!("{name}: {}", parts.join(", ")));
@@ -178,7 +178,7 @@ fn answers_are_compressed_for_those_who_ask() {
         match given {
             "gzip" => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut read),
             "deflate" => flate2::read::ZlibDecoder::new(&body[..]).read_to_end(&mut read),
-            // What reads it back is in the gateway's own test.
+            // The gateway's own tests decompress it.
             "br" => continue,
             _ => (&body[..]).read_to_end(&mut read),
         }

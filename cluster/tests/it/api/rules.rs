@@ -1,5 +1,5 @@
-//! Routes that embedded nodes do not have: dynamic search rules, rendering; and the network.
-//! Invariant: with embedded nodes the gateway refuses what they refuse; with a real Meilisearch all answers are
+//! Routes that embedded nodes do not have: dynamic search rules, rendering, and the network.
+//! Invariant: with embedded nodes the gateway refuses what they refuse. With a real Meilisearch all answers are
 //! compared with those of one node.
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     failures::failover::wait_for_state,
     support::{SingleNode, TestCluster, real_node},
 };
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// Status and body without times, versions and uids of requests.
 fn ask(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -89,7 +89,7 @@ fn rules_and_templates_are_those_of_one_node() {
         json!({
             "actions": [{"selector": {"indexUid": index, "id": id}, "action": {"type": "pin", "position": position}}],
             "conditions": {"query": {"words": words}},
-            // Where rules come in another order than their places, one node loses those behind its page.
+            // If the order of rules differs from their positions, one node loses those behind its page.
             "precedence": position,
         })
     };
@@ -107,7 +107,7 @@ fn rules_and_templates_are_those_of_one_node() {
     for client in clients {
         let features = json!({"dynamicSearchRules": true, "renderRoute": true});
         client.call("PATCH", "/experimental-features", &features);
-        // A rule may come before its index.
+        // A rule may be created before its index.
         client.done("PATCH", "/dynamic-search-rules/early", &early);
         client.done("POST", "/indexes", &json!({"uid": "pets", "primaryKey": "id"}));
         client.done("PUT", "/indexes/pets/settings/sortable-attributes", &json!(["id"]));
@@ -304,7 +304,7 @@ fn functions_edit_documents_and_no_reserved_fields() {
             same(&clients, "POST", "/indexes/books/documents/fetch", &page);
         }
     }
-    // Whichever copies are asked, all documents are where they were.
+    // Whichever copies answer, all documents are in their place.
     for _ in 0..6 {
         assert_eq!(cluster.client.post("/indexes/books/documents/fetch", &page)["total"], 13);
     }
@@ -344,7 +344,7 @@ fn a_node_that_was_away_has_the_rules_of_now() {
     assert_eq!(json!(listed), json!([["changed", "new"], ["kept", "kept"], ["late", "new"]]));
 }
 
-/// What happens to rules while a node is away; writes go on without it.
+/// Changes to rules while a node is down; writes continue without it.
 fn client_changes(client: &Client, new: &Value) {
     for (method, uid, body) in
         [("PATCH", "changed", new), ("DELETE", "gone", &Value::Null), ("PATCH", "late", new)]
@@ -359,10 +359,10 @@ fn a_blank_node_gets_the_features_of_the_others() {
     let mut cluster = TestCluster::start(|_| {});
     cluster.client.call("PATCH", "/experimental-features", &json!({"containsFilter": true}));
     cluster.cluster.kill_node(1).unwrap();
-    // The others still say what is on.
+    // The other nodes still report the enabled features.
     assert_eq!(cluster.client.read("/experimental-features")["containsFilter"], true);
     wait_for_state(&cluster, 1, "down");
-    std::fs::remove_dir_all(cluster._data.path().join("node-1")).unwrap();
+    std::fs::remove_dir_all(cluster.directory().join("node-1")).unwrap();
     cluster.cluster.start_node(1).unwrap();
     cluster.cluster.wait_until_ready().unwrap();
     let node = Client::new(cluster.cluster.node(1).unwrap().url()).with_key("the-key-of-the-nodes");

@@ -1,7 +1,6 @@
-//! A tenant never sees a document that its token's filter excludes: not as a hit, not in a facet, not in
-//! a count.
-//! Invariants: rules, queries and documents come from a seed that is printed with every difference; what
-//! is allowed is worked out here, document by document, not by the engine.
+//! A tenant never sees a document that its token's filter excludes: not as a hit, not in a facet, not in a count.
+//! Invariants: rules, queries and documents come from a seed that is printed with every difference. The test itself,
+//! not the engine, decides document by document what is allowed.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +8,7 @@ use meilisearch_sdk::client::Client as Sdk;
 use serde_json::{Map, Value, json};
 
 use crate::support::guarded_cluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 const MASTER_KEY: &str = "the-master-key-of-the-clients";
 const SEED: u64 = 0x7e4a_4700;
@@ -26,7 +25,7 @@ enum Condition {
     PriceBelow(u64),
 }
 
-/// All of these hold, of each at least one part.
+/// A conjunction of disjunctions of conditions.
 #[derive(Clone)]
 struct Filter(Vec<Vec<Condition>>);
 
@@ -76,7 +75,7 @@ impl Filter {
         self.0.iter().map(clause).collect::<Vec<_>>().join(" AND ")
     }
 
-    /// As a text or as nested arrays.
+    /// The filter as a text or as nested arrays.
     fn value(&self, random: &mut fastrand::Rng) -> Value {
         if random.bool() {
             return json!(self.text());
@@ -117,7 +116,7 @@ fn tenants_see_only_what_their_rules_let_through() {
     }
 }
 
-/// The documents, loaded.
+/// Creates the documents and loads them.
 fn load(master: &Client, random: &mut fastrand::Rng) -> Vec<Value> {
     let document = |id: usize| {
         let words = (0..3).map(|_| *random.choice(&WORDS).unwrap()).collect::<Vec<_>>().join(" ");
@@ -131,7 +130,7 @@ fn load(master: &Client, random: &mut fastrand::Rng) -> Vec<Value> {
         "embedders": {"given": {"source": "userProvided", "dimensions": 2}},
     });
     master.done("PATCH", "/indexes/things/settings", &settings);
-    // Vectors are no part of a hit: only what is sent has them.
+    // Hits do not show vectors, so only the sent documents have them.
     let mut sent = documents.clone();
     for document in &mut sent {
         document["_vectors"] = json!({"given": [random.f32(), random.f32()]});
@@ -140,7 +139,7 @@ fn load(master: &Client, random: &mut fastrand::Rng) -> Vec<Value> {
     documents
 }
 
-/// Rules in which this filter is the one that holds for the index.
+/// Search rules in which this filter is the one that applies to the index.
 fn search_rules(rule: &Filter, random: &mut fastrand::Rng) -> Value {
     let mut rules = Map::new();
     let mut add =
@@ -199,13 +198,13 @@ fn check_search(
     for answer in [&mut found, &mut expected] {
         let members = answer.as_object_mut().unwrap();
         members.retain(|name, _| name != "processingTimeMs" && name != "requestUid");
-        // Equals of a page may be others: the two filters choose the nodes in another order.
+        // Equal hits of a page may differ, because the two filters order the nodes differently.
         members["hits"] = json!(members["hits"].as_array().unwrap().len());
     }
     assert_eq!(found, expected, "{context}");
 }
 
-/// Counts by facet and value.
+/// The counts by facet and value.
 fn distribution(visible: &[&Value]) -> Value {
     let mut counts: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
     for name in ["price", "team", "tenant"] {
@@ -243,7 +242,7 @@ fn check_facet_search(
     assert_eq!(Value::Object(counts.collect()), distribution(visible)[facet], "{context} {query}");
 }
 
-/// Queries apart and as one list: hits, totals and facets of both.
+/// Separate and federated queries: hits, totals and facets of both.
 fn check_multi_search(
     tenant: &Client,
     visible: &[&Value],
@@ -272,7 +271,7 @@ fn check_multi_search(
     assert_eq!(found["facetsByIndex"]["things"]["distribution"], distribution(visible), "{context}");
 }
 
-/// Neighbours of a document, and none of one that the rules leave out.
+/// The neighbours of a document, and none for a document that the rules exclude.
 fn check_similar(tenant: &Client, seen: &[&Value], random: &mut fastrand::Rng, context: &str) {
     let id = random.usize(0..DOCUMENTS);
     let query = json!({"id": id, "embedder": "given", "limit": 1000});
@@ -290,14 +289,14 @@ fn check_similar(tenant: &Client, seen: &[&Value], random: &mut fastrand::Rng, c
     same_documents(&found["hits"], &others, context);
 }
 
-/// All of these documents, each once, in any order.
+/// Checks that the hits are exactly these documents, in any order.
 fn same_documents(hits: &Value, expected: &[&Value], context: &str) {
     let hits = hits.as_array().unwrap();
     assert_eq!(hits.len(), expected.len(), "{context}");
     assert!(expected.iter().all(|document| hits.contains(document)), "{context}");
 }
 
-/// No other route that shows documents or counts takes a tenant's token at all.
+/// Checks that other routes that show documents or counts refuse tenants' tokens.
 fn check_other_routes(tenant: &Client, context: &str) {
     for path in [
         "/indexes/things/documents",

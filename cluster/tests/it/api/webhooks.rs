@@ -1,6 +1,6 @@
-//! Webhooks: made, changed and deleted as on one node, and told of the gateway's own tasks.
-//! Invariant: what is written down of answers is from a running Meilisearch 1.50; with such a binary
-//! the answers are compared with its answers as well.
+//! Webhooks: created, changed and deleted as on one node, and notified of the gateway's own tasks.
+//! Invariant: the expected answers come from a running Meilisearch 1.50. With such a binary they are also compared with
+//! its answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -11,18 +11,18 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
-/// How long a message may take before a test gives up on it.
+/// How long a message may take before a test gives up.
 const MESSAGE_MAX: Duration = Duration::from_secs(60);
 
-/// What a webhook was told: its headers, in lower case, and the tasks.
+/// A message to a webhook: its headers, in lower case, and the tasks.
 struct Message {
     headers: Vec<String>,
     tasks: Vec<Value>,
 }
 
-/// A listener that refuses the first message and takes all that follow.
+/// A listener that refuses the first message and accepts all later ones.
 fn listen() -> (SocketAddr, Receiver<Message>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -73,18 +73,18 @@ fn webhooks_are_told_of_tasks_that_end() {
     for header in ["content-encoding: gzip", "content-type: application/x-ndjson", "x-mine: yes"] {
         assert!(taken.headers.iter().any(|line| line == header), "{header}: {:?}", taken.headers);
     }
-    // Nobody polls, and a restart forgets no webhook.
+    // No client polls, and a restart forgets no webhook.
     cluster.cluster.kill_gateway().unwrap();
     cluster.cluster.start_gateway().unwrap();
     let (_, summary) = cluster.client.call("DELETE", "/indexes/nope", &Value::Null);
-    // What was told before the kill may be told once more.
+    // Messages from before the kill may be repeated.
     let told =
         std::iter::from_fn(|| messages.recv_timeout(MESSAGE_MAX).ok()).flat_map(|message| message.tasks);
     let failed = told.into_iter().find(|task| task["uid"] == summary["taskUid"]).unwrap();
     assert_eq!(failed["status"], "failed", "{failed}");
 }
 
-/// Method, path (`{}` is a webhook's uid), body; then the status and the code (none of an error).
+/// Method, path (`{}` is a webhook's uid), body; then the status and the code (empty if it is no error).
 type Asked = (&'static str, &'static str, &'static str, u16, &'static str);
 
 const ASKED: &[Asked] = &[
@@ -161,14 +161,14 @@ fn webhooks_are_made_and_changed_as_on_one_node() {
     }
 }
 
-/// Status and body, the webhook's uid and what parsers say of themselves aside.
+/// Status and body without the webhook's uid and the parser's own messages.
 fn ask(client: &Client, method: &str, path: &str, body: &str, uid: &str) -> (u16, Value) {
     let headers = [("Content-Type", "application/json")];
     let (status, answer) = client.raw(method, path, &headers, body.as_bytes()).unwrap();
     let answer = String::from_utf8(answer).unwrap().replace(uid, "uid");
     let mut answer = serde_json::from_str(&answer).unwrap_or(Value::Null);
     if answer["code"] == "malformed_payload" || path == "/webhooks" && status == 400 {
-        // A new webhook that is refused has a uid of its own in the message.
+        // The message about a refused new webhook contains a fresh uid.
         answer["message"] = Value::Null;
     }
     (status, answer)

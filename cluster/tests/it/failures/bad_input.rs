@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster};
-use it_node::client::Client;
+use node::test_client::Client;
 
 type Headers = &'static [(&'static str, &'static str)];
 
@@ -11,7 +11,7 @@ const JSON: Headers = &[("Content-Type", "application/json")];
 const NDJSON: Headers = &[("Content-Type", "application/x-ndjson")];
 const CSV: Headers = &[("Content-Type", "text/csv")];
 
-/// Requests that are refused at once, with the answer one node gives.
+/// Requests that are refused immediately, with the same answer as one node.
 const REFUSED: &[(&str, &str, Headers, &str)] = &[
     ("POST", "/indexes/things/documents", JSON, "[{\"id\": 1},"),
     ("POST", "/indexes/things/documents", JSON, "{\"id\": 1"),
@@ -100,7 +100,7 @@ fn bad_requests_are_refused_as_one_node_refuses_them() {
     nothing_written(&cluster);
 }
 
-/// What an answer says; what a JSON parser says of its own error is its own business.
+/// The message of an answer; ignores the text of a JSON parser's error.
 fn said(answer: &Value) -> Value {
     match answer["code"].as_str() {
         Some("malformed_payload") => Value::Null,
@@ -108,7 +108,7 @@ fn said(answer: &Value) -> Value {
     }
 }
 
-/// Documents that fail as a task: bad ids, no primary key to be found.
+/// Documents that fail as a task: bad ids, or no primary key can be found.
 const FAILED: &[(&str, &str)] = &[
     ("/indexes/things/documents", "[{\"id\": 1.5}]"),
     ("/indexes/things/documents", "[{\"id\": 2}, {\"id\": \"a b\"}]"),
@@ -171,7 +171,7 @@ fn reserved_fields_and_large_bodies_are_refused() {
     nothing_written(&cluster);
 }
 
-/// Document 1 is the only one there, as it was.
+/// Checks that document 1 is the only one and is unchanged.
 fn nothing_written(cluster: &TestCluster) {
     let documents = cluster.client.read("/indexes/things/documents?limit=100");
     assert_eq!(documents["results"], json!([{"id": 1, "name": "one"}]));

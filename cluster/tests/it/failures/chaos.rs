@@ -1,6 +1,6 @@
-//! Short runs of `miroir-chaos`: nodes, the gateway and whole groups fail under load, and every acknowledged
-//! operation is looked for afterwards. Long runs, and those on a real Meilisearch, are made with the program itself.
-//! Invariant: the seed of a run is in the message of its failure.
+//! Short runs of `miroir-chaos`: nodes, the gateway and whole groups fail under load, and every acknowledged operation
+//! is verified afterwards. Long runs, and runs on a real Meilisearch, use the program itself.
+//! Invariant: a failed run reports its seed.
 
 use std::{path::PathBuf, time::Duration};
 

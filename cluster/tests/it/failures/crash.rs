@@ -1,4 +1,4 @@
-//! `kill -9` of the gateway under load: what was answered is there afterwards.
+//! `kill -9` of the gateway under load: acknowledged writes are there afterwards.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
-/// Writes under way at the same time.
+/// Writes in flight at the same time.
 const WRITERS: usize = 200;
-/// How many answers are waited for before the kill; the others are in flight then.
+/// The number of answers before the kill; the other writes are in flight then.
 const ANSWERED_BEFORE_KILL: usize = 60;
 
 #[test]
@@ -27,7 +27,7 @@ fn what_was_answered_survives_the_death_of_the_gateway() {
     no_task_without_an_end(&cluster.client);
 }
 
-/// Answered writes: the document's id and the task's uid.
+/// Returns the acknowledged writes: the document's id and the task's uid.
 fn write_and_kill(cluster: &mut TestCluster, round: usize) -> Vec<(usize, u64)> {
     let url = cluster.cluster.url();
     let (barrier, count) = (Barrier::new(WRITERS), AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! Settings: a change is committed when all nodes have it, and one made behind the gateway's back is undone.
+//! Settings: a change is committed when all nodes have it, and a change made directly on a node is undone.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use cluster::cluster::agent;
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
-/// How long a change of settings may take to be committed, or to be undone.
+/// How long a change of settings may take until it is committed, or undone.
 const SETTLED_MAX: Duration = Duration::from_secs(30);
 
 fn start() -> TestCluster {
@@ -39,7 +39,7 @@ fn version(client: &Client) -> u64 {
     client.read("/_miroir/topology")["indexes"][0]["settingsVersion"].as_u64().unwrap()
 }
 
-/// Looks again and again, until it holds.
+/// Polls until `holds`.
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + SETTLED_MAX;
     while !holds() {
@@ -48,7 +48,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A search with a header; answers the status, two headers and the body.
+/// A search with a least settings version. Returns the status, two headers and the body.
 fn search(cluster: &TestCluster, least: Option<&str>) -> (u16, Option<String>, Option<String>, Value) {
     let url = format!("{}/indexes/things/search", cluster.cluster.url());
     let mut request = agent().post(url);
@@ -78,7 +78,7 @@ fn a_change_of_settings_is_committed_when_all_nodes_have_it() {
     let (status, _, _, answer) = search(&cluster, Some(&(before + 2).to_string()));
     assert_eq!((status, &answer["code"]), (503, &json!("miroir_settings_version_stale")), "{answer}");
     assert_eq!(search(&cluster, Some("x")).0, 400);
-    // A change that fails has no part in what is committed.
+    // A failed change is not part of the committed settings.
     let wrong = json!({"embedders": {"e": {"source": "userProvided", "dimensions": 2}}});
     let task = client.write("PATCH", "/indexes/things/settings", &wrong);
     assert_eq!(task["status"], "failed", "{task}");
@@ -118,7 +118,7 @@ fn settings_changed_behind_the_gateway_are_undone() {
         nodes[position % nodes.len()].done("PATCH", &target, change);
         wait_until("the change is undone", || settings(&cluster) == right);
     }
-    // On all nodes alike: no majority tells what is right.
+    // The same change on all nodes, so that no majority shows the right settings.
     for node in &nodes {
         node.done("PATCH", &target, &json!({"stopWords": ["everywhere"]}));
     }

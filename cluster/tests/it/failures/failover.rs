@@ -1,5 +1,5 @@
-//! Reads while one of three nodes misbehaves and every shard has two copies: none fails, none is incomplete, none
-//! waits long, whatever the fault and whatever the route.
+//! Reads while one of three nodes fails and every shard has two copies. On every route and under every fault, no read
+//! fails, is incomplete or waits long.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,15 @@ use cluster::cluster::ClusterOptions;
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, load_cities};
-use it_node::client::Client;
+use node::test_client::Client;
 
-/// What a read may take while a fault is being noticed.
+/// The longest duration of a read while a fault is being noticed.
 const READ_MAX: Duration = Duration::from_secs(3);
-/// How long a node may take to serve again, or a state to be reached.
+/// How long a node may take until it serves again, or until it reaches a state.
 const STATE_MAX: Duration = Duration::from_secs(20);
 
 /// Three embedded nodes with fault switches, two copies of each shard.
-pub(super) fn faulty(options: &mut ClusterOptions) {
+pub(crate) fn faulty(options: &mut ClusterOptions) {
     options.node_binary = None;
     options.replication_factor = 2;
     options.control = true;
@@ -23,13 +23,13 @@ pub(super) fn faulty(options: &mut ClusterOptions) {
 }
 
 /// Sets a node's fault switches.
-pub(super) fn set_faults(cluster: &TestCluster, node: usize, faults: &Value) {
+pub(crate) fn set_faults(cluster: &TestCluster, node: usize, faults: &Value) {
     let control = cluster.cluster.node(node).unwrap().control().unwrap();
     Client::new(control).post("/faults", faults);
 }
 
-/// Waits until the gateway says that a node is in this state.
-pub(super) fn wait_for_state(cluster: &TestCluster, node: usize, state: &str) {
+/// Waits until the gateway reports this state for a node.
+pub(crate) fn wait_for_state(cluster: &TestCluster, node: usize, state: &str) {
     let deadline = Instant::now() + STATE_MAX;
     loop {
         let topology = cluster.client.read("/_miroir/topology");
@@ -41,8 +41,8 @@ pub(super) fn wait_for_state(cluster: &TestCluster, node: usize, state: &str) {
     }
 }
 
-/// A metric's sum over its labels.
-pub(super) fn metric(cluster: &TestCluster, name: &str) -> f64 {
+/// The sum of a metric over its labels.
+pub(crate) fn metric(cluster: &TestCluster, name: &str) -> f64 {
     let (_, text) = cluster.client.raw("GET", "/_miroir/metrics", &[], b"").unwrap();
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
@@ -52,7 +52,7 @@ pub(super) fn metric(cluster: &TestCluster, name: &str) -> f64 {
 /// Method, path and body.
 type Read = (&'static str, &'static str, Value);
 
-/// Every route that reads, with what it asks.
+/// Every reading route, with a request.
 fn reads() -> Vec<Read> {
     let by_population = json!({"sort": ["population:desc", "name:asc"], "limit": 50});
     let query = |q: &str| json!({"indexUid": "cities", "q": q, "sort": ["population:desc"]});
@@ -76,7 +76,7 @@ fn reads() -> Vec<Read> {
     ]
 }
 
-/// What a read answers that does not depend on which nodes answer.
+/// The part of an answer that does not depend on which nodes answered.
 fn answer(client: &Client, (method, path, body): &Read) -> Value {
     let headers = [("Content-Type", "application/json")];
     let started = Instant::now();
@@ -88,7 +88,7 @@ fn answer(client: &Client, (method, path, body): &Read) -> Value {
     assert!(!headers.contains_key("x-miroir-degraded"), "{method} {path} is incomplete");
     assert!(took < READ_MAX, "{method} {path} took {took:?}");
     if path.ends_with("stats") {
-        // Sizes are those of the nodes that answer; so are counts of documents that were replaced.
+        // Sizes depend on the answering nodes, and so do counts of replaced documents.
         return answer["numberOfDocuments"].take();
     }
     strip(&mut answer);
@@ -105,7 +105,7 @@ fn strip(answer: &mut Value) {
     answer.as_array_mut().into_iter().flatten().for_each(strip);
 }
 
-/// Points with more dimensions than there are points, so that a node looks at all of them and misses none.
+/// Points with more dimensions than there are points, so that a node examines all of them and misses none.
 fn load_points(client: &Client) {
     const DIMENSIONS: u32 = 64;
     let settings = json!({"embedders": {"own": {"source": "userProvided", "dimensions": DIMENSIONS}}});
@@ -127,12 +127,12 @@ fn loaded(change: impl FnOnce(&mut ClusterOptions)) -> TestCluster {
     cluster
 }
 
-/// All reads, as often as it takes to meet every choice of nodes, under each fault of one node.
+/// Repeats all reads often enough to meet every choice of nodes, under each fault of one node.
 fn no_read_notices(cluster: &TestCluster, faults: &[Value]) {
     no_one_notices(cluster, &reads(), faults);
 }
 
-/// Some reads, likewise.
+/// Like `no_read_notices`, for these reads.
 fn no_one_notices(cluster: &TestCluster, reads: &[Read], faults: &[Value]) {
     let expected = reads.iter().map(|read| answer(&cluster.client, read)).collect::<Vec<_>>();
     for (number, faults) in faults.iter().enumerate() {
@@ -168,14 +168,14 @@ fn no_read_notices_a_node_that_fails() {
 fn no_read_notices_a_node_that_says_nonsense() {
     let cluster = loaded(|_| {});
     no_read_notices(&cluster, &[json!({"distort": "not_json"}), json!({"distort": "half"})]);
-    // An answer of another shape is told from a good one where lists are merged.
+    // Only routes that merge lists can recognise an answer of another shape.
     let is_list = |read: &Read| read.0 == "POST" && read.1.starts_with("/indexes/cities/");
     let lists = reads().into_iter().filter(is_list).collect::<Vec<_>>();
     no_one_notices(&cluster, &lists, &[json!({"distort": "other_shape", "path_prefix": "/indexes/"})]);
     no_one_notices(&cluster, &[every_san()], &[json!({"distort": "reversed", "path_prefix": "/indexes/"})]);
 }
 
-/// A search of which every hit is given, so that every leg is read to its end.
+/// A search that returns every hit, so that every leg is read to its end.
 fn every_san() -> Read {
     let body = json!({"q": "san", "sort": ["population:desc", "name:asc"], "limit": 1000});
     ("POST", "/indexes/cities/search", body)
@@ -254,7 +254,7 @@ fn an_outage_of_all_nodes_is_not_amplified() {
         assert_eq!((status, &answer["code"]), (503, &json!("miroir_shard_unavailable")), "{answer}");
     }
     let retries = metric(&cluster, "miroir_scatter_retries_total") - before;
-    // Two legs a search; a node is down after ten failures in a row, and then nobody asks it.
+    // A search has two legs. After ten failures in a row a node is down and gets no requests.
     assert!(retries < f64::from(searches) / 2.0, "{retries} retries of {searches} searches");
     for node in 0..3 {
         set_faults(&cluster, node, &json!({}));

@@ -1,7 +1,7 @@
-//! A node whose answers come damaged: whoever asks for what it does not hold gets it whole, and nobody gets what
-//! somebody else asked for.
-//! Invariants: documents vouch for themselves, so that a mixed-up answer is told from a damaged one;
-//! `MIROIR_TEST_GARBLED_SECONDS` asks for a longer run.
+//! A node with damaged answers: documents that it does not hold are read intact, and no client gets another client's
+//! document.
+//! Invariants: each document contains a word computed from its id, so a mixed-up answer can be told from a damaged one.
+//! `MIROIR_TEST_GARBLED_SECONDS` requests a longer run.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use cluster::faulty_proxy::Trouble;
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
 const DOCUMENTS: u64 = 200;
-/// Clients that ask at the same time.
+/// The number of concurrent clients.
 const CLIENTS: u64 = 4;
-/// How long it goes on, seconds.
+/// The duration of the damage, in seconds.
 const SECONDS: u64 = 3;
-/// How long the node may take to serve again.
+/// How long the node may take until it serves again.
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// What only the document of this id says.
+/// A word that only the document with this id contains.
 fn word(id: u64) -> String {
     format!("word-{:x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
@@ -30,7 +30,7 @@ fn seconds() -> Duration {
     Duration::from_secs(given.map_or(SECONDS, |text| text.parse().expect("a number of seconds")))
 }
 
-/// The ids of the documents that a node holds.
+/// The ids of the documents on a node.
 fn held(cluster: &TestCluster, node: usize) -> BTreeSet<u64> {
     let uid = cluster.client.read("/_miroir/topology")["indexes"][0]["nodeUid"].as_str().unwrap().to_owned();
     let url = cluster.cluster.node(node).unwrap().url();
@@ -40,7 +40,7 @@ fn held(cluster: &TestCluster, node: usize) -> BTreeSet<u64> {
     documents["results"].as_array().unwrap().iter().map(|document| document["id"].as_u64().unwrap()).collect()
 }
 
-/// Asks for documents one by one; gives how many answers were sound.
+/// Reads documents one by one. Returns how many answers were sound.
 fn ask(cluster: &TestCluster, client: u64, sound: &BTreeSet<u64>, until: Instant) -> u64 {
     let (mut random, mut whole) = (fastrand::Rng::with_seed(client), 0);
     let asker = Client::new(cluster.cluster.url());

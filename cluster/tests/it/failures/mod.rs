@@ -1,12 +1,12 @@
 //! What breaks: bad input, crashes, damaged answers, drift.
 
-mod bad_input;
-mod chaos;
-mod crash;
-mod drift;
-mod failover;
-mod garbled;
-mod node_restart;
-mod panics;
-mod repair;
-mod startup;
+pub(crate) mod bad_input;
+pub(crate) mod chaos;
+pub(crate) mod crash;
+pub(crate) mod drift;
+pub(crate) mod failover;
+pub(crate) mod garbled;
+pub(crate) mod node_restart;
+pub(crate) mod panics;
+pub(crate) mod repair;
+pub(crate) mod startup;

@@ -1,4 +1,4 @@
-//! What a killed or stopped process leaves behind, and that its next life goes on with it.
+//! What a killed or stopped node leaves behind, and that the restarted node continues from it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -84,7 +84,7 @@ fn a_node_ends_when_its_parent_is_gone() {
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (node, client) = spawn(data.path(), &SpawnOptions::default());
     assert_eq!(client.get("/health").0, 200);
-    // `stop` only closes the child's stdin, which is what a killed parent does too.
+    // `stop` only closes the child's stdin, as the death of its parent does.
     node.stop().unwrap();
     assert!(client.raw("GET", "/health", &[], b"").is_err());
 }

@@ -1,4 +1,4 @@
-//! A panic in one request costs its connection and nothing else, on both runtimes.
+//! A panic in one request costs only its connection, on both runtimes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ fn a_panic_costs_one_connection_on_glommio() {
 
 fn survive(runtime: &str) {
     let cluster = TestCluster::start(|options| {
-        // One core: the panic happens where the other connections live.
+        // One core, so that the panic happens on the core of the other connections.
         options.gateway_arguments =
             ["--runtime", runtime, "--cores", "1", "--test-faults"].map(str::to_owned).into();
         options.nodes = 1;
@@ -40,7 +40,7 @@ fn survive(runtime: &str) {
     assert!(String::from_utf8(metrics).unwrap().contains("miroir_request_panics_total 20"));
 }
 
-/// One request over an open connection; the answer as far as it came in one piece.
+/// Sends one request over an open connection. Returns the part of the answer that arrived in one piece.
 fn ask(stream: &mut TcpStream, header: &str) -> String {
     stream.write_all(format!("GET /health HTTP/1.1\r\nhost: miroir\r\n{header}\r\n").as_bytes()).unwrap();
     let mut answer = vec![0; 4096];

@@ -1,4 +1,4 @@
-//! Anti-entropy: whatever is done to one copy behind the gateway's back, one pass makes all copies equal, and right.
+//! Anti-entropy: after any change to one copy behind the gateway's back, one pass makes all copies equal and right.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use cluster::cluster::ClusterOptions;
 use serde_json::{Map, Value, json};
 
 use crate::support::TestCluster;
-use it_node::client::Client;
+use node::test_client::Client;
 
-/// What a test calls right: documents by id, without reserved fields.
+/// The expected documents by id, without reserved fields.
 type Documents = BTreeMap<String, Value>;
 
 const EMBEDDER: &str = "given";
 
-/// A cluster with an index of numbered things, and what stands in it.
+/// A cluster with an index of numbered things, and its expected content.
 struct Things {
     cluster: TestCluster,
     right: Documents,
@@ -54,12 +54,12 @@ impl Things {
         Client::new(self.cluster.cluster.node(number).unwrap().url()).with_key("the-key-of-the-nodes")
     }
 
-    /// A change of one copy that the gateway does not know of.
+    /// Changes one copy without the gateway's knowledge.
     fn tamper(&self, node: usize, method: &str, suffix: &str, body: &Value) {
         self.node(node).done(method, &format!("/indexes/{}/documents{suffix}", self.node_uid()), body);
     }
 
-    /// All that a node holds, by id, as it stands there.
+    /// The documents on a node, by id, as stored there.
     fn held(&self, node: usize) -> Documents {
         let target = format!("/indexes/{}/documents/fetch", self.node_uid());
         let page = self.node(node).post(&target, &json!({"limit": 100_000, "retrieveVectors": true}));
@@ -71,7 +71,7 @@ impl Things {
         self.client().read("/_miroir/topology")["nodes"].as_array().unwrap().len()
     }
 
-    /// Which nodes hold a copy of a document.
+    /// The nodes that have a copy of a document.
     fn holders(&self, id: &str) -> Vec<usize> {
         (0..self.nodes()).filter(|node| self.held(*node).contains_key(id)).collect()
     }
@@ -105,7 +105,7 @@ impl Things {
         }
     }
 
-    /// Every copy of every document is what it should be, where it should be.
+    /// Checks that every copy of every document has the right content on the right node.
     fn check_level(&self) {
         let shards = self.client().read("/_miroir/shards");
         let mut copies = 0;
@@ -132,7 +132,7 @@ fn key(document: &Value) -> String {
     key.as_str().map_or_else(|| key.to_string(), str::to_owned)
 }
 
-/// A document as the client gave it.
+/// The document as the client sent it.
 fn bare(document: Value) -> Value {
     let Value::Object(members) = document else { panic!("{document} is no document") };
     let kept = members
@@ -141,7 +141,7 @@ fn bare(document: Value) -> Value {
     Value::Object(kept.collect::<Map<_, _>>())
 }
 
-/// The shard that a stored document is marked with.
+/// The shard in a stored document's marker.
 fn router_shard(document: &Value, shards: &Value) -> usize {
     let marker = document["_miroir_shard"].as_str().unwrap_or_else(|| panic!("{document} has no shard"));
     let digit = |character| ",.:;".find(character).unwrap();
@@ -164,10 +164,10 @@ fn two_groups(options: &mut ClusterOptions) {
     (options.nodes, options.groups, options.shards) = (4, 2, 16);
 }
 
-/// Everything that can be done to one copy.
+/// Tests every kind of change to one copy.
 fn one_tampered_copy(change: impl FnOnce(&mut ClusterOptions)) {
     let mut things = Things::start(change);
-    // What is newer than the first write is right as well.
+    // Documents newer than the first write are right too.
     things.add((100..110).map(|id| json!({"id": id, "kind": "newer"})).collect());
     assert_eq!(things.pass()["differing"], 0, "nothing differs yet");
     things.check_level();
@@ -181,12 +181,12 @@ fn one_tampered_copy(change: impl FnOnce(&mut ClusterOptions)) {
         members.insert("name".to_owned(), json!("tampered"));
         match position % 6 {
             0 => things.tamper(0, "POST", "/delete-batch", &json!([victim["id"]])),
-            // Marked and stamped as it was.
+            // With the original marker and timestamp.
             1 => things.tamper(0, "POST", "", &json!([document])),
             2 => things.tamper(0, "PUT", "", &json!([{"id": victim["id"], "name": "tampered"}])),
-            // Without what the gateway adds.
+            // Without the fields that the gateway adds.
             3 => things.tamper(0, "POST", "", &json!([{"id": victim["id"], "name": "tampered"}])),
-            // Another document beside it, in its shard.
+            // An additional document in the same shard.
             4 => {
                 members.insert("id".to_owned(), json!(format!("new-{position}")));
                 members.remove("_miroir_updated_at");
@@ -197,7 +197,7 @@ fn one_tampered_copy(change: impl FnOnce(&mut ClusterOptions)) {
                 members.insert("id".to_owned(), json!(id.unwrap()));
                 things.tamper(0, "POST", "", &json!([document]));
             }
-            // And one that is in no shard.
+            // An additional document in no shard.
             _ => things.tamper(0, "POST", "", &json!([{"id": format!("odd-{position}")}])),
         }
     }
@@ -211,7 +211,7 @@ fn one_tampered_copy(change: impl FnOnce(&mut ClusterOptions)) {
     things.check_level();
 }
 
-/// As the gateway counts.
+/// The shard of an id, as the gateway computes it.
 fn shard_of(id: &str, shards: u64) -> usize {
     usize::try_from(xxhash_rust::xxh3::xxh3_64(id.as_bytes()) % shards).unwrap()
 }
@@ -243,7 +243,7 @@ fn a_deletion_that_a_copy_missed_is_not_undone() {
         .right
         .retain(|_, document| !by_id.as_array().unwrap().contains(&document["id"]) && document["kind"] != 1);
     things.check_level();
-    // The copy is as if it had missed all of that, and something else that was no deletion.
+    // The copy looks as if it had missed the deletions, and something else that was no deletion.
     let returned = before.values().filter(|document| !kept(document)).cloned().collect::<Vec<_>>();
     things.tamper(1, "POST", "", &json!(returned));
     things.cluster.cluster.kill_gateway().unwrap();
@@ -252,7 +252,7 @@ fn a_deletion_that_a_copy_missed_is_not_undone() {
     let gone = before.values().filter(|document| !things.right.contains_key(&key(document))).count();
     assert_eq!(report["deleted"], gone, "{report}");
     things.check_level();
-    // What is written again after its deletion stays.
+    // A document written again after its deletion stays.
     things.add(vec![json!({"id": 0, "kind": "again"}), json!({"id": 1, "kind": "again"})]);
     things.pass();
     things.check_level();
@@ -305,7 +305,7 @@ fn a_wiped_node_becomes_what_it_was() {
     let target = format!("/indexes/{}/settings", things.node_uid());
     let before = things.node(1).read(&target);
     things.cluster.cluster.kill_node(1).unwrap();
-    std::fs::remove_dir_all(things.cluster._data.path().join("node-1")).unwrap();
+    std::fs::remove_dir_all(things.cluster.directory().join("node-1")).unwrap();
     things.cluster.cluster.start_node(1).unwrap();
     let index = format!("/indexes/{}", things.node_uid());
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -320,7 +320,7 @@ fn a_wiped_node_becomes_what_it_was() {
     let names = names["results"].as_array().unwrap().iter().map(|index| index["uid"].as_str().unwrap());
     let names = names.collect::<Vec<_>>();
     assert!(names.iter().any(|name| name.starts_with("empty-")), "{names:?}");
-    // An index with a name of the gateway's that it has not made, and one of somebody's.
+    // An index named like the gateway's own that it has not created, and a foreign one.
     for uid in ["ghost-7777", "somebodys"] {
         things.node(1).done("POST", "/indexes", &json!({"uid": uid}));
     }

@@ -1,4 +1,4 @@
-//! What a gateway refuses to start with: one clear line, exit code 2.
+//! Configurations with which a gateway refuses to start: one clear line, exit code 2.
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ fn bad_options_are_refused_in_one_line() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // Open until the end: the child ends with its parent.
+        // Kept open until the end, because the child ends with its parent.
         let _parent = child.stdin.take();
         let output = child.wait_with_output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
@@ -58,9 +58,11 @@ fn bad_options_are_refused_in_one_line() {
     check(&["--node", node, "--config", "/nowhere/miroir.toml"], &["config", "/nowhere/miroir.toml"]);
 }
 
-/// A DNS server that names two targets of any service: the name of the service, and where it is asked.
+/// Starts a DNS server that returns two targets for any service. Returns the service to resolve and the server's
+/// address.
 fn serve_two_pods() -> String {
-    /// One SRV record: its name is that of the question; class, 5 s to live, 13 bytes: priority, weight, port, target.
+    /// One SRV record: its name is that of the question; then class, a time to live of 5 s, 13 bytes: priority, weight,
+    /// port, target.
     const RECORD: [u8; 18] = [0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 5, 0, 13, 0, 0, 0, 1, 30, 20];
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = socket.local_addr().unwrap();

@@ -1,6 +1,6 @@
 //! Several gateways over one store.
 
-mod pods;
-mod pods_work;
-mod store_commands;
-mod store_moves;
+pub(crate) mod pods;
+pub(crate) mod pods_work;
+pub(crate) mod store_commands;
+pub(crate) mod store_moves;

@@ -1,5 +1,5 @@
-//! Many pods on one Redis: they know the same, they share the work, and what any of them acknowledged stays, while
-//! pods are killed and paused and Redis restarts. The Redis is started here, on a free port.
+//! Many pods on one Redis: they have the same state and share the work, and acknowledged writes survive while pods are
+//! killed and paused and Redis restarts. The Redis is started here, on a free port.
 
 use std::{
     collections::BTreeSet,
@@ -17,12 +17,12 @@ use std::{
 use cluster::cluster::{Cluster, ClusterOptions, Pod};
 use serde_json::{Value, json};
 
-pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-/// What the coordinator promises, and how much more a busy machine may take.
-pub(super) const LEADER_WITHIN: Duration = Duration::from_secs(12);
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// How long electing a leader may take, including a margin for a busy machine.
+pub(crate) const LEADER_WITHIN: Duration = Duration::from_secs(12);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) struct Redis {
+pub(crate) struct Redis {
     port: u16,
     is_durable: bool,
     directory: PathBuf,
@@ -40,13 +40,13 @@ impl Redis {
         }
     }
 
-    pub(super) fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// Ends as in a crash, and comes back with its data if it was to keep it.
-    pub(super) fn restart(&mut self) {
+    /// Restarts Redis as after a crash; it has its data again if it is durable.
+    pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.child = spawn(self.port, &self.directory, self.is_durable).expect("its port is still free");
@@ -82,21 +82,21 @@ fn spawn(port: u16, directory: &Path, is_durable: bool) -> Option<Child> {
     }
 }
 
-/// Three pods on one Redis, and the nodes they share.
-pub(super) struct Pods {
-    // Ended in this order.
-    pub(super) pods: Vec<Pod>,
-    pub(super) cluster: Cluster,
-    pub(super) redis: Redis,
+/// Three pods on one Redis, and their nodes.
+pub(crate) struct Pods {
+    // Dropped in this order.
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) cluster: Cluster,
+    pub(crate) redis: Redis,
     _data: tempfile::TempDir,
 }
 
 impl Pods {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(true, |options| options.node_binary = crate::support::real_node())
     }
 
-    pub(super) fn start_with(is_durable: bool, change: impl FnOnce(&mut ClusterOptions)) -> Self {
+    pub(crate) fn start_with(is_durable: bool, change: impl FnOnce(&mut ClusterOptions)) -> Self {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let redis = Redis::start(data.path(), is_durable);
         let mut options = ClusterOptions::new(PathBuf::from(crate::support::PROGRAM), data.path().to_owned());
@@ -109,7 +109,7 @@ impl Pods {
         change(&mut options);
         let mut cluster = Cluster::start(options).unwrap();
         let pods = ["a", "b", "c"].map(|id| cluster.start_pod(id, None).unwrap()).into();
-        // The first has made the store; its part is done.
+        // This gateway has created the store and is no longer needed.
         cluster.kill_gateway().unwrap();
         let pods = Self { pods, cluster, redis, _data: data };
         for pod in 0..3 {
@@ -118,12 +118,12 @@ impl Pods {
         pods
     }
 
-    pub(super) fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         self.pods.iter().map(Pod::url).collect()
     }
 
-    /// Asks a pod until its answer is as wanted; says how long that took.
-    pub(super) fn until(&self, pod: usize, path: &str, mut wanted: impl FnMut(&Value) -> bool) -> Duration {
+    /// Polls a pod until its answer is `wanted`. Returns how long that took.
+    pub(crate) fn until(&self, pod: usize, path: &str, mut wanted: impl FnMut(&Value) -> bool) -> Duration {
         let (begun, url) = (Instant::now(), format!("{}{path}", self.pods[pod].url()));
         let mut last = Value::Null;
         while begun.elapsed() < SETTLED_WITHIN {
@@ -138,13 +138,13 @@ impl Pods {
         panic!("{path} of pod {pod}: {last}");
     }
 
-    pub(super) fn signal(&self, pod: usize, signal: &str) {
+    pub(crate) fn signal(&self, pod: usize, signal: &str) {
         let id = self.pods[pod].process_id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// Starts a pod again that was ended.
-    pub(super) fn restart(&mut self, pod: usize) {
+    /// Starts a stopped pod again.
+    pub(crate) fn restart(&mut self, pod: usize) {
         let (id, address) = (["a", "b", "c"][pod], self.pods[pod].address());
         let deadline = Instant::now() + SETTLED_WITHIN;
         while TcpListener::bind(address).is_err() {
@@ -154,7 +154,7 @@ impl Pods {
         self.pods[pod] = self.cluster.start_pod(id, Some(address)).unwrap();
     }
 
-    /// The pod that leads a scope, among these.
+    /// The pod among these that leads a scope.
     fn leader(&self, scope: &str, among: &[usize]) -> Option<usize> {
         among.iter().copied().find(|pod| {
             let url = format!("{}/_miroir/topology", self.pods[*pod].url());
@@ -163,7 +163,7 @@ impl Pods {
         })
     }
 
-    pub(super) fn until_led(&self, scope: &str, among: &[usize]) -> (usize, Duration) {
+    pub(crate) fn until_led(&self, scope: &str, among: &[usize]) -> (usize, Duration) {
         let begun = Instant::now();
         loop {
             if let Some(pod) = self.leader(scope, among) {
@@ -175,13 +175,13 @@ impl Pods {
     }
 }
 
-/// One question with the master key, or the admin key below `/_miroir/`; `None` when nobody answers in time.
-pub(super) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+/// Sends one request with the master key, or the admin key below `/_miroir/`. `None` when there is no answer in time.
+pub(crate) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<(u16, Value)> {
     ask_once(method, url, body, None)
 }
 
-/// The same with an `Idempotency-Key`.
-pub(super) fn ask_once(
+/// Like `ask`, with an `Idempotency-Key`.
+pub(crate) fn ask_once(
     method: &str,
     url: &str,
     body: Option<&Value>,
@@ -238,7 +238,7 @@ fn pods_know_the_same() {
             settings["sortableAttributes"] == json!(["year"])
         });
     }
-    // The same index, made through all pods at once, is one.
+    // All pods create the same index concurrently; the result is one index.
     let made: Vec<Value> = std::thread::scope(|scope| {
         let make = |url: &String| {
             let url = format!("{url}/indexes/books/documents?primaryKey=id");
@@ -266,7 +266,7 @@ fn pods_know_the_same() {
     assert_eq!(list["total"], 2, "{list}");
 }
 
-/// What clients were told: the documents' ids and the tasks.
+/// The documents' ids and the tasks that were acknowledged to clients.
 #[derive(Default)]
 struct Acknowledged {
     ids: Mutex<BTreeSet<String>>,
@@ -274,7 +274,7 @@ struct Acknowledged {
     refused: AtomicUsize,
 }
 
-/// Writes through its own pod, and through the next one when that does not answer.
+/// Writes through the writer's own pod, and through the next one when that does not answer.
 fn write_until(over: &AtomicBool, urls: &[String], writer: usize, told: &Acknowledged) {
     let mut turn = writer;
     for number in 0.. {
@@ -327,7 +327,7 @@ fn what_any_pod_acknowledged_stays() {
     check(&pods, &told);
 }
 
-/// Kills the leader, pauses the next, restarts Redis; between these writes go on.
+/// Kills the leader, pauses the next one and restarts Redis, with progress of the writes in between.
 fn disturb(pods: &mut Pods, told: &Acknowledged) {
     let progress = || {
         let (begun, before) = (Instant::now(), told.ids.lock().unwrap().len());
@@ -358,7 +358,7 @@ fn disturb(pods: &mut Pods, told: &Acknowledged) {
     assert!(!(pods.leader("settings", &[second]).is_some() && pods.leader("settings", &rest).is_some()));
     pods.redis.restart();
     progress();
-    // One that is asked to end hands its leases over at once.
+    // A pod that is asked to stop hands its leases over immediately.
     let (third, _) = pods.until_led("settings", &[0, 1, 2]);
     pods.signal(third, "-TERM");
     assert!(pods.pods[third].wait().unwrap().success());

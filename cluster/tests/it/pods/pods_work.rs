@@ -1,21 +1,21 @@
-//! The work that pods share: each piece is done once, by whichever pod, while pods end and are stopped in the middle of
-//! it; and what is left when Redis has lost everything.
+//! The work that pods share: each piece is done once, by some pod, while pods end and are stopped in the middle of it;
+//! and what remains when Redis has lost everything.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::pods::pods::{LEADER_WITHIN, PAUSE, Pods, SETTLED_WITHIN, ask};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const DOCUMENTS: usize = 40;
-/// Who joins and who leaves is seen within this time.
+/// How long a joining or leaving pod may take to be noticed.
 const SEEN_WITHIN: Duration = Duration::from_secs(15);
-/// Longer than any read takes here, and less than any question to a store that hangs.
+/// More than any read takes here, and less than any command to a store that hangs.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
-/// Pods over nodes that can be made slow, which hold two copies of everything.
+/// Pods over nodes with fault switches, with two copies of everything.
 fn start(is_durable: bool) -> Pods {
     let pods = Pods::start_with(is_durable, |options| {
         options.replication_factor = 2;
@@ -30,7 +30,7 @@ fn start(is_durable: bool) -> Pods {
     pods
 }
 
-/// Asks a pod for a change and waits until it is done.
+/// Sends a change to a pod and waits until its task is done.
 fn change(pods: &Pods, pod: usize, method: &str, path: &str, body: &Value) -> u64 {
     let (status, task) = ask(method, &format!("{}{path}", pods.urls()[pod]), Some(body)).unwrap();
     assert_eq!(status, 202, "{task}");
@@ -39,7 +39,7 @@ fn change(pods: &Pods, pod: usize, method: &str, path: &str, body: &Value) -> u6
     uid
 }
 
-/// Makes every request about indexes take so many milliseconds on every node.
+/// Delays every request about indexes by `delay_ms` on every node.
 fn slow_down(pods: &Pods, delay_ms: u64) {
     for node in 0..3 {
         let control = pods.cluster.node(node).unwrap().control().unwrap();
@@ -47,7 +47,7 @@ fn slow_down(pods: &Pods, delay_ms: u64) {
     }
 }
 
-/// Which pod works on a pass, once it has compared so many shards; asked of one that answers.
+/// The pod that works on a pass once it has compared `shards` shards, according to the pod `asked`.
 fn worker(pods: &Pods, asked: usize, number: &Value, shards: u64, but: &[usize]) -> usize {
     let mut found = None;
     pods.until(asked, "/_miroir/anti-entropy", |status| {
@@ -67,7 +67,7 @@ fn a_pass_is_done_once_whoever_ends_or_sleeps_meanwhile() {
         ask("POST", &format!("{}/_miroir/anti-entropy", pods.urls()[0]), Some(&json!({}))).unwrap();
     assert_eq!(status, 202, "{asked}");
     let number = asked["pass"].clone();
-    // The first is asked to end: the next goes on at once, from where it was.
+    // The first pod is asked to stop: the next continues at once from its position.
     let first = worker(&pods, 0, &number, 1, &[]);
     pods.signal(first, "-TERM");
     assert!(pods.pods[first].wait().unwrap().success());
@@ -75,7 +75,7 @@ fn a_pass_is_done_once_whoever_ends_or_sleeps_meanwhile() {
     let begun = Instant::now();
     let second = worker(&pods, rest[0], &number, 1, &[first]);
     assert!(begun.elapsed() < LEADER_WITHIN, "{:?}", begun.elapsed());
-    // The second sleeps past its claim, and finds on waking that the pass is another's.
+    // The second pod sleeps past its claim, and finds on waking that another has the pass.
     pods.signal(second, "-STOP");
     let third = rest.into_iter().find(|pod| *pod != second).unwrap();
     assert_eq!(worker(&pods, third, &number, 1, &[first, second]), third);
@@ -101,7 +101,7 @@ fn a_pass_is_done_once_whoever_ends_or_sleeps_meanwhile() {
     }
 }
 
-/// The version of the settings of the one index, as a pod has it.
+/// The version of the settings of the only index, according to a pod.
 fn settings_version(topology: &Value) -> u64 {
     topology["indexes"][0]["settingsVersion"].as_u64().unwrap_or(0)
 }
@@ -115,7 +115,7 @@ fn a_leader_that_slept_commits_nothing() {
     let before = settings_version(&topology);
     slow_down(&pods, 200);
     change(&pods, rest[0], "PATCH", "/indexes/films/settings", &json!({"sortableAttributes": ["year"]}));
-    // Wherever it is with it by now.
+    // Stops the leader at whatever step it has reached.
     pods.signal(leader, "-STOP");
     slow_down(&pods, 0);
     let (_, took) = pods.until_led("settings", &rest);
@@ -123,7 +123,7 @@ fn a_leader_that_slept_commits_nothing() {
     let took = pods.until(rest[0], "/_miroir/topology", |topology| {
         let peers = topology["coordinator"]["peers"].as_array().unwrap();
         let peer = peers.iter().find(|peer| peer["name"] == NAMES[leader]);
-        // One that was named is missed, one that was only seen is forgotten.
+        // A peer that was configured is reported as missing; one that was only seen is forgotten.
         peer.is_none_or(|peer| peer["alive"] == false)
     });
     assert!(took < SEEN_WITHIN, "{took:?}");
@@ -135,7 +135,7 @@ fn a_leader_that_slept_commits_nothing() {
         settings_version(topology) == before + 1
             && topology["coordinator"]["pods"].as_array().unwrap().len() == 3
     });
-    // Had it committed its own, or anything behind the new leader's back, the next version would be another.
+    // If the old leader had committed anything behind the new leader's back, the next version would be another.
     change(&pods, leader, "PATCH", "/indexes/films/settings", &json!({"sortableAttributes": ["name"]}));
     for pod in 0..3 {
         pods.until(pod, "/_miroir/topology", |topology| settings_version(topology) == before + 2);
@@ -155,7 +155,7 @@ fn a_redis_that_lost_all_is_given_what_pods_know() {
     pods.until(2, &path, |found| found["key"] == key["key"]);
     let last = change(&pods, 2, "PATCH", "/indexes/films/settings", &json!({"sortableAttributes": ["year"]}));
     pods.redis.restart();
-    // The first write goes through as soon as somebody has noticed; until then it is refused, never half done.
+    // The first write succeeds once a pod has noticed. Until then it is refused, never half done.
     let begun = Instant::now();
     let task = loop {
         let url = format!("{}/indexes/films/documents", pods.urls()[1]);
@@ -202,7 +202,7 @@ fn reads_ask_no_store() {
     });
     let slowest = slowest.max().unwrap();
     assert!(slowest < READ_WITHIN, "{slowest:?}");
-    // A write is refused, and says when to come again, within the time that a store may take to answer.
+    // A write is refused with a time to retry, within the time that a store may take to answer.
     let url = format!("{}/indexes/films/documents", urls[0]);
     let (status, answer) = ask("POST", &url, Some(&json!([{"id": 1}]))).unwrap();
     assert_eq!((status, &answer["code"]), (503, &json!("miroir_overloaded")), "{answer}");

@@ -1,10 +1,10 @@
-//! What requests ask of the store: a read that is planned from the snapshot asks nothing, a write does.
+//! Commands that requests send to the store: a read planned from the snapshot sends none, a write does.
 
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
 
-/// How many commands data cores have sent to the store, by kind.
+/// The counters of commands that data cores have sent to the store, by kind.
 fn commands(cluster: &TestCluster) -> Vec<String> {
     let (_, text) = cluster.client.raw("GET", "/_miroir/metrics", &[], &[]).unwrap();
     let text = String::from_utf8(text).unwrap();

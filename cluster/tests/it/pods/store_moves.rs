@@ -1,4 +1,4 @@
-//! A gateway's store is moved from one place to another by `miroir-ctl`, and the gateway goes on with it.
+//! `miroir-ctl` moves a gateway's store to another place, and the gateway continues with it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::guarded_cluster;
 
-/// Runs `miroir-ctl store`; gives its exit code and what it printed.
+/// Runs `miroir-ctl store`. Returns its exit code and output.
 fn transfer(verb: &str, store: &Path, file: &Path) -> (i32, String) {
     let store = format!("sled:{}", store.display());
     let mut command = Command::new(crate::support::PROGRAM);

@@ -1,4 +1,4 @@
-//! Identical searches at one time: they share one scatter, and nobody is shown less than one node would show.
+//! Identical concurrent searches share one scatter, and no client gets less than one node would show.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use crate::{
     support::{TestCluster, load_cities},
 };
 
-/// Rounds after which searches that never met are a failure.
+/// After this many rounds without a shared scatter the test fails.
 const ROUNDS_MAX: usize = 200;
 const CLIENTS: usize = 8;
 
@@ -17,7 +17,7 @@ const CLIENTS: usize = 8;
 fn identical_searches_share_one_scatter() {
     let cluster = TestCluster::start(faulty);
     load_cities(&cluster.client);
-    // Long enough under way to be met by others.
+    // Slow enough that concurrent searches meet.
     for node in 0..3 {
         set_faults(&cluster, node, &json!({"delay_ms": 20, "path_prefix": "/indexes"}));
     }
@@ -52,7 +52,7 @@ fn a_search_after_a_write_shows_it_whoever_else_searches() {
     let client = &cluster.client;
     let index = client.done("POST", "/indexes", &json!({"uid": "counted", "primaryKey": "id"}));
     assert_eq!(index["status"], "succeeded");
-    // Answers under way are older than what clients hear of tasks meanwhile.
+    // Answers in flight are older than the task states that clients read meanwhile.
     for node in 0..3 {
         set_faults(&cluster, node, &json!({"answer_delay_ms": 40, "path_prefix": "/indexes/counted"}));
     }

@@ -1,13 +1,14 @@
-//! Bad requests by the hundred: every member of every body and every parameter with values of all types.
-//! Invariant: status, code, type and message are those of one node; what differs on purpose is in `OWN` with its reason.
+//! Hundreds of bad requests: every member of every body and every parameter with values of all types.
+//! Invariant: status, code, type and message are those of one node. Intended differences are in `OWN` with their
+//! reason.
 
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, guarded_cluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const MASTER_KEY: &str = "the-master-key-of-the-clients";
-/// Fewer would be too few.
+/// Fewer requests would not cover the routes.
 const REQUESTS_MIN: usize = 1000;
 
 /// Routes with the parameters of their query strings.
@@ -40,7 +41,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
 const TEXTS: &[&str] =
     &["a", "-1", "", "1.5", "99999999999999999999999", "true", "*", "a%20b", "a,1", "2026-13-01"];
 
-/// Routes with a body that is taken, and the members that are then replaced.
+/// Routes with an accepted body, and the members to replace in it.
 const BODIES: &[(&str, &str, &str, &str)] = &[
     ("POST", "/indexes", r#"{"uid":"things"}"#, "uid primaryKey nope"),
     ("PATCH", "/indexes/none", "{}", "primaryKey uid nope createdAt"),
@@ -113,7 +114,7 @@ const BODIES: &[(&str, &str, &str, &str)] = &[
     ("POST", "/webhooks", r#"{"url":"http://a.example"}"#, "url headers nope"),
 ];
 
-/// The same for one query of a multi-search, alone and in a federation.
+/// The members of one query of a multi-search, alone and in a federation.
 const QUERY_MEMBERS: &str =
     "indexUid q offset limit page hitsPerPage filter sort facets attributesToRetrieve federationOptions nope";
 const FEDERATION_MEMBERS: &str = "offset limit page hitsPerPage facetsByIndex mergeFacets distinct nope";
@@ -140,7 +141,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("prefix-search", "prefixSearch", "PUT"),
 ];
 
-/// Paths with names that are none, and names that nobody has.
+/// Paths with malformed names, and with names of nothing.
 const PATHS: &[(&str, &str)] = &[
     ("GET", "/indexes/a%20b"),
     ("GET", "/indexes/none"),
@@ -280,7 +281,7 @@ fn of_multi_search_and_settings(all: &mut Vec<Question>) {
         }
         for (path, member, method) in SETTINGS {
             ask(method, &format!("/indexes/a%20b/settings/{path}"), value.clone());
-            // What is taken is a task; there are enough without.
+            // Accepted values would create tasks; there are enough already.
             if value.is_number() || value == json!([1]) {
                 ask(method, &format!("/indexes/other/settings/{path}"), value.clone());
                 ask("PATCH", "/indexes/other/settings", json!({*member: value}));
@@ -292,7 +293,7 @@ fn of_multi_search_and_settings(all: &mut Vec<Question>) {
     }
 }
 
-/// What differs on purpose: the start of a question, and why.
+/// Intended differences: the beginning of a request, and the reason.
 const OWN: &[(&str, &str)] = &[
     (
         "GET /indexes/things/search?facets= ",
@@ -320,7 +321,7 @@ fn hundreds_of_bad_requests_are_refused_as_one_node_refuses_them() {
     for question in &questions {
         let asking = if question.headers[0].0 == "Authorization" { &strangers } else { &clients };
         let [found, expected] = [0, 1].map(|of| ask(&asking[of], question));
-        // What an embedded node does not have it says so.
+        // The embedded node says so when it lacks something.
         if real_node().is_none() && (expected.0 >= 500 || !embedded_knows(question)) {
             continue;
         }
@@ -338,8 +339,8 @@ fn hundreds_of_bad_requests_are_refused_as_one_node_refuses_them() {
     assert!(refused >= REQUESTS_MIN / 2, "{refused} of {asked} are refused");
 }
 
-/// What the embedded node answers in its own way: authorizations, parameters its version does not have, and what is
-/// null there.
+/// Whether the embedded node answers as Meilisearch does. Exceptions: authorization, newer parameters, and null for
+/// some of them.
 fn embedded_knows(question: &Question) -> bool {
     let is_null = question.body.contains("null");
     let newer = question.path.ends_with("ids=") || question.path == "/multi-search" && is_null;
@@ -347,7 +348,7 @@ fn embedded_knows(question: &Question) -> bool {
     question.headers[0].0 != "Authorization" && !newer && !sorted
 }
 
-/// Status, and code, type and message of what is refused.
+/// The status and, of a refusal, code, type and message.
 fn ask(client: &Client, question: &Question) -> (u16, Value) {
     let headers = question.headers.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>();
     let (status, body) =
@@ -356,7 +357,7 @@ fn ask(client: &Client, question: &Question) -> (u16, Value) {
     if status < 400 {
         return (status, Value::Null);
     }
-    // What a JSON parser says of its own error is its own business, and webhooks that are refused have new names.
+    // The text of a JSON parser's error may differ, and refused webhooks have fresh uids.
     let own = ["malformed_payload", "invalid_webhook_url"].iter().any(|code| answer["code"] == *code);
     let message = if own { &Value::Null } else { &answer["message"] };
     (status, json!([answer["code"], answer["type"], message]))

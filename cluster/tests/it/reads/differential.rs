@@ -1,6 +1,6 @@
 //! A cluster answers as one node with all the documents: a short run of the differential harness on each kind of
-//! cluster, and what is hidden stays hidden.
-//! Invariant: families that the gateway does not hold yet are named here, each with what it waits for.
+//! cluster, and hidden attributes stay hidden.
+//! Invariant: families in which the gateway still differs are listed here, each with the reason.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use serde_json::json;
 use crate::support::{PROGRAM, SingleNode, TestCluster, load_cities, real_node};
 
 const SEED: u64 = 0x5eed_c171;
-/// Questions and documents for each kind of cluster: few, since the nodes are debug builds.
+/// Questions and documents for each kind of cluster: few, because the nodes are debug builds.
 const QUERIES: usize = 300;
 const DOCUMENTS: usize = 150;
 
-/// Families in which some query is still answered in another way than by one node.
+/// Families in which some query is still answered differently from one node.
 const AWAITED: &[&str] = &[
-    // Neighbours that one node finds and a smaller index misses.
+    // One node finds neighbours that a smaller index misses.
     "vector",
     "hybrid",
     "similar",
@@ -55,7 +55,7 @@ fn what_one_node_hides_a_cluster_hides() {
         let settings = client.read("/indexes/cities/settings");
         assert_eq!(settings["displayedAttributes"], json!(["id", "name", "country"]));
     }
-    // Sorted by a field that is hidden, without ties: the hits must be equal byte for byte.
+    // Sorted by a hidden field without ties, so the hits must be equal byte for byte.
     let sort = json!(["population:desc", "name:asc"]);
     let asked = [
         json!({"q": "san"}),
@@ -75,7 +75,7 @@ fn what_one_node_hides_a_cluster_hides() {
     }
 }
 
-/// Asks every family that is held.
+/// Compares every family that must agree.
 fn compare(change: impl FnOnce(&mut Options)) {
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let node_binary = real_node();

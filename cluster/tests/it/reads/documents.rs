@@ -1,10 +1,10 @@
-//! Lists of documents: those of one node, by id, filtered and sorted.
-//! Invariant: sorts have no ties; a node without sorts (v1.15) refuses them, and so does the cluster.
+//! Lists of documents are those of one node: by id, filtered and sorted.
+//! Invariant: sorts have no ties. A node without sorts (v1.15) refuses them, and so does the cluster.
 
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster, load_cities};
-use it_node::client::Client;
+use node::test_client::Client;
 
 #[test]
 fn lists_are_those_of_one_node() {
@@ -43,7 +43,7 @@ fn lists_are_those_of_one_node() {
     }
 }
 
-/// Nodes before v1.37 have no such route, and then neither has the cluster.
+/// Nodes before v1.37 have no such route, so the cluster has none either.
 #[test]
 fn fields_are_those_of_one_node() {
     let (cluster, single) = (TestCluster::start(|_| {}), SingleNode::start());
@@ -74,7 +74,7 @@ fn some_ids(client: &Client) -> Vec<Value> {
     page["results"].as_array().unwrap().iter().map(|document| document["id"].clone()).collect()
 }
 
-/// Both give the same documents; in the same order where they are sorted.
+/// Checks that both return the same documents, in the same order if they are sorted.
 fn same(single: &SingleNode, cluster: &TestCluster, method: &str, path: &str, body: &Value, sorted: bool) {
     let ask = |client: &Client| {
         let (status, mut answer) = client.call(method, path, body);

@@ -1,4 +1,4 @@
-//! Hedged requests and the choice of nodes: a slow node costs searches little, and gets few of them.
+//! Hedged requests and adaptive selection: a slow node hardly delays searches, and gets few of them.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::{
     support::{TestCluster, load_cities},
 };
 
-/// How much later than others the slow node answers.
+/// The additional latency of the slow node.
 const DELAY: Duration = Duration::from_millis(500);
 
 #[test]
@@ -33,7 +33,7 @@ fn a_slow_node_costs_searches_little() {
     assert!(late <= 4, "{late} of 400 searches waited for the slow node");
     let (hedges, legs) = (metric(&cluster, "miroir_hedge_fired_total"), requests());
     assert!(hedges >= 1.0, "nobody was hedged");
-    // What each of two cores may begin with, and the share.
+    // The initial budget of each of two cores, plus the share of the legs.
     assert!(hedges <= 2.0 * 16.0 + 0.05 * legs + 1.0, "{hedges} hedges of {legs} legs");
 }
 

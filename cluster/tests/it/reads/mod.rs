@@ -1,12 +1,12 @@
 //! What clients read through a cluster.
 
-mod coalescing;
-mod corpus;
-mod differential;
-mod documents;
-mod hedging;
-mod multi_search;
-mod planning;
-mod queries;
-mod sdk;
-mod similar;
+pub(crate) mod coalescing;
+pub(crate) mod corpus;
+pub(crate) mod differential;
+pub(crate) mod documents;
+pub(crate) mod hedging;
+pub(crate) mod multi_search;
+pub(crate) mod planning;
+pub(crate) mod queries;
+pub(crate) mod sdk;
+pub(crate) mod similar;

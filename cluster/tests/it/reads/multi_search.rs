@@ -1,11 +1,11 @@
-//! Several searches in one request: what one node answers, a cluster answers.
+//! Several searches in one request: a cluster answers as one node does.
 //! Invariant: queries end in sorts without ties, so that hits compare byte for byte.
 
 use serde_json::{Value, json};
 
 use crate::reads::queries::{filter, query_text, vocabulary};
 use crate::support::{SingleNode, TestCluster, load_cities};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SEED: u64 = 0x5eed_fede;
 const FEDERATIONS: usize = 120;
@@ -181,7 +181,7 @@ fn both(single: &SingleNode, cluster: &TestCluster, act: impl Fn(&Client)) {
     act(&cluster.client);
 }
 
-/// Both answer alike, but for the time it took and the request's own id.
+/// Checks that both answer the same, except for times and the request's uid.
 fn same(single: &SingleNode, cluster: &TestCluster, request: &Value) {
     let ask = |client: &Client| without_times(client.post("/multi-search", request));
     assert_eq!(ask(&cluster.client), ask(&single.client), "{request}");

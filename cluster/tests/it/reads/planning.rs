@@ -1,4 +1,4 @@
-//! Plans narrowed by the filter: who asks for documents by key asks only the nodes that hold them, and loses nothing.
+//! Plans narrowed by the filter: a query for documents by key asks only the nodes that hold them, and loses no hit.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn a_filter_on_the_key_asks_the_nodes_of_these_keys() {
     let facets = json!({"filter": "id = 3", "facets": ["even"]});
     assert_eq!(client.search("parts", &facets)["facetDistribution"], json!({"even": {"false": 1}}));
     assert!(narrowed() == all + 2.0, "facets are asked of everybody");
-    // From now on keys may equal each other.
+    // From now on two keys may match the same filter.
     client.done("POST", "/indexes/parts/documents", &json!([{"id": "PART"}, {"id": "part"}]));
     assert_eq!(ids(&client.search("parts", &json!({"filter": "id = 5"}))), ["5"]);
     assert_eq!(ids(&client.search("parts", &json!({"filter": "id = Part"}))), ["PART", "part"]);

@@ -1,5 +1,5 @@
-//! Random queries of the cities.
-//! Invariant: what is drawn follows from the random source alone.
+//! Random queries over the cities.
+//! Invariant: the random source alone determines what is drawn.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::cities;
 
 /// Words of the cities, for queries.
-pub(super) fn vocabulary() -> Vec<String> {
+pub(crate) fn vocabulary() -> Vec<String> {
     let mut words = BTreeSet::new();
     for city in cities() {
         for word in
@@ -21,7 +21,7 @@ pub(super) fn vocabulary() -> Vec<String> {
 }
 
 /// One to three words: whole, begun, or with a typo.
-pub(super) fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String {
+pub(crate) fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String {
     let count = random.usize(1..=3);
     let picked = (0..count).map(|_| {
         let word = &words[random.usize(..words.len())];
@@ -45,7 +45,7 @@ pub(super) fn query_text(random: &mut fastrand::Rng, words: &[String]) -> String
     picked.collect::<Vec<String>>().join(" ")
 }
 
-pub(super) fn filter(random: &mut fastrand::Rng) -> Value {
+pub(crate) fn filter(random: &mut fastrand::Rng) -> Value {
     let countries = ["Japan", "France", "Brazil", "India", "China", "Nigeria", "United States"];
     let country = countries[random.usize(..countries.len())];
     let population = random.u32(100_000..3_000_000);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{TestCluster, cities};
 
-/// The key clients send; the gateway keeps the nodes' key to itself.
+/// The key that clients send; only the gateway knows the nodes' key.
 const KEY: &str = "the-key-of-the-clients";
 
 #[test]

@@ -1,11 +1,11 @@
-//! Neighbours of a document: found by one node and by a cluster alike, refused alike.
-//! Invariants: vectors come from a seed and are so different that no two neighbours are equally near; they have
-//! more dimensions than there are documents, so that a node looks at all of them and misses none.
+//! Neighbours of a document: a cluster finds and refuses the same as one node.
+//! Invariants: vectors come from a seed and are so different that no two neighbours are equally near. They have more
+//! dimensions than there are documents, so that a node examines all of them and misses none.
 
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SEED: u64 = 0x5eed_51a1;
 const DIMENSIONS: usize = 80;
@@ -38,7 +38,7 @@ fn compare(single: &SingleNode, cluster: &TestCluster) {
         json!({"id": 10, "rankingScoreThreshold": 0.55}),
         json!({"id": 11, "rankingScoreThreshold": 0.01, "limit": 5}),
         json!({"id": 12, "limit": 0}),
-        // It has no vector, and so no neighbours.
+        // It has no vector, therefore no neighbours.
         json!({"id": 60, "filter": "color = blue"}),
     ];
     for mut query in asked {
@@ -84,7 +84,7 @@ fn refused_alike(single: &SingleNode, cluster: &TestCluster) {
     assert_eq!(wrong(&cluster.client), wrong(&single.client));
 }
 
-/// Points in a space of many dimensions, the last ones without a place; equal names are distinct in searches.
+/// Points in a space of many dimensions, the last ones without a vector. Searches treat equal names as duplicates.
 fn load_points(client: &Client) {
     let settings = json!({
         "embedders": {"own": {"source": "userProvided", "dimensions": DIMENSIONS}},

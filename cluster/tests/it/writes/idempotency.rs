@@ -1,5 +1,5 @@
-//! A write with an `Idempotency-Key` is done once: through whichever pod it is repeated, however many repeat it at a
-//! time, and while pods die between doing it and saying so.
+//! A write with an `Idempotency-Key` is done once: whichever pods receive its repetitions, however many arrive
+//! concurrently, and while pods die between the write and its acknowledgement.
 
 use std::{
     collections::BTreeMap,
@@ -57,11 +57,11 @@ fn a_repeated_write_is_done_once_through_any_pod() {
     }
     let (status, error) = on(1, "POST", path, &documents, &"x".repeat(256));
     assert_eq!((status, error["code"].as_str()), (400, Some("bad_request")), "{error}");
-    // What is refused lets its key go.
+    // A refused request releases its key.
     let by_filter = "/indexes/films/documents/delete";
     assert_eq!(on(0, "POST", by_filter, &json!({"filter": "title ="}), "k2").0, 400);
     assert_eq!(on(1, "POST", path, &documents, "k2").0, 202);
-    // A read has no use for a key, not even for one of a write.
+    // A read ignores a key, even one of a write.
     assert_eq!(on(2, "POST", "/indexes/films/search", &json!({"q": "one"}), "k1").0, 200);
     assert_eq!(count(), 3);
     // The task may be deleted: the write was done all the same.
@@ -75,7 +75,7 @@ fn a_repeated_write_is_done_once_through_any_pod() {
     many_at_once(&pods);
 }
 
-/// Each of many keys through all pods at once.
+/// Sends each of many keys through all pods concurrently.
 fn many_at_once(pods: &Pods) {
     let urls = pods.urls();
     for round in 0..10 {
@@ -95,8 +95,8 @@ fn many_at_once(pods: &Pods) {
     }
 }
 
-/// Writes with a key for each until all are answered with a task, by whichever pod is there. Now and then the answer
-/// is not waited for.
+/// Writes with a different key each, through any available pod, until all are answered with a task. Sometimes does not
+/// wait for the answer.
 fn write_all(urls: &[String], writer: usize, done: &AtomicUsize) -> BTreeMap<String, (Value, u64)> {
     let mut tasks = BTreeMap::new();
     let mut turn = writer;

@@ -1,5 +1,5 @@
-//! The life of indexes: made, renamed, swapped and deleted as on one node, by many clients at once, and
-//! across the death of the gateway.
+//! The life of indexes: created, renamed, swapped and deleted as on one node, by many concurrent clients, and across
+//! the death of the gateway.
 //! Invariant: random choices come from a seed.
 
 use std::collections::BTreeSet;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster};
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SEED: u64 = 0x1dde_5ead;
 const CLIENTS: u64 = 8;
 const INDEXES: u64 = 24;
-/// The same of a longer test, by hand: `MIROIR_TEST_CLIENTS=64 MIROIR_TEST_INDEXES=200`.
+/// Sizes for a longer test by hand: `MIROIR_TEST_CLIENTS=64 MIROIR_TEST_INDEXES=200`.
 const CLIENTS_BY_HAND: &str = "MIROIR_TEST_CLIENTS";
 const INDEXES_BY_HAND: &str = "MIROIR_TEST_INDEXES";
-/// What each client does to the indexes.
+/// The number of operations of each client.
 const STEPS: usize = 12;
-/// How many answers are waited for before the kill.
+/// The number of answers before the kill.
 const ANSWERED_BEFORE_KILL: usize = 60;
 
 #[test]
@@ -52,7 +52,7 @@ fn indexes_live_as_on_one_node() {
     }
 }
 
-/// What is done to the indexes, step by step, right and wrong.
+/// The operations on the indexes, right and wrong ones, in order.
 fn script() -> Vec<(&'static str, &'static str, Value)> {
     let films = json!([{"id": 1, "title": "one"}, {"id": 2, "title": "two"}, {"id": 3}]);
     vec![
@@ -109,7 +109,7 @@ fn script() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// What a write was answered, and how its task ended.
+/// Sends a write. Returns its answer and how its task ended.
 fn act(client: &Client, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let (status, answer) = client.call(method, path, body);
     match status {
@@ -162,7 +162,7 @@ fn an_accepted_swap_survives_the_death_of_the_gateway() {
     for (uid, id) in [("one", 1), ("two", 2)] {
         cluster.client.done("POST", &format!("/indexes/{uid}/documents"), &json!([{"id": id}]));
     }
-    // A node that waits keeps the earlier write unfinished, and with it the swap, where it can be told to.
+    // A stalled node keeps the earlier write, and with it the swap, unfinished, if it has fault switches.
     let control = (0..3).filter_map(|number| cluster.cluster.node(number)?.control()).map(Client::new);
     let control = control.collect::<Vec<_>>();
     for node in &control {
@@ -204,7 +204,7 @@ fn many_clients_leave_whole_indexes_and_ended_tasks() {
     );
     let list = client.read("/indexes?limit=1000");
     let listed = list["results"].as_array().unwrap();
-    // Every index is on every node and whole: stats and documents agree, and nothing is left besides.
+    // Every index is complete on every node: stats and documents agree, and there are no other indexes.
     for index in listed {
         let uid = index["uid"].as_str().unwrap();
         let count = client.read(&format!("/indexes/{uid}/stats"))["numberOfDocuments"].as_u64().unwrap();
@@ -248,7 +248,7 @@ fn on_nodes(cluster: &TestCluster) -> Vec<BTreeSet<String>> {
     cluster.cluster.node_urls().into_iter().map(ask).collect()
 }
 
-/// Waits until every node has as many indexes as the gateway lists, and the same ones.
+/// Waits until every node has exactly the indexes that the gateway lists.
 fn nothing_is_left(cluster: &TestCluster) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -277,7 +277,7 @@ fn a_gateway_that_dies_leaves_no_index_on_some_nodes_only() {
                     loop {
                         let (method, path, body) = step(&mut random, 0, INDEXES);
                         let body = body.to_string();
-                        // The first write that is not answered: the gateway is dead.
+                        // The first write without an answer: the gateway is dead.
                         let Ok((status, _)) = client.raw(method, &path, &headers, body.as_bytes()) else {
                             return;
                         };
@@ -301,7 +301,7 @@ fn a_gateway_that_dies_leaves_no_index_on_some_nodes_only() {
 
 #[test]
 fn an_index_that_one_node_cannot_make_is_dropped_from_the_others() {
-    // Only embedded nodes can be told to fail.
+    // Only embedded nodes have fault switches.
     let mut cluster = TestCluster::start(|options| {
         options.control = true;
         options.node_binary = None;
@@ -313,7 +313,7 @@ fn an_index_that_one_node_cannot_make_is_dropped_from_the_others() {
     assert_eq!(control.call("DELETE", "/faults", &Value::Null).0, 200);
     assert_eq!(cluster.client.read("/indexes")["total"], 0);
     assert_eq!(cluster.client.read("/tasks")["total"], 0, "what was refused was never a task");
-    // A start sweeps at once.
+    // A starting gateway sweeps immediately.
     cluster.cluster.kill_gateway().unwrap();
     cluster.cluster.start_gateway().unwrap();
     nothing_is_left(&cluster);
@@ -321,7 +321,7 @@ fn an_index_that_one_node_cannot_make_is_dropped_from_the_others() {
     nothing_is_left(&cluster);
 }
 
-/// Makes, fills, swaps, renames and deletes indexes that other clients work on as well.
+/// Creates, fills, swaps, renames and deletes indexes that other clients work on too.
 fn live(client: &Client, number: u64, indexes: u64) {
     let mut random = fastrand::Rng::with_seed(SEED + number);
     for number in 0..STEPS {

@@ -1,10 +1,10 @@
 //! What clients write through a cluster.
 
-mod atomicity;
-mod idempotency;
-mod index_life;
-mod replicas;
-mod replicas_writes;
-mod sessions;
-mod tasks;
-mod turns;
+pub(crate) mod atomicity;
+pub(crate) mod idempotency;
+pub(crate) mod index_life;
+pub(crate) mod replicas;
+pub(crate) mod replicas_writes;
+pub(crate) mod sessions;
+pub(crate) mod tasks;
+pub(crate) mod turns;

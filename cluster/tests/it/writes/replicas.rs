@@ -1,10 +1,10 @@
-//! Copies and groups: each document answers once, and a node less changes no answer.
+//! Copies and groups: each document is returned once, and a missing node changes no answer.
 
 use cluster::cluster::agent;
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, load_cities};
-use it_node::client::{Client, ids};
+use node::test_client::{Client, ids};
 
 #[test]
 fn with_two_copies_one_node_may_be_gone() {
@@ -57,7 +57,7 @@ fn without_copies_a_missing_node_shows_in_the_header() {
     assert!(answer["totalHits"].as_u64().unwrap() > 0);
 }
 
-/// Searches whose order has no ties: sorted by population and then by id.
+/// Searches with an order without ties: sorted by population and then by name.
 fn answers(client: &Client) -> Vec<Value> {
     let queries = [
         json!({"sort": ["population:desc", "name:asc"], "limit": 100}),
@@ -67,7 +67,7 @@ fn answers(client: &Client) -> Vec<Value> {
     let answers = queries.iter().map(|query| {
         let mut answer = client.search("cities", query);
         assert!(!ids(&answer).is_empty());
-        // Of the request, not of what was found.
+        // These depend on the request, not on the result.
         for member in ["processingTimeMs", "requestUid"] {
             answer.as_object_mut().unwrap().remove(member);
         }

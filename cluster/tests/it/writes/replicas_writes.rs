@@ -1,5 +1,5 @@
-//! Writes with copies: a node less refuses nothing and loses nothing, and when it is back all copies of a
-//! shard are the same.
+//! Writes with copies: with a missing node no write is refused or lost, and when the node is back all copies of a shard
+//! are equal.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use router::{ShardSet, shard_filter};
 use serde_json::{Value, json};
 
 use crate::support::{TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
-/// How long copies may take to be the same again.
+/// How long copies may take to become equal again.
 const LEVEL_MAX: Duration = Duration::from_secs(60);
 const SHARDS: u32 = 16;
 
@@ -47,7 +47,7 @@ fn write_everything(client: &Client) {
     let task = client.done("POST", "/indexes/things/documents/delete-batch", &json!([10, 11, 12, 13]));
     assert_eq!(task["details"]["deletedDocuments"], 4, "{task}");
     client.done("POST", "/indexes/things/documents/delete", &json!({"filter": "round = 1 AND even = true"}));
-    // The embedded node edits nothing.
+    // The embedded node does not support edits.
     if real_node().is_some() {
         let edit = json!({"function": "doc.round += 40", "filter": "even = false"});
         client.done("POST", "/indexes/things/documents/edit", &edit);
@@ -94,7 +94,7 @@ fn every_kind_of_write_goes_on_without_a_node_and_reaches_it_later() {
     let (_, missed) = write_and_see_header(&cluster, "/indexes/things/documents", &documents(0..3, 4));
     assert_eq!(missed, None);
     check_copies(&cluster, &["things", "fresh", "other"]);
-    // The other two may be gone now, one at a time.
+    // The other two nodes may be missing now, one at a time.
     for node in [0, 2] {
         cluster.cluster.kill_node(node).unwrap();
         assert_eq!(cluster.client.read("/indexes/other/documents?limit=0")["total"], 50);
@@ -167,7 +167,7 @@ fn past_the_bound_a_node_is_marked_and_copied_anew() {
     cluster.cluster.kill_gateway().unwrap();
     cluster.cluster.start_gateway().unwrap();
     cluster.cluster.start_node(1).unwrap();
-    // Reads have the last round, whichever nodes answer; writes go on.
+    // Reads return the last round, whichever nodes answer, and writes continue.
     for round in 4..8 {
         let found = cluster
             .client
@@ -189,7 +189,7 @@ fn a_node_that_lost_its_data_is_not_trusted() {
     cluster.cluster.start_node(1).unwrap();
     let node = Client::new(cluster.cluster.node(1).unwrap().url()).with_key("the-key-of-the-nodes");
     let deadline = Instant::now() + LEVEL_MAX;
-    // It is made anew, and till then nobody reads of it.
+    // The index is created again, and until then no read uses this node.
     while node.read("/indexes?limit=0")["total"] == 0 {
         assert!(Instant::now() < deadline, "{}", node_state(&cluster, 1));
         std::thread::sleep(Duration::from_millis(20));
@@ -215,7 +215,7 @@ fn small_writes_of_many_clients_keep_their_own_tasks() {
                     let task =
                         client.done("POST", "/indexes/things/documents", &documents(first..first + 3, 8));
                     assert_eq!(task["details"], json!({"receivedDocuments": 3, "indexedDocuments": 3}));
-                    // Of two writes of one client the later one stands.
+                    // Of two writes of one client the later one wins.
                     let again = documents(first..first + 1, 9);
                     client.done("POST", "/indexes/things/documents", &again);
                     let document = client.read(&format!("/indexes/things/documents/{first}"));
@@ -254,7 +254,7 @@ fn wait_until_level(cluster: &TestCluster) {
     }
 }
 
-/// Every owner of a shard has the same documents, reserved fields included.
+/// Checks that every owner of a shard has the same documents, including reserved fields.
 fn check_copies(cluster: &TestCluster, indexes: &[&str]) {
     let shards = cluster.client.read("/_miroir/shards");
     let node_uid = |uid: &str| {

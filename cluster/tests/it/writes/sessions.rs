@@ -1,4 +1,4 @@
-//! Sessions: what a client wrote it reads, with `X-Miroir-Session`.
+//! Sessions: with `X-Miroir-Session` a client reads what it has written.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use crate::{
     failures::failover::{faulty, metric, set_faults},
     support::TestCluster,
 };
-use it_node::client::Client;
+use node::test_client::Client;
 
 const SESSION: [(&str, &str); 2] =
     [("Content-Type", "application/json"), ("X-Miroir-Session", "of-this-test")];
 const NO_SESSION: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-/// Hits of a search, and whether the answer names the session.
+/// The number of hits of a search, and whether the answer names the session.
 fn hits(client: &Client, headers: &[(&str, &str)]) -> (usize, bool) {
     let asked = client.with_headers("POST", "/indexes/films/search", headers, b"{}").unwrap();
     let (status, headers, body) = asked;
@@ -25,7 +25,7 @@ fn hits(client: &Client, headers: &[(&str, &str)]) -> (usize, bool) {
     (answer["hits"].as_array().unwrap().len(), named)
 }
 
-/// Writes a document in the session without waiting for it.
+/// Writes a document in the session without waiting for its task.
 fn write(client: &Client, id: usize) {
     let body = json!([{ "id": id }]).to_string();
     let (status, headers, answer) = client
@@ -93,7 +93,7 @@ fn a_pinned_session_reads_the_group_that_took_its_write() {
     };
     let cluster = TestCluster::start(two_groups);
     cluster.client.done("POST", "/indexes/films/documents?primaryKey=id", &json!([{"id": 0}]));
-    // The second group is late; both took the write, and the first one is read.
+    // The second group is late. Both groups accepted the write, and the first one is read.
     stall(&cluster, 1..2, true);
     write(&cluster.client, 1);
     let deadline = Instant::now() + Duration::from_secs(20);

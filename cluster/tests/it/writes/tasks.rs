@@ -1,9 +1,9 @@
-//! Tasks and batches of a cluster: listed, filtered, canceled and deleted as those of one node.
+//! Tasks and batches of a cluster: listed, filtered, canceled and deleted as on one node.
 
 use serde_json::{Value, json};
 
 use crate::support::{SingleNode, TestCluster, real_node};
-use it_node::client::Client;
+use node::test_client::Client;
 
 #[test]
 fn tasks_are_listed_and_refused_as_on_one_node() {
@@ -64,7 +64,7 @@ fn compare(cluster: &TestCluster) {
     let others =
         ["/tasks/0", "/tasks/4", "/tasks/99", "/tasks/x", "/tasks/-1", "/batches/x", "/batches/4000"];
     let refused = ["uids=a", "limit=x", "nope=1", "batchUids=x"].map(|query| format!("/batches?{query}"));
-    // Meilisearch 1.50 takes an empty list for one of no tasks, older ones refuse it.
+    // Meilisearch 1.50 treats an empty list as no tasks, older versions refuse it.
     let paths = paths.into_iter().filter(|path| real_node().is_none() || path != "/tasks?uids=");
     for path in paths.chain(others.map(str::to_owned)).chain(refused) {
         same(&cluster.client, &single.client, "GET", &path);
@@ -80,7 +80,7 @@ fn compare(cluster: &TestCluster) {
     cancel_nothing_and_delete(&cluster.client, &single.client);
 }
 
-/// Tasks of most kinds, some failed, one after the other.
+/// Writes tasks of most kinds, some failed, one after the other.
 fn write_a_history(client: &Client) {
     client.done("POST", "/indexes", &json!({"uid": "films", "primaryKey": "id"}));
     client.write("POST", "/indexes", &json!({"uid": "films"}));
@@ -117,11 +117,11 @@ fn cancel_nothing_and_delete(cluster: &Client, single: &Client) {
     same(cluster, single, "GET", "/tasks?limit=100");
 }
 
-/// The same status and body, times and batches aside.
+/// Checks for the same status and body, except for times and batches.
 fn same(cluster: &Client, single: &Client, method: &str, path: &str) {
     let [found, expected] = [cluster, single].map(|client| {
         let (status, mut answer) = client.call(method, path, &Value::Null);
-        // Meilisearch 1.50 counts the swaps of an index and does not list them.
+        // Meilisearch 1.50 counts the swaps of an index but does not list them.
         if let Some(answer) = answer.as_object_mut().filter(|_| path.contains("?indexUids=")) {
             answer.remove("total");
         }
@@ -174,7 +174,7 @@ fn a_batch_is_a_task_that_has_started() {
 
 #[test]
 fn a_cancelation_reaches_every_node() {
-    // Only embedded nodes can be told to wait.
+    // Only embedded nodes can be stalled.
     let cluster = TestCluster::start(|options| {
         options.control = true;
         options.node_binary = None;

@@ -1,5 +1,5 @@
-//! Pods that write the same documents at once: every copy has them in the order of the tasks, and a pod that dies or
-//! sleeps in its turn keeps the others waiting for a bounded time.
+//! Pods that write the same documents concurrently: every copy gets the writes in the order of the tasks, and a pod
+//! that dies or sleeps while it has the lane delays the others only for a bounded time.
 
 use std::{
     collections::BTreeMap,
@@ -10,12 +10,12 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::pods::pods::{PAUSE, Pods, SETTLED_WITHIN, ask};
-use it_node::client::Client;
+use node::test_client::Client;
 
 /// Documents that all writers write, one after the other.
 const DOCUMENTS: u64 = 40;
 const WRITERS: usize = 6;
-/// A turn's time to live, and what a busy machine may take besides.
+/// A lane lease's time to live, plus a margin for a busy machine.
 const TURN_WITHIN: Duration = Duration::from_secs(9);
 
 fn start() -> Pods {
@@ -36,10 +36,10 @@ fn start() -> Pods {
     pods
 }
 
-/// What each document is last written with, by task.
+/// The last write of each document, by task.
 type Written = Mutex<BTreeMap<u64, (u64, String)>>;
 
-/// Writes each of the documents through one pod when the other writers do.
+/// Writes each of the documents through one pod, at the same time as the other writers.
 fn write(url: &str, writer: usize, together: &Barrier, written: &Written) {
     let url = format!("{url}/indexes/films/documents");
     for id in 0..DOCUMENTS {
@@ -51,13 +51,13 @@ fn write(url: &str, writer: usize, together: &Barrier, written: &Written) {
     }
 }
 
-/// Makes every request about indexes take so many milliseconds on a node.
+/// Delays every request about indexes by `delay_ms` on one node.
 fn slow_down(pods: &Pods, node: usize, delay_ms: u64) {
     let control = pods.cluster.node(node).unwrap().control().unwrap();
     Client::new(control).post("/faults", &json!({"delay_ms": delay_ms, "path_prefix": "/indexes"}));
 }
 
-/// All documents as each node has them.
+/// The documents on each node.
 fn copies(pods: &Pods) -> Vec<BTreeMap<u64, Value>> {
     let read = |url: String| {
         let node = Client::new(url).with_key("the-key-of-the-nodes");
@@ -81,7 +81,7 @@ fn all_copies_have_the_order_of_the_tasks_whichever_pods_write() {
             scope.spawn(move || write(url, writer, together, written))
         };
         let writers: Vec<_> = (0..WRITERS).map(writer).collect();
-        // Nodes are slow in turn, so that what is sent later to one may come first.
+        // The nodes are slow in turn, so that a later write may overtake an earlier one.
         for round in 0_usize.. {
             if writers.iter().all(|writer| writer.is_finished()) {
                 break;
@@ -108,7 +108,7 @@ fn all_copies_have_the_order_of_the_tasks_whichever_pods_write() {
     }
 }
 
-/// Writes through a pod until it is acknowledged; how long that took.
+/// Writes through a pod until the write is acknowledged. Returns how long that took.
 fn until_written(url: &str, value: &str) -> Duration {
     let begun = Instant::now();
     let url = format!("{url}/indexes/films/documents");
@@ -133,7 +133,7 @@ fn a_pod_that_dies_or_sleeps_in_its_turn_does_not_keep_it() {
     assert!(took < TURN_WITHIN, "{took:?}");
     pods.signal(1, "-CONT");
     until_written(&urls[1], "fourth");
-    // One that is asked to end leaves its turn to the others at once.
+    // A pod that is asked to stop releases its lane immediately.
     pods.signal(1, "-TERM");
     assert!(pods.pods[1].wait().unwrap().success());
     let took = until_written(&urls[2], "fifth");

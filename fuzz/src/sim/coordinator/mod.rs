@@ -1,7 +1,7 @@
-//! The coordinator alone, simulated: pods run the gateway's own rules against a model of the store, in one thread,
-//! on a clock of its own, while they crash, pause and are cut off from the store, whose clock may jump ahead.
-//! - A seed is a run: nothing else decides what happens.
-//! - Checkers look at every step (`model`); at the end, when all faults are over, there is one leader and no job is left.
+//! Simulates the coordinator alone: pods run the gateway's own rules against a model of the store, in one thread with a
+//! simulated clock. Pods crash, pause and lose the store, and the store's clock may jump ahead.
+//! - The seed determines the whole run.
+//! - Checkers examine every step (`model`). At the end, after all faults, there is one leader and no job is left.
 
 pub(crate) mod model;
 
@@ -22,29 +22,29 @@ const QUEUE: &str = "copy";
 const JOB_COUNT: usize = 6;
 const JOB_LENGTH: u64 = 5;
 const CLAIM_TTL: Duration = Duration::from_secs(30);
-/// How long a pod's rules may go without looking at the clock, in milliseconds.
+/// The interval at which a pod's rules look at the clock, in milliseconds.
 const TICK: std::ops::Range<u64> = 50..900;
-/// An answer that does not come is taken for this error after this time.
+/// After this time a pod takes a missing answer for an error.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// How long there are faults, and how long none at the end: claims of the last fault have to run out.
+/// How long faults occur, and how long none at the end: claims of the last fault have to expire.
 const FAULTY: Duration = Duration::from_secs(120);
 const QUIET: Duration = Duration::from_secs(120);
 
-/// What a run has come to.
+/// Figures of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcomes {
-    /// Things that happened.
+    /// The number of events.
     pub events: u64,
-    /// Commits that leaders got done.
+    /// The number of commits that leaders completed.
     pub commits: u64,
-    /// How often another pod than before was the leader.
+    /// How often the leadership changed to another pod.
     pub leaders: u64,
     pub jobs_completed: usize,
     pub crashes: u64,
     pub pauses: u64,
 }
 
-/// What a pod asks of the store.
+/// A pod's request to the store.
 #[derive(Debug, Clone)]
 enum Question {
     Machine(Asked),
@@ -52,7 +52,7 @@ enum Question {
     Job(Step),
 }
 
-/// An action of the rules, as far as it is answered.
+/// An action of the rules that expects an answer.
 #[derive(Debug, Clone)]
 enum Asked {
     Acquire { scope: String },
@@ -81,9 +81,9 @@ enum Happening {
 
 struct Pod {
     machine: Machine,
-    /// Grows with every start; what was meant for an earlier life is dropped.
+    /// Grows with every start. Events for an earlier life are dropped.
     life: u64,
-    /// Stopped until then; what happens to it meanwhile happens then.
+    /// Paused until then; events that reach it meanwhile are delivered then.
     paused_until: Duration,
     cut_until: Duration,
     down_until: Option<Duration>,
@@ -96,7 +96,7 @@ struct World {
     rng: Rng,
     now: Duration,
     sequence: u64,
-    /// By time, and then in the order in which they came about.
+    /// By time, then in the order in which they were scheduled.
     happenings: BTreeMap<(Duration, u64), Happening>,
     pods: Vec<Pod>,
     model: Model,
@@ -108,16 +108,16 @@ struct World {
 /// Runs one seed to its end.
 ///
 /// # Panics
-/// When a checker finds something; the message says what.
+/// When a checker finds a violation; the message names it.
 #[must_use]
 pub fn run(seed: u64) -> Outcomes {
     run_with(seed, None)
 }
 
-/// The same with a bug planted, which a checker should find.
+/// Like [`run`] with a planted bug, which a checker should find.
 ///
 /// # Panics
-/// When one does.
+/// When a checker finds a violation.
 #[must_use]
 pub fn run_with(seed: u64, bug: Option<Bug>) -> Outcomes {
     let mut rng = Rng::with_seed(seed);
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Where clocks do not jump, no two pods take themselves for the leader at one time.
+    /// Where clocks do not jump, no two pods consider themselves leader at the same time.
     fn check_leaders(&mut self) {
         let leads = |pod: &Pod| pod.down_until.is_none() && pod.machine.held(SCOPE, self.now).is_some();
         let mut leaders = (0..self.pods.len()).filter(|pod| leads(&self.pods[*pod]));
@@ -223,7 +223,7 @@ impl World {
                 self.pods[pod].paused_until = until;
             }
             4 | 5 => self.pods[pod].cut_until = until,
-            // Of all pods: the store is away.
+            // All pods lose the store.
             6 => self.pods.iter_mut().for_each(|pod| pod.cut_until = until),
             _ if self.jumps => self.model.skew += self.rng.u64(1..15_000),
             _ => {}
@@ -232,7 +232,7 @@ impl World {
         self.at(next, Happening::Fault);
     }
 
-    /// A pod that sleeps hears of everything when it wakes.
+    /// Delays an event of a paused pod until it wakes.
     fn sleeps(&mut self, pod: usize, happening: Happening) -> Option<Happening> {
         let until = self.pods[pod].paused_until;
         if self.now >= until {
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    /// What a pod does by right of its lease, and of its claim.
+    /// A pod works by virtue of its lease and of its claim.
     fn work(&mut self, number: usize) {
         let now = self.now;
         let pod = &mut self.pods[number];
@@ -298,7 +298,7 @@ impl World {
     fn ask(&mut self, pod: usize, question: Question) {
         let (life, asked_at) = (self.pods[pod].life, self.now);
         let is_cut = asked_at < self.pods[pod].cut_until;
-        // What is cut off may still have got through: only its answer is lost then.
+        // A request of a cut-off pod may still arrive; then only its answer is lost.
         if is_cut {
             let reply = unreachable(&question, asked_at);
             self.at(asked_at + TIMEOUT, Happening::Answered { pod, life, reply });
@@ -313,7 +313,7 @@ impl World {
         self.at(arrives, Happening::Arrives { pod, life, asked_at, question, cut: is_cut });
     }
 
-    /// The store does what it is asked, also for a pod that is dead by now.
+    /// The store performs a request, even if the pod is dead by now.
     fn arrives(&mut self, pod: usize, life: u64, asked_at: Duration, question: Question, cut: bool) {
         let step = |table, key: String, act| Step { table, key, act };
         let (model, now) = (&mut self.model, self.now);
@@ -380,7 +380,7 @@ impl World {
         }
     }
 
-    /// What a pod with the planted bug makes of an answer.
+    /// Changes an event as a pod with the planted bug would see it.
     fn spoiled(&self, event: Event) -> Event {
         match (self.model.bug, event) {
             (Some(Bug::LateLease), Event::Acquired { scope, answer, .. }) => {
@@ -396,7 +396,7 @@ impl World {
         }
     }
 
-    /// All faults are over: there is one leader, all pods know each other, and nothing is left to do.
+    /// After all faults there is one leader, all pods know each other, and no work is left.
     fn finish(mut self) -> Outcomes {
         let leaders = self.pods.iter().filter(|pod| pod.machine.held(SCOPE, self.now).is_some()).count();
         assert_eq!(leaders, 1, "pods that lead at the end");
@@ -410,7 +410,7 @@ impl World {
     }
 }
 
-/// What a pod makes of a question that gets no answer.
+/// The reply that a pod sees when a request gets no answer.
 fn unreachable(question: &Question, asked_at: Duration) -> Reply {
     let gone = || StoreError::Unreachable("no answer".to_owned());
     match question {

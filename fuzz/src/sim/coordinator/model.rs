@@ -1,9 +1,9 @@
-//! A model of the store for the simulated pods: the store's own rules on plain maps, a clock that may jump, and the
-//! checkers, which look at every step that is done.
-//! - Of one scope only the newest token gets anything done, and a token is one pod's.
-//! - A job's cursor moves on by one from where it was, moved by the newest claim, which nobody gets before the one
-//!   before has run out; a job is completed once.
-//! - A bug can be planted, which the checkers have to find.
+//! A model of the store for the simulated pods: the store's own rules on plain maps, a clock that may jump, and
+//! checkers that examine every step.
+//! - In each scope only the newest token has an effect, and a token belongs to one pod.
+//! - Only the newest claim advances a job's cursor, by one each time. No pod gets a claim before the previous one has
+//!   expired. A job is completed once.
+//! - A bug can be planted, which the checkers must find.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,24 +14,24 @@ use store::coordination::{
 };
 use store::{HeldLease, Job, StoreError};
 
-/// What can be wrong with a store, or with a pod, on purpose.
+/// A bug of the store, or of a pod, planted on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// A leader's commit is done whatever its token.
+    /// The store accepts a leader's commit whatever its token.
     NoFence,
-    /// A lease is given while another's has not run out.
+    /// The store grants a lease before another holder's has expired.
     LeaseNotChecked,
-    /// A job is given while another's claim has not run out.
+    /// The store grants a job before another holder's claim has expired.
     ClaimNotChecked,
-    /// Whoever claims a job begins from its start.
+    /// A pod that claims a job starts over.
     CursorLost,
-    /// A stale claim moves its job on, and completes it.
+    /// A stale claim advances its job, and completes it.
     JobNotFenced,
-    /// A lease that is taken has the token of the one before.
+    /// A lease that is taken over keeps the token of the previous holder.
     TokenAgain,
-    /// A lease counts from when its answer is heard, not from when it was asked for.
+    /// A lease counts from the arrival of its answer, not from its request.
     LateLease,
-    /// A holder goes on to the very end of a renewal that failed.
+    /// A holder whose renewal failed keeps working until the lease's very end.
     NeverGivenUp,
 }
 
@@ -51,20 +51,20 @@ impl Bug {
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) bug: Option<Bug>,
-    /// With the revision of each.
+    /// Each with its revision.
     records: BTreeMap<(&'static str, String), (u64, Value)>,
     revision: u64,
-    /// When the newest claim of each job runs out, by the store's clock.
+    /// When the newest claim of each job expires, by the store's clock.
     claimed_until: BTreeMap<String, Duration>,
-    /// What the clock is ahead of true time, in milliseconds.
+    /// How far the clock is ahead of true time, in milliseconds.
     pub(super) skew: u64,
-    /// Which pod was given each token of a scope.
+    /// The pod that was given each token of a scope.
     holders: BTreeMap<(String, u64), usize>,
-    /// The highest token that has got something done, by scope.
+    /// The highest token that has had an effect, by scope.
     highest: BTreeMap<String, u64>,
     cursors: BTreeMap<String, (u64, u64)>,
     completed: BTreeSet<String>,
-    /// What leaders have done, by scope: each fenced commit adds one.
+    /// Commits of leaders, by scope: each fenced commit adds one.
     pub(super) commits: BTreeMap<String, u64>,
 }
 
@@ -77,7 +77,7 @@ impl Model {
         Duration::from_secs(1_000_000) + time + Duration::from_millis(self.skew)
     }
 
-    /// Does one step as a backend does, for a pod.
+    /// Performs one step for a pod, as a backend does.
     pub(super) fn step(&mut self, pod: usize, step: &Step, time: Duration) -> Result<Outcome, StoreError> {
         let mut now = self.now(time);
         if self.bug == Some(Bug::LeaseNotChecked) && matches!(step.act, Act::Acquire { .. })
@@ -120,7 +120,7 @@ impl Model {
         Ok(outcome)
     }
 
-    /// Makes the outcome of a step what the planted bug would.
+    /// Changes the outcome of a step as the planted bug would.
     fn spoil(&self, before: Option<&Value>, after: &mut After, outcome: &mut Outcome) {
         match (self.bug, outcome, after) {
             (Some(Bug::CursorLost), Outcome::Job(Some(job)), After::Put(_)) => job.cursor = Value::Null,
@@ -134,7 +134,7 @@ impl Model {
         }
     }
 
-    /// A leader's commit: counted when the token is the newest.
+    /// Performs a leader's commit: it counts if the token is the newest.
     pub(super) fn commit(&mut self, pod: usize, scope: &str, token: u64) -> Result<(), StoreError> {
         let lease = self.records.get(&(LEASES.name(), scope.to_owned())).map(|(_, lease)| lease);
         if self.bug != Some(Bug::NoFence) && !is_newest(lease, token) {
@@ -203,7 +203,7 @@ impl Model {
         }
     }
 
-    /// Somebody has got something done by right of a token.
+    /// Checks the token by virtue of which a pod has had an effect.
     fn acted(&mut self, pod: usize, scope: &str, token: u64) {
         let holder = self.holders.get(&(scope.to_owned(), token));
         assert_eq!(holder, Some(&pod), "the token {token} of {scope} is another pod's");

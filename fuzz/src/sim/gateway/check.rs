@@ -1,6 +1,6 @@
-//! Checkers: what must hold whatever happens, and what must be there when all faults are over.
-//! - A register holds what was acknowledged last, or what was asked after that; so also for deletes.
-//! - Every acknowledged task has ended, and every pod knows it, with the same end.
+//! Checkers: what must hold at all times, and what must be there after all faults.
+//! - A register has the value acknowledged last, or one requested after that; likewise for deletes.
+//! - Every acknowledged task has ended, and every pod reports the same end.
 //! - No two pods lead one scope; no job panics; copies are equal.
 
 use std::cell::RefCell;
@@ -19,11 +19,11 @@ use super::listed;
 use super::pod::View;
 use crate::sim::gateway::model_node::{Disk, Documents};
 
-/// How often it is looked who leads.
+/// The interval at which the checker looks for leaders.
 const LEADERS_LOOK: Duration = Duration::from_millis(150);
-/// When a document was last written.
+/// The time at which a document was last written.
 const STAMP: &str = "_miroir_updated_at";
-/// Lines of the log that are kept for a message.
+/// Log lines that are kept for a message.
 const LINES_KEPT: usize = 60;
 
 thread_local! {
@@ -31,7 +31,7 @@ thread_local! {
     static PANICS: RefCell<Vec<String>> = RefCell::default();
 }
 
-/// Takes what gateways log.
+/// Receives what gateways log.
 pub(super) fn heard(level: &str, event: &str, fields: &[(&str, &str)]) {
     let (now, site) = super::kernel::place();
     let line = format!("{:>9.3} site {site} {level} {event} {fields:?}", now.as_secs_f64());
@@ -60,7 +60,7 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Looks again and again who leads.
+    /// Checks repeatedly that no scope has two leaders.
     pub(super) fn watch_leaders(self: &Rc<Self>, pods: Vec<View>) {
         for scope in scope::ALL {
             let leads =
@@ -74,10 +74,10 @@ impl Checks {
         kernel().at(kernel().now() + LEADERS_LOOK, move || checks.watch_leaders(pods));
     }
 
-    /// Whether nothing wrong was seen so far.
+    /// Fails if anything wrong was seen so far.
     ///
     /// # Panics
-    /// When something was.
+    /// When a violation was seen.
     pub(super) fn hold(&self, record: &Known) {
         let mut wrong = self.wrong.borrow().clone();
         wrong.extend(record.borrow().wrong.iter().cloned());
@@ -85,7 +85,7 @@ impl Checks {
         assert!(wrong.is_empty(), "at {:?}: {}", kernel().now(), listed(&wrong));
     }
 
-    /// Asks every pod about every register and every task.
+    /// Asks every pod for every register and every task.
     pub(super) async fn final_state(&self, client: &Client) {
         let registers = client.record.borrow().registers.clone();
         for pod in &client.pods {
@@ -111,7 +111,7 @@ impl Checks {
 }
 
 impl Checks {
-    /// Asks a pod about every index that somebody made or dropped.
+    /// Asks a pod for every index that clients created or deleted.
     async fn final_indexes(&self, client: &Client, pod: Site) {
         let fates = client.record.borrow().indexes.clone();
         for (name, fate) in fates {
@@ -132,7 +132,7 @@ impl Checks {
     }
 }
 
-/// What a register may hold: what was acknowledged last, or anything that was asked after that.
+/// The values that a register may have: the one acknowledged last, or any requested after it.
 pub(super) fn allowed(operations: &[Operation]) -> BTreeSet<Option<u64>> {
     let last = operations.iter().rposition(|operation| operation.acknowledged.is_some());
     let mut allowed: BTreeSet<_> =
@@ -152,7 +152,7 @@ fn told(operations: &[Operation]) -> String {
     last.map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Where pods do not agree on which indexes there are, nodes hold others, or copies of a document are not equal.
+/// Reports pods that disagree on the indexes, nodes that have others, and unequal copies of documents.
 pub(super) fn differing(
     pods: &BTreeMap<Site, View>,
     nodes: &BTreeMap<Site, Rc<RefCell<Disk>>>,
@@ -199,7 +199,7 @@ pub(super) fn differing(
     found
 }
 
-/// Where copies of a document are not equal, or stand where none belongs.
+/// Reports unequal copies of documents, and copies on nodes that should have none.
 fn unequal(
     snapshot: &Snapshot,
     index: &Index,
@@ -212,7 +212,7 @@ fn unequal(
         .map(|(site, disk)| {
             let held = disk.borrow().indexes.get(name).map(|index| index.documents.clone());
             let mut held = held.unwrap_or_default();
-            // Equals that were written at two times are equal.
+            // Copies may differ in the time of their write.
             held.values_mut().for_each(|document| drop(document.remove(STAMP)));
             (*site, held)
         })

@@ -1,6 +1,6 @@
 //! Clients: each writes registers of its own, one after the other, through any pod, and follows its tasks.
-//! - Every operation is on record before it is asked, and stays there with all that was heard of it.
-//! - A client goes on after a failure; what it then does not know, the record says so.
+//! - Every operation is recorded before it is sent, and stays recorded with every answer to it.
+//! - A client continues after a failure; the record says what is then unknown.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,39 +17,39 @@ use super::network::{address_of, connect};
 
 pub(super) const INDEX: &str = "registers";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a client asks with one key.
+/// How often a client sends a request with one idempotency key.
 const REPETITIONS: usize = 3;
-/// How long a client follows a task before it goes on.
+/// How long a client follows a task before it continues.
 const FOLLOWED: Duration = Duration::from_secs(3);
 
 /// One operation on a register.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
-    /// What is written; `None` deletes.
+    /// The written value; `None` deletes.
     pub(super) value: Option<u64>,
     pub(super) asked: Duration,
-    /// When the gateway said yes, and its task.
+    /// When the gateway acknowledged it, and its task.
     pub(super) acknowledged: Option<(Duration, u64)>,
 }
 
-/// Everything that clients have asked and heard.
+/// Everything that clients have sent and received.
 #[derive(Default)]
 pub(super) struct Record {
-    /// By key, in the order of the client.
+    /// By key, in the order of the client's operations.
     pub(super) registers: BTreeMap<String, Vec<Operation>>,
-    /// Of tasks that are acknowledged: what was last heard of their status.
+    /// The last known status of each acknowledged task.
     pub(super) tasks: BTreeMap<u64, String>,
     /// What clients know of other indexes, by name.
     pub(super) indexes: BTreeMap<String, Fate>,
     pub(super) reads: u64,
     pub(super) refused: u64,
     pub(super) settings: u64,
-    /// What no client may see.
+    /// Observations that no client may make.
     pub(super) wrong: Vec<String>,
 }
 
 impl Record {
-    /// What has become of making an index, or of dropping one.
+    /// Records the result of creating or deleting an index.
     fn note_fate(&mut self, name: String, is_new: bool, task: Option<u64>) {
         self.tasks.extend(task.map(|task| (task, "enqueued".to_owned())));
         let fate = self.indexes.entry(name).or_default();
@@ -61,18 +61,18 @@ impl Record {
     }
 }
 
-/// What is known of an index that is made once and dropped at most a few times.
+/// What is known of an index that is created once and deleted at most a few times.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fate {
     pub(super) is_made: bool,
     pub(super) is_dropped: bool,
-    /// Somebody wanted to drop it, and nobody knows what became of that.
+    /// A client tried to delete it, and the outcome is unknown.
     pub(super) is_doubtful: bool,
 }
 
 pub(super) type Known = Rc<RefCell<Record>>;
 
-/// Who asks: the site it is on, the pods it knows.
+/// A client: the pods that it knows, and the shared record.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) pods: Vec<Site>,
@@ -80,14 +80,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// One question to a pod, over a connection of its own.
+    /// Sends one request to a pod, over a connection of its own.
     pub(super) async fn ask(&self, pod: Site, question: Question<'_>) -> io::Result<(u16, Value)> {
         let asking = async { Wire::new(connect(address_of(pod)).await?).ask(&question).await };
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Asks for a change, with a key again through other pods while the answer is not known; answers its task. Whoever
-    /// repeats what has been done hears of the task that did it.
+    /// Requests a change and returns its task. With an idempotency key it repeats the request through other pods while
+    /// the outcome is unknown; a repetition of a completed request gets the task that did it.
     async fn change(&self, question: Question<'_>) -> Option<u64> {
         let attempts = if question.key.is_some() { REPETITIONS } else { 1 };
         for _ in 0..attempts {
@@ -113,7 +113,7 @@ impl Client {
         kernel().random(|rng| self.pods[rng.usize(0..self.pods.len())])
     }
 
-    /// Makes the index; tries until it is there.
+    /// Creates the index; tries until it exists.
     pub(super) async fn prepare(&self) {
         let (body, target) = (json!({"uid": INDEX, "primaryKey": "id"}), format!("/indexes/{INDEX}"));
         loop {
@@ -128,7 +128,7 @@ impl Client {
         }
     }
 
-    /// Makes indexes and drops them until then.
+    /// Creates indexes and deletes them until then.
     pub(super) async fn build(self, until: Duration) {
         let mut number = 0;
         while kernel().now() < until {
@@ -196,7 +196,7 @@ impl Client {
         }
     }
 
-    /// Asks about a task until it has ended, for a while.
+    /// Asks about a task until it has ended, for at most `FOLLOWED`.
     async fn follow(&self, task: u64) {
         let until = kernel().now() + FOLLOWED;
         while kernel().now() < until {
@@ -207,7 +207,8 @@ impl Client {
         }
     }
 
-    /// Asks one pod about a task; whether it has ended. No pod may not know it, and what has ended stays so.
+    /// Asks one pod about a task and returns whether it has ended. Every pod must know it, and an ended task must stay
+    /// ended.
     pub(super) async fn look_at(&self, pod: Site, task: u64) -> bool {
         let Ok((status, view)) = self.ask(pod, Question::get(&format!("/tasks/{task}"))).await else {
             return false;
@@ -237,7 +238,7 @@ impl Client {
         }
     }
 
-    /// What a pod says a register holds, or what it says instead.
+    /// The value of a register according to a pod, or the pod's other answer.
     pub(super) async fn value_of(&self, pod: Site, key: &str) -> Result<Option<u64>, String> {
         let target = format!("/indexes/{INDEX}/documents/{key}");
         match self.ask(pod, Question::get(&target)).await {

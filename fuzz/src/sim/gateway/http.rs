@@ -1,6 +1,6 @@
 //! As much HTTP/1.1 as model nodes and clients need: heads by line, bodies by length.
 //!
-//! Invariant: what is not understood ends the connection.
+//! Invariant: input that is not understood ends the connection.
 
 use std::io::{self, ErrorKind};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::network::Stream;
 
-/// One side of a connection with what it has received in part.
+/// One side of a connection, with the partly received message.
 pub(super) struct Wire {
     stream: Stream,
     received: Vec<u8>,
@@ -22,13 +22,13 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) method: &'a str,
     pub(super) target: &'a str,
     pub(super) body: Option<&'a Value>,
-    /// By which the gateway knows a repetition.
+    /// The idempotency key.
     pub(super) key: Option<&'a str>,
 }
 
@@ -43,7 +43,7 @@ impl Wire {
         Self { stream, received: Vec::new() }
     }
 
-    /// The next message; `None` when the peer has ended in between two.
+    /// The next message; `None` when the peer closed the connection between two messages.
     pub(super) async fn next(&mut self) -> io::Result<Option<Message>> {
         let length = loop {
             let end = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n");

@@ -1,7 +1,7 @@
-//! One thread that is all machines: tasks, a clock of its own, and the order in which everything happens.
-//! - Nothing happens but what a task does when it is polled, or a timer when it is due; a seed decides who is next.
-//! - A task belongs to a site, a machine: it stops when the site is paused, and is dropped when it is killed.
-//! - Time passes between tasks only, a microsecond for each turn, so that nobody waits in vain for ever.
+//! One thread that simulates all machines: tasks, a clock, and the order of all events.
+//! - Something happens only when a task is polled or a timer is due. The seed decides which is next.
+//! - A task belongs to a site, a machine: it stops while the site is paused, and is dropped when the site is killed.
+//! - Time passes only between tasks, a microsecond for each turn, so that no task can wait forever in vain.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -19,7 +19,7 @@ use fastrand::Rng;
 /// A machine.
 pub(super) type Site = usize;
 
-/// When every run begins: seconds since 1970.
+/// The time at which every run begins, since 1970.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 const TURN: Duration = Duration::from_micros(1);
 
@@ -28,7 +28,7 @@ type Watcher = Rc<dyn Fn(Site)>;
 type Queue = Arc<Mutex<VecDeque<u64>>>;
 
 pub(super) struct Kernel {
-    /// What the clock of executors shows at the beginning; only differences count.
+    /// The initial value of the executors' clock; only differences count.
     begun: Instant,
     now: Cell<Duration>,
     sequence: Cell<u64>,
@@ -36,10 +36,10 @@ pub(super) struct Kernel {
     tasks: RefCell<BTreeMap<u64, Task>>,
     ready: Queue,
     timers: RefCell<BTreeMap<(Duration, u64), Due>>,
-    /// Until when sites stand still.
+    /// The times until which sites are paused.
     paused: RefCell<BTreeMap<Site, Duration>>,
     running: Cell<Site>,
-    /// Look at a site after each of its turns.
+    /// Called with the site after each of its turns.
     watchers: RefCell<Vec<Watcher>>,
     trace: RefCell<DefaultHasher>,
     turns: Cell<u64>,
@@ -47,7 +47,7 @@ pub(super) struct Kernel {
 
 struct Task {
     site: Site,
-    /// Not there while it runs.
+    /// `None` while it runs.
     future: Option<Running>,
     alarm: Arc<Alarm>,
 }
@@ -57,7 +57,7 @@ enum Due {
     Call(Box<dyn FnOnce()>),
 }
 
-/// Puts its task into the queue, once for each turn.
+/// Puts its task into the queue, once per turn.
 struct Alarm {
     task: u64,
     is_queued: AtomicBool,
@@ -80,7 +80,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Kernel>>> = const { RefCell::new(None) };
 }
 
-/// The kernel of the run that this thread is in.
+/// The kernel of this thread's run.
 ///
 /// # Panics
 /// Outside of a run.
@@ -88,7 +88,7 @@ pub(super) fn kernel() -> Rc<Kernel> {
     CURRENT.with_borrow(Clone::clone).expect("this thread is in a run")
 }
 
-/// The time of day, of the run or, outside of one, of the system.
+/// The time of day: that of the run or, outside of one, of the system.
 pub(super) fn wall() -> SystemTime {
     match CURRENT.with_borrow(Clone::clone) {
         Some(kernel) => UNIX_EPOCH + EPOCH + kernel.now(),
@@ -96,14 +96,14 @@ pub(super) fn wall() -> SystemTime {
     }
 }
 
-/// When and where something happens, for messages.
+/// The time and site of the current event, for messages.
 pub(super) fn place() -> (Duration, Site) {
     CURRENT.with_borrow(|kernel| {
         kernel.as_ref().map_or((Duration::ZERO, 0), |kernel| (kernel.now(), kernel.site()))
     })
 }
 
-/// Makes a run's kernel known for as long as this is there.
+/// Keeps a run's kernel registered while it exists.
 pub(super) struct Run(pub(super) Rc<Kernel>);
 
 impl Run {
@@ -116,7 +116,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // What tasks hold may ask for the kernel while it goes.
+        // The tasks' destructors may use the kernel.
         self.0.clear();
         CURRENT.set(None);
     }
@@ -148,7 +148,7 @@ impl Kernel {
         self.begun + self.now.get()
     }
 
-    /// Since 1970, as the store counts.
+    /// The time since 1970, as the store counts it.
     pub(super) fn since_1970(&self) -> Duration {
         EPOCH + self.now.get()
     }
@@ -157,7 +157,7 @@ impl Kernel {
         self.turns.get()
     }
 
-    /// The site whose turn it is.
+    /// The site whose task is running.
     pub(super) fn site(&self) -> Site {
         self.running.get()
     }
@@ -166,14 +166,14 @@ impl Kernel {
         draw(&mut self.rng.borrow_mut())
     }
 
-    /// Notes something that two runs of one seed must have in common.
+    /// Records a fact that must be equal in two runs of one seed.
     pub(super) fn note(&self, fact: impl Hash) {
         let mut trace = self.trace.borrow_mut();
         self.now.get().hash(&mut *trace);
         fact.hash(&mut *trace);
     }
 
-    /// What all that was noted comes to.
+    /// A hash of all recorded facts.
     pub(super) fn trace(&self) -> u64 {
         self.trace.borrow().finish()
     }
@@ -187,7 +187,7 @@ impl Kernel {
         self.sequence.get()
     }
 
-    /// Calls something at a time; what is over is called at the next turn.
+    /// Calls `call` at a time; at the next turn if that has passed.
     pub(super) fn at(&self, time: Duration, call: impl FnOnce() + 'static) {
         let due = (time.max(self.now()), self.number());
         self.timers.borrow_mut().insert(due, Due::Call(Box::new(call)));
@@ -203,7 +203,7 @@ impl Kernel {
         self.timers.borrow_mut().remove(&timer);
     }
 
-    /// Runs something as a site's own.
+    /// Runs `act` on behalf of a site.
     pub(super) fn on<T>(&self, site: Site, act: impl FnOnce() -> T) -> T {
         let before = self.running.replace(site);
         let outcome = act();
@@ -211,13 +211,13 @@ impl Kernel {
         outcome
     }
 
-    /// Runs a future on the site whose turn it is.
+    /// Runs a future on the current site.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let task = self.add(Box::pin(future));
         self.wake(task);
     }
 
-    /// The same, and its first turn is now.
+    /// Like `spawn`, and polls the future right away.
     pub(super) fn start(&self, future: impl Future<Output = ()> + 'static) {
         let task = self.add(Box::pin(future));
         self.turn(task);
@@ -236,7 +236,7 @@ impl Kernel {
         alarm.into_iter().for_each(Wake::wake);
     }
 
-    /// Lets a site stand still: none of its tasks has a turn before that.
+    /// Pauses a site: none of its tasks has a turn before `until`.
     pub(super) fn pause(&self, site: Site, until: Duration) {
         self.paused.borrow_mut().insert(site, until);
     }
@@ -252,7 +252,7 @@ impl Kernel {
                 drop(task);
             }
         });
-        // What a task began as it went is gone as well.
+        // Drops the tasks that a task spawned while it was dropped.
         let rest: Vec<_> = {
             let mut tasks = self.tasks.borrow_mut();
             let rest: Vec<u64> =
@@ -273,7 +273,7 @@ impl Kernel {
         drop(watchers);
     }
 
-    /// Lets everything happen that happens until then.
+    /// Runs all events up to `end`.
     pub(super) fn run_until(&self, end: Duration) {
         loop {
             if let Some(task) = self.next_ready() {
@@ -294,7 +294,7 @@ impl Kernel {
         self.now.set(self.now().max(end));
     }
 
-    /// Mostly who has waited longest; at times anybody.
+    /// Usually the task that has waited longest; sometimes any.
     fn next_ready(&self) -> Option<u64> {
         let mut ready = lock(&self.ready);
         let at = match ready.len() {
@@ -308,11 +308,11 @@ impl Kernel {
     fn turn(&self, id: u64) {
         let (site, taken, alarm) = {
             let mut tasks = self.tasks.borrow_mut();
-            // It has ended, or its site was killed.
+            // The task has ended, or its site was killed.
             let Some(task) = tasks.get_mut(&id) else { return };
             let paused = self.paused.borrow().get(&task.site).copied().unwrap_or_default();
             if paused > self.now() {
-                // It stays queued as far as its alarm knows.
+                // The task's alarm still considers it queued.
                 let ready = Arc::clone(&self.ready);
                 drop(tasks);
                 return self.at(paused, move || lock(&ready).push_back(id));
@@ -345,7 +345,7 @@ impl Kernel {
     }
 }
 
-/// Completes at a time.
+/// A future that completes at a given time.
 pub(super) struct Sleep {
     until: Duration,
     timer: Option<(Duration, u64)>,

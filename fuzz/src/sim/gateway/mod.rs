@@ -1,8 +1,9 @@
-//! Whole gateways, simulated: data cores and control of several pods, their store and model nodes in one thread, on a
-//! clock of their own, while links are slow or cut, the store is away, and pods and nodes are paused, killed or without power.
-//! - A seed is a run: nothing else decides what happens, and two runs of one seed have one trace.
+//! Simulates whole gateways: data cores and control of several pods, their store and model nodes in one thread with a
+//! simulated clock. Links are slow or cut, the store is unreachable, pods and nodes are paused, killed or without
+//! power.
+//! - The seed determines the whole run, and two runs of one seed have the same trace.
 //! - The gateway's code is the product's; it runs on the third implementation of the runtime seam (`runtime`).
-//! - Checkers look on all the while (`check`), and at the end, when all faults are over.
+//! - Checkers watch all the time (`check`), and at the end, after all faults.
 
 pub(crate) mod check;
 pub(crate) mod client;
@@ -38,44 +39,44 @@ use pod::{Plan, View};
 const FIRST_POD: Site = 1;
 const FIRST_NODE: Site = 10;
 const FIRST_CLIENT: Site = 30;
-/// What the world itself does.
+/// The site of events that belong to no machine.
 const WORLD: Site = 0;
 
-/// How long everything has to come up, how long there are faults, and how long copies have to become level after them.
+/// How long everything has to start, how long faults occur, and how long copies have to become equal after them.
 const CALM: Duration = Duration::from_secs(8);
 const FAULTY: Duration = Duration::from_secs(50);
 const QUIET_MIN: Duration = Duration::from_secs(35);
 const QUIET_MAX: Duration = Duration::from_secs(300);
-/// How long a pod that is asked to end has for it.
+/// How long a pod that is asked to stop has for that.
 const DRAINED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 const LAST_QUESTIONS: Duration = Duration::from_secs(120);
 
-/// What a run has come to.
+/// Figures of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcomes {
     /// Equal for two runs of a seed.
     pub trace: u64,
-    /// Turns of tasks.
+    /// The number of turns of tasks.
     pub turns: u64,
     pub writes: usize,
     pub acknowledged: usize,
     pub reads: u64,
     pub faults: u64,
-    /// How long it took after the last fault until copies were level, in seconds.
+    /// Seconds from the last fault until copies were equal.
     pub level_after: u64,
 }
 
-/// Something wrong in the world itself, which the checkers have to find.
+/// A flaw of the simulated world, which the checkers must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// The store forgets what nodes have missed, and copies are not compared.
+    /// The store forgets the hints (the writes that nodes have missed), and copies are not compared.
     HintsForgotten,
-    /// Two pods have a store each, so that both lead.
+    /// Each of two pods has a store of its own, so both lead.
     TwoStores,
-    /// A document that was deleted is on all its nodes again.
+    /// A deleted document reappears on all its nodes.
     DeleteUndone,
-    /// A value that was overwritten is on all its nodes again.
+    /// An overwritten value reappears on all its nodes.
     WriteLost,
     /// The store forgets a task that clients know.
     TaskForgotten,
@@ -90,7 +91,7 @@ struct World {
     kernel: Rc<Kernel>,
     plan: Plan,
     service: Rc<Service>,
-    /// The store of the second pod, where there are two.
+    /// The store of the second pod, if there are two stores.
     other_service: Option<Rc<Service>>,
     pods: BTreeMap<Site, View>,
     nodes: BTreeMap<Site, Rc<RefCell<Disk>>>,
@@ -103,22 +104,23 @@ struct World {
 /// Runs one seed to its end.
 ///
 /// # Panics
-/// When a checker finds something; the message says what.
+/// When a checker finds a violation; the message names it.
 #[must_use]
 pub fn run(seed: u64) -> Outcomes {
     run_with(seed, None)
 }
 
-/// The same in a world with a flaw, which a checker should find.
+/// Like [`run`] in a world with a flaw, which a checker should find.
 ///
 /// # Panics
-/// When one does.
+/// When a checker finds a violation.
 #[must_use]
 pub fn run_with(seed: u64, flaw: Option<Flaw>) -> Outcomes {
     clock::set_wall(kernel::wall);
     observe::log::divert(check::heard);
     check::forget();
     let run = Run::begin(seed);
+    runtime::SIMULATED.enter();
     let mut world = World::new(&run, flaw);
     world.live();
     world.finish()
@@ -210,7 +212,7 @@ impl World {
         self.kernel.random(|rng| FIRST_NODE + rng.usize(0..self.nodes.len()))
     }
 
-    /// Something goes wrong, for a time.
+    /// Injects a fault for some time.
     fn fault(&mut self) {
         let now = self.kernel.now();
         if now >= CALM + FAULTY {
@@ -260,7 +262,7 @@ impl World {
         self.kernel.at(until, move || pod::start(&plan, site, &service, &view));
     }
 
-    /// Asks a pod to end: it gives back what it holds, and is gone a little later, whatever has become of that.
+    /// Asks a pod to stop: it releases what it holds, and is killed a little later whether or not it succeeded.
     fn drain_pod(&self, site: Site, until: Duration) {
         let view = self.pods[&site].borrow().clone();
         let Some(shared) = view else { return };
@@ -286,13 +288,13 @@ impl World {
         let disk = Rc::clone(&self.nodes[&site]);
         self.kernel.at(until, move || {
             network::set_silent(site, false);
-            // It may have been killed twice.
+            // The node may have been killed twice.
             kernel().kill(site);
             kernel().on(site, || model_node::start(&disk));
         });
     }
 
-    /// All faults are over: what was acknowledged is there, copies are level, tasks have ended everywhere.
+    /// After all faults: acknowledged writes are there, copies are equal, tasks have ended everywhere.
     fn finish(self) -> Outcomes {
         let over = self.kernel.now();
         let client = Client { pods: self.pods.keys().copied().collect(), record: Rc::clone(&self.record) };
@@ -341,7 +343,7 @@ impl World {
         }
     }
 
-    /// The flaw, where there is one that does its work at the end, and something to do it to.
+    /// Performs a flaw that takes effect at the end, if there is one and something to apply it to.
     fn spoil(&self) {
         let record = self.record.borrow();
         let register = |wanted: fn(&Option<u64>) -> bool| {
@@ -370,7 +372,7 @@ impl World {
         }
     }
 
-    /// Puts a value into a register behind everybody's back, on all nodes that own it.
+    /// Writes a value into a register on all nodes that own it, without the pods' knowledge.
     fn overwrite(&self, key: &str, value: u64) {
         let view = self.pods.values().find_map(|pod| pod.borrow().clone()).expect("a pod is up at the end");
         let snapshot = view.snapshot();
@@ -389,7 +391,7 @@ impl World {
         }
     }
 
-    /// A store that forgets what nodes have missed, as soon as it is told.
+    /// Makes the store forget each hint as soon as it is stored.
     fn forget_hints(&self) {
         let store = self.service.connect(WORLD);
         self.kernel.on(WORLD, || {
@@ -408,7 +410,7 @@ impl World {
     }
 }
 
-/// The first few of what was found.
+/// The first few of the findings.
 fn listed(found: &[String]) -> String {
     let mut text = String::new();
     for line in found.iter().take(6) {

@@ -1,7 +1,7 @@
-//! A model of a node: a register for each document, tasks that are worked off one by one, settings; no ranking.
-//! - What it has answered it keeps, whatever becomes of its process (`Disk`); a task that was at work is done again.
-//! - Tasks are done in the order of their uids, each at one moment.
-//! - What it does not know it answers with 404 or 501, never with something made up.
+//! A model of a node: a register for each document, tasks that run one by one, settings; no ranking.
+//! - It keeps what it has acknowledged, whatever happens to its process (`Disk`). A task that was running is run again.
+//! - Tasks run in the order of their uids, each at one instant.
+//! - It answers what it does not support with 404 or 501, never with invented data.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -23,17 +23,17 @@ use crate::sim::gateway::network::{address_of, listen};
 const VERSION: &str = "1.15.0";
 const UNKNOWN: (u16, Value) = (501, Value::Null);
 
-/// What a node keeps.
+/// The durable state of a node.
 #[derive(Default)]
 pub(super) struct Disk {
     pub(super) indexes: BTreeMap<String, Index>,
     tasks: Vec<Task>,
-    /// Whoever works off tasks, while there are none.
+    /// Wakes the task runner while there are no tasks.
     idle: Option<Waker>,
     pub(super) rest: Rest,
 }
 
-/// How long things take, in milliseconds at most.
+/// The longest durations, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rest {
     pub(super) answer_ms: u64,
@@ -96,7 +96,7 @@ impl Work {
     }
 }
 
-/// Starts a node on the site whose turn it is.
+/// Starts a node on the current site.
 pub(super) fn start(disk: &Rc<RefCell<Disk>>) {
     let serving = Rc::clone(disk);
     kernel().spawn(async move {
@@ -160,7 +160,7 @@ fn refusal(status: u16, code: &str) -> (u16, Value) {
     (status, json!({"message": code, "code": code, "type": "invalid_request", "link": ""}))
 }
 
-/// A part of a path as it was meant.
+/// Decodes a part of a path.
 fn decoded(part: &str) -> Cow<'_, str> {
     percent_decode_str(part).decode_utf8_lossy()
 }
@@ -217,7 +217,7 @@ impl Disk {
             ("PATCH", []) => Work::Update { primary_key: body["primaryKey"].as_str().map(str::to_owned) },
             ("PATCH", ["settings"]) => Work::Settings(body.as_object().cloned().unwrap_or_default()),
             ("POST" | "PUT", ["documents"]) => {
-                // One alone is as good as a list of one.
+                // A single document is treated as a list of one.
                 let list = body.as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
                 let documents = list.into_iter().filter_map(|document| document.as_object().cloned());
                 Work::Add { documents: documents.collect(), replace: method == "POST", primary_key }
@@ -360,7 +360,7 @@ impl Disk {
         Some(("canceledTasks", count))
     }
 
-    /// Does something to an index; answers what is to be counted in the task's details.
+    /// Performs a task on an index. Returns what to count in the task's details.
     fn change(&mut self, name: &str, work: Work) -> Result<Option<(&'static str, usize)>, &'static str> {
         let creates = matches!(work, Work::Create { .. } | Work::Settings(_) | Work::Add { .. });
         match (self.indexes.contains_key(name), &work) {
@@ -422,7 +422,7 @@ impl Index {
         json!({"numberOfDocuments": self.documents.len(), "isIndexing": false, "fieldDistribution": {}})
     }
 
-    /// As they would be without a change, and what was changed.
+    /// The defaults, overridden by the changed settings.
     fn all_settings(&self) -> Value {
         let mut settings = json!({
             "displayedAttributes": ["*"], "searchableAttributes": ["*"], "filterableAttributes": [],
@@ -468,7 +468,7 @@ impl Index {
     }
 }
 
-/// The one kind of filter there is: `_miroir_shard IN ["…", "…"]`, at times with a `NOT` before it.
+/// The only supported filter: `_miroir_shard IN ["…", "…"]`, optionally with a `NOT` before it.
 fn is_of_shards(document: &Map<String, Value>, filter: &str) -> bool {
     let shard = document.get("_miroir_shard").and_then(Value::as_str).unwrap_or_default();
     filter.starts_with("NOT ") != filter.split('"').skip(1).step_by(2).any(|marker| marker == shard)

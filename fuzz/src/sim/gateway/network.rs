@@ -1,7 +1,7 @@
 //! Simulated sockets: bytes travel between sites in time, in pieces, and in order.
-//! - A link may be slow or cut for a time; what is under way then comes after it, as TCP would have it.
-//! - A killed site's connections are reset; one whose power is gone says nothing, until it is up again and asked.
-//! - What a connection holds is bounded; who writes more waits.
+//! - A link may be slow or cut for a time. Bytes in flight then arrive after the cut, as with TCP.
+//! - A killed site's connections are reset. A site without power says nothing until it is up again and contacted.
+//! - What a connection holds is bounded; a writer above the bound waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,30 +14,30 @@ use std::time::Duration;
 
 use super::kernel::{Site, kernel, sleep};
 
-/// What may be under way and unread on one way of a connection.
+/// The most bytes in flight or unread in one direction of a connection.
 const WINDOW: usize = 64 << 10;
 
 thread_local! {
     static NETWORK: RefCell<Network> = RefCell::default();
 }
 
-/// Who listens where, and how links are.
+/// The listening sites, and the state of links.
 #[derive(Default)]
 struct Network {
     listening: BTreeMap<SocketAddr, Vec<Rc<Backlog>>>,
-    /// Until when nothing passes between two sites, the lesser first.
+    /// The times until which nothing passes between two sites, the lower site first.
     cuts: BTreeMap<(Site, Site), Duration>,
     /// Sites without power.
     silent: BTreeSet<Site>,
     weather: Weather,
 }
 
-/// How links are when they are not cut.
+/// The state of links that are not cut.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Weather {
-    /// Of a thousand pieces so many take long.
+    /// How many of a thousand pieces are slow.
     pub(super) slow_permille: u32,
-    /// Of a thousand writes so many are torn into pieces.
+    /// How many of a thousand writes are torn into pieces.
     pub(super) torn_permille: u32,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Listener {
 /// One end of a connection.
 pub(super) struct Stream {
     connection: Rc<Connection>,
-    /// Which of its ends.
+    /// Its end of the connection, 0 or 1.
     side: usize,
 }
 
@@ -63,18 +63,18 @@ struct Connection {
     ends: [End; 2],
 }
 
-/// What has come and will come to one end.
+/// The state of one end: what has arrived and what is in flight to it.
 struct End {
     site: Site,
     arrived: RefCell<VecDeque<u8>>,
     under_way: Cell<usize>,
-    /// Nothing comes before this.
+    /// The earliest time of the next arrival.
     last_arrival: Cell<Duration>,
     finished: Cell<bool>,
     reset: Cell<bool>,
     closed: Cell<bool>,
     reader: RefCell<Option<Waker>>,
-    /// Of the other end, which waits for room.
+    /// The other end's writer, which waits for room.
     writer: RefCell<Option<Waker>>,
 }
 
@@ -97,18 +97,18 @@ fn site_of(address: SocketAddr) -> Site {
     }
 }
 
-/// Nobody listens, nothing is cut.
+/// Resets the network: no listeners, no cuts.
 pub(super) fn begin(weather: Weather) {
     let before = NETWORK.replace(Network { weather, ..Network::default() });
     drop(before);
 }
 
-/// Lets nothing pass between two sites for a time.
+/// Cuts the link between two sites for a time.
 pub(super) fn cut(one: Site, other: Site, until: Duration) {
     NETWORK.with_borrow_mut(|network| network.cuts.insert((one.min(other), one.max(other)), until));
 }
 
-/// Takes a site's power, or gives it again.
+/// Turns a site's power off, or on again.
 pub(super) fn set_silent(site: Site, silent: bool) {
     NETWORK.with_borrow_mut(|network| match silent {
         true => network.silent.insert(site),
@@ -120,7 +120,7 @@ fn is_silent(site: Site) -> bool {
     NETWORK.with_borrow(|network| network.silent.contains(&site))
 }
 
-/// When something sent now comes over a link.
+/// When something sent now arrives over a link.
 fn arrival(from: Site, to: Site) -> Duration {
     let kernel = kernel();
     let (cut, weather) = NETWORK.with_borrow(|network| {
@@ -222,7 +222,7 @@ impl End {
 }
 
 impl Connection {
-    /// Sends something to one end.
+    /// Sends a parcel to one end.
     fn send(self: &Rc<Self>, side: usize, parcel: Parcel) {
         let (to, from) = (&self.ends[side], &self.ends[1 - side]);
         let time = arrival(from.site, to.site).max(to.last_arrival.get());
@@ -240,7 +240,7 @@ impl Connection {
             Parcel::Bytes(bytes) => {
                 end.under_way.set(end.under_way.get() - bytes.len());
                 if end.closed.get() {
-                    // Nobody is there any more; a machine without power does not even say that.
+                    // The end is closed, so reset the connection; a machine without power does not even do that.
                     if !is_silent(end.site) && !self.ends[1 - side].closed.get() {
                         self.send(1 - side, Parcel::Reset);
                     }
@@ -260,7 +260,7 @@ impl Connection {
 }
 
 impl Stream {
-    /// Up to `most` bytes of what has come; none is the peer's end.
+    /// Receives up to `most` bytes; none means that the peer has closed.
     pub(super) async fn receive(&mut self, most: usize) -> io::Result<Vec<u8>> {
         poll_fn(|context| {
             let end = &self.connection.ends[self.side];
@@ -284,7 +284,7 @@ impl Stream {
         .await
     }
 
-    /// Sends some of these bytes; answers how many.
+    /// Sends some of the bytes and returns how many.
     pub(super) async fn send_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|context| {
             let (own, other) = (&self.connection.ends[self.side], &self.connection.ends[1 - self.side]);
@@ -316,7 +316,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Says that nothing more is to come.
+    /// Tells the peer that no more bytes follow.
     pub(super) fn finish(&self) {
         self.connection.send(1 - self.side, Parcel::End);
     }
@@ -327,7 +327,7 @@ impl Stream {
     }
 }
 
-/// How many bytes the next piece of a write has at most.
+/// The most bytes of the next piece of a write.
 fn piece_length() -> usize {
     let torn = NETWORK.with_borrow(|network| network.weather.torn_permille);
     kernel().random(|rng| if rng.u32(0..1000) < torn { rng.usize(1..200) } else { WINDOW })
@@ -340,7 +340,7 @@ impl Drop for Stream {
         if other.closed.get() || is_silent(own.site) {
             return;
         }
-        // As Linux does: what was sent and never read is said to be lost.
+        // As on Linux, unread bytes at the close reset the connection.
         let unread = own.under_way.get() > 0 || !own.arrived.borrow().is_empty();
         self.connection.send(1 - self.side, if unread { Parcel::Reset } else { Parcel::End });
     }
@@ -351,7 +351,7 @@ mod tests {
     use super::super::kernel::Run;
     use super::*;
 
-    /// What two sites hear when one echoes until the end what the other sends.
+    /// What site 1 receives from site 2, which echoes everything until the end.
     fn exchange(seed: u64, meanwhile: impl Fn() + 'static) -> (io::Result<Vec<u8>>, Duration) {
         let run = Run::begin(seed);
         begin(Weather { slow_permille: 50, torn_permille: 500 });
@@ -383,7 +383,7 @@ mod tests {
                     let text = (0..sent).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<_>>();
                     let mut rest = &text[..];
                     while heard.len() < sent {
-                        // Who sends without end and reads nothing of it is not read in the end, either.
+                        // A sender that reads nothing is eventually not read either, so read while sending.
                         let sent_yet = text.len() - rest.len();
                         let most = (WINDOW / 2).saturating_sub(sent_yet - heard.len());
                         let count = stream.send_some(&rest[..rest.len().min(most)]).await?;

@@ -1,6 +1,6 @@
-//! A pod: the gateway's own data cores and control on a site of its own, with all that the executors run.
+//! A pod: the gateway's own data cores and control on a site of its own, with everything that the executors run.
 //!
-//! Invariant: what is configured differs from the product's defaults in times only, so that a run is short.
+//! Invariant: the configuration differs from the product's defaults only in times, so that a run is short.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,10 +18,10 @@ use super::network::address_of;
 use super::runtime::{SIMULATED, now};
 use super::store::Service;
 
-/// How long a process that could not start is left alone.
+/// The pause before a process that could not start is started again.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// What all pods of a run are told.
+/// The configuration shared by all pods of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     /// The sites of nodes, with their groups.
@@ -31,7 +31,7 @@ pub(super) struct Plan {
     pub(super) anti_entropy: bool,
 }
 
-/// What is known of a pod from outside; nothing while it is down.
+/// A pod as seen from outside; `None` while it is down.
 pub(super) type View = Rc<RefCell<Option<Arc<Shared>>>>;
 
 impl Plan {
@@ -58,7 +58,7 @@ impl Plan {
     }
 }
 
-/// Starts a pod, and again where it finds that it cannot, as whoever looks after processes would.
+/// Starts a pod, and restarts it after a failed start, as a service manager would.
 pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View) {
     let (plan, service, view) = (plan.clone(), Rc::clone(service), Rc::clone(view));
     kernel().on(site, || {

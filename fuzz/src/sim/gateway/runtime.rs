@@ -1,6 +1,6 @@
 //! The third implementation of the gateway's runtime seam: executors of one simulated world.
 //!
-//! Invariant: the gateway meets nothing here that the seam does not promise.
+//! Invariant: it behaves only as the seam's contract permits.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

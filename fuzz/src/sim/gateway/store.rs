@@ -1,7 +1,7 @@
-//! The store of a run: one in memory for all pods, reached over links that are slow or away for a time.
-//! - A pod's changes arrive in the order in which they were made, unless their link was away: then any of them may be lost,
-//!   come late, or be done without an answer.
-//! - What arrives is done at once and for good, also for a pod that is dead by now.
+//! The store of a run: one in memory for all pods, reached over links that are slow or cut for a time.
+//! - A pod's writes arrive in order, unless its link was cut: then any of them may be lost, late, or performed without
+//!   an answer.
+//! - A request that arrives is performed at once and durably, even if its pod is dead by now.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,9 +14,9 @@ use store::{Store, StoreError};
 
 use super::kernel::{Kernel, Site, kernel};
 
-/// How long a pod waits for a store that is away.
+/// How long a pod waits for an unreachable store.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether anything has changed.
+/// The interval at which a pending question for changes is repeated.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Service {
@@ -45,7 +45,7 @@ impl Service {
         service
     }
 
-    /// A handle for the pod of a site, instead of the one it had.
+    /// A new handle for a site's pod, which replaces the old one.
     pub(super) fn connect(&self, site: Site) -> Store {
         let (store, inlet) = Memory::connect();
         let link = Link { inlet, last_arrival: Duration::ZERO, away_until: Duration::ZERO };
@@ -54,17 +54,17 @@ impl Service {
         store
     }
 
-    /// Takes the store away from a pod for a time.
+    /// Cuts a pod's link to the store for a time.
     pub(super) fn cut(&self, site: Site, until: Duration) {
         self.inlets.borrow_mut().get_mut(&site).into_iter().for_each(|link| link.away_until = until);
     }
 
-    /// How much longer than usual the store takes.
+    /// Sets the extra latency of the store.
     pub(super) fn slow(&self, by: Duration) {
         *self.slow.borrow_mut() = by;
     }
 
-    /// What the pod of a site has just asked.
+    /// Takes the commands that a site's pod has just sent.
     fn collect(self: &Rc<Self>, site: Site) {
         let kernel = kernel();
         let mut inlets = self.inlets.borrow_mut();
@@ -86,7 +86,7 @@ impl Service {
         }
     }
 
-    /// Something is asked over a link that is away.
+    /// Handles a command sent over a cut link.
     fn lose(self: &Rc<Self>, command: Command) {
         let kernel = kernel();
         let (told, gets_through) = (kernel.now() + PATIENCE, kernel.random(|rng| rng.u8(0..4)) == 0);
@@ -99,7 +99,7 @@ impl Service {
         kernel.at(arrives, move || {
             let done = service.memory.borrow_mut().perform(command);
             if let Ok(done) = done {
-                // The pod has given up by then, or will.
+                // By then the pod has given up, or is about to.
                 super::kernel::kernel().at(told, move || done.answer(Some(&away())));
             }
         });
@@ -115,7 +115,7 @@ impl Service {
                 let away = self.inlets.borrow().get(&site).map_or(Duration::ZERO, |link| link.away_until);
                 let micros = kernel.random(|rng| rng.u64(50..1500));
                 match kernel.now() < away {
-                    // Done, and the answer is lost.
+                    // The command is done, but its answer is lost.
                     true => kernel.at(kernel.now() + PATIENCE, move || {
                         done.answer(Some(&StoreError::Unreachable("the link is away".to_owned())));
                     }),

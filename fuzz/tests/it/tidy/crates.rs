@@ -5,11 +5,12 @@ use toml::{Table, Value};
 use super::{File, assert_none, offender, repository};
 
 /// Every crate, by its folder, with those of ours it may depend on, for its tests as well.
-const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("router", &[]),
     ("merge", &[]),
     ("store", &[]),
-    ("gateway", &["router", "merge", "store"]),
+    ("gateway/protocol", &["router", "merge", "store"]),
+    ("gateway", &["protocol", "router", "merge", "store"]),
     ("cluster/node", &[]),
     ("cluster", &["node", "gateway", "router", "merge", "store"]),
     ("bench", &["node", "gateway", "router", "merge", "store"]),

@@ -1,7 +1,7 @@
 //! A stream with its receive buffer: the only place that reads from or writes to a socket.
 //!
-//! Invariants: after an error or a timeout the stream is unusable and its owner closes it; a large body never leaves its
-//! memory behind in the receive buffer.
+//! Invariants: after an error or a timeout the stream is unusable, and its owner closes it. A large body never leaves
+//! its memory behind in the receive buffer.
 
 use std::{
     io,
@@ -16,13 +16,14 @@ use crate::wire::{
     runtime::{self, timeout},
 };
 
-/// Free space asked for before a read; head and body of a search fit.
+/// Free space in the buffer before a read; head and body of a search fit.
 const READ_BYTES_MIN: usize = 4 << 10;
-/// What is read of a client's body at least before more memory is taken for it.
+/// The least part of a client's body that is read before more memory is taken for it.
 const BODY_BYTES_STEP: usize = 64 << 10;
-/// The same of a node's, of which there are fewer, and asked for: most come into one piece of memory.
+/// The same for nodes' answers, of which there are fewer, and which were asked for: most fit into one piece of
+/// memory.
 const NODE_BODY_BYTES_STEP: usize = 1 << 20;
-/// Up to here a body is read into the receive buffer itself.
+/// Up to this size a body is read into the receive buffer itself.
 const BODY_BYTES_SMALL: usize = 32 << 10;
 
 /// How long a peer may take.
@@ -55,17 +56,17 @@ impl Buffered {
         Self { stream, received: BytesMut::with_capacity(READ_BYTES_MIN) }
     }
 
-    /// Brings up the stream's session, if it has one.
+    /// Brings up the stream's TLS session, if it has one.
     pub(crate) async fn handshake(&mut self) -> io::Result<()> {
         self.stream.handshake().await
     }
 
-    /// Whether nothing was received that is not taken, and nothing waits to be.
+    /// Whether the buffer is empty and nothing waits in the socket.
     pub(crate) fn is_silent(&self) -> bool {
         self.received.is_empty() && self.stream.is_silent()
     }
 
-    /// Receives once, appending; 0 means that the peer has closed its side.
+    /// Receives once and appends; 0 means that the peer has closed its side.
     pub(crate) async fn receive(&mut self) -> io::Result<usize> {
         self.received.reserve(READ_BYTES_MIN);
         let buffer = std::mem::take(&mut self.received);
@@ -79,8 +80,8 @@ impl Buffered {
         timed_out(timeout(patience.left(), self.receive()).await)
     }
 
-    /// A body of `length` bytes, which may have been received in part; an end before its end is an error of kind
-    /// `UnexpectedEof`. Without `patience` it is a node's, whose time others bound.
+    /// Receives a body of `length` bytes, a part of which may be in the buffer. A connection that ends too early is
+    /// an error of kind `UnexpectedEof`. Without `patience` the body is a node's, and the caller bounds the time.
     pub(crate) async fn receive_body(
         &mut self,
         length: usize,
@@ -99,14 +100,14 @@ impl Buffered {
             }
             return Ok(self.received.split_to(length).freeze());
         }
-        // Memory of its own, which goes when the body goes.
+        // The body has memory of its own, which is freed with the body.
         let had = self.received.len().min(length);
         let step = if patience.is_some() { BODY_BYTES_STEP } else { NODE_BODY_BYTES_STEP };
         let mut body = BytesMut::with_capacity((length + 1).min(step));
         body.extend_from_slice(&self.received.split_to(had));
         while body.len() < length {
-            // Grows with what has really arrived: an announced length alone costs no memory.
-            // One byte more shows whether something follows.
+            // Grows with what has really arrived, so that an announced length alone costs no memory. One byte more
+            // shows whether something follows the body.
             let missing = length - body.len() + 1;
             body.reserve(missing.min(body.len().max(step)));
             let reading = self.stream.read(std::mem::take(&mut body), missing);
@@ -159,7 +160,7 @@ impl Buffered {
         body: Bytes,
         patience: Option<Patience>,
     ) -> io::Result<()> {
-        /// Above this a copy costs more than a second send.
+        /// Above this size a copy costs more than a second send.
         const COPIED_BYTES_MAX: usize = 64 << 10;
         if body.len() <= COPIED_BYTES_MAX {
             head.extend_from_slice(&body);
@@ -169,9 +170,9 @@ impl Buffered {
         self.send(body, patience).await
     }
 
-    /// Closes the sending side, then drops what still comes until the peer closes too or patience is over. A socket
-    /// closed with bytes unread resets the connection, and the peer may lose the answer before it has read it.
-    /// Source: RFC 9112, section 9.6.
+    /// Closes the sending side, then drops what still arrives until the peer closes too or patience is over. A socket
+    /// that is closed with unread bytes resets the connection, and the peer may lose the answer before it has read
+    /// it. Source: RFC 9112, section 9.6.
     pub(crate) async fn close(&mut self, patience: Patience) {
         if !matches!(timeout(patience.left(), self.stream.shutdown()).await, Ok(Ok(()))) {
             return;

@@ -1,18 +1,18 @@
-//! Bodies in chunks, read to the letter: sizes, extensions and trailers.
+//! Decodes bodies in chunks strictly: sizes, extensions and trailers.
 //!
-//! Invariants: pure; what is decoded is appended to the body and never held twice; extensions and trailers are checked,
-//! bounded and dropped; a line ends with CR LF. Source: RFC 9112, section 7.1.
+//! Invariants: pure. What is decoded is appended to the body and never held twice. Extensions and trailers are
+//! checked, bounded and dropped. A line ends with CR LF. Source: RFC 9112, section 7.1.
 
 use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use crate::wire::h1::scan::{HeadError, HeadLimits, HeadScanner};
 
-/// A chunk's size line, bytes.
+/// Bytes of a chunk's size line.
 const SIZE_LINE_BYTES_MAX: usize = 1024;
-/// Extensions of all chunks of one body, bytes: nobody needs them, so they are not for hiding work in.
+/// Bytes of the extensions of all chunks of one body: nobody needs them, and they must not hide work.
 const EXTENSION_BYTES_MAX: usize = 16 << 10;
-/// Digits of a size; more could not be counted.
+/// Digits of a size; a number of more digits does not fit.
 const SIZE_DIGITS_MAX: usize = 16;
 /// Trailer fields of one body.
 const TRAILERS_MAX: usize = 64;
@@ -23,14 +23,14 @@ const TRAILER_LIMITS: HeadLimits =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChunkError {
     Malformed(&'static str),
-    /// The body would be over its bound.
+    /// The body would exceed its limit.
     TooLarge,
 }
 
 #[derive(Debug)]
 enum State {
     Size,
-    /// So many bytes of the chunk are to come.
+    /// This many bytes of the chunk are still to come.
     Data(u64),
     DataEnd,
     Trailers(HeadScanner),
@@ -49,7 +49,7 @@ impl ChunkedDecoder {
         Self { state: State::Size, extension_bytes: 0, body_bytes_max }
     }
 
-    /// Moves what it can from `received` to `body`; says whether the body is whole.
+    /// Moves as much as possible from `received` to `body`; gives whether the body is complete.
     pub(crate) fn decode(
         &mut self,
         received: &mut BytesMut,
@@ -109,7 +109,7 @@ impl ChunkedDecoder {
     }
 }
 
-/// Where the size line at the start of `received` ends, once it is whole.
+/// Where the size line at the start of `received` ends, once it is complete.
 fn size_line(received: &[u8]) -> Result<Option<usize>, ChunkError> {
     let begun = &received[..received.len().min(SIZE_LINE_BYTES_MAX)];
     match memchr(b'\n', begun) {
@@ -134,7 +134,7 @@ fn parse_size(line: &[u8]) -> Result<(u64, usize), ChunkError> {
     let fold = |size: u64, byte: &u8| size << 4 | u64::from(char::from(*byte).to_digit(16).unwrap_or(0));
     let size = line[..digits].iter().fold(0, fold);
     let extensions = &line[digits..];
-    // White space may stand in front of the semicolon, and only there.
+    // White space is allowed before the semicolon only.
     let named = extensions.trim_ascii_start().first() == Some(&b';');
     if !extensions.is_empty() && !named {
         return Err(ChunkError::Malformed("a chunk's size is followed by something else"));
@@ -152,7 +152,7 @@ fn trailers_refused(error: HeadError) -> ChunkError {
     })
 }
 
-/// Trailers are fields like others; none is used, so none can overrule the head.
+/// Checks the trailers, which are fields like others; none is used, so none can overrule the head.
 fn check_trailers(section: &[u8]) -> Result<(), ChunkError> {
     let mut fields = [httparse::EMPTY_HEADER; TRAILERS_MAX + 1];
     match httparse::parse_headers(section, &mut fields) {
@@ -165,7 +165,7 @@ fn check_trailers(section: &[u8]) -> Result<(), ChunkError> {
 mod tests {
     use super::*;
 
-    /// Whole or byte by byte, the same comes out.
+    /// Decoding all bytes at once and byte by byte gives the same result.
     fn check(bytes: &str, expected: Result<Option<&str>, ChunkError>) {
         let decode = |step: usize| {
             let (mut decoder, mut body) = (ChunkedDecoder::new(20), BytesMut::new());

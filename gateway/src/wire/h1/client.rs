@@ -1,8 +1,8 @@
-//! The nodes' side of the gateway: one request out, one answer in, over a pooled connection.
+//! The node side of the wire: one request out, one answer in, over a pooled connection.
 //!
-//! Invariants: an answer is taken only whole, framed by length or chunks, within the bound; after
-//! any error the connection is dropped, never pooled. Deadlines are the caller's. A body that ends
-//! with the connection is refused: whether it is whole cannot be told.
+//! Invariants: an answer is taken only when it is complete, framed by length or chunks, and within the bound. After
+//! any error the connection is dropped, never pooled. The caller sets the deadlines. A body that ends with the
+//! connection is refused, since it may be incomplete.
 
 use std::{io, sync::Arc};
 
@@ -34,12 +34,12 @@ const HEAD_LIMITS: HeadLimits = HeadLimits {
     fields_max: limits::NODE_HEADERS_MAX,
 };
 
-/// A node's answer, whole.
+/// A node's complete answer.
 #[derive(Debug, Clone)]
 pub struct NodeAnswer {
     pub status: StatusCode,
     pub body: Bytes,
-    /// Seconds of a `Retry-After` header.
+    /// The seconds of a `Retry-After` header.
     pub retry_after: Option<u32>,
 }
 
@@ -52,7 +52,7 @@ pub enum ExchangeError {
     /// The socket failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// What came is not an HTTP/1.1 answer this gateway takes.
+    /// What arrived is not an HTTP/1.1 answer that this gateway accepts.
     #[error("the node's answer is malformed: {0}")]
     Malformed(&'static str),
 }
@@ -72,7 +72,7 @@ impl ClientConnection {
     /// Takes over a connected stream and brings up TLS on it; the caller bounds the time.
     ///
     /// # Errors
-    /// When the node is not who it has to be, or does not speak TLS.
+    /// When the node is not the expected one, or does not speak TLS.
     pub async fn new_tls(stream: runtime::Stream, tls: &NodeTls) -> io::Result<Self> {
         let session = rustls::ClientConnection::new(Arc::clone(&tls.config), tls.name.clone());
         let session = session.map_err(io::Error::other)?;
@@ -81,13 +81,13 @@ impl ClientConnection {
         Ok(connection)
     }
 
-    /// Whether the node has said nothing more since its last answer, and is still there.
+    /// Whether the node has sent nothing since its last answer, and has not closed the connection.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.buffered.is_silent()
     }
 
-    /// Sends `head` and `body` and waits for the answer; says whether the connection may be reused.
+    /// Sends `head` and `body` and waits for the answer; gives whether the connection may be reused.
     ///
     /// # Errors
     /// [`ExchangeError`]; the caller drops the connection.
@@ -102,7 +102,7 @@ impl ClientConnection {
         self.buffered.send_message(head, body, None).await?;
         let mut head = self.receive_head().await?;
         for _ in 0..limits::NODE_INTERIM_ANSWERS_MAX {
-            // Nobody asked for another protocol.
+            // The gateway never asks for another protocol.
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 break;
             }
@@ -117,7 +117,7 @@ impl ClientConnection {
             Framing::None => Bytes::new(),
         };
         let reusable = framing::keep_alive(head.version, &head.headers) && self.buffered.received.is_empty();
-        Ok((answer(&head, body), reusable))
+        Ok((node_answer(&head, body), reusable))
     }
 
     async fn receive_head(&mut self) -> Result<ResponseHead, ExchangeError> {
@@ -162,7 +162,7 @@ impl ClientConnection {
     }
 }
 
-/// Takes a head off the front of what was received, once it is whole.
+/// Takes a head off the front of the received bytes, once it is complete.
 ///
 /// # Errors
 /// [`ExchangeError::Malformed`].
@@ -180,10 +180,10 @@ pub(crate) fn take_head(
     }
 }
 
-/// Where the body of an answer ends; `None` is no body.
+/// How the body of an answer is framed; `None` is no body.
 ///
 /// # Errors
-/// [`ExchangeError::Malformed`] where that cannot be told.
+/// [`ExchangeError::Malformed`] where that is ambiguous.
 pub(crate) fn body_framing(head: &ResponseHead) -> Result<Framing, ExchangeError> {
     let framing = framing::framing(head.version, &head.headers).map_err(refused)?;
     match framing {
@@ -195,7 +195,7 @@ pub(crate) fn body_framing(head: &ResponseHead) -> Result<Framing, ExchangeError
     }
 }
 
-pub(crate) fn answer(head: &ResponseHead, body: Bytes) -> NodeAnswer {
+pub(crate) fn node_answer(head: &ResponseHead, body: Bytes) -> NodeAnswer {
     let retry_after = head.headers.get(http::header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     NodeAnswer { status: head.status, body, retry_after }

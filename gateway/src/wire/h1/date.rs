@@ -13,11 +13,11 @@ const FORMAT: &[BorrowedFormatItem<'_>] =
 const BYTES: usize = 29;
 
 thread_local! {
-    /// Seconds since the epoch, and their text.
+    /// The seconds since the epoch, and their text.
     static WRITTEN: Cell<(u64, [u8; BYTES])> = const { Cell::new((u64::MAX, [b' '; BYTES])) };
 }
 
-/// The time now.
+/// The present time.
 pub(crate) fn now() -> [u8; BYTES] {
     let seconds = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (written, text) = WRITTEN.get();

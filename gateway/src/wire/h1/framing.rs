@@ -1,7 +1,8 @@
-//! What monoio-http's decoders let through and no message may carry: ambiguous framing, targets and hosts.
+//! Framing rules: refuses what monoio-http's decoders accept and no message may carry, such as ambiguous framing,
+//! targets and hosts.
 //!
-//! Invariant: pure; nothing is repaired: what two peers could read differently is refused.
-//! Source of the rules: RFC 9112, sections 2.3, 3, 6, 9.3 and 11.2; RFC 9110, sections 7.2 and 10.1.1.
+//! Invariant: pure. Nothing is repaired: what two peers could read differently is refused. Source of the rules: RFC
+//! 9112, sections 2.3, 3, 6, 9.3 and 11.2; RFC 9110, sections 7.2 and 10.1.1.
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri::Authority};
 
@@ -10,9 +11,9 @@ use crate::wire::h1::refusal::Refusal;
 /// How the body of a message is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// No length was given.
+    /// Neither length nor chunks were announced.
     None,
-    /// So many bytes follow.
+    /// This many bytes follow.
     Length(u64),
     /// Chunks follow.
     Chunked,
@@ -39,12 +40,12 @@ pub(crate) fn framing(version: Version, headers: &HeaderMap) -> Result<Framing, 
 
 fn parse_length(value: &HeaderValue) -> Result<u64, Refusal> {
     let bytes = value.as_bytes();
-    // Only digits: a sign or a list would be read differently by different peers.
+    // Digits only: different peers would read a sign or a list differently.
     let digits = std::str::from_utf8(bytes).ok().filter(|_| bytes.iter().all(u8::is_ascii_digit));
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed("malformed Content-Length header"))
 }
 
-/// Codings this server does not have are one thing; a list that frames nothing is another.
+/// Tells an unknown coding, which this server does not have, from a list that frames nothing.
 fn unsupported_encoding(value: &HeaderValue) -> Refusal {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
     let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -59,20 +60,20 @@ fn unsupported_encoding(value: &HeaderValue) -> Refusal {
 
 /// Whether the peer wants the connection to stay open after this message.
 pub(crate) fn keep_alive(version: Version, headers: &HeaderMap) -> bool {
-    let mut asked = version == Version::HTTP_11;
+    let mut keep_alive = version == Version::HTTP_11;
     for value in headers.get_all(header::CONNECTION) {
         for token in value.as_bytes().split(|byte| *byte == b',') {
             let token = token.trim_ascii();
             if token.eq_ignore_ascii_case(b"close") {
                 return false;
             }
-            asked |= token.eq_ignore_ascii_case(b"keep-alive");
+            keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
         }
     }
-    asked
+    keep_alive
 }
 
-/// A request line, its CR LF left out: method, target and version between single spaces.
+/// Checks a request line without its CR LF: method, target and version with single spaces in between.
 pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -97,7 +98,7 @@ pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// The four forms of a target: each method has its own.
+/// Checks that a target has a form that the method allows; there are four.
 pub(crate) fn check_target(method: &Method, target: &Uri) -> Result<(), Refusal> {
     if method == Method::CONNECT {
         return Err(Refusal::NotImplemented("the method CONNECT"));
@@ -110,7 +111,7 @@ pub(crate) fn check_target(method: &Method, target: &Uri) -> Result<(), Refusal>
     }
 }
 
-/// A request of HTTP/1.1 names its host, once.
+/// Checks that a request of HTTP/1.1 names its host, once.
 pub(crate) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let Some(host) = hosts.next() else {
@@ -143,10 +144,10 @@ fn is_host(text: &str) -> bool {
     port.is_some_and(|_: u16| !authority.host().is_empty() && !text.contains('@'))
 }
 
-/// Whether the client waits for a word before it sends the body.
+/// Whether the client waits for an interim answer before it sends the body.
 pub(crate) fn expects_continue(version: Version, headers: &HeaderMap) -> Result<bool, Refusal> {
     let mut expectations = headers.get_all(header::EXPECT).iter();
-    // RFC 9110, section 10.1.1: clients of HTTP/1.0 expect nothing, whatever they say.
+    // RFC 9110, section 10.1.1: expectations of HTTP/1.0 clients are ignored.
     if version == Version::HTTP_10 {
         return Ok(false);
     }
@@ -158,7 +159,7 @@ pub(crate) fn expects_continue(version: Version, headers: &HeaderMap) -> Result<
     }
 }
 
-/// Whether a byte may stand in a token, such as a method.
+/// Whether a byte is allowed in a token, such as a method.
 pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

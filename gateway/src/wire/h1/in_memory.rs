@@ -1,6 +1,6 @@
-//! The steps that read a message, over bytes that are all there: what the connections do, without a socket.
+//! Reads messages from bytes in memory: what the connections do, without a socket.
 //!
-//! Invariant: the same functions in the same order as in `server` and `client`; it is here to be attacked by fuzzing.
+//! Invariant: calls the same functions in the same order as `server` and `client`, so that fuzzing attacks these.
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,7 +14,7 @@ use crate::wire::h1::{
     server::decode_head,
 };
 
-/// Reads the request at the front of `bytes`, and says how many of them it takes; `None` if it goes on behind them.
+/// Reads the request at the front of `bytes`; gives it with its length, or `None` if it is incomplete.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -39,7 +39,7 @@ pub fn read_request(
     Ok(Some((request, bytes.len() - received.len())))
 }
 
-/// Reads the final answer at the front of `bytes`, and says how many of them it takes; `None` if it goes on behind them.
+/// Reads the final answer at the front of `bytes`; gives it with its length, or `None` if it is incomplete.
 ///
 /// # Errors
 /// [`ExchangeError::Malformed`].
@@ -55,7 +55,7 @@ pub fn read_answer(
     let framing = client::body_framing(&head)?;
     let body = read_body(framing, &mut received, body_bytes_max);
     let body = body.map_err(|_| ExchangeError::Malformed("a malformed body"))?;
-    Ok(body.map(|body| (client::answer(&head, body), bytes.len() - received.len())))
+    Ok(body.map(|body| (client::node_answer(&head, body), bytes.len() - received.len())))
 }
 
 fn read_body(

@@ -1,14 +1,14 @@
-//! Requests as clients sent them and responses as the gateway gives them, bodies whole.
+//! Requests as clients sent them, and responses as the gateway gives them, both with complete bodies.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::wire::h1::date;
 
-/// What answers differ by, on every answer as on Meilisearch's: see `api::cors`.
+/// The headers by which responses differ, the same on every response as in Meilisearch: see `server::cors`.
 const VARY: &[u8] = b"vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
 
-/// A request whose body has arrived whole and within the limit.
+/// A request whose body has arrived completely and within the limit.
 #[derive(Debug)]
 pub struct Request {
     pub method: Method,
@@ -20,14 +20,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// A header's value when it is there once or more and is visible ASCII; the first wins.
+    /// The value of a header that is visible ASCII; of several headers of this name the first.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
-/// An answer to a client.
+/// A response to a client.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: StatusCode,
@@ -38,26 +38,26 @@ pub struct Response {
 }
 
 impl Response {
-    /// A JSON answer.
+    /// A JSON response.
     #[must_use]
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self { status, content_type: Some("application/json"), headers: Vec::new(), body: body.into() }
     }
 
-    /// An answer without a body.
+    /// A response without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
         Self { status, content_type: None, headers: Vec::new(), body: Bytes::new() }
     }
 
-    /// The same answer with one more header.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// Status line and headers as they go over the wire, in answer to a request of `version`.
+    /// The status line and headers as they are sent in answer to a request of `version`.
     pub(crate) fn encode_head(&self, version: Version, keep_alive: bool) -> Vec<u8> {
         let mut head = Vec::with_capacity(256 + self.body.len().min(64 << 10));
         if self.status == StatusCode::OK {
@@ -97,7 +97,7 @@ impl Response {
 fn push_header(head: &mut Vec<u8>, name: &str, value: &str) {
     head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
-    // A value never breaks out of its line, whatever it was made from.
+    // A control character in a value becomes a space, so that no value can end its line.
     head.extend(value.bytes().map(|byte| if byte < b' ' || byte == 0x7f { b' ' } else { byte }));
     head.extend_from_slice(b"\r\n");
 }

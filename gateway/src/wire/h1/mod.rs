@@ -1,8 +1,8 @@
 //! HTTP/1.1 in both directions, on monoio-http's codecs and any runtime of the seam.
 //!
-//! Invariants: heads are scanned (`scan`) before monoio-http decodes them and judged (`guard`)
-//! after, so that nothing ambiguous gets past; every read has a deadline and every buffer a bound;
-//! a connection whose exchange was abandoned is never reused.
+//! Invariants: heads are scanned (`scan`) before monoio-http decodes them, and checked (`framing`) after, so that
+//! nothing ambiguous is accepted. Every read has a deadline and every buffer a bound. A connection whose exchange was
+//! abandoned is never reused.
 
 pub(crate) mod buffer;
 pub(crate) mod chunked;

@@ -1,6 +1,6 @@
-//! Why a request was not read, as clients, operators and metrics are told.
+//! Why a request was not read, in the words for clients, operators and metrics.
 //!
-//! Invariant: a refusal closes the connection, since what follows on it cannot be trusted or waited for.
+//! Invariant: a refusal closes the connection, since what follows on it can be neither trusted nor waited for.
 
 use http::StatusCode;
 
@@ -9,32 +9,32 @@ use crate::wire::h1::{chunked::ChunkError, scan::HeadError};
 /// Why a request was not read; the connection is closed after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The peer went away, or stayed silent between two requests: nobody is there to read an answer.
+    /// The peer went away, or was silent between two requests: nobody reads an answer.
     Gone,
     /// The request is malformed or framed ambiguously.
     Malformed(&'static str),
     /// A transfer coding or method this server does not have.
     NotImplemented(&'static str),
-    /// An HTTP version other than 1.0 and 1.1.
+    /// A transfer coding or method that this server does not have.
     Version,
     /// An expectation other than `100-continue`.
     Expectation,
-    /// The request line is over its limit, bytes.
+    /// The request line exceeds this many bytes.
     RequestLineTooLong(usize),
-    /// The head is over its limit, bytes.
+    /// The head exceeds this many bytes.
     HeadTooLarge(usize),
-    /// More header fields than the limit.
+    /// There are more header fields than this.
     TooManyFields(usize),
-    /// The body is over its limit, bytes.
+    /// The body exceeds this many bytes.
     BodyTooLarge(usize),
     /// The head did not arrive in time.
     HeadTimedOut,
-    /// Nothing of the body came for too long, or it took too long as a whole.
+    /// No part of the body came for too long, or the whole took too long.
     BodyTimedOut,
 }
 
 impl Refusal {
-    /// The status of its answer; `None` where nobody is left to read one.
+    /// The status of the response; `None` where nobody reads one.
     #[must_use]
     pub fn status(self) -> Option<StatusCode> {
         match self {
@@ -52,7 +52,7 @@ impl Refusal {
         }
     }
 
-    /// Its name in metrics.
+    /// The name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl Refusal {
         }
     }
 
-    /// What the client reads.
+    /// The message that the client reads.
     #[must_use]
     pub fn message(self) -> String {
         match self {

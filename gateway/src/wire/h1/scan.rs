@@ -1,19 +1,19 @@
-//! Finds the end of a head while its bytes arrive, and refuses what no head may look like.
+//! Finds the end of a head while its bytes arrive, and refuses what no head may contain.
 //!
-//! Invariants: every byte is looked at once, however slowly it comes; a line ends with CR LF and with nothing else; no
-//! line continues the one before; sizes and counts are judged as soon as they are exceeded.
-//! Source of the rules: RFC 9112, sections 2.2, 3, 5 and 5.2.
+//! Invariants: every byte is scanned once, however slowly it comes. A line ends with CR LF and with nothing else. No
+//! line continues the one before. Sizes and counts are checked as soon as they are exceeded. Source of the rules: RFC
+//! 9112, sections 2.2, 3, 5 and 5.2.
 
 use memchr::memchr;
 
 /// Bounds of one head.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadLimits {
-    /// Request or status line, bytes.
+    /// Bytes of the request or status line.
     pub start_line_bytes_max: usize,
-    /// Start line, fields and the empty line together, bytes.
+    /// Bytes of the start line, the fields and the empty line together.
     pub head_bytes_max: usize,
-    /// Fields.
+    /// The number of fields.
     pub fields_max: usize,
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum HeadError {
     Malformed(&'static str),
 }
 
-/// Where a scan has got to.
+/// The progress of a scan.
 #[derive(Debug, Default)]
 pub(crate) struct HeadScanner {
     line_start: usize,
@@ -36,13 +36,13 @@ pub(crate) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// Where the start line ends, CR LF left out, once it is whole.
+    /// The end of the start line without its CR LF, once the line is complete.
     pub(crate) fn start_line_end(&self) -> Option<usize> {
         self.start_line_end
     }
 
-    /// Goes on with `received`, which only ever grows between calls. Gives the length of the head, its empty line
-    /// included, once it is whole.
+    /// Continues with `received`, which only grows between calls. Gives the length of the head, its empty line
+    /// included, once the head is complete.
     pub(crate) fn scan(&mut self, received: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
         while let Some(found) = memchr(b'\n', &received[self.searched..]) {
             let end = self.searched + found;
@@ -70,7 +70,7 @@ impl HeadScanner {
         if end > limits.head_bytes_max {
             return Err(HeadError::TooLarge);
         }
-        // The line begun is a field, if it is not the empty one.
+        // The line that has begun is a field, unless it is the empty one.
         if self.lines > limits.fields_max && end - self.line_start > 2 {
             return Err(HeadError::TooManyFields);
         }
@@ -78,7 +78,7 @@ impl HeadScanner {
     }
 }
 
-/// `line` is without its line feed.
+/// Checks a line without its line feed.
 fn check_line(line: &[u8]) -> Result<(), HeadError> {
     match memchr(b'\r', line) {
         Some(at) if at + 1 == line.len() => {}

@@ -1,7 +1,7 @@
-//! The client's side of the gateway: requests in, responses out, over one connection.
+//! The client side of the wire: requests in, responses out, over one connection.
 //!
-//! Invariants: a refusal closes the connection, since its framing is in doubt; memory is bounded
-//! by the head and body limits; 413 comes before the body is read where the length is announced.
+//! Invariants: a refusal closes the connection, since its framing is in doubt. The head and body limits bound the
+//! memory. Where the length is announced, a 413 comes before the body is read.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::wire::{
     runtime::{self, timeout},
 };
 
-/// Empty lines in front of a request that are ignored.
+/// Empty lines before a request that are ignored.
 const EMPTY_LINES_MAX: usize = 8;
 
 /// Bounds of one client connection.
@@ -35,19 +35,19 @@ const EMPTY_LINES_MAX: usize = 8;
 pub struct ServerLimits {
     /// Request line and headers.
     pub head: HeadLimits,
-    /// Body as it came over the wire, bytes.
+    /// Bytes of a body as it comes over the wire.
     pub body_bytes_max: usize,
-    /// Wait for the first byte on a new connection.
+    /// The wait for the first byte on a new connection.
     pub first_byte_timeout: Duration,
-    /// Wait for the first byte of the next request.
+    /// The wait for the first byte of the next request.
     pub idle_timeout: Duration,
     /// From the first byte of a request to the end of its head.
     pub head_timeout: Duration,
     /// Between two receives or sends of a body.
     pub gap_timeout: Duration,
-    /// A body from its first byte to its last, either way.
+    /// From a body's first byte to its last, in either direction.
     pub body_timeout: Duration,
-    /// For a client to close its side after ours is closed.
+    /// For a client to close its side after this side is closed.
     pub close_timeout: Duration,
     /// Requests on one connection; after the last the connection is closed.
     pub requests_max: u32,
@@ -58,7 +58,7 @@ pub struct ServerConnection {
     buffered: Buffered,
     limits: ServerLimits,
     requests: u32,
-    /// Version of the request read last.
+    /// The version of the last request.
     version: Version,
 }
 
@@ -72,7 +72,7 @@ impl ServerConnection {
     /// Takes over an accepted stream and brings up TLS on it.
     ///
     /// # Errors
-    /// When there is no session within the time of a head: whoever is there does not speak TLS, or not as it must.
+    /// When no session comes up within the time of a head: the client does not speak TLS, or not as it must.
     pub async fn new_tls(
         stream: runtime::Stream,
         tls: Arc<rustls::ServerConfig>,
@@ -89,12 +89,12 @@ impl ServerConnection {
         Self { buffered: Buffered::new(stream), limits, requests: 0, version: Version::HTTP_11 }
     }
 
-    /// From now on other limits hold.
+    /// Sets the limits for what follows.
     pub fn set_limits(&mut self, limits: ServerLimits) {
         self.limits = limits;
     }
 
-    /// Reads the next request whole.
+    /// Reads the next complete request.
     ///
     /// # Errors
     /// A [`Refusal`]; the caller answers it and closes the connection.
@@ -126,7 +126,7 @@ impl ServerConnection {
         Ok(Request { method: head.method, uri: head.uri, headers: head.headers, body, keep_alive })
     }
 
-    /// Sends a response; `HEAD` gets the head alone.
+    /// Sends a response; a `HEAD` request gets the head alone.
     ///
     /// # Errors
     /// The socket's; the caller drops the connection.
@@ -154,7 +154,7 @@ impl ServerConnection {
         Patience::new(self.limits.gap_timeout, self.limits.body_timeout)
     }
 
-    /// Receives until a head is whole; gives its length.
+    /// Receives until a head is complete; gives its length.
     async fn receive_head(&mut self) -> Result<usize, Refusal> {
         let first =
             if self.requests == 0 { self.limits.first_byte_timeout } else { self.limits.idle_timeout };
@@ -204,7 +204,7 @@ impl ServerConnection {
         }
     }
 
-    /// Tells a client that waits for it to send its body; one that has begun does not wait.
+    /// Tells a client that waits with its body to send it; a client that has begun to send does not wait.
     async fn go_on(&mut self, expected: bool) -> Result<(), Refusal> {
         if expected && self.buffered.received.is_empty() {
             let line: &'static [u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -231,7 +231,7 @@ impl ServerConnection {
     }
 }
 
-/// Takes a whole head off the front of `received`.
+/// Takes a complete head off the front of `received`.
 ///
 /// # Errors
 /// A [`Refusal`].

@@ -1,7 +1,7 @@
 //! A socket, plain or under TLS, as bytes in and bytes out.
 //!
-//! Invariants: under TLS what is received and not yet handed out is bounded by one record and one read; whatever the
-//! session wants to say is sent before anything is waited for. rustls itself does no IO, so that one adapter serves every
+//! Invariants: under TLS what is received and not yet handed out is bounded by one record and one read. What the
+//! session has to send is sent before anything is waited for. rustls does no IO itself, so one adapter serves every
 //! runtime of the seam.
 
 use std::io::{self, Read, Write};
@@ -15,9 +15,9 @@ use rustls::Connection;
 
 use crate::wire::runtime;
 
-/// Records are received in pieces of this size: the largest record and its header.
+/// The size of one receive: the largest record with its header.
 const RECORD_BYTES_MAX: usize = (16 << 10) + 256;
-/// What is encrypted before it is sent.
+/// How much is encrypted before it is sent.
 const SENT_BYTES_STEP: usize = 64 << 10;
 
 /// One connection.
@@ -26,11 +26,11 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream>),
 }
 
-/// A session and the socket below it.
+/// A TLS session and the socket below it.
 pub(crate) struct TlsStream {
     socket: runtime::Stream,
     session: Connection,
-    /// Records received in part.
+    /// Received records that are not complete yet.
     records: BytesMut,
 }
 
@@ -40,7 +40,7 @@ impl Stream {
         Self::Tls(Box::new(TlsStream { socket, session, records: BytesMut::new() }))
     }
 
-    /// Brings the session up; nothing to do without one.
+    /// Brings the TLS session up; does nothing for a plain socket.
     pub(crate) async fn handshake(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
@@ -48,7 +48,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing was received that is not handed out, and nothing waits to be.
+    /// Whether everything received is handed out, and nothing waits in the socket.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
             Self::Plain(socket) => socket.is_silent(),
@@ -56,7 +56,7 @@ impl Stream {
         }
     }
 
-    /// Appends to `buffer` at most `most` bytes, and no more than it has room for; 0 is the peer's end.
+    /// Appends at most `most` bytes to `buffer`, and no more than it has room for; 0 means that the peer has ended.
     pub(crate) async fn read(&mut self, buffer: BytesMut, most: usize) -> (io::Result<usize>, BytesMut) {
         let (begin, end) = (buffer.len(), buffer.capacity());
         let end = end.min(begin.saturating_add(most));
@@ -88,7 +88,7 @@ impl Stream {
         }
     }
 
-    /// Says that nothing more is to come.
+    /// Tells the peer that nothing more will come.
     pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.shutdown().await,
@@ -120,7 +120,7 @@ impl TlsStream {
         buffer.resize(end, 0);
         let result = loop {
             match self.session.reader().read(&mut buffer[begin..]) {
-                // The peer said that this is its end.
+                // The peer has announced its end.
                 Ok(count) => break Ok(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => break Err(error),
@@ -130,7 +130,7 @@ impl TlsStream {
                 self.receive().await
             };
             match received.await {
-                // An end without a word may be somebody else's doing: a message cut off is not whole.
+                // The end was not announced, so a third party may have caused it: a message may be incomplete.
                 Ok(0) => break Ok(0),
                 Ok(_) => {}
                 Err(error) => break Err(error),
@@ -159,7 +159,7 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Opens what was received, or receives once and opens that; 0 is the end of the socket.
+    /// Decrypts what was received, or receives once and decrypts that; 0 means that the socket has ended.
     async fn receive(&mut self) -> io::Result<usize> {
         if self.records.is_empty() {
             self.records.reserve(RECORD_BYTES_MAX);
@@ -173,19 +173,19 @@ impl TlsStream {
         }
         let had = self.records.len();
         if let Err(error) = self.open() {
-            // The peer is told why, as far as it still listens.
+            // Tells the peer why, if it still listens.
             let _ = self.flush().await;
             return Err(error);
         }
         Ok(had)
     }
 
-    /// Gives records to the session until something can be read from it or nothing is left.
+    /// Gives records to the session until data can be read from it or no record is left.
     fn open(&mut self) -> io::Result<()> {
         while !self.records.is_empty() {
             let taken = self.session.read_tls(&mut &self.records[..])?;
             if taken == 0 {
-                // Nothing counts behind the peer's word that this is its end.
+                // Bytes after the peer's announced end do not count.
                 self.records.clear();
                 break;
             }

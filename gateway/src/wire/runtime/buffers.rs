@@ -1,22 +1,22 @@
-//! Buffers as monoio's traits lend them, as plain slices: for runtimes that copy.
+//! monoio's rented buffers as plain slices, for runtimes that copy.
 //!
 //! Invariant: no slice outlives the borrow of its buffer.
 
 use ::monoio::buf::{IoBuf, IoBufMut};
 
-/// The bytes of a buffer that is sent.
+/// The bytes of a buffer to be sent.
 #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
 pub(super) fn bytes_of<T: IoBuf>(buffer: &T) -> &[u8] {
     // SAFETY: `IoBuf` promises `bytes_init` readable bytes at `read_ptr` for as long as the buffer is where it is.
     unsafe { std::slice::from_raw_parts(buffer.read_ptr(), buffer.bytes_init()) }
 }
 
-/// Copies as many of `bytes` as there is room for into a buffer that is received into, from its start; answers how many.
+/// Copies as many of `bytes` as there is room for to the start of a receive buffer; gives how many.
 #[allow(unsafe_code, reason = "monoio's buffer traits hand out raw memory")]
 pub(super) fn fill<T: IoBufMut>(buffer: &mut T, bytes: &[u8]) -> usize {
     let count = bytes.len().min(buffer.bytes_total());
-    // SAFETY: `IoBufMut` promises `bytes_total` writable bytes at `write_ptr`, and nobody else has them meanwhile; the first
-    // `count` of them are initialised when that is said.
+    // SAFETY: `IoBufMut` promises `bytes_total` writable bytes at `write_ptr`, and the borrow keeps others away from
+    // them. The first `count` of them are initialised before `set_init`.
     unsafe {
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.write_ptr(), count);
         buffer.set_init(count);

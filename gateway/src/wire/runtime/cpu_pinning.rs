@@ -1,10 +1,11 @@
-//! Which processors data cores are pinned to, as the kernel and cgroups allow.
+//! The processors that data cores are pinned to, as the kernel and cgroups allow.
 
-/// The processor of each of `cores` threads; empty where pinning would do harm: with more threads than processors they
-/// pile up, and under a quota of processor time several processes of a machine would choose the same ones.
+/// The processor of each of `cores` threads; empty where pinning would do harm. With more threads than processors
+/// they would pile up, and under a quota of processor time several processes of a machine would choose the same
+/// processors.
 #[must_use]
 pub fn pinned_cpus(cores: usize) -> Vec<usize> {
-    // The affinity mask; what may be used of it at once is known to the standard library, quotas included.
+    // The affinity mask; the standard library knows how much of it may be used at once, quotas included.
     let mut cpus: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
     let at_once = std::thread::available_parallelism().map_or(0, usize::from);

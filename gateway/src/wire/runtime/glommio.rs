@@ -1,8 +1,8 @@
 //! glommio behind the seam, with an adapter that gives its stream monoio's rent-style traits.
 //!
-//! Invariants: reads and writes poll with the buffer borrowed only inside one poll, since glommio
-//! receives without handing the buffer to the kernel; the preempt timer is short, so that wakes
-//! from other threads are seen within milliseconds; some timers always wait (`pulse`).
+//! Invariants: reads and writes borrow the buffer only inside one poll, since glommio receives without handing the
+//! buffer to the kernel. The preempt timer is short, so that wakes from other threads are seen within milliseconds.
+//! Some timers are always set (`pulse`).
 
 use std::{
     future::{Future, poll_fn},
@@ -33,24 +33,25 @@ use crate::{
 
 /// Memory registered with the ring; the default exceeds an ordinary user's memlock limit.
 const IO_MEMORY_BYTES: usize = 64 << 10;
-/// How long a busy task may keep wakes from other threads waiting.
+/// For how long a busy task may delay wakes from other threads.
 const PREEMPT_TIMER: Duration = Duration::from_millis(2);
 
 /// How often timers are set anew, and when the first of them is due.
 const PULSE: Duration = Duration::from_millis(20);
-/// So many wait, each for twice as long as the one before: the last for 10 s.
+/// The number of timers, each for twice as long as the one before: the last for 10 s.
 const BEATS: u32 = 10;
-/// How long an executor may take to its first turn, which is missed as others are, before another is started.
+/// For how long an executor may be silent at its start, which it can oversleep as well, before another one is
+/// started.
 const FIRST_TURN_MAX: Duration = Duration::from_secs(1);
 const STARTS_MAX: usize = 8;
 
-/// Keeps timers waiting, so that the executor never sleeps for good.
+/// Keeps timers set, so that the executor never sleeps for good.
 ///
-/// glommio 0.9.0 arms its preempt timer, then runs the tasks that are ready, and sleeps when none ran. If the thread
-/// loses its processor in between for as long as that timer, the timer has fired: no task runs, though some are ready,
-/// and the executor sleeps until something else happens. Once all its tasks are ready nothing else does: what they
-/// waited for has come. A timer ends that sleep, but only one that is still set: those that came due during the turn
-/// before are used up. So the sleep takes no longer than about the turn that came before it.
+/// glommio 0.9.0 arms its preempt timer, then runs the tasks that are ready, and sleeps when none ran. When the
+/// thread loses its processor in between for as long as that timer, the timer has fired: no task runs, though some
+/// are ready, and the executor sleeps until another event. When all its tasks are ready there is no other event,
+/// since what they waited for has come. A timer ends that sleep, but only one that is still set: those that came due
+/// during the turn before are used up. So the sleep takes no longer than about the turn before it.
 async fn pulse() {
     loop {
         let mut beats = (0..BEATS)
@@ -60,7 +61,7 @@ async fn pulse() {
     }
 }
 
-/// A glommio stream that speaks monoio's traits.
+/// A glommio stream with monoio's traits.
 pub struct GlommioStream(TcpStream);
 
 impl GlommioStream {
@@ -75,10 +76,10 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 pub(super) async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {
-    // As long as clients wait an accept is ready at once: others would wait until the last of them is in.
+    // While clients wait, every accept is ready at once, and other tasks would wait until the last client is in.
     ::glommio::yield_if_needed().await;
     let stream = listener.accept().await?;
-    // Both fail for a client that has gone already, which is seen when it is read from.
+    // Both fail for a client that has gone already, which shows when it is read from.
     let _ = stream.set_nodelay(true);
     let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
     Ok((GlommioStream(stream), address))
@@ -115,7 +116,7 @@ where
                 Err(error) => return drop(ready.send(Err(error.to_string()))),
             };
             executor.run(async move {
-                // Who comes first takes it.
+                // Only the first executor to start takes `main`.
                 let main = main.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let Some(main) = main else { return };
                 ::glommio::spawn_local(pulse()).detach();

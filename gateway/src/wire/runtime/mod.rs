@@ -1,9 +1,8 @@
 //! The seam between Miroir and its executors: everything above calls the functions of this module.
 //!
-//! Invariants: an executor owns one thread and everything spawned on it stays there; streams
-//! speak monoio's rent-style traits, so one `h1` module serves every implementation; dropping a
-//! read or connect in flight is safe, but such a connection is closed, never reused.
-//! `unsafe` lives in this module only.
+//! Invariants: an executor owns one thread, and everything spawned on it stays there. Streams have monoio's
+//! rent-style traits, so one `h1` module serves every implementation. Dropping a read or connect in flight is safe,
+//! but such a connection is closed, never reused. `unsafe` is in this module only.
 
 mod buffers;
 pub(crate) mod cpu_pinning;
@@ -41,9 +40,9 @@ use self::glommio::GlommioStream;
 
 /// The executors that a thread can run: two on io_uring, and those of a simulated world.
 ///
-/// Which one a thread runs is set once, when [`Runtime::start`] begins it. The functions of this module ask for it, so that
-/// no code above is generic over it: one branch, always taken the same way, in place of a second and a third copy of the
-/// whole gateway in the binary.
+/// [`Runtime::start`] sets once which one a thread runs. The functions of this module read it, so that no code above
+/// is generic over it: one branch, always taken the same way, in place of a second and a third copy of the whole
+/// gateway in the binary.
 #[derive(Clone, Copy)]
 pub enum Runtime {
     Monoio,
@@ -55,7 +54,7 @@ thread_local! {
     static CURRENT: Cell<Runtime> = const { Cell::new(Runtime::Monoio) };
 }
 
-/// The executor of this thread; monoio's on threads that run none, where only [`now`] may be asked.
+/// The executor of this thread; monoio on threads that run none, where only [`now`] may be called.
 fn current() -> Runtime {
     CURRENT.get()
 }
@@ -85,7 +84,12 @@ pin_project! {
 }
 
 impl Runtime {
-    /// Name as given to `--runtime`.
+    /// Makes this the executor of the calling thread, which runs one already that [`Runtime::start`] did not begin.
+    pub fn enter(self) {
+        CURRENT.set(self);
+    }
+
+    /// The name in `--runtime`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -95,8 +99,8 @@ impl Runtime {
         }
     }
 
-    /// Starts a named executor, pinned to `cpu` when given, that runs `main`: on a thread of its own, which is given back,
-    /// where there are threads. Returns once the executor is up.
+    /// Starts a named executor that runs `main`, pinned to `cpu` when given: on a thread of its own where there are
+    /// threads, which is returned. Returns once the executor is up.
     ///
     /// # Errors
     /// The reason why the executor cannot run here.
@@ -111,7 +115,7 @@ impl Runtime {
         Running: Future<Output = ()> + 'static,
     {
         let main = move || {
-            CURRENT.set(self);
+            self.enter();
             main()
         };
         match self {
@@ -125,7 +129,7 @@ impl Runtime {
     }
 }
 
-/// The name of this thread's executor, as given to `--runtime`.
+/// The name of this thread's executor, as in `--runtime`.
 #[must_use]
 pub fn name() -> &'static str {
     current().name()
@@ -134,7 +138,7 @@ pub fn name() -> &'static str {
 /// Binds with `SO_REUSEPORT`, so that every core listens on the same address.
 ///
 /// # Errors
-/// What the operating system says.
+/// The operating system's error.
 pub fn listen(address: SocketAddr) -> io::Result<Listener> {
     match current() {
         Runtime::Monoio => monoio::listen(address).map(Listener::Monoio),
@@ -143,10 +147,10 @@ pub fn listen(address: SocketAddr) -> io::Result<Listener> {
     }
 }
 
-/// Waits for the next client, and gives its address; Nagle's algorithm is off on the stream returned.
+/// Waits for the next client and gives its address; Nagle's algorithm is off on the returned stream.
 ///
 /// # Errors
-/// What the operating system says, of this one client or of the listener.
+/// The operating system's error about this client or the listener.
 pub async fn accept(listener: &Listener) -> io::Result<(Stream, IpAddr)> {
     match listener {
         Listener::Monoio(listener) => {
@@ -164,10 +168,10 @@ pub async fn accept(listener: &Listener) -> io::Result<(Stream, IpAddr)> {
     }
 }
 
-/// Connects; the caller bounds the time. Nagle's algorithm is off on the stream returned.
+/// Connects; the caller bounds the time. Nagle's algorithm is off on the returned stream.
 ///
 /// # Errors
-/// What the operating system says.
+/// The operating system's error.
 pub async fn connect(address: SocketAddr) -> io::Result<Stream> {
     match current() {
         Runtime::Monoio => monoio::connect(address).await.map(Stream::Monoio),
@@ -179,7 +183,7 @@ pub async fn connect(address: SocketAddr) -> io::Result<Stream> {
 /// Runs a future on this executor until it ends.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     match current() {
-        Runtime::Monoio => drop(::monoio::spawn(future)), // A dropped handle leaves the task running.
+        Runtime::Monoio => drop(::monoio::spawn(future)), // Dropping the handle leaves the task running.
         Runtime::Glommio => drop(::glommio::spawn_local(future).detach()),
         Runtime::Simulated(world) => world.spawn(Box::pin(future)),
     }
@@ -217,7 +221,7 @@ impl Future for Sleep {
 }
 
 impl Stream {
-    /// Whether nothing waits to be received: no bytes, no end, no error. Costs one call that never waits.
+    /// Whether nothing waits to be received: no bytes, no end, no error. Costs one system call that never waits.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         match self {
@@ -244,7 +248,7 @@ impl AsyncReadRent for Stream {
         match self {
             Self::Monoio(stream) => stream.readv(buffer).await,
             Self::Glommio(stream) => stream.readv(buffer).await,
-            // Nothing in the gateway scatters what it reads.
+            // The gateway never uses vectored reads.
             Self::Simulated(_) => (Err(io::ErrorKind::Unsupported.into()), buffer),
         }
     }
@@ -301,7 +305,7 @@ pub enum StartError {
         "--runtime {runtime}: io_uring is not available here; allowed: --runtime monoio, which falls back to epoll"
     )]
     NoUring {
-        /// Runtime asked for.
+        /// The runtime that was chosen.
         runtime: &'static str,
     },
     /// The limit on locked memory is too low for the rings.
@@ -309,27 +313,27 @@ pub enum StartError {
         "--runtime {runtime}: the memlock limit is too low ({reason}); allow at least 512 KiB per core (ulimit -l, LimitMEMLOCK=)"
     )]
     LockedMemory {
-        /// Runtime asked for.
+        /// The runtime that was chosen.
         runtime: &'static str,
-        /// What the runtime said.
+        /// The runtime's error.
         reason: String,
     },
-    /// Anything else the operating system said.
+    /// Any other error of the operating system.
     #[error("--runtime {runtime}: the executor `{name}` cannot start: {reason}")]
     Other {
         /// Runtime asked for.
         runtime: &'static str,
-        /// Thread name.
+        /// The name of the thread.
         name: String,
-        /// What was said.
+        /// The error.
         reason: String,
     },
 }
 
 impl StartError {
-    /// Reads from what was said whether locked memory is what is missing.
+    /// Tells from the error whether locked memory is what is missing.
     fn from_reason(runtime: &'static str, name: &str, reason: String) -> Self {
-        // glommio names the limit; from the kernel the rings' own refusal is ENOMEM.
+        // glommio names the limit; the kernel refuses the rings with ENOMEM.
         match ["MemLockLimit", "os error 12"].iter().any(|mark| reason.contains(mark)) {
             true => Self::LockedMemory { runtime, reason },
             false => Self::Other { runtime, name: name.to_owned(), reason },
@@ -341,14 +345,14 @@ impl StartError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// Runs `future` for at most `limit`; a future that loses is dropped with what this gives.
+/// Runs `future` for at most `limit`; a future that does not end in time is dropped.
 pub fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Result<F::Output, Elapsed>> {
     Timeout { future, sleep: sleep(limit) }
 }
 
 pin_project! {
-    /// Written out, since an `async fn` keeps room for what it is given twice: once as given, once pinned. Nested,
-    /// that made the future of a search twenty times as large.
+    /// Written by hand, since an `async fn` has room for its argument twice: as given, and pinned. Nested, that made
+    /// the future of a search twenty times as large.
     struct Timeout<F> {
         #[pin]
         future: F,
@@ -377,7 +381,7 @@ fn is_silent(socket: &impl AsRawFd) -> bool {
     peeked.is_err_and(|error| error == Errno::AGAIN)
 }
 
-/// Whether this kernel lets the process use io_uring.
+/// Whether the kernel lets this process use io_uring.
 #[must_use]
 pub fn uring_available() -> bool {
     ::monoio::utils::detect_uring()

@@ -1,7 +1,7 @@
-//! The default runtime: monoio on io_uring, on epoll where io_uring is refused.
+//! The default runtime: monoio on io_uring, or on epoll where io_uring is refused.
 //!
-//! Invariants: the timer driver is on; the `sync` feature is on, since the store and the control
-//! executor wake tasks from other threads.
+//! Invariants: the timer driver is on. The `sync` feature is on, since the store and the control executor wake tasks
+//! from other threads.
 
 use std::{
     future::Future,
@@ -28,7 +28,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
     let (stream, address) = listener.accept().await?;
-    // Fails for a client that has gone already, which is seen when it is read from.
+    // Fails for a client that has gone already, which shows when it is read from.
     let _ = stream.set_nodelay(true);
     Ok((stream, address.ip()))
 }
@@ -53,7 +53,7 @@ where
     let failed = |reason: String| StartError::from_reason(Runtime::Monoio.name(), &name, reason);
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
         if let Some(cpu) = cpu {
-            // A processor taken away since the start only costs the pinning.
+            // When the processor was taken away since the start, only the pinning is lost.
             let _ = ::monoio::utils::bind_to_cpu_set([cpu]);
         }
         let built = build();
@@ -75,8 +75,8 @@ where
     }
 }
 
-/// An executor whose ring completes operations when it is entered, rather than by interrupting the core that works: a
-/// search costs some 3 % less of it, and waits less. Linux knows both flags since 6.0; before, they are left out.
+/// An executor whose ring completes operations when it is entered, instead of interrupting the working core: a search
+/// costs some 3 % less, and waits less. Linux has both flags since 6.0; older kernels go without.
 fn build() -> io::Result<FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>> {
     let builder = || RuntimeBuilder::<FusionDriver>::new().with_entries(RING_ENTRIES).enable_timer();
     let mut ring = io_uring::IoUring::builder();

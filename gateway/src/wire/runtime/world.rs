@@ -1,6 +1,6 @@
-//! A simulated world as a runtime: what a simulation gives in place of threads, sockets and clocks.
+//! A simulated world as a runtime: a simulation's stand-ins for threads, sockets and clocks.
 //!
-//! Invariant: it promises what the two real runtimes promise, and everything runs on the thread that the world is on.
+//! Invariant: it promises what the two real runtimes promise, and everything runs on the world's thread.
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ pub trait World: Sync {
     fn sleep(&self, duration: Duration) -> LocalFuture<'static, ()>;
     /// Runs a future until it ends.
     fn spawn(&self, future: LocalFuture<'static, ()>);
-    /// Runs a future as an executor of its own would: its first turn is now.
+    /// Runs a future as an executor of its own would; its first poll is at once.
     fn start(&self, main: LocalFuture<'static, ()>);
     /// Listens at an address of the world.
     ///
@@ -40,11 +40,11 @@ pub trait WorldListener {
 
 /// A connected socket of a world.
 pub trait WorldStream {
-    /// Up to `bytes_max` of what has come; none is the peer's end.
+    /// Receives up to `bytes_max` bytes; none means that the peer has ended.
     fn receive(&mut self, bytes_max: usize) -> LocalFuture<'_, io::Result<Vec<u8>>>;
-    /// Sends some of these bytes, and says how many.
+    /// Sends some of these bytes; gives how many.
     fn send_some<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, io::Result<usize>>;
-    /// Says that nothing more is to come.
+    /// Tells the peer that nothing more will come.
     fn finish(&self);
     /// Whether nothing waits to be received: no bytes, no end, no error.
     fn is_silent(&self) -> bool;

@@ -1,8 +1,9 @@
-//! Whose turn it is to change an index, where several pods do: a lease for each index, held while a lane works.
+//! Lane leases: where several pods change an index, only the pod that holds the index's lease does.
 //!
-//! Invariants: intents are made in a turn, so that the order of tasks is the order in which nodes are asked, whichever
-//! pods the writes came by; a turn is given back when it is idle or another pod waits for it; a pod that sleeps past
-//! its turn in the middle of a change marks all copies of the index as suspect, for another may have been at it.
+//! Invariants: intents are made under the lease, so that the order of tasks is the order in which nodes are asked,
+//! whichever pods the writes came by. A pod gives the lease back when it is idle or another pod waits for it. A pod
+//! that sleeps past its lease in the middle of a change marks all copies of the index as suspect, since another pod
+//! may have changed it.
 
 use std::{
     cell::Cell,
@@ -22,54 +23,58 @@ use crate::{
     wire::runtime::{self, timeout},
 };
 
-/// Where the names of the leases begin.
-const TURNS: &str = "lane/";
-const WANTED: &str = "lane-wanted/";
+/// Prefixes of lease names: the lane leases themselves, and the leases by which waiting pods tell that they want one.
+const LANE_LEASES: &str = "lane/";
+const LANE_LEASES_WANTED: &str = "lane-wanted/";
 
 /// The right to change an index.
 pub(crate) struct LaneLease {
     lease: Lease,
     state: Rc<Cell<State>>,
-    /// When it was last looked whether another pod waits.
-    looked: Instant,
+    /// When it was last checked whether another pod waits.
+    checked_at: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Held,
     GivenBack,
-    /// Another pod has, or has had, a turn since.
+    /// Another pod holds the lease, or has held it since.
     Lost,
 }
 
-/// Waits for the turn of an index, which is as the store has it from then on.
+/// Waits for the lane lease of an index, and brings the index up to date from the store.
 ///
 /// # Errors
-/// 503 when the store is out of reach, or others do not give the turn back in time.
-pub(crate) async fn take(core: &Rc<Core>, index_uid: &str) -> Result<LaneLease, ApiError> {
+/// 503 when the store is out of reach, or another pod does not give the lease back in time.
+pub(crate) async fn acquire(core: &Rc<Core>, index_uid: &str) -> Result<LaneLease, ApiError> {
     let (store, pod) = (&core.shared.store, core.shared.coordinator.pod());
-    let (scope, wanted) = (format!("{TURNS}{index_uid}"), format!("{WANTED}{index_uid}"));
+    let (scope, wanted) = (format!("{LANE_LEASES}{index_uid}"), format!("{LANE_LEASES_WANTED}{index_uid}"));
     let deadline = runtime::now() + limits::LANE_LEASE_WAIT_MAX;
     loop {
         let acquired = store.acquire_lease(&scope, pod, Value::Null, limits::LANE_LEASE_TTL);
-        // One that the store gives later ends by itself.
+        // A lease that the store grants later expires by itself.
         let Ok(acquired) = timeout(limits::LANE_LEASE_STORE_WAIT_MAX, acquired).await else {
             return Err(ApiError::overloaded("The gateway's store does not answer; try again shortly."));
         };
-        if let Some(lease) = acquired? {
-            let turn = LaneLease { lease, state: Rc::new(Cell::new(State::Held)), looked: runtime::now() };
-            runtime::spawn(keep(store.clone(), turn.lease.clone(), Rc::clone(&turn.state)));
+        if let Some(acquired) = acquired? {
+            let lease = LaneLease {
+                lease: acquired,
+                state: Rc::new(Cell::new(State::Held)),
+                checked_at: runtime::now(),
+            };
+            runtime::spawn(keep(store.clone(), lease.lease.clone(), Rc::clone(&lease.state)));
             if let Err(error) = crate::state::refresh::index(&core.shared, index_uid).await {
-                turn.give_back(core, index_uid);
+                lease.give_back(core, index_uid);
                 return Err(error.into());
             }
-            return Ok(turn);
+            return Ok(lease);
         }
         if runtime::now() >= deadline {
             let message = "Another pod is changing this index; try again shortly.";
             return Err(ApiError::overloaded(message).because("turn_of_another_pod"));
         }
-        // Whoever of those who wait says so, the holder hears of it.
+        // The sign of one waiting pod is enough for the holder to give the lease back.
         let _ = store.acquire_lease(&wanted, pod, Value::Null, limits::LANE_LEASE_WANTED_TTL).await?;
         runtime::sleep(limits::LANE_LEASE_POLL_INTERVAL).await;
     }
@@ -91,23 +96,24 @@ async fn keep(store: Store, lease: Lease, state: Rc<Cell<State>>) {
 }
 
 impl LaneLease {
-    /// Whether it is to be given back after the change under way; looks for others who wait now and then.
+    /// Whether to give the lease back after the change under way; checks now and then whether other pods wait.
     pub(crate) async fn is_over(&mut self, core: &Core, index_uid: &str) -> bool {
         if self.state.get() == State::Lost {
             return true;
         }
-        if runtime::now().saturating_duration_since(self.looked) < limits::LANE_LEASE_MIN {
+        if runtime::now().saturating_duration_since(self.checked_at) < limits::LANE_LEASE_MIN {
             return false;
         }
-        self.looked = runtime::now();
-        let wanted = format!("{WANTED}{index_uid}");
-        // Who waits while the store hangs cannot have the turn either.
+        self.checked_at = runtime::now();
+        let wanted = format!("{LANE_LEASES_WANTED}{index_uid}");
+        // While the store hangs, no waiting pod could get the lease either.
         let waiting = timeout(limits::LANE_LEASE_CHECK_MAX, core.shared.store.leases(&wanted)).await;
         let waiting = waiting.ok().and_then(Result::ok).unwrap_or_default();
         waiting.iter().any(|lease| lease.scope == wanted && lease.holder != core.shared.coordinator.pod())
     }
 
-    /// Lets others have their turn. The store does it before what it is asked next; nobody waits for its answer.
+    /// Gives the lease back. Nobody waits for the answer, since the store releases it before whatever it is asked
+    /// next.
     pub(crate) fn give_back(self, core: &Rc<Core>, index_uid: &str) {
         let is_lost = self.state.replace(State::GivenBack) == State::Lost;
         let released = core.shared.store.release_lease(&self.lease);
@@ -121,10 +127,10 @@ impl LaneLease {
     }
 }
 
-/// Forgets turns that were over at a time (since 1970): of indexes that may be no more. Tokens go on by the clock.
+/// Deletes leases that had expired at a time (since 1970), of indexes that may be gone. Tokens continue by the clock.
 ///
 /// # Errors
-/// The store's own.
+/// The store's error.
 pub(crate) async fn sweep(store: &Store, over: Duration) -> Result<(), StoreError> {
     let over = u64::try_from(over.as_millis()).unwrap_or(u64::MAX);
     let mut after = None::<String>;
@@ -133,9 +139,10 @@ pub(crate) async fn sweep(store: &Store, over: Duration) -> Result<(), StoreErro
         let Some(last) = leases.last() else { return Ok(()) };
         after = Some(last.key.clone());
         for lease in &leases {
-            let is_turn = lease.key.starts_with(TURNS) || lease.key.starts_with(WANTED);
-            if is_turn && lease.value["expires_ms"].as_u64().is_some_and(|expires| expires < over) {
-                // One that was taken meanwhile stays.
+            let is_lane_lease =
+                lease.key.starts_with(LANE_LEASES) || lease.key.starts_with(LANE_LEASES_WANTED);
+            if is_lane_lease && lease.value["expires_ms"].as_u64().is_some_and(|expires| expires < over) {
+                // A lease that was taken meanwhile stays, by its revision.
                 let _ = store.delete_record(LEASES, &lease.key, lease.revision).await;
             }
         }

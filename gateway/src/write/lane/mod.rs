@@ -1,9 +1,9 @@
 //! Lanes: one ordered stream of changes per index, owned by one data core.
 //!
-//! Invariants: every node sees the changes of an index in one order, whichever connection or pod they
-//! came by (`turns`); a change's intent is durable before the first node is asked, and its node tasks are
-//! durable before the client is answered; a panic in one change does not stop its lane; whoever
-//! holds several lanes took them in the order of their names, so that nobody waits in a circle.
+//! Invariants: every node sees the changes of an index in one order, whichever connection or pod they came by
+//! (`lease`). A change's intent is durable before the first node is asked, and its node tasks are durable before the
+//! client is answered. A panic in one change does not stop its lane. Several lanes are locked in the order of their
+//! names, so that no two callers wait for each other.
 
 pub(crate) mod lease;
 
@@ -41,20 +41,20 @@ pub(crate) async fn submit(
     answer.await.unwrap_or_else(|_| Err(gone()))
 }
 
-/// Stops the lanes of some indexes after the changes that wait in them.
+/// Locks the lanes of some indexes, after the changes that wait in them.
 ///
 /// # Errors
-/// 503 when a lane is full; none is held then.
+/// 503 when a lane is full; none stays locked then.
 pub(crate) async fn lock(core: &Core, mut index_uids: Vec<&str>) -> Result<Vec<LaneGuard>, ApiError> {
     index_uids.sort_unstable();
     index_uids.dedup();
-    let mut holds = Vec::with_capacity(index_uids.len());
+    let mut guards = Vec::with_capacity(index_uids.len());
     for index_uid in index_uids {
-        let (stopped, hold) = oneshot::channel();
+        let (stopped, locked) = oneshot::channel();
         send(core, index_uid, Work::Stop { stopped })?;
-        holds.push(hold.await.map_err(|_| too_many())?);
+        guards.push(locked.await.map_err(|_| too_many())?);
     }
-    Ok(holds)
+    Ok(guards)
 }
 
 fn send(core: &Core, index_uid: &str, work: Work) -> Result<(), ApiError> {
@@ -71,9 +71,9 @@ fn gone() -> ApiError {
     ApiError::new(Code::Internal, "An internal error has occurred.")
 }
 
-/// Work whose turn comes.
+/// Work that waits in a lane.
 enum Pending {
-    /// The turn of the index is another pod's: nothing is made durable yet.
+    /// Another pod holds the lane lease: nothing is durable yet.
     Arrived(Work),
     /// The intent is on its way to the store.
     Change {
@@ -88,8 +88,8 @@ enum Pending {
 }
 
 impl Pending {
-    /// The intent starts on arrival, so that uids follow the order of the lane and one sync of the store
-    /// makes many intents durable.
+    /// Starts the intent on arrival, so that uids follow the order of the lane and one sync of the store makes many
+    /// intents durable.
     fn new(core: &Core, work: Work) -> Self {
         let (task, action, reply) = match work {
             Work::Change { task, action, reply } => (task, action, reply),
@@ -103,12 +103,12 @@ impl Pending {
     }
 }
 
-/// The changes of one index that wait here.
+/// The waiting changes of one index.
 struct Lane {
     queue: VecDeque<Pending>,
-    /// Whether what arrives may make its intent: always where this pod is alone, else while it is its turn.
+    /// Whether arriving work may make its intent: always where this pod is alone, else while it holds the lane lease.
     is_open: bool,
-    /// Told when something arrives.
+    /// Notified when work arrives.
     idle: Option<oneshot::Sender<()>>,
 }
 
@@ -125,7 +125,7 @@ impl Lane {
         }
     }
 
-    /// It is this pod's turn: everything that has arrived makes its intent, in order.
+    /// This pod has the lane lease: everything that has arrived makes its intent, in order.
     fn open(&mut self, core: &Core) {
         self.is_open = true;
         let arrived = std::mem::take(&mut self.queue).into_iter();
@@ -137,7 +137,7 @@ impl Lane {
             .collect();
     }
 
-    /// Refuses what has arrived.
+    /// Refuses the work that has no intent yet.
     fn refuse(&mut self, error: &ApiError) {
         for pending in std::mem::take(&mut self.queue) {
             match pending {
@@ -153,7 +153,7 @@ impl Lane {
 fn refuse(work: Work, error: ApiError) {
     match work {
         Work::Change { reply, .. } => drop(reply.send(Err(error))),
-        // Whoever wants to hold the lane hears that it cannot be had.
+        // The drop tells the caller that the lane cannot be locked.
         Work::Stop { stopped } => drop(stopped),
     }
 }
@@ -177,10 +177,10 @@ pub(crate) async fn run(core: Rc<Core>, mut inbox: LaneInbox) {
     }
 }
 
-/// What a lane has for its pod to do next.
+/// What a lane has to do next.
 enum Next {
     Work(Pending),
-    /// What comes next waits for a turn.
+    /// The next work needs the lane lease.
     TakeLease,
     Nothing,
 }
@@ -195,15 +195,15 @@ fn next(lanes: &Lanes, index_uid: &str) -> Next {
     }
 }
 
-/// Takes one index's changes in order until none is left, in turns with other pods.
+/// Performs one index's changes in order until none is left, under the lane lease where there are several pods.
 async fn drain(core: Rc<Core>, lanes: Lanes, index_uid: String) {
-    let mut turn: Option<LaneLease> = None;
+    let mut lane_lease: Option<LaneLease> = None;
     loop {
-        match (next(&lanes, &index_uid), turn.take()) {
+        match (next(&lanes, &index_uid), lane_lease.take()) {
             (Next::Work(pending), held) => {
-                turn = held;
+                lane_lease = held;
                 perform(&core, &lanes, &index_uid, pending).await;
-                if let Some(held) = &mut turn
+                if let Some(held) = &mut lane_lease
                     && held.is_over(&core, &index_uid).await
                 {
                     with_lane(&lanes, &index_uid, |lane| lane.is_open = false);
@@ -212,18 +212,18 @@ async fn drain(core: Rc<Core>, lanes: Lanes, index_uid: String) {
             (Next::TakeLease, held) => {
                 if let Some(held) = held {
                     held.give_back(&core, &index_uid);
-                    // Whoever waits for it comes first.
+                    // A pod that waits for the lease gets it first.
                     runtime::sleep(2 * limits::LANE_LEASE_POLL_INTERVAL).await;
                 }
-                match lease::take(&core, &index_uid).await {
-                    Ok(taken) => {
-                        turn = Some(taken);
+                match lease::acquire(&core, &index_uid).await {
+                    Ok(acquired) => {
+                        lane_lease = Some(acquired);
                         with_lane(&lanes, &index_uid, |lane| lane.open(&core));
                     }
                     Err(error) => with_lane(&lanes, &index_uid, |lane| lane.refuse(&error)),
                 }
             }
-            (Next::Nothing, Some(held)) => turn = idle(&core, &lanes, &index_uid, held).await,
+            (Next::Nothing, Some(held)) => lane_lease = idle(&core, &lanes, &index_uid, held).await,
             (Next::Nothing, None) => {
                 lanes.borrow_mut().remove(&index_uid);
                 return;
@@ -238,41 +238,42 @@ fn with_lane(lanes: &Lanes, index_uid: &str, act: impl FnOnce(&mut Lane)) {
     }
 }
 
-/// Keeps an idle turn for a while, as long as no other pod wants it; answers it when there is work again.
-async fn idle(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, mut turn: LaneLease) -> Option<LaneLease> {
+/// Keeps an idle lease for a while, as long as no other pod wants it; gives it to the caller when there is work
+/// again.
+async fn idle(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, mut lease: LaneLease) -> Option<LaneLease> {
     let deadline = runtime::now() + limits::LANE_LEASE_IDLE_MAX;
     let is_open = || lanes.borrow().get(index_uid).is_some_and(|lane| lane.is_open);
     while is_open() && runtime::now() < deadline && !core.shared.is_draining() {
         let (idle, arrived) = oneshot::channel();
         with_lane(lanes, index_uid, |lane| lane.idle = Some(idle));
         if timeout(limits::LANE_LEASE_MIN, arrived).await.is_ok() {
-            return Some(turn);
+            return Some(lease);
         }
-        if turn.is_over(core, index_uid).await {
+        if lease.is_over(core, index_uid).await {
             break;
         }
     }
-    // What arrives from here on waits for the next turn, what arrived before is done in this one.
+    // Work that arrives from here on waits for the next lease; earlier work is done under this one.
     let mut is_idle = true;
     with_lane(lanes, index_uid, |lane| {
         lane.is_open = false;
         is_idle = lane.queue.is_empty();
     });
     if !is_idle {
-        return Some(turn);
+        return Some(lease);
     }
-    turn.give_back(core, index_uid);
+    lease.give_back(core, index_uid);
     None
 }
 
 async fn perform(core: &Rc<Core>, lanes: &Lanes, index_uid: &str, pending: Pending) {
     match pending {
-        // It is taken out of the queue only once it has become one of the others.
+        // `next` takes only work out of the queue that has its intent.
         Pending::Arrived(work) => refuse(work, gone()),
         Pending::Stop { stopped } => {
-            let (hold, released) = oneshot::channel();
-            if stopped.send(LaneGuard { _released_on_drop: hold }).is_ok() {
-                // Nothing is ever sent: the drop is the event.
+            let (guard, released) = oneshot::channel();
+            if stopped.send(LaneGuard { _released_on_drop: guard }).is_ok() {
+                // Nothing is ever sent: the drop of the guard is the event.
                 let _ = released.await;
             }
         }
@@ -295,7 +296,7 @@ async fn run_guarded(core: &Core, index_uid: &str, applied: impl Future<Output =
     }
 }
 
-/// A write of documents, and those right behind it that may travel in the same request.
+/// A document write, and the writes right behind it that may go into the same request.
 fn with_followers(lanes: &Lanes, index_uid: &str, first: batch::Waiting) -> Vec<batch::Waiting> {
     let mut size = batch::Size::default();
     size.add(&first.write);

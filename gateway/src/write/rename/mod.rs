@@ -1,6 +1,6 @@
-//! Indexes that change their names: plans of swaps and renames, and their run.
+//! Renames and swaps of indexes: their plans and their run.
 //!
-//! Invariant: one commit moves the records; documents stay where they are.
+//! Invariant: one commit moves the index records; documents stay where they are.
 
 pub mod plan;
 pub mod run;

@@ -1,7 +1,7 @@
-//! Swaps and renames: indexes change their names in the gateway's registry, and nothing else does.
+//! Plans swaps and renames, which change the names of indexes in the gateway's registry and nothing else.
 //!
-//! Invariants: without IO; the names of a task's moves are all different; the registry and the task change
-//! in one commit of the store, so that a swap has happened whole or not at all; nodes are not asked.
+//! Invariants: no IO. The names in a task's steps are all different. The registry and the task change in one commit
+//! of the store, so that a swap happens as a whole or not at all. Nodes are not asked.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ use crate::{
     clock,
 };
 
-/// Whether a swap can be done, in the words of a task that fails.
+/// Checks whether a swap can be done, in the words of a task that fails.
 ///
 /// # Errors
 /// `index_not_found`, or `index_already_exists` for the new name of a rename.
-pub fn check_swap(moves: &[Rename], exists: impl Fn(&str) -> bool) -> Result<(), ApiError> {
+pub fn check_swap(steps: &[Rename], exists: impl Fn(&str) -> bool) -> Result<(), ApiError> {
     let mut missing = BTreeSet::new();
     let mut taken = Vec::new();
-    for step in moves {
+    for step in steps {
         if !exists(&step.from) {
             missing.insert(step.from.as_str());
         }
@@ -59,14 +59,13 @@ pub fn check_swap(moves: &[Rename], exists: impl Fn(&str) -> bool) -> Result<(),
     }
 }
 
-/// What stands under the moved names afterwards; `None` where nothing does. A record's own uid still
-/// is the one before.
+/// What the names stand for afterwards; `None` for nothing. A record still has its former uid.
 #[must_use]
 pub fn outcome<Record: Clone>(
-    moves: &[Rename],
+    steps: &[Rename],
     find: impl Fn(&str) -> Option<Record>,
 ) -> Vec<(&str, Option<Record>)> {
-    moves
+    steps
         .iter()
         .flat_map(|step| [(step.from.as_str(), find(&step.to)), (step.to.as_str(), find(&step.from))])
         .collect()
@@ -75,19 +74,19 @@ pub fn outcome<Record: Clone>(
 /// The commit that moves the indexes, renames their older tasks and changes the task itself.
 #[must_use]
 pub fn commit(
-    moves: &[Rename],
+    steps: &[Rename],
     task_uid: u32,
     task: TaskChange,
     now: OffsetDateTime,
     find: impl Fn(&str) -> Option<IndexRecord>,
 ) -> Vec<Change> {
     let mut changes = vec![Change::UpdateTask { uid: task_uid, change: Box::new(task) }];
-    for step in moves {
+    for step in steps {
         let (one, other) = (step.from.clone(), step.to.clone());
         changes.push(Change::ExchangeIndexNames { one, other, below: task_uid });
     }
-    let renamed = |uid: &str| moves.iter().any(|step| step.rename && step.to == uid);
-    for (uid, record) in outcome(moves, &find) {
+    let renamed = |uid: &str| steps.iter().any(|step| step.rename && step.to == uid);
+    for (uid, record) in outcome(steps, &find) {
         let expected_revision = find(uid).map(|before| before.revision);
         match (record, expected_revision) {
             (Some(mut record), expected_revision) => {
@@ -106,7 +105,7 @@ pub fn commit(
     changes
 }
 
-/// The change of a task whose registry change is made with it.
+/// The change that starts a task, made in the commit that changes the registry.
 #[must_use]
 pub fn begun(task: &TaskRecord, now: OffsetDateTime) -> TaskChange {
     TaskChange {
@@ -118,10 +117,10 @@ pub fn begun(task: &TaskRecord, now: OffsetDateTime) -> TaskChange {
     }
 }
 
-/// The change that ends a task whose registry change is made: as its nodes ended, if they had a part.
+/// The change that ends a task after its registry change: with the outcome of its nodes, if they had a part.
 #[must_use]
 pub fn ended(task: &TaskRecord) -> TaskChange {
-    // A node that is away does not count.
+    // Unfinished node tasks are those of nodes that are away, which do not count.
     let ended = task.node_tasks.iter().filter(|node_task| node_task.status.is_finished());
     let refused = ended.into_iter().find(|node_task| node_task.status != TaskStatus::Succeeded);
     TaskChange {
@@ -164,8 +163,8 @@ mod tests {
     #[test]
     fn what_cannot_be_moved_is_named() {
         let exists = |uid: &str| ["a", "b", "c"].contains(&uid);
-        let check = |moves: &[Rename], expected: Option<(Code, &str)>| {
-            let found = check_swap(moves, exists)
+        let check = |steps: &[Rename], expected: Option<(Code, &str)>| {
+            let found = check_swap(steps, exists)
                 .map_err(|error| (error.code().unwrap(), error.into_task_error().message));
             assert_eq!(found.err(), expected.map(|(code, message)| (code, message.to_owned())));
         };
@@ -180,8 +179,8 @@ mod tests {
     #[test]
     fn a_commit_exchanges_records_and_keeps_their_names() {
         let find = |uid: &str| ["a", "b", "c"].contains(&uid).then(|| record(uid));
-        let moves = [step("a", "b", false), step("c", "d", true)];
-        let changes = commit(&moves, 9, TaskChange::default(), OffsetDateTime::UNIX_EPOCH, find);
+        let steps = [step("a", "b", false), step("c", "d", true)];
+        let changes = commit(&steps, 9, TaskChange::default(), OffsetDateTime::UNIX_EPOCH, find);
         let put = |uid: &str, of: &str, expected_revision| Change::PutIndex {
             record: Box::new(IndexRecord { uid: uid.to_owned(), ..record(of) }),
             expected_revision,

@@ -1,9 +1,9 @@
-//! Swaps and renames from their request to their end.
+//! Runs swaps and renames from the request to the end of the task.
 //!
-//! Invariants: the lanes of all names are held from before the task is accepted until the registry
-//! has changed, so that writes accepted before go to the old index and later ones to the new; the
-//! names change when the tasks accepted before have ended, as on one node; a swap that was accepted
-//! and not done when the process died is done at the next start, before anybody is served.
+//! Invariants: the lanes of all names are locked from before the task is accepted until the registry has changed, so
+//! that earlier writes go to the old index and later ones to the new. As on one node, names change when the tasks
+//! accepted before have ended. A swap that was accepted and not done when the process died is done at the next start,
+//! before any client is served.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
@@ -36,26 +36,26 @@ use crate::{
     },
 };
 
-/// `POST /swap-indexes`, checked.
+/// Runs a checked `POST /swap-indexes`.
 ///
 /// # Errors
 /// 503 when a lane or the store is full.
 pub(crate) async fn swap(core: &Rc<Core>, task: NewTask, steps: Vec<Rename>) -> Result<Accepted, ApiError> {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect();
-    let holds = lane::lock(core, names).await?;
+    let guards = lane::lock(core, names).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
     match plan::check_swap(&steps, |uid| snapshot.indexes.contains_key(uid)) {
         Ok(()) => {
             let missed = Missed::new(core, intent.uid);
-            accept(core, intent, steps, Vec::new(), missed, holds).await
+            accept(core, intent, steps, Vec::new(), missed, guards).await
         }
         Err(error) => fail(core, &intent, error).await,
     }
 }
 
-/// `PATCH /indexes/{uid}`, checked: another name (`to`, or the same), another primary key, or both. The
-/// nodes judge the key: they refuse it when there are documents.
+/// Runs a checked `PATCH /indexes/{uid}`: another name (`to`, or the same), another primary key, or both. The nodes
+/// judge the key: they refuse it when there are documents.
 ///
 /// # Errors
 /// 503 when a lane or the store is full, or a node does not take the primary key.
@@ -66,7 +66,7 @@ pub(crate) async fn update(
     to: &str,
     primary_key: Option<String>,
 ) -> Result<Accepted, ApiError> {
-    let holds = lane::lock(core, vec![from, to]).await?;
+    let guards = lane::lock(core, vec![from, to]).await?;
     let intent = core.shared.store.create_task(task).await?;
     let snapshot = core.shared.snapshot();
     let Some(index) = snapshot.indexes.get(from) else {
@@ -90,10 +90,10 @@ pub(crate) async fn update(
         },
     };
     let steps = Rename::of_task(&intent);
-    accept(core, intent, steps, node_tasks, missed, holds).await
+    accept(core, intent, steps, node_tasks, missed, guards).await
 }
 
-/// A task that has failed at once.
+/// Accepts a task that has failed at once.
 async fn fail(core: &Core, intent: &TaskRecord, error: ApiError) -> Result<Accepted, ApiError> {
     let record = core.shared.store.update_task(intent.uid, apply::failed_change(error)).await?;
     Ok(Accepted { record, degraded: None })
@@ -107,20 +107,20 @@ async fn store_missed(core: &Core, missed: &mut Missed) -> Result<(), StoreError
     fanout::commit(core, changes).await.await.map(drop)
 }
 
-/// Goes on with a change that nodes have a part in and that was accepted by a process that died.
+/// Resumes an accepted change, in which nodes have a part, of a process that died.
 pub fn resume(core: &Rc<Core>, task: TaskRecord) {
     let steps = Rename::of_task(&task);
     spawn_finish(core, task, steps, Vec::new());
 }
 
-/// Answers, and moves the indexes once the tasks accepted before have ended.
+/// Answers the client, and moves the indexes once the tasks accepted before have ended.
 async fn accept(
     core: &Rc<Core>,
     intent: TaskRecord,
     steps: Vec<Rename>,
     node_tasks: Vec<NodeTask>,
     mut missed: Missed,
-    holds: Vec<LaneGuard>,
+    guards: Vec<LaneGuard>,
 ) -> Result<Accepted, ApiError> {
     let change =
         TaskChange { accepted: Some(true), node_tasks: Some(node_tasks.clone()), ..TaskChange::default() };
@@ -128,33 +128,33 @@ async fn accept(
     changes.extend(missed.take());
     let revision = fanout::commit(core, changes).await.await?[0];
     let record = TaskRecord { accepted: true, node_tasks, revision, ..intent };
-    spawn_finish(core, record.clone(), steps, holds);
+    spawn_finish(core, record.clone(), steps, guards);
     Ok(Accepted { record, degraded: missed.degraded.header() })
 }
 
-fn spawn_finish(core: &Rc<Core>, task: TaskRecord, steps: Vec<Rename>, holds: Vec<LaneGuard>) {
+fn spawn_finish(core: &Rc<Core>, task: TaskRecord, steps: Vec<Rename>, guards: Vec<LaneGuard>) {
     let core = Rc::clone(core);
     runtime::spawn(async move {
-        if AssertUnwindSafe(finish(&core, task, &steps, holds)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(finish(&core, task, &steps, guards)).catch_unwind().await.is_err() {
             log::error("panic_in_move", &[]);
             core.metrics.panics.increment(1);
         }
     });
 }
 
-/// A task is processing from the commit that changes the registry: what is processing is done but for
-/// its end, which comes after the change is shown, so that no client sees the end before the change.
-async fn finish(core: &Core, mut task: TaskRecord, steps: &[Rename], holds: Vec<LaneGuard>) {
+/// Changes the registry and ends the task. The commit that changes the registry sets the task to processing, so a
+/// processing task lacks only its end. The end comes after the change is visible, so that no client sees it before.
+async fn finish(core: &Core, mut task: TaskRecord, steps: &[Rename], guards: Vec<LaneGuard>) {
     let deadline = runtime::now() + core.shared.config.request_timeout;
     if task.status == TaskStatus::Enqueued {
         wait_for_earlier(core, &task, steps, deadline).await;
-        let _holds = wait_for_nodes(core, &mut task, holds, deadline).await;
+        let _guards = wait_for_nodes(core, &mut task, guards, deadline).await;
         break_ties(core, &task).await;
         take_back_key(core, &task).await;
         loop {
             match change_registry(core, &task, steps).await {
                 Ok(()) => break,
-                // An index has changed that is not held any longer, or the queue was full.
+                // An index whose lane is no longer locked has changed, or the queue was full.
                 Err(StoreError::Conflict | StoreError::Overloaded) => {
                     runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
                 }
@@ -171,7 +171,7 @@ async fn finish(core: &Core, mut task: TaskRecord, steps: &[Rename], holds: Vec<
     }
 }
 
-/// Search rules follow the names, for no longer than a request may take.
+/// Makes search rules follow the names, for no longer than a request may take.
 async fn follow_with_rules(core: &Core, task: &TaskRecord, steps: &[Rename]) {
     let names = steps.iter().flat_map(|step| [step.from.as_str(), step.to.as_str()]).collect::<Vec<_>>();
     let node_tasks = rule_copies::follow(core, &names).await;
@@ -183,7 +183,7 @@ async fn follow_with_rules(core: &Core, task: &TaskRecord, steps: &[Rename]) {
     }
 }
 
-/// A primary key that the nodes have taken breaks ties on them from now on.
+/// Makes the nodes break ties by a primary key that they have taken.
 async fn break_ties(core: &Core, task: &TaskRecord) {
     let key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
     let succeeded = status::status(core, task) == TaskStatus::Succeeded;
@@ -217,15 +217,15 @@ fn not_stored(task: &TaskRecord, error: &StoreError) {
     log::error("move_not_stored", &[("task", &task.uid.to_string()), ("reason", &error.to_string())]);
 }
 
-/// Waits until the nodes have done their part. The lanes are held no longer than a request may take,
-/// for other writes shall not wait for a node that is gone.
+/// Waits until the nodes have done their part. The lanes stay locked no longer than a request may take, since other
+/// writes must not wait for a node that is gone.
 async fn wait_for_nodes(
     core: &Core,
     task: &mut TaskRecord,
-    holds: Vec<LaneGuard>,
+    guards: Vec<LaneGuard>,
     deadline: Instant,
 ) -> Vec<LaneGuard> {
-    let mut holds = holds;
+    let mut guards = guards;
     loop {
         let seen = status::poll(core, task).await;
         task.started_at = status::fold(task, &seen).started;
@@ -233,35 +233,35 @@ async fn wait_for_nodes(
             && let Some(left) = status::leave_behind(core, task)
             && (left.is_empty() || fanout::commit(core, left).await.await.is_ok())
         {
-            return holds;
+            return guards;
         }
         let late = runtime::now() >= deadline;
         if late {
-            holds.clear();
+            guards.clear();
         }
         runtime::sleep(if late { limits::LATE_RETRY_INTERVAL } else { limits::NODE_TASK_POLL_INTERVAL })
             .await;
     }
 }
 
-/// Changes the registry in one commit, then shows it.
+/// Changes the registry in one commit, then publishes it.
 async fn change_registry(core: &Core, task: &TaskRecord, steps: &[Rename]) -> Result<(), StoreError> {
     let now = clock::utc();
     let snapshot = core.shared.snapshot();
     let succeeds = status::status(core, task) == TaskStatus::Succeeded;
-    let asked = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
+    let new_key = task.details.as_ref().and_then(|details| details["primaryKey"].as_str());
     let find = |uid: &str| {
         let mut record = snapshot.indexes.get(uid).map(|index| index.record.clone())?;
-        if let Some(key) = asked.filter(|_| succeeds) {
+        if let Some(key) = new_key.filter(|_| succeeds) {
             record.primary_key = Some(key.to_owned());
         }
         Some(record)
     };
-    // Names that were held all the time are as they were; others may be gone or taken.
+    // Names whose lanes were locked all the time are unchanged; others may be gone or taken.
     let possible = plan::check_swap(steps, |uid| snapshot.indexes.contains_key(uid)).is_ok();
     let steps = if possible { steps } else { &[] };
     let mut commit = plan::commit(steps, task.uid, plan::begun(task, now), now, find);
-    // A primary key alone changes the index where it stands.
+    // A primary key alone changes the index in place.
     if steps.is_empty()
         && succeeds
         && let Some(mut record) = task.index_uid.as_deref().and_then(find)
@@ -275,8 +275,8 @@ async fn change_registry(core: &Core, task: &TaskRecord, steps: &[Rename]) -> Re
     Ok(())
 }
 
-/// Waits until nothing accepted before is unfinished on the indexes; nothing is added meanwhile, for
-/// their lanes are held. A node that is gone is waited for no longer than a request may take.
+/// Waits until no task accepted before is unfinished on the indexes. None is added meanwhile, since their lanes are
+/// locked. A node that is gone is waited for no longer than a request may take.
 async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Rename], deadline: Instant) {
     let names = steps.iter().flat_map(|step| [step.from.clone(), step.to.clone()]).collect::<Vec<_>>();
     let query = TaskQuery {
@@ -303,7 +303,7 @@ async fn wait_for_earlier(core: &Core, task: &TaskRecord, steps: &[Rename], dead
     );
 }
 
-/// Publishes what a commit has stored, all of it at once.
+/// Publishes what a commit has stored, as one snapshot.
 fn show(core: &Core, before: &Snapshot, steps: &[Rename], commit: &[Change], revisions: &[u64]) {
     let placement = |uid: &str| before.indexes.get(uid).map(|index| Arc::clone(&index.placement));
     let mut placements = plan::outcome(steps, placement);

@@ -1,8 +1,8 @@
-//! Cancelations: the nodes' own cancelations of the tasks that a task consists of.
+//! Cancels tasks by having nodes cancel the node tasks that these consist of.
 //!
-//! Invariants: a target is marked before a node is asked, so that it is never canceled by nobody; only
-//! what nodes alone have to do is canceled (`task::is_cancelable`); a node that has done its part of
-//! a task already keeps it, and the task is canceled with those that had not.
+//! Invariants: a target names its canceler before a node is asked, so that no task is canceled by nobody. Only what
+//! nodes alone have to do is canceled (`view::is_cancelable`). A node that has done its part of a task already keeps
+//! it, and the task is canceled on the nodes that had not.
 
 use std::collections::BTreeMap;
 
@@ -52,9 +52,9 @@ pub(crate) async fn cancel(core: &Core, intent: TaskRecord, matched: &[u32]) -> 
     Ok(core.shared.store.update_task(intent.uid, change).await?)
 }
 
-/// Names the cancelation in its targets. One that has changed meanwhile is left alone: it has ended,
-/// or somebody else cancels it, or it is only a moment further and shows up as canceled by nobody's
-/// doing but the nodes'; so it is read and tried again once.
+/// Names the cancelation in its targets. A target that has changed meanwhile is read and tried once more, then left
+/// alone: it has ended, another task cancels it, or it is only further on and shows up as canceled without a
+/// canceler.
 async fn mark(core: &Core, targets: &[TaskRecord], canceler: u32) {
     for chunk in targets.chunks(limits::TASKS_CHANGED_AT_ONCE) {
         join_all(chunk.iter().map(|target| async move {
@@ -79,7 +79,7 @@ async fn mark(core: &Core, targets: &[TaskRecord], canceler: u32) {
 async fn ask_nodes(core: &Core, targets: &[TaskRecord]) -> Result<Vec<NodeTask>, ApiError> {
     let mut by_node: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for task in targets.iter().flat_map(|target| &target.node_tasks) {
-        // What a node does for several clients at once it goes on with.
+        // A node task that several clients share is not canceled.
         if !task.status.is_finished() && !task.shared {
             by_node.entry(&task.node).or_default().push(task.uid);
         }
@@ -88,7 +88,7 @@ async fn ask_nodes(core: &Core, targets: &[TaskRecord]) -> Result<Vec<NodeTask>,
     let questions = by_node
         .iter()
         .flat_map(|(node, uids)| uids.chunks(limits::TASKS_PER_NODE_QUESTION).map(move |uids| (*node, uids)));
-    let asked = questions.filter_map(|(id, uids)| {
+    let sent = questions.filter_map(|(id, uids)| {
         let node =
             topology.index_of(id).filter(|node| core.shared.nodes.health.state(*node).takes_writes())?;
         let list = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
@@ -99,7 +99,7 @@ async fn ask_nodes(core: &Core, targets: &[TaskRecord]) -> Result<Vec<NodeTask>,
             Ok(fanout::node_task(core, node, uid, 0))
         })
     });
-    let (taken, failed): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
+    let (taken, failed): (Vec<_>, Vec<_>) = join_all(sent).await.into_iter().partition(Result::is_ok);
     match failed.into_iter().find_map(Result::err) {
         Some(error) if taken.is_empty() => Err(error),
         _ => Ok(taken.into_iter().flatten().collect()),

@@ -1,4 +1,4 @@
-//! What becomes of a task on its nodes: its status, gathered on demand, and its cancelation.
+//! A task's node tasks: their status, gathered on demand, and their cancelation.
 //!
 //! Invariant: a task's end is stored before a client sees it.
 

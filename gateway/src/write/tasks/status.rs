@@ -1,8 +1,8 @@
-//! How the gateway's tasks end: what nodes say of theirs, gathered when somebody asks.
+//! Gathers the status of the gateway's tasks from their node tasks, when somebody asks.
 //!
-//! Invariants: a task that has ended is never asked about again; a status is durable before a
-//! client sees the task ended; nobody polling costs nothing but the control sweep; a task ends without
-//! a node only while that node serves no reads, and the node does its part before it serves again.
+//! Invariants: nodes are never asked again about a task that has ended. A status is durable before a client sees the
+//! task ended. While no client polls, the only cost is the periodic sweep. A task ends without a node only while that
+//! node serves no reads, and the node does its part before it serves again.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -42,15 +42,15 @@ pub(crate) async fn refresh_within(core: &Core, record: TaskRecord, lane: LaneSt
     apply_states(core, record, &seen, lane).await
 }
 
-/// What the nodes say of one task now.
+/// What the nodes report about one task now.
 pub(crate) async fn poll(core: &Core, record: &TaskRecord) -> NodeTaskStates {
     let waiting = record.node_tasks.iter().filter(|task| !task.status.is_finished());
-    let asked = waiting.map(|task| async move {
+    let pending = waiting.map(|task| async move {
         let node = core.shared.snapshot().topology.index_of(&task.node)?;
         let seen = ask_about(core, node, &format!("/tasks/{}", task.uid)).await?;
         Some(((task.node.clone(), task.uid), seen))
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    join_all(pending).await.into_iter().flatten().collect()
 }
 
 /// Brings the status of every unfinished task up to date, unless this was done a moment ago.
@@ -67,15 +67,14 @@ pub async fn refresh_unfinished(core: &Core) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Waits until none of these tasks, whose uids ascend, is at work any more, or for as long as a client may have to
-/// wait.
+/// Waits until all of these tasks (uids ascending) have ended, or for as long as a client may have to wait.
 pub(crate) async fn wait_for(core: &Core, uids: &[u32]) -> Result<(), ApiError> {
     let deadline = runtime::now() + limits::TASK_DELETION_WAIT_MAX;
     loop {
         let mut records = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
         records.retain(|record| record.accepted && uids.binary_search(&record.uid).is_ok());
-        let settled = refresh_all(core, records).await;
-        if settled.iter().all(|record| record.status.is_finished()) || runtime::now() >= deadline {
+        let refreshed = refresh_all(core, records).await;
+        if refreshed.iter().all(|record| record.status.is_finished()) || runtime::now() >= deadline {
             return Ok(());
         }
         runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
@@ -104,7 +103,7 @@ pub(crate) async fn refresh_all_within(
     join_all(records.into_iter().map(|record| apply_states(core, record, &seen, lane))).await
 }
 
-/// What a node says of its tasks, by node id and the node's task uid.
+/// The nodes' reports about their tasks, by node id and the node's task uid.
 pub(crate) type NodeTaskStates = AHashMap<(String, u32), Value>;
 
 pub(crate) async fn ask_about(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
@@ -147,7 +146,7 @@ async fn apply_states(
     let times = fold(&mut record, seen);
     let status = status(core, &record);
     if record.kind == TaskKind::TaskCancelation && status.is_finished() {
-        // Its targets are settled first, by this same function.
+        // Its targets are brought up to date first, by this same function.
         return Box::pin(end_cancelation(core, record, times)).await;
     }
     if status == record.status {
@@ -172,7 +171,7 @@ async fn apply_states(
     if is_partially_applied(&record, status) {
         changes.extend(suspects(core, &record));
     }
-    // If somebody else settled it at the same time, theirs is as good.
+    // If another core or pod stored the end at the same time, that one is as good.
     let _ = core.shared.store.commit(changes).await;
     core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record)
 }
@@ -192,8 +191,8 @@ async fn end_cancelation(core: &Core, record: TaskRecord, times: Times) -> TaskR
     store_change(core, record, change).await
 }
 
-/// The status that a record's node tasks add up to: those of nodes that are away do not count where
-/// others have done what these have yet to do.
+/// The status that a record's node tasks add up to. Those of nodes that are away do not count where other nodes have
+/// done the same work.
 pub(crate) fn status(core: &Core, record: &TaskRecord) -> TaskStatus {
     let away = away(core, record);
     let there = record
@@ -203,39 +202,41 @@ pub(crate) fn status(core: &Core, record: &TaskRecord) -> TaskStatus {
     overall_status(&there.cloned().collect::<Vec<_>>())
 }
 
-/// Lets a task end without the nodes that are away: what is to be committed with its end. `None` when
-/// one of them is back by now.
+/// Lets a task end without the nodes that are away; gives what is to be committed with its end. `None` when one of
+/// them is back by now.
 pub(crate) fn leave_behind(core: &Core, record: &TaskRecord) -> Option<Vec<Change>> {
     let topology = &core.shared.snapshot().topology;
     let away = away(core, record);
     let mut changes = Vec::new();
     for task in &away {
         let node = topology.index_of(&task.node)?;
-        // Before it is looked at again whether the node is away: whoever lets it join does these two
-        // the other way round.
+        // The node is told to await the task before its state is checked again. The rejoin does these two the other
+        // way round, so that one of the two sides notices.
         if core.shared.nodes.hints.await_task(node, task.uid) {
             changes.push(hints::unapplied(&task.node, task.uid));
         }
     }
-    let still = away.iter().all(|task| topology.index_of(&task.node).is_some_and(|node| !holds(core, node)));
+    let still =
+        away.iter().all(|task| topology.index_of(&task.node).is_some_and(|node| !is_awaited(core, node)));
     still.then_some(changes)
 }
 
-/// Whether tasks wait for a node.
-fn holds(core: &Core, node: NodeIndex) -> bool {
+/// Whether tasks wait for this node.
+fn is_awaited(core: &Core, node: NodeIndex) -> bool {
     match core.shared.nodes.health.state(node) {
         NodeState::Down => false,
-        NodeState::Joining => core.shared.nodes.hints.is_level(node),
+        NodeState::Joining => core.shared.nodes.hints.is_caught_up(node),
         NodeState::Unknown | NodeState::Healthy | NodeState::Suspect | NodeState::Draining => true,
     }
 }
 
-/// The unfinished node tasks that the end of a task does not wait for: those of nodes that are away,
-/// if other owners have done their part for each of the shards.
+/// The unfinished node tasks that a task's end does not wait for: those of nodes that are away, if other owners have
+/// done their part for each of the shards.
 fn away<'r>(core: &Core, record: &'r TaskRecord) -> Vec<&'r NodeTask> {
     let topology = &core.shared.snapshot().topology;
     let is_away = |task: &&NodeTask| {
-        !task.status.is_finished() && topology.index_of(&task.node).is_some_and(|node| !holds(core, node))
+        !task.status.is_finished()
+            && topology.index_of(&task.node).is_some_and(|node| !is_awaited(core, node))
     };
     let away = record.node_tasks.iter().filter(is_away).collect::<Vec<_>>();
     if away.is_empty() {
@@ -270,7 +271,7 @@ fn is_partially_applied(record: &TaskRecord, status: TaskStatus) -> bool {
         && record.node_tasks.iter().any(|task| task.status.is_finished() && task.status != status)
 }
 
-/// The copies that a torn task leaves different from each other.
+/// The copies that a partially applied task leaves different from each other, as suspects.
 fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let snapshot = core.shared.snapshot();
     let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
@@ -282,9 +283,9 @@ fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     record.node_tasks.iter().map(suspect).collect()
 }
 
-/// What part of the nodes' counts, as numerator and denominator, is one of each document: all copies
-/// where all owners have done their part, those of a group that has done it whole, or what the shards or
-/// documents of those that have come to.
+/// Which nodes' counts to sum, and what ratio of the sum counts each document once. All copies count where all owners
+/// have done their part, else those of the groups that are done as a whole. Else the ratio is that of the documents
+/// or shards of the nodes that are done.
 fn share(core: &Core, record: &TaskRecord) -> Share {
     let topology = &core.shared.snapshot().topology;
     let copies = u64::from(topology.replication_factor);
@@ -321,24 +322,24 @@ fn share(core: &Core, record: &TaskRecord) -> Share {
     Share { nodes: finished.iter().map(|task| task.node.clone()).collect(), ratio }
 }
 
-/// Whose counts are summed, and what part of the sum is one of each document.
+/// The nodes whose counts are summed, and the ratio of the sum that counts each document once.
 pub(crate) struct Share {
     nodes: Vec<String>,
     ratio: (u64, u64),
 }
 
 impl Share {
-    /// All counts, as they are.
+    /// The counts of all nodes, as they are.
     pub(crate) fn whole(record: &TaskRecord) -> Self {
         Self { nodes: record.node_tasks.iter().map(|task| task.node.clone()).collect(), ratio: (1, 1) }
     }
 }
 
-/// Stores a change of a record that was read before.
+/// Stores a change of a record; gives the record as it is stored then.
 pub(crate) async fn store_change(core: &Core, record: TaskRecord, change: TaskChange) -> TaskRecord {
     match core.shared.store.update_task(record.uid, change).await {
         Ok(stored) => stored,
-        // Somebody else settled it at the same time: theirs is as good.
+        // Another core or pod stored the end at the same time: that one is as good.
         Err(_) => core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record),
     }
 }
@@ -366,7 +367,7 @@ pub(crate) fn ended(record: &TaskRecord, status: TaskStatus, times: &Times, shar
     change
 }
 
-/// What a node counted, of this task's documents alone.
+/// What a node counted of this task's documents alone.
 fn details_of(task: &NodeTask) -> Option<Value> {
     match task.shared {
         true => Some(json!({"indexedDocuments": task.documents})),
@@ -374,10 +375,10 @@ fn details_of(task: &NodeTask) -> Option<Value> {
     }
 }
 
-/// Takes over what nodes said of a record's node tasks.
+/// Takes the nodes' reports into a record's node tasks.
 pub(crate) fn fold(record: &mut TaskRecord, seen: &NodeTaskStates) -> Times {
     let mut times = Times { started: record.started_at, finished: None };
-    // An index that is renamed has its new name when its primary key is judged.
+    // A node judges the primary key of a renamed index under the new name.
     let renamed = record.details.as_ref().and_then(|details| details["newIndexUid"].as_str());
     let index_uid = renamed.or(record.index_uid.as_deref()).map(str::to_owned);
     let is_function = record.kind == TaskKind::DocumentEdition;

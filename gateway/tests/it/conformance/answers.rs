@@ -1,5 +1,5 @@
-//! What the gateway takes for an answer of a node, and what fails the leg.
-//! Every case is sent whole and byte by byte, to either runtime, over a connection of its own.
+//! Tests which answers of a node the gateway accepts, and which ones fail the leg. Every case is sent at once and
+//! byte by byte, to either runtime, over a connection of its own.
 
 use std::{
     io::{Read, Write},
@@ -14,10 +14,10 @@ use gateway::wire::{
     runtime::{self, Runtime, timeout},
 };
 
-/// How long an exchange may take on a busy machine.
+/// The longest time of an exchange on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The section, what it is about, the bytes a node sends before it closes, and what comes of them: the status, the body
+/// The RFC section, the subject, the bytes that a node sends before it closes, and the outcome: the status, the body
 /// and `+` where the connection may be used again; or `malformed`, or `closed`.
 type Case = (&'static str, &'static str, &'static str, &'static str);
 
@@ -230,24 +230,25 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// The case whose last byte must come with the others: one that comes later is seen when the connection is used again.
+/// The case whose last byte must come with the others: if it came later, it would show only when the connection is
+/// used again.
 const SURPLUS: &str = "more than was announced";
 
-/// Sends each case's bytes to the client that comes next, once it has asked: in one piece, then byte by byte.
+/// Sends each case's bytes to the next client, after its request: at once, then byte by byte.
 fn serve(listener: TcpListener) {
     for step in [usize::MAX, 1] {
         for (_, about, bytes, _) in CASES {
             let step = if *about == SURPLUS { usize::MAX } else { step };
             let (mut stream, _) = listener.accept().unwrap();
             stream.set_nodelay(true).unwrap();
-            let (mut asked, mut piece) = (Vec::new(), [0; 1024]);
-            while !asked.ends_with(b"\r\n\r\n") {
+            let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+            while !request.ends_with(b"\r\n\r\n") {
                 let count = stream.read(&mut piece).unwrap();
                 assert!(count > 0, "a request without an end");
-                asked.extend_from_slice(&piece[..count]);
+                request.extend_from_slice(&piece[..count]);
             }
             for piece in bytes.as_bytes().chunks(step) {
-                // A client that has seen enough is gone.
+                // The client closes the connection when it has read enough.
                 if stream.write_all(piece).is_err() {
                     break;
                 }
@@ -265,7 +266,7 @@ async fn exchange(address: SocketAddr) -> String {
             format!("{} {body}{}", answer.status.as_u16(), if reusable { "+" } else { "" })
         }
         Ok(Err(ExchangeError::Malformed(_))) => "malformed".to_owned(),
-        // A node that goes away may do so with a reset.
+        // A node that goes away may reset the connection.
         Ok(Err(ExchangeError::Closed | ExchangeError::Io(_))) => "closed".to_owned(),
         Err(_) => "no end".to_owned(),
     }

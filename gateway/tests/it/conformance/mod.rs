@@ -1,5 +1,5 @@
-//! HTTP/1.1 by the book, towards clients and towards nodes, on both runtimes.
-//! The cases are data: `table` and `answers`; each names the section it comes from.
+//! HTTP/1.1 to the letter of the RFCs, towards clients and towards nodes, on both runtimes. The cases are data in
+//! `table` and `answers`; each names its section.
 
 mod answers;
 mod requests;

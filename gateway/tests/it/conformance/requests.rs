@@ -1,10 +1,10 @@
-//! What the gateway answers to requests, sound and unsound.
-//! Every case is sent whole and, but for one, byte by byte, to either runtime, and must end the same way.
+//! Tests the gateway's responses to sound and unsound requests. Every case is sent at once and, but for one, byte by
+//! byte, to either runtime, with the same outcome.
 
 use super::table::{CAME_ALONG, Case, cases, chunk, get, key, post};
 use crate::{gateway::Gateway, wire::Wire};
 
-/// What went otherwise than the case says.
+/// Runs a case; the error tells how the outcome differs from the expected one.
 fn run(gateway: &Gateway, case: &Case, step: usize) -> Result<(), String> {
     let (outcome, text) = match case.outcome.split_once(" \"") {
         Some((outcome, text)) => {
@@ -21,7 +21,7 @@ fn run(gateway: &Gateway, case: &Case, step: usize) -> Result<(), String> {
     let to_head = case.bytes.starts_with(b"HEAD ");
     let mut last = None;
     for status in statuses.split_whitespace() {
-        let answer = wire.answer(to_head).ok_or_else(|| format!("an end instead of {status}"))?;
+        let answer = wire.read_answer(to_head).ok_or_else(|| format!("an end instead of {status}"))?;
         if answer.status.to_string() != status {
             return Err(format!("{} instead of {status}: {answer:?}", answer.status));
         }
@@ -33,13 +33,13 @@ fn run(gateway: &Gateway, case: &Case, step: usize) -> Result<(), String> {
     }
     if end == "open" {
         wire.send(get("").as_bytes(), usize::MAX);
-        let answer = wire.answer(false);
+        let answer = wire.read_answer(false);
         return match answer.as_ref().map(|answer| answer.status) {
             Some(200) => Ok(()),
             _ => Err(format!("{answer:?} to one more request")),
         };
     }
-    match wire.answer(false) {
+    match wire.read_answer(false) {
         None => Ok(()),
         Some(answer) => Err(format!("{answer:?} instead of the end")),
     }
@@ -51,7 +51,7 @@ fn check(runtime: &str) {
     let cases = cases();
     let mut wrong = Vec::new();
     for case in &cases {
-        // Byte by byte no body comes along with its head.
+        // Byte by byte no body arrives together with its head.
         let steps: &[usize] = if case.about == CAME_ALONG { &[usize::MAX] } else { &[usize::MAX, 1] };
         for &step in steps {
             if let Err(reason) = run(&gateway, case, step) {
@@ -72,7 +72,7 @@ fn glommio_answers_by_the_book() {
     check("glommio");
 }
 
-/// A client that waits for the word gets it, then the answer.
+/// A client that waits for `100 Continue` gets it, then the response.
 #[test]
 fn a_client_that_waits_is_told_to_go_on() {
     for runtime in ["monoio", "glommio"] {
@@ -81,10 +81,10 @@ fn a_client_that_waits_is_told_to_go_on() {
         for framing in [format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked".to_owned()] {
             let mut wire = Wire::connect(gateway.address);
             wire.send(post(&format!("{framing}\r\nExpect: 100-Continue\r\n"), "").as_bytes(), usize::MAX);
-            assert_eq!(wire.answer(false).unwrap().status, 100);
+            assert_eq!(wire.read_answer(false).unwrap().status, 100);
             let sent = if framing.starts_with('T') { chunk(&body) + "0\r\n\r\n" } else { body.clone() };
             wire.send(sent.as_bytes(), usize::MAX);
-            let answer = wire.answer(false).unwrap();
+            let answer = wire.read_answer(false).unwrap();
             assert_eq!(answer.status, 201, "{answer:?}");
         }
     }

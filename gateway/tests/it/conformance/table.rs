@@ -1,15 +1,15 @@
-//! The requests, sound and unsound, and what comes of each. Where servers differ the strictest of nginx, hyper and
-//! Meilisearch 1.50 is followed, unless a MUST says otherwise.
+//! Sound and unsound requests, and the outcome of each. Where servers differ, the gateway follows the strictest of
+//! nginx, hyper and Meilisearch 1.50, unless a MUST says otherwise.
 
 #![allow(clippy::too_many_lines, reason = "a table of cases")]
 
 use crate::gateway::MASTER_KEY;
 
-/// The case that is another one when it is sent byte by byte.
+/// The case whose outcome differs when it is sent byte by byte.
 pub(super) const CAME_ALONG: &str = "a body that came along needs no word";
 
-/// One case: the section, what it is about, the bytes, and what comes of them: the statuses in order, then `open`,
-/// `closed`, or `shut` where the client closes its side after sending. A last part in quotes must be in the last answer.
+/// One case: the RFC section, the subject, the bytes, and the outcome: the statuses in order, then `open`, `closed`,
+/// or `shut` where the client closes its side after sending. A last part in quotes must be in the last response.
 pub(super) struct Case {
     pub(super) section: &'static str,
     pub(super) about: &'static str,
@@ -21,12 +21,12 @@ fn case(section: &'static str, about: &'static str, bytes: impl Into<Vec<u8>>, o
     Case { section, about, bytes: bytes.into(), outcome: outcome.to_owned() }
 }
 
-/// A request for a path that needs neither key nor node, with further header lines.
+/// A request for a path that needs neither a key nor a node, with further header lines.
 pub(super) fn get(lines: &str) -> String {
     format!("GET /health HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
 }
 
-/// A request whose answer says what body arrived: it makes a key of that description.
+/// A request whose response shows which body arrived: it creates a key with that description.
 pub(super) fn post(lines: &str, body: &str) -> String {
     format!(
         "POST /keys HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {MASTER_KEY}\r\n\

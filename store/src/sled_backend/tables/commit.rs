@@ -1,6 +1,5 @@
 //! Commits: many changes of which all happen or none.
-//! - Everything is checked before anything is changed; what is left to fail then is the disk, which
-//!   closes the store.
+//! - Every change is checked before the first one is made. After that only the disk can fail, which closes the store.
 //! - One commit lies in one sync, so a crash keeps or loses it whole.
 
 use roaring::RoaringBitmap;

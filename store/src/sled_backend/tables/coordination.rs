@@ -1,5 +1,5 @@
 //! Steps of leases, jobs and counters (`coordination`), and the views of them.
-//! - Whoever held a lease or a job when the store was last open is gone: one process has a store open.
+//! - Only one process has a store open, so the holders of the previous opening are gone.
 
 use crate::coordination::{
     self, Act, After, HeldLease, JOBS, Job, LEASES, Outcome, Step, decide, pick, queue_prefix,
@@ -96,7 +96,7 @@ impl Tables {
         Ok(first)
     }
 
-    /// The records whose keys begin so.
+    /// The records whose keys begin with `prefix`.
     fn records_from(&self, table: Table, prefix: &str) -> Result<Vec<Record>, StoreError> {
         let mut records = self.records_in(table, record_key(table, prefix), None, usize::MAX)?;
         records.truncate(records.iter().take_while(|record| record.key.starts_with(prefix)).count());

@@ -1,7 +1,7 @@
-//! Logs: entries that are added behind each other, read in order and deleted from the front.
-//! - An entry's key is table, stream and sequence, so that a log lies together and in order.
-//! - A sequence is a revision of the store: it grows, and is never given out twice.
-//! - Short bodies lie in the tree as they are, without an encoding; long ones in files (`bodies`).
+//! Logs: entries are appended, read in order and deleted from the front.
+//! - An entry's key is table, stream and sequence, so a log lies together and in order.
+//! - A sequence is a revision of the store: it grows and is never given out twice.
+//! - Short bodies are stored in the tree unencoded, long ones in files (`body_files`).
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::change_ring::Name;
 use crate::limits::{INLINE_BODY_BYTES_MAX, LOG_PAGE_MAX};
 use crate::{LogEntry, LogSize, StoreError, Table};
 
-/// The first byte of an entry: where its body is.
+/// The first byte of an entry says where its body is.
 const BODY_INLINE: u8 = 1;
 const BODY_IN_FILE: u8 = 2;
-/// The kind, the length of the body and the length of the header.
+/// The first byte, the length of the body and the length of the header.
 const PREFIX_LENGTH: usize = 1 + 8 + 4;
 
 /// An entry without its body.
@@ -40,7 +40,7 @@ impl Tables {
         Ok(sequence)
     }
 
-    /// Puts an entry where it belongs; of one log and one of its streams.
+    /// Stores an entry under a given sequence.
     pub(super) fn put_entry(
         &mut self,
         (log, stream): (&str, &str),
@@ -66,7 +66,7 @@ impl Tables {
         Ok(())
     }
 
-    /// The sequence, the header and the body of an entry as it is stored.
+    /// The sequence, header and body of a stored entry.
     pub(super) fn log_entry(&self, key: &[u8], value: &[u8]) -> Result<(u64, Value, Vec<u8>), StoreError> {
         let stored = Stored::parse(value)?;
         let sequence = sequence_of(key);
@@ -137,7 +137,7 @@ impl Tables {
         Ok(sizes)
     }
 
-    /// Deletes the files that a crash left without their entries.
+    /// Deletes the files whose entries a crash has lost.
     pub(super) fn sweep_bodies(&self) -> Result<(), StoreError> {
         let Some(bodies) = &self.bodies else { return Ok(()) };
         let mut known = BTreeSet::new();
@@ -173,7 +173,7 @@ fn damaged(reason: &str) -> StoreError {
     StoreError::Io(format!("an entry of a log cannot be read: {reason}"))
 }
 
-/// Neither a table's name nor a stream's has a zero byte.
+/// Unambiguous, because neither a table's name nor a stream's has a zero byte.
 fn entry_key(log: &str, stream: &str, sequence: u64) -> Vec<u8> {
     [log.as_bytes(), &[0], stream.as_bytes(), &[0], &sequence.to_be_bytes()].concat()
 }

@@ -1,8 +1,8 @@
 //! The records in sled's trees, and what each command does to them.
-//! - One record is one key of one tree; a command checks what is stored before it changes it, and
-//!   as the only writer it needs no transaction for that (`commit` for commands of many changes).
-//! - The task index follows the tree: it changes only after the tree took the record.
-//! - Counters are raised in a sync before, or the same as, the records that rest on them.
+//! - One record is one key of one tree. A command checks the stored record before it changes it; as the only writer it
+//!   needs no transaction for that (see `commit` for commands of many changes).
+//! - The task index follows the tree: it changes only after the tree has taken the record.
+//! - A counter is raised in the same sync as the records that rely on it, or in an earlier one.
 
 pub(crate) mod commit;
 pub(crate) mod coordination;
@@ -18,8 +18,8 @@ use super::{FORMAT_VERSION, Refusal, first_line};
 use crate::answer::Answer;
 use crate::change_ring::{ChangeLog, Changes, Name};
 use crate::command::{Read, Write};
-use crate::idempotency::{self, FirstTask, IdempotencyKey, ONCE};
-use crate::limits::{ONCE_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
+use crate::idempotency::{self, FirstTask, IDEMPOTENCY_KEYS, IdempotencyKey};
+use crate::limits::{IDEMPOTENCY_KEY_COUNT_MAX, REVISION_BLOCK, TASK_COUNT_MAX};
 use crate::sled_backend::body_files::{Bodies, FileChanges};
 use crate::task_index::TaskIndex;
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     Versioned,
 };
 
-/// Sends a write's answer once its sync is over; a sync that failed replaces the answer.
+/// Sends a write's answer after its sync. If the sync failed, its error replaces the answer.
 pub(super) type Deferred = Box<dyn FnOnce(Option<&StoreError>)>;
 
 const META_VERSION: &str = "version";
@@ -42,22 +42,22 @@ pub(super) struct Tables {
     tasks: Tree,
     records: Tree,
     log: Tree,
-    /// Where long bodies are; `None`: all of them are in the log itself.
+    /// The files of long bodies; `None` when all bodies are stored in the log itself.
     bodies: Option<Bodies>,
     task_index: TaskIndex,
     task_uid_next: u32,
     revision_next: u64,
     revisions_reserved: u64,
-    /// Records of `ONCE`.
-    once_count: u64,
+    /// The number of records in `IDEMPOTENCY_KEYS`.
+    idempotency_key_count: u64,
     dirty: bool,
     clock: Clock,
-    /// What has changed since the last sync, and all that changed before.
+    /// Names changed since the last sync; `changes` has those of earlier syncs.
     names: Vec<Name>,
     changes: ChangeLog,
 }
 
-/// A generic record's value as stored.
+/// A generic record as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Revised<T = Value> {
     revision: u64,
@@ -65,8 +65,8 @@ struct Revised<T = Value> {
 }
 
 impl Tables {
-    /// Reads every task once to rebuild the index. `existing`: the directory claims to hold a
-    /// store, so it must have a version record.
+    /// Reads every task once to rebuild the index. `existing` says that the directory claims to hold a store, which
+    /// must then have a version record.
     pub(super) fn open(
         ground: Ground<'_>,
         bodies: Option<Bodies>,
@@ -85,7 +85,7 @@ impl Tables {
             task_uid_next: 0,
             revision_next: 1,
             revisions_reserved: 1,
-            once_count: 0,
+            idempotency_key_count: 0,
             dirty: false,
             clock,
             names: Vec::new(),
@@ -107,7 +107,7 @@ impl Tables {
             let (_key, bytes) = entry?;
             tables.task_index.insert(&decode::<TaskRecord>(&bytes)?);
         }
-        tables.once_count = tables.count(ONCE)?;
+        tables.idempotency_key_count = tables.count(IDEMPOTENCY_KEYS)?;
         tables.sweep_bodies()?;
         tables.end_claims()?;
         tables.names.clear();
@@ -115,17 +115,17 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Whether something changed since the last call.
+    /// Whether anything has changed since the last call.
     pub(super) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Tells those who follow the store of what is durable by now.
+    /// Announces the changes to watchers, now that they are durable.
     pub(super) fn publish(&mut self) {
         self.changes.add(self.names.drain(..));
     }
 
-    /// What the next sync has to do with files.
+    /// The file operations of the next sync.
     pub(super) fn take_file_changes(&mut self) -> FileChanges {
         self.bodies.as_mut().map(Bodies::take_changes).unwrap_or_default()
     }
@@ -139,7 +139,7 @@ impl Tables {
         self.look(read)(None);
     }
 
-    /// Reads; the answer is what is stored now, whenever it is given.
+    /// Reads now; the answer keeps this state, whenever it is sent.
     pub(super) fn look(&mut self, read: Read) -> Deferred {
         match read {
             Read::Topology { answer } => defer(answer, get(&self.topology, TOPOLOGY_KEY)),
@@ -246,34 +246,34 @@ impl Tables {
         if self.task_index.len() >= TASK_COUNT_MAX {
             return Err(StoreError::Full);
         }
-        if let Some(once) = &new.once {
-            self.check_once(once)?;
+        if let Some(key) = &new.idempotency_key {
+            self.check_idempotency_key(key)?;
         }
-        let once = new.once.clone();
+        let idempotency_key = new.idempotency_key.clone();
         let task = TaskRecord::first(self.task_uid_next, new, pod);
         let task_uid_next = self.task_uid_next.checked_add(1).ok_or(StoreError::Full)?;
         self.dirty = true;
         put(&self.tasks, task.uid.to_be_bytes(), &task)?;
         self.task_uid_next = task_uid_next;
         self.task_index.insert(&task);
-        if let Some(once) = once {
+        if let Some(idempotency_key) = idempotency_key {
             let revision = self.next_revision()?;
-            let value = FirstTask::new(&once, &task, (self.clock)());
-            let key = record_key(ONCE, &once.key);
+            let value = FirstTask::new(&idempotency_key, &task, (self.clock)());
+            let key = record_key(IDEMPOTENCY_KEYS, &idempotency_key.key);
             let before = self.records.insert(key, encode(&Revised { revision, value })?).map_err(failed)?;
-            self.once_count += u64::from(before.is_none());
+            self.idempotency_key_count += u64::from(before.is_none());
         }
         Ok(task)
     }
 
-    fn check_once(&self, once: &IdempotencyKey) -> Result<(), StoreError> {
-        let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, &once.key))?;
-        idempotency::judge(once, known.map(|known| known.value).as_ref(), (self.clock)())?;
-        if self.once_count >= ONCE_COUNT_MAX { Err(StoreError::Full) } else { Ok(()) }
+    fn check_idempotency_key(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
+        let known = get::<Revised<FirstTask>>(&self.records, record_key(IDEMPOTENCY_KEYS, &key.key))?;
+        idempotency::judge(key, known.map(|known| known.value).as_ref(), (self.clock)())?;
+        if self.idempotency_key_count >= IDEMPOTENCY_KEY_COUNT_MAX { Err(StoreError::Full) } else { Ok(()) }
     }
 
     fn first_task(&self, key: &str) -> Result<Option<FirstTask>, StoreError> {
-        let known = get::<Revised<FirstTask>>(&self.records, record_key(ONCE, key))?;
+        let known = get::<Revised<FirstTask>>(&self.records, record_key(IDEMPOTENCY_KEYS, key))?;
         Ok(known.map(|known| known.value).filter(|known| known.is_live((self.clock)())))
     }
 
@@ -291,8 +291,8 @@ impl Tables {
         Ok(after)
     }
 
-    /// Deletes the finished ones of `uids`. The uid counter goes first, so that a deleted highest
-    /// uid is not given out again after a restart.
+    /// Deletes the finished tasks among `uids`. Stores the uid counter first, so that a deleted highest uid is not
+    /// given out again after a restart.
     fn delete_tasks(&mut self, mut uids: Vec<u32>) -> Result<Vec<u32>, StoreError> {
         uids.sort_unstable();
         uids.dedup();
@@ -381,7 +381,7 @@ impl Tables {
         }
         let revision = self.next_revision()?;
         put(&self.records, record_key(table, key), &Revised { revision, value })?;
-        self.once_count += u64::from(table == ONCE && stored.is_none());
+        self.idempotency_key_count += u64::from(table == IDEMPOTENCY_KEYS && stored.is_none());
         self.names.push(record_name(table, key));
         Ok(revision)
     }
@@ -397,7 +397,7 @@ impl Tables {
     fn remove_record(&mut self, table: Table, key: &str) -> Result<(), StoreError> {
         self.dirty = true;
         let before = self.records.remove(record_key(table, key)).map_err(failed)?;
-        self.once_count -= u64::from(table == ONCE && before.is_some());
+        self.idempotency_key_count -= u64::from(table == IDEMPOTENCY_KEYS && before.is_some());
         self.names.push(record_name(table, key));
         Ok(())
     }
@@ -427,12 +427,12 @@ fn record_name(table: Table, key: &str) -> Name {
     Name::Record { table: table.name().to_owned(), key: key.to_owned() }
 }
 
-/// Where the keys of a table's records begin, and what comes after all of them: keys are UTF-8, so a byte of 255 does.
+/// The range of a table's keys. Keys are UTF-8, so a byte of 255 lies behind all of them.
 fn bounds(table: Table) -> (Vec<u8>, Vec<u8>) {
     (record_key(table, ""), [table.name().as_bytes(), &[0, u8::MAX]].concat())
 }
 
-/// Table names have no zero byte, so a table's keys are together and no two tables share one.
+/// Table names have no zero byte, so a table's keys lie together and no two tables share one.
 fn record_key(table: Table, key: &str) -> Vec<u8> {
     [table.name().as_bytes(), &[0], key.as_bytes()].concat()
 }
@@ -447,6 +447,6 @@ fn defer<T: 'static>(answer: Answer<T>, result: Result<T, StoreError>) -> Deferr
 }
 
 fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
-    // A caller that no longer listens is free to.
+    // A dropped reply is no error: the caller no longer wants the answer.
     let _ = answer.send(result);
 }

@@ -1,17 +1,17 @@
-//! Everything in sled's trees as things of a transfer, and back.
-//! - Pages go through one tree after the other, by key; a mark is the last key of a page.
+//! Everything in sled's trees as entries of a transfer, and back.
+//! - Pages go through one tree after the other, by key. A mark is the last key of a page.
 
 use bytes::Bytes;
 
 use super::{META_REVISIONS_RESERVED, META_TASK_UID_NEXT, Revised, TOPOLOGY_KEY, Tables, failed, put};
-use crate::idempotency::ONCE;
+use crate::idempotency::IDEMPOTENCY_KEYS;
 use crate::limits::{STORED_PAGE, STORED_PAGE_BYTES};
 use crate::sled_backend::codec::decode;
 use crate::sled_backend::tree::Tree;
 use crate::transfer::{Body, Entry, EntryPage, Mark};
 use crate::{StoreError, Versioned};
 
-/// The trees in the order of the pages.
+/// The trees, in the order of the pages.
 #[derive(Clone, Copy)]
 enum Section {
     Topology,
@@ -35,7 +35,7 @@ impl Tables {
         let Some(section) = SECTIONS.get(usize::from(mark.section)) else {
             return Ok(EntryPage { entries, next: None });
         };
-        // The next key there can be after the last one.
+        // The smallest key behind the last one.
         let start = if mark.key.is_empty() { Vec::new() } else { [&mark.key[..], &[0]].concat() };
         let mut bytes = 0;
         for stored in self.tree(*section).range(start..) {
@@ -106,7 +106,7 @@ impl Tables {
                 Entry::Record { table, key, revision, value } => {
                     let key = [table.as_bytes(), &[0], key.as_bytes()].concat();
                     put(&self.records, key, &Revised { revision, value })?;
-                    self.once_count += u64::from(table == ONCE.name());
+                    self.idempotency_key_count += u64::from(table == IDEMPOTENCY_KEYS.name());
                 }
                 Entry::Log { log, stream, sequence, header, body } => {
                     let body = body.bytes().unwrap_or_else(Bytes::new);
@@ -125,7 +125,7 @@ impl Tables {
     }
 }
 
-/// A name, and what is behind the zero byte that ends it.
+/// Splits a key at its first zero byte.
 fn named(key: &[u8]) -> (String, String) {
     let end = key.iter().position(|byte| *byte == 0).unwrap_or(key.len());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

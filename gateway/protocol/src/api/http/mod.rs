@@ -1,0 +1,6 @@
+//! What HTTP says around a Meilisearch request: JSON bodies, query strings, patches.
+
+pub mod json_body;
+pub mod json_depth;
+pub mod patch;
+pub mod query_string;

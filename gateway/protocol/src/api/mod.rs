@@ -1,0 +1,16 @@
+//! Meilisearch's dialect: reads requests, writes responses, names errors.
+//!
+//! Invariant: nothing here does IO; the gateway calls it with what it has.
+
+pub mod documents;
+pub mod error;
+pub mod http;
+pub mod index_rules;
+pub mod network;
+pub mod node_version;
+pub mod reserved_fields;
+pub mod search;
+pub mod settings;
+pub mod swap;
+pub mod tasks;
+pub mod webhook;

@@ -1,0 +1,43 @@
+//! Every queue, pool and timeout of the gateway has its bound here, and nowhere else.
+//!
+//! Invariants: what one bound presumes of another is asserted at compile time, beside the bounds that it relates.
+//! Defaults that an option can change are named `..._DEFAULT`, with the option's range beside them. A file has the
+//! bounds of one room; this one has those of the cluster and of the process.
+
+use std::time::Duration;
+
+mod client;
+mod node;
+mod pods;
+mod read;
+mod repair;
+mod tasks;
+mod write;
+
+pub use {client::*, node::*, pods::*, read::*, repair::*, tasks::*, write::*};
+
+/// Nodes of a cluster.
+pub const NODES_MAX: usize = 4096;
+/// Bytes of a node's id.
+pub const NODE_ID_BYTES_MAX: usize = 64;
+/// Group numbers are below this.
+pub const GROUPS_MAX: u16 = 64;
+/// A node's weight among the nodes of its group.
+pub const CAPACITY_DEFAULT: f64 = 1.0;
+pub const CAPACITY_MIN: f64 = 0.001;
+pub const CAPACITY_MAX: f64 = 1000.0;
+/// Shards of a new index.
+pub const SHARDS_DEFAULT: u32 = 64;
+pub const SHARDS_MAX: u32 = 65_536;
+/// Copies of each shard in a group.
+pub const REPLICATION_FACTOR_DEFAULT: u16 = 1;
+
+/// Data cores of one process.
+pub const CORES_MAX: usize = 1024;
+/// The time between two clean-ups of recorded histograms; without them samples pile up.
+pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+const _: () = {
+    assert!(NODES_MAX < u16::MAX as usize);
+    assert!(SHARDS_DEFAULT <= SHARDS_MAX);
+};
