@@ -218,7 +218,7 @@ fn every_refusal_has_its_reason() {
     check(MASTER_KEY, "/indexes/a/search", "{}", 404, "index_not_found");
 }
 
-/// Who is one too many hears when to come back, while the health of the gateway can be asked as ever.
+/// A client that is one too many hears when to come back, while the health of the gateway can be asked as ever.
 #[test]
 fn a_full_core_refuses_and_stays_watched() {
     // A node that takes every request and answers none; it says when a client's question has come.
