@@ -7,9 +7,9 @@
 mod code;
 mod comments;
 mod crates;
+mod documents;
 mod files;
 mod imports;
-mod readme;
 mod rooms;
 mod tokens;
 

@@ -79,9 +79,6 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 19] = [
 /// The operator's command line has a binary of its own and stands outside the building.
 const OUTSIDE: (&str, &[&str]) = ("ctl", &["config"]);
 
-/// The crates in which no files may import each other in a circle; none does today.
-const CRATES: [&str; 8] = ["bench", "cluster", "cluster/node", "fuzz", "gateway", "merge", "router", "store"];
-
 #[test]
 fn rooms_import_what_the_plan_allows() {
     let modules = modules(&repository(), GATEWAY);
@@ -105,10 +102,38 @@ fn rows_allow_lower_floors_only() {
 }
 
 #[test]
+fn the_map_shows_every_room() {
+    let files = repository();
+    let map = files.iter().find(|file| file.path == "ARCHITECTURE.md").expect("there is a map");
+    assert_none(
+        "ARCHITECTURE.md has every room on its floor, and a paragraph on it.",
+        not_on_map(map, &MAY_IMPORT),
+    );
+}
+
+#[test]
 fn files_of_a_crate_import_each_other_in_no_circle() {
     let files = repository();
-    let circles = CRATES.iter().flat_map(|krate| circles(&modules(&files, &format!("{krate}/src/"))));
+    let crates = files.iter().filter_map(|file| file.path.strip_suffix("/Cargo.toml"));
+    let circles = crates.flat_map(|krate| circles(&modules(&files, &format!("{krate}/src/"))));
     assert_none("No files of a crate import each other in a circle.", circles);
+}
+
+/// Rooms that the map's table does not show on their floor, and those that have folders and no heading there.
+fn not_on_map(map: &File, plan: &[(u32, &str, &[&str])]) -> Vec<String> {
+    let has =
+        |start: &str, name: &str| map.text.lines().any(|line| line.starts_with(start) && line.contains(name));
+    let mut offenders = Vec::new();
+    for (floor, room, _) in plan {
+        let (row, folder, file) = (format!("| {floor} |"), format!("`{room}/`"), format!("`{room}.rs`"));
+        if !has(&row, &folder) && !has(&row, &file) {
+            offenders.push(format!("{}: no row shows {room} on floor {floor}", map.path));
+        }
+        if !has("### ", &folder) && !has(&row, &file) {
+            offenders.push(format!("{}: no paragraph is about {room}", map.path));
+        }
+    }
+    offenders
 }
 
 /// What each room may import.
@@ -241,6 +266,16 @@ mod tests {
             unused(&example(&[("low.rs", "")]), &Plan::from([PLAN[0], ("gone", &[])])),
             ["gone does not import gone"]
         );
+    }
+
+    #[test]
+    fn a_room_that_the_map_lacks_is_seen() {
+        let check =
+            |text: &str| not_on_map(&File::new("A.md", text), &[(2, "high", &[]), (0, "low", &[])]).len();
+        assert_eq!(check("| 2 | `high/` | x |\n| 0 | `low.rs` | x |\n### `high/`\n"), 0);
+        assert_eq!(check("| 1 | `high/` | x |\n| 0 | `low.rs` | x |\n### `high/`\n"), 1);
+        assert_eq!(check("| 2 | `high/` | x |\n| 0 | `low.rs` | x |\n"), 1);
+        assert_eq!(check(""), 4);
     }
 
     #[test]
