@@ -5,9 +5,13 @@
 //! - Code is judged by its tokens, so comments and strings cannot offend.
 
 mod code;
+mod comments;
 mod crates;
+mod documents;
 mod files;
-mod readme;
+mod imports;
+mod rooms;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,6 +5,8 @@
 
 pub(crate) mod client_limits;
 pub mod limits;
+#[cfg(test)]
+mod option_table;
 pub(crate) mod options;
 pub(crate) mod print;
 #[cfg(test)]

@@ -11,30 +11,32 @@ const ADMIN_KEY_VARIABLE: &str = "MIROIR_ADMIN_API_KEY";
 
 /// Miroir: many Meilisearch nodes behind one plain Meilisearch API.
 #[derive(FromArgs, Debug)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 pub(crate) struct Flags {
     /// address to serve clients on (default 127.0.0.1:7700)
     #[argh(option, arg_name = "IP:PORT")]
     pub(crate) listen: Option<String>,
-    /// address to serve metrics on, or "off" (default 127.0.0.1:9090)
+    /// address to serve Prometheus metrics on, at /metrics, or "off" (default 127.0.0.1:9090)
     #[argh(option, arg_name = "IP:PORT")]
     pub(crate) metrics_listen: Option<String>,
-    /// data cores (default: the processors available)
+    /// data cores, one thread each (default: the processors available)
     #[argh(option, arg_name = "N")]
     pub(crate) cores: Option<String>,
-    /// auto, monoio or glommio (default auto)
-    #[argh(option, arg_name = "NAME")]
+    /// the io_uring runtime; auto is monoio (default auto)
+    #[argh(option, arg_name = "auto|monoio|glommio")]
     pub(crate) runtime: Option<String>,
-    /// a node as ID=URL[,group=N][,capacity=W]; once for each node
-    #[argh(option, arg_name = "NODE")]
+    /// one node, repeated; its id stays with its data for ever
+    #[argh(option, arg_name = "ID=URL[,group=N][,capacity=W]")]
     pub(crate) node: Vec<String>,
-    /// shards of a new index (default 64)
+    /// shards of a new index: about 8 times the most nodes that a group will ever have (default 64)
     #[argh(option, arg_name = "S")]
     pub(crate) shards: Option<String>,
-    /// copies of each shard in a group (default 1)
+    /// nodes of a group that hold each shard (default 1)
     #[argh(option, arg_name = "R")]
     pub(crate) replication_factor: Option<String>,
-    /// where the gateway keeps its state (default sled:./miroir-data)
-    #[argh(option, arg_name = "sled:PATH")]
+    /// where the gateway keeps tasks and the registry of indexes: sled:PATH on this machine for one pod, a
+    /// redis:// URL for several (default sled:./miroir-data)
+    #[argh(option, arg_name = "sled:PATH|redis://...")]
     pub(crate) store: Option<String>,
     /// name of this pod among those of one store (default: a new one at each start)
     #[argh(option, arg_name = "NAME")]
@@ -42,8 +44,8 @@ pub(crate) struct Flags {
     /// name of another pod on the same store, repeated; more than one pod needs Redis
     #[argh(option, arg_name = "NAME")]
     pub(crate) peer: Vec<String>,
-    /// DNS SRV record whose targets are the pods
-    #[argh(option, arg_name = "NAME[@ADDRESS]")]
+    /// DNS SRV record whose targets are the pods, and the server to ask; more than one target needs Redis
+    #[argh(option, arg_name = "NAME[@ADDRESS:PORT]")]
     pub(crate) peer_service: Option<String>,
     /// the key clients' keys derive from; better given as MIROIR_MASTER_KEY
     #[argh(option, arg_name = "KEY")]
@@ -54,19 +56,20 @@ pub(crate) struct Flags {
     /// the key of the management API; better given as MIROIR_ADMIN_API_KEY
     #[argh(option, arg_name = "KEY")]
     pub(crate) admin_key: Option<String>,
-    /// development or production, which needs a master key of 16 bytes (default development)
-    #[argh(option, arg_name = "NAME")]
+    /// in production a master key of at least 16 bytes must be given (default development)
+    #[argh(option, arg_name = "development|production")]
     pub(crate) env: Option<String>,
-    /// partial or error: what a search answers when a shard cannot be reached (default partial)
-    #[argh(option, arg_name = "POLICY")]
+    /// answer without a shard that no node serves, or refuse (default partial)
+    #[argh(option, arg_name = "partial|error")]
     pub(crate) unavailable_shard_policy: Option<String>,
-    /// hinted or strict: whether owners that are down count towards a write's quorum (default hinted)
-    #[argh(option, arg_name = "QUORUM")]
+    /// whether owners that are down count towards a write's quorum: with hinted they do, for they have a
+    /// durable hint (default hinted)
+    #[argh(option, arg_name = "hinted|strict")]
     pub(crate) write_quorum: Option<String>,
     /// what is kept for a node that is down; past it the node is copied anew (default 256MB)
     #[argh(option, arg_name = "BYTES")]
     pub(crate) hint_limit: Option<String>,
-    /// largest request body (default 100MB)
+    /// largest request body, as it comes and decompressed (default 100MB)
     #[argh(option, arg_name = "BYTES")]
     pub(crate) body_limit: Option<String>,
     /// longest time for a request (default 60s)
@@ -75,20 +78,23 @@ pub(crate) struct Flags {
     /// longest time for one node's part of it (default 30s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) node_timeout: Option<String>,
-    /// on or off: ask another copy when a node is late (default on)
-    #[argh(option, arg_name = "SWITCH")]
+    /// ask another copy when a node is late (default on)
+    #[argh(option, arg_name = "on|off")]
     pub(crate) hedging: Option<String>,
-    /// on or off: prefer the nodes that answer fastest (default on)
-    #[argh(option, arg_name = "SWITCH")]
+    /// prefer the nodes that answer fastest (default on)
+    #[argh(option, arg_name = "on|off")]
     pub(crate) adaptive_selection: Option<String>,
-    /// on or off: identical searches at one time share one scatter (default on)
-    #[argh(option, arg_name = "SWITCH")]
+    /// identical searches at one time share one scatter; one that comes within 50 ms of the first gets its
+    /// answer (default on)
+    #[argh(option, arg_name = "on|off")]
     pub(crate) query_coalescing: Option<String>,
-    /// on or off: a filter on the primary key asks only the shards of these keys (default on)
-    #[argh(option, arg_name = "SWITCH")]
+    /// a filter on the primary key (`=`, `IN`, under `AND`, up to 128 keys) asks only the shards of these keys
+    /// (default on)
+    #[argh(option, arg_name = "on|off")]
     pub(crate) shard_aware_planning: Option<String>,
-    /// block or route_pin: how a session's reads see its writes (default block)
-    #[argh(option, arg_name = "MODE")]
+    /// how reads with the header X-Miroir-Session see the session's writes: they wait for them, or go to the
+    /// group that took them (default block)
+    #[argh(option, arg_name = "block|route_pin")]
     pub(crate) session_mode: Option<String>,
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
@@ -111,10 +117,10 @@ pub(crate) struct Flags {
     /// longest wait for the next request on a connection (default 75s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) idle_timeout: Option<String>,
-    /// longest wait while a body moves and nothing of it comes or goes (default 10s)
+    /// longest pause within a body, either way (default 10s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) body_gap_timeout: Option<String>,
-    /// longest time for a whole body to move (default 5m)
+    /// longest time for a whole body, either way (default 5m)
     #[argh(option, arg_name = "TIME")]
     pub(crate) body_timeout: Option<String>,
     /// requests on one connection before it is closed (default 1000000)
@@ -126,7 +132,7 @@ pub(crate) struct Flags {
     /// client connections of a core from one address (default 4096)
     #[argh(option, arg_name = "N")]
     pub(crate) connections_per_address_max: Option<String>,
-    /// delay a core may let build up before it refuses requests (default 50ms)
+    /// how long searches may keep each other waiting before some are answered 503 (default 50ms)
     #[argh(option, arg_name = "TIME")]
     pub(crate) queue_delay_max: Option<String>,
     /// queries of one multi-search (default 100)
@@ -138,13 +144,13 @@ pub(crate) struct Flags {
     /// largest offset and limit together (default 4294967295)
     #[argh(option, arg_name = "N")]
     pub(crate) page_depth_max: Option<String>,
-    /// longest wait for requests in flight when the gateway is asked to end (default 10s)
+    /// how long requests in flight may take to end on SIGTERM (default 10s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) drain_timeout: Option<String>,
     /// certificates to serve TLS with, as PEM; read again on SIGHUP
     #[argh(option, arg_name = "FILE")]
     pub(crate) tls_certificate: Option<String>,
-    /// the private key of the first of them, as PEM
+    /// the private key of the first of them, as PEM; read again on SIGHUP
     #[argh(option, arg_name = "FILE")]
     pub(crate) tls_key: Option<String>,
     /// authorities one of which must have signed a client's certificate, as PEM
@@ -153,19 +159,20 @@ pub(crate) struct Flags {
     /// authorities that sign the certificates of https nodes, as PEM (default: the public ones)
     #[argh(option, arg_name = "FILE")]
     pub(crate) node_ca: Option<String>,
-    /// off, errors or all: requests that are logged (default off)
-    #[argh(option, arg_name = "NAME")]
+    /// which requests are logged; errors are answers of 500 or more (default off)
+    #[argh(option, arg_name = "off|errors|all")]
     pub(crate) log_requests: Option<String>,
-    /// off or on: whether logged requests show their query strings (default off)
-    #[argh(option, arg_name = "NAME")]
+    /// whether logged requests show their query strings (default off)
+    #[argh(option, arg_name = "off|on")]
     pub(crate) log_queries: Option<String>,
-    /// where dumps are written (default ./dumps)
+    /// where POST /dumps writes one dump of the whole cluster (default ./dumps)
     #[argh(option, arg_name = "DIR")]
     pub(crate) dump_dir: Option<String>,
     /// networks beside the public ones that webhooks may reach, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
     pub(crate) allowed_ip_networks: Option<String>,
-    /// on or off: compare and repair the copies of documents, and stamp writes for it (default on)
+    /// stamp documents with the time of their last write, and compare and repair their copies by it (default
+    /// on)
     #[argh(option, arg_name = "on|off")]
     pub(crate) anti_entropy: Option<String>,
     /// time from one comparison of all copies to the next (default 6h)
@@ -174,10 +181,10 @@ pub(crate) struct Flags {
     /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) settings_drift_interval: Option<String>,
-    /// a TOML file with options of the same names
+    /// a TOML file with options of the same names; flags win
     #[argh(option, arg_name = "FILE")]
     pub(crate) config: Option<String>,
-    /// print the options in force as TOML and exit
+    /// print the options in force as TOML, keys hidden, and exit
     #[argh(switch)]
     pub(crate) print_config: bool,
     /// check the options and the files they name, and exit

@@ -1,14 +1,19 @@
 //! Rules about files and their text: which there are, how long they are, and what no file may name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{File, assert_none, offender, repository};
 
 /// What the top of the repository must hold.
-const TOP_REQUIRED: [&str; 19] = [
+const TOP_REQUIRED: [&str; 27] = [
     ".ci",
+    ".config",
+    ".editorconfig",
+    ".github",
     ".gitignore",
     "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
@@ -18,8 +23,11 @@ const TOP_REQUIRED: [&str; 19] = [
     "cluster",
     "clippy.toml",
     "deny.toml",
+    "deploy",
+    "docs",
     "fuzz",
     "gateway",
+    "justfile",
     "merge",
     "router",
     "rust-toolchain.toml",
@@ -27,9 +35,10 @@ const TOP_REQUIRED: [&str; 19] = [
     "store",
 ];
 /// What it may hold besides; git lists neither `target` nor itself.
-const TOP_ALLOWED: [&str; 3] = [".cargo", "deploy", "docs"];
+const TOP_ALLOWED: [&str; 1] = [".cargo"];
 const LINES_MAX: usize = 800;
 const MODULE_DOC_LINES_MAX: usize = 10;
+const FILES_PER_FOLDER_MAX: usize = 25;
 /// Folders of a machine that builds; in two parts, so that this file does not name them.
 const MACHINE_FOLDERS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 /// Where packages of the lock file may come from.
@@ -47,6 +56,13 @@ fn rust_files_are_documented_and_short() {
     let files = repository();
     let offenders = files.iter().filter(|file| file.is_rust()).flat_map(rust_text);
     assert_none("Rust files open with docs of at most 10 lines and have at most 800.", offenders);
+}
+
+#[test]
+fn folders_hold_few_files() {
+    let files = repository();
+    let paths = files.iter().map(|file| &*file.path);
+    assert_none("A folder holds at most 25 source files.", crowded(paths));
 }
 
 #[test]
@@ -84,6 +100,16 @@ fn rust_text(file: &File) -> Vec<String> {
         offenders.push(offender(&file.path, lines, format_args!("{lines} lines")));
     }
     offenders
+}
+
+/// Folders with too many source files.
+fn crowded<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for (folder, _) in paths.filter(|path| path.ends_with(".rs")).filter_map(|path| path.rsplit_once('/')) {
+        *counts.entry(folder).or_default() += 1;
+    }
+    counts.retain(|_, count| *count > FILES_PER_FOLDER_MAX);
+    counts.into_iter().map(|(folder, count)| format!("{folder}: {count} source files")).collect()
 }
 
 fn blanks(file: &File) -> Vec<String> {
@@ -138,7 +164,7 @@ fn names_registry(path: &str, text: &str) -> bool {
 #[test]
 fn an_unknown_or_missing_entry_is_seen() {
     let all = || TOP_REQUIRED.iter().map(|name| if *name == "cluster" { "cluster/src/lib.rs" } else { name });
-    assert_eq!(top_level(all().chain(["deploy/x"])), [""; 0]);
+    assert_eq!(top_level(all().chain([".cargo/config.toml"])), [""; 0]);
     assert_eq!(top_level(all().chain(["notes.txt"])), ["notes.txt: not agreed"]);
     assert_eq!(top_level(all().filter(|name| *name != "LICENSE")), ["LICENSE: missing"]);
 }
@@ -150,6 +176,15 @@ fn missing_and_long_docs_and_long_files_are_seen() {
     assert_eq!(check("// x\n"), ["a.rs:1: does not open with `//!`"]);
     assert_eq!(check(&"//! x\n".repeat(11)), ["a.rs:11: 11 lines of module docs"]);
     assert_eq!(check(&format!("//! x{}", "\n".repeat(801))), ["a.rs:801: 801 lines"]);
+}
+
+#[test]
+fn a_crowded_folder_is_seen() {
+    let paths = (0..26).map(|number| format!("a/b/{number}.rs")).collect::<Vec<_>>();
+    let check =
+        |count: usize| crowded(paths[..count].iter().map(String::as_str).chain(["a/b/c/d.rs", "a/b/e.md"]));
+    assert_eq!(check(25), [""; 0]);
+    assert_eq!(check(26), ["a/b: 26 source files"]);
 }
 
 #[test]
