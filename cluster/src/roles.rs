@@ -11,7 +11,7 @@ pub fn play(arguments: &[String]) -> Option<ExitCode> {
             exit_with_parent();
             Some(gateway::process::main(&arguments[1..]))
         }
-        Some("role-ctl") => Some(gateway::ctl::main(&arguments[1..])),
+        Some("role-ctl") => Some(ctl::main(&arguments[1..])),
         Some("role-node") => Some(node::standalone::main(&arguments[1..])),
         _ => None,
     }

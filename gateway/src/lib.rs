@@ -6,7 +6,6 @@
 
 pub mod clock;
 pub mod config;
-pub mod ctl;
 pub mod dump;
 pub mod events;
 pub mod handlers;

@@ -15,6 +15,7 @@ pub(crate) mod error;
 pub(crate) mod handle;
 pub mod idempotency;
 pub(crate) mod limits;
+pub(crate) mod location;
 pub(crate) mod record;
 pub(crate) mod redis_backend;
 pub(crate) mod sled_backend;
@@ -32,6 +33,7 @@ pub use limits::{
     IDEMPOTENCY_KEY_COUNT_MAX, IDEMPOTENCY_TTL, JOBS_MAX, LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX,
     TASK_COUNT_MAX, WRITE_BATCH_MAX,
 };
+pub use location::StoreLocation;
 pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, Versioned};
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{memory, open_sled, open_sled_with_clock};

@@ -22,6 +22,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use ipnet::IpNet;
 pub use protocol::auth::Secret;
+use store::StoreLocation;
 
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
@@ -392,16 +393,9 @@ fn key(name: &'static str, text: Option<&str>) -> Result<Option<Secret>, ConfigE
 }
 
 /// Reads the store's address. Its URL may hold a password, so the error shows only the scheme.
-///
-/// # Errors
-/// One line for a text that names no store.
-pub fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
+fn store(text: Option<&str>) -> Result<StoreConfig, ConfigError> {
     let text = text.unwrap_or("sled:./miroir-data");
-    let shown = match text.split_once("://") {
-        Some((scheme, _)) => format!("{scheme}://..."),
-        None => text.to_owned(),
-    };
-    value::store(text).map_err(|allowed| refused("store", &shown, allowed))
+    value::store(text).map_err(|allowed| refused("store", &StoreLocation::shown(text), allowed))
 }
 
 /// Hides the user part of a URL, which may hold a password.

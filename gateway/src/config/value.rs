@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::Uri;
 use ipnet::IpNet;
 use protocol::auth::SECRET_SHOWN;
+use store::StoreLocation;
 
 use super::limits::{
     CAPACITY_DEFAULT, CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, INTERVAL_MAX, INTERVAL_MIN, NODE_ID_BYTES_MAX,
@@ -135,17 +136,10 @@ pub(crate) fn file(text: &str) -> Result<PathBuf, Allowed> {
 }
 
 pub(crate) fn store(text: &str) -> Result<StoreConfig, Allowed> {
-    const SCHEMES: [&str; 6] =
-        ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
-    if let Some((scheme, rest)) = text.split_once("://")
-        && SCHEMES.contains(&scheme)
-        && !rest.is_empty()
-    {
-        return Ok(StoreConfig::Redis { url: Secret::new(text.to_owned()) });
-    }
-    match text.strip_prefix("sled:") {
-        Some(path) if !path.is_empty() => Ok(StoreConfig::Sled { path: path.into() }),
-        _ => Err("give sled:PATH, for example sled:./miroir-data, or redis://HOST:PORT".to_owned()),
+    match StoreLocation::parse(text) {
+        Some(StoreLocation::Sled { path }) => Ok(StoreConfig::Sled { path }),
+        Some(StoreLocation::Redis { url }) => Ok(StoreConfig::Redis { url: Secret::new(url) }),
+        None => Err(StoreLocation::ALLOWED.to_owned()),
     }
 }
 

@@ -108,7 +108,9 @@ pub(crate) async fn documents(core: &Core, permission: &Permission, uid: &str) -
     let action = "Getting the documents of an enqueued task";
     match crate::read::node_features::is_on(core, "getTaskDocumentsRoute").await {
         true => match find(core, permission, uid).await {
-            Ok(_) => ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}.")),
+            Ok(_) => {
+                ApiError::new(Code::FeatureNotEnabled, format!("{action} is not served here: {REASON}."))
+            }
             Err(error) => error,
         },
         false => disabled(action, "get task documents route", 808),

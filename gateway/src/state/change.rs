@@ -13,7 +13,11 @@ use store::{NewTask, NodeTask, TaskRecord};
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{documents::payload::{ParsedPayload, StampedBody}, error::ApiError, settings::SettingsChange},
+    api::{
+        documents::payload::{ParsedPayload, StampedBody},
+        error::ApiError,
+        settings::SettingsChange,
+    },
     auth::Permission,
     config::limits,
 };

@@ -44,7 +44,8 @@ impl Index {
     /// Whether it has embedders, or may have once changes of settings have ended.
     #[must_use]
     pub fn has_embedders(&self) -> bool {
-        let names = |settings: &Value| settings["embedders"].as_object().is_some_and(|names| !names.is_empty());
+        let names =
+            |settings: &Value| settings["embedders"].as_object().is_some_and(|names| !names.is_empty());
         names(&self.record.settings) || self.record.settings_ahead.iter().any(|ahead| names(&ahead.change))
     }
 

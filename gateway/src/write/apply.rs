@@ -12,7 +12,9 @@ use bytes::Bytes;
 use http::Method;
 use router::ShardSet;
 use serde_json::json;
-use store::{Change, IndexRecord, NodeTask, Reply, SettingsAhead, StoreError, TaskChange, TaskRecord, TaskStatus};
+use store::{
+    Change, IndexRecord, NodeTask, Reply, SettingsAhead, StoreError, TaskChange, TaskRecord, TaskStatus,
+};
 
 use crate::{
     api::{
@@ -428,11 +430,7 @@ fn not_found(uid: &str) -> ApiError {
 }
 
 /// Gives the index; makes it when it is missing.
-pub(crate) async fn ensure_index(
-    core: &Core,
-    uid: &str,
-    missed: &mut Missed,
-) -> Result<Arc<Index>, Outcome> {
+pub(crate) async fn ensure_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     match found {
         Some(index) => Ok(index),

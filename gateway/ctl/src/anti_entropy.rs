@@ -1,0 +1,135 @@
+//! `miroir-ctl anti-entropy`: comparing and repairing the copies of documents.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use argh::FromArgs;
+use serde_json::{Value, json};
+
+use crate::{
+    client::Client,
+    report::{Report, word},
+};
+
+/// Between two questions whether a pass has ended.
+const PASS_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Comparing and repairing the copies of documents.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "anti-entropy")]
+pub(crate) struct AntiEntropy {
+    #[argh(subcommand)]
+    verb: Verb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Verb {
+    Run(Run),
+    Verify(Verify),
+    Status(Status),
+    History(History),
+}
+
+/// Compares all copies, makes them equal and waits until that is done.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// only this index
+    #[argh(option)]
+    index: Option<String>,
+    /// only this node, its indexes and settings included
+    #[argh(option)]
+    node: Option<String>,
+}
+
+/// Compares all copies and repairs nothing; exit code 1 when they differ.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "verify")]
+struct Verify {
+    /// only this index
+    #[argh(option)]
+    index: Option<String>,
+}
+
+/// The pass that runs, and the last one.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "status")]
+struct Status {}
+
+/// The passes that are remembered, newest first.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "history")]
+struct History {}
+
+impl AntiEntropy {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Report> {
+        match &self.verb {
+            Verb::Run(run) => {
+                let ended = pass(client, &json!({"index": run.index, "node": run.node}))?;
+                Ok(report_of(ended, false))
+            }
+            Verb::Verify(verify) => {
+                let ended = pass(client, &json!({"index": verify.index, "dryRun": true}))?;
+                Ok(report_of(ended, true))
+            }
+            Verb::Status(Status {}) => {
+                let status = client.get("/_miroir/anti-entropy")?;
+                let text =
+                    format!("running: {}\nlast:    {}\n", line(&status["running"]), line(&status["last"]));
+                Ok(Report { answer: status, text, is_good: true })
+            }
+            Verb::History(History {}) => {
+                let history = client.get("/_miroir/anti-entropy/history")?;
+                let passes = history["results"].as_array().into_iter().flatten();
+                let text = passes.map(|pass| line(pass) + "\n").collect();
+                Ok(Report { answer: history, text, is_good: true })
+            }
+        }
+    }
+}
+
+/// Asks for a pass and waits, for as long as it takes, until it has ended.
+fn pass(client: &Client, asked: &Value) -> anyhow::Result<Value> {
+    let number = client.post("/_miroir/anti-entropy", asked)?["pass"].clone();
+    loop {
+        let status = client.get("/_miroir/anti-entropy")?;
+        let is_dead = status["dead"].as_array().is_some_and(|dead| dead.contains(&number));
+        ensure!(!is_dead, "every pod that began this pass has died of it");
+        let history = client.get("/_miroir/anti-entropy/history")?;
+        let mut passes = history["results"].as_array().into_iter().flatten();
+        if let Some(ended) = passes.find(|pass| pass["number"] == number) {
+            return Ok(ended.clone());
+        }
+        std::thread::sleep(PASS_POLL_INTERVAL);
+    }
+}
+
+/// A pass that has ended; copies that differ are bad news where they are not repaired.
+fn report_of(ended: Value, must_be_equal: bool) -> Report {
+    let report = &ended["report"];
+    let differs = must_be_equal && report["differing"] != 0;
+    let is_good = !differs && report["failed"] == 0 && report["undecided"] == 0;
+    let text = line(&ended) + "\n";
+    Report { answer: ended, text, is_good }
+}
+
+/// One line about a pass.
+fn line(pass: &Value) -> String {
+    if pass.is_null() {
+        return "none".to_owned();
+    }
+    let report = &pass["report"];
+    format!(
+        "{} {}{}: {} shards, {} copies of documents compared, {} differ, {} rewritten, {} deleted, {} failed",
+        word(&pass["startedAt"]),
+        if pass["dryRun"] == true { "verify" } else { "run" },
+        pass["index"].as_str().map(|uid| format!(" {uid}")).unwrap_or_default(),
+        report["shards"],
+        report["compared"],
+        report["differing"],
+        report["rewritten"],
+        report["deleted"],
+        report["failed"]
+    )
+}

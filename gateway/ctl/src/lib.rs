@@ -1,0 +1,59 @@
+//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that nobody has open.
+//!
+//! Invariants: it says what the API says and keeps no state; `--json` prints the API's own answer; the exit
+//! code is 0 for done, 1 for a difference or a failure that was found, 2 for what could not be asked. It links no
+//! executor of the gateway, so that it stays small.
+
+mod anti_entropy;
+mod arguments;
+mod client;
+mod node;
+mod report;
+mod shards;
+mod status;
+mod store;
+
+use std::{io::Write, process::ExitCode};
+
+use argh::FromArgs;
+
+use crate::{
+    arguments::{Arguments, Command},
+    client::Client,
+    report::Report,
+};
+
+/// Runs the command; `arguments` start with the program's name.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let rest = arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>();
+    let parsed = match Arguments::from_args(&["miroir-ctl"], &rest) {
+        Ok(parsed) => parsed,
+        Err(exit) if exit.status.is_ok() => {
+            let _ = writeln!(std::io::stdout().lock(), "{}", exit.output);
+            return ExitCode::SUCCESS;
+        }
+        Err(exit) => {
+            let _ = writeln!(std::io::stderr().lock(), "miroir-ctl: {}", exit.output.trim());
+            return ExitCode::from(2);
+        }
+    };
+    match run(&parsed).and_then(|report| report.print(parsed.json)) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "miroir-ctl: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<Report> {
+    // The store is opened in place; no gateway is asked for it.
+    let client = || Client::new(&arguments.address, arguments.admin_key()?, arguments.ca.as_deref());
+    match &arguments.command {
+        Command::Status(status) => status.run(&client()?),
+        Command::Node(node) => node.run(&client()?),
+        Command::Shards(shards) => shards.run(&client()?),
+        Command::AntiEntropy(anti_entropy) => anti_entropy.run(&client()?),
+        Command::Store(store) => store.run(),
+    }
+}
