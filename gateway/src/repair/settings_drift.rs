@@ -27,7 +27,7 @@ use crate::{
     wire::runtime,
     write::{
         lane,
-        tasks::{registry_end::LaneState, status},
+        tasks::status::{self, registry_end::LaneState},
     },
 };
 

@@ -123,7 +123,12 @@ impl Action {
         match self {
             Self::ChangeSettings(_) => true,
             Self::OnExisting(action) => action.changes_registry(),
-            _ => false,
+            Self::AddDocuments(_)
+            | Self::DeleteDocuments { .. }
+            | Self::OnEveryNode { .. }
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::Fail(_) => false,
         }
     }
 

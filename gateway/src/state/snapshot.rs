@@ -61,7 +61,7 @@ impl Index {
 pub fn settings_after(settings: &Value, changes: &[SettingsAhead]) -> Value {
     changes.iter().fold(settings.clone(), |settings, ahead| match &ahead.change {
         Value::Object(change) => SettingsChange::Whole(change.clone()).owned_after(&settings),
-        _ => settings,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => settings,
     })
 }
 

@@ -38,7 +38,7 @@ use crate::{
         orphan_indexes::{self, ORPHAN_INDEXES},
         quorum::Quorum,
         rule_copies,
-        tasks::registry_end,
+        tasks::status::registry_end,
         tombstones, trial,
     },
 };

@@ -22,7 +22,7 @@ use crate::{
     write::{
         apply,
         fanout::{self, Delivery, Missed, NodeCommand},
-        tasks::registry_end,
+        tasks::status::registry_end,
         trial,
     },
 };

@@ -35,9 +35,9 @@ use crate::{
     write::{
         fanout,
         orphan_indexes::{self, ORPHAN_INDEXES},
-        tasks::{
+        tasks::status::{
+            self,
             registry_end::{self, LaneState},
-            status,
         },
     },
 };
@@ -223,7 +223,7 @@ fn id_of(document: &Value, key: &str) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

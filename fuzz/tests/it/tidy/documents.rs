@@ -1,6 +1,6 @@
 //! What documents name exists: commands, links, files, functions, words of the code, flags.
 //!
-//! - A span in backticks that looks like a path is a path of the repository, from its root, from `gateway/src/` or from
+//! - A span in backticks that looks like a path is a path of the repository, from its root, from the sources of `gateway` and `gateway/protocol`, or from
 //!   the document; one that looks like a name occurs in the code.
 //! - `path`: `name`, `name` means that the file defines these names.
 
@@ -15,7 +15,7 @@ const FOREIGN_FLAGS: [&str; 7] = ["bin", "example", "exclude", "help", "release"
 /// Words of other programs, and files that commands make.
 const FOREIGN_NAMES: [&str; 2] = ["RUSTFLAGS", "bench/history.svg"];
 /// Where paths without a folder of the root begin.
-const ROOMS: &str = "gateway/src/";
+const ROOMS: [&str; 2] = ["gateway/src/", "gateway/protocol/src/"];
 
 #[test]
 fn readme_names_the_commands() {
@@ -189,7 +189,8 @@ fn flags(span: &str) -> impl Iterator<Item = &str> {
 
 /// Where a path leads that a document names.
 fn file_of(document: &File, files: &[File], path: &str) -> Option<String> {
-    let from = [path.to_owned(), format!("{ROOMS}{path}"), seen_from(&document.path, path)];
+    let [gateway, protocol] = ROOMS.map(|rooms| format!("{rooms}{path}"));
+    let from = [path.to_owned(), gateway, protocol, seen_from(&document.path, path)];
     from.into_iter().find(|path| exists(files, path))
 }
 

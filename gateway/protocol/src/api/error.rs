@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde_json::json;
 
-/// Who has to act on an error, as Meilisearch names it.
+/// The party that has to act on an error, as Meilisearch names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     InvalidRequest,

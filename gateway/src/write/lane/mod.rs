@@ -5,6 +5,7 @@
 //! client is answered. A panic in one change does not stop its lane. Several lanes are locked in the order of their
 //! names, so that no two callers wait for each other.
 
+pub(crate) mod entry;
 pub(crate) mod lease;
 
 use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc};
@@ -12,64 +13,22 @@ use std::{cell::RefCell, collections::VecDeque, future::Future, panic::AssertUnw
 use ahash::AHashMap;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
-use store::{NewTask, Reply, TaskRecord};
+use store::{Reply, TaskRecord};
 
 use crate::{
-    api::error::{ApiError, Code},
+    api::error::ApiError,
     config::limits,
     observe::log,
     state::{
-        change::{self, Accepted, Client, Job, LaneGuard, LaneInbox, Work},
+        change::{self, Client, Job, LaneGuard, LaneInbox, Work},
         core::Core,
     },
     wire::runtime::{self, timeout},
     write::{apply, batch, lane::lease::LaneLease},
 };
 
-/// Hands a change to its lane and waits until it is accepted or refused.
-///
-/// # Errors
-/// The refusal, or 503 when the lane is full.
-pub(crate) async fn submit(
-    core: &Core,
-    index_uid: &str,
-    task: NewTask,
-    action: change::Action,
-) -> Result<Accepted, ApiError> {
-    let (reply, answer) = oneshot::channel();
-    send(core, index_uid, Work::Change { task: Box::new(task), action, reply })?;
-    answer.await.unwrap_or_else(|_| Err(gone()))
-}
-
-/// Locks the lanes of some indexes, after the changes that wait in them.
-///
-/// # Errors
-/// 503 when a lane is full; none stays locked then.
-pub(crate) async fn lock(core: &Core, mut index_uids: Vec<&str>) -> Result<Vec<LaneGuard>, ApiError> {
-    index_uids.sort_unstable();
-    index_uids.dedup();
-    let mut guards = Vec::with_capacity(index_uids.len());
-    for index_uid in index_uids {
-        let (stopped, locked) = oneshot::channel();
-        send(core, index_uid, Work::Stop { stopped })?;
-        guards.push(locked.await.map_err(|_| too_many())?);
-    }
-    Ok(guards)
-}
-
-fn send(core: &Core, index_uid: &str, work: Work) -> Result<(), ApiError> {
-    let owner = router::shard_of(index_uid, u32::try_from(core.lanes.len()).unwrap_or(1)) as usize;
-    let sent = core.lanes[owner].try_send(Job { index_uid: index_uid.to_owned(), work });
-    sent.map_err(|_| too_many())
-}
-
-fn too_many() -> ApiError {
-    ApiError::overloaded("Too many writes are waiting; try again shortly.").because("too_many_writes")
-}
-
-fn gone() -> ApiError {
-    ApiError::new(Code::Internal, "An internal error has occurred.")
-}
+use entry::{gone, too_many};
+pub(crate) use entry::{lock, submit};
 
 /// Work that waits in a lane.
 enum Pending {

@@ -32,7 +32,7 @@ use crate::{
         lane,
         rename::plan,
         rule_copies,
-        tasks::{registry_end::LaneState, status},
+        tasks::status::{self, registry_end::LaneState},
     },
 };
 

@@ -3,5 +3,4 @@
 //! Invariant: a task's end is stored before a client sees it.
 
 pub(crate) mod cancel;
-pub(crate) mod registry_end;
 pub mod status;

@@ -147,7 +147,7 @@ fn is_plain_point(value: &Value) -> bool {
             let member = |name: &str, bound| members.get(name).is_some_and(|value| is_within(value, bound));
             members.len() == 2 && member("lat", 90.0) && member("lng", 180.0)
         }
-        _ => false,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         snapshot::{Index, publish, settings_after},
     },
     wire::runtime,
-    write::{fanout, lane, tasks::status},
+    write::{fanout, lane::entry, tasks::status},
 };
 
 /// Whether whoever asks holds the lane of the index that a task is about.
@@ -42,7 +42,22 @@ pub(crate) async fn settle(core: &Core, task: &TaskRecord, status: TaskStatus, l
     match task.kind {
         TaskKind::SettingsUpdate => settle_settings(core, task, status, lane).await,
         TaskKind::DocumentAdditionOrUpdate => settle_key(core, task.uid, status).await,
-        _ => true,
+        TaskKind::DocumentEdition
+        | TaskKind::DocumentDeletion
+        | TaskKind::IndexCreation
+        | TaskKind::IndexUpdate
+        | TaskKind::IndexDeletion
+        | TaskKind::IndexSwap
+        | TaskKind::IndexCompaction
+        | TaskKind::TaskCancelation
+        | TaskKind::TaskDeletion
+        | TaskKind::DumpCreation
+        | TaskKind::SnapshotCreation
+        | TaskKind::Export
+        | TaskKind::UpgradeDatabase
+        | TaskKind::NetworkTopologyChange
+        | TaskKind::DsrUpdate
+        | TaskKind::DsrClear => true,
     }
 }
 
@@ -148,7 +163,9 @@ async fn settle_key(core: &Core, uid: u32, status: TaskStatus) -> bool {
         let mut record = index.record.clone();
         match status {
             TaskStatus::Succeeded => record.key_tasks.clear(),
-            _ => record.key_tasks.retain(|task| *task != uid),
+            TaskStatus::Enqueued | TaskStatus::Processing | TaskStatus::Failed | TaskStatus::Canceled => {
+                record.key_tasks.retain(|task| *task != uid)
+            }
         }
         if record.key_tasks.is_empty() && status != TaskStatus::Succeeded {
             record.primary_key = None;
@@ -268,7 +285,7 @@ async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: Lan
     let Some(_under_way) = TakingBack::begin(task.uid) else { return false };
     let _hold = match lane {
         LaneState::Held => None,
-        LaneState::Free => match lane::lock(core, vec![&index.record.uid]).await {
+        LaneState::Free => match entry::lock(core, vec![&index.record.uid]).await {
             Ok(hold) => Some(hold),
             Err(_) => return false,
         },

@@ -4,6 +4,8 @@
 //! task ended. While no client polls, the only cost is the periodic sweep. A task ends without a node only while that
 //! node serves no reads, and the node does its part before it serves again.
 
+pub(crate) mod registry_end;
+
 use std::{collections::BTreeMap, time::Instant};
 
 use ahash::AHashMap;
@@ -25,7 +27,7 @@ use crate::{
     nodes::{health::NodeState, hints, pool::NodeRequest},
     state::core::Core,
     wire::runtime,
-    write::tasks::registry_end::{self, LaneState},
+    write::tasks::status::registry_end::LaneState,
 };
 
 /// Asks the nodes about one task and stores what changed.
