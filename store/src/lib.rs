@@ -32,7 +32,9 @@ pub use limits::{
     IDEMPOTENCY_KEY_COUNT_MAX, IDEMPOTENCY_TTL, JOBS_MAX, LOG_PAGE_MAX, QUEUE_LENGTH_MAX, RECORD_BYTES_MAX,
     TASK_COUNT_MAX, WRITE_BATCH_MAX,
 };
-pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, Versioned};
+pub use record::{
+    Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, TtlPolicy, Versioned,
+};
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{memory, open_sled, open_sled_with_clock};
 /// Tells the time since 1970.

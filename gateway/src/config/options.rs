@@ -87,6 +87,12 @@ pub(crate) struct Flags {
     /// on or off: a filter on the primary key asks only the shards of these keys (default on)
     #[argh(option, arg_name = "SWITCH")]
     pub(crate) shard_aware_planning: Option<String>,
+    /// on or off: whether an alias may only stand for indexes that are there (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(crate) alias_require_target: Option<String>,
+    /// on or off: whether indexes may have policies by which documents end (default on)
+    #[argh(option, arg_name = "SWITCH")]
+    pub(crate) ttl: Option<String>,
     /// block or route_pin: how a session's reads see its writes (default block)
     #[argh(option, arg_name = "MODE")]
     pub(crate) session_mode: Option<String>,
@@ -242,6 +248,10 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) shard_aware_planning: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) alias_require_target: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) ttl: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) in_flight_max: Option<String>,
@@ -328,6 +338,8 @@ impl RawOptions {
             hedging: flags.hedging,
             adaptive_selection: flags.adaptive_selection,
             query_coalescing: flags.query_coalescing,
+            alias_require_target: flags.alias_require_target,
+            ttl: flags.ttl,
             shard_aware_planning: flags.shard_aware_planning,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
@@ -399,6 +411,8 @@ impl RawOptions {
             hedging: self.hedging.or(lower.hedging),
             adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
             query_coalescing: self.query_coalescing.or(lower.query_coalescing),
+            alias_require_target: self.alias_require_target.or(lower.alias_require_target),
+            ttl: self.ttl.or(lower.ttl),
             shard_aware_planning: self.shard_aware_planning.or(lower.shard_aware_planning),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),

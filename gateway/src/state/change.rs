@@ -13,7 +13,11 @@ use store::{NewTask, NodeTask, TaskRecord};
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{documents::payload::{ParsedPayload, StampedBody}, error::ApiError, settings::SettingsChange},
+    api::{
+        documents::payload::{ParsedPayload, StampedBody},
+        error::ApiError,
+        settings::SettingsChange,
+    },
     auth::Permission,
     config::limits,
 };
@@ -106,10 +110,7 @@ impl Action {
         if permission.creates_index(uid) {
             return self;
         }
-        if let Self::AddDocuments(write) = self {
-            return Self::AddDocuments(DocumentWrite { existing_only: true, ..write });
-        }
-        Self::OnExisting(Box::new(self))
+        self.on_existing()
     }
 }
 
@@ -120,6 +121,14 @@ impl Action {
             Self::ChangeSettings(_) => true,
             Self::OnExisting(action) => action.changes_registry(),
             _ => false,
+        }
+    }
+
+    /// The change where the index is there, and none where it is not.
+    pub(crate) fn on_existing(self) -> Self {
+        match self {
+            Self::AddDocuments(write) => Self::AddDocuments(DocumentWrite { existing_only: true, ..write }),
+            other => Self::OnExisting(Box::new(other)),
         }
     }
 

@@ -12,10 +12,13 @@ use bytes::Bytes;
 use http::Method;
 use router::ShardSet;
 use serde_json::json;
-use store::{Change, IndexRecord, NodeTask, Reply, SettingsAhead, StoreError, TaskChange, TaskRecord, TaskStatus};
+use store::{
+    Change, IndexRecord, NodeTask, Reply, SettingsAhead, StoreError, TaskChange, TaskRecord, TaskStatus,
+};
 
 use crate::{
     api::{
+        alias::ALIASES,
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
@@ -428,11 +431,7 @@ fn not_found(uid: &str) -> ApiError {
 }
 
 /// Gives the index; makes it when it is missing.
-pub(crate) async fn ensure_index(
-    core: &Core,
-    uid: &str,
-    missed: &mut Missed,
-) -> Result<Arc<Index>, Outcome> {
+pub(crate) async fn ensure_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Arc<Index>, Outcome> {
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     match found {
         Some(index) => Ok(index),
@@ -449,6 +448,11 @@ async fn register_index(
     missed: &mut Missed,
 ) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
     let refused = |error: StoreError| Outcome::Refused(error.into());
+    // Aliases are made in the lane of their name, too.
+    if core.shared.store.record(ALIASES, uid).await.map_err(refused)?.is_some() {
+        let message = format!("`{uid}` is an alias: an index cannot have its name.");
+        return Err(Outcome::Failed(ApiError::new(Code::MiroirAliasConflict, message)));
+    }
     let snapshot = core.shared.snapshot();
     let shards = core.shared.config.shards;
     let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
@@ -484,6 +488,7 @@ async fn register_index(
         settings_ahead: Vec::new(),
         key_tasks: Vec::new(),
         key_is_stale: false,
+        ttl: None,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

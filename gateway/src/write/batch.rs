@@ -120,7 +120,8 @@ async fn prepare(
         return Err(Outcome::Refused(error));
     }
     let known = index.record.primary_key.as_deref();
-    let is_refused = index.record.key_tasks.is_empty() && known.is_some_and(|known| key.is_some_and(|key| key != known));
+    let is_refused =
+        index.record.key_tasks.is_empty() && known.is_some_and(|known| key.is_some_and(|key| key != known));
     if let ([task], false) = (tasks, is_refused) {
         trial::judge(core, &index, write, *task).await?;
     }

@@ -218,7 +218,8 @@ async fn existing(core: &Core, index: &Index, ids: &[&str]) -> Result<AHashSet<S
 
 /// The id of a document whose primary key may lie below its top level.
 fn id_of(document: &Value, key: &str) -> Option<String> {
-    let value = document.get(key).or_else(|| key.split('.').try_fold(document, |value, name| value.get(name)));
+    let value =
+        document.get(key).or_else(|| key.split('.').try_fold(document, |value, name| value.get(name)));
     match value? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -248,7 +249,8 @@ pub(crate) async fn rehearse(core: &Core, index: &Index, body: &[u8]) -> Result<
             Ok(None) => {}
             Ok(Some(refusal)) => return Err(Outcome::Failed(own_lines(refusal))),
             Err(_) => {
-                let message = "The function could not be tried on all documents in time, so it has changed none.";
+                let message =
+                    "The function could not be tried on all documents in time, so it has changed none.";
                 return Err(Outcome::Refused(ApiError::overloaded(message).because("function_untried")));
             }
         }

@@ -41,7 +41,8 @@ impl Pair {
             }
             assert_eq!(found, expected, "{path}");
         }
-        let key = self.clients().map(|client| client.read(&format!("/indexes/{index}"))["primaryKey"].clone());
+        let key =
+            self.clients().map(|client| client.read(&format!("/indexes/{index}"))["primaryKey"].clone());
         assert_eq!(key[0], key[1], "primary key of {index}");
         let [found, expected] = self.clients().map(|client| documents(client, index));
         assert_eq!(found, expected, "documents of {index}");
@@ -105,14 +106,16 @@ fn a_batch_with_one_document_that_the_engine_refuses_changes_nothing() {
     let vector = json!({"mine": [0.5, 0.5]});
     let old = (0..10).map(|id| json!({"id": id, "title": "old", "_vectors": vector})).collect::<Vec<_>>();
     pair.write("POST", "/indexes/films/documents", &json!(old));
-    let points = [json!("x"), json!({"lat": 1}), json!({"lat": "a", "lng": 1}), json!({"lat": 1, "lng": 2, "z": 3})];
+    let points =
+        [json!("x"), json!({"lat": 1}), json!({"lat": "a", "lng": 1}), json!({"lat": 1, "lng": 2, "z": 3})];
     let vectors = [
         json!({"mine": [1, 2, 3]}),
         json!({"mine": "x"}),
         json!({"mine": [[1, 2], [3]]}),
         json!({"mine": {"embeddings": [1, 2]}}),
     ];
-    let bad = points.iter().map(|value| ("_geo", value)).chain(vectors.iter().map(|value| ("_vectors", value)));
+    let bad =
+        points.iter().map(|value| ("_geo", value)).chain(vectors.iter().map(|value| ("_vectors", value)));
     for (number, (field, value)) in bad.enumerate() {
         let mut batch = with_one(3 + number as u64, field, value);
         for document in batch.as_array_mut().unwrap() {
@@ -125,7 +128,8 @@ fn a_batch_with_one_document_that_the_engine_refuses_changes_nothing() {
         pair.same_state("films");
     }
     // Documents that are there keep their vectors, others lack them.
-    let titles = |ids: std::ops::Range<u64>| ids.map(|id| json!({"id": id, "title": "new"})).collect::<Vec<_>>();
+    let titles =
+        |ids: std::ops::Range<u64>| ids.map(|id| json!({"id": id, "title": "new"})).collect::<Vec<_>>();
     assert_eq!(pair.write("PUT", "/indexes/films/documents", &json!(titles(2..5)))["status"], "succeeded");
     assert_eq!(pair.write("PUT", "/indexes/films/documents", &json!(titles(9..11)))["status"], "failed");
     pair.same_state("films");
@@ -143,7 +147,8 @@ fn settings_that_documents_contradict_leave_nothing_in_force() {
     for _ in 0..2 {
         assert_eq!(pair.write("PATCH", "/indexes/films/settings", &change)["status"], "failed");
         pair.same_state("films");
-        let found = pair.clients().map(|client| client.read("/indexes/films/search?limit=20")["hits"].clone());
+        let found =
+            pair.clients().map(|client| client.read("/indexes/films/search?limit=20")["hits"].clone());
         assert_eq!(found[0].as_array().unwrap().len(), 20);
         assert_eq!(found[0], found[1]);
         pair.write("PUT", "/indexes/films/settings/stop-words", &json!(["the"]));
@@ -164,7 +169,8 @@ fn a_primary_key_goes_with_the_first_addition_that_failed() {
     let pair = Pair::start();
     let settings = json!({"embedders": {"mine": {"source": "userProvided", "dimensions": 2}}});
     pair.write("PATCH", "/indexes/films/settings", &settings);
-    let failed = pair.write("POST", "/indexes/films/documents?primaryKey=title", &with_one(3, "a", &json!(1)));
+    let failed =
+        pair.write("POST", "/indexes/films/documents?primaryKey=title", &with_one(3, "a", &json!(1)));
     assert_eq!(failed["status"], "failed", "{failed}");
     pair.same_state("films");
     let good = json!([{"id": 1, "title": "a", "_vectors": {"mine": null}}]);

@@ -200,7 +200,9 @@ async fn break_ties(core: &Core, task: &TaskRecord) {
 async fn take_back_key(core: &Core, task: &TaskRecord) {
     let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
     let key = index.as_ref().and_then(|index| index.record.primary_key.as_deref());
-    let (Some(index), Some(key), TaskStatus::Failed) = (&index, key, status::status(core, task)) else { return };
+    let (Some(index), Some(key), TaskStatus::Failed) = (&index, key, status::status(core, task)) else {
+        return;
+    };
     let body = json!({"primaryKey": key}).to_string();
     let target = format!("/indexes/{}", index.record.node_uid);
     for done in task.node_tasks.iter().filter(|done| done.status == TaskStatus::Succeeded) {

@@ -70,9 +70,8 @@ async fn settle_settings(core: &Core, task: &TaskRecord, status: TaskStatus, lan
 async fn index_awaiting(core: &Core, task: &TaskRecord) -> Option<Arc<Index>> {
     let find = || {
         let snapshot = core.shared.snapshot();
-        let waits = |index: &&Arc<Index>| {
-            index.record.settings_ahead.iter().any(|ahead| ahead.task == task.uid)
-        };
+        let waits =
+            |index: &&Arc<Index>| index.record.settings_ahead.iter().any(|ahead| ahead.task == task.uid);
         snapshot.indexes.values().find(waits).cloned()
     };
     if let Some(index) = find() {
@@ -275,9 +274,8 @@ async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: Lan
         },
     };
     let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
-    let is_first = |index: &Arc<Index>| {
-        index.record.settings_ahead.first().is_some_and(|first| first.task == task.uid)
-    };
+    let is_first =
+        |index: &Arc<Index>| index.record.settings_ahead.first().is_some_and(|first| first.task == task.uid);
     // Somebody else has ended it.
     let Some(index) = now.filter(is_first) else { return true };
     for node_task in task.node_tasks.iter().filter(|task| changed(task.status)) {

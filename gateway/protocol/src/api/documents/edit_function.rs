@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_rehearsal_leaves_documents_as_they_were() {
-        let body = for_nodes(json!({"function": "doc.a = 1;\ndoc.b = 2", "filter": "x = 1"}).to_string().as_bytes());
+        let body =
+            for_nodes(json!({"function": "doc.a = 1;\ndoc.b = 2", "filter": "x = 1"}).to_string().as_bytes());
         let tried: Value = serde_json::from_slice(&rehearsal(&body.unwrap(), Some("id")).unwrap()).unwrap();
         let script = tried["function"].as_str().unwrap();
         assert_eq!(script.lines().skip(1).take(2).collect::<Vec<_>>(), ["doc.a = 1;", "doc.b = 2"]);
@@ -247,7 +248,10 @@ mod tests {
     fn lines_are_those_of_the_clients_text() {
         let check = |message, expected| assert_eq!(with_own_lines(message), expected);
         check("Runtime error: no (line 2, position 3)", "Runtime error: no (line 1, position 3)");
-        check("in call (line 12, position 3) at line 4, position 1", "in call (line 11, position 3) at line 3, position 1");
+        check(
+            "in call (line 12, position 3) at line 4, position 1",
+            "in call (line 11, position 3) at line 3, position 1",
+        );
         check("line 7 of a poem", "line 7 of a poem");
         check("line 1, position 9", "line 1, position 9");
         check("no place", "no place");

@@ -8,7 +8,6 @@ use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
 use merge::{ExtraFields, FacetRules, Paging};
-use router::{ShardSet, shard_of};
 use serde_json::Value;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use store::IndexRecord;
@@ -19,6 +18,7 @@ use crate::api::{
     search::{
         filter::{combine_filters, narrow},
         key_filter::pinned_keys,
+        narrowing::NotNarrowed,
     },
 };
 
@@ -96,7 +96,7 @@ pub struct LegNeeds {
     pub plain: bool,
 }
 
-/// Members that may be null, which means the same as their absence.
+/// Members of questions that may be null, which is as if they were not there.
 const NULLABLE: &[&str] = &[
     "attributesToCrop",
     "attributesToHighlight",
@@ -231,16 +231,23 @@ impl<'a> SearchRequest<'a> {
         }
     }
 
-    /// The only shards that can hold hits, where the filter pins primary keys. Facets need every shard: their names
-    /// depend on every document.
-    #[must_use]
-    pub fn pinned_shards(&self, record: &IndexRecord) -> Option<ShardSet> {
-        let filter = self.filter.as_deref().filter(|_| record.keys_are_plain)?;
-        let keys = pinned_keys(filter, record.primary_key.as_deref()?)?;
-        if keys.is_empty() || self.copied_value("\"facets\"").is_some() {
-            return None;
+    /// The keys of which every hit has one, where the filter says so. Facets are asked of all shards: which names they
+    /// have depends on every document.
+    ///
+    /// # Errors
+    /// Why no keys are pinned.
+    pub fn pinned_keys(&self, record: &IndexRecord) -> Result<Vec<String>, NotNarrowed> {
+        let filter = self.filter.as_deref().ok_or(NotNarrowed::NoFilter)?;
+        let primary_key = record.primary_key.as_deref().ok_or(NotNarrowed::NoPrimaryKey)?;
+        let keys = pinned_keys(filter, primary_key).filter(|keys| !keys.is_empty());
+        let keys = keys.ok_or(NotNarrowed::NotPinned)?;
+        if !record.keys_are_plain {
+            return Err(NotNarrowed::KeysNotPlain);
         }
-        Some(keys.iter().map(|key| shard_of(key, record.shards)).collect())
+        if self.copied_value("\"facets\"").is_some() {
+            return Err(NotNarrowed::Facets);
+        }
+        Ok(keys)
     }
 
     /// The same number for every page of one query.
@@ -256,11 +263,7 @@ impl<'a> SearchRequest<'a> {
     /// The number of hits from the start of the order to the end of the client's page, as far as one node gives them.
     #[must_use]
     pub fn hits_wanted(&self, rules: &IndexRules) -> usize {
-        let wanted = match self.paging {
-            Paging::Offset { offset, limit } => offset.saturating_add(limit),
-            Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
-        };
-        wanted.min(rules.hits_total_max)
+        self.page_end().min(rules.hits_total_max)
     }
 
     /// The part of a leg's body that is the same for all legs: everything but the filter, without the closing brace.
@@ -412,6 +415,27 @@ impl<'a> SearchRequest<'a> {
             member(&mut body, "\"hybrid\"", &value);
         }
         body
+    }
+
+    /// The filter, raw JSON.
+    #[must_use]
+    pub fn filter(&self) -> Option<&str> {
+        self.filter.as_deref()
+    }
+
+    /// What it is sorted by.
+    #[must_use]
+    pub fn sort(&self) -> &[String] {
+        &self.sort
+    }
+
+    /// Hits from the start of the order to the end of the client's page.
+    #[must_use]
+    pub fn page_end(&self) -> usize {
+        match self.paging {
+            Paging::Offset { offset, limit } => offset.saturating_add(limit),
+            Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
+        }
     }
 
     /// Whether it finds everything that its filter lets through.

@@ -166,7 +166,8 @@ fn is_plain_geojson(value: &Value) -> bool {
         "MultiPoint" => lines(coordinates, 1),
         "LineString" => lines(coordinates, 2),
         "Polygon" => coordinates.as_array().is_some_and(|rings| {
-            let is_ring = |ring: &Value| lines(ring, 4) && ring.get(0) == ring.as_array().and_then(|ring| ring.last());
+            let is_ring =
+                |ring: &Value| lines(ring, 4) && ring.get(0) == ring.as_array().and_then(|ring| ring.last());
             rings.len() == 1 && rings.iter().all(is_ring)
         }),
         _ => false,
@@ -175,8 +176,7 @@ fn is_plain_geojson(value: &Value) -> bool {
 
 fn is_position(value: &Value) -> bool {
     let Some([longitude, latitude]) = value.as_array().map(Vec::as_slice) else { return false };
-    let is_within =
-        |value: &Value, bound: f64| value.as_f64().is_some_and(|number| number.abs() <= bound);
+    let is_within = |value: &Value, bound: f64| value.as_f64().is_some_and(|number| number.abs() <= bound);
     is_within(longitude, 180.0) && is_within(latitude, 90.0)
 }
 

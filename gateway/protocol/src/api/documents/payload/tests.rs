@@ -215,7 +215,8 @@ fn primary_key_inference() {
 #[test]
 fn no_documents_need_no_primary_key() {
     let comma = PayloadFormat::Csv { delimiter: b',' };
-    for (body, format) in [("[]", PayloadFormat::Json), ("\n", PayloadFormat::Ndjson), ("name,year\n", comma)] {
+    for (body, format) in [("[]", PayloadFormat::Json), ("\n", PayloadFormat::Ndjson), ("name,year\n", comma)]
+    {
         let payload = parse_with(body, format, None).unwrap();
         assert_eq!((payload.len(), payload.primary_key()), (0, None), "{body}");
     }
