@@ -7,6 +7,7 @@ pub mod filter;
 pub mod key_filter;
 pub mod multi_search;
 pub mod narrowing;
+pub mod nullable;
 pub mod query_string;
 pub mod request;
 pub mod rules;

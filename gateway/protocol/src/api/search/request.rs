@@ -19,6 +19,7 @@ use crate::api::{
         filter::{combine_filters, narrow},
         key_filter::pinned_keys,
         narrowing::NotNarrowed,
+        nullable::is_absent,
     },
 };
 
@@ -94,48 +95,6 @@ pub struct LegNeeds {
     pub merged: bool,
     /// Whether it must keep hits that share a distinct value.
     pub plain: bool,
-}
-
-/// Members of questions that may be null, which is as if they were not there.
-const NULLABLE: &[&str] = &[
-    "attributesToCrop",
-    "attributesToHighlight",
-    "attributesToRetrieve",
-    "attributesToSearchOn",
-    "distinct",
-    "exhaustiveFacetCount",
-    "facetQuery",
-    "facets",
-    "federationOptions",
-    "fields",
-    "filter",
-    "hitsPerPage",
-    "hybrid",
-    "ids",
-    "locales",
-    "media",
-    "mergeFacets",
-    "page",
-    "personalize",
-    "q",
-    "queryPosition",
-    "rankingScoreThreshold",
-    "remote",
-    "sort",
-    "useNetwork",
-    "vector",
-];
-
-/// Whether a member counts as absent.
-///
-/// # Errors
-/// [`NotUnderstood`] for a null that a node refuses.
-pub(crate) fn is_absent(name: &str, value: &LazyValue<'_>) -> Result<bool, NotUnderstood> {
-    match value.is_null() {
-        false => Ok(false),
-        true if NULLABLE.contains(&name) => Ok(true),
-        true => Err(NotUnderstood),
-    }
 }
 
 impl<'a> SearchRequest<'a> {
