@@ -10,6 +10,7 @@ pub mod dump;
 pub mod events;
 pub mod handlers;
 pub mod jobs;
+pub mod lifecycle;
 pub mod membership;
 pub mod nodes;
 pub mod observe;

@@ -13,7 +13,10 @@ pub const UPDATED_AT_FIELD: &str = "_miroir_updated_at";
 /// When the document expires, in milliseconds since 1970, as written by [`encode_timestamp`]. Present while TTL is on.
 pub const EXPIRES_AT_FIELD: &str = "_miroir_expires_at";
 
-/// Bytes of a shard marker: eight base 4 digits have 65 536 values, which is [`SHARDS_MAX`](crate::SHARDS_MAX).
+/// The reserved fields that nodes filter on.
+pub const FILTERED: [&str; 2] = [SHARD_FIELD, EXPIRES_AT_FIELD];
+
+/// Bytes of a shard marker: eight base 4 digits count to 65 536, which is [`SHARDS_MAX`](crate::SHARDS_MAX).
 pub const SHARD_MARKER_LENGTH: usize = 8;
 /// Bytes of an encoded timestamp: 32 base 4 digits encode every `u64`.
 pub const TIMESTAMP_LENGTH: usize = 32;

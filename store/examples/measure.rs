@@ -79,6 +79,7 @@ fn create(store: &Store, in_flight: usize, more: impl Fn(u32) -> bool) -> u32 {
 fn new_task(number: u32) -> NewTask {
     NewTask {
         index_uid: Some(format!("index-{}", number % 10)),
+        named: None,
         kind: TaskKind::ALL[number as usize % TaskKind::ALL.len()],
         accepted: true,
         details: Some(serde_json::json!({"receivedDocuments": number, "indexedDocuments": null})),

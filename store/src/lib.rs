@@ -34,7 +34,9 @@ pub use limits::{
     TASK_COUNT_MAX, WRITE_BATCH_MAX,
 };
 pub use location::StoreLocation;
-pub use record::{Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, Versioned};
+pub use record::{
+    Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, TtlPolicy, Versioned,
+};
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{memory, open_sled, open_sled_with_clock};
 /// Tells the time since 1970.

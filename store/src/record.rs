@@ -46,6 +46,9 @@ pub struct IndexRecord {
     /// Whether nodes may have kept a primary key that a failed write brought.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub key_is_stale: bool,
+    /// What becomes of documents that end; `None` where none do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<TtlPolicy>,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
 }
@@ -56,6 +59,18 @@ pub struct SettingsAhead {
     pub task: u32,
     /// The settings as sent; a null resets one.
     pub change: serde_json::Value,
+}
+
+/// What becomes of the documents of an index that end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TtlPolicy {
+    /// Whether documents end at all.
+    pub enabled: bool,
+    /// Seconds from one sweep to the next; at least 1.
+    pub sweep_interval_seconds: u32,
+    /// Documents that one sweep deletes; at least 1.
+    pub max_deletes_per_sweep: u32,
 }
 
 /// One change of a commit. No two changes of one commit concern the same record.

@@ -92,6 +92,9 @@ pub struct TaskRecord {
     pub uid: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_uid: Option<String>,
+    /// What the client called the index, where that is another name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
     pub kind: TaskKind,
     pub status: TaskStatus,
     /// False while the record is an intent: the fan-out to the nodes has not been confirmed.
@@ -133,6 +136,8 @@ pub struct TaskRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
     pub index_uid: Option<String>,
+    /// What the client called the index, where that is another name for it.
+    pub named: Option<String>,
     pub kind: TaskKind,
     pub accepted: bool,
     pub details: Option<Value>,
@@ -316,10 +321,17 @@ impl Default for TaskQuery {
 }
 
 impl TaskRecord {
+    /// The index as its client called it.
+    #[must_use]
+    pub fn index_name(&self) -> Option<&str> {
+        self.named.as_deref().or(self.index_uid.as_deref())
+    }
+
     pub(crate) fn first(uid: u32, new: NewTask, pod: Option<String>) -> TaskRecord {
         TaskRecord {
             uid,
             index_uid: new.index_uid,
+            named: new.named,
             kind: new.kind,
             status: TaskStatus::Enqueued,
             accepted: new.accepted,

@@ -85,6 +85,10 @@ pub struct Config {
     pub query_coalescing: bool,
     /// Whether a filter that pins the primary key narrows the shards that are asked.
     pub shard_aware_planning: bool,
+    /// Whether an alias may only stand for indexes that are there.
+    pub alias_require_target: bool,
+    /// Whether indexes may have policies by which documents end.
+    pub ttl: bool,
     pub session_mode: SessionMode,
     /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
@@ -336,6 +340,8 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         hedging: switch("hedging", &raw.hedging)?,
         adaptive_selection: switch("adaptive-selection", &raw.adaptive_selection)?,
         query_coalescing: switch("query-coalescing", &raw.query_coalescing)?,
+        alias_require_target: switch("alias-require-target", &raw.alias_require_target)?,
+        ttl: switch("ttl", &raw.ttl)?,
         shard_aware_planning: switch("shard-aware-planning", &raw.shard_aware_planning)?,
         session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
             value::one_of(text, &SessionMode::NAMES)

@@ -92,6 +92,12 @@ pub(crate) struct Flags {
     /// (default on)
     #[argh(option, arg_name = "on|off")]
     pub(crate) shard_aware_planning: Option<String>,
+    /// an alias may only stand for indexes that are there (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) alias_require_target: Option<String>,
+    /// indexes may have policies by which documents end (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) ttl: Option<String>,
     /// how reads with the header X-Miroir-Session see the session's writes: they wait for them, or go to the
     /// group that took them (default block)
     #[argh(option, arg_name = "block|route_pin")]
@@ -249,6 +255,10 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) shard_aware_planning: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) alias_require_target: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) ttl: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) in_flight_max: Option<String>,
@@ -335,6 +345,8 @@ impl RawOptions {
             hedging: flags.hedging,
             adaptive_selection: flags.adaptive_selection,
             query_coalescing: flags.query_coalescing,
+            alias_require_target: flags.alias_require_target,
+            ttl: flags.ttl,
             shard_aware_planning: flags.shard_aware_planning,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
@@ -406,6 +418,8 @@ impl RawOptions {
             hedging: self.hedging.or(lower.hedging),
             adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
             query_coalescing: self.query_coalescing.or(lower.query_coalescing),
+            alias_require_target: self.alias_require_target.or(lower.alias_require_target),
+            ttl: self.ttl.or(lower.ttl),
             shard_aware_planning: self.shard_aware_planning.or(lower.shard_aware_planning),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),

@@ -21,7 +21,7 @@ use crate::{
     dump::{archive::Archive, format},
     nodes::pool::NodeRequest,
     observe::log,
-    read::{ask, plan},
+    read::{ask, expiry, plan},
     state::{
         core::Core,
         leadership::Term,
@@ -220,7 +220,12 @@ async fn page(
     offset: usize,
 ) -> Result<Option<(Vec<u8>, usize)>, ApiError> {
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+    let in_shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+    // Stamps are not exported: what has ended would come back for ever.
+    let filter = match (in_shards, expiry::filter_of(core, index)) {
+        (Some(in_shards), Some(not_ended)) => Some(format!("{in_shards} AND {not_ended}")),
+        (in_shards, not_ended) => in_shards.or(not_ended),
+    };
     let mut body =
         json!({"offset": offset, "limit": limits::DOCUMENTS_PER_DUMP_READ, "retrieveVectors": true});
     if let Some(filter) = filter {

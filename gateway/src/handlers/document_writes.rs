@@ -24,6 +24,7 @@ use crate::{
     auth::Permission,
     config::limits,
     handlers::{extract, indexes, tasks},
+    read::expiry,
     state::{
         change::{Action, DocumentPart, DocumentWrite, NodePart, Repetition},
         core::Core,
@@ -42,6 +43,8 @@ pub(crate) async fn add(
     replace: bool,
 ) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
+    let snapshot = core.shared.snapshot();
+    let target = snapshot.writable(uid)?;
     let query = Query::parse(request.uri.query());
     query.only(&["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
     let skip_creation = query.flag("skipCreation", Code::InvalidSkipCreation)?.unwrap_or(false);
@@ -49,13 +52,16 @@ pub(crate) async fn add(
     let named_key = query.get("primaryKey").map(str::to_owned);
     check_primary_key(named_key.as_deref())?;
     let body = extract::decoded_body(core, request)?;
-    let snapshot = core.shared.snapshot();
-    let index = snapshot.indexes.get(uid);
+    let index = snapshot.indexes.get(target);
     let known = index.and_then(|index| index.record.primary_key.as_deref());
-    let options = ParseOptions { primary_key: known.or(named_key.as_deref()), expiry_allowed: false };
+    let expiry_allowed = index.is_some_and(|index| expiry::applies(core, index));
+    let options = ParseOptions { primary_key: known.or(named_key.as_deref()), expiry_allowed };
     let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match payload::parse(body, format, options)
     {
-        Ok(parsed) => (parsed.len(), Ok(parsed)),
+        Ok(parsed) => {
+            check_expiries(&parsed)?;
+            (parsed.len(), Ok(parsed))
+        }
         Err(IngestError::Task { problem, received }) => {
             let code = Code::by_name(problem.code()).unwrap_or(Code::Internal);
             (received, Err(ApiError::new(code, problem.to_string())))
@@ -66,7 +72,7 @@ pub(crate) async fn add(
         }
     };
     let details = json!({"receivedDocuments": received, "indexedDocuments": null});
-    let mut task = new_task(request, uid, TaskKind::DocumentAdditionOrUpdate, details);
+    let mut task = new_task(request, uid, target, TaskKind::DocumentAdditionOrUpdate, details);
     let action = match parsed {
         Ok(parsed) => {
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
@@ -88,8 +94,25 @@ pub(crate) async fn add(
         }
         Err(error) => Action::Fail(error),
     };
-    let accepted = lane::submit(core, uid, task, action.within(permission, uid)).await?;
+    let action = match target != uid && index.is_some() {
+        // What an alias stood for is not made again once it is gone.
+        true => action.on_existing(),
+        false => action.within(permission, uid),
+    };
+    let accepted = lane::submit(core, target, task, action).await?;
     Ok(tasks::accepted(accepted))
+}
+
+/// # Errors
+/// 400 for a document that would have ended before it is written.
+fn check_expiries(parsed: &ParsedPayload) -> Result<(), ApiError> {
+    match parsed.earliest_expiry().filter(|end| *end <= expiry::now_ms()) {
+        None => Ok(()),
+        Some(end) => Err(ApiError::new(
+            Code::MiroirReservedField,
+            format!("The field `_miroir_expires_at` must be in the future, but is `{end}`."),
+        )),
+    }
 }
 
 /// One body per node that owns some of the documents, and the intent that names them.
@@ -145,13 +168,14 @@ pub(crate) async fn delete_batch(core: &Core, request: &Request, uid: &str) -> R
 
 async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
+    let snapshot = core.shared.snapshot();
+    let target = snapshot.writable(uid)?;
     let ids = payload::split_ids(body).map_err(|error| {
         ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
     })?;
     let details = json!({"providedIds": ids.ids().len(), "deletedDocuments": null, "originalFilter": null});
-    let mut task = new_task(request, uid, TaskKind::DocumentDeletion, details);
-    let snapshot = core.shared.snapshot();
-    let shards = snapshot.indexes.get(uid).map_or(core.shared.config.shards, |index| index.record.shards);
+    let mut task = new_task(request, uid, target, TaskKind::DocumentDeletion, details);
+    let shards = snapshot.indexes.get(target).map_or(core.shared.config.shards, |index| index.record.shards);
     let mut parts = Vec::new();
     if let Some(placement) = snapshot.topology.placement(shards) {
         let of_ids = ids.shards(shards);
@@ -166,7 +190,7 @@ async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> R
             }
         }
     }
-    let accepted = lane::submit(core, uid, task, Action::DeleteDocuments { parts }).await?;
+    let accepted = lane::submit(core, target, task, Action::DeleteDocuments { parts }).await?;
     Ok(tasks::accepted(accepted))
 }
 
@@ -178,16 +202,17 @@ pub(crate) async fn delete_matching(core: &Core, request: &Request, uid: &str) -
     let filter = member(&body, "filter");
     let body = conceal(body.clone());
     let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.map(|filter| filter.to_string())});
-    let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
-    on_every_node(core, uid, task, (Method::POST, "/documents/delete", body), Repetition::Harmless).await
+    let request = (request, TaskKind::DocumentDeletion, details);
+    on_every_node(core, uid, request, (Method::POST, "/documents/delete", body), Repetition::Harmless).await
 }
 
 /// `DELETE /indexes/{uid}/documents`.
 pub(crate) async fn delete_all(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
     let details = json!({"deletedDocuments": null});
-    let task = new_task(request, uid, TaskKind::DocumentDeletion, details);
-    on_every_node(core, uid, task, (Method::DELETE, "/documents", Bytes::new()), Repetition::Harmless).await
+    let request = (request, TaskKind::DocumentDeletion, details);
+    on_every_node(core, uid, request, (Method::DELETE, "/documents", Bytes::new()), Repetition::Harmless)
+        .await
 }
 
 /// `POST /indexes/{uid}/documents/edit`.
@@ -203,8 +228,8 @@ pub(crate) async fn edit(core: &Core, request: &Request, uid: &str) -> Result<Re
         "originalFilter": member(&body, "filter").map(|filter| filter.to_string()),
     });
     let body = edit_function::for_nodes(&body)?.into();
-    let task = new_task(request, uid, TaskKind::DocumentEdition, details);
-    on_every_node(core, uid, task, (Method::POST, "/documents/edit", body), Repetition::Never).await
+    let request = (request, TaskKind::DocumentEdition, details);
+    on_every_node(core, uid, request, (Method::POST, "/documents/edit", body), Repetition::Never).await
 }
 
 fn check_not_empty(body: &[u8]) -> Result<(), ApiError> {
@@ -215,20 +240,23 @@ fn check_not_empty(body: &[u8]) -> Result<(), ApiError> {
 }
 
 /// A task with the metadata that the client gave for it.
-fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
+fn new_task(request: &Request, uid: &str, target: &str, kind: TaskKind, details: Value) -> NewTask {
     let custom_metadata = Query::parse(request.uri.query()).get("customMetadata").map(str::to_owned);
-    NewTask { custom_metadata, ..indexes::new_task(request, uid, kind, details) }
+    NewTask { custom_metadata, ..indexes::new_task_as(request, uid, target, kind, details) }
 }
 
 async fn on_every_node(
     core: &Core,
     uid: &str,
-    task: NewTask,
+    (request, kind, details): (&Request, TaskKind, Value),
     (method, suffix, body): (Method, &'static str, Bytes),
     repetition: Repetition,
 ) -> Result<Response, ApiError> {
+    let snapshot = core.shared.snapshot();
+    let target = snapshot.writable(uid)?;
+    let task = new_task(request, uid, target, kind, details);
     let action = Action::OnEveryNode { method, suffix, body, repetition };
-    let accepted = lane::submit(core, uid, task, action).await?;
+    let accepted = lane::submit(core, target, task, action).await?;
     Ok(tasks::accepted(accepted))
 }
 

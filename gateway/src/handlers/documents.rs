@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use router::{Leg, NodeIndex, ShardSet};
+use router::{NodeIndex, ShardSet};
 use serde_json::json;
 
 use crate::{
@@ -20,8 +20,8 @@ use crate::{
     },
     nodes::pool::NodeRequest,
     read::{
-        ask,
-        scatter::{Gathered, Scatter},
+        ask, expiry,
+        scatter::{Gathered, LegQuestion, Scatter},
     },
     state::{
         core::Core,
@@ -34,11 +34,29 @@ use crate::{
 /// `GET /indexes/{uid}/documents/{id}`.
 pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let named = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let mut found = Err(no_owner(named, id));
+    for part in 0..named.parts() {
+        found = Box::pin(get_in(core, request, &snapshot, named.part(part), id)).await;
+        // Of several indexes the first that has the document.
+        if !matches!(&found, Err(error) if error.status() == http::StatusCode::NOT_FOUND) {
+            break;
+        }
+    }
+    found
+}
+
+async fn get_in(
+    core: &Core,
+    request: &Request,
+    snapshot: &Snapshot,
+    index: &Index,
+    id: &str,
+) -> Result<Response, ApiError> {
     let suffix = format!("/documents/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
     let target = node_target(request, index, &suffix);
     let question = NodeRequest::get(&target);
-    let owners = owners(&snapshot, index, id);
+    let owners = owners(snapshot, index, id);
     let (answer, missing) = match ask::first_of(core, owners.clone(), question.clone()).await {
         Ok(Ok(answer)) => (answer, ShardSet::default()),
         Ok(Err(refusal)) => return Err(ApiError::from_node(refusal.status, &refusal.body)),
@@ -48,6 +66,9 @@ pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> 
             Ok(Err(_)) | Err(_) => return Err(no_owner(index, id)),
         },
     };
+    if expiry::applies(core, index) && expiry::has_ended(&answer.body) {
+        return Err(ApiError::new(Code::DocumentNotFound, format!("Document `{id}` not found.")));
+    }
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
         Ok(_) => Ok(MergedAnswer { body: body.into(), missing }.into_response()),
@@ -91,13 +112,10 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
         return Err(refusal_of_a_node(core, request, index, suffix).await);
     };
     crate::read::hits::check_page_depth(core, page_request.offset.saturating_add(page_request.limit))?;
-    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let order = page_request.order(index.record.primary_key.as_deref());
     let extra = page_request.extra(&order);
-    let scatter = Scatter::new(core, &snapshot, index, page_request.turn(), &target, |leg: &Leg, _| {
-        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(page_request.leg_body(&order, filter.as_deref()))
-    });
+    let of_leg = |leg: &LegQuestion<'_>, _| Bytes::from(page_request.leg_body(&order, leg.filter));
+    let scatter = Scatter::new(core, &snapshot, index, page_request.turn(), "documents/fetch", of_leg);
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let (offset, limit) = (page_request.offset, page_request.limit);
         merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
@@ -118,11 +136,8 @@ pub(crate) async fn count(
     snapshot: &Snapshot,
     index: &Index,
 ) -> Result<(u64, ShardSet), ApiError> {
-    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {
-        let filter = (!leg.whole_node).then(|| json!(router::shard_filter(&leg.shards)));
-        json!({"limit": 0, "filter": filter}).to_string().into()
-    });
+    let of_leg = |leg: &LegQuestion<'_>, _| json!({"limit": 0, "filter": leg.filter}).to_string().into();
+    let scatter = Scatter::new(core, snapshot, index, core.turn(), "documents/fetch", of_leg);
     let mut total = 0;
     let sum = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use merge::MergeError;
-use router::Leg;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
         extract,
         refusal::{refusal_at, refusal_of_a_node},
     },
-    read::scatter::{Gathered, Scatter},
+    read::scatter::{Gathered, LegQuestion, Scatter},
     state::{core::Core, merged_answer::MergedAnswer},
     wire::h1::{Request, Response},
 };
@@ -38,10 +37,9 @@ pub(crate) async fn fields(core: &Core, request: &Request, uid: &str) -> Result<
     let Ok(fields_request) = FieldsRequest::parse(&extract::decoded_body(core, request)?) else {
         return Err(refusal_of_a_node(core, request, index, "/fields").await);
     };
-    let target = format!("/indexes/{}/fields", index.record.node_uid);
     let body = fields_request.leg_body();
-    let scatter =
-        Scatter::new(core, &snapshot, index, core.turn(), &target, |_: &Leg, _| body.clone().into());
+    let of_leg = |_: &LegQuestion<'_>, _| body.clone().into();
+    let scatter = Scatter::new(core, &snapshot, index, core.turn(), "fields", of_leg);
     let merge = |gathered: &Gathered<'_>, out: &mut Vec<u8>| {
         out.extend_from_slice(merged(gathered.bodies, &fields_request, &index.rules)?.to_string().as_bytes());
         Ok(())

@@ -69,9 +69,12 @@ pub(crate) async fn list(
 /// `GET /indexes/{uid}`.
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read it")?;
     let of_nodes = ask::all_reachable(core, &format!("/indexes/{}", index.record.node_uid)).await?;
-    Ok(Response::json(StatusCode::OK, view(&index.record, &of_nodes).to_string()))
+    let mut view = view(&index.record, &of_nodes);
+    // An index is told of by the name that the client gave.
+    view["uid"] = json!(uid);
+    Ok(Response::json(StatusCode::OK, view.to_string()))
 }
 
 fn view(record: &IndexRecord, of_nodes: &[Value]) -> Value {
@@ -107,6 +110,7 @@ pub(crate) async fn create(
     if !permission.creates_index(&uid) {
         return Err(auth::invalid_key());
     }
+    no_alias(core, &uid, "an index cannot have its name")?;
     let task = new_task(request, &uid, TaskKind::IndexCreation, json!({"primaryKey": primary_key}));
     let accepted = lane::submit(core, &uid, task, Action::CreateIndex { primary_key }).await?;
     Ok(tasks::accepted(accepted))
@@ -141,11 +145,15 @@ pub(crate) async fn update(
         if !permission.allows_index(renamed) {
             return Err(auth::invalid_key());
         }
+        no_alias(core, renamed, "an index cannot have its name")?;
+        no_alias(core, uid, "rename the index that it stands for")?;
         details["oldIndexUid"] = json!(uid);
         details["newIndexUid"] = json!(renamed);
     }
-    let task = new_task(request, uid, TaskKind::IndexUpdate, details);
-    let accepted = run::update(core, task, uid, renamed.unwrap_or(uid), primary_key).await?;
+    let snapshot = core.shared.snapshot();
+    let target = snapshot.writable(uid)?;
+    let task = new_task_as(request, uid, target, TaskKind::IndexUpdate, details);
+    let accepted = run::update(core, task, target, renamed.unwrap_or(target), primary_key).await?;
     Ok(tasks::accepted(accepted))
 }
 
@@ -155,10 +163,20 @@ pub(crate) async fn swap(
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
-    let steps = swap::parse(&json_body::json(&extract::json_body(core, request)?)?)?;
+    let mut steps = swap::parse(&json_body::json(&extract::json_body(core, request)?)?)?;
     if !steps.iter().flat_map(|step| [&step.from, &step.to]).all(|uid| permission.allows_index(uid)) {
         return Err(auth::invalid_key());
     }
+    let snapshot = core.shared.snapshot();
+    for step in &mut steps {
+        if step.rename {
+            no_alias(core, &step.from, "rename the index that it stands for")?;
+            no_alias(core, &step.to, "an index cannot have its name")?;
+        }
+        step.from = snapshot.writable(&step.from)?.to_owned();
+        step.to = snapshot.writable(&step.to)?.to_owned();
+    }
+    swap::check_duplicates(&steps)?;
     let details = json!({"swaps": steps.iter().map(Rename::view).collect::<Vec<_>>()});
     let task = NewTask { index_uid: None, ..new_task(request, "", TaskKind::IndexSwap, details) };
     let accepted = run::swap(core, task, steps).await?;
@@ -168,29 +186,54 @@ pub(crate) async fn swap(
 /// `POST /indexes/{uid}/compact`.
 pub(crate) async fn compact(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
-    let task = new_task(request, uid, TaskKind::IndexCompaction, json!({}));
+    let snapshot = core.shared.snapshot();
+    let target = snapshot.writable(uid)?;
+    let task = new_task_as(request, uid, target, TaskKind::IndexCompaction, json!({}));
     let action = Action::OnEveryNode {
         method: Method::POST,
         suffix: "/compact",
         body: Bytes::new(),
         repetition: Repetition::Unneeded,
     };
-    let accepted = lane::submit(core, uid, task, action).await?;
+    let accepted = lane::submit(core, target, task, action).await?;
     Ok(tasks::accepted(accepted))
 }
 
 /// `DELETE /indexes/{uid}`.
 pub(crate) async fn delete(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
+    no_alias(core, uid, "delete the index that it stands for, or the alias")?;
     let task = new_task(request, uid, TaskKind::IndexDeletion, json!({"deletedDocuments": null}));
     let accepted = lane::submit(core, uid, task, Action::DeleteIndex).await?;
     Ok(tasks::accepted(accepted))
 }
 
-/// A task about one index, to be stored before a node is asked.
+/// # Errors
+/// 409 where a name is an alias; `instead` says what follows.
+fn no_alias(core: &Core, name: &str, instead: &str) -> Result<(), ApiError> {
+    match core.shared.snapshot().aliases.contains_key(name) {
+        true => Err(ApiError::new(Code::MiroirAliasConflict, format!("`{name}` is an alias: {instead}."))),
+        false => Ok(()),
+    }
+}
+
+/// A task about the index `target`, which the client called `uid`.
+pub(crate) fn new_task_as(
+    request: &Request,
+    uid: &str,
+    target: &str,
+    kind: TaskKind,
+    details: Value,
+) -> NewTask {
+    let named = (uid != target).then(|| uid.to_owned());
+    NewTask { named, ..new_task(request, target, kind, details) }
+}
+
+/// A task about one index, to be made durable before anything is asked of a node.
 pub(crate) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
     NewTask {
         index_uid: Some(uid.to_owned()),
+        named: None,
         kind,
         accepted: false,
         details: Some(details),

@@ -75,8 +75,8 @@ pub(crate) async fn multi_search(
                         .await)
                 }
                 _ => {
-                    let searched =
-                        search.queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+                    let searched = search.queries.iter().filter_map(|query| snapshot.find(&query.index_uid));
+                    let refusal = in_clients_names(refusal, &snapshot, &search.queries);
                     Err(searched.fold(refusal, |error, index| {
                         foreign_keys::refused(error, &index.rules.foreign_keys)
                     }))
@@ -116,7 +116,7 @@ async fn refusal_by_own_rules(
     let pair = incompatible_orders(core, snapshot, queries);
     for position in in_nodes_order(queries) {
         if let Some((before, _)) = pair.filter(|(_, later)| *later == position) {
-            let indexes = queries.iter().filter_map(|query| snapshot.indexes.get(&query.index_uid));
+            let indexes = queries.iter().filter_map(|query| snapshot.find(&query.index_uid));
             let tie_breaks = indexes.filter_map(|index| Some(index.rules.tie_break.as_ref()?.field.as_str()));
             let tie_breaks = tie_breaks.collect::<Vec<_>>();
             let refusal = about(&[before, position]).await.unwrap_or(refusal);
@@ -129,10 +129,20 @@ async fn refusal_by_own_rules(
     refusal
 }
 
-/// A body with the nodes' names of its indexes; an unreadable body stays as it is.
+/// A refusal with the names that the queries gave to indexes.
+fn in_clients_names(refusal: ApiError, snapshot: &Snapshot, queries: &[MultiQuery]) -> ApiError {
+    refusal.rename_indexes(|name| {
+        let mut named = queries.iter().filter(|query| {
+            snapshot.find(&query.index_uid).is_some_and(|index| index.record.node_uid == name)
+        });
+        named.next().map(|query| query.index_uid.clone())
+    })
+}
+
+/// A body with the names that its indexes have on the nodes; what cannot be read stays as it is.
 fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
     let Ok(mut renamed) = serde_json::from_slice::<Value>(body) else { return body.clone() };
-    let node_uid = |uid: &str| snapshot.indexes.get(uid).map(|index| index.record.node_uid.clone());
+    let node_uid = |uid: &str| snapshot.find(uid).map(|index| index.record.node_uid.clone());
     for query in renamed.get_mut("queries").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(Value::String(uid)) = query.get_mut("indexUid")
             && let Some(known) = node_uid(uid)
@@ -175,5 +185,5 @@ async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Mer
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
     let search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-    crate::read::search::search_index(core, snapshot, index, &search).await
+    crate::read::search::search_index(core, snapshot, index, &search, None).await
 }

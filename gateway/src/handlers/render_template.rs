@@ -1,6 +1,6 @@
 //! `POST /render-template`: rendered by a node, which holds the document when the body names one.
 //!
-//! Invariants: nodes are asked with their own names of indexes, and no client reaches an index by such a name.
+//! Invariants: nodes are parsed with their own names of indexes, and no client reaches an index by such a name.
 //! Reserved fields that a template shows are never answered.
 
 use bytes::Bytes;
@@ -74,7 +74,7 @@ pub(crate) async fn render(
 fn nodes_to_ask(core: &Core, snapshot: &Snapshot, body: &[u8]) -> Vec<router::NodeIndex> {
     let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
     let input = &parsed["input"];
-    let index = input["indexUid"].as_str().and_then(|uid| snapshot.indexes.get(uid));
+    let index = input["indexUid"].as_str().and_then(|uid| snapshot.find(uid));
     if let (Some(index), Some(id)) = (index, input["id"].as_str()) {
         return plan::in_order(core, documents::owners(snapshot, index, id));
     }

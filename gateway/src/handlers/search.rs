@@ -6,7 +6,6 @@
 use std::pin::pin;
 
 use bytes::Bytes;
-use router::Leg;
 
 use crate::{
     api::{
@@ -27,7 +26,7 @@ use crate::{
     read::{
         coalesce, foreign_keys,
         hits::milliseconds,
-        scatter::{Gathered, Scatter},
+        scatter::{Gathered, LegQuestion, Scatter},
         search::search_index,
     },
     state::{core::Core, merged_answer::MergedAnswer},
@@ -58,9 +57,9 @@ pub(crate) async fn search(
     };
     let rules = permission.rules_for(uid)?;
     search.restrict(rules.clone());
-    let scatter = pin!(search_index(core, &snapshot, index, &search));
+    let scatter = pin!(search_index(core, &snapshot, index, &search, None));
     match coalesce::join_or_run(core, index, &body, rules, scatter).await {
-        // A node words its refusal of a query string by parameters, and that of a body by members.
+        // A refusal of what a query string says speaks of parameters, not of a body's members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");
             Err(refusal_at(core, request, &target).await.unwrap_or(error))
@@ -87,11 +86,10 @@ pub(crate) async fn facet_search(
         return Err(refusal_of_a_node(core, request, index, "/facet-search").await);
     };
     facet_search.restrict(permission.rules_for(uid)?);
-    let target = format!("/indexes/{}/facet-search", index.record.node_uid);
-    let scatter = Scatter::new(core, &snapshot, index, core.turn(), &target, |leg: &Leg, _| {
-        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(facet_search.leg_body(filter.as_deref()))
-    });
+    let scatter =
+        Scatter::new(core, &snapshot, index, core.turn(), "facet-search", |leg: &LegQuestion<'_>, _| {
+            Bytes::from(facet_search.leg_body(leg.filter))
+        });
     let facets = &index.rules.facets;
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let took = milliseconds(runtime::now().saturating_duration_since(started));

@@ -20,7 +20,7 @@ use crate::{
 /// `GET /indexes/{uid}/settings`.
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read the settings")?;
     let mut value = ask::any_node(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
     if let Value::Object(members) = &mut value {
         settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
@@ -31,7 +31,7 @@ pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
 /// `GET /indexes/{uid}/settings/{name}`.
 pub(crate) async fn get_one(core: &Core, uid: &str, name: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read the settings")?;
     let value = ask::any_node(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
     let tie_break = index.rules.tie_break.as_ref();
     let member = settings::camel_case(name);
@@ -87,9 +87,15 @@ async fn submit(
 ) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
     change.check()?;
-    let task = indexes::new_task(request, uid, TaskKind::SettingsUpdate, change.details());
-    let action = Action::ChangeSettings(change).within(permission, uid);
-    let accepted = lane::submit(core, uid, task, action).await?;
+    let snapshot = core.shared.snapshot();
+    let target = snapshot.writable(uid)?;
+    let task = indexes::new_task_as(request, uid, target, TaskKind::SettingsUpdate, change.details());
+    let action = Action::ChangeSettings(change);
+    let action = match target != uid && snapshot.indexes.contains_key(target) {
+        true => action.on_existing(),
+        false => action.within(permission, uid),
+    };
+    let accepted = lane::submit(core, target, task, action).await?;
     Ok(tasks::accepted(accepted))
 }
 

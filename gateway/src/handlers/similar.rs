@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::future::{join3, try_join_all};
 use http::Method;
 use merge::{ExtraFields, SearchSpec, SimilarSpec};
-use router::Leg;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -31,8 +30,9 @@ use crate::{
     nodes::pool::NodeRequest,
     observe::log,
     read::{
+        expiry,
         hits::milliseconds,
-        scatter::{Gathered, Scatter},
+        scatter::{Gathered, LegQuestion, Scatter},
     },
     state::{
         core::Core,
@@ -54,7 +54,8 @@ pub(crate) async fn similar(
 ) -> Result<Response, ApiError> {
     let started = runtime::now();
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let index =
+        crate::state::snapshot::find_index(&snapshot, uid)?.single("find what is similar to a document")?;
     let body = match request.method == Method::POST {
         true => Ok(extract::question(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
@@ -118,9 +119,12 @@ impl Similar<'_> {
         let similar = self.judged(request, body);
         let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let id = sonic_rs::to_string(&self.query.id).unwrap_or_default();
-        let rules = self.rules.unwrap_or("null");
+        let not_ended = expiry::filter_of(self.core, self.index);
+        let rules = combine_filters(self.rules, not_ended.as_deref());
+        let rules = rules.as_deref().unwrap_or("null");
         let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
-        let filter = self.query.filter.as_deref().unwrap_or("null");
+        let filter = combine_filters(self.query.filter.as_deref(), not_ended.as_deref());
+        let filter = filter.as_deref().unwrap_or("null");
         let counted = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{filter},\"limit\":0}}"));
         let judged = NodeRequest {
             method: similar.method.clone(),
@@ -168,7 +172,7 @@ impl Similar<'_> {
     /// Reads the owner's answers. For a tenant whose rules leave the document out, it does not exist.
     fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
         let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
-        if !seen && self.rules.is_some() {
+        if !seen && (self.rules.is_some() || expiry::applies(self.core, self.index)) {
             let message = format!("Document `{}` not found.", self.query.id);
             return Some(Err(ApiError::new(Code::NotFoundSimilarId, message)));
         }
@@ -182,13 +186,12 @@ impl Similar<'_> {
 
     /// How many other documents pass the client's filter.
     async fn candidates(&self, document: &Document) -> Result<u64, ApiError> {
-        let target = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
         let turn = self.core.turn();
-        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
-            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            let filter = combine_filters(self.query.filter.as_deref(), shards.as_deref());
+        let body = |leg: &LegQuestion<'_>, _| {
+            let filter = combine_filters(self.query.filter.as_deref(), leg.filter);
             format!("{{\"limit\":0,\"filter\":{}}}", filter.as_deref().unwrap_or("null")).into()
-        });
+        };
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, "documents/fetch", body);
         let mut total = 0;
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
             total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
@@ -208,12 +211,9 @@ impl Similar<'_> {
         // A similar search is limited by its own limit alone.
         let hits = self.query.offset.saturating_add(self.query.limit).saturating_add(1);
         let prefix = search.leg_prefix(rules, LegNeeds { hits, merged: true, plain: false });
-        let target = format!("/indexes/{}/search", self.index.record.node_uid);
         let turn = search.turn();
-        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, &target, |leg: &Leg, _| {
-            let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            search.leg_body(&prefix, filter.as_deref()).into()
-        });
+        let body = |leg: &LegQuestion<'_>, _| search.leg_body(&prefix, leg.filter).into();
+        let scatter = Scatter::new(self.core, self.snapshot, self.index, turn, "search", body);
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
             let spec = SearchSpec {
                 show_ranking_score: true,

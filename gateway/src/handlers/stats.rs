@@ -11,7 +11,7 @@ use crate::{
     api::{error::ApiError, http::query_string::Query},
     auth::Permission,
     handlers::documents,
-    read::ask,
+    read::{ask, expiry},
     state::{core::Core, merged_answer::MergedAnswer, snapshot::Snapshot},
     wire::h1::{Request, Response},
 };
@@ -117,7 +117,7 @@ async fn last_update_of(core: &Core, records: &[&IndexRecord]) -> Result<Option<
 pub(crate) async fn one(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let sizes = Sizes::wanted(core, request).await?;
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read the statistics")?;
     let target = format!("/indexes/{}/stats{}", index.record.node_uid, sizes.of_nodes);
     let (of_nodes, whole) = whole_or_answering(core, &target).await?;
     let of_nodes = of_nodes.iter().collect::<Vec<_>>();
@@ -165,7 +165,8 @@ async fn share(
     let counted = of_nodes.iter().filter_map(|stats| stats["numberOfDocuments"].as_u64()).sum::<u64>();
     let copies = u64::from(snapshot.topology.replication_factor).max(1);
     let documents = match snapshot.indexes.get(&record.uid) {
-        Some(index) if !whole => {
+        // Nodes count what has ended as well.
+        Some(index) if !whole || expiry::applies(core, index) => {
             let (documents, not_counted) = documents::count(core, snapshot, index).await?;
             *missing = missing.union(&not_counted);
             documents

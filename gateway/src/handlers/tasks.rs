@@ -44,14 +44,25 @@ pub(crate) async fn list(
     request: &Request,
     permission: &Permission,
 ) -> Result<Response, ApiError> {
-    let query = parse_list(&Query::parse(request.uri.query()), empty_lists(core))?;
+    let mut query = parse_list(&Query::parse(request.uri.query()), empty_lists(core))?;
+    resolve(core, &mut query);
     let limit = query.limit;
     status::refresh_unfinished(core).await?;
     let page = page(core, permission, query).await?;
     Ok(Response::json(StatusCode::OK, view::page(&page, limit).to_string()))
 }
 
-/// Whether nodes accept an empty text as an empty list; assumed while no version is known.
+/// Tasks are kept by the indexes that they are about: an alias stands for those of its own.
+fn resolve(core: &Core, query: &mut TaskQuery) {
+    let snapshot = core.shared.snapshot();
+    if let Some(names) = query.index_uids.as_mut().filter(|_| !snapshot.aliases.is_empty()) {
+        *names = names.iter().flat_map(|name| snapshot.targets(name)).map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+    }
+}
+
+/// Whether nodes take an empty text for a list of nothing; when in doubt they are new.
 fn empty_lists(core: &Core) -> bool {
     core.shared.nodes.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }
@@ -64,7 +75,7 @@ async fn page(core: &Core, permission: &Permission, query: TaskQuery) -> Result<
     // As on one node, hidden tasks leave holes in a page and still count in the total.
     let limit = query.limit;
     let mut page = core.shared.store.tasks(TaskQuery { limit: limit.saturating_add(1), ..query }).await?;
-    page.tasks.retain(|record| permission.allows_task(record.index_uid.as_deref()));
+    page.tasks.retain(|record| permission.allows_task(record.index_name()));
     let full = u32::try_from(page.tasks.len()).is_ok_and(|count| count > limit);
     page.next = if full { page.tasks.pop().map(|record| record.uid) } else { None };
     page.from = page.tasks.first().map(|record| record.uid);
@@ -79,6 +90,7 @@ pub(crate) async fn batches(
 ) -> Result<Response, ApiError> {
     let mut query = parse_list(&Query::parse(request.uri.query()), empty_lists(core))?;
     let limit = query.limit;
+    resolve(core, &mut query);
     only_started(&mut query);
     status::refresh_unfinished(core).await?;
     let page = page(core, permission, query).await?;
@@ -183,6 +195,8 @@ async fn select(
     let text = request.uri.query().unwrap_or_default();
     let query = parse_selection(&Query::parse(Some(text)), verb, empty_lists(core))?;
     status::refresh_unfinished(core).await?;
+    let mut query = query;
+    resolve(core, &mut query);
     let mut matched = core.shared.store.task_uids(query).await?;
     if !permission.allows_all_indexes() {
         let mut visible = Vec::new();
@@ -195,6 +209,7 @@ async fn select(
     let details = json!({"matchedTasks": matched.len(), count: null, "originalFilter": format!("?{text}")});
     let new = NewTask {
         index_uid: None,
+        named: None,
         kind,
         accepted: false,
         details: Some(details),
@@ -230,7 +245,6 @@ async fn visible_task(
     permission: &Permission,
     uid: u32,
 ) -> Result<Option<TaskRecord>, ApiError> {
-    let visible =
-        |record: &TaskRecord| record.accepted && permission.allows_task(record.index_uid.as_deref());
+    let visible = |record: &TaskRecord| record.accepted && permission.allows_task(record.index_name());
     Ok(core.shared.store.task(uid).await?.filter(visible))
 }

@@ -21,6 +21,7 @@ use crate::{
     dump::export,
     events::webhook_delivery::{self, Watched},
     jobs::{recover_intents, sweep},
+    lifecycle::ttl::{self, Sweeps},
     membership::{high_water_marks, prober},
     observe::log,
     pods::{follow, leases, peers},
@@ -110,6 +111,11 @@ pub fn start(
         runtime::spawn(async move {
             let interval = limits::EXPIRED_SWEEP_INTERVAL;
             repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
+        });
+        let ending = Rc::clone(&core);
+        runtime::spawn(async move {
+            let sweeps = Sweeps::default();
+            repeat("ttl", limits::TTL_LOOK_INTERVAL, || ttl::sweep_due(&ending, &sweeps)).await;
         });
         let upkeep = Rc::clone(&core);
         runtime::spawn(async move {

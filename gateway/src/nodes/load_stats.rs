@@ -212,7 +212,21 @@ impl LoadStats {
         Selection { load_stats: self, blind, now }
     }
 
-    /// After how long another node may be asked as well; `None` while nodes' latencies are unknown.
+    /// Does something with plans that are not carried out: whose turn it is to explore stays as it is.
+    pub(crate) fn unseen<T>(&self, look: impl FnOnce() -> T) -> T {
+        let plans = self.plans.get();
+        let seen = look();
+        self.plans.set(plans);
+        seen
+    }
+
+    /// The 95th percentile of a node's latest latencies; `None` while it is not known.
+    pub(crate) fn high_latency(&self, node: NodeIndex) -> Option<Duration> {
+        let high = self.nodes.borrow()[usize::from(node.0)].latest.high;
+        (!high.is_zero()).then_some(high)
+    }
+
+    /// When somebody else may be asked as well; `None` while nobody knows how long nodes take.
     pub(crate) fn hedge_after(&self, node: NodeIndex) -> Option<Duration> {
         let usual = self.usual.get();
         if usual.is_zero() {

@@ -10,7 +10,10 @@ use store::{Change, Changes, Name, Record, StoreError, Versioned};
 use uuid::Uuid;
 
 use crate::{
-    api::search::rules::{self, RULES},
+    api::{
+        alias::ALIASES,
+        search::rules::{self, RULES},
+    },
     auth::ApiKey,
     clock::{CLOCK, CLOCK_KEY},
     config::limits,
@@ -18,7 +21,7 @@ use crate::{
     observe::log,
     state::{
         leadership::scope,
-        refresh::index,
+        refresh::{self, index},
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Snapshot, publish},
     },
@@ -66,6 +69,14 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> R
     if all || changes.names.contains(&Name::Topology) {
         return everything(shared).await;
     }
+    // What an alias stands for is taken in before what it no longer stands for goes.
+    for name in &changes.names {
+        if let Name::Record { table, key } = name
+            && table == ALIASES.name()
+        {
+            refresh::alias(shared, key).await?;
+        }
+    }
     for name in &changes.names {
         match name {
             Name::Topology => {}
@@ -100,6 +111,13 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
     uids.extend(store.indexes().await?.into_iter().map(|record| record.uid));
     uids.sort_unstable();
     uids.dedup();
+    let mut names: Vec<String> = shared.snapshot().aliases.keys().cloned().collect();
+    names.extend(store.records(ALIASES, None, usize::MAX).await?.into_iter().map(|record| record.key));
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        refresh::alias(shared, &name).await?;
+    }
     for uid in uids {
         index(shared, &uid).await?;
     }
@@ -126,10 +144,7 @@ fn placements(shared: &Shared, stored: Versioned<serde_json::Value>) {
         return;
     }
     let topology = Arc::new(topology);
-    publish(&shared.snapshot, |snapshot| Snapshot {
-        topology: Arc::clone(&topology),
-        indexes: snapshot.indexes.clone(),
-    });
+    publish(&shared.snapshot, |snapshot| Snapshot { topology: Arc::clone(&topology), ..snapshot.clone() });
 }
 
 async fn key_of(shared: &Shared, key: &str) -> Result<(), StoreError> {
@@ -228,6 +243,12 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
     for held in keys.newest_first() {
         let Ok(value) = serde_json::to_value(&held.key) else { continue };
         unless_there(store.put_record(KEYS, &held.key.uid.to_string(), value, None).await.map(drop))?;
+    }
+    let mut aliases = snapshot.aliases.values().collect::<Vec<_>>();
+    aliases.sort_unstable_by(|one, other| one.record.name.cmp(&other.record.name));
+    for alias in aliases {
+        let Ok(value) = serde_json::to_value(&alias.record) else { continue };
+        unless_there(store.put_record(ALIASES, &alias.record.name, value, None).await.map(drop))?;
     }
     let webhooks = shared.webhooks.load_full();
     if !webhooks.value.is_empty()

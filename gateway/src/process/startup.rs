@@ -22,6 +22,7 @@ use store::{Lease, Reply, Store, Table, TaskKind, TaskRecord, TaskStatus, Versio
 
 use crate::{
     api::{
+        alias::{ALIASES, Alias},
         search::rules::{self, RULES},
         swap::Rename,
         webhook::Webhooks,
@@ -41,6 +42,7 @@ use crate::{
     pods::election::PODS,
     server,
     state::{
+        aliases::Aliases,
         change,
         leadership::Coordinator,
         sessions::Sessions,
@@ -291,7 +293,8 @@ fn check_same_cluster(config: &Config, topology: &Topology, nodes: &[Node]) -> a
 }
 
 async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snapshot> {
-    let mut snapshot = Snapshot { topology: Arc::clone(&topology), indexes: ahash::AHashMap::new() };
+    let (indexes, aliases) = (ahash::AHashMap::new(), Aliases::new());
+    let mut snapshot = Snapshot { topology: Arc::clone(&topology), indexes, aliases };
     for record in ask_store(store.indexes()).await? {
         let Some(placement) = topology.placement(record.shards).cloned() else {
             bail!(
@@ -301,6 +304,11 @@ async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result
             );
         };
         snapshot.indexes.insert(record.uid.clone(), Arc::new(Index::new(record, placement)));
+    }
+    for record in ask_store(store.records(ALIASES, None, usize::MAX)).await? {
+        let alias: Alias =
+            serde_json::from_value(record.value).context("--store: a stored alias cannot be read")?;
+        snapshot = snapshot.with_alias(&alias, record.revision);
     }
     Ok(snapshot)
 }

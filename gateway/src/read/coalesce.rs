@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
+    read::expiry,
     state::{
         core::Core,
         single_flight::{Outcome, Question, Role},
@@ -16,6 +17,13 @@ use crate::{
     },
     wire::runtime,
 };
+
+/// Whether a search may share the scatter of another. A session's read goes where its write was taken, which others
+/// need not; where documents end, a search planned a moment ago may show what has ended since.
+pub(crate) fn applies(core: &Core, index: &Index) -> bool {
+    let ends = (0..index.parts()).any(|part| expiry::applies(core, index.part(part)));
+    core.shared.config.query_coalescing && core.read_preference.get().is_none() && !ends
+}
 
 /// Gives the answer of an identical search under way, else that of `scatter`.
 pub(crate) async fn join_or_run(
@@ -25,8 +33,7 @@ pub(crate) async fn join_or_run(
     rules: Option<String>,
     scatter: impl Future<Output = Outcome>,
 ) -> Outcome {
-    // A session's read prefers the group that took its write, which the other searches need not.
-    if !core.shared.config.query_coalescing || core.read_preference.get().is_some() {
+    if !applies(core, index) {
         return scatter.await;
     }
     let question = Question { index: Arc::clone(index), body: body.clone(), rules };

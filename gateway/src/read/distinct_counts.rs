@@ -7,15 +7,11 @@
 use bytes::Bytes;
 use futures_util::future::join;
 use merge::{MergeError, Paging, Visited, VisitedSpec};
-use router::Leg;
 
 use crate::{
     api::{search::request::SearchRequest, settings::FACET_VALUES_ON_NODES},
     config::limits,
-    read::{
-        plan,
-        scatter::{Gathered, Scatter},
-    },
+    read::scatter::{FetchDepth, Gathered, LegQuestion, Scatter},
     state::{
         core::Core,
         snapshot::{Index, Snapshot},
@@ -36,17 +32,18 @@ impl Counted {
     }
 }
 
-/// Counts hits and facets when every value of the distinct attribute counts once over all legs.
+/// Counts what is left when every value of the distinct attribute counts once over all legs, of which there are `legs`.
 pub(crate) async fn count(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     search: &SearchRequest<'_>,
+    legs: usize,
 ) -> Counted {
     let Some(attribute) = search.distinct(&index.rules) else { return Counted::default() };
     let facets = search.facets_counted();
     let is_estimate = matches!(search.paging, Paging::Offset { .. }) && facets.is_none();
-    if is_estimate || plan::cover(core, snapshot, index, None, &[], search.turn()).legs.len() < 2 {
+    if is_estimate || legs < 2 {
         return Counted::default();
     }
     // Boxed, since few searches need it: the others stay smaller.
@@ -112,16 +109,15 @@ async fn total_by_values(
     search: &SearchRequest<'_>,
     attribute: &str,
 ) -> Option<u64> {
-    let target = format!("/indexes/{}/search", index.record.node_uid);
     let prefix = search.values_prefix(&[attribute]);
-    // Matches texts and numbers, that is every hit that has a value.
+    // Texts, and numbers: whatever has a value at all.
     let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
     let has_value = format!("({quoted} >= \"\" OR {quoted} >= -1.7976931348623157e308)");
     let count = async |condition: Option<&str>| {
-        let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, _| {
-            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            Bytes::from(search.leg_body(&prefix, both(shards, condition).as_deref()))
-        });
+        let of_leg = |leg: &LegQuestion<'_>, _| {
+            Bytes::from(search.leg_body(&prefix, both(leg.filter, condition).as_deref()))
+        };
+        let scatter = Scatter::new(core, snapshot, index, search.turn(), "search", of_leg);
         let mut counted = None;
         let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
             counted = merge::count_values(gathered.bodies, attribute, FACET_VALUES_ON_NODES)?;
@@ -147,7 +143,6 @@ async fn visit(
     facets: &[String],
 ) -> Option<Visited> {
     let primary_key = index.record.primary_key.as_deref()?;
-    let target = format!("/indexes/{}/search", index.record.node_uid);
     let attributes = [attribute, primary_key, "_geo"];
     let attributes = attributes.into_iter().chain(facets.iter().map(String::as_str)).collect::<Vec<_>>();
     let most = limits::DISTINCT_COUNTED_MAX;
@@ -158,11 +153,11 @@ async fn visit(
             page.saturating_mul(4_usize.saturating_pow(rounds)).min(most)
         }
     };
-    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, fetch_depth| {
-        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+    let of_leg = |leg: &LegQuestion<'_>, fetch_depth: FetchDepth| {
         let prefix = search.counting_prefix(&attributes, hits_asked(fetch_depth.rounds), true);
-        Bytes::from(search.leg_body(&prefix, filter.as_deref()))
-    });
+        Bytes::from(search.leg_body(&prefix, leg.filter))
+    };
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), "search", of_leg);
     let mut visited = None;
     let walk = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
         let hits_asked = hits_asked(gathered.fetch_depth.rounds);
@@ -197,12 +192,11 @@ async fn others(
     facets: &[String],
     condition: Option<&str>,
 ) -> Option<(u64, Vec<Vec<u8>>)> {
-    let target = format!("/indexes/{}/search", index.record.node_uid);
     let prefix = search.values_prefix(&facets.iter().map(String::as_str).collect::<Vec<_>>());
-    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, _| {
-        let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        Bytes::from(search.leg_body(&prefix, both(shards, condition).as_deref()))
-    });
+    let of_leg = |leg: &LegQuestion<'_>, _| {
+        Bytes::from(search.leg_body(&prefix, both(leg.filter, condition).as_deref()))
+    };
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), "search", of_leg);
     let mut counted = None;
     let add = |gathered: &Gathered<'_>, _: &mut Vec<u8>| {
         let hits = merge::total_hits(gathered.bodies)?;
@@ -213,10 +207,10 @@ async fn others(
     counted
 }
 
-/// Joins two optional filters with AND.
-fn both(shards: Option<String>, condition: Option<&str>) -> Option<String> {
+/// Two filters as one.
+fn both(shards: Option<&str>, condition: Option<&str>) -> Option<String> {
     match (shards, condition) {
         (Some(shards), Some(condition)) => Some(format!("{shards} AND {condition}")),
-        (shards, condition) => shards.or(condition.map(str::to_owned)),
+        (shards, condition) => shards.or(condition).map(str::to_owned),
     }
 }

@@ -6,13 +6,12 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use merge::Contested;
-use router::Leg;
 use serde_json::json;
 
 use crate::{
     api::search::request::SearchRequest,
     config::limits,
-    read::scatter::{Gathered, Scatter},
+    read::scatter::{Gathered, LegQuestion, Scatter},
     state::{
         core::Core,
         merged_answer::MergedAnswer,
@@ -71,12 +70,10 @@ async fn first(
             ("search", "hits", search.counting_prefix(&attributes, hits, true))
         }
     };
-    let target = format!("/indexes/{}/{route}", index.record.node_uid);
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\\\""));
     let condition = format!("{} = {}", quoted(&value.facet), quoted(&value.spelling));
-    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, _| {
-        let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        let filter = match shards {
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), route, |leg: &LegQuestion<'_>, _| {
+        let filter = match leg.filter {
             Some(shards) => format!("{shards} AND {condition}"),
             None => condition.clone(),
         };

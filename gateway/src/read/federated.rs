@@ -13,7 +13,6 @@ use futures_util::{
     stream,
 };
 use merge::{ExtraFields, FacetRules, FederatedIndex, FederatedQuery, FederationSpec};
-use router::Leg;
 
 use crate::{
     api::{
@@ -31,7 +30,7 @@ use crate::{
     read::{
         ask,
         hits::milliseconds,
-        scatter::{Gathered, Scatter},
+        scatter::{Gathered, LegQuestion, Scatter},
     },
     state::{
         core::Core,
@@ -56,7 +55,11 @@ pub(crate) async fn federated(
     for (position, query) in queries.iter().enumerate() {
         let index = crate::state::snapshot::find_index(snapshot, &query.index_uid);
         let index = index.map_err(|error| error.inside(&format!(".queries[{position}]")))?;
-        let group = groups.entry(&query.index_uid).or_insert_with(|| Group { index, queries: Vec::new() });
+        let group = groups.entry(&query.index_uid).or_insert_with(|| Group {
+            name: &query.index_uid,
+            index,
+            queries: Vec::new(),
+        });
         group.queries.push(query);
     }
     let work = Federated { core, snapshot, queries, federation, groups: &groups, started };
@@ -71,6 +74,8 @@ pub(crate) async fn federated(
 
 /// The queries that name one index.
 struct Group<'a> {
+    /// As the client calls it.
+    name: &'a str,
     index: &'a Arc<Index>,
     queries: Vec<&'a MultiQuery>,
 }
@@ -140,7 +145,7 @@ impl Federated<'_> {
     }
 
     fn node_uid(&self, uid: &str) -> String {
-        let known = self.snapshot.indexes.get(uid);
+        let known = self.snapshot.find(uid);
         known.map_or_else(|| uid.to_owned(), |index| index.record.node_uid.clone())
     }
 
@@ -163,11 +168,11 @@ impl Federated<'_> {
         let (first, rest) =
             try_join(self.count_some(group, &everything, &[]), self.count_some(group, &ranked, &filters))
                 .await?;
-        let uid = &group.index.record.uid;
+        let uid = group.name;
         let mut body = Vec::new();
         let merged = merge::federated_totals(
             &[&first.body, &rest.body],
-            uid,
+            &[uid],
             uid,
             &group.index.rules.facets,
             &mut body,
@@ -183,25 +188,30 @@ impl Federated<'_> {
         queries: &[&MultiQuery],
         filters: &[&str],
     ) -> Result<MergedAnswer, ApiError> {
-        let Index { record, rules, .. } = &**group.index;
+        let rules = &group.index.rules;
         let turn = self.core.turn();
-        let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, |leg: &Leg, _| {
-            let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-            let filters = filters.iter().copied().chain(shards.as_deref()).collect::<Vec<_>>();
+        let of_leg = |leg: &LegQuestion<'_>, _| {
+            let filters = filters.iter().copied().chain(leg.filter).collect::<Vec<_>>();
             let counting = Counting {
                 queries,
-                node_uid: &|uid| self.node_uid(uid),
-                only: Some(&record.node_uid),
+                node_uid: &|uid| match uid == group.name {
+                    true => leg.index.record.node_uid.clone(),
+                    false => self.node_uid(uid),
+                },
+                only: Some(&leg.index.record.node_uid),
                 filters: &filters,
                 hits_max: rules.hits_total_max,
             };
             self.federation.counting_body(&counting).into()
-        });
-        // The list of values is cut only after all counts are summed.
+        };
+        let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, of_leg).at(TARGET);
+        // Values are cut when all are summed.
         let all_values = FacetRules { values_max: usize::MAX, ..rules.facets.clone() };
         let facets = if queries.len() == group.queries.len() { &rules.facets } else { &all_values };
+        let parts = (0..group.index.parts()).map(|part| group.index.part(part));
+        let node_uids = parts.map(|part| part.record.node_uid.as_str()).collect::<Vec<_>>();
         let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-            merge::federated_totals(gathered.bodies, &record.node_uid, &record.uid, facets, body).map(|_| ())
+            merge::federated_totals(gathered.bodies, &node_uids, group.name, facets, body).map(|_| ())
         };
         scatter.ask_and_merge(merge).await
     }
@@ -227,7 +237,7 @@ impl Federated<'_> {
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
         let extra = search.also_retrieve(wanted, &group.index.rules);
         let merged =
-            crate::read::search::search_index(self.core, self.snapshot, group.index, &search).await?;
+            crate::read::search::search_index(self.core, self.snapshot, group.index, &search, None).await?;
         Ok(Answered { merged, extra })
     }
 
@@ -277,7 +287,7 @@ pub(crate) fn incompatible_orders(
     let default = ranking_rules_default(core.shared.nodes.health.lowest_version());
     let kinds = in_nodes_order(queries).into_iter().map(|position| {
         let query = &queries[position];
-        let index = snapshot.indexes.get(&query.index_uid);
+        let index = snapshot.find(&query.index_uid);
         let rules = match index.and_then(|index| index.record.settings["rankingRules"].as_array()) {
             Some(rules) => rules.iter().filter_map(serde_json::Value::as_str).collect(),
             None => default.to_vec(),

@@ -7,7 +7,6 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use router::Leg;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
         search::filter::combine_filters,
     },
     auth::Permission,
-    read::scatter::{Gathered, Scatter},
+    read::scatter::{Gathered, LegQuestion, Scatter},
     state::{
         core::Core,
         merged_answer::MergedAnswer,
@@ -43,7 +42,7 @@ pub(crate) async fn hydrated(
     searched: &[&str],
     merged: MergedAnswer,
 ) -> Result<MergedAnswer, ApiError> {
-    let mut searched = searched.iter().filter_map(|uid| snapshot.indexes.get(*uid));
+    let mut searched = searched.iter().filter_map(|uid| snapshot.find(uid));
     let has_keys = searched.clone().any(|index| !index.rules.foreign_keys.is_empty());
     match searched.next() {
         Some(first) if has_keys => Box::pin(hydrate(core, snapshot, permission, first, merged)).await,
@@ -80,7 +79,7 @@ async fn hydrate(
         let Ok(rules) = permission.rules_for(&uid) else { continue };
         let found = fetch(core, snapshot, index, rules.as_deref(), &ids).await?;
         missing = missing.union(&found.missing);
-        read_documents(index, &found.body, &mut documents);
+        read_documents(&uid, index, &found.body, &mut documents);
         readable.insert(uid);
     }
     for_each_hit(&mut answer, snapshot, first, &mut |index, hit| {
@@ -110,13 +109,13 @@ fn for_each_hit(
     visit: &mut impl FnMut(&Index, &mut Map<String, Value>),
 ) {
     for result in answer.get_mut("results").and_then(Value::as_array_mut).into_iter().flatten() {
-        let index = result["indexUid"].as_str().and_then(|uid| snapshot.indexes.get(uid)).cloned();
+        let index = result["indexUid"].as_str().and_then(|uid| snapshot.find(uid)).cloned();
         if let Some(index) = index {
             for_each_hit(result, snapshot, &index, visit);
         }
     }
     for hit in answer.get_mut("hits").and_then(Value::as_array_mut).into_iter().flatten() {
-        let federated = hit["_federation"]["indexUid"].as_str().and_then(|uid| snapshot.indexes.get(uid));
+        let federated = hit["_federation"]["indexUid"].as_str().and_then(|uid| snapshot.find(uid));
         let index = federated.unwrap_or(index);
         if let Some(hit) = hit.as_object_mut() {
             visit(index, hit);
@@ -186,20 +185,19 @@ async fn fetch(
     if ids.is_empty() {
         return Ok(MergedAnswer { body: Bytes::new(), missing: router::ShardSet::default() });
     }
-    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let scatter = Scatter::new(core, snapshot, index, core.turn(), &target, |leg: &Leg, _| {
-        let shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-        let filter = combine_filters(rules, shards.as_deref());
+    let of_leg = |leg: &LegQuestion<'_>, _| {
+        let filter = combine_filters(rules, leg.filter);
         let filter = filter.as_deref().and_then(|filter| serde_json::from_str::<Value>(filter).ok());
         Bytes::from(json!({"ids": ids, "limit": ids.len(), "filter": filter}).to_string())
-    });
+    };
+    let scatter = Scatter::new(core, snapshot, index, core.turn(), "documents/fetch", of_leg);
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         merge::documents(gathered.bodies, &[], None, 0, ids.len(), body).map(|_| ())
     };
     scatter.ask_and_merge(merge).await
 }
 
-fn read_documents(index: &Index, body: &[u8], documents: &mut Documents) {
+fn read_documents(uid: &str, index: &Index, body: &[u8], documents: &mut Documents) {
     let mut page = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let key = index.record.primary_key.as_deref().unwrap_or_default();
     for document in page["results"].as_array_mut().into_iter().flatten() {
@@ -210,7 +208,7 @@ fn read_documents(index: &Index, body: &[u8], documents: &mut Documents) {
         if let Some(displayed) = &index.rules.displayed {
             document.retain(|name, _| displayed.iter().any(|field| field == name));
         }
-        documents.insert((index.record.uid.clone(), id), Value::Object(std::mem::take(document)));
+        documents.insert((uid.to_owned(), id), Value::Object(std::mem::take(document)));
     }
 }
 

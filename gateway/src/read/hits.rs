@@ -14,11 +14,16 @@ use crate::{
     api::{
         error::{ApiError, Code},
         node_version::NodeVersion,
-        search::request::{LegNeeds, SearchRequest},
+        search::{
+            narrowing::NotNarrowed,
+            request::{LegNeeds, SearchRequest},
+        },
     },
     read::{
-        distinct_counts, facet_spelling,
-        scatter::{FetchDepth, Gathered, Scatter},
+        distinct_counts, facet_spelling, plan,
+        race::Placed,
+        scatter::{FetchDepth, Gathered, LegQuestion, Scatter},
+        trace::Trace,
     },
     state::{
         core::Core,
@@ -40,45 +45,76 @@ pub(crate) enum Audience {
     ToMerge,
 }
 
-/// Gives one list of hits in the order of one node.
+/// When a search began, and where it is noted how its legs go.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'t> {
+    pub(crate) started: Instant,
+    pub(crate) trace: Option<&'t Trace>,
+}
+
+/// What is decided about a list of hits before anybody is search.
+pub(crate) struct ListPlan {
+    /// Hits from the start of the order that each leg is asked for.
+    pub(crate) depth: usize,
+    /// The shards that alone can hold hits, or why all are search.
+    pub(crate) narrowed: Result<ShardSet, NotNarrowed>,
+    pub(crate) placed: Placed,
+}
+
+/// Plans a list of hits: the one function for searches and for whoever wants to know how they would go.
+///
+/// # Errors
+/// 400 for a page deeper than this gateway goes.
+pub(crate) fn plan_list(
+    core: &Core,
+    snapshot: &Snapshot,
+    index: &Index,
+    search: &SearchRequest<'_>,
+) -> Result<ListPlan, ApiError> {
+    let depth = search.hits_wanted(&index.rules);
+    check_page_depth(core, depth)?;
+    let narrowed = narrowed(core, index, search);
+    let placed = plan::place(core, snapshot, index, narrowed.as_ref().ok(), &[], search.turn());
+    Ok(ListPlan { depth, narrowed, placed })
+}
+
+/// One list of hits in the order of one node.
 pub(crate) async fn list(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
     search: &SearchRequest<'_>,
-    started: Instant,
+    Reading { started, trace }: Reading<'_>,
     audience: Audience,
 ) -> Result<MergedAnswer, ApiError> {
-    let pins = crate::read::pins::pin_in(core, &index.record.uid);
+    let pins = (0..index.parts()).any(|part| crate::read::pins::pin_in(core, &index.part(part).record.uid));
     if pins && audience == Audience::ToMerge {
         return Err(crate::read::pins::refusal());
     }
     let rules = &index.rules;
-    let target = format!("/indexes/{}/search", index.record.node_uid);
-    let wanted = search.hits_wanted(rules);
-    check_page_depth(core, wanted)?;
+    let ListPlan { depth: wanted, narrowed, placed } = plan_list(core, snapshot, index, search)?;
     let distinct_field = search.distinct(rules);
-    let pinned = narrowed(core, index, search).filter(|_| distinct_field.is_none());
-    let wanted_shards = pinned.as_ref().map_or(index.record.shards, ShardSet::len);
+    let pinned = narrowed.ok();
+    let wanted_shards = pinned.as_ref().map_or_else(|| index.shards_in_all(), ShardSet::len);
     let needs = |leg: &Leg, fetch_depth: FetchDepth| LegNeeds {
         hits: deeper(wanted, fetch_depth.rounds),
-        // A leg that covers everything is in the final order already: nothing has to be compared.
+        // A leg that covers everything gives the answer's order: nothing has to be compared.
         merged: audience == Audience::ToMerge || leg.shards.len() < wanted_shards,
         plain: fetch_depth.plain,
     };
-    let counted = distinct_counts::count(core, snapshot, index, search).await;
-    // Nearly every leg is asked at the default depth, with one of these two prefixes.
+    let counted = distinct_counts::count(core, snapshot, index, search, placed.legs.len()).await;
+    // Most legs of most searches get one of these two.
     let prefixes =
         [false, true].map(|merged| search.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
-    let scatter = Scatter::new(core, snapshot, index, search.turn(), &target, |leg: &Leg, fetch_depth| {
-        let needs = needs(leg, fetch_depth);
-        let filter = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
+    let of_leg = |question: &LegQuestion<'_>, fetch_depth| {
+        let needs = needs(question.leg, fetch_depth);
         let body = match fetch_depth == FetchDepth::default() {
-            true => search.leg_body(&prefixes[usize::from(needs.merged)], filter.as_deref()),
-            false => search.leg_body(&search.leg_prefix(rules, needs), filter.as_deref()),
+            true => search.leg_body(&prefixes[usize::from(needs.merged)], question.filter),
+            false => search.leg_body(&search.leg_prefix(rules, needs), question.filter),
         };
         Bytes::from(body)
-    });
+    };
+    let scatter = Scatter::new(core, snapshot, index, search.turn(), "search", of_leg);
     let extra_fields = search.extra_fields(rules).filter(|_| audience == Audience::ToClient);
     let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
@@ -109,7 +145,7 @@ pub(crate) async fn list(
     if pinned.is_some() {
         core.metrics.narrowed_plans.increment(1);
     }
-    let merged = scatter.about(pinned).ask_and_merge(merge).await?;
+    let merged = scatter.about(pinned).planned(placed).traced(trace).ask_and_merge(merge).await?;
     match contested.is_empty() {
         true => Ok(merged),
         false => {
@@ -118,9 +154,16 @@ pub(crate) async fn list(
     }
 }
 
-/// The only shards that can hold hits, where the filter pins primary keys.
-fn narrowed(core: &Core, index: &Index, search: &SearchRequest<'_>) -> Option<ShardSet> {
-    core.shared.config.shard_aware_planning.then(|| search.pinned_shards(&index.record))?
+/// The shards that alone can hold hits, where the filter says so.
+fn narrowed(core: &Core, index: &Index, search: &SearchRequest<'_>) -> Result<ShardSet, NotNarrowed> {
+    if !core.shared.config.shard_aware_planning {
+        return Err(NotNarrowed::Off);
+    }
+    let keys = search.pinned_keys(&index.record)?;
+    match search.distinct(&index.rules) {
+        None => Ok(index.shards_of(&keys)),
+        Some(_) => Err(NotNarrowed::Distinct),
+    }
 }
 
 /// Whether nodes that are asked for the facets `*` order each facet by its own setting.

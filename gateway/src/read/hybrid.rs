@@ -3,8 +3,6 @@
 //! Invariants: each list is complete, as one node gives it, so the rule whether keywords alone are good enough sees
 //! all of it. One node embeds a query's words, once, and every leg gets the vector.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use merge::{Halves, SearchSpec};
 use serde_json::Value;
@@ -18,7 +16,7 @@ use crate::{
     observe::log,
     read::{
         ask,
-        hits::{Audience, keeps_facet_orders, list, milliseconds},
+        hits::{Audience, Reading, keeps_facet_orders, list, milliseconds},
         plan,
     },
     state::{
@@ -36,17 +34,17 @@ pub(crate) async fn merge_halves(
     index: &Index,
     search: &SearchRequest<'_>,
     semantic_ratio: f32,
-    started: Instant,
+    reading: Reading<'_>,
 ) -> Result<MergedAnswer, ApiError> {
     let rules = &index.rules;
     let Some(primary_key) = index.record.primary_key.as_deref() else {
-        // Without a primary key there are no documents, so one list is enough.
-        return list(core, snapshot, index, search, started, Audience::ToClient).await;
+        // Without a primary key there are no documents: one list says all.
+        return list(core, snapshot, index, search, reading, Audience::ToClient).await;
     };
     let search = search.identified_by(primary_key);
     let wanted = search.hits_wanted(rules);
     let half = search.keyword_half(wanted);
-    let mut keyword = list(core, snapshot, index, &half, started, Audience::ToMerge).await?;
+    let mut keyword = list(core, snapshot, index, &half, reading, Audience::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
     // A node looks up the embedder before it searches, so the semantic half brings the refusal of an unknown one.
     let has_embedder =
@@ -56,7 +54,7 @@ pub(crate) async fn merge_halves(
         false => {
             let half = search.semantic_half(wanted);
             match with_vector(core, snapshot, index, half).await {
-                Ok(half) => Some(list(core, snapshot, index, &half, started, Audience::ToMerge).await?),
+                Ok(half) => Some(list(core, snapshot, index, &half, reading, Audience::ToMerge).await?),
                 Err(error) if !has_embedder => return Err(error),
                 // As on one node, a query that cannot be embedded is answered by its keywords.
                 Err(error) => {
@@ -75,7 +73,7 @@ pub(crate) async fn merge_halves(
         displayed: rules.displayed.as_deref(),
         extra_fields: extra_fields.as_ref(),
         facets: Some(search.facet_rules(rules, keeps_facet_orders(core))),
-        processing_time_ms: milliseconds(runtime::now().saturating_duration_since(started)),
+        processing_time_ms: milliseconds(runtime::now().saturating_duration_since(reading.started)),
         hits_total_max: rules.hits_total_max,
         total_clipped: core.shared.nodes.health.clips_totals(),
         ..SearchSpec::plain(search.paging, wanted)
@@ -115,7 +113,7 @@ pub(crate) async fn with_vector<'a>(
     if !search.needs_embedding() {
         return Ok(search);
     }
-    let legs = plan::cover(core, snapshot, index, None, &[], search.turn()).legs;
+    let legs = plan::place(core, snapshot, index, None, &[], search.turn()).legs;
     if legs.len() < 2 {
         return Ok(search);
     }

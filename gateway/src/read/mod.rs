@@ -7,6 +7,8 @@
 pub mod ask;
 pub(crate) mod coalesce;
 pub(crate) mod distinct_counts;
+pub(crate) mod expiry;
+pub(crate) mod explain;
 pub(crate) mod facet_spelling;
 pub(crate) mod federated;
 pub(crate) mod foreign_keys;
@@ -19,3 +21,4 @@ pub(crate) mod race;
 pub mod refusal;
 pub(crate) mod scatter;
 pub mod search;
+pub(crate) mod trace;

@@ -4,10 +4,11 @@
 //! shard at most once. A node that is down is never asked. A joining node, which may lack writes, is asked only for
 //! shards that no other node can answer for. Where nodes are equally good, equal turns choose the same nodes.
 
-use router::{CoveringSet, NodeIndex, ShardSet, covering_set};
+use router::{CoveringSet, Leg, NodeIndex, ShardSet, covering_set};
 
 use crate::{
     nodes::health::NodeState,
+    read::race::Placed,
     state::{
         core::Core,
         snapshot::{Index, Snapshot},
@@ -50,8 +51,118 @@ pub(crate) fn cover(
     if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
 }
 
-/// Covers as many of the shards in `wanted` as known joining nodes can answer for; their answers may be old.
+/// Who answers for the shards in `wanted` (all when `None`) of an index, or of every target of an alias.
+///
+/// What one group lacks others may have; what none has is left over. Shards of several targets are numbered through.
+pub(crate) fn place(
+    core: &Core,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: Option<&ShardSet>,
+    avoided: &[NodeIndex],
+    turn: usize,
+) -> Placed {
+    if index.targets.is_empty() {
+        return place_part(core, snapshot, index, wanted, avoided, turn);
+    }
+    let mut all = Placed::default();
+    for part in 0..index.parts() {
+        let (target, first) = (index.part(part), index.first_shard(part));
+        let own = wanted.map(|wanted| numbered_from_zero(wanted, first, target.record.shards));
+        if own.as_ref().is_some_and(ShardSet::is_empty) {
+            continue;
+        }
+        let placed = place_part(core, snapshot, target, own.as_ref(), avoided, turn);
+        all.legs.extend(
+            placed.legs.into_iter().map(|leg| Leg { shards: numbered_from(&leg.shards, first), ..leg }),
+        );
+        all.uncovered = all.uncovered.union(&numbered_from(&placed.uncovered, first));
+    }
+    all
+}
+
+fn place_part(
+    core: &Core,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: Option<&ShardSet>,
+    avoided: &[NodeIndex],
+    turn: usize,
+) -> Placed {
+    let first = cover(core, snapshot, index, wanted, avoided, turn);
+    let mut placed = Placed { legs: first.legs, uncovered: first.uncovered };
+    while !placed.uncovered.is_empty() {
+        let more = cover(core, snapshot, index, Some(&placed.uncovered), avoided, turn);
+        if more.legs.is_empty() {
+            break;
+        }
+        placed.legs.extend(more.legs);
+        placed.uncovered = more.uncovered;
+    }
+    placed
+}
+
+/// Shards of one part by their numbers among those of all parts.
+fn numbered_from(shards: &ShardSet, first: u32) -> ShardSet {
+    shards.iter().map(|shard| first + shard).collect()
+}
+
+/// Those of the shards that are a part's, by the numbers they have there.
+pub(crate) fn numbered_from_zero(shards: &ShardSet, first: u32, count: u32) -> ShardSet {
+    shards.iter().filter(|shard| (first..first + count).contains(shard)).map(|shard| shard - first).collect()
+}
+
+/// The group that a plan tries first, and why.
+pub(crate) fn first_group(core: &Core, groups: usize, turn: usize) -> (usize, GroupReason) {
+    match core.read_preference.get() {
+        Some(group) => (group % groups, GroupReason::Session),
+        None => (turn % groups, GroupReason::Turn),
+    }
+}
+
+/// Why a plan reads a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GroupReason {
+    /// The session's write was taken there.
+    Session,
+    /// Groups are read in turn.
+    Turn,
+    /// The group whose turn it is does not cover what is asked for.
+    Failover,
+}
+
+impl GroupReason {
+    /// As an explanation names it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Turn => "turn",
+            Self::Failover => "failover",
+        }
+    }
+}
+
+/// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
 pub(crate) fn fall_back_to_joining(
+    core: &Core,
+    snapshot: &Snapshot,
+    index: &Index,
+    wanted: &ShardSet,
+    avoided: &[NodeIndex],
+) -> Placed {
+    let mut all = Placed::default();
+    for part in 0..index.parts() {
+        let (target, first) = (index.part(part), index.first_shard(part));
+        let own = numbered_from_zero(wanted, first, target.record.shards);
+        let set = joining_of_part(core, snapshot, target, &own, avoided);
+        all.legs
+            .extend(set.legs.into_iter().map(|leg| Leg { shards: numbered_from(&leg.shards, first), ..leg }));
+        all.uncovered = all.uncovered.union(&numbered_from(&set.uncovered, first));
+    }
+    all
+}
+
+fn joining_of_part(
     core: &Core,
     snapshot: &Snapshot,
     index: &Index,
@@ -108,10 +219,10 @@ fn best_group(
 ) -> CoveringSet {
     let topology = &snapshot.topology;
     let groups = topology.groups().len();
-    let first = core.read_preference.get().unwrap_or(turn);
+    let (first, _) = first_group(core, groups, turn);
     let mut best: Option<CoveringSet> = None;
     for step in 0..groups {
-        let group = first.wrapping_add(step) % groups;
+        let group = (first + step) % groups;
         let set = covering_set(&index.placement, topology, group, wanted, &score);
         if set.uncovered.is_empty() {
             return set;

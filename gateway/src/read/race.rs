@@ -24,6 +24,7 @@ use crate::{
         pool::{NodeError, NodeRequest, is_refusal},
     },
     observe::log,
+    read::trace::Trace,
     state::core::Core,
     wire::{h1::NodeAnswer, runtime},
 };
@@ -36,6 +37,11 @@ pub(crate) trait ShardedQuery {
 
     /// The request that one leg sends.
     fn request(&self, leg: &Leg) -> NodeRequest<'_>;
+
+    /// Where it is noted how the legs went, where somebody wants to know.
+    fn trace(&self) -> Option<&Trace> {
+        None
+    }
 }
 
 /// Legs, and the shards that no node can answer for.
@@ -189,7 +195,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
     /// Handles the outcome of a leg; gives the legs to send because of it.
     ///
     /// # Errors
-    /// A node's refusal.
+    /// A refusal.
     fn on_response(
         &mut self,
         response: LegResponse,
@@ -197,6 +203,10 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
     ) -> Result<Vec<LegRequest>, NodeAnswer> {
         let LegResponse { request, sent_at, result } = response;
         let (node, now) = (request.leg.node, runtime::now());
+        if let Some(trace) = self.question.trace() {
+            let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
+            trace.heard(&request.leg, status, now.saturating_duration_since(sent_at));
+        }
         let reason = match result {
             Ok(answer) if answer.status.is_success() => {
                 if !self.parts[request.part].done {
@@ -262,6 +272,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
             return Vec::new();
         }
         self.core.metrics.scatter_retries.increment(count as u64);
+        self.question.trace().inspect(|trace| trace.asked_again(count, false));
         outcome.missing = outcome.missing.union(&placed.uncovered);
         placed.legs.into_iter().map(|leg| self.open(leg, tries, now)).collect()
     }
@@ -313,6 +324,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
             return Vec::new();
         }
         metric.increment(count as u64);
+        self.question.trace().inspect(|trace| trace.asked_again(count, hedged));
         self.hedges += usize::from(hedged);
         self.attempt(part, placed.legs, now)
     }

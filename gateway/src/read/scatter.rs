@@ -4,7 +4,7 @@
 //! deadline. A refusal (4xx) of any leg is the answer. The legs are ordered by node. Where the legs' hits do not
 //! suffice, all are asked again, deeper. Shards that only joining nodes answer for count as missing.
 
-use std::time::Instant;
+use std::{borrow::Cow, cell::Cell, time::Instant};
 
 use bytes::Bytes;
 use merge::MergeError;
@@ -16,8 +16,9 @@ use crate::{
     config::{UnavailableShardPolicy, limits},
     nodes::pool::NodeRequest,
     read::{
-        plan,
+        expiry, plan,
         race::{self, Placed, ShardedQuery},
+        trace::Trace,
     },
     state::{
         core::Core,
@@ -36,14 +37,30 @@ pub(crate) struct FetchDepth {
     pub(crate) plain: bool,
 }
 
-/// One scatter over an index; `body` writes the request body of a leg.
-pub(crate) struct Scatter<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> {
+/// What a leg is to be asked.
+pub(crate) struct LegQuestion<'l> {
+    pub(crate) leg: &'l Leg,
+    /// The index it is asked about: of an alias of several, one of these.
+    pub(crate) index: &'l Index,
+    /// What must hold of every document beside what the client says: that it is in the leg's shards, where the node
+    /// holds others, too.
+    pub(crate) filter: Option<&'l str>,
+}
+
+/// One scatter over an index; `Body` writes the request body of a leg.
+pub(crate) struct Scatter<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
-    target: &'a str,
+    /// Where nodes are asked, by part of the index.
+    targets: Vec<String>,
     body: Body,
     deadline: Instant,
+    /// The plan that was made beforehand, until it is carried out.
+    planned: Cell<Option<Placed>>,
+    /// What hides documents that have ended, by part; none where none end.
+    not_ended: Vec<Option<String>>,
+    trace: Option<&'a Trace>,
     /// The shards asked about; `None` is all.
     wanted: Option<ShardSet>,
     /// Shards that no node that serves reads has answered for.
@@ -66,25 +83,35 @@ pub(crate) struct Gathered<'g> {
     pub(crate) fetch_depth: FetchDepth,
 }
 
-impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
-    /// Prepares a scatter; it asks nothing yet. Scatters with an equal `turn` ask the same nodes while these are
-    /// healthy, so that the pages of one query break ties alike.
+impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
+    /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
+    /// so that the pages of one query break ties alike. `route` is what nodes serve below the index.
     pub(crate) fn new(
         core: &'a Core,
         snapshot: &'a Snapshot,
         index: &'a Index,
         turn: usize,
-        target: &'a str,
+        route: &str,
         body: Body,
     ) -> Self {
+        let target = |part| format!("/indexes/{}/{route}", index.part(part).record.node_uid);
+        let targets = (0..index.parts()).map(target).collect();
+        let ends = (0..index.parts()).any(|part| expiry::applies(core, index.part(part)));
+        let not_ended = match ends {
+            true => (0..index.parts()).map(|part| expiry::filter_of(core, index.part(part))).collect(),
+            false => Vec::new(),
+        };
         let deadline = runtime::now() + core.shared.config.request_timeout;
         Self {
             core,
             snapshot,
             index,
-            target,
+            targets,
             body,
             deadline,
+            planned: Cell::default(),
+            not_ended,
+            trace: None,
             wanted: None,
             missing: None,
             failed: Vec::new(),
@@ -100,7 +127,28 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
         Self { missing: wanted.clone(), wanted, ..self }
     }
 
-    /// Asks until every shard is answered for or no node is left to ask.
+    /// Asks at one place for all parts, with what is to be asked of each in the body.
+    pub(crate) fn at(self, target: &str) -> Self {
+        Self { targets: vec![target.to_owned(); self.index.parts()], ..self }
+    }
+
+    /// Carries out a plan that [`plan::place`] has made for it.
+    pub(crate) fn planned(self, placed: Placed) -> Self {
+        self.planned.set(Some(placed));
+        self
+    }
+
+    /// Asks about documents that have ended as well.
+    pub(crate) fn with_ended(self) -> Self {
+        Self { not_ended: Vec::new(), ..self }
+    }
+
+    /// Notes how the legs go.
+    pub(crate) fn traced(self, trace: Option<&'a Trace>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Asks until every shard has answered or nobody is left to ask.
     ///
     /// # Errors
     /// A node's refusal, or 503 when shards are unavailable and the policy says `error`.
@@ -112,7 +160,8 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
             self.answers.extend(outcome.answers.into_iter().map(|(leg, answer)| (leg, answer.body)));
             self.missing = Some(outcome.missing);
         }
-        self.answers.sort_by_key(|(leg, _)| leg.node.0);
+        let part = |leg: &Leg| leg.shards.iter().next().map_or(0, |shard| self.index.part_of(shard).0);
+        self.answers.sort_by_key(|(leg, _)| (part(leg), leg.node.0));
         self.have_others_stand_in().await;
         #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
         self.core.metrics.fan_out.record(self.answers.len() as f64);
@@ -178,7 +227,7 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
     }
 
     fn covers_all(&self, leg: &Leg) -> bool {
-        let wanted = self.wanted.as_ref().map_or(self.index.record.shards, ShardSet::len);
+        let wanted = self.wanted.as_ref().map_or_else(|| self.index.shards_in_all(), ShardSet::len);
         leg.shards.len() == wanted
     }
 
@@ -206,39 +255,46 @@ impl<'a, Body: Fn(&Leg, FetchDepth) -> Bytes> Scatter<'a, Body> {
     }
 }
 
-impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for Scatter<'_, Body> {
+impl<Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> ShardedQuery for Scatter<'_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
-        let cover = |wanted: Option<&ShardSet>| {
-            plan::cover(self.core, self.snapshot, self.index, wanted, avoided, self.turn)
-        };
-        let first = cover(wanted);
-        let mut placed = Placed { legs: first.legs, uncovered: first.uncovered };
-        // Another group may hold what one group lacks.
-        while !placed.uncovered.is_empty() {
-            let more = cover(Some(&placed.uncovered));
-            if more.legs.is_empty() {
-                break;
-            }
-            placed.legs.extend(more.legs);
-            placed.uncovered = more.uncovered;
+        match self.planned.take() {
+            Some(planned) => planned,
+            None => plan::place(self.core, self.snapshot, self.index, wanted, avoided, self.turn),
         }
-        placed
     }
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {
-        NodeRequest::post_json(self.target, (self.body)(leg, self.fetch_depth))
+        let (part, first) = match self.index.targets.is_empty() {
+            true => (0, 0),
+            false => leg.shards.iter().next().map_or((0, 0), |shard| self.index.part_of(shard)),
+        };
+        let index = self.index.part(part);
+        let shards = match first {
+            0 => Cow::Borrowed(&leg.shards),
+            first => Cow::Owned(plan::numbered_from_zero(&leg.shards, first, index.record.shards)),
+        };
+        let in_shards = (!leg.whole_node).then(|| router::shard_filter(&shards));
+        let filter = match (in_shards, self.not_ended.get(part).and_then(Option::as_ref)) {
+            (Some(in_shards), Some(not_ended)) => Some(format!("{in_shards} AND {not_ended}")),
+            (in_shards, not_ended) => in_shards.or_else(|| not_ended.cloned()),
+        };
+        let question = LegQuestion { leg, index, filter: filter.as_deref() };
+        NodeRequest::post_json(&self.targets[part], (self.body)(&question, self.fetch_depth))
+    }
+
+    fn trace(&self) -> Option<&Trace> {
+        self.trace
     }
 }
 
-/// The same question, for joining nodes.
-struct StandIns<'s, 'a, Body: Fn(&Leg, FetchDepth) -> Bytes>(&'s Scatter<'a, Body>);
+/// The same question, to nodes that join.
+struct StandIns<'s, 'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes>(&'s Scatter<'a, Body>);
 
-impl<Body: Fn(&Leg, FetchDepth) -> Bytes> ShardedQuery for StandIns<'_, '_, Body> {
+impl<Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> ShardedQuery for StandIns<'_, '_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
         let Some(wanted) = wanted else { return Placed::default() };
         let Scatter { core, snapshot, index, .. } = self.0;
-        let set = plan::fall_back_to_joining(core, snapshot, index, wanted, avoided);
-        Placed { legs: set.legs, uncovered: set.uncovered }
+        plan::fall_back_to_joining(core, snapshot, index, wanted, avoided)
     }
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {

@@ -6,8 +6,9 @@ use crate::{
         search::request::{SearchKind, SearchRequest},
     },
     read::{
-        hits::{Audience, list},
+        hits::{Audience, Reading, list},
         hybrid,
+        trace::Trace,
     },
     state::{
         core::Core,
@@ -24,16 +25,17 @@ pub(crate) async fn search_index(
     snapshot: &Snapshot,
     index: &Index,
     search: &SearchRequest<'_>,
+    trace: Option<&Trace>,
 ) -> Result<MergedAnswer, ApiError> {
-    let started = runtime::now();
+    let reading = Reading { started: runtime::now(), trace };
     match search.kind() {
         SearchKind::Single if search.needs_embedding() => {
             let search = Box::pin(hybrid::with_vector(core, snapshot, index, search.clone())).await?;
-            Box::pin(list(core, snapshot, index, &search, started, Audience::ToClient)).await
+            Box::pin(list(core, snapshot, index, &search, reading, Audience::ToClient)).await
         }
-        SearchKind::Single => list(core, snapshot, index, search, started, Audience::ToClient).await,
+        SearchKind::Single => list(core, snapshot, index, search, reading, Audience::ToClient).await,
         SearchKind::Hybrid { semantic_ratio } => {
-            Box::pin(hybrid::merge_halves(core, snapshot, index, search, semantic_ratio, started)).await
+            Box::pin(hybrid::merge_halves(core, snapshot, index, search, semantic_ratio, reading)).await
         }
     }
 }

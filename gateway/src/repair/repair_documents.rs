@@ -160,7 +160,17 @@ impl Comparison<'_> {
             if suspects.is_empty() {
                 continue;
             }
-            for replica in replicas {
+            for (replica, own) in replicas.iter().zip(copies) {
+                // What an older copy says of itself is not so of the newest one.
+                let is_newest = |key: &&String| {
+                    let newest =
+                        copies.iter().filter_map(|copy| copy.get(*key).map(|version| version.stamp)).max();
+                    own.get(*key).is_some_and(|version| Some(version.stamp) == newest)
+                };
+                let suspects = suspects.iter().filter(is_newest).cloned().collect::<Vec<_>>();
+                if suspects.is_empty() {
+                    continue;
+                }
                 for key in replica.matching(&suspects, filter.as_ref()).await? {
                     erased.insert(key, *clock);
                 }

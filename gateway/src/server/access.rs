@@ -14,7 +14,9 @@ pub(crate) enum Needs<'a> {
     AdminKey,
     /// The right to an action, on an index if the path names one.
     Right(Action, Option<&'a str>),
-    /// The rights to two actions, on no index in particular.
+    /// The right to an action on an index, or the key of the management API.
+    RightOrAdminKey(Action, &'a str),
+    /// Both rights, on no index in particular.
     Rights(Action, Action),
 }
 
@@ -28,7 +30,9 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         | Route::Metrics
         | Route::RunAntiEntropy
         | Route::AntiEntropy
-        | Route::AntiEntropyHistory => Needs::AdminKey,
+        | Route::AntiEntropyHistory
+        | Route::Aliases(_)
+        | Route::TtlPolicy(_) => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
         Route::IndexStats(index) => Right(Action::StatsGet, Some(index)),
@@ -52,7 +56,8 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::Search { index } | Route::FacetSearch(index) | Route::Similar(index) => {
             Right(Action::Search, Some(index))
         }
-        // The index of each query is checked where the queries are read.
+        Route::Explain(index) => Needs::RightOrAdminKey(Action::Search, index),
+        // Each query's index is judged where the queries are read.
         Route::MultiSearch => Right(Action::Search, None),
         Route::Fields(index) => Right(Action::FieldsPost, Some(index)),
         Route::Settings(index) | Route::Setting { index, .. } => Right(Action::SettingsGet, Some(index)),
@@ -107,6 +112,9 @@ mod tests {
         check("GET", "/health", Needs::Nothing);
         check("GET", "/_miroir/ready", Needs::Nothing);
         check("GET", "/_miroir/shards", Needs::AdminKey);
+        check("PUT", "/_miroir/aliases/a", Needs::AdminKey);
+        check("GET", "/_miroir/aliases", Needs::AdminKey);
+        check("POST", "/_miroir/indexes/m/ttl-policy", Needs::AdminKey);
         check("GET", "/version", off(Action::Version));
         check("GET", "/stats", off(Action::StatsGet));
         check("GET", "/indexes/m/stats", on(Action::StatsGet));
@@ -130,6 +138,7 @@ mod tests {
         check("POST", "/indexes/m/facet-search", on(Action::Search));
         check("GET", "/indexes/m/similar", on(Action::Search));
         check("POST", "/indexes/m/fields", on(Action::FieldsPost));
+        check("POST", "/indexes/m/explain", Needs::RightOrAdminKey(Action::Search, "m"));
         check("POST", "/multi-search", off(Action::Search));
         check("GET", "/indexes/m/settings", on(Action::SettingsGet));
         check("DELETE", "/indexes/m/settings", on(Action::SettingsUpdate));

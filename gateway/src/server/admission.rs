@@ -94,9 +94,11 @@ fn check_key(core: &Core, request: &Request, needs: Needs<'_>) -> Result<Permiss
         let token = bearer(request)?;
         core.shared.keys.load().authorize(token, action, index, clock::utc())
     };
+    let as_operator = || check_admin_key(&core.shared.config, request).map(|()| Permission::of_operator());
     match needs {
         Needs::Nothing => Ok(Permission::everything()),
-        Needs::AdminKey => check_admin_key(&core.shared.config, request).map(|()| Permission::everything()),
+        Needs::AdminKey => as_operator(),
+        Needs::RightOrAdminKey(action, index) => as_operator().or_else(|_| authorize(action, Some(index))),
         Needs::Right(action, index) => authorize(action, index),
         Needs::Rights(one, other) => authorize(one, None).and_then(|_| authorize(other, None)),
     }

@@ -2,7 +2,7 @@
 //!
 //! Every route takes these steps in this order; what differs between routes is in the route's handler.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -11,9 +11,12 @@ use crate::{
     api::error::{ApiError, Code},
     auth::Permission,
     handlers::{
-        admin, anti_entropy, document_writes, documents, experimental_features, fields, indexes, keys,
-        multi_search, network, refusal::refusal_at, render_template, search, search_rules, settings, similar,
-        snapshots, stats, tasks, webhooks,
+        admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, indexes,
+        keys,
+        management::{aliases, ttl},
+        multi_search, network,
+        refusal::refusal_at,
+        render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
     },
     read::foreign_keys,
     server::{
@@ -23,7 +26,7 @@ use crate::{
         routes::{self, Route},
         settings_version,
     },
-    state::core::Core,
+    state::{core::Core, snapshot::Index},
     wire::{
         h1::{Request, Response},
         runtime,
@@ -97,7 +100,7 @@ fn wrong_method(path: &str) -> Response {
 fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
     let of_path = path.strip_prefix("/indexes/").and_then(|rest| rest.split('/').next());
     let snapshot = core.shared.snapshot();
-    let index = of_path.and_then(|uid| snapshot.indexes.get(uid));
+    let index = of_path.and_then(|uid| snapshot.find(uid));
     let error = match index.and_then(|index| index.rules.displayed.as_deref()) {
         Some(displayed) => error.hide_attributes(displayed),
         None => error,
@@ -107,6 +110,12 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
         None => error,
     };
     error.rename_indexes(|name| {
+        // A client is told of an index by the name that it gave.
+        let of_alias =
+            |index: &&Arc<Index>| (0..index.parts()).any(|part| index.part(part).record.node_uid == name);
+        if index.filter(of_alias).is_some() {
+            return of_path.map(str::to_owned);
+        }
         let mut indexes = snapshot.indexes.values().map(|index| &index.record);
         let known = indexes.find(|record| record.node_uid == name).map(|record| record.uid.clone());
         known.or_else(|| of_path.map(str::to_owned))
@@ -161,6 +170,9 @@ async fn judged_by_body(core: &Core, request: &Request, error: ApiError) -> ApiE
     let Some((uid, suffix)) = path.strip_prefix("/indexes/").and_then(|rest| rest.split_once('/')) else {
         return error;
     };
+    if suffix == "explain" {
+        return error;
+    }
     let mut target = match error.code() {
         // For documents the name is checked first.
         Some(Code::InvalidIndexUid) if suffix != "documents" => path.to_owned(),
@@ -188,6 +200,7 @@ async fn dispatch(
         Route::Search { index } => search::search(core, request, permission, index).await,
         Route::FacetSearch(index) => Box::pin(search::facet_search(core, request, permission, index)).await,
         Route::MultiSearch => Box::pin(multi_search::multi_search(core, request, permission)).await,
+        Route::Explain(index) => Box::pin(explain::explain(core, request, permission, index)).await,
         Route::Fields(index) => fields::fields(core, request, index).await,
         Route::Similar(index) => Box::pin(similar::similar(core, request, permission, index)).await,
         Route::Document { index, id } => documents::get(core, request, index, id).await,
@@ -249,6 +262,8 @@ async fn dispatch(
         Route::Rules(rules_route) => Box::pin(search_rules::serve(core, request, rules_route)).await,
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
         Route::Webhooks(webhooks_route) => webhooks::serve(core, request, webhooks_route).await,
+        Route::Aliases(aliases_route) => Box::pin(aliases::serve(core, request, aliases_route)).await,
+        Route::TtlPolicy(index) => Box::pin(ttl::policy(core, request, index)).await,
         Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

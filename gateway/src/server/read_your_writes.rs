@@ -28,7 +28,11 @@ pub(crate) async fn within(
 ) -> Result<Response, ApiError> {
     let group = match read_index(route) {
         Some(index) => {
-            let to_see = core.shared.sessions.to_see(session, index, runtime::now());
+            let snapshot = core.shared.snapshot();
+            // Of several indexes behind one name, the writes to all have to be seen.
+            let targets = index.map(|index| snapshot.targets(index)).unwrap_or_default();
+            let one = (targets.len() == 1).then(|| targets[0]);
+            let to_see = core.shared.sessions.to_see(session, one, runtime::now());
             match core.shared.config.session_mode {
                 SessionMode::Block => wait(core, to_see).await?,
                 SessionMode::RoutePin => group_of(core, to_see).await?,
@@ -41,7 +45,9 @@ pub(crate) async fn within(
         && let Ok(summary) = serde_json::from_slice::<Value>(&response.body)
         && let Some(task_uid) = summary["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok())
     {
-        core.shared.sessions.wrote(session, summary["indexUid"].as_str(), task_uid, runtime::now());
+        let snapshot = core.shared.snapshot();
+        let index = summary["indexUid"].as_str().map(|name| snapshot.writable(name).unwrap_or(name));
+        core.shared.sessions.wrote(session, index, task_uid, runtime::now());
     }
     Ok(response.with_header(HEADER, session))
 }
@@ -53,6 +59,7 @@ fn read_index<'a>(route: &Route<'a>) -> Option<Option<&'a str>> {
         Route::Search { index } | Route::Document { index, .. } => Some(Some(index)),
         Route::FacetSearch(index)
         | Route::Fields(index)
+        | Route::Explain(index)
         | Route::Similar(index)
         | Route::Documents(index)
         | Route::FetchDocuments(index)

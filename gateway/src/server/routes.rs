@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::{
     api::settings::SETTINGS,
-    handlers::{search_rules::RulesRoute, webhooks::WebhooksRoute},
+    handlers::{management::aliases::AliasesRoute, search_rules::RulesRoute, webhooks::WebhooksRoute},
     server::refused_routes::{self, NoRoute, RefusedRoute},
 };
 
@@ -49,6 +49,7 @@ pub(crate) enum Route<'a> {
     },
     FacetSearch(&'a str),
     MultiSearch,
+    Explain(&'a str),
     Similar(&'a str),
     Fields(&'a str),
     Settings(&'a str),
@@ -91,6 +92,8 @@ pub(crate) enum Route<'a> {
     RenderTemplate,
     Rules(RulesRoute<'a>),
     Webhooks(WebhooksRoute<'a>),
+    Aliases(AliasesRoute<'a>),
+    TtlPolicy(&'a str),
     /// A route of Meilisearch that this gateway refuses on purpose.
     Refused {
         route: &'static RefusedRoute,
@@ -141,6 +144,18 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "anti-entropy"] => only(method, Method::GET, Route::AntiEntropy),
         ["_miroir", "anti-entropy", "history"] => only(method, Method::GET, Route::AntiEntropyHistory),
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
+        ["_miroir", "aliases"] if *method == Method::POST => Ok(Route::Aliases(AliasesRoute::Create)),
+        ["_miroir", "aliases"] => only(method, Method::GET, Route::Aliases(AliasesRoute::List)),
+        ["_miroir", "aliases", name] => match *method {
+            Method::GET => Ok(Route::Aliases(AliasesRoute::One(name))),
+            Method::PUT => Ok(Route::Aliases(AliasesRoute::Flip(name))),
+            Method::DELETE => Ok(Route::Aliases(AliasesRoute::Delete(name))),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        ["_miroir", "indexes", index, "ttl-policy"] => match *method {
+            Method::GET | Method::POST | Method::DELETE => Ok(Route::TtlPolicy(index)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
         ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
         ["experimental-features"] if *method == Method::PATCH => Ok(Route::ChangeFeatures),
@@ -186,6 +201,7 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
         [index, "search"] if *method == Method::POST || *method == Method::GET => Ok(Route::Search { index }),
         [index, "facet-search"] => only(method, Method::POST, Route::FacetSearch(index)),
         [index, "similar"] if *method == Method::POST || *method == Method::GET => Ok(Route::Similar(index)),
+        [index, "explain"] => only(method, Method::POST, Route::Explain(index)),
         [index, "compact"] => only(method, Method::POST, Route::CompactIndex(index)),
         [index, "fields"] => only(method, Method::POST, Route::Fields(index)),
         [_, "search" | "similar"] => Err(NoRoute::UnknownMethod),
@@ -285,6 +301,7 @@ impl Route<'_> {
             Self::Search { .. } => "/indexes/{uid}/search",
             Self::FacetSearch(_) => "/indexes/{uid}/facet-search",
             Self::MultiSearch => "/multi-search",
+            Self::Explain(_) => "/indexes/{uid}/explain",
             Self::Similar(_) => "/indexes/{uid}/similar",
             Self::Fields(_) => "/indexes/{uid}/fields",
             Self::Settings(_) | Self::ChangeSettings(_) => "/indexes/{uid}/settings",
@@ -314,6 +331,9 @@ impl Route<'_> {
             Self::RenderTemplate => "/render-template",
             Self::Webhooks(WebhooksRoute::List | WebhooksRoute::Create) => "/webhooks",
             Self::Webhooks(_) => "/webhooks/{uuid}",
+            Self::Aliases(AliasesRoute::List | AliasesRoute::Create) => "/_miroir/aliases",
+            Self::Aliases(_) => "/_miroir/aliases/{name}",
+            Self::TtlPolicy(_) => "/_miroir/indexes/{uid}/ttl-policy",
             Self::Refused { .. } => "unserved",
         }
     }

@@ -67,7 +67,29 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/render-template", "POST", ""),
 ];
 
-/// Paths that, with other methods, are the name of a document or a task.
+/// Routes of the gateway's own with the methods that are served.
+const OWN: &[(&str, &str)] = &[
+    ("/indexes/{uid}/explain", "POST"),
+    ("/_miroir/aliases", "GET POST"),
+    ("/_miroir/aliases/{name}", "GET PUT DELETE"),
+    ("/_miroir/indexes/{uid}/ttl-policy", "GET POST DELETE"),
+];
+
+#[test]
+fn every_route_of_its_own_is_served_and_has_its_template() {
+    for (template, served) in OWN {
+        let path = template.replace(['{', '}'], "");
+        for name in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            match (routes::find(&method, &path), has(served, name)) {
+                (Ok(found), true) => assert_eq!(found.template(), *template, "{name} {path}"),
+                (found, _) => assert_eq!(found, Err(NoRoute::UnknownMethod), "{name} {path}"),
+            }
+        }
+    }
+}
+
+/// What has a path of its own and, with other methods, is the name of a document or a task.
 const NAMES_TOO: &[&str] = &[
     "/indexes/{uid}/documents/fetch",
     "/indexes/{uid}/documents/delete-batch",

@@ -25,6 +25,7 @@ fn index_read<'a>(route: &Route<'a>) -> Option<&'a str> {
         | Route::Documents(index)
         | Route::FetchDocuments(index)
         | Route::Fields(index)
+        | Route::Explain(index)
         | Route::Settings(index)
         | Route::Setting { index, .. } => Some(index),
         _ => None,
@@ -42,7 +43,7 @@ pub(crate) fn check(core: &Core, request: &Request, route: &Route<'_>) -> Result
         return Err(ApiError::new(Code::BadRequest, message));
     };
     let snapshot = core.shared.snapshot();
-    match snapshot.indexes.get(uid) {
+    match snapshot.find(uid) {
         Some(index) if index.record.settings_version < least => Err(ApiError::new(
             Code::MiroirSettingsVersionStale,
             format!(
@@ -57,7 +58,7 @@ pub(crate) fn check(core: &Core, request: &Request, route: &Route<'_>) -> Result
 /// The version of a read index's settings, and whether a change is pending, before it is read.
 pub(crate) fn seen(core: &Core, route: &Route<'_>) -> Option<(u64, bool)> {
     let snapshot = core.shared.snapshot();
-    let index: &Index = snapshot.indexes.get(index_read(route)?)?;
+    let index: &Index = snapshot.find(index_read(route)?)?;
     Some((index.record.settings_version, index.record.settings_pending))
 }
 

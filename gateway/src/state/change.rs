@@ -110,10 +110,7 @@ impl Action {
         if permission.creates_index(uid) {
             return self;
         }
-        if let Self::AddDocuments(write) = self {
-            return Self::AddDocuments(DocumentWrite { existing_only: true, ..write });
-        }
-        Self::OnExisting(Box::new(self))
+        self.on_existing()
     }
 }
 
@@ -129,6 +126,14 @@ impl Action {
             | Self::CreateIndex { .. }
             | Self::DeleteIndex
             | Self::Fail(_) => false,
+        }
+    }
+
+    /// The change where the index is there, and none where it is not.
+    pub(crate) fn on_existing(self) -> Self {
+        match self {
+            Self::AddDocuments(write) => Self::AddDocuments(DocumentWrite { existing_only: true, ..write }),
+            other => Self::OnExisting(Box::new(other)),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: what cores share is atomic or replaced as a whole by pointer. Nothing here asks a node or commits to
 //! the store on its own. May touch: `nodes`, `auth`, `api` and lower floors.
 
+pub mod aliases;
 pub mod change;
 pub(crate) mod concurrency_limit;
 pub mod core;

@@ -1,4 +1,4 @@
-//! Reads one index anew from the store, where another pod may have changed it.
+//! Takes an index or an alias in from the store, where another pod may have changed it.
 //!
 //! Invariant: an older index never replaces a newer one in this process.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use store::StoreError;
 
 use crate::{
+    api::alias::{ALIASES, Alias},
     observe::log,
     state::{
         shared::Shared,
@@ -38,5 +39,30 @@ pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
         Some(known) if known >= index.record.revision => snapshot.clone(),
         _ => snapshot.with_index(Arc::clone(&index)),
     });
+    Ok(())
+}
+
+/// Takes in an alias as the store has it, with the indexes that it stands for.
+///
+/// # Errors
+/// What the store says.
+pub async fn alias(shared: &Shared, name: &str) -> Result<(), StoreError> {
+    let before = shared.snapshot().aliases.get(name).map(|alias| alias.revision);
+    let Some(record) = shared.store.record(ALIASES, name).await? else {
+        if let Some(before) = before {
+            publish(&shared.snapshot, |snapshot| snapshot.without_alias(name, before));
+        }
+        return Ok(());
+    };
+    let Ok(alias) = serde_json::from_value::<Alias>(record.value) else {
+        log::error("alias_unreadable", &[("alias", name)]);
+        return Ok(());
+    };
+    for target in &alias.targets {
+        if !shared.snapshot().indexes.contains_key(target) {
+            index(shared, target).await?;
+        }
+    }
+    publish(&shared.snapshot, |snapshot| snapshot.with_alias(&alias, record.revision));
     Ok(())
 }

@@ -11,11 +11,14 @@ use router::{Placement, Topology};
 use serde_json::Value;
 use store::{IndexRecord, SettingsAhead};
 
-use crate::api::{
-    error::{ApiError, Code},
-    index_rules::{IndexRules, TieBreak},
-    settings::SettingsChange,
-    tasks::view::{invalid_index_uid_reason, is_index_uid},
+use crate::{
+    api::{
+        error::{ApiError, Code},
+        index_rules::{IndexRules, TieBreak},
+        settings::SettingsChange,
+        tasks::view::{invalid_index_uid_reason, is_index_uid},
+    },
+    state::aliases::Aliases,
 };
 
 /// The cluster at one moment.
@@ -23,6 +26,8 @@ use crate::api::{
 pub struct Snapshot {
     pub topology: Arc<Topology>,
     pub indexes: AHashMap<String, Arc<Index>>,
+    /// Names that stand for indexes; none of them is an index's.
+    pub aliases: Aliases,
 }
 
 /// One index as clients know it.
@@ -30,6 +35,8 @@ pub struct Index {
     pub record: IndexRecord,
     pub placement: Arc<Placement>,
     pub rules: IndexRules,
+    /// The indexes that are read as this one, where it stands for an alias of several; else none.
+    pub targets: Vec<Arc<Index>>,
 }
 
 impl Index {
@@ -38,7 +45,7 @@ impl Index {
     pub fn new(record: IndexRecord, placement: Arc<Placement>) -> Self {
         let mut rules = IndexRules::from_settings(&record.settings);
         rules.tie_break = TieBreak::of(record.primary_key.as_deref(), &record.settings);
-        Self { record, placement, rules }
+        Self { record, placement, rules, targets: Vec::new() }
     }
 
     /// Whether it has embedders, or may have once changes of settings have ended.
@@ -78,7 +85,7 @@ impl Snapshot {
     /// in a number.
     #[must_use]
     pub fn name_on_nodes(&self, uid: &str) -> String {
-        match self.indexes.get(uid) {
+        match self.find(uid) {
             Some(index) => index.record.node_uid.clone(),
             None => format!("{uid}-none"),
         }
@@ -89,7 +96,7 @@ impl Snapshot {
     pub fn with_index(&self, index: Arc<Index>) -> Self {
         let mut indexes = self.indexes.clone();
         indexes.insert(index.record.uid.clone(), index);
-        Self { topology: Arc::clone(&self.topology), indexes }
+        self.among(indexes)
     }
 
     /// The same cluster without one index.
@@ -97,7 +104,13 @@ impl Snapshot {
     pub fn without_index(&self, uid: &str) -> Self {
         let mut indexes = self.indexes.clone();
         indexes.remove(uid);
-        Self { topology: Arc::clone(&self.topology), indexes }
+        self.among(indexes)
+    }
+
+    /// The same cluster with other indexes, which its aliases stand for from now on.
+    fn among(&self, indexes: AHashMap<String, Arc<Index>>) -> Self {
+        let (topology, aliases) = (Arc::clone(&self.topology), self.aliases.clone());
+        Self { topology, indexes, aliases }.relinked()
     }
 }
 
@@ -106,13 +119,16 @@ pub fn publish(current: &ArcSwap<Snapshot>, change: impl Fn(&Snapshot) -> Snapsh
     current.rcu(|snapshot| change(snapshot));
 }
 
-/// Finds the index that a path names.
+/// The index a path names, itself or by an alias.
 ///
 /// # Errors
-/// 400 `invalid_index_uid`, 404 `index_not_found`.
+/// 400 `invalid_index_uid`, 404 `index_not_found`; 400 for an alias of indexes that cannot be read as one.
 pub(crate) fn find_index<'a>(snapshot: &'a Snapshot, uid: &str) -> Result<&'a Arc<Index>, ApiError> {
     if let Some(index) = snapshot.indexes.get(uid) {
         return Ok(index);
+    }
+    if let Some(alias) = snapshot.aliases.get(uid) {
+        return alias.index();
     }
     check_index_uid(uid)?;
     Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")))

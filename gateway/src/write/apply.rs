@@ -18,6 +18,7 @@ use store::{
 
 use crate::{
     api::{
+        alias::ALIASES,
         error::{ApiError, Code},
         settings::{self, Derivation, SettingsChange},
     },
@@ -447,6 +448,11 @@ async fn register_index(
     missed: &mut Missed,
 ) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
     let refused = |error: StoreError| Outcome::Refused(error.into());
+    // Aliases are made in the lane of their name, too.
+    if core.shared.store.record(ALIASES, uid).await.map_err(refused)?.is_some() {
+        let message = format!("`{uid}` is an alias: an index cannot have its name.");
+        return Err(Outcome::Failed(ApiError::new(Code::MiroirAliasConflict, message)));
+    }
     let snapshot = core.shared.snapshot();
     let shards = core.shared.config.shards;
     let placement = snapshot.topology.placement(shards).cloned().ok_or_else(|| {
@@ -482,6 +488,7 @@ async fn register_index(
         settings_ahead: Vec::new(),
         key_tasks: Vec::new(),
         key_is_stale: false,
+        ttl: None,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };

@@ -43,8 +43,7 @@ pub fn strip_message(message: &str) -> Cow<'_, str> {
 /// The message without the shard condition, where a node quotes a whole filter (v1.50 prints the filter as it parsed
 /// it). The quoted filter begins with the columns of the fault.
 fn without_shards(message: &str) -> Cow<'_, str> {
-    const SHARDS: &str = " AND (\"_miroir_shard\" IN [";
-    let parts = message.find(SHARDS).and_then(|at| {
+    let parts = message.find(RESERVED).and_then(|field| message[..field].rfind(" AND (")).and_then(|at| {
         let (before, filter) = message[..at].rsplit_once('\n')?;
         let (place, filter) = filter.split_once(' ')?;
         let (from, to) = place.split_once(':')?;

@@ -69,7 +69,7 @@ pub struct FederatedQuery<'a> {
 /// `MergeError::Leg`: a leg's answer is unusable. `out` is then unchanged.
 pub fn federated_totals(
     legs: &[&[u8]],
-    node_uid: &str,
+    node_uids: &[&str],
     uid: &str,
     rules: &FacetRules,
     out: &mut Vec<u8>,
@@ -80,8 +80,9 @@ pub fn federated_totals(
     for (leg, body) in legs.iter().enumerate() {
         let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
         total = total.saturating_add(total_of(&answer).map_err(|fault| fault.at(leg))?);
-        let facets = answer.member("facetsByIndex").and_then(|facets| hit::field(facets, node_uid));
-        if let Some(facets) = facets {
+        let facets = answer.member("facetsByIndex");
+        let of_names = node_uids.iter().filter_map(|name| hit::field(facets?, name));
+        for facets in of_names {
             parts.push(facets::Part {
                 distribution: hit::field(facets, "distribution"),
                 stats: hit::field(facets, "stats"),

@@ -83,6 +83,7 @@ pub(crate) fn at(seconds: i64) -> OffsetDateTime {
 pub(crate) fn new_task(index: &str, enqueued_at: OffsetDateTime) -> NewTask {
     NewTask {
         index_uid: Some(index.to_owned()),
+        named: None,
         kind: TaskKind::DocumentAdditionOrUpdate,
         accepted: true,
         details: Some(json!({"receivedDocuments": 3, "indexedDocuments": null})),
@@ -112,6 +113,7 @@ pub(crate) fn index_record(uid: &str) -> IndexRecord {
         settings_ahead: Vec::new(),
         key_tasks: Vec::new(),
         key_is_stale: false,
+        ttl: None,
         revision: 0,
     }
 }

@@ -1,12 +1,15 @@
 //! What clients read through a cluster.
 
+pub(crate) mod aliases;
 pub(crate) mod coalescing;
 pub(crate) mod corpus;
 pub(crate) mod differential;
 pub(crate) mod documents;
+pub(crate) mod explain;
 pub(crate) mod hedging;
 pub(crate) mod multi_search;
 pub(crate) mod planning;
 pub(crate) mod queries;
 pub(crate) mod sdk;
 pub(crate) mod similar;
+pub(crate) mod ttl;

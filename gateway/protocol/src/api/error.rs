@@ -61,6 +61,7 @@ codes! {
     ApiKeyNotFound = "api_key_not_found", InvalidRequest, 404;
     BadRequest = "bad_request", InvalidRequest, 400;
     BatchNotFound = "batch_not_found", InvalidRequest, 404;
+    DocumentNotFound = "document_not_found", InvalidRequest, 404;
     FeatureNotEnabled = "feature_not_enabled", InvalidRequest, 400;
     ImmutableApiKeyActions = "immutable_api_key_actions", InvalidRequest, 400;
     ImmutableApiKeyCreatedAt = "immutable_api_key_created_at", InvalidRequest, 400;
@@ -148,13 +149,17 @@ codes! {
     UnexpectedNetworkPreviousRemotes = "unexpected_network_previous_remotes", InvalidRequest, 400;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
     WebhookNotFound = "webhook_not_found", InvalidRequest, 404;
+    MiroirAliasConflict = "miroir_alias_conflict", InvalidRequest, 409;
+    MiroirAliasNotFound = "miroir_alias_not_found", InvalidRequest, 404;
     MiroirIdempotencyKeyReused = "miroir_idempotency_key_reused", InvalidRequest, 409;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
+    MiroirMultiAliasNotWritable = "miroir_multi_alias_not_writable", InvalidRequest, 409;
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
     MiroirOverloaded = "miroir_overloaded", System, 503;
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
     MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;
     MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
+    MiroirTtlPolicyNotFound = "miroir_ttl_policy_not_found", InvalidRequest, 404;
 }
 
 /// An error on its way to a client.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here does IO; the gateway calls it with what it has.
 
+pub mod alias;
 pub mod documents;
 pub mod error;
 pub mod http;

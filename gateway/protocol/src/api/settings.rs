@@ -195,7 +195,7 @@ const HITS_TOTAL_ON_NODES: u64 = 1_000_000_000;
 #[must_use]
 pub fn base_for_nodes(derivation: &Derivation<'_>) -> Value {
     let mut base = json!({
-        "filterableAttributes": [router::reserved::SHARD_FIELD],
+        "filterableAttributes": router::reserved::FILTERED,
         "faceting": {"maxValuesPerFacet": FACET_VALUES_ON_NODES},
         "pagination": {"maxTotalHits": HITS_TOTAL_ON_NODES},
     });
@@ -387,11 +387,11 @@ fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
     let owned = derivation.owned;
     match (name, value) {
         ("rankingRules", value) => derivation.ranking_rules(value),
-        ("filterableAttributes", Value::Null) => json!([router::reserved::SHARD_FIELD]),
+        ("filterableAttributes", Value::Null) => json!(router::reserved::FILTERED),
         ("filterableAttributes", Value::Array(attributes)) => {
             // Last, so that errors that number the client's rules keep the client's numbers.
             let mut list = attributes.clone();
-            list.push(json!(router::reserved::SHARD_FIELD));
+            list.extend(router::reserved::FILTERED.map(|field| json!(field)));
             Value::Array(list)
         }
         ("displayedAttributes", Value::Null) => json!(["*"]),

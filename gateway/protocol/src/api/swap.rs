@@ -90,7 +90,9 @@ fn pair(indexes: Vec<String>, rename: bool) -> Result<Rename, ApiError> {
     }
 }
 
-fn check_duplicates(moves: &[Rename]) -> Result<(), ApiError> {
+/// # Errors
+/// 400 for an index that is named more than once.
+pub fn check_duplicates(moves: &[Rename]) -> Result<(), ApiError> {
     let mut seen = BTreeSet::new();
     let names = moves.iter().flat_map(|step| [&step.from, &step.to]);
     let twice = names.filter(|name| !seen.insert(*name)).collect::<BTreeSet<_>>();

@@ -18,7 +18,12 @@ use crate::{
 
 /// The rights of one request.
 #[derive(Debug, Clone)]
-pub struct Permission(Option<Restriction>);
+pub struct Permission {
+    /// `None`: everything.
+    restriction: Option<Restriction>,
+    /// Whether it was given for the key of the management API.
+    is_operators: bool,
+}
 
 #[derive(Debug, Clone)]
 struct Restriction {
@@ -45,17 +50,30 @@ impl Permission {
     /// Everything: for the master key, and for every client where there is no master key.
     #[must_use]
     pub fn everything() -> Self {
-        Self(None)
+        Self { restriction: None, is_operators: false }
+    }
+
+    /// Everything, and what only operators are told.
+    #[must_use]
+    pub fn of_operator() -> Self {
+        Self { restriction: None, is_operators: true }
+    }
+
+    /// Whether what only operators are told may be told.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.is_operators
     }
 
     pub(crate) fn of(key: Arc<Held>, rules: Option<SearchRules>, creates_indexes: bool) -> Self {
-        Self(Some(Restriction { key, rules: rules.map(Arc::new), creates_indexes }))
+        let restriction = Some(Restriction { key, rules: rules.map(Arc::new), creates_indexes });
+        Self { restriction, is_operators: false }
     }
 
     /// Whether an index may be seen.
     #[must_use]
     pub fn allows_index(&self, uid: &str) -> bool {
-        let Some(restriction) = &self.0 else { return true };
+        let Some(restriction) = &self.restriction else { return true };
         restriction.key.allows_index(uid)
             && restriction.rules.as_ref().is_none_or(|rules| rules.allow_index(uid))
     }
@@ -63,7 +81,7 @@ impl Permission {
     /// Whether every index may be seen, future ones as well.
     #[must_use]
     pub fn allows_all_indexes(&self) -> bool {
-        let Some(restriction) = &self.0 else { return true };
+        let Some(restriction) = &self.restriction else { return true };
         restriction.key.allows_all_indexes()
             && restriction.rules.as_ref().is_none_or(|rules| rules.patterns().any(|pattern| pattern == "*"))
     }
@@ -78,7 +96,8 @@ impl Permission {
     /// Whether a write may create the index that it is for.
     #[must_use]
     pub fn creates_index(&self, uid: &str) -> bool {
-        self.0.as_ref().is_none_or(|restriction| restriction.creates_indexes) && self.allows_index(uid)
+        self.restriction.as_ref().is_none_or(|restriction| restriction.creates_indexes)
+            && self.allows_index(uid)
     }
 
     /// The filter that a search in an index must pass besides its own, as raw JSON (text or array).
@@ -89,7 +108,7 @@ impl Permission {
         if !self.allows_index(uid) {
             return Err(invalid_key());
         }
-        let rules = self.0.as_ref().and_then(|restriction| restriction.rules.as_deref());
+        let rules = self.restriction.as_ref().and_then(|restriction| restriction.rules.as_deref());
         Ok(rules.and_then(|rules| rules.filter_of(uid)).map(Value::to_string))
     }
 }

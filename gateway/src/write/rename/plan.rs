@@ -156,6 +156,7 @@ mod tests {
             settings_ahead: Vec::new(),
             key_tasks: Vec::new(),
             key_is_stale: false,
+            ttl: None,
             revision: 7,
         }
     }

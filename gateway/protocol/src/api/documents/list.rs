@@ -14,8 +14,9 @@ use crate::api::{
     http::{json_depth::is_bounded, query_string::Query},
     search::{
         filter::combine_filters,
+        nullable::is_absent,
         query_string::split_sort,
-        request::{NotUnderstood, is_absent, is_below, names, turn_of},
+        request::{NotUnderstood, is_below, names, turn_of},
     },
 };
 

@@ -8,7 +8,8 @@ use crate::api::{
     http::json_depth::is_bounded,
     search::{
         filter::{combine_filters, narrow},
-        request::{NotUnderstood, filter, is_absent, raw},
+        nullable::is_absent,
+        request::{NotUnderstood, filter, raw},
     },
 };
 

@@ -61,14 +61,14 @@ fn by_any(any: &[Value], primary_key: &str) -> Option<Vec<String>> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Token<'t> {
+pub(crate) enum Token<'t> {
     Word(&'t str),
     Quoted(&'t str),
     Sign(u8),
 }
 
 impl<'t> Token<'t> {
-    fn is_keyword(&self, keyword: &str) -> bool {
+    pub(crate) fn is_keyword(&self, keyword: &str) -> bool {
         matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
@@ -139,8 +139,8 @@ fn keys_equal_to(value: &str) -> Option<Vec<String>> {
     Some(key.into_iter().collect())
 }
 
-/// The tokens of an expression; `None` when it contains something that is not read here, such as an escape.
-fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
+/// The parts of an expression; `None` when there is something here that is not read, such as an escape.
+pub(crate) fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();
     let mut at = 0;

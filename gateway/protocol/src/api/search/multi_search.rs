@@ -14,7 +14,8 @@ use crate::api::{
     search::{
         federation_rules::Finds,
         filter::{combine_filters, narrow},
-        request::{HITS_DEFAULT, NotUnderstood, is_absent},
+        nullable::is_absent,
+        request::{HITS_DEFAULT, NotUnderstood},
     },
     tasks::view::is_index_uid,
 };

@@ -8,7 +8,6 @@ use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
 use merge::{ExtraFields, FacetRules, Paging};
-use router::{ShardSet, shard_of};
 use serde_json::Value;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use store::IndexRecord;
@@ -19,6 +18,8 @@ use crate::api::{
     search::{
         filter::{combine_filters, narrow},
         key_filter::pinned_keys,
+        narrowing::NotNarrowed,
+        nullable::is_absent,
     },
 };
 
@@ -94,48 +95,6 @@ pub struct LegNeeds {
     pub merged: bool,
     /// Whether it must keep hits that share a distinct value.
     pub plain: bool,
-}
-
-/// Members that may be null, which means the same as their absence.
-const NULLABLE: &[&str] = &[
-    "attributesToCrop",
-    "attributesToHighlight",
-    "attributesToRetrieve",
-    "attributesToSearchOn",
-    "distinct",
-    "exhaustiveFacetCount",
-    "facetQuery",
-    "facets",
-    "federationOptions",
-    "fields",
-    "filter",
-    "hitsPerPage",
-    "hybrid",
-    "ids",
-    "locales",
-    "media",
-    "mergeFacets",
-    "page",
-    "personalize",
-    "q",
-    "queryPosition",
-    "rankingScoreThreshold",
-    "remote",
-    "sort",
-    "useNetwork",
-    "vector",
-];
-
-/// Whether a member counts as absent.
-///
-/// # Errors
-/// [`NotUnderstood`] for a null that a node refuses.
-pub(crate) fn is_absent(name: &str, value: &LazyValue<'_>) -> Result<bool, NotUnderstood> {
-    match value.is_null() {
-        false => Ok(false),
-        true if NULLABLE.contains(&name) => Ok(true),
-        true => Err(NotUnderstood),
-    }
 }
 
 impl<'a> SearchRequest<'a> {
@@ -231,16 +190,23 @@ impl<'a> SearchRequest<'a> {
         }
     }
 
-    /// The only shards that can hold hits, where the filter pins primary keys. Facets need every shard: their names
-    /// depend on every document.
-    #[must_use]
-    pub fn pinned_shards(&self, record: &IndexRecord) -> Option<ShardSet> {
-        let filter = self.filter.as_deref().filter(|_| record.keys_are_plain)?;
-        let keys = pinned_keys(filter, record.primary_key.as_deref()?)?;
-        if keys.is_empty() || self.copied_value("\"facets\"").is_some() {
-            return None;
+    /// The keys of which every hit has one, where the filter says so. Facets are asked of all shards: which names they
+    /// have depends on every document.
+    ///
+    /// # Errors
+    /// Why no keys are pinned.
+    pub fn pinned_keys(&self, record: &IndexRecord) -> Result<Vec<String>, NotNarrowed> {
+        let filter = self.filter.as_deref().ok_or(NotNarrowed::NoFilter)?;
+        let primary_key = record.primary_key.as_deref().ok_or(NotNarrowed::NoPrimaryKey)?;
+        let keys = pinned_keys(filter, primary_key).filter(|keys| !keys.is_empty());
+        let keys = keys.ok_or(NotNarrowed::NotPinned)?;
+        if !record.keys_are_plain {
+            return Err(NotNarrowed::KeysNotPlain);
         }
-        Some(keys.iter().map(|key| shard_of(key, record.shards)).collect())
+        if self.copied_value("\"facets\"").is_some() {
+            return Err(NotNarrowed::Facets);
+        }
+        Ok(keys)
     }
 
     /// The same number for every page of one query.
@@ -256,11 +222,7 @@ impl<'a> SearchRequest<'a> {
     /// The number of hits from the start of the order to the end of the client's page, as far as one node gives them.
     #[must_use]
     pub fn hits_wanted(&self, rules: &IndexRules) -> usize {
-        let wanted = match self.paging {
-            Paging::Offset { offset, limit } => offset.saturating_add(limit),
-            Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
-        };
-        wanted.min(rules.hits_total_max)
+        self.page_end().min(rules.hits_total_max)
     }
 
     /// The part of a leg's body that is the same for all legs: everything but the filter, without the closing brace.
@@ -412,6 +374,27 @@ impl<'a> SearchRequest<'a> {
             member(&mut body, "\"hybrid\"", &value);
         }
         body
+    }
+
+    /// The filter, raw JSON.
+    #[must_use]
+    pub fn filter(&self) -> Option<&str> {
+        self.filter.as_deref()
+    }
+
+    /// What it is sorted by.
+    #[must_use]
+    pub fn sort(&self) -> &[String] {
+        &self.sort
+    }
+
+    /// Hits from the start of the order to the end of the client's page.
+    #[must_use]
+    pub fn page_end(&self) -> usize {
+        match self.paging {
+            Paging::Offset { offset, limit } => offset.saturating_add(limit),
+            Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
+        }
     }
 
     /// Whether it finds everything that its filter lets through.

@@ -11,7 +11,8 @@ use crate::api::{
     index_rules::IndexRules,
     search::{
         filter::narrow,
-        request::{HITS_DEFAULT, NotUnderstood, is_absent},
+        nullable::is_absent,
+        request::{HITS_DEFAULT, NotUnderstood},
     },
 };
 

@@ -21,7 +21,7 @@ pub fn view(task: &TaskRecord) -> Value {
             "totalNbTasks": 1,
             "status": once(task.status.as_str()),
             "types": once(task.kind.as_str()),
-            "indexUids": task.index_uid.as_deref().map_or_else(|| json!({}), once),
+            "indexUids": task.index_name().map_or_else(|| json!({}), once),
             "progressTrace": trace(task),
         },
         "duration": finished.map(|(started, finished)| view::duration(finished - started)),

@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 pub fn summary(task: &TaskRecord) -> Value {
     let mut view = json!({
         "taskUid": task.uid,
-        "indexUid": task.index_uid,
+        "indexUid": task.index_name(),
         "status": TaskStatus::Enqueued.as_str(),
         "type": task.kind.as_str(),
         "enqueuedAt": date(task.enqueued_at),
@@ -34,7 +34,7 @@ pub fn view(task: &TaskRecord) -> Value {
     let mut view = json!({
         "uid": task.uid,
         "batchUid": task.started_at.map(|_| task.uid),
-        "indexUid": task.index_uid,
+        "indexUid": task.index_name(),
         "status": task.status.as_str(),
         "type": task.kind.as_str(),
         "canceledBy": task.canceler(),

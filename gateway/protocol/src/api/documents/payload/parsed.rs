@@ -112,6 +112,12 @@ impl ParsedPayload {
         self.primary_key.as_deref()
     }
 
+    /// When the first of the documents ends that say so, in milliseconds since the epoch.
+    #[must_use]
+    pub fn earliest_expiry(&self) -> Option<u64> {
+        self.expiries.iter().map(|expiry| expiry.expires_at).min()
+    }
+
     /// Whether every id is a plain key ([`is_plain`]).
     #[must_use]
     pub fn keys_are_plain(&self) -> bool {

@@ -1,0 +1,135 @@
+//! Explanations: what they say of a search is what is then done, whatever is asked and whoever is down.
+
+use serde_json::{Value, json};
+
+use super::queries::{filter, query_text, vocabulary};
+use crate::{
+    failures::failover::{faulty, wait_for_state},
+    support::{TestCluster, guarded_cluster, load_cities},
+};
+use node::test_client::Client;
+
+/// Queries per state of the cluster.
+const QUERIES: usize = 150;
+
+/// The shards that each node is planned to answer for, or did.
+fn by_node(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut pairs = pairs.collect::<Vec<_>>();
+    pairs.sort_unstable();
+    pairs
+}
+
+fn planned(explained: &Value) -> Vec<(String, String)> {
+    let nodes = explained["plan"]["nodes"].as_object().unwrap();
+    by_node(nodes.iter().map(|(shard, node)| (node.as_str().unwrap().to_owned(), shard.clone())))
+}
+
+fn carried_out(explained: &Value) -> Vec<(String, String)> {
+    let legs = explained["execution"]["legs"].as_array().unwrap();
+    by_node(legs.iter().flat_map(|leg| {
+        let node = leg["node"].as_str().unwrap();
+        leg["shards"].as_array().unwrap().iter().map(move |shard| (node.to_owned(), shard.to_string()))
+    }))
+}
+
+fn query(random: &mut fastrand::Rng, words: &[String]) -> Value {
+    let mut query = json!({"limit": random.usize(1..40), "offset": random.usize(..30)});
+    if random.u8(..4) > 0 {
+        query["q"] = json!(query_text(random, words));
+    }
+    match random.u8(..4) {
+        0 => query["filter"] = filter(random),
+        1 => query["filter"] = json!(format!("id = {}", random.u32(1..9_000_000))),
+        _ => {}
+    }
+    if random.bool() {
+        query["sort"] = json!(["population:desc"]);
+    }
+    if random.u8(..5) == 0 {
+        query["facets"] = json!(["country"]);
+    }
+    query
+}
+
+#[test]
+fn a_plan_is_what_is_carried_out_also_with_a_node_down() {
+    let mut cluster = TestCluster::start(faulty);
+    load_cities(&cluster.client);
+    let (mut random, words) = (fastrand::Rng::with_seed(17), vocabulary());
+    for is_down in [false, true] {
+        if is_down {
+            cluster.cluster.kill_node(1).unwrap();
+            wait_for_state(&cluster, 1, "down");
+        }
+        let (mut compared, mut narrowed) = (0, 0);
+        for _ in 0..QUERIES {
+            let asked = query(&mut random, &words);
+            let explained = cluster.client.post("/indexes/cities/explain?execute=true", &asked);
+            let (plan, done) = (&explained["plan"], &explained["execution"]);
+            let found = cluster.client.search("cities", &asked);
+            assert_eq!(explained["result"]["hits"], found["hits"], "{asked}");
+            if plan["narrowed"] == true {
+                narrowed += 1;
+                assert_eq!(plan["targetShards"].as_array().unwrap().len(), 1, "{explained}");
+            }
+            assert_eq!(done["missingShards"], json!([]), "{explained}");
+            // Who was asked besides, because a node was slow under load, is told apart.
+            if done["retries"] == 0 && done["hedges"] == 0 {
+                compared += 1;
+                assert_eq!(planned(&explained), carried_out(&explained), "{explained}");
+                assert!(!is_down || planned(&explained).iter().all(|(node, _)| node != "n1"), "{explained}");
+            }
+        }
+        assert!(
+            compared > QUERIES / 2 && narrowed > QUERIES / 10,
+            "{compared} compared, {narrowed} narrowed"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_or_costly_is_warned_of() {
+    let cluster = TestCluster::start(|_| {});
+    load_cities(&cluster.client);
+    let explain = |body: &Value| cluster.client.post("/indexes/cities/explain", body);
+    let codes = |body: Value| {
+        let explained = explain(&body);
+        let warnings = explained["warnings"].as_array().unwrap().clone();
+        warnings.iter().map(|warning| warning["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(json!({"q": "paris", "filter": "country = France"})), [""; 0]);
+    assert_eq!(codes(json!({"filter": "name = Paris"})), ["attributeNotFilterable"]);
+    assert_eq!(codes(json!({"q": "a", "sort": ["country:asc"]})), ["attributeNotSortable"]);
+    assert_eq!(codes(json!({"q": "a", "offset": 9_990, "limit": 11})), ["deepPage"]);
+    assert_eq!(codes(json!({})), ["emptyQuery"]);
+    assert_eq!(codes(json!({"filter": "id = 5 OR id = 6"})), ["notNarrowed"]);
+    assert_eq!(codes(json!({"filter": "id = 5", "facets": ["country"]})), ["notNarrowed"]);
+    let narrowed = explain(&json!({"filter": "id = 5"}));
+    assert_eq!((&narrowed["resolvedUid"], &narrowed["plan"]["narrowed"]), (&json!("cities"), &json!(true)));
+    assert!(narrowed.get("result").is_none());
+    assert_eq!(narrowed["plan"]["group"], json!({"id": 0, "reason": "turn"}));
+    assert_eq!(narrowed["plan"]["nodes"].as_object().unwrap().len(), 1);
+    let queries =
+        json!({"queries": [{"indexUid": "cities", "q": "a"}, {"indexUid": "cities", "filter": "id = 5"}]});
+    let many = explain(&queries);
+    let narrowed = many["results"].as_array().unwrap().iter().map(|one| one["plan"]["narrowed"] == true);
+    assert_eq!(narrowed.collect::<Vec<_>>(), [false, true], "{many}");
+    let (status, refused) = cluster.client.call("POST", "/indexes/none/explain", &json!({}));
+    assert_eq!((status, &refused["code"]), (404, &json!("index_not_found")));
+    let (status, refused) = cluster.client.call("POST", "/indexes/cities/explain", &json!({"limit": "x"}));
+    assert_eq!((status, &refused["code"]), (400, &json!("invalid_search_limit")));
+}
+
+#[test]
+fn explanations_take_the_right_to_search() {
+    let (cluster, master) = guarded_cluster("the-key-of-the-clients");
+    master.done("POST", "/indexes", &json!({"uid": "films"}));
+    let key = json!({"actions": ["search"], "indexes": ["films"], "expiresAt": null});
+    let (_, made) = master.call("POST", "/keys", &key);
+    let client = Client::new(cluster.cluster.url()).with_key(made["key"].as_str().unwrap());
+    assert_eq!(client.call("POST", "/indexes/films/explain", &json!({})).0, 200);
+    assert_eq!(client.call("POST", "/indexes/others/explain", &json!({})).0, 403);
+    let both = json!({"queries": [{"indexUid": "films"}, {"indexUid": "others"}]});
+    assert_eq!(client.call("POST", "/indexes/films/explain", &both).0, 403);
+    assert_eq!(Client::new(cluster.cluster.url()).call("POST", "/indexes/films/explain", &json!({})).0, 401);
+}

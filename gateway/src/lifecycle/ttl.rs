@@ -1,0 +1,143 @@
+//! Sweeps documents that have ended: each index by the pod that owns it, as one deletion through its lane.
+//!
+//! Invariants: reads hide what has ended long before it is swept (`read::expiry`), so a late sweep shows nothing; every
+//! copy judges the expiry it holds when the deletion's turn comes, so a document renewed before is kept; a sweep
+//! deletes no more than its policy says, the oldest first, but for documents that end in one millisecond.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use http::Method;
+use serde_json::json;
+use store::{NewTask, TaskKind, TtlPolicy};
+
+use crate::{
+    api::error::ApiError,
+    clock,
+    observe::log,
+    read::{
+        expiry,
+        scatter::{Gathered, LegQuestion, Scatter},
+    },
+    state::{
+        change::{Action, Repetition},
+        core::Core,
+        snapshot::{Index, Snapshot},
+    },
+    wire::runtime,
+    write::lane,
+};
+
+/// What clients see as the metadata of a sweep's task.
+pub(crate) const SWEEP: &str = "miroir-ttl-sweep";
+
+/// When this process swept each index last, by its name on the nodes.
+#[derive(Default)]
+pub(crate) struct Sweeps {
+    last: RefCell<AHashMap<String, Instant>>,
+}
+
+/// Sweeps every index of this pod whose turn has come.
+pub(crate) async fn sweep_due(core: &Core, sweeps: &Sweeps) {
+    if !core.shared.config.ttl {
+        return;
+    }
+    let snapshot = core.shared.snapshot();
+    sweeps
+        .last
+        .borrow_mut()
+        .retain(|name, _| snapshot.indexes.values().any(|index| index.record.node_uid == *name));
+    for index in snapshot.in_order() {
+        let Some(policy) = index.record.ttl.filter(|policy| policy.enabled) else { continue };
+        let name = &index.record.node_uid;
+        let interval = Duration::from_secs(u64::from(policy.sweep_interval_seconds));
+        let now = runtime::now();
+        let is_due = sweeps
+            .last
+            .borrow()
+            .get(name)
+            .is_none_or(|last| now.saturating_duration_since(*last) >= interval);
+        if !is_due || !core.shared.coordinator.owns(&format!("ttl/{name}")) {
+            continue;
+        }
+        sweeps.last.borrow_mut().insert(name.clone(), now);
+        if let Err(error) = sweep(core, &snapshot, index, policy).await {
+            let message = error.into_task_error().message;
+            log::warn("ttl_sweep_failed", &[("index", &index.record.uid), ("reason", &message)]);
+        }
+    }
+}
+
+async fn sweep(core: &Core, snapshot: &Snapshot, index: &Index, policy: TtlPolicy) -> Result<(), ApiError> {
+    let most = u64::from(policy.max_deletes_per_sweep);
+    let mut before = expiry::now_ms() + 1;
+    let mut count = ended(core, snapshot, index, before).await?;
+    if count == 0 {
+        return Ok(());
+    }
+    if count > most {
+        // The latest moment before which no more than a sweep's share has ended.
+        let (mut low, mut high) = (0, before);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match ended(core, snapshot, index, middle).await? <= most {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        before = low;
+        count = ended(core, snapshot, index, before).await?;
+        if count == 0 {
+            // More than a share ends in one millisecond.
+            before = high;
+            count = ended(core, snapshot, index, before).await?;
+        }
+    }
+    let body = json!({"filter": expiry::ended_before(before)}).to_string();
+    let details = json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": null});
+    let task = NewTask {
+        index_uid: Some(index.record.uid.clone()),
+        named: None,
+        kind: TaskKind::DocumentDeletion,
+        accepted: false,
+        details: Some(details),
+        custom_metadata: Some(SWEEP.to_owned()),
+        enqueued_at: clock::utc(),
+        owners: Vec::new(),
+        idempotency_key: None,
+    };
+    let action = Action::OnExisting(Box::new(Action::OnEveryNode {
+        method: Method::POST,
+        suffix: "/documents/delete",
+        body: Bytes::from(body),
+        repetition: Repetition::Harmless,
+    }));
+    lane::submit(core, &index.record.uid, task, action).await?;
+    metrics::counter!("miroir_ttl_documents_expired_total").increment(count);
+    metrics::counter!("miroir_ttl_sweeps_total").increment(1);
+    Ok(())
+}
+
+/// How many documents of an index end before a moment, in milliseconds since the epoch.
+async fn ended(core: &Core, snapshot: &Snapshot, index: &Index, before: u64) -> Result<u64, ApiError> {
+    let condition = expiry::ended_before(before);
+    let of_leg = |leg: &LegQuestion<'_>, _| {
+        let filter = match leg.filter {
+            Some(shards) => format!("{shards} AND {condition}"),
+            None => condition.clone(),
+        };
+        json!({"limit": 0, "filter": filter}).to_string().into()
+    };
+    let mut total = 0;
+    let sum = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
+        Ok(())
+    };
+    let scatter = Scatter::new(core, snapshot, index, core.turn(), "documents/fetch", of_leg);
+    scatter.with_ended().ask_and_merge(sum).await?;
+    Ok(total)
+}
