@@ -192,14 +192,14 @@ fn totals_of_legs_are_summed_and_their_facets_merged() {
     ];
     let legs = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let mut out = Vec::new();
-    federated_totals(&legs, "n", "a", &rules(), &mut out).unwrap();
+    federated_totals(&legs, &["n"], "a", &rules(), &mut out).unwrap();
     let merged: Value = serde_json::from_slice(&out).unwrap();
     let facets = json!({"a": {"distribution": {"c": {"a": 2, "b": 1, "x": 3}}, "stats": {}}});
     assert_eq!(
         merged,
         json!({"hits": [], "estimatedTotalHits": 7, "facetsByIndex": facets, "requestUid": "r"})
     );
-    assert!(federated_totals(&[b"{}"], "n", "a", &rules(), &mut out).is_err());
+    assert!(federated_totals(&[b"{}"], &["n"], "a", &rules(), &mut out).is_err());
 }
 
 #[test]
