@@ -1,5 +1,7 @@
 //! `miroir-ctl` as an operator starts it: against gateways that a test plays, and against stores on disk.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod commands;
 mod gateway;
 mod program;
