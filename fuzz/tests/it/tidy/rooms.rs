@@ -11,7 +11,7 @@ use super::{File, assert_none, offender, repository};
 /// The crate that has rooms.
 const GATEWAY: &str = "gateway/src/";
 /// Every room, which is a folder or a file of the gateway's sources, with its floor and the rooms that it may import.
-const MAY_IMPORT: [(u32, &str, &[&str]); 19] = [
+const MAY_IMPORT: [(u32, &str, &[&str]); 20] = [
     (0, "clock", &[]),
     (1, "config", &[]),
     (1, "observe", &["clock"]),
@@ -26,6 +26,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 19] = [
     (8, "dump", &["write", "read", "state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
     (8, "events", &["write", "state", "api", "wire", "observe", "config"]),
     (8, "pods", &["state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
+    (8, "lifecycle", &["write", "read", "state", "api", "wire", "observe", "clock"]),
     (9, "repair", &["pods", "write", "state", "nodes", "api", "wire", "observe", "config", "clock"]),
     (10, "membership", &["repair", "write", "read", "state", "nodes", "wire", "observe", "config", "clock"]),
     (
@@ -41,6 +42,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 19] = [
             "repair",
             "dump",
             "events",
+            "lifecycle",
             "pods",
             "write",
             "state",
