@@ -41,13 +41,15 @@ fn stored(cluster: &TestCluster) -> usize {
     usize::try_from(counts.sum::<u64>()).unwrap()
 }
 
-/// The greatest id of the documents on one node.
-fn greatest_id(cluster: &TestCluster, node: usize) -> u64 {
+/// The greatest id of the documents on the nodes that run.
+fn greatest_id(cluster: &TestCluster) -> u64 {
     let uid = cluster.client.read("/_miroir/topology")["indexes"][0]["nodeUid"].as_str().unwrap().to_owned();
-    let node = Client::new(cluster.cluster.node_urls().remove(node)).with_key("the-key-of-the-nodes");
-    let documents = node.read(&format!("/indexes/{uid}/documents?limit=100&fields=id"));
-    let ids =
-        documents["results"].as_array().unwrap().iter().map(|document| document["id"].as_u64().unwrap());
+    let ids = cluster.cluster.node_urls().into_iter().flat_map(|url| {
+        let node = Client::new(url).with_key("the-key-of-the-nodes");
+        let documents = node.read(&format!("/indexes/{uid}/documents?limit=100&fields=id"));
+        let results = documents["results"].as_array().unwrap().clone();
+        results.into_iter().map(|document| document["id"].as_u64().unwrap())
+    });
     ids.max().unwrap_or(0)
 }
 
