@@ -284,6 +284,7 @@ fn read_file(path: &str) -> Result<RawOptions, ConfigError> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "one line an option")]
 fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(CORES_MAX);
     let request_timeout =

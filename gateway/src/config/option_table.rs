@@ -55,6 +55,8 @@ const SECTIONS: [(&str, &[&str]); 8] = [
             "adaptive-selection",
             "query-coalescing",
             "shard-aware-planning",
+            "alias-require-target",
+            "ttl",
             "session-mode",
             "request-timeout",
             "node-timeout",

@@ -112,17 +112,22 @@ pub fn start(
             let interval = limits::EXPIRED_SWEEP_INTERVAL;
             repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
         });
-        let ending = Rc::clone(&core);
-        runtime::spawn(async move {
-            let sweeps = Sweeps::default();
-            repeat("ttl", limits::TTL_LOOK_INTERVAL, || ttl::sweep_due(&ending, &sweeps)).await;
-        });
+        sweep_ended(&core);
         let upkeep = Rc::clone(&core);
         runtime::spawn(async move {
             repeat("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;
         });
         repeat("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
     })
+}
+
+/// Sweeps documents that have ended, for as long as the process lives.
+fn sweep_ended(core: &Rc<Core>) {
+    let ending = Rc::clone(core);
+    runtime::spawn(async move {
+        let sweeps = Sweeps::default();
+        repeat("ttl", limits::TTL_LOOK_INTERVAL, || ttl::sweep_due(&ending, &sweeps)).await;
+    });
 }
 
 /// Runs a job at an interval for ever, also after a panic.

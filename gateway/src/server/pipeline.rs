@@ -190,6 +190,7 @@ async fn judged_by_body(core: &Core, request: &Request, error: ApiError) -> ApiE
 
 /// Dispatches a request to its route's handler. Handlers that run less often than searches and need more memory are
 /// boxed.
+#[expect(clippy::too_many_lines, reason = "one line a route")]
 async fn dispatch(
     core: &Rc<Core>,
     request: &Request,

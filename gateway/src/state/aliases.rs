@@ -133,7 +133,12 @@ fn difference(one: &IndexRecord, other: &IndexRecord) -> Option<&'static str> {
     }
     let value = |record: &IndexRecord, name: &str| match &record.settings[name] {
         Value::Object(members) if members.is_empty() => Value::Null,
-        value => value.clone(),
+        value @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_)) => value.clone(),
     };
     MERGED_BY.into_iter().find(|name| value(one, name) != value(other, name))
 }

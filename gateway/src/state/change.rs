@@ -133,7 +133,13 @@ impl Action {
     pub(crate) fn on_existing(self) -> Self {
         match self {
             Self::AddDocuments(write) => Self::AddDocuments(DocumentWrite { existing_only: true, ..write }),
-            other => Self::OnExisting(Box::new(other)),
+            other @ (Self::DeleteDocuments { .. }
+            | Self::OnEveryNode { .. }
+            | Self::CreateIndex { .. }
+            | Self::DeleteIndex
+            | Self::ChangeSettings(_)
+            | Self::Fail(_)
+            | Self::OnExisting(_)) => Self::OnExisting(Box::new(other)),
         }
     }
 

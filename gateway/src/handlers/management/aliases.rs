@@ -69,9 +69,8 @@ async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
         let message = format!("There is an index `{name}`: an alias cannot have its name.");
         return Err(ApiError::new(Code::MiroirAliasConflict, message));
     }
-    let used = |alias: &&std::sync::Arc<crate::state::aliases::KnownAlias>| {
-        alias.record.targets.iter().any(|target| *target == name)
-    };
+    let used =
+        |alias: &&std::sync::Arc<crate::state::aliases::KnownAlias>| alias.record.targets.contains(&name);
     if let Some(other) = core.shared.snapshot().aliases.values().find(used) {
         let other = &other.record.name;
         let message =

@@ -78,7 +78,7 @@ fn parse(core: &Core, request: &Request) -> Result<TtlPolicy, ApiError> {
     let enabled = match &body["enabled"] {
         Value::Null => true,
         Value::Bool(enabled) => *enabled,
-        other => {
+        other @ (Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
             return Err(bad(format!(
                 "Invalid value at `.enabled`: expected a boolean, but found `{other}`."
             )));
