@@ -107,11 +107,7 @@ pub fn start(
             let interval = checking.shared.config.settings_drift_interval;
             repeat("drift", interval, || settings_drift::check(&checking)).await;
         });
-        let forgetting = Rc::clone(&core);
-        runtime::spawn(async move {
-            let interval = limits::EXPIRED_SWEEP_INTERVAL;
-            repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
-        });
+        sweep_expired(&core);
         sweep_ended(&core);
         let upkeep = Rc::clone(&core);
         runtime::spawn(async move {
@@ -119,6 +115,15 @@ pub fn start(
         });
         repeat("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
     })
+}
+
+/// Sweeps records of the store that have expired, for as long as the process lives.
+fn sweep_expired(core: &Rc<Core>) {
+    let forgetting = Rc::clone(core);
+    runtime::spawn(async move {
+        let interval = limits::EXPIRED_SWEEP_INTERVAL;
+        repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
+    });
 }
 
 /// Sweeps documents that have ended, for as long as the process lives.
