@@ -1,6 +1,6 @@
 //! Several gateways over one store.
 
-pub(crate) mod pods;
+pub(crate) mod coordination;
 pub(crate) mod pods_work;
 pub(crate) mod store_commands;
 pub(crate) mod store_moves;

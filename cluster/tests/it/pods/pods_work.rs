@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::pods::pods::{LEADER_WITHIN, PAUSE, Pods, SETTLED_WITHIN, ask};
+use crate::pods::coordination::{LEADER_WITHIN, PAUSE, Pods, SETTLED_WITHIN, ask};
 use node::test_client::Client;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::pods::pods::{PAUSE, Pods, SETTLED_WITHIN, ask, ask_once};
+use crate::pods::coordination::{PAUSE, Pods, SETTLED_WITHIN, ask, ask_once};
 
 /// Writes of each client while pods die.
 const WRITES: usize = 40;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::pods::pods::{PAUSE, Pods, SETTLED_WITHIN, ask};
+use crate::pods::coordination::{PAUSE, Pods, SETTLED_WITHIN, ask};
 use node::test_client::Client;
 
 /// Documents that all writers write, one after the other.
