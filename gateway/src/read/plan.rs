@@ -51,7 +51,7 @@ pub(crate) fn cover(
     if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
 }
 
-/// Who answers for the shards in `wanted` (all when `None`) of an index, or of every target of an alias.
+/// The nodes that answer for the shards in `wanted` (all when `None`) of an index, or of every target of an alias.
 ///
 /// What one group lacks others may have; what none has is left over. Shards of several targets are numbered through.
 pub(crate) fn place(

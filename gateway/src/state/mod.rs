@@ -3,7 +3,6 @@
 //! Invariant: what cores share is atomic or replaced as a whole by pointer. Nothing here asks a node or commits to
 //! the store on its own. May touch: `nodes`, `auth`, `api` and lower floors.
 
-pub mod aliases;
 pub mod change;
 pub(crate) mod concurrency_limit;
 pub mod core;
@@ -19,3 +18,5 @@ pub(crate) mod single_flight;
 pub mod snapshot;
 pub mod wakeups;
 pub mod write_block;
+
+pub use snapshot::aliases;

@@ -3,6 +3,8 @@
 //! Invariants: a snapshot never changes. A reader takes one at the start of a request and keeps it to the end. A
 //! writer replaces it as a whole (`publish`), after its change is durable.
 
+pub mod aliases;
+
 use std::sync::Arc;
 
 use ahash::AHashMap;

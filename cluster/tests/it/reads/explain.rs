@@ -73,7 +73,7 @@ fn a_plan_is_what_is_carried_out_also_with_a_node_down() {
                 assert_eq!(plan["targetShards"].as_array().unwrap().len(), 1, "{explained}");
             }
             assert_eq!(done["missingShards"], json!([]), "{explained}");
-            // Who was asked besides, because a node was slow under load, is told apart.
+            // The nodes that were asked besides, because a node was slow under load, is told apart.
             if done["retries"] == 0 && done["hedges"] == 0 {
                 compared += 1;
                 assert_eq!(planned(&explained), carried_out(&explained), "{explained}");

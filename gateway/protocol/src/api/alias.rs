@@ -41,7 +41,7 @@ pub struct Alias {
     pub targets: Vec<String>,
     /// 1 at first, one more with each change.
     pub version: u64,
-    /// Who changes it: an operator, or a policy by its name.
+    /// The party that changes it: an operator, or a policy by its name.
     pub owner: String,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -7,8 +7,9 @@ pub mod filter;
 pub mod key_filter;
 pub mod multi_search;
 pub mod narrowing;
-pub mod nullable;
 pub mod query_string;
 pub mod request;
 pub mod rules;
 pub mod similar;
+
+pub use request::nullable;

@@ -4,6 +4,8 @@
 //! gateway cannot read is given to a node, which refuses it in Meilisearch's own words. Source: Meilisearch's search
 //! route, 1.15 to 1.50.
 
+pub mod nullable;
+
 use std::{borrow::Cow, hash::Hash};
 
 use ahash::RandomState;
