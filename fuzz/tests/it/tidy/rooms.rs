@@ -21,7 +21,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 20] = [
     (3, "auth", &[]),
     (4, "nodes", &["api", "wire", "observe", "config"]),
     (5, "state", &["nodes", "auth", "api", "wire", "observe", "config", "clock"]),
-    (6, "read", &["state", "nodes", "auth", "api", "wire", "observe", "config"]),
+    (6, "read", &["state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
     (7, "write", &["read", "state", "nodes", "api", "wire", "observe", "config", "clock"]),
     (8, "dump", &["write", "read", "state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
     (8, "events", &["write", "state", "api", "wire", "observe", "config"]),
