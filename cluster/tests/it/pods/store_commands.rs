@@ -1,8 +1,13 @@
 //! Commands that requests send to the store: a read planned from the snapshot sends none, a write does.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
+
+/// The longest pause between two looks at a task that the gateway watches.
+const WATCH_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The counters of commands that data cores have sent to the store, by kind.
 fn commands(cluster: &TestCluster) -> Vec<String> {
@@ -12,6 +17,20 @@ fn commands(cluster: &TestCluster) -> Vec<String> {
     let mut lines: Vec<String> = lines.map(str::to_owned).collect();
     lines.sort_unstable();
     lines
+}
+
+/// The counters once the gateway no longer watches the tasks of the writes before: it asks the store about each until it
+/// sees that the task has ended, with pauses of `WATCH_PAUSE_MAX` at most.
+fn once_writes_are_forgotten(cluster: &TestCluster) -> Vec<String> {
+    let mut known = commands(cluster);
+    loop {
+        std::thread::sleep(2 * WATCH_PAUSE_MAX);
+        let now = commands(cluster);
+        if now == known {
+            return known;
+        }
+        known = now;
+    }
 }
 
 #[test]
@@ -27,7 +46,7 @@ fn reads_ask_nothing_of_the_store() {
     let embedders = json!({"own": {"source": "userProvided", "dimensions": 2}});
     client.done("PATCH", "/indexes/films/settings/embedders", &embedders);
     client.done("POST", "/indexes/films/documents", &(0..50).map(film).collect());
-    let before = commands(&cluster);
+    let before = once_writes_are_forgotten(&cluster);
     assert!(before.iter().any(|line| line.contains("kind=\"create_task\"")), "{before:?}");
     let films = |rest: &str| format!("/indexes/films{rest}");
     let query = |query: Value| Some(query);
