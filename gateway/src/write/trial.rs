@@ -266,17 +266,25 @@ async fn try_out(
     (method, documents): (&Method, String),
     task: u32,
 ) -> Result<Option<ApiError>, ApiError> {
-    let nodes = core.shared.snapshot().topology.every_node();
-    let node = nodes.into_iter().find(|node| fanout::is_direct(core, *node)).ok_or_else(fanout::no_quorum)?;
+    let mut nodes = core.shared.snapshot().topology.every_node();
+    nodes.retain(|node| fanout::is_direct(core, *node));
     let name = orphan_indexes::node_uid(&format!("{}-trial", index.record.uid), task);
     let being_made = orphan_indexes::value(true);
     let known = core.shared.store.put_record(ORPHAN_INDEXES, &name, being_made, None).await?;
-    let tried = try_on(core, node, (&name, key, index), (method, documents)).await;
     let target = format!("/indexes/{name}");
-    let dropped = fanout::ask_once(core, node, &Method::DELETE, &target, Bytes::new()).await;
-    let forgotten = match dropped {
-        Ok(_) => core.shared.store.commit(vec![orphan_indexes::forget(&name)]).await.map(drop),
-        Err(_) => {
+    let mut tried = Err(fanout::no_quorum());
+    let mut is_gone = true;
+    // A node that fails meanwhile has judged nothing: the next one is asked.
+    for node in nodes {
+        tried = try_on(core, node, (&name, key, index), (method, &documents)).await;
+        is_gone &= fanout::ask_once(core, node, &Method::DELETE, &target, Bytes::new()).await.is_ok();
+        if tried.is_ok() {
+            break;
+        }
+    }
+    let forgotten = match is_gone {
+        true => core.shared.store.commit(vec![orphan_indexes::forget(&name)]).await.map(drop),
+        false => {
             let abandoned = orphan_indexes::value(false);
             core.shared.store.put_record(ORPHAN_INDEXES, &name, abandoned, Some(known)).await.map(drop)
         }
@@ -291,7 +299,7 @@ async fn try_on(
     core: &Core,
     node: NodeIndex,
     (name, key, index): (&str, Option<&str>, &Index),
-    (method, documents): (&Method, String),
+    (method, documents): (&Method, &str),
 ) -> Result<Option<ApiError>, ApiError> {
     let body = json!({"uid": name, "primaryKey": key}).to_string();
     fanout::ask_once(core, node, &Method::POST, "/indexes", body.into()).await?;
@@ -302,7 +310,7 @@ async fn try_on(
         fanout::ask_once(core, node, &Method::PATCH, &target, body.to_string().into()).await?;
     }
     let target = format!("/indexes/{name}/documents");
-    let task = fanout::ask_once(core, node, method, &target, documents.into()).await?;
+    let task = fanout::ask_once(core, node, method, &target, documents.to_owned().into()).await?;
     verdict(core, node, task, &index.record.uid).await
 }
 

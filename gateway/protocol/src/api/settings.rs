@@ -476,7 +476,7 @@ mod tests {
             whole_change(
                 json!({"filterableAttributes": ["a"], "displayedAttributes": ["b"], "stopWords": ["x"]}),
             ),
-            json!({"filterableAttributes": ["a", "_miroir_shard"], "displayedAttributes": ["*"], "stopWords": ["x"]}),
+            json!({"filterableAttributes": ["a", "_miroir_shard", "_miroir_expires_at"], "displayedAttributes": ["*"], "stopWords": ["x"]}),
             json!({"filterableAttributes": ["a"], "displayedAttributes": ["b"], "stopWords": ["x"]}),
         );
         check(
@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(*reset, json!({"typoTolerance": null}));
         assert_eq!(whole["embedders"]["e"], embedders["e"]);
         assert_eq!((&whole["embedders"]["old"], &whole["synonyms"]), (&Value::Null, &Value::Null));
-        assert_eq!(whole["filterableAttributes"], json!(["_miroir_shard"]));
+        assert_eq!(whole["filterableAttributes"], json!(["_miroir_shard", "_miroir_expires_at"]));
         assert_eq!(whole["rankingRules"].as_array().unwrap().last(), Some(&json!("id:asc")));
         let defaults = whole_for_nodes(&Derivation::new(&json!({}), None, None), &[]);
         assert_eq!((defaults.len(), &defaults[0]["embedders"]), (1, &json!({})));
@@ -563,7 +563,7 @@ mod tests {
             let request = change.for_nodes(&Derivation::new(&owned, None, None));
             assert_eq!((request.method, request.suffix.as_str(), request.body.as_str()), expected);
         };
-        let reserved = r#"["_miroir_shard"]"#;
+        let reserved = r#"["_miroir_shard","_miroir_expires_at"]"#;
         check(
             "filterable-attributes",
             Method::DELETE,
@@ -618,8 +618,8 @@ mod tests {
     fn reserved_names_are_refused_wherever_they_stand() {
         assert!(whole_change(json!({"rankingRules": ["words"]})).check().is_ok());
         for bad in [
-            json!({"sortableAttributes": ["a", "_miroir_shard"]}),
-            json!({"filterableAttributes": [{"attributePatterns": ["_miroir_shard"]}]}),
+            json!({"sortableAttributes": ["a", "_miroir_shard", "_miroir_expires_at"]}),
+            json!({"filterableAttributes": [{"attributePatterns": ["_miroir_shard", "_miroir_expires_at"]}]}),
             json!({"synonyms": {"_miroir_x": ["a"]}}),
         ] {
             assert_eq!(whole_change(bad).check().unwrap_err().code(), Some(Code::MiroirReservedField));
