@@ -78,7 +78,8 @@ pub(crate) async fn add(
             let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
             let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
             let primary_key = named_key.or_else(|| parsed.primary_key().map(str::to_owned));
-            // Nodes fail a whole task for a bad value of these fields, which nobody else's documents shall share.
+            // Nodes fail a whole task for a bad value of these fields, and other clients' documents must not fail
+            // with it.
             let is_judged = parsed.has_engine_fields() || index.is_some_and(|index| index.has_embedders());
             let is_small = parts.iter().all(|part| part.body.bytes.len() <= limits::MERGED_BYTES_MAX);
             Action::AddDocuments(DocumentWrite {
@@ -115,7 +116,7 @@ fn check_expiries(parsed: &ParsedPayload) -> Result<(), ApiError> {
     }
 }
 
-/// One body per node that owns some of the documents, and the intent that names them.
+/// One body per node that owns some of the documents, and the intent that names these nodes.
 fn split(
     core: &Core,
     snapshot: &Snapshot,

@@ -112,9 +112,9 @@ pub(crate) async fn batch(core: &Core, permission: &Permission, uid: &str) -> Re
     Err(ApiError::new(Code::BatchNotFound, format!("Batch `{number}` not found.")))
 }
 
-/// `GET /tasks/{uid}/documents`: what a node says that has this experimental route switched off. The
-/// gateway keeps no payloads, and those of the nodes are parts with stamps of its own.
-/// A task that is not there is not there, whatever is served of others.
+/// `GET /tasks/{uid}/documents`: the answer of a node that has this experimental route switched off. The gateway
+/// keeps no payloads, and the nodes' payloads are parts that carry the gateway's stamps. An unknown task is not
+/// found, whatever holds for the others.
 pub(crate) async fn documents(core: &Core, permission: &Permission, uid: &str) -> ApiError {
     const REASON: &str = "each node keeps a part of them, with stamps of the gateway's in it";
     let action = "Getting the documents of an enqueued task";

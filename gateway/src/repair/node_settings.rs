@@ -34,7 +34,7 @@ pub(crate) struct Committed {
     pub version: u64,
     /// The part of them that the gateway owns.
     pub settings: Value,
-    /// Nodes break ties by it.
+    /// The key by which nodes break ties.
     pub primary_key: Option<String>,
     /// Hashes of the settings on nodes, by version of the nodes.
     pub hashes: BTreeMap<String, u64>,

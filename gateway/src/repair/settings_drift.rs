@@ -121,7 +121,7 @@ async fn try_commit(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool
 /// The next version of an index's settings.
 fn next_version(index: &Index) -> IndexRecord {
     let mut record = index.record.clone();
-    // What is left of them is of tasks that recovery has dropped, after it gave them to every node again.
+    // The remaining changes are of tasks that recovery has dropped after it sent them to every node again.
     let dropped = std::mem::take(&mut record.settings_ahead);
     record.settings = settings_after(&record.settings, &dropped);
     record.settings_pending = false;
@@ -153,7 +153,7 @@ async fn commit(
 /// Ends the changes of settings that the index waits for.
 async fn end_changes(core: &Core, index: &Index) -> Result<(), RepairError> {
     for ahead in &index.record.settings_ahead {
-        // What recovery has dropped goes with the end of the next one, or when this one is the last.
+        // A change that recovery has dropped ends with the next one, or with the commit when it is the last.
         let Some(task) = core.shared.store.task(ahead.task).await? else { continue };
         if !status::refresh_within(core, task, LaneState::Held).await.status.is_finished() {
             return Err(RepairError::Busy);

@@ -115,7 +115,7 @@ impl Action {
 }
 
 impl Action {
-    /// Whether the end of the change changes the registry.
+    /// Whether the end of the change's task changes the registry.
     pub(crate) fn changes_registry(&self) -> bool {
         match self {
             Self::ChangeSettings(_) => true,
@@ -143,7 +143,7 @@ impl Action {
         }
     }
 
-    /// What the change deletes, as far as it says so.
+    /// The documents that the change deletes, as far as it names them.
     pub(crate) fn erases(&self) -> Option<Erased> {
         match self {
             Self::DeleteDocuments { parts } => {
@@ -193,7 +193,7 @@ pub(crate) struct DocumentWrite {
     pub(crate) keys_are_plain: bool,
     /// Whether the nodes may get it in one request with other writes.
     pub(crate) batchable: bool,
-    /// The documents as the client sent them, where an engine could refuse one for a field that it judges.
+    /// The documents as the client sent them, when an engine might refuse one for a field that only it can judge.
     pub(crate) payload: Option<Arc<ParsedPayload>>,
 }
 

@@ -1,4 +1,4 @@
-//! How an error of the protocol becomes an answer of the wire.
+//! Turns an error of the protocol into a response of the wire.
 
 use crate::{
     api::error::{ApiError, ErrorAnswer},

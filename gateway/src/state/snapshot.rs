@@ -50,7 +50,7 @@ impl Index {
         Self { record, placement, rules, targets: Vec::new() }
     }
 
-    /// Whether it has embedders, or may have once changes of settings have ended.
+    /// Whether the index has embedders, or may have some once pending changes of settings have ended.
     #[must_use]
     pub fn has_embedders(&self) -> bool {
         let names =
@@ -58,7 +58,7 @@ impl Index {
         names(&self.record.settings) || self.record.settings_ahead.iter().any(|ahead| names(&ahead.change))
     }
 
-    /// The settings that hold when every change that nodes have been given succeeds.
+    /// The settings once every change that nodes were sent has succeeded.
     #[must_use]
     pub fn settings_ahead(&self) -> Value {
         settings_after(&self.record.settings, &self.record.settings_ahead)

@@ -254,45 +254,45 @@ async fn perform(
             Box::pin(perform(core, uid, task_uid, *action, missed)).await
         }
         Action::Fail(error) => {
-            // On one node, too, a first write makes the index even when its documents are wrong.
+            // As on one node, a first write makes the index even when its documents are wrong.
             ensure_index(core, uid, missed).await?;
             Err(Outcome::Failed(error))
         }
     }
 }
 
-/// Gives an index the primary key that writes to it name, if it has none yet. The key stays when one of the writes
-/// succeeds that name it first. Says whether that is still to be seen.
+/// Gives an index the primary key that writes to it name, if it has none yet. The key stays once one of the writes
+/// that name it first succeeds; gives whether that is still open.
 pub(crate) async fn agree_on_key(
     core: &Core,
     index: &Arc<Index>,
-    asked: &str,
+    wanted: &str,
     tasks: &[u32],
     missed: &mut Missed,
 ) -> Result<bool, Outcome> {
     let key_tasks = &index.record.key_tasks;
-    let is_other = index.record.primary_key.as_deref().is_some_and(|known| known != asked);
+    let is_other = index.record.primary_key.as_deref().is_some_and(|known| known != wanted);
     if !key_tasks.is_empty() && (is_other || key_tasks.len() + tasks.len() > limits::KEY_TASKS_MAX) {
         let settled = registry_end::wait_for_key(core, &index.record.uid).await;
         let settled = settled.map_err(Outcome::Refused)?;
         let Some(index) = settled else { return Err(Outcome::Failed(not_found(&index.record.uid))) };
-        return Box::pin(agree_on_key(core, &index, asked, tasks, missed)).await;
+        return Box::pin(agree_on_key(core, &index, wanted, tasks, missed)).await;
     }
     match index.record.primary_key.as_deref() {
         None => {
             if index.record.key_is_stale {
-                send_primary_key(core, index, asked, missed).await.map_err(Outcome::Refused)?;
+                send_primary_key(core, index, wanted, missed).await.map_err(Outcome::Refused)?;
             }
-            break_ties_by(core, index, asked, missed).await.map_err(Outcome::Refused)?;
+            break_ties_by(core, index, wanted, missed).await.map_err(Outcome::Refused)?;
             let mut record = index.record.clone();
-            record.primary_key = Some(asked.to_owned());
+            record.primary_key = Some(wanted.to_owned());
             record.key_is_stale = false;
             record.key_tasks = tasks.to_vec();
             store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
             Ok(true)
         }
-        Some(known) if known == asked && key_tasks.is_empty() => Ok(false),
-        Some(known) if known == asked => {
+        Some(known) if known == wanted && key_tasks.is_empty() => Ok(false),
+        Some(known) if known == wanted => {
             let mut record = index.record.clone();
             record.key_tasks.extend(tasks);
             store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;

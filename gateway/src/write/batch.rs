@@ -100,7 +100,7 @@ pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting
     }
 }
 
-/// The index, with its primary key, and whether that stays only when these tasks succeed.
+/// Gives the index with its primary key, and whether the key stays only if these tasks succeed.
 async fn prepare(
     core: &Core,
     uid: &str,
@@ -125,7 +125,7 @@ async fn prepare(
     if let ([task], false) = (tasks, is_refused) {
         trial::judge(core, &index, write, *task).await?;
     }
-    // What is judged may have waited for the settings.
+    // The trial may have waited for settings, which changed the index.
     let index = apply::existing(core, uid)?;
     let mut key_is_new = false;
     if let Some(key) = key {

@@ -1,8 +1,8 @@
-//! Documents that an engine may refuse are tried before any node gets a part of their write.
+//! Trials: documents that an engine might refuse are tried before any node gets a part of their write.
 //!
-//! Invariants: a write is sent only when each of its documents is one that every engine takes, or that an engine has
-//! taken under the settings that hold; the engine judges in an index of its own, which goes again, so its words are a
-//! node's. Nothing is tried of a write that holds nothing to judge.
+//! Invariants: a write is sent only when every engine accepts each of its documents, or one engine has accepted it
+//! under the settings that hold. The engine judges in an index of its own, which is deleted afterwards, so its words
+//! are a node's. A write without anything to judge is not tried.
 
 use std::sync::Arc;
 
@@ -42,10 +42,10 @@ use crate::{
     },
 };
 
-/// Tries what an engine could refuse of a write. The caller holds the lane of the index.
+/// Tries what an engine might refuse of a write. The caller has locked the index's lane.
 ///
 /// # Errors
-/// The engine's refusal, as a task that has failed; 503 where it cannot be asked.
+/// The engine's refusal, as a failed task; 503 when no engine can be asked.
 pub(crate) async fn judge(
     core: &Core,
     index: &Arc<Index>,
@@ -72,11 +72,11 @@ pub(crate) async fn judge(
     let mut suspects = Suspects::under(&fields, payload, &index.record.settings);
     if !suspects.without_vectors.is_empty() || (write.skip_creation && !suspects.is_empty()) {
         wait_for_earlier(core, &index, task).await.map_err(Outcome::Refused)?;
-        let asked = suspects.positions();
-        let ids = asked.iter().map(|position| payload.id_at(*position)).collect::<Vec<_>>();
+        let positions = suspects.positions();
+        let ids = positions.iter().map(|position| payload.id_at(*position)).collect::<Vec<_>>();
         let known = existing(core, &index, &ids).await.map_err(Outcome::Refused)?;
         let exists = |position: &usize| known.contains(payload.id_at(*position));
-        // A document that is there keeps its vectors; one that is not there is passed over.
+        // A document that exists keeps its vectors; with `skip_creation` one that does not exist is skipped.
         suspects.without_vectors.retain(|position| !exists(position) && !write.skip_creation);
         if write.skip_creation {
             suspects.refusable.retain(exists);
@@ -101,10 +101,10 @@ fn settings_are_changing() -> ApiError {
         .because("settings_ahead")
 }
 
-/// The documents that an engine may refuse, by position.
+/// The documents that an engine might refuse, by position.
 struct Suspects {
     refusable: Vec<usize>,
-    /// Documents without vectors for an embedder that makes none: an engine takes them where it has the document.
+    /// Documents without vectors for an embedder that makes none: an engine accepts them if it has the document.
     without_vectors: Vec<usize>,
 }
 
@@ -143,7 +143,7 @@ impl Suspects {
         self.refusable.is_empty() && self.without_vectors.is_empty()
     }
 
-    /// All of them, each once.
+    /// All positions, each once.
     fn positions(&self) -> Vec<usize> {
         let mut positions = [self.refusable.as_slice(), &self.without_vectors].concat();
         positions.sort_unstable();
@@ -152,7 +152,7 @@ impl Suspects {
     }
 }
 
-/// Whether settings make nodes look at a field: by its name, or by a pattern that may mean it.
+/// Whether settings make nodes read a field: they name it, or a pattern that may match it.
 fn names(settings: &Value, field: &str) -> bool {
     fn any_text(value: &Value, is_it: &dyn Fn(&str) -> bool) -> bool {
         match value {
@@ -166,7 +166,7 @@ fn names(settings: &Value, field: &str) -> bool {
     ["filterableAttributes", "sortableAttributes"].iter().any(|name| any_text(&settings[*name], &is_it))
 }
 
-/// Waits until every task of the index that was accepted before has ended.
+/// Waits until every task of the index that was accepted earlier has ended.
 pub(crate) async fn wait_for_earlier(core: &Core, index: &Index, task: u32) -> Result<(), ApiError> {
     let query = TaskQuery {
         index_uids: Some(vec![index.record.uid.clone()]),
@@ -191,7 +191,7 @@ pub(crate) async fn wait_for_earlier(core: &Core, index: &Index, task: u32) -> R
     }
 }
 
-/// Which of these ids the index has documents of.
+/// The ids among these of which the index has documents.
 async fn existing(core: &Core, index: &Index, ids: &[&str]) -> Result<AHashSet<String>, ApiError> {
     let mut known = AHashSet::new();
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
@@ -216,7 +216,7 @@ async fn existing(core: &Core, index: &Index, ids: &[&str]) -> Result<AHashSet<S
     Ok(known)
 }
 
-/// The id of a document whose primary key may lie below its top level.
+/// The id of a document, whose primary key may be below its top level.
 fn id_of(document: &Value, key: &str) -> Option<String> {
     let value =
         document.get(key).or_else(|| key.split('.').try_fold(document, |value, name| value.get(name)));
@@ -227,10 +227,10 @@ fn id_of(document: &Value, key: &str) -> Option<String> {
     }
 }
 
-/// Runs a function on every node without changing a document. The caller holds the lane of the index.
+/// Runs a function on every node without changing a document. The caller has locked the index's lane.
 ///
 /// # Errors
-/// What a node says of it, as a task that has failed; 503 where nodes do not end in time.
+/// A node's error, as a failed task; 503 when nodes do not end in time.
 pub(crate) async fn rehearse(core: &Core, index: &Index, body: &[u8]) -> Result<(), Outcome> {
     let key = index.record.primary_key.as_deref();
     let Some(body) = edit_function::rehearsal(body, key) else { return Ok(()) };
@@ -258,7 +258,8 @@ pub(crate) async fn rehearse(core: &Core, index: &Index, body: &[u8]) -> Result<
     Ok(())
 }
 
-/// Gives an engine documents in an index of their own, with the settings of theirs; answers its refusal.
+/// Sends an engine documents in an index of their own, with the settings that hold for them; gives the engine's
+/// refusal.
 async fn try_out(
     core: &Core,
     index: &Index,
@@ -314,7 +315,7 @@ async fn try_on(
     verdict(core, node, task, &index.record.uid).await
 }
 
-/// How a node's task ends: its refusal, with the client's name of the index.
+/// The outcome of a node's task: its refusal, with the client's name of the index.
 async fn verdict(core: &Core, node: NodeIndex, task: u32, uid: &str) -> Result<Option<ApiError>, ApiError> {
     let deadline = runtime::now() + limits::EARLIER_TASKS_WAIT_MAX;
     while runtime::now() < deadline {

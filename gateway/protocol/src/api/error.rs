@@ -184,13 +184,13 @@ enum ErrorBody {
     Empty,
 }
 
-/// What a client gets of an error.
+/// The parts of an error's response.
 #[derive(Debug)]
 pub struct ErrorAnswer {
     pub status: StatusCode,
-    /// JSON; `None`: the answer has no body.
+    /// JSON; `None` for a response without a body.
     pub body: Option<Vec<u8>>,
-    /// What the header `Retry-After` says.
+    /// The value of the header `Retry-After`.
     pub retry_after_seconds: Option<u32>,
 }
 

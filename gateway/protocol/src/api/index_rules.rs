@@ -39,7 +39,7 @@ impl IndexRules {
         self.displayed.as_ref().is_none_or(|names| names.iter().any(is_below))
     }
 
-    /// The rules in the settings of an index, as clients gave them; what is not set has its default.
+    /// The rules in an index's settings, as clients gave these; a missing setting has its default.
     #[must_use]
     pub fn from_settings(settings: &Value) -> Self {
         let number = |group: &str, name: &str| {

@@ -249,14 +249,15 @@ mod tests {
 
     #[test]
     fn nothing_that_a_node_was_told_shows() {
-        let told = json!({"self": "a", "remotes": {"a": {"url": "u"}}, "sharding": true, "version": "7"});
+        let of_a_node =
+            json!({"self": "a", "remotes": {"a": {"url": "u"}}, "sharding": true, "version": "7"});
         let shown = json!({
             "self": null,
             "remotes": {},
             "sharding": false,
             "version": "00000000-0000-0000-0000-000000000000",
         });
-        assert_eq!(Network::default().view(told), shown);
+        assert_eq!(Network::default().view(of_a_node), shown);
     }
 
     #[test]

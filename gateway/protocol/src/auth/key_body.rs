@@ -77,8 +77,8 @@ impl CreateKey {
     pub fn parse(mut body: Value, now: OffsetDateTime) -> Result<Self, ApiError> {
         let past = past_expiry(&body, now);
         if past.is_some() {
-            // `deserr` tells no field's parser the time, and says the first error in the body's order: a past date
-            // becomes a value that is refused in its place.
+            // `deserr` gives a field's parser no time, and reports the first error in the body's order. So a past
+            // date is replaced by a value that is refused in its place.
             body["expiresAt"] = Value::Bool(false);
         }
         let create = deserr::deserialize::<Self, _, KeyError>(body).map_err(|error| match past {
@@ -144,13 +144,13 @@ impl UpdateKey {
     }
 }
 
-/// The end of a key that is a date, but not in the future.
+/// The expiry of a key that is a date, but not in the future.
 fn past_expiry(body: &Value, now: OffsetDateTime) -> Option<String> {
     let text = body.get("expiresAt")?.as_str()?;
     moment(text).filter(|moment| *moment <= now).map(|_| text.to_owned())
 }
 
-/// When a key ends: a date or a moment.
+/// When a key expires: a date or a moment.
 fn expiry(text: Option<String>) -> Result<Option<OffsetDateTime>, InvalidDate> {
     let Some(text) = text else { return Ok(None) };
     match moment(&text) {

@@ -187,7 +187,7 @@ fn bodies_of_new_keys_are_judged_as_on_one_node() {
         let body = body_with(&format!("expiresAt: \"{wrong}\""));
         refused(CreateKey::parse(body, now()), "invalid_api_key_expires_at", &message);
     }
-    // Of several errors the first in the body's order is said, be it about the time or not.
+    // Of several errors the first in the body's order is reported, whether it is about the time or not.
     let past = json!({"expiresAt": "2010-11-13", "actions": 1, "indexes": ["*"]});
     let message = "Invalid value at `.expiresAt`: `2010-11-13` is not a valid date.";
     let (code, said) = said(CreateKey::parse(past, now()).unwrap_err());

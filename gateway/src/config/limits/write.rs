@@ -72,15 +72,16 @@ const _: () = {
     assert!(STRAGGLER_WAIT.as_millis() < NODE_TIMEOUT_DEFAULT.as_millis());
 };
 
-/// Changes of one index's settings that wait for their end; who comes later waits for the first.
+/// Changes of one index's settings that have not ended; a further one waits for the first.
 pub const SETTINGS_AHEAD_MAX: usize = 64;
-/// Writes that bring one index's primary key and have not ended; who comes later waits for one of them.
+/// Writes that name one index's primary key first and have not ended; a further one waits for one of them.
 pub const KEY_TASKS_MAX: usize = 256;
-/// How often the registry is written again where others change it at the same time.
+/// How often a change of the registry is tried again when other changes come first.
 pub const REGISTRY_ATTEMPTS_MAX: u32 = 70;
-/// How long a change of an index waits for earlier ones that it is judged by.
+/// For how long a change of an index waits for earlier ones on which its outcome depends.
 pub const EARLIER_TASKS_WAIT_MAX: Duration = Duration::from_secs(20);
-/// How long the end of an accepted change is watched for; then it is left to whoever asks, and to the sweep.
+/// For how long the gateway watches for the end of an accepted change; later a client's question or the sweep ends
+/// it.
 pub const TASK_WATCH_MAX: Duration = Duration::from_secs(600);
 /// The longest pause of that watch.
 pub const TASK_WATCH_INTERVAL_MAX: Duration = Duration::from_secs(1);

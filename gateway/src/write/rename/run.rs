@@ -196,7 +196,7 @@ async fn break_ties(core: &Core, task: &TaskRecord) {
     }
 }
 
-/// A primary key that some nodes have taken, which had no documents, and others have refused goes again.
+/// Takes back a primary key on the nodes that accepted it, since they had no documents, when other nodes refused it.
 async fn take_back_key(core: &Core, task: &TaskRecord) {
     let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
     let key = index.as_ref().and_then(|index| index.record.primary_key.as_deref());

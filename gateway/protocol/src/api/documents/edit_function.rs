@@ -42,9 +42,9 @@ pub fn for_nodes(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     Ok(body_value.to_string().into_bytes())
 }
 
-/// What a node is asked to see whether a function can be run on all its documents: the same function, after which each
-/// document is as it was. Only what a node refuses anyway is left as the function made it, without reserved fields, so
-/// that the node's own words come out. `None` for what is no function's body.
+/// The body by which a node tries whether a function runs on all its documents: the same function, after which each
+/// document is restored. Only a document that a node refuses anyway keeps what the function made of it, without
+/// reserved fields, so that the node's own words come out. `None` for a body without a function.
 #[must_use]
 pub fn rehearsal(body: &[u8], primary_key: Option<&str>) -> Option<Vec<u8>> {
     let mut body_value = serde_json::from_slice::<Value>(body).ok()?;
@@ -56,7 +56,7 @@ pub fn rehearsal(body: &[u8], primary_key: Option<&str>) -> Option<Vec<u8>> {
     }
     script.push('\n');
     script.push_str(function);
-    // Another primary key is refused, and a nested one is not looked at here.
+    // A changed primary key is refused; a nested key is not checked here.
     let same_key = match primary_key.filter(|key| !key.contains('.')).map(|key| json!(key)) {
         Some(key) => format!(" && doc[{key}].to_string() == before_miroir_[{key}].to_string()"),
         None => String::new(),
@@ -68,7 +68,7 @@ pub fn rehearsal(body: &[u8], primary_key: Option<&str>) -> Option<Vec<u8>> {
     Some(body_value.to_string().into_bytes())
 }
 
-/// A node's message about a function with the lines of the client's text: the node counts the one before it.
+/// Renumbers the lines in a node's message about a function to those of the client's text, which has one line less.
 #[must_use]
 pub fn with_own_lines(message: &str) -> String {
     const MARK: &str = "line ";

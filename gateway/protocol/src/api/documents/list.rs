@@ -118,10 +118,10 @@ impl DocumentsRequest {
         };
         let limit = self.offset.saturating_add(self.limit);
         let mut fields = String::new();
-        if let Some(asked) = &self.fields {
-            let asked =
-                asked.iter().map(String::as_str).chain(self.missing_fields(order)).collect::<Vec<_>>();
-            fields = format!("\"fields\":{},", sonic_rs::to_string(&asked).unwrap_or_default());
+        if let Some(requested) = &self.fields {
+            let requested =
+                requested.iter().map(String::as_str).chain(self.missing_fields(order)).collect::<Vec<_>>();
+            fields = format!("\"fields\":{},", sonic_rs::to_string(&requested).unwrap_or_default());
         }
         format!("{{{}{fields}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied).into_bytes()
     }

@@ -1,4 +1,4 @@
-//! What HTTP says around a Meilisearch request: JSON bodies, query strings, patches.
+//! The HTTP side of a Meilisearch request: JSON bodies, query strings, patches.
 
 pub mod json_body;
 pub mod json_depth;

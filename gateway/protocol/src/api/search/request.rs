@@ -555,8 +555,8 @@ impl<'a> SearchRequest<'a> {
             ("\"attributesToHighlight\"", &self.attributes_to_highlight, false),
             ("\"attributesToCrop\"", &self.attributes_to_crop, false),
         ];
-        for (name, asked, retrieved) in lists {
-            if let Some(mut list) = shown_list(asked.as_deref(), rules, retrieved) {
+        for (name, requested, retrieved) in lists {
+            if let Some(mut list) = shown_list(requested.as_deref(), rules, retrieved) {
                 if retrieved {
                     list.extend_from_slice(&self.always_retrieved);
                 }
@@ -597,13 +597,13 @@ impl<'a> Hybrid<'a> {
     }
 }
 
-/// The attributes to ask nodes for in place of `asked`: nodes display all, clients see what the index displays.
+/// The attributes to ask nodes for in place of `requested`: nodes display all, clients see what the index displays.
 /// `None` stands for what nodes give by default.
-fn shown_list(asked: Option<&[String]>, rules: &IndexRules, all_by_default: bool) -> Option<Vec<String>> {
-    match (&rules.displayed, asked) {
-        (None, asked) => asked.map(<[String]>::to_vec),
+fn shown_list(requested: Option<&[String]>, rules: &IndexRules, all_by_default: bool) -> Option<Vec<String>> {
+    match (&rules.displayed, requested) {
+        (None, requested) => requested.map(<[String]>::to_vec),
         (Some(displayed), None) => all_by_default.then(|| displayed.clone()),
-        (Some(displayed), Some(asked)) => Some(shown(asked, displayed)),
+        (Some(displayed), Some(requested)) => Some(shown(requested, displayed)),
     }
 }
 
@@ -623,11 +623,11 @@ pub(crate) fn turn_of(query: impl Hash) -> usize {
     usize::try_from(hash >> 1).unwrap_or(0)
 }
 
-/// The attributes of `asked` that `displayed` lets through; `*` means all of them. A trailing `:number` (crop length)
+/// The attributes of `requested` that `displayed` lets through; `*` means all of them. A trailing `:number` (crop length)
 /// stays with its attribute.
-fn shown(asked: &[String], displayed: &[String]) -> Vec<String> {
+fn shown(requested: &[String], displayed: &[String]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
-    for entry in asked {
+    for entry in requested {
         let name = name_of(entry);
         if name == "*" {
             list.extend(displayed.iter().map(|shown| entry.replacen('*', shown, 1)));

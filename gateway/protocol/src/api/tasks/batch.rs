@@ -35,7 +35,7 @@ pub fn view(task: &TaskRecord) -> Value {
     })
 }
 
-/// How long a batch has taken for its only step; empty until it has ended.
+/// The time of a batch's only step; empty until the batch has ended.
 fn trace(task: &TaskRecord) -> Value {
     match task.started_at.zip(task.finished_at) {
         Some((started, finished)) => {

@@ -35,7 +35,7 @@ pub(crate) async fn refresh(core: &Core, record: TaskRecord) -> TaskRecord {
     refresh_within(core, record, LaneState::Free).await
 }
 
-/// The same, for whoever may hold the lane of the task's index.
+/// The same for a caller that may have locked the lane of the task's index.
 pub(crate) async fn refresh_within(core: &Core, record: TaskRecord, lane: LaneState) -> TaskRecord {
     if record.status.is_finished() || !record.accepted {
         return record;
@@ -88,7 +88,7 @@ pub(crate) async fn refresh_all(core: &Core, records: Vec<TaskRecord>) -> Vec<Ta
     refresh_all_within(core, records, LaneState::Free).await
 }
 
-/// The same, for whoever may hold the lanes of the tasks' indexes.
+/// The same for a caller that may have locked the lanes of the tasks' indexes.
 pub(crate) async fn refresh_all_within(
     core: &Core,
     records: Vec<TaskRecord>,
@@ -100,8 +100,8 @@ pub(crate) async fn refresh_all_within(
             by_node.entry(&task.node).or_default().push(task.uid);
         }
     }
-    let asked = by_node.iter().map(|(node, uids)| ask_about_many(core, node, uids));
-    let seen = join_all(asked).await.into_iter().flatten().collect::<AHashMap<_, _>>();
+    let pending = by_node.iter().map(|(node, uids)| ask_about_many(core, node, uids));
+    let seen = join_all(pending).await.into_iter().flatten().collect::<AHashMap<_, _>>();
     join_all(records.into_iter().map(|record| apply_states(core, record, &seen, lane))).await
 }
 
@@ -135,7 +135,7 @@ async fn ask_about_many(core: &Core, node_id: &str, uids: &[u32]) -> NodeTaskSta
     seen
 }
 
-/// Folds what nodes said into a record; a change of status is stored before it is returned.
+/// Takes the nodes' reports into a record; a change of status is stored before it is returned.
 async fn apply_states(
     core: &Core,
     mut record: TaskRecord,
@@ -162,7 +162,7 @@ async fn apply_states(
     if status.is_finished() && !registry_end::settle(core, &record, status, lane).await {
         return record;
     }
-    // Nodes have done it and no client knows: searches under way must not answer those who will.
+    // Nodes have done the task and no client knows yet: clients that will know must not share a search under way.
     core.shared.note_task_end();
     let change = ended(&record, status, &times, share(core, &record));
     if left.is_empty() && !is_partially_applied(&record, status) {

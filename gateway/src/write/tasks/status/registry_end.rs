@@ -1,8 +1,9 @@
-//! What the end of a task means for the registry: settings hold from the success of their task on, a primary key
-//! goes with the last failed write that brought it.
+//! Ends tasks in the registry: changed settings hold from the success of their task on, and a primary key is removed
+//! with the last failed write that named it first.
 //!
-//! Invariants: the registry changes before the task is seen to have ended; changes of settings hold in the order in
-//! which nodes were given them; what a failed change of settings left on some nodes is taken back before it ends.
+//! Invariants: the registry changes before the task is seen to have ended. Changes of settings take effect in the
+//! order in which nodes were sent them. What a failed change of settings left on some nodes is taken back before the
+//! task ends.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -30,14 +31,14 @@ use crate::{
     write::{fanout, lane::entry, tasks::status},
 };
 
-/// Whether whoever asks holds the lane of the index that a task is about.
+/// Whether the caller has locked the lane of the index that a task is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LaneState {
     Free,
     Held,
 }
 
-/// Brings the registry to what the end of a task means; says whether the task may be seen to have ended.
+/// Changes the registry as the end of a task requires; gives whether the task may be seen to have ended.
 pub(crate) async fn settle(core: &Core, task: &TaskRecord, status: TaskStatus, lane: LaneState) -> bool {
     match task.kind {
         TaskKind::SettingsUpdate => settle_settings(core, task, status, lane).await,
@@ -92,7 +93,7 @@ async fn index_awaiting(core: &Core, task: &TaskRecord) -> Option<Arc<Index>> {
     if let Some(index) = find() {
         return Some(index);
     }
-    // Another pod may have given the nodes this change.
+    // Another pod may have sent this change to the nodes.
     if core.shared.coordinator.is_shared()
         && let Some(uid) = &task.index_uid
         && refresh::index(&core.shared, uid).await.is_err()
@@ -102,11 +103,11 @@ async fn index_awaiting(core: &Core, task: &TaskRecord) -> Option<Arc<Index>> {
     find()
 }
 
-/// Ends an earlier change of settings; says whether it has ended.
+/// Ends an earlier change of settings; gives whether it has ended.
 async fn settle_earlier(core: &Core, index: &Arc<Index>, uid: u32, lane: LaneState) -> bool {
     let Ok(found) = core.shared.store.task(uid).await else { return false };
     let Some(task) = found else {
-        // No client was told of it; recovery has given it to every node again.
+        // No client knows the task, and recovery has sent it to every node again.
         return end_first(core, index, uid, true).await;
     };
     if task.status.is_finished() {
@@ -115,7 +116,7 @@ async fn settle_earlier(core: &Core, index: &Arc<Index>, uid: u32, lane: LaneSta
     Box::pin(status::refresh_within(core, task, lane)).await.status.is_finished()
 }
 
-/// Ends the first of the changes of settings that an index waits for. False when the index has changed meanwhile.
+/// Ends the first change of settings that an index waits for; `false` when the index has changed meanwhile.
 async fn end_first(core: &Core, index: &Arc<Index>, uid: u32, holds: bool) -> bool {
     let mut record = index.record.clone();
     if record.settings_ahead.first().is_none_or(|first| first.task != uid) {
@@ -128,7 +129,7 @@ async fn end_first(core: &Core, index: &Arc<Index>, uid: u32, holds: bool) -> bo
     put(core, index, record).await
 }
 
-/// Makes a changed record durable, then visible; false when it was changed meanwhile, or cannot be stored.
+/// Makes a changed record durable, then visible; `false` when it was changed meanwhile, or cannot be stored.
 async fn put(core: &Core, before: &Index, mut record: IndexRecord) -> bool {
     record.updated_at = clock::utc();
     let expected_revision = Some(before.record.revision);
@@ -154,7 +155,7 @@ async fn put(core: &Core, before: &Index, mut record: IndexRecord) -> bool {
     }
 }
 
-/// A write that brought a primary key has ended. The key stays when one of its writes has succeeded.
+/// Ends a write that named a primary key first. The key stays when one of these writes has succeeded.
 async fn settle_key(core: &Core, uid: u32, status: TaskStatus) -> bool {
     for _ in 0..limits::REGISTRY_ATTEMPTS_MAX {
         let snapshot = core.shared.snapshot();
@@ -178,7 +179,7 @@ async fn settle_key(core: &Core, uid: u32, status: TaskStatus) -> bool {
     false
 }
 
-/// Sees to it that a task ends soon after its nodes have done it, whether a client asks or not.
+/// Makes a task end soon after its nodes have done it, whether a client asks for it or not.
 pub(crate) fn watch(core: &Rc<Core>, uid: u32) {
     let core = Rc::clone(core);
     runtime::spawn(async move {
@@ -200,10 +201,10 @@ pub(crate) fn watch(core: &Rc<Core>, uid: u32) {
     });
 }
 
-/// Waits until at most `left` changes of settings of an index are without their end. Whoever asks holds its lane.
+/// Waits until at most `left` changes of an index's settings have not ended. The caller has locked the index's lane.
 ///
 /// # Errors
-/// 503 where they do not end in time.
+/// 503 when they do not end in time.
 pub(crate) async fn wait_for_settings(
     core: &Core,
     index_uid: &str,
@@ -227,10 +228,10 @@ pub(crate) async fn wait_for_settings(
     }
 }
 
-/// Waits until it is known whether the primary key stays that an index has been given. Whoever asks holds its lane.
+/// Waits until it is known whether an index's new primary key stays. The caller has locked the index's lane.
 ///
 /// # Errors
-/// 503 where that is not known in time.
+/// 503 when that is not known in time.
 pub(crate) async fn wait_for_key(core: &Core, index_uid: &str) -> Result<Option<Arc<Index>>, ApiError> {
     let deadline = runtime::now() + limits::EARLIER_TASKS_WAIT_MAX;
     loop {
@@ -239,7 +240,7 @@ pub(crate) async fn wait_for_key(core: &Core, index_uid: &str) -> Result<Option<
         match core.shared.store.task(first).await? {
             Some(task) if task.status.is_finished() => drop(settle_key(core, first, task.status).await),
             Some(task) => drop(status::refresh_within(core, task, LaneState::Held).await),
-            // Recovery has dropped it, and no client was told of it.
+            // Recovery has dropped the task, and no client knows it.
             None => drop(settle_key(core, first, TaskStatus::Failed).await),
         }
         if runtime::now() >= deadline {
@@ -258,7 +259,7 @@ thread_local! {
     static UNDER_WAY: RefCell<AHashSet<u32>> = RefCell::default();
 }
 
-/// A change of settings that is being taken back here.
+/// Marks a change of settings as being taken back on this core.
 struct TakingBack(u32);
 
 impl TakingBack {
@@ -273,11 +274,11 @@ impl Drop for TakingBack {
     }
 }
 
-/// Gives nodes where a failed change of settings succeeded the settings that hold without it. What cannot be done now
-/// is left to the comparison of nodes' settings, which is due as long as these are pending.
+/// Sends the settings that hold without a failed change to the nodes on which it succeeded. What fails here is left
+/// to the comparison of nodes' settings, which is due while changes are pending.
 async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: LaneState) -> bool {
     let is_followed = index.record.settings_ahead.len() > 1;
-    // What was derived from the failed change is derived anew.
+    // Later changes were derived from the failed one, so all nodes are sent theirs again.
     let changed = |status: TaskStatus| is_followed || status == TaskStatus::Succeeded;
     if !task.node_tasks.iter().any(|task| changed(task.status)) {
         return true;
@@ -293,7 +294,7 @@ async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: Lan
     let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
     let is_first =
         |index: &Arc<Index>| index.record.settings_ahead.first().is_some_and(|first| first.task == task.uid);
-    // Somebody else has ended it.
+    // The change has ended meanwhile.
     let Some(index) = now.filter(is_first) else { return true };
     for node_task in task.node_tasks.iter().filter(|task| changed(task.status)) {
         let Some(node) = core.shared.snapshot().topology.index_of(&node_task.node) else { continue };
@@ -304,7 +305,7 @@ async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: Lan
     true
 }
 
-/// Gives a node the settings that hold without the first change that waits.
+/// Sends a node the settings that hold without the first waiting change.
 async fn restore(core: &Core, index: &Index, node: NodeIndex) -> Result<(), String> {
     let target = format!("/indexes/{}/settings", index.record.node_uid);
     let limit = core.shared.config.node_timeout;

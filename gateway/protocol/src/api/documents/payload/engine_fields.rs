@@ -1,18 +1,18 @@
-//! Fields of documents that only the engine judges, and for whose sake it fails a whole task: `_geo`, `_geojson`
-//! and `_vectors`.
+//! Fields of documents that only the engine can judge, and whose errors fail a whole task: `_geo`, `_geojson` and
+//! `_vectors`.
 //!
-//! Invariants: a value is plain only where no engine refuses it; what is not plain is a suspect, which an engine has
-//! to be asked about. Pure: what an index's settings make of it is for whoever knows these.
+//! Invariants: a value counts as plain only where no engine refuses it. Any other value is suspect, and an engine has
+//! to be asked. Pure: the caller knows what an index's settings make of it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
 
-/// The most vectors an engine takes for one embedder in one document.
+/// Vectors that an engine accepts for one embedder in one document.
 const VECTORS_MAX: usize = 256;
 
-/// Which of the fields.
+/// The fields that only the engine judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EngineField {
     Geo,
@@ -21,7 +21,7 @@ pub enum EngineField {
 }
 
 impl EngineField {
-    /// The field of this name, if it is one of them.
+    /// The field of this name, if it is one of these.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         match name {
@@ -33,7 +33,7 @@ impl EngineField {
     }
 }
 
-/// One of the fields in a document of a payload.
+/// The value of such a field in one document of a payload.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineValue {
     pub(crate) document: usize,
@@ -41,23 +41,23 @@ pub(crate) struct EngineValue {
     pub(crate) value: Range<usize>,
 }
 
-/// What a payload holds for an engine to judge; documents by position.
+/// The values of a payload that an engine has to judge; documents are given by position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineFields {
     pub geo: Vec<usize>,
     pub geojson: Vec<usize>,
     /// Documents whose `_vectors` are malformed under any settings.
     pub malformed: Vec<usize>,
-    /// Of each embedder that is named, which documents have vectors of which length.
+    /// For each named embedder, which documents have vectors, and of which lengths.
     pub lengths: BTreeMap<String, BTreeMap<usize, Vec<usize>>>,
-    /// Of each embedder that is named, documents that leave it to the embedder.
+    /// For each named embedder, the documents whose vectors it has to make.
     pub generated: BTreeMap<String, Vec<usize>>,
-    /// Of each embedder that is named, documents that name it.
+    /// For each named embedder, the documents that name it.
     pub named: BTreeMap<String, Vec<usize>>,
 }
 
 impl EngineFields {
-    /// Takes in one field of a document.
+    /// Adds the field of one document.
     pub(crate) fn add(&mut self, document: usize, field: EngineField, text: &str) {
         let value = serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
         match field {
@@ -90,7 +90,7 @@ impl EngineFields {
 enum Vectors {
     Malformed,
     Generated,
-    /// Their lengths, each once.
+    /// The lengths of its vectors, each once.
     Of(Vec<usize>),
 }
 
@@ -106,7 +106,7 @@ impl Vectors {
                     (true, Some(true), None) => Self::Generated,
                     (true, Some(false), None) => Self::Of(Vec::new()),
                     (true, Some(_), Some(list @ Value::Array(_))) => Self::of_list(list),
-                    // A null is none to some engines and an empty list to others.
+                    // Some engines read a null as no vectors, others as an empty list.
                     _ => Self::Malformed,
                 }
             }
@@ -135,7 +135,8 @@ impl Vectors {
     }
 }
 
-/// A null, or latitude and longitude as numbers, or texts of numbers, in the range of the earth.
+/// Whether a value is a null, or a latitude and longitude within the range of the earth, as numbers or texts of
+/// numbers.
 fn is_plain_point(value: &Value) -> bool {
     let is_within = |value: &Value, bound: f64| {
         let number = value.as_f64().or_else(|| value.as_str()?.parse::<f64>().ok());
@@ -151,7 +152,8 @@ fn is_plain_point(value: &Value) -> bool {
     }
 }
 
-/// A null, or a point, a line or a simple area within the range of the earth, with nothing beside it.
+/// Whether a value is a null, or a point, a line or a simple area within the range of the earth, without other
+/// members.
 fn is_plain_geojson(value: &Value) -> bool {
     let Value::Object(members) = value else { return value.is_null() };
     let kind = members.get("type").and_then(Value::as_str);

@@ -47,7 +47,7 @@ pub(crate) struct Scan<'a> {
     expiry_allowed: bool,
     pub(crate) found: Vec<Found>,
     pub(crate) expiries: Vec<Expiry>,
-    /// By ascending document; of equal keys the last one counts.
+    /// In the order of the documents; of equal keys the last one counts.
     pub(crate) engine_values: Vec<EngineValue>,
     pub(crate) received: usize,
     /// The first reserved field or bad expiry.

@@ -130,8 +130,8 @@ impl ParsedPayload {
         !self.engine_values.is_empty()
     }
 
-    /// What there is for an engine to judge in the documents that count. Of equal ids that is the last document, or
-    /// the last value of each field where documents are merged.
+    /// The values that an engine has to judge, in the documents that count: of equal ids that is the last document
+    /// or, where documents are merged, the last value of each field.
     #[must_use]
     pub fn engine_fields(&self, merged: bool) -> EngineFields {
         let mut fields = EngineFields::default();
@@ -150,8 +150,7 @@ impl ParsedPayload {
         fields
     }
 
-    /// The JSON array of the documents at these positions, and of those that have the same ids, as the client wrote
-    /// them.
+    /// The JSON array of the documents at these positions, and of those with the same ids, as the client wrote them.
     #[must_use]
     pub fn excerpt(&self, positions: &[usize]) -> String {
         let ids = positions.iter().map(|position| self.id(&self.found[*position])).collect::<AHashSet<_>>();
@@ -160,10 +159,10 @@ impl ParsedPayload {
         format!("[{}]", chosen.join(","))
     }
 
-    /// The id of a document.
+    /// The id of the document at a position.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// When there are fewer documents.
     #[must_use]
     pub fn id_at(&self, position: usize) -> &str {
         self.id(&self.found[position])
