@@ -11,7 +11,7 @@ use crate::{
     report::{Report, word},
 };
 
-/// Between two questions whether a pass has ended.
+/// The time between two checks whether a pass has ended.
 const PASS_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Comparing and repairing the copies of documents.
@@ -89,7 +89,7 @@ impl AntiEntropy {
     }
 }
 
-/// Asks for a pass and waits, for as long as it takes, until it has ended.
+/// Requests a pass and waits until it has ended, however long that takes.
 fn pass(client: &Client, asked: &Value) -> anyhow::Result<Value> {
     let number = client.post("/_miroir/anti-entropy", asked)?["pass"].clone();
     loop {
@@ -105,7 +105,7 @@ fn pass(client: &Client, asked: &Value) -> anyhow::Result<Value> {
     }
 }
 
-/// A pass that has ended; copies that differ are bad news where they are not repaired.
+/// The report of a pass that has ended. Differences that were not repaired are bad news when copies must be equal.
 fn report_of(ended: Value, must_be_equal: bool) -> Report {
     let report = &ended["report"];
     let differs = must_be_equal && report["differing"] != 0;
@@ -114,7 +114,7 @@ fn report_of(ended: Value, must_be_equal: bool) -> Report {
     Report { answer: ended, text, is_good }
 }
 
-/// One line about a pass.
+/// Describes a pass in one line.
 fn line(pass: &Value) -> String {
     if pass.is_null() {
         return "none".to_owned();

@@ -1,4 +1,4 @@
-//! The arguments that all commands share, and where the admin key comes from.
+//! The arguments that all commands share, and the source of the admin key.
 
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ pub(crate) enum Command {
 }
 
 impl Arguments {
-    /// The admin key: from the environment, the file of credentials, the flag, in this order.
+    /// The admin key, from the first of these that has it: the environment, the file of credentials, the flag.
     pub(crate) fn admin_key(&self) -> anyhow::Result<Option<String>> {
         let set = |key: String| Some(key.trim().to_owned()).filter(|key| !key.is_empty());
         if let Some(key) = std::env::var("MIROIR_ADMIN_API_KEY").ok().and_then(set) {

@@ -1,6 +1,6 @@
 //! Requests to the management API of one gateway, over HTTP or TLS.
 //!
-//! Invariants: no redirect and no proxy gets the admin key; an answer is bounded in time and in size.
+//! Invariants: no redirect and no proxy gets the admin key. An answer is bounded in time and in size.
 
 use std::{path::Path, time::Duration};
 
@@ -54,7 +54,7 @@ impl Client {
         })
     }
 
-    /// Asks for what stands at a path.
+    /// Sends a `GET` to a path.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::GET, path, String::new())
     }
@@ -64,7 +64,7 @@ impl Client {
         self.ask(Method::POST, path, body.to_string())
     }
 
-    /// One request. A 503 that says whether the gateway is ready is an answer, not a failure.
+    /// Sends one request. A 503 that tells whether the gateway is ready is an answer, not a failure.
     fn ask(&self, method: Method, path: &str, body: String) -> anyhow::Result<Value> {
         let mut request = Request::builder()
             .method(&method)
@@ -90,7 +90,7 @@ impl Client {
     }
 }
 
-/// The certificates of a PEM file, one at least.
+/// The certificates of a PEM file; at least one.
 fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
     let shown = file.display();
     let text = std::fs::read(file).with_context(|| format!("option ca: {shown} cannot be read"))?;

@@ -1,8 +1,9 @@
-//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that nobody has open.
+//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that no gateway has
+//! open.
 //!
-//! Invariants: it says what the API says and keeps no state; `--json` prints the API's own answer; the exit
-//! code is 0 for done, 1 for a difference or a failure that was found, 2 for what could not be asked. It links no
-//! executor of the gateway, so that it stays small.
+//! Invariants: it shows what the API answers and keeps no state. `--json` prints the API's own answer. The exit code
+//! is 0 for done, 1 for a difference or failure that was found, 2 for what could not be asked. It links no executor
+//! of the gateway, so that it stays small.
 
 mod anti_entropy;
 mod arguments;
@@ -47,7 +48,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Report> {
-    // The store is opened in place; no gateway is asked for it.
+    // The store is opened in place, without a gateway.
     let client = || Client::new(&arguments.address, arguments.admin_key()?, arguments.ca.as_deref());
     match &arguments.command {
         Command::Status(status) => status.run(&client()?),

@@ -39,7 +39,7 @@ impl Node {
     }
 }
 
-/// A table of the nodes of a topology, one a line.
+/// A table of a topology's nodes, one per line.
 pub(crate) fn lines(topology: &Value) -> String {
     let mut text = format!("{:<20} {:<10} {:<6} {}\n", "NODE", "STATE", "GROUP", "URL");
     for node in topology["nodes"].as_array().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! What a command found, and how it is printed.
+//! The findings of a command, and how they are printed.
 
 use std::{io::Write, process::ExitCode};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The outcome of a command.
 pub(crate) struct Report {
-    /// As the API says it.
+    /// The API's own answer.
     pub(crate) answer: Value,
     /// The same in words; ends with a line break.
     pub(crate) text: String,
@@ -26,7 +26,7 @@ impl Report {
     }
 }
 
-/// A text of an answer; `-` for what is none.
+/// A text in an answer; `-` for any other value.
 pub(crate) fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
 }

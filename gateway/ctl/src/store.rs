@@ -41,7 +41,7 @@ struct Export {
     file: PathBuf,
 }
 
-/// Fills an empty store from such a file.
+/// Fills an empty store from a file that `export` has written.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "import")]
 struct Import {
@@ -68,7 +68,7 @@ impl Store {
 fn export(named: &str, file: &Path) -> anyhow::Result<u64> {
     let location = location(named)?;
     if let StoreLocation::Sled { path } = &location {
-        // Opening makes what is missing; an export must not.
+        // Opening creates a store that is missing, which an export must not do.
         ensure!(path.exists(), "store {}: there is none", path.display());
     }
     let (store, thread) = open(location)?;
@@ -76,7 +76,7 @@ fn export(named: &str, file: &Path) -> anyhow::Result<u64> {
     let mut out = BufWriter::new(fresh);
     let written = block_on(transfer::export(&store, &mut out));
     if written.is_err() {
-        // Half a file helps nobody.
+        // A part of the file would help nobody, so it is removed.
         let _ = fs::remove_file(file);
     }
     out.get_ref().sync_all()?;

@@ -85,9 +85,9 @@ pub struct Config {
     pub query_coalescing: bool,
     /// Whether a filter that pins the primary key narrows the shards that are asked.
     pub shard_aware_planning: bool,
-    /// Whether an alias may only stand for indexes that are there.
+    /// Whether an alias may stand only for indexes that exist.
     pub alias_require_target: bool,
-    /// Whether indexes may have policies by which documents end.
+    /// Whether indexes may have policies by which documents expire.
     pub ttl: bool,
     pub session_mode: SessionMode,
     /// The folder of dumps; made with the first dump.

@@ -1,6 +1,6 @@
-//! `docs/options.md`, made of the names and doc comments of [`Flags`].
+//! Makes `docs/options.md` from the names and doc comments of [`Flags`].
 //!
-//! Invariant: a test fails while the file is not what these make of it, or an option stands in no section; with
+//! Invariant: a test fails while the file differs from what this makes, or an option is in no section. With
 //! `UPDATE=1` in the environment the test writes the file instead.
 
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ A value that is not allowed ends the start with exit code 2 and one line that na
 allowed. SIGHUP reads the options under \"What clients may do\" and the certificates again; the others take a restart.
 ";
 
-/// The options by what they are about, in the order of the document.
+/// The options by subject, in the order of the document.
 const SECTIONS: [(&str, &[&str]); 8] = [
     ("The cluster", &["node", "shards", "replication-factor", "store", "pod-id", "peer", "peer-service"]),
     ("Where it serves", &["listen", "metrics-listen", "cores", "runtime", "drain-timeout"]),
@@ -118,13 +118,13 @@ fn row(option: &FlagInfo<'_>) -> String {
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }
 
-/// A description, and the default that it ends with in parentheses.
+/// A description, and the default in parentheses at its end.
 fn without_default(description: &str) -> (&str, Option<&str>) {
     let split = description.strip_suffix(')').and_then(|text| text.rsplit_once(" (default"));
     split.map_or((description, None), |(meaning, default)| (meaning, Some(default)))
 }
 
-/// ` value` is what may be written as well, `: words` say what happens.
+/// ` value` is a value that could be given as well; `: words` describe what happens.
 fn shown_default(default: Option<&str>) -> String {
     match default.map(|default| (default.strip_prefix(": "), default.trim())) {
         None => String::new(),

@@ -221,7 +221,7 @@ async fn page(
 ) -> Result<Option<(Vec<u8>, usize)>, ApiError> {
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let in_shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-    // Stamps are not exported: what has ended would come back for ever.
+    // Stamps are not exported, so an expired document would come back for ever.
     let filter = match (in_shards, expiry::filter_of(core, index)) {
         (Some(in_shards), Some(not_ended)) => Some(format!("{in_shards} AND {not_ended}")),
         (in_shards, not_ended) => in_shards.or(not_ended),

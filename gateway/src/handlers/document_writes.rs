@@ -96,7 +96,7 @@ pub(crate) async fn add(
         Err(error) => Action::Fail(error),
     };
     let action = match target != uid && index.is_some() {
-        // What an alias stood for is not made again once it is gone.
+        // A write through an alias does not create the target again once it is gone.
         true => action.on_existing(),
         false => action.within(permission, uid),
     };
@@ -105,7 +105,7 @@ pub(crate) async fn add(
 }
 
 /// # Errors
-/// 400 for a document that would have ended before it is written.
+/// 400 for a document that would expire before it is written.
 fn check_expiries(parsed: &ParsedPayload) -> Result<(), ApiError> {
     match parsed.earliest_expiry().filter(|end| *end <= expiry::now_ms()) {
         None => Ok(()),

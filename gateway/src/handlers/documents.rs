@@ -38,7 +38,7 @@ pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> 
     let mut found = Err(no_owner(named, id));
     for part in 0..named.parts() {
         found = Box::pin(get_in(core, request, &snapshot, named.part(part), id)).await;
-        // Of several indexes the first that has the document.
+        // With several indexes the first one that has the document answers.
         if !matches!(&found, Err(error) if error.status() == http::StatusCode::NOT_FOUND) {
             break;
         }

@@ -1,6 +1,6 @@
 //! `POST /indexes/{uid}/explain`: the plan of a search, or of each query of a multi-search, and on demand the answer.
 //!
-//! Invariant: who may not search an index learns nothing of how it is searched.
+//! Invariant: a client that may not search an index learns nothing of how it is searched.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -72,7 +72,7 @@ pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read it")?;
     let of_nodes = ask::all_reachable(core, &format!("/indexes/{}", index.record.node_uid)).await?;
     let mut view = view(&index.record, &of_nodes);
-    // An index is told of by the name that the client gave.
+    // The answer has the name that the client gave.
     view["uid"] = json!(uid);
     Ok(Response::json(StatusCode::OK, view.to_string()))
 }
@@ -209,7 +209,7 @@ pub(crate) async fn delete(core: &Core, request: &Request, uid: &str) -> Result<
 }
 
 /// # Errors
-/// 409 where a name is an alias; `instead` says what follows.
+/// The 409 for a name that is an alias; `instead` ends its message.
 fn no_alias(core: &Core, name: &str, instead: &str) -> Result<(), ApiError> {
     match core.shared.snapshot().aliases.contains_key(name) {
         true => Err(ApiError::new(Code::MiroirAliasConflict, format!("`{name}` is an alias: {instead}."))),
@@ -217,7 +217,7 @@ fn no_alias(core: &Core, name: &str, instead: &str) -> Result<(), ApiError> {
     }
 }
 
-/// A task about the index `target`, which the client called `uid`.
+/// A task about the index `target`, which the client named `uid`.
 pub(crate) fn new_task_as(
     request: &Request,
     uid: &str,
@@ -229,7 +229,7 @@ pub(crate) fn new_task_as(
     NewTask { named, ..new_task(request, target, kind, details) }
 }
 
-/// A task about one index, to be made durable before anything is asked of a node.
+/// A task about one index, to be stored before a node is asked.
 pub(crate) fn new_task(request: &Request, uid: &str, kind: TaskKind, details: Value) -> NewTask {
     NewTask {
         index_uid: Some(uid.to_owned()),

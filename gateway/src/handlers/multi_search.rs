@@ -129,7 +129,7 @@ async fn refusal_by_own_rules(
     refusal
 }
 
-/// A refusal with the names that the queries gave to indexes.
+/// Puts the index names of the queries into a refusal.
 fn in_clients_names(refusal: ApiError, snapshot: &Snapshot, queries: &[MultiQuery]) -> ApiError {
     refusal.rename_indexes(|name| {
         let mut named = queries.iter().filter(|query| {
@@ -139,7 +139,7 @@ fn in_clients_names(refusal: ApiError, snapshot: &Snapshot, queries: &[MultiQuer
     })
 }
 
-/// A body with the names that its indexes have on the nodes; what cannot be read stays as it is.
+/// A body with the nodes' names of its indexes; an unreadable body stays as it is.
 fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
     let Ok(mut renamed) = serde_json::from_slice::<Value>(body) else { return body.clone() };
     let node_uid = |uid: &str| snapshot.find(uid).map(|index| index.record.node_uid.clone());

@@ -1,7 +1,7 @@
 //! `POST /render-template`: rendered by a node, which holds the document when the body names one.
 //!
-//! Invariants: nodes are parsed with their own names of indexes, and no client reaches an index by such a name.
-//! Reserved fields that a template shows are never answered.
+//! Invariants: nodes get their own names of indexes, and no client reaches an index by such a name. Reserved fields
+//! that a template shows are never answered.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

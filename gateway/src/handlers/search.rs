@@ -59,7 +59,7 @@ pub(crate) async fn search(
     search.restrict(rules.clone());
     let scatter = pin!(search_index(core, &snapshot, index, &search, None));
     match coalesce::join_or_run(core, index, &body, rules, scatter).await {
-        // A refusal of what a query string says speaks of parameters, not of a body's members.
+        // A node words its refusal of a query string by parameters, and that of a body by members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, "/search");
             Err(refusal_at(core, request, &target).await.unwrap_or(error))

@@ -52,7 +52,7 @@ pub(crate) async fn list(
     Ok(Response::json(StatusCode::OK, view::page(&page, limit).to_string()))
 }
 
-/// Tasks are kept by the indexes that they are about: an alias stands for those of its own.
+/// Replaces aliases in a query by their targets, since tasks are stored by the index that they are about.
 fn resolve(core: &Core, query: &mut TaskQuery) {
     let snapshot = core.shared.snapshot();
     if let Some(names) = query.index_uids.as_mut().filter(|_| !snapshot.aliases.is_empty()) {
@@ -62,7 +62,7 @@ fn resolve(core: &Core, query: &mut TaskQuery) {
     }
 }
 
-/// Whether nodes take an empty text for a list of nothing; when in doubt they are new.
+/// Whether nodes accept an empty text as an empty list; assumed while no version is known.
 fn empty_lists(core: &Core) -> bool {
     core.shared.nodes.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }

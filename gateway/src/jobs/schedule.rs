@@ -117,7 +117,7 @@ pub fn start(
     })
 }
 
-/// Sweeps records of the store that have expired, for as long as the process lives.
+/// Sweeps expired records of the store for as long as the process lives.
 fn sweep_expired(core: &Rc<Core>) {
     let forgetting = Rc::clone(core);
     runtime::spawn(async move {
@@ -126,7 +126,7 @@ fn sweep_expired(core: &Rc<Core>) {
     });
 }
 
-/// Sweeps documents that have ended, for as long as the process lives.
+/// Sweeps expired documents for as long as the process lives.
 fn sweep_ended(core: &Rc<Core>) {
     let ending = Rc::clone(core);
     runtime::spawn(async move {

@@ -1,6 +1,6 @@
-//! What becomes of indexes and documents with time.
+//! The lifecycle of indexes and documents: what happens to them with time.
 //!
-//! Invariant: what is done here is done as clients do it, through lanes, so that every copy does it in one order.
-//! May touch: `read`, `write`, `state`, `nodes`, `api` and lower floors.
+//! Invariant: changes are made as clients make them, through lanes, so that every copy gets them in one order. May
+//! touch: `read`, `write`, `state`, `nodes`, `api` and lower floors.
 
 pub(crate) mod ttl;

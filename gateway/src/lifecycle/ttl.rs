@@ -1,8 +1,9 @@
-//! Sweeps documents that have ended: each index by the pod that owns it, as one deletion through its lane.
+//! Sweeps expired documents: the pod that owns an index deletes them in one deletion through the index's lane.
 //!
-//! Invariants: reads hide what has ended long before it is swept (`read::expiry`), so a late sweep shows nothing; every
-//! copy judges the expiry it holds when the deletion's turn comes, so a document renewed before is kept; a sweep
-//! deletes no more than its policy says, the oldest first, but for documents that end in one millisecond.
+//! Invariants: reads hide expired documents long before the sweep (`read::expiry`), so a late sweep shows nothing.
+//! Every copy checks the expiry that it holds when the deletion runs, so a document that was renewed before is kept.
+//! A sweep deletes the oldest documents first, and no more than its policy allows unless they expire in the same
+//! millisecond.
 
 use std::{
     cell::RefCell,
@@ -32,16 +33,16 @@ use crate::{
     write::lane,
 };
 
-/// What clients see as the metadata of a sweep's task.
+/// The metadata of a sweep's task, which clients see.
 pub(crate) const SWEEP: &str = "miroir-ttl-sweep";
 
-/// When this process swept each index last, by its name on the nodes.
+/// When this process last swept each index, by the index's name on the nodes.
 #[derive(Default)]
 pub(crate) struct Sweeps {
     last: RefCell<AHashMap<String, Instant>>,
 }
 
-/// Sweeps every index of this pod whose turn has come.
+/// Sweeps every index of this pod whose sweep is due.
 pub(crate) async fn sweep_due(core: &Core, sweeps: &Sweeps) {
     if !core.shared.config.ttl {
         return;
@@ -80,7 +81,7 @@ async fn sweep(core: &Core, snapshot: &Snapshot, index: &Index, policy: TtlPolic
         return Ok(());
     }
     if count > most {
-        // The latest moment before which no more than a sweep's share has ended.
+        // Finds the latest moment before which no more than one sweep's share has expired.
         let (mut low, mut high) = (0, before);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -92,7 +93,7 @@ async fn sweep(core: &Core, snapshot: &Snapshot, index: &Index, policy: TtlPolic
         before = low;
         count = ended(core, snapshot, index, before).await?;
         if count == 0 {
-            // More than a share ends in one millisecond.
+            // More than one share expires in a single millisecond.
             before = high;
             count = ended(core, snapshot, index, before).await?;
         }
@@ -122,7 +123,7 @@ async fn sweep(core: &Core, snapshot: &Snapshot, index: &Index, policy: TtlPolic
     Ok(())
 }
 
-/// How many documents of an index end before a moment, in milliseconds since the epoch.
+/// How many documents of an index expire before a moment, in milliseconds since the epoch.
 async fn ended(core: &Core, snapshot: &Snapshot, index: &Index, before: u64) -> Result<u64, ApiError> {
     let condition = expiry::ended_before(before);
     let of_leg = |leg: &LegQuestion<'_>, _| {

@@ -212,7 +212,7 @@ impl LoadStats {
         Selection { load_stats: self, blind, now }
     }
 
-    /// Does something with plans that are not carried out: whose turn it is to explore stays as it is.
+    /// Makes plans that are not carried out, without counting them: the turn to explore stays as it is.
     pub(crate) fn unseen<T>(&self, look: impl FnOnce() -> T) -> T {
         let plans = self.plans.get();
         let seen = look();
@@ -220,13 +220,13 @@ impl LoadStats {
         seen
     }
 
-    /// The 95th percentile of a node's latest latencies; `None` while it is not known.
+    /// The 95th percentile of a node's latest latencies; `None` while it is unknown.
     pub(crate) fn high_latency(&self, node: NodeIndex) -> Option<Duration> {
         let high = self.nodes.borrow()[usize::from(node.0)].latest.high;
         (!high.is_zero()).then_some(high)
     }
 
-    /// When somebody else may be asked as well; `None` while nobody knows how long nodes take.
+    /// After how long another node may be asked as well; `None` while nodes' latencies are unknown.
     pub(crate) fn hedge_after(&self, node: NodeIndex) -> Option<Duration> {
         let usual = self.usual.get();
         if usual.is_zero() {

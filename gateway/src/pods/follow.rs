@@ -69,7 +69,7 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> R
     if all || changes.names.contains(&Name::Topology) {
         return everything(shared).await;
     }
-    // What an alias stands for is taken in before what it no longer stands for goes.
+    // The targets of an alias are read before targets that it no longer has are removed.
     for name in &changes.names {
         if let Name::Record { table, key } = name
             && table == ALIASES.name()

@@ -18,8 +18,9 @@ use crate::{
     wire::runtime,
 };
 
-/// Whether a search may share the scatter of another. A session's read goes where its write was taken, which others
-/// need not; where documents end, a search planned a moment ago may show what has ended since.
+/// Whether a search may share the scatter of another one. A session's read prefers the group that took its write,
+/// which the others need not. Where documents expire, a search that was planned earlier may show documents that have
+/// expired since.
 pub(crate) fn applies(core: &Core, index: &Index) -> bool {
     let ends = (0..index.parts()).any(|part| expiry::applies(core, index.part(part)));
     core.shared.config.query_coalescing && core.read_preference.get().is_none() && !ends

@@ -32,7 +32,7 @@ impl Counted {
     }
 }
 
-/// Counts what is left when every value of the distinct attribute counts once over all legs, of which there are `legs`.
+/// Counts hits and facets when every value of the distinct attribute counts once over all `legs` legs.
 pub(crate) async fn count(
     core: &Core,
     snapshot: &Snapshot,
@@ -110,7 +110,7 @@ async fn total_by_values(
     attribute: &str,
 ) -> Option<u64> {
     let prefix = search.values_prefix(&[attribute]);
-    // Texts, and numbers: whatever has a value at all.
+    // Matches texts and numbers, that is every hit that has a value.
     let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
     let has_value = format!("({quoted} >= \"\" OR {quoted} >= -1.7976931348623157e308)");
     let count = async |condition: Option<&str>| {
@@ -207,7 +207,7 @@ async fn others(
     counted
 }
 
-/// Two filters as one.
+/// Joins two optional filters with AND.
 fn both(shards: Option<&str>, condition: Option<&str>) -> Option<String> {
     match (shards, condition) {
         (Some(shards), Some(condition)) => Some(format!("{shards} AND {condition}")),

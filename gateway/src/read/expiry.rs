@@ -1,7 +1,7 @@
-//! Documents that have ended: what hides them from every read, from the millisecond on.
+//! Expired documents: the filter that hides them from every read, to the millisecond.
 //!
-//! Invariants: an index without a policy is asked nothing more; what is judged is the gateway's clock when the read is
-//! planned; a document without an expiry never ends.
+//! Invariants: an index without a policy is asked nothing more. The gateway's clock at the planning of the read
+//! decides. A document without an expiry never expires.
 
 use router::reserved::{EXPIRES_AT_FIELD, encode_timestamp, parse_timestamp};
 
@@ -10,33 +10,33 @@ use crate::{
     state::{core::Core, snapshot::Index},
 };
 
-/// Milliseconds since the epoch.
+/// The present time in milliseconds since the epoch.
 pub(crate) fn now_ms() -> u64 {
     u64::try_from(clock::utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
 
-/// Whether documents of an index end.
+/// Whether documents of an index expire.
 pub(crate) fn applies(core: &Core, index: &Index) -> bool {
     core.shared.config.ttl && index.record.ttl.is_some_and(|policy| policy.enabled)
 }
 
-/// The filter that documents pass which end before a moment, in milliseconds since the epoch.
+/// The filter for documents that expire before a moment, in milliseconds since the epoch.
 pub(crate) fn ended_before(moment: u64) -> String {
     let encoded = encode_timestamp(moment);
     format!("{EXPIRES_AT_FIELD} < \"{}\"", String::from_utf8_lossy(&encoded))
 }
 
-/// The filter that documents pass which have not ended now.
+/// The filter for documents that have not expired now.
 pub(crate) fn not_ended() -> String {
     format!("NOT {}", ended_before(now_ms() + 1))
 }
 
-/// The same where documents of an index end.
+/// That filter, if documents of the index expire.
 pub(crate) fn filter_of(core: &Core, index: &Index) -> Option<String> {
     applies(core, index).then(not_ended)
 }
 
-/// Whether a stored document (JSON) has ended.
+/// Whether a stored document (JSON) has expired.
 pub(crate) fn has_ended(document: &[u8]) -> bool {
     let value = sonic_rs::get(document, [EXPIRES_AT_FIELD]).ok();
     let encoded = value.and_then(|value| sonic_rs::from_str::<String>(value.as_raw_str()).ok());

@@ -1,7 +1,7 @@
-//! How a search would go: its plan, from the functions that plan searches, and what is worth a warning.
+//! Explains how a search would run: its plan, made by the functions that plan searches, and warnings.
 //!
-//! Invariants: nothing here decides anything; a plan that is looked at changes nothing about the next one; what is an
-//! operator's business is told to operators alone.
+//! Invariants: nothing here makes decisions. Explaining a plan does not change the next one. What only operators may
+//! know is shown to operators alone.
 
 use std::collections::BTreeMap;
 
@@ -30,14 +30,14 @@ use crate::{
     },
 };
 
-/// A search whose plan is asked for.
+/// A search whose plan is to be explained.
 pub(crate) struct Explained<'a> {
     pub(crate) core: &'a Core,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) index: &'a Index,
-    /// What the client calls it.
+    /// The client's name of the index.
     pub(crate) name: &'a str,
-    /// The search as it is carried out.
+    /// The search as it is run.
     pub(crate) asked: &'a SearchRequest<'a>,
     /// The search as the client wrote it.
     pub(crate) written: &'a SearchRequest<'a>,
@@ -46,13 +46,13 @@ pub(crate) struct Explained<'a> {
 }
 
 impl Explained<'_> {
-    /// The answer without a result.
+    /// The explanation without a result.
     ///
     /// # Errors
     /// Those of planning.
     pub(crate) fn answer(&self) -> Result<Map<String, Value>, ApiError> {
         let stats = &self.core.load_stats;
-        // Nobody else plans on this core before these are done.
+        // No other plan is made on this core before these are done.
         let (list, hedge) = stats.unseen(|| {
             let list = plan_list(self.core, self.snapshot, self.index, self.asked);
             list.map(|list| {
@@ -69,7 +69,7 @@ impl Explained<'_> {
         Ok(answer.as_object().cloned().unwrap_or_default())
     }
 
-    /// The index that is read, or all of them.
+    /// The index that is read, or all targets of an alias.
     fn resolved(&self) -> Value {
         match self.index.targets.is_empty() {
             true => json!(self.index.record.uid),
@@ -108,7 +108,7 @@ impl Explained<'_> {
         }
     }
 
-    /// The shards as clients read them: their numbers, with the index before them where several are read.
+    /// The shards as clients see them: by number, after the index's name where several are read.
     fn names(&self, shards: &ShardSet) -> Vec<Value> {
         shards.iter().map(|shard| self.shard_name(shard)).collect()
     }
@@ -147,7 +147,7 @@ impl Explained<'_> {
         &self.snapshot.topology.node(node).id
     }
 
-    /// When the first of the legs would be asked of somebody else as well, if there is anybody.
+    /// After how long another node would be asked for the first of the legs, if there is another one.
     fn hedge(&self, list: &ListPlan) -> Value {
         let core = self.core;
         let legs = &list.placed.legs;
@@ -216,7 +216,7 @@ impl Explained<'_> {
         warnings
     }
 
-    /// What became of a search that was carried out.
+    /// The outcome of a search that was run.
     pub(crate) fn execution(&self, trace: Trace, answer: &MergedAnswer) -> Value {
         let (retries, hedges) = (trace.retries(), trace.hedges());
         let leg = |leg: LegTime| {

@@ -74,7 +74,7 @@ pub(crate) async fn federated(
 
 /// The queries that name one index.
 struct Group<'a> {
-    /// As the client calls it.
+    /// The client's name of the index.
     name: &'a str,
     index: &'a Arc<Index>,
     queries: Vec<&'a MultiQuery>,
@@ -205,7 +205,7 @@ impl Federated<'_> {
             self.federation.counting_body(&counting).into()
         };
         let scatter = Scatter::new(self.core, self.snapshot, group.index, turn, TARGET, of_leg).at(TARGET);
-        // Values are cut when all are summed.
+        // The list of values is cut only after all counts are summed.
         let all_values = FacetRules { values_max: usize::MAX, ..rules.facets.clone() };
         let facets = if queries.len() == group.queries.len() { &rules.facets } else { &all_values };
         let parts = (0..group.index.parts()).map(|part| group.index.part(part));

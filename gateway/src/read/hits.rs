@@ -45,26 +45,26 @@ pub(crate) enum Audience {
     ToMerge,
 }
 
-/// When a search began, and where it is noted how its legs go.
+/// When a search began, and the trace of its legs if there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'t> {
     pub(crate) started: Instant,
     pub(crate) trace: Option<&'t Trace>,
 }
 
-/// What is decided about a list of hits before anybody is search.
+/// The decisions about a list of hits before any node is asked.
 pub(crate) struct ListPlan {
-    /// Hits from the start of the order that each leg is asked for.
+    /// How many hits, from the start of the order, each leg is asked for.
     pub(crate) depth: usize,
-    /// The shards that alone can hold hits, or why all are search.
+    /// The only shards that can hold hits, or the reason why all are asked.
     pub(crate) narrowed: Result<ShardSet, NotNarrowed>,
     pub(crate) placed: Placed,
 }
 
-/// Plans a list of hits: the one function for searches and for whoever wants to know how they would go.
+/// Plans a list of hits, both for searches and for explanations.
 ///
 /// # Errors
-/// 400 for a page deeper than this gateway goes.
+/// 400 for a page deeper than this gateway's limit.
 pub(crate) fn plan_list(
     core: &Core,
     snapshot: &Snapshot,
@@ -78,7 +78,7 @@ pub(crate) fn plan_list(
     Ok(ListPlan { depth, narrowed, placed })
 }
 
-/// One list of hits in the order of one node.
+/// Gives one list of hits in the order of one node.
 pub(crate) async fn list(
     core: &Core,
     snapshot: &Snapshot,
@@ -98,12 +98,12 @@ pub(crate) async fn list(
     let wanted_shards = pinned.as_ref().map_or_else(|| index.shards_in_all(), ShardSet::len);
     let needs = |leg: &Leg, fetch_depth: FetchDepth| LegNeeds {
         hits: deeper(wanted, fetch_depth.rounds),
-        // A leg that covers everything gives the answer's order: nothing has to be compared.
+        // A leg that covers everything is in the final order already: nothing has to be compared.
         merged: audience == Audience::ToMerge || leg.shards.len() < wanted_shards,
         plain: fetch_depth.plain,
     };
     let counted = distinct_counts::count(core, snapshot, index, search, placed.legs.len()).await;
-    // Most legs of most searches get one of these two.
+    // Nearly every leg is asked at the default depth, with one of these two prefixes.
     let prefixes =
         [false, true].map(|merged| search.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
     let of_leg = |question: &LegQuestion<'_>, fetch_depth| {
@@ -154,7 +154,7 @@ pub(crate) async fn list(
     }
 }
 
-/// The shards that alone can hold hits, where the filter says so.
+/// The only shards that can hold hits, where the filter pins primary keys.
 fn narrowed(core: &Core, index: &Index, search: &SearchRequest<'_>) -> Result<ShardSet, NotNarrowed> {
     if !core.shared.config.shard_aware_planning {
         return Err(NotNarrowed::Off);

@@ -38,7 +38,7 @@ pub(crate) async fn merge_halves(
 ) -> Result<MergedAnswer, ApiError> {
     let rules = &index.rules;
     let Some(primary_key) = index.record.primary_key.as_deref() else {
-        // Without a primary key there are no documents: one list says all.
+        // Without a primary key there are no documents, so one list is enough.
         return list(core, snapshot, index, search, reading, Audience::ToClient).await;
     };
     let search = search.identified_by(primary_key);

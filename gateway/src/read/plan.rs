@@ -51,9 +51,10 @@ pub(crate) fn cover(
     if serving.uncovered.len() < liked.uncovered.len() { serving } else { liked }
 }
 
-/// The nodes that answer for the shards in `wanted` (all when `None`) of an index, or of every target of an alias.
+/// Places the shards in `wanted` (all when `None`) of an index, or of all targets of an alias, on nodes.
 ///
-/// What one group lacks others may have; what none has is left over. Shards of several targets are numbered through.
+/// Another group may hold what one group lacks; shards that no group covers are left over. Shards of several targets
+/// are numbered consecutively.
 pub(crate) fn place(
     core: &Core,
     snapshot: &Snapshot,
@@ -102,17 +103,17 @@ fn place_part(
     placed
 }
 
-/// Shards of one part by their numbers among those of all parts.
+/// Numbers the shards of one part among those of all parts.
 fn numbered_from(shards: &ShardSet, first: u32) -> ShardSet {
     shards.iter().map(|shard| first + shard).collect()
 }
 
-/// Those of the shards that are a part's, by the numbers they have there.
+/// The shards that belong to a part, numbered as in that part.
 pub(crate) fn numbered_from_zero(shards: &ShardSet, first: u32, count: u32) -> ShardSet {
     shards.iter().filter(|shard| (first..first + count).contains(shard)).map(|shard| shard - first).collect()
 }
 
-/// The group that a plan tries first, and why.
+/// The group that a plan tries first, and the reason.
 pub(crate) fn first_group(core: &Core, groups: usize, turn: usize) -> (usize, GroupReason) {
     match core.read_preference.get() {
         Some(group) => (group % groups, GroupReason::Session),
@@ -123,16 +124,16 @@ pub(crate) fn first_group(core: &Core, groups: usize, turn: usize) -> (usize, Gr
 /// Why a plan reads a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GroupReason {
-    /// The session's write was taken there.
+    /// The group took the session's write.
     Session,
-    /// Groups are read in turn.
+    /// Groups take turns.
     Turn,
-    /// The group whose turn it is does not cover what is asked for.
+    /// The group whose turn it is does not cover all wanted shards.
     Failover,
 }
 
 impl GroupReason {
-    /// As an explanation names it.
+    /// The name in an explanation.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -142,7 +143,7 @@ impl GroupReason {
     }
 }
 
-/// As many of the shards in `wanted` as nodes can answer for that join and are known: what they say may be old.
+/// Covers as many of the shards in `wanted` as known joining nodes can answer for; their answers may be old.
 pub(crate) fn fall_back_to_joining(
     core: &Core,
     snapshot: &Snapshot,

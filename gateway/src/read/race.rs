@@ -38,7 +38,7 @@ pub(crate) trait ShardedQuery {
     /// The request that one leg sends.
     fn request(&self, leg: &Leg) -> NodeRequest<'_>;
 
-    /// Where it is noted how the legs went, where somebody wants to know.
+    /// The trace of the legs, when an explanation was requested.
     fn trace(&self) -> Option<&Trace> {
         None
     }
@@ -195,7 +195,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
     /// Handles the outcome of a leg; gives the legs to send because of it.
     ///
     /// # Errors
-    /// A refusal.
+    /// A node's refusal.
     fn on_response(
         &mut self,
         response: LegResponse,

@@ -37,28 +37,27 @@ pub(crate) struct FetchDepth {
     pub(crate) plain: bool,
 }
 
-/// What a leg is to be asked.
+/// What a leg is asked.
 pub(crate) struct LegQuestion<'l> {
     pub(crate) leg: &'l Leg,
-    /// The index it is asked about: of an alias of several, one of these.
+    /// The index that it is asked about: one of the targets, for an alias of several.
     pub(crate) index: &'l Index,
-    /// What must hold of every document beside what the client says: that it is in the leg's shards, where the node
-    /// holds others, too.
+    /// A filter beside the client's: it selects the leg's shards, where the node holds others as well.
     pub(crate) filter: Option<&'l str>,
 }
 
-/// One scatter over an index; `Body` writes the request body of a leg.
+/// One scatter over an index; `body` writes the request body of a leg.
 pub(crate) struct Scatter<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
-    /// Where nodes are asked, by part of the index.
+    /// The nodes' path, for each part of the index.
     targets: Vec<String>,
     body: Body,
     deadline: Instant,
-    /// The plan that was made beforehand, until it is carried out.
+    /// The plan that was made beforehand, until it is run.
     planned: Cell<Option<Placed>>,
-    /// What hides documents that have ended, by part; none where none end.
+    /// The filter that hides expired documents, for each part; empty where none expire.
     not_ended: Vec<Option<String>>,
     trace: Option<&'a Trace>,
     /// The shards asked about; `None` is all.
@@ -84,8 +83,8 @@ pub(crate) struct Gathered<'g> {
 }
 
 impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
-    /// Nothing is asked yet. Requests with an equal `turn` ask the same nodes while these are healthy,
-    /// so that the pages of one query break ties alike. `route` is what nodes serve below the index.
+    /// Prepares a scatter; it asks nothing yet. Scatters with an equal `turn` ask the same nodes while these are
+    /// healthy, so that the pages of one query break ties alike. `route` is the nodes' path below the index.
     pub(crate) fn new(
         core: &'a Core,
         snapshot: &'a Snapshot,
@@ -127,23 +126,23 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
         Self { missing: wanted.clone(), wanted, ..self }
     }
 
-    /// Asks at one place for all parts, with what is to be asked of each in the body.
+    /// Asks for all parts on one path; the body names the index of each.
     pub(crate) fn at(self, target: &str) -> Self {
         Self { targets: vec![target.to_owned(); self.index.parts()], ..self }
     }
 
-    /// Carries out a plan that [`plan::place`] has made for it.
+    /// Uses a plan that [`plan::place`] has made for this scatter.
     pub(crate) fn planned(self, placed: Placed) -> Self {
         self.planned.set(Some(placed));
         self
     }
 
-    /// Asks about documents that have ended as well.
+    /// Asks about expired documents as well.
     pub(crate) fn with_ended(self) -> Self {
         Self { not_ended: Vec::new(), ..self }
     }
 
-    /// Notes how the legs go.
+    /// Records the legs in a trace.
     pub(crate) fn traced(self, trace: Option<&'a Trace>) -> Self {
         Self { trace, ..self }
     }
@@ -287,7 +286,7 @@ impl<Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> ShardedQuery for Scatter<'
     }
 }
 
-/// The same question, to nodes that join.
+/// The same question, for joining nodes.
 struct StandIns<'s, 'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes>(&'s Scatter<'a, Body>);
 
 impl<Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> ShardedQuery for StandIns<'_, '_, Body> {

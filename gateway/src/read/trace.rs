@@ -1,6 +1,6 @@
-//! How the legs of a read went, for whoever asked to have it explained.
+//! The trace of a read's legs, for explanations.
 //!
-//! Invariant: a read that nobody asks about has none, and pays for one look at that.
+//! Invariant: a read that is not explained has no trace, and pays for one check.
 
 use std::{
     cell::{Cell, RefCell},
@@ -9,7 +9,7 @@ use std::{
 
 use router::{Leg, NodeIndex, ShardSet};
 
-/// What is noted of one read: belongs to one request on one core.
+/// What is recorded of one read; belongs to one request on one core.
 #[derive(Default)]
 pub(crate) struct Trace {
     legs: RefCell<Vec<LegTime>>,
@@ -17,11 +17,11 @@ pub(crate) struct Trace {
     hedges: Cell<usize>,
 }
 
-/// One leg that was answered or has failed.
+/// One leg that was answered or failed.
 pub(crate) struct LegTime {
     pub(crate) node: NodeIndex,
     pub(crate) shards: ShardSet,
-    /// The status of its answer; `None` where there was none.
+    /// The status of its answer; `None` without an answer.
     pub(crate) status: Option<u16>,
     pub(crate) took: Duration,
 }
@@ -32,7 +32,7 @@ impl Trace {
         self.legs.borrow_mut().push(heard);
     }
 
-    /// Other nodes were asked as well: because one was late (`hedged`), or had failed.
+    /// Records that other nodes were asked as well: because one was late (`hedged`), or had failed.
     pub(crate) fn asked_again(&self, legs: usize, hedged: bool) {
         let counter = if hedged { &self.hedges } else { &self.retries };
         counter.set(counter.get() + legs);

@@ -161,7 +161,7 @@ impl Comparison<'_> {
                 continue;
             }
             for (replica, own) in replicas.iter().zip(copies) {
-                // What an older copy says of itself is not so of the newest one.
+                // What holds for an older copy need not hold for the newest one.
                 let is_newest = |key: &&String| {
                     let newest =
                         copies.iter().filter_map(|copy| copy.get(*key).map(|version| version.stamp)).max();

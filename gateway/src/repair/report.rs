@@ -7,7 +7,7 @@ use store::StoreError;
 /// How much of a node's time a repair may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// All of it, because somebody waits.
+    /// All of it, because an operator or a joining node waits.
     Full,
     /// This share of it.
     Share(f64),

@@ -16,7 +16,7 @@ pub(crate) enum Needs<'a> {
     Right(Action, Option<&'a str>),
     /// The right to an action on an index, or the key of the management API.
     RightOrAdminKey(Action, &'a str),
-    /// Both rights, on no index in particular.
+    /// The rights to two actions, on no index in particular.
     Rights(Action, Action),
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
             Right(Action::Search, Some(index))
         }
         Route::Explain(index) => Needs::RightOrAdminKey(Action::Search, index),
-        // Each query's index is judged where the queries are read.
+        // The index of each query is checked where the queries are read.
         Route::MultiSearch => Right(Action::Search, None),
         Route::Fields(index) => Right(Action::FieldsPost, Some(index)),
         Route::Settings(index) | Route::Setting { index, .. } => Right(Action::SettingsGet, Some(index)),

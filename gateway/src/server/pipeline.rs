@@ -110,7 +110,7 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
         None => error,
     };
     error.rename_indexes(|name| {
-        // A client is told of an index by the name that it gave.
+        // A client gets the index name that it gave.
         let of_alias =
             |index: &&Arc<Index>| (0..index.parts()).any(|part| index.part(part).record.node_uid == name);
         if index.filter(of_alias).is_some() {

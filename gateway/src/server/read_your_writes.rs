@@ -29,7 +29,7 @@ pub(crate) async fn within(
     let group = match read_index(route) {
         Some(index) => {
             let snapshot = core.shared.snapshot();
-            // Of several indexes behind one name, the writes to all have to be seen.
+            // With several indexes behind one name, the writes to all of them have to be seen.
             let targets = index.map(|index| snapshot.targets(index)).unwrap_or_default();
             let one = (targets.len() == 1).then(|| targets[0]);
             let to_see = core.shared.sessions.to_see(session, one, runtime::now());

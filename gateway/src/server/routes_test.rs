@@ -67,7 +67,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/render-template", "POST", ""),
 ];
 
-/// Routes of the gateway's own with the methods that are served.
+/// The gateway's own routes, with the methods that are served.
 const OWN: &[(&str, &str)] = &[
     ("/indexes/{uid}/explain", "POST"),
     ("/_miroir/aliases", "GET POST"),
@@ -89,7 +89,7 @@ fn every_route_of_its_own_is_served_and_has_its_template() {
     }
 }
 
-/// What has a path of its own and, with other methods, is the name of a document or a task.
+/// Paths that, with other methods, are the name of a document or a task.
 const NAMES_TOO: &[&str] = &[
     "/indexes/{uid}/documents/fetch",
     "/indexes/{uid}/documents/delete-batch",

@@ -129,7 +129,7 @@ impl Action {
         }
     }
 
-    /// The change where the index is there, and none where it is not.
+    /// The change, which does nothing when the index does not exist.
     pub(crate) fn on_existing(self) -> Self {
         match self {
             Self::AddDocuments(write) => Self::AddDocuments(DocumentWrite { existing_only: true, ..write }),

@@ -42,10 +42,10 @@ pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes in an alias as the store has it, with the indexes that it stands for.
+/// Takes over an alias as the store has it, with its targets.
 ///
 /// # Errors
-/// What the store says.
+/// The store's error.
 pub async fn alias(shared: &Shared, name: &str) -> Result<(), StoreError> {
     let before = shared.snapshot().aliases.get(name).map(|alias| alias.revision);
     let Some(record) = shared.store.record(ALIASES, name).await? else {

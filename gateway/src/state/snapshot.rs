@@ -37,7 +37,7 @@ pub struct Index {
     pub record: IndexRecord,
     pub placement: Arc<Placement>,
     pub rules: IndexRules,
-    /// The indexes that are read as this one, where it stands for an alias of several; else none.
+    /// The indexes that are read as this one, when it stands for an alias of several; else empty.
     pub targets: Vec<Arc<Index>>,
 }
 
@@ -109,7 +109,7 @@ impl Snapshot {
         self.among(indexes)
     }
 
-    /// The same cluster with other indexes, which its aliases stand for from now on.
+    /// The same cluster with other indexes, to which its aliases now refer.
     fn among(&self, indexes: AHashMap<String, Arc<Index>>) -> Self {
         let (topology, aliases) = (Arc::clone(&self.topology), self.aliases.clone());
         Self { topology, indexes, aliases }.relinked()
@@ -121,10 +121,10 @@ pub fn publish(current: &ArcSwap<Snapshot>, change: impl Fn(&Snapshot) -> Snapsh
     current.rcu(|snapshot| change(snapshot));
 }
 
-/// The index a path names, itself or by an alias.
+/// Finds the index that a path names, by its own name or by an alias.
 ///
 /// # Errors
-/// 400 `invalid_index_uid`, 404 `index_not_found`; 400 for an alias of indexes that cannot be read as one.
+/// 400 `invalid_index_uid`, 404 `index_not_found`; 400 for an alias whose indexes cannot be read as one.
 pub(crate) fn find_index<'a>(snapshot: &'a Snapshot, uid: &str) -> Result<&'a Arc<Index>, ApiError> {
     if let Some(index) = snapshot.indexes.get(uid) {
         return Ok(index);

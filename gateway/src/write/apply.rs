@@ -448,7 +448,7 @@ async fn register_index(
     missed: &mut Missed,
 ) -> Result<(Arc<Index>, Vec<NodeTask>), Outcome> {
     let refused = |error: StoreError| Outcome::Refused(error.into());
-    // Aliases are made in the lane of their name, too.
+    // Aliases are made in the lane of their name as well.
     if core.shared.store.record(ALIASES, uid).await.map_err(refused)?.is_some() {
         let message = format!("`{uid}` is an alias: an index cannot have its name.");
         return Err(Outcome::Failed(ApiError::new(Code::MiroirAliasConflict, message)));

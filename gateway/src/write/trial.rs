@@ -275,7 +275,7 @@ async fn try_out(
     let target = format!("/indexes/{name}");
     let mut tried = Err(fanout::no_quorum());
     let mut is_gone = true;
-    // A node that fails meanwhile has judged nothing: the next one is asked.
+    // A node that fails meanwhile has judged nothing, so the next one is asked.
     for node in nodes {
         tried = try_on(core, node, (&name, key, index), (method, &documents)).await;
         is_gone &= fanout::ask_once(core, node, &Method::DELETE, &target, Bytes::new()).await.is_ok();

@@ -1,4 +1,4 @@
-//! Every command over the management API: what is asked, what is printed, and the exit code.
+//! Tests every command over the management API: its requests, its output, and its exit code.
 
 use crate::{
     gateway::{Answer, Gateway, Request},
@@ -25,7 +25,7 @@ const SEVENTH: &str =
     "2026-01-01 run: 4 shards, 40 copies of documents compared, 3 differ, 2 rewritten, 1 deleted, 0 failed\n";
 const EIGHTH: &str = "2026-01-02 verify films: 2 shards, 20 copies of documents compared, 3 differ, 0 rewritten, 0 deleted, 0 failed\n";
 
-/// Runs the words against a gateway of these answers; checks exit code and output; gives what was asked.
+/// Runs the words against a gateway with these answers; checks exit code and output; gives the requests.
 #[track_caller]
 fn check(answers: &[Answer], words: &[&str], code: i32, out: &str) -> Vec<Request> {
     let gateway = Gateway::start(answers);
@@ -37,7 +37,7 @@ fn check(answers: &[Answer], words: &[&str], code: i32, out: &str) -> Vec<Reques
     requests
 }
 
-/// Runs the words against a gateway of these answers; they end with exit code 2, no output and this error.
+/// Runs the words against a gateway with these answers; they must end with exit code 2, no output and this error.
 #[track_caller]
 fn fails(answers: &[Answer], words: &[&str], error: &str) {
     let gateway = Gateway::start(answers);

@@ -1,6 +1,7 @@
-//! A gateway that answers by rote, over plain HTTP or TLS, and remembers what it was asked.
+//! A gateway with fixed answers, over plain HTTP or TLS, that records its requests.
 //!
-//! Invariant: one request a connection, which it closes; it listens for as long as the test process lives.
+//! Invariant: it serves one request per connection and then closes it. It listens for as long as the test process
+//! lives.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -29,7 +30,7 @@ pub(crate) struct Request {
 }
 
 impl Gateway {
-    /// Answers these requests, and 404 to others.
+    /// Starts a gateway that gives these answers, and 404 to other requests.
     pub(crate) fn start(answers: &[Answer]) -> Self {
         Self::listen(answers, None)
     }
@@ -54,7 +55,7 @@ impl Gateway {
                         serve(StreamOwned::new(session, stream), &answers, &seen)
                     }
                 };
-                // A client that refuses the certificate goes away; the test sees that at the client.
+                // A client that refuses the certificate closes the connection; the test sees that in the client.
                 drop(served);
             }
         });
@@ -65,7 +66,7 @@ impl Gateway {
         self.address.to_string()
     }
 
-    /// What it was asked so far.
+    /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! `miroir-ctl` as an operator starts it: against gateways that a test plays, and against stores on disk.
+//! Tests `miroir-ctl` as an operator starts it, against gateways that a test simulates, and against stores on disk.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

@@ -1,4 +1,4 @@
-//! The program, started with a home and an environment of its own.
+//! The program, started with its own home and environment.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 pub(crate) const KEY: &str = "the-admins-key";
 
-/// What the program left behind.
+/// The exit code and the output of the program.
 pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) out: String,

@@ -1,4 +1,4 @@
-//! Stores on disk: exported, imported elsewhere, and refused where that would lose something.
+//! Tests of stores on disk: exported, imported elsewhere, and refused where something would be lost.
 
 use std::path::Path;
 

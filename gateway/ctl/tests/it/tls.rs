@@ -1,4 +1,4 @@
-//! A gateway over TLS, with a certificate made for the test.
+//! Tests a gateway over TLS, with a certificate made for the test.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn a_gateway_over_tls_is_asked_when_its_authority_is_trusted() {
     check(&["--ca", "nowhere.pem"], "option ca: nowhere.pem cannot be read");
 }
 
-/// An authority as PEM, and a server of a certificate for `localhost` that it has signed.
+/// A certificate authority as PEM, and a server with a certificate for `localhost` that it has signed.
 fn certificates() -> (String, ServerConfig) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -1,7 +1,7 @@
-//! Aliases as clients give them and as they are stored: names that stand for one index, or for several as one.
+//! Aliases as clients give them and as they are stored: names for one index, or for several that are read as one.
 //!
-//! Invariants: without IO; an alias of one index stays one, and of several too; each change has the next version; the
-//! targets before the last changes are kept, newest first.
+//! Invariants: no IO. An alias never changes between one index and several. Each change has the next version. The
+//! former targets are kept, newest first.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,13 +14,13 @@ use crate::api::{
     tasks::view::{date, invalid_index_uid_reason, is_index_uid},
 };
 
-/// Where aliases are stored, by name.
+/// The table of aliases, by name.
 pub const ALIASES: Table = Table::named("aliases");
-/// Targets before the last changes that are kept.
+/// Former targets that are kept.
 pub const HISTORY_MAX: usize = 10;
-/// Indexes that one alias may stand for.
+/// Indexes for which one alias may stand.
 pub const TARGETS_MAX: usize = 64;
-/// Whose aliases are that operators make.
+/// The owner of aliases that operators make.
 const OPERATOR: &str = "operator";
 
 /// Whether an alias stands for one index or for several.
@@ -39,17 +39,17 @@ pub struct Alias {
     pub kind: AliasKind,
     /// One for [`AliasKind::Single`]; else one to [`TARGETS_MAX`], all different.
     pub targets: Vec<String>,
-    /// 1 at first, one more with each change.
+    /// Begins with 1 and grows by one with each change.
     pub version: u64,
     /// The party that changes it: an operator, or a policy by its name.
     pub owner: String,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// What it stood for before, newest first; at most [`HISTORY_MAX`].
+    /// Its former targets, newest first; at most [`HISTORY_MAX`].
     pub history: Vec<Former>,
 }
 
-/// What an alias stood for before a change.
+/// The targets of an alias before a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Former {
@@ -59,16 +59,16 @@ pub struct Former {
     pub until: OffsetDateTime,
 }
 
-/// What a client wants an alias to stand for.
+/// The targets that a client wants for an alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub kind: AliasKind,
     pub targets: Vec<String>,
-    /// The version that the change is made on.
+    /// The version on which the change builds.
     pub version: Option<u64>,
 }
 
-/// Reads the body of `POST /_miroir/aliases`: the name and what it is to stand for.
+/// Reads the body of `POST /_miroir/aliases`: the name and its targets.
 ///
 /// # Errors
 /// 400 that names what is wrong.
@@ -157,7 +157,7 @@ fn bad(message: String) -> ApiError {
 }
 
 impl Alias {
-    /// An alias that an operator makes.
+    /// The alias that an operator makes.
     #[must_use]
     pub fn new(name: String, wanted: Wanted, now: OffsetDateTime) -> Self {
         let Wanted { kind, targets, .. } = wanted;
@@ -168,7 +168,7 @@ impl Alias {
     /// The alias after a change.
     ///
     /// # Errors
-    /// 409 where the change is made on another version, or is of another kind.
+    /// 409 when the change builds on another version, or is for another kind of alias.
     pub fn flipped(&self, wanted: Wanted, now: OffsetDateTime) -> Result<Self, ApiError> {
         let conflict = |message| Err(ApiError::new(Code::MiroirAliasConflict, message));
         if let Some(version) = wanted.version.filter(|version| *version != self.version) {
@@ -194,7 +194,7 @@ impl Alias {
         Ok(flipped)
     }
 
-    /// As the management API shows it.
+    /// The alias as the management API shows it.
     #[must_use]
     pub fn view(&self) -> Value {
         let history = self.history.iter().map(|former| {
@@ -221,7 +221,7 @@ impl Alias {
         }
     }
 
-    /// Why nothing is written through it.
+    /// Why nothing can be written through the alias.
     #[must_use]
     pub fn not_writable(&self) -> ApiError {
         let message = format!(

@@ -19,9 +19,9 @@ use crate::{
 /// The rights of one request.
 #[derive(Debug, Clone)]
 pub struct Permission {
-    /// `None`: everything.
+    /// `None` allows everything.
     restriction: Option<Restriction>,
-    /// Whether it was given for the key of the management API.
+    /// Whether it comes from the key of the management API.
     is_operators: bool,
 }
 
@@ -53,13 +53,13 @@ impl Permission {
         Self { restriction: None, is_operators: false }
     }
 
-    /// Everything, and what only operators are told.
+    /// Everything, including what only operators may know.
     #[must_use]
     pub fn of_operator() -> Self {
         Self { restriction: None, is_operators: true }
     }
 
-    /// Whether what only operators are told may be told.
+    /// Whether the client may know what only operators may know.
     #[must_use]
     pub fn is_operators(&self) -> bool {
         self.is_operators

@@ -57,7 +57,7 @@ pub const DUMP_INTERVAL: Duration = Duration::from_millis(200);
 pub const DOCUMENTS_PER_DUMP_READ: usize = 500;
 pub const TASKS_PER_DUMP_READ: u32 = 1000;
 
-/// Hits of a page, with those before it, beyond which an explanation warns.
+/// The hits up to the end of a page beyond which an explanation warns.
 pub const EXPLAINED_PAGE_DEPTH_MAX: usize = 10_000;
 
 const _: () = {

@@ -8,7 +8,7 @@ use super::STORE_QUEUE_LENGTH_MAX;
 pub const NODE_TASK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The same once a request's time is over, and other work no longer waits for the task.
 pub const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// For one question to a node about tasks; it is asked again when somebody wants to know.
+/// For one question to a node about tasks; it is asked again when a client does.
 pub const TASK_QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Task uids in one question to a node, which keeps its request line short.
 pub const TASKS_PER_NODE_QUESTION: usize = 200;

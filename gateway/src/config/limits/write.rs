@@ -85,11 +85,11 @@ pub const EARLIER_TASKS_WAIT_MAX: Duration = Duration::from_secs(20);
 pub const TASK_WATCH_MAX: Duration = Duration::from_secs(600);
 /// The longest pause of that watch.
 pub const TASK_WATCH_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// Time from one sweep of documents that have ended to the next, where a policy does not say.
+/// The time between two sweeps of expired documents, unless a policy sets it.
 pub const TTL_SWEEP_INTERVAL: Duration = Duration::from_secs(300);
-/// The most that a policy may say, in seconds.
+/// The longest time that a policy may set, in seconds.
 pub const TTL_SWEEP_INTERVAL_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
 /// Documents that one sweep deletes.
 pub const TTL_DELETES_MAX: u32 = 10_000;
-/// How often it is looked which sweeps are due.
+/// The time between two checks for sweeps that are due.
 pub const TTL_LOOK_INTERVAL: Duration = Duration::from_secs(1);

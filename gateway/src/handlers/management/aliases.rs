@@ -1,7 +1,7 @@
-//! `/_miroir/aliases`: names that stand for indexes, made, flipped and dropped.
+//! `/_miroir/aliases`: creates, flips and drops names for indexes.
 //!
-//! Invariants: a change is durable before any core knows of it, and is made on what the one before left; while an alias
-//! is made no index of its name is; nothing is changed by a request that is refused.
+//! Invariants: a change is durable before any core knows of it, and builds on the one before. While an alias is made,
+//! no index of its name is made. A refused request changes nothing.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::{
     write::lane,
 };
 
-/// What is asked about aliases; a text is a name.
+/// A route about aliases; a text is an alias's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AliasesRoute<'a> {
     List,
@@ -34,7 +34,7 @@ pub(crate) enum AliasesRoute<'a> {
     Delete(&'a str),
 }
 
-/// Answers what is asked.
+/// Serves a route about aliases.
 pub(crate) async fn serve(
     core: &Core,
     request: &Request,
@@ -63,7 +63,7 @@ fn list(core: &Core) -> Response {
 async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
     let (name, wanted) = parse_new(json_body::json(&extract::json_body(core, request)?)?)?;
     check_targets(core, &wanted).await?;
-    // Indexes are made in the lane of their name.
+    // Indexes are made in the lane of their name, which is locked here.
     let _hold = lane::lock(core, vec![&name]).await?;
     if core.shared.snapshot().indexes.contains_key(&name) || core.shared.store.index(&name).await?.is_some() {
         let message = format!("There is an index `{name}`: an alias cannot have its name.");
@@ -91,7 +91,7 @@ async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
     }
 }
 
-/// Makes the alias stand for something else, at once for every request that begins after this is answered.
+/// Gives the alias other targets, for every request that begins after this one is answered.
 async fn flip(core: &Core, request: &Request, name: &str) -> Result<Response, ApiError> {
     let wanted = parse_flip(name, json_body::json(&extract::json_body(core, request)?)?)?;
     let (alias, revision) = stored(core, name).await?;
@@ -125,7 +125,7 @@ async fn delete(core: &Core, name: &str) -> Result<Response, ApiError> {
     }
 }
 
-/// An alias as the store has it: another pod may have changed it.
+/// An alias as it is stored: another pod may have changed it.
 async fn stored(core: &Core, name: &str) -> Result<(Alias, u64), ApiError> {
     check_index_uid(name)?;
     let unreadable = |_| ApiError::new(Code::Internal, "A stored alias cannot be read.");
@@ -135,7 +135,7 @@ async fn stored(core: &Core, name: &str) -> Result<(Alias, u64), ApiError> {
     }
 }
 
-/// Whether an alias may stand for these: indexes that are there, and no aliases.
+/// Checks that an alias may stand for these targets: indexes that exist, and no aliases.
 async fn check_targets(core: &Core, wanted: &Wanted) -> Result<(), ApiError> {
     let store = &core.shared.store;
     for target in &wanted.targets {
@@ -148,7 +148,7 @@ async fn check_targets(core: &Core, wanted: &Wanted) -> Result<(), ApiError> {
         if core.shared.snapshot().indexes.contains_key(target) {
             continue;
         }
-        // Another pod may have made it a moment ago.
+        // Another pod may have just made it.
         refresh::index(&core.shared, target).await?;
         let is_there = core.shared.snapshot().indexes.contains_key(target);
         if !is_there && core.shared.config.alias_require_target {

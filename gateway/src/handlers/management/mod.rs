@@ -1,6 +1,6 @@
 //! What operators change through the management API under `/_miroir/`.
 //!
-//! Invariant: a request that is refused has changed nothing.
+//! Invariant: a refused request changes nothing.
 
 pub(crate) mod aliases;
 pub(crate) mod ttl;

@@ -1,4 +1,4 @@
-//! `/_miroir/indexes/{uid}/ttl-policy`: whether documents of an index end, and how those that have ended are swept.
+//! `/_miroir/indexes/{uid}/ttl-policy`: whether documents of an index expire, and how expired ones are swept.
 //!
 //! Invariant: a policy is changed in the lane of its index, so that no write is judged by two policies.
 
@@ -57,7 +57,7 @@ pub(crate) async fn policy(core: &Core, request: &Request, uid: &str) -> Result<
                     None => Response::empty(StatusCode::NO_CONTENT),
                 });
             }
-            // Its settings were committed, or another pod knew more of it.
+            // The index's settings were committed meanwhile, or another pod changed the index.
             Err(StoreError::Conflict) => refresh::index(&core.shared, target).await?,
             Err(error) => return Err(error.into()),
         }

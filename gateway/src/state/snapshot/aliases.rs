@@ -1,7 +1,7 @@
-//! What aliases stand for, from the indexes of the same snapshot.
+//! Resolves aliases among the indexes of the same snapshot.
 //!
-//! Invariants: whoever holds a snapshot sees one target under a name, however often it is flipped meanwhile; several
-//! targets are read as one index, whose rules are those of each of them.
+//! Invariants: a reader of one snapshot sees one target for a name, however often the alias is flipped meanwhile.
+//! Several targets are read as one index, whose rules are those of each target.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     state::snapshot::{Index, Snapshot},
 };
 
-/// Settings that merging goes by: targets that are read as one must agree in them.
+/// Settings that the merge uses: targets that are read as one must agree in them.
 const MERGED_BY: [&str; 8] = [
     "rankingRules",
     "searchableAttributes",
@@ -33,10 +33,10 @@ const MERGED_BY: [&str; 8] = [
 /// Aliases by name.
 pub type Aliases = AHashMap<String, Arc<KnownAlias>>;
 
-/// An alias and what it stands for.
+/// An alias and its resolved target.
 pub struct KnownAlias {
     pub record: Alias,
-    /// Of the stored record.
+    /// The revision of the stored record.
     pub revision: u64,
     index: Result<Arc<Index>, Unreadable>,
 }
@@ -55,7 +55,7 @@ impl KnownAlias {
         Self { record, revision, index }
     }
 
-    /// The same alias among other indexes; the same value where they are the same to it.
+    /// The same alias among other indexes; unchanged when its targets are the same.
     pub(crate) fn among(self: &Arc<Self>, indexes: &AHashMap<String, Arc<Index>>) -> Arc<Self> {
         let known = |index: &Arc<Index>| {
             let same = |target: &Arc<Index>| {
@@ -71,7 +71,7 @@ impl KnownAlias {
     }
 
     /// # Errors
-    /// 404 for a target that is gone, 400 for targets that cannot be read as one.
+    /// 404 for a missing target, 400 for targets that cannot be read as one.
     pub(crate) fn index(&self) -> Result<&Arc<Index>, ApiError> {
         let name = &self.record.name;
         self.index.as_ref().map_err(|reason| match reason {
@@ -144,14 +144,14 @@ fn difference(one: &IndexRecord, other: &IndexRecord) -> Option<&'static str> {
 }
 
 impl Snapshot {
-    /// The index that a client names, itself or by an alias.
+    /// The index that a client names, by its own name or by an alias.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<Index>> {
         let of_alias = || self.aliases.get(name).and_then(|alias| alias.index().ok());
         self.indexes.get(name).or_else(of_alias)
     }
 
-    /// The name of the index that a write to this name goes to.
+    /// The name of the index to which a write under this name goes.
     ///
     /// # Errors
     /// 409 for an alias of several indexes.
@@ -163,7 +163,7 @@ impl Snapshot {
         }
     }
 
-    /// The names of the indexes that stand behind a name.
+    /// The names of the indexes behind a name.
     #[must_use]
     pub fn targets<'s>(&'s self, name: &'s str) -> Vec<&'s str> {
         match self.aliases.get(name) {
@@ -172,7 +172,7 @@ impl Snapshot {
         }
     }
 
-    /// The same cluster with one alias added or replaced, unless what it holds is newer.
+    /// The same cluster with one alias added or replaced, unless the present one is newer.
     #[must_use]
     pub fn with_alias(&self, record: &Alias, revision: u64) -> Self {
         let mut snapshot = self.clone();
@@ -183,7 +183,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// The same cluster without one alias, unless it was made or changed since `revision`.
+    /// The same cluster without one alias, unless it was made or changed after `revision`.
     #[must_use]
     pub fn without_alias(&self, name: &str, revision: u64) -> Self {
         let mut snapshot = self.clone();
@@ -193,7 +193,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// Aliases stand for the indexes of this snapshot.
+    /// Lets the aliases refer to the indexes of this snapshot.
     pub(crate) fn relinked(mut self) -> Self {
         if !self.aliases.is_empty() {
             let aliases = std::mem::take(&mut self.aliases).into_iter();
@@ -210,19 +210,19 @@ impl Index {
         self.targets.len().max(1)
     }
 
-    /// One of the indexes that are read for this one: itself, or a target of the alias that it stands for.
+    /// One of the indexes that are read for this one: itself, or a target of its alias.
     #[must_use]
     pub fn part(&self, number: usize) -> &Index {
         self.targets.get(number).map_or(self, |target| target)
     }
 
-    /// The number of a part's first shard among those of all parts.
+    /// The number of a part's first shard among the shards of all parts.
     #[must_use]
     pub fn first_shard(&self, part: usize) -> u32 {
         self.targets.iter().take(part).map(|target| target.record.shards).sum()
     }
 
-    /// The shards of all parts.
+    /// How many shards all parts have together.
     #[must_use]
     pub fn shards_in_all(&self) -> u32 {
         (0..self.parts()).map(|part| self.part(part).record.shards).sum()
@@ -252,7 +252,7 @@ impl Index {
     }
 
     /// # Errors
-    /// 400 where it stands for an alias of several: `what` is of one index alone.
+    /// The 400 for an alias of several indexes; `what` applies to a single index only.
     pub(crate) fn single(&self, what: &str) -> Result<&Self, ApiError> {
         match self.targets.is_empty() {
             true => Ok(self),
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(one.writable("all").unwrap(), "a");
         let two = one.with_alias(&alias(AliasKind::Single, &["b"]), 7);
         assert_eq!(two.find("all").unwrap().record.uid, "b");
-        // What is older comes too late; who holds the old snapshot sees the old target.
+        // An older change comes too late. A reader of the old snapshot sees the old target.
         assert_eq!(two.with_alias(&alias(AliasKind::Single, &["a"]), 6).find("all").unwrap().record.uid, "b");
         assert_eq!(one.find("all").unwrap().record.uid, "a");
         assert!(two.without_alias("all", 6).find("all").is_some());

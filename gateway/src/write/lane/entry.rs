@@ -1,6 +1,6 @@
-//! The door of the lanes: hands work to the core that owns an index's lane.
+//! The entry of the lanes: hands work to the core that owns an index's lane.
 //!
-//! Invariant: a lane's queue is bounded; what finds no room is refused at once.
+//! Invariant: a lane's queue is bounded; work for which there is no room is refused at once.
 
 use futures_channel::oneshot;
 use store::NewTask;

@@ -1,6 +1,6 @@
-//! The attributes that a search names, and which of them the settings of an index allow.
+//! The attributes that a search names, and those that an index's settings allow.
 //!
-//! Invariant: a filter that is not read whole names nothing; whether a search is refused is for nodes to say.
+//! Invariant: a filter that is not read completely names no attributes. Nodes decide whether a search is refused.
 
 use serde_json::Value;
 
@@ -9,11 +9,11 @@ use crate::api::search::{
     request::is_below,
 };
 
-/// The attributes of an index that may be filtered, or sorted, by.
+/// The attributes of an index by which one may filter, or sort.
 pub struct Attributes(Vec<String>);
 
 impl Attributes {
-    /// From the settings of the index's user.
+    /// The filterable attributes in the user's settings of the index.
     #[must_use]
     pub fn filterable(settings: &Value) -> Self {
         Self::read(&settings["filterableAttributes"])
@@ -35,7 +35,7 @@ impl Attributes {
         Self(patterns)
     }
 
-    /// Whether an attribute is among them: itself, what it is a part of, or by a pattern.
+    /// Whether an attribute is allowed: by name, as part of an allowed one, or by a pattern.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
@@ -61,7 +61,7 @@ fn collect(filter: &Value, names: &mut Vec<String>) {
         collect(member, names);
     }
     let Some(tokens) = filter.as_str().and_then(tokens) else { return };
-    // A name stands where a condition begins.
+    // A name is at the beginning of a condition.
     let mut begins = true;
     for (at, token) in tokens.iter().enumerate() {
         let joins = ["AND", "OR", "NOT"].iter().any(|word| token.is_keyword(word));
@@ -80,7 +80,7 @@ fn collect(filter: &Value, names: &mut Vec<String>) {
     }
 }
 
-/// The attributes that a search sorts by.
+/// The attributes by which a search sorts.
 #[must_use]
 pub fn of_sort(rules: &[String]) -> Vec<String> {
     let names = rules.iter().filter_map(|rule| rule.rsplit_once(':')).map(|(name, _)| name);

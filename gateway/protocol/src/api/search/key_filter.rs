@@ -139,7 +139,7 @@ fn keys_equal_to(value: &str) -> Option<Vec<String>> {
     Some(key.into_iter().collect())
 }
 
-/// The parts of an expression; `None` when there is something here that is not read, such as an escape.
+/// The tokens of an expression; `None` when it contains something that is not read here, such as an escape.
 pub(crate) fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();

@@ -1,15 +1,15 @@
-//! Why a search asks all shards although some alone might hold hits.
+//! Why a search asks all shards, although a few shards alone might hold its hits.
 //!
-//! Invariant: a reason is decided where the search is planned; here it only has its name.
+//! Invariant: the planning of the search decides the reason; this file only names it.
 
 /// Why a search asks all shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotNarrowed {
-    /// Planning by shard is switched off.
+    /// Shard-aware planning is switched off.
     Off,
     NoFilter,
     NoPrimaryKey,
-    /// The filter does not say which keys hits have, or names too many.
+    /// The filter does not tell the keys of the hits, or names too many.
     NotPinned,
     /// Some keys of the index equal others in a filter.
     KeysNotPlain,
@@ -18,7 +18,7 @@ pub enum NotNarrowed {
 }
 
 impl NotNarrowed {
-    /// As an explanation names it.
+    /// The name in an explanation.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -192,11 +192,11 @@ impl<'a> SearchRequest<'a> {
         }
     }
 
-    /// The keys of which every hit has one, where the filter says so. Facets are asked of all shards: which names they
-    /// have depends on every document.
+    /// The keys of which every hit has one, where the filter tells them. Facets need every shard: their names depend
+    /// on every document.
     ///
     /// # Errors
-    /// Why no keys are pinned.
+    /// The reason why no keys are pinned.
     pub fn pinned_keys(&self, record: &IndexRecord) -> Result<Vec<String>, NotNarrowed> {
         let filter = self.filter.as_deref().ok_or(NotNarrowed::NoFilter)?;
         let primary_key = record.primary_key.as_deref().ok_or(NotNarrowed::NoPrimaryKey)?;
@@ -378,13 +378,13 @@ impl<'a> SearchRequest<'a> {
         body
     }
 
-    /// The filter, raw JSON.
+    /// The filter as raw JSON.
     #[must_use]
     pub fn filter(&self) -> Option<&str> {
         self.filter.as_deref()
     }
 
-    /// What it is sorted by.
+    /// The sort expressions.
     #[must_use]
     pub fn sort(&self) -> &[String] {
         &self.sort
@@ -623,8 +623,8 @@ pub(crate) fn turn_of(query: impl Hash) -> usize {
     usize::try_from(hash >> 1).unwrap_or(0)
 }
 
-/// The attributes of `requested` that `displayed` lets through; `*` means all of them. A trailing `:number` (crop length)
-/// stays with its attribute.
+/// The attributes of `requested` that `displayed` lets through; `*` means all of them. A trailing `:number` (crop
+/// length) stays with its attribute.
 fn shown(requested: &[String], displayed: &[String]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     for entry in requested {

@@ -1,4 +1,4 @@
-//! Gathers the status of the gateway's tasks from their node tasks, when somebody asks.
+//! Gathers the status of the gateway's tasks from their node tasks, when a client asks.
 //!
 //! Invariants: nodes are never asked again about a task that has ended. A status is durable before a client sees the
 //! task ended. While no client polls, the only cost is the periodic sweep. A task ends without a node only while that

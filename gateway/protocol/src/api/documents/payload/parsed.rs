@@ -112,7 +112,7 @@ impl ParsedPayload {
         self.primary_key.as_deref()
     }
 
-    /// When the first of the documents ends that say so, in milliseconds since the epoch.
+    /// The earliest expiry of the documents, in milliseconds since the epoch; `None` when none of them expires.
     #[must_use]
     pub fn earliest_expiry(&self) -> Option<u64> {
         self.expiries.iter().map(|expiry| expiry.expires_at).min()

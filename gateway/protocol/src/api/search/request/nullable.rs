@@ -1,12 +1,12 @@
-//! Members of questions that may be null, which is as if they were not there.
+//! Members of questions that may be null, which means the same as their absence.
 //!
-//! Invariant: any other null is for a node to refuse.
+//! Invariant: a node refuses any other null.
 
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use crate::api::search::request::NotUnderstood;
 
-/// Members of questions that may be null, which is as if they were not there.
+/// Members of questions that may be null.
 const NULLABLE: &[&str] = &[
     "attributesToCrop",
     "attributesToHighlight",
