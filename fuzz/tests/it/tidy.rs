@@ -15,6 +15,9 @@ mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
+
+use tokens::Token;
 
 /// A file of the repository.
 pub(crate) struct File {
@@ -22,11 +25,17 @@ pub(crate) struct File {
     pub(crate) path: String,
     /// Lossy: what is not UTF-8 can offend as well.
     pub(crate) text: String,
+    tokens: OnceLock<Option<Vec<Token>>>,
 }
 
 impl File {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned() }
+        Self { path: path.to_owned(), text: text.to_owned(), tokens: OnceLock::new() }
+    }
+
+    /// The file's tokens, read once; `None` when it is no Rust.
+    fn tokens(&self) -> Option<&[Token]> {
+        self.tokens.get_or_init(|| tokens::read(&self.text)).as_deref()
     }
 
     pub(crate) fn is_rust(&self) -> bool {
@@ -50,8 +59,13 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every file that is or could be committed.
-pub(crate) fn repository() -> Vec<File> {
+/// Every file that is or could be committed; read once for all checks.
+pub(crate) fn repository() -> &'static [File] {
+    static FILES: OnceLock<Vec<File>> = OnceLock::new();
+    FILES.get_or_init(read_files)
+}
+
+fn read_files() -> Vec<File> {
     let root = root();
     let paths = listed_by_git(&root).unwrap_or_else(|| {
         let mut paths = Vec::new();
@@ -62,7 +76,7 @@ pub(crate) fn repository() -> Vec<File> {
     for path in paths {
         // A file that was deleted but not yet committed is listed and cannot be read.
         if let Ok(bytes) = std::fs::read(root.join(&path)) {
-            files.push(File { path, text: String::from_utf8_lossy(&bytes).into_owned() });
+            files.push(File::new(&path, &String::from_utf8_lossy(&bytes)));
         }
     }
     assert!(files.iter().any(|file| file.path == "fuzz/tests/it/tidy.rs"), "the repository is not listed");

@@ -1,6 +1,6 @@
 //! Rules about code, judged by its tokens.
 
-use super::tokens::{Token, attributes, begin, inside, read};
+use super::tokens::{Token, attributes, begin, inside};
 use super::{File, assert_none, offender, repository};
 
 /// Macros that code under work may have and committed code may not.
@@ -31,14 +31,14 @@ fn merge_uses_no_unchecked_reader() {
 #[test]
 fn every_rust_file_is_read_as_tokens() {
     let files = repository();
-    let unreadable = files.iter().filter(|file| file.is_rust() && read(file).is_none());
+    let unreadable = files.iter().filter(|file| file.is_rust() && file.tokens().is_none());
     assert_none("Rust files can be read.", unreadable.map(|file| offender(&file.path, 1, "cannot be read")));
 }
 
 fn over_rust(check: fn(&File, &[Token]) -> Vec<String>) -> Vec<String> {
     let files = repository();
     let rust = files.iter().filter(|file| file.is_rust());
-    rust.flat_map(|file| read(file).map_or_else(Vec::new, |tokens| check(file, &tokens))).collect()
+    rust.flat_map(|file| file.tokens().map_or_else(Vec::new, |tokens| check(file, tokens))).collect()
 }
 
 fn unfinished(file: &File, tokens: &[Token]) -> Vec<String> {
@@ -95,7 +95,7 @@ mod examples {
     #[track_caller]
     fn check(rule: fn(&File, &[Token]) -> Vec<String>, path: &str, text: &str, lines: &[usize]) {
         let file = File::new(path, text);
-        let found = rule(&file, &read(&file).unwrap());
+        let found = rule(&file, file.tokens().unwrap());
         let expected = lines.iter().map(|line| format!("{path}:{line}: ")).collect::<Vec<_>>();
         assert_eq!(found.len(), expected.len(), "{found:?}");
         assert!(found.iter().zip(&expected).all(|(one, place)| one.starts_with(place)), "{found:?}");

@@ -1,7 +1,7 @@
 //! What documents name exists: commands, links, files, functions, words of the code, flags.
 //!
-//! - A span in backticks that looks like a path is a path of the repository, from its root, from the sources of `gateway` and `gateway/protocol`, or from
-//!   the document; one that looks like a name occurs in the code.
+//! - A span in backticks that looks like a path is a path of the repository, from its root, from the sources of
+//!   `gateway` and `gateway/protocol`, or from the document; one that looks like a name occurs in the code.
 //! - `path`: `name`, `name` means that the file defines these names.
 
 use std::collections::BTreeSet;
@@ -29,15 +29,15 @@ fn links_lead_somewhere() {
     let files = repository();
     assert_none(
         "Links between documents lead somewhere.",
-        documents(&files).flat_map(|file| links(file, &files)),
+        documents(files).flat_map(|file| links(file, files)),
     );
 }
 
 #[test]
 fn what_documents_name_exists() {
     let files = repository();
-    let code = Code::of(&files);
-    assert_none("Documents name what exists.", documents(&files).flat_map(|file| names(file, &files, &code)));
+    let code = Code::of(files);
+    assert_none("Documents name what exists.", documents(files).flat_map(|file| names(file, files, &code)));
 }
 
 fn documents(files: &[File]) -> impl Iterator<Item = &File> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::File;
-use super::tokens::{Token, begin, inside, read};
+use super::tokens::{Token, begin, inside};
 
 /// One path of a file's own crate.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub(super) fn modules(files: &[File], folder: &str) -> Vec<Module> {
     let mut of_tests = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let Some(name) = file.path.strip_prefix(folder).and_then(module_name) else { continue };
-        let Some(tokens) = read(file) else { continue };
-        let outside = outside_tests(&tokens, &name, &mut of_tests);
+        let Some(tokens) = file.tokens() else { continue };
+        let outside = outside_tests(tokens, &name, &mut of_tests);
         found.push(Module { path: file.path.clone(), name, imports: outside });
     }
     found.retain(|module| !(1..=module.name.len()).any(|depth| of_tests.contains(&module.name[..depth])));

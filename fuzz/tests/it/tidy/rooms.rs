@@ -84,7 +84,7 @@ const OF_PROTOCOL: [&str; 2] = ["api", "auth"];
 
 #[test]
 fn rooms_import_what_the_plan_allows() {
-    let modules = modules(&repository(), GATEWAY);
+    let modules = modules(repository(), GATEWAY);
     let plan = plan();
     assert_none(
         "A room of gateway/src imports the rooms of its row in MAY_IMPORT only.",
@@ -118,7 +118,7 @@ fn the_map_shows_every_room() {
 fn files_of_a_crate_import_each_other_in_no_circle() {
     let files = repository();
     let crates = files.iter().filter_map(|file| file.path.strip_suffix("/Cargo.toml"));
-    let circles = crates.flat_map(|krate| circles(&modules(&files, &format!("{krate}/src/"))));
+    let circles = crates.flat_map(|krate| circles(&modules(files, &format!("{krate}/src/"))));
     assert_none("No files of a crate import each other in a circle.", circles);
 }
 

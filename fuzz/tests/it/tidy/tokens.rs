@@ -2,17 +2,15 @@
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use super::File;
-
 /// One token; brackets of groups are tokens of their own. Comments are none, a string is one.
 pub(super) struct Token {
     pub(super) text: String,
     pub(super) line: usize,
 }
 
-pub(super) fn read(file: &File) -> Option<Vec<Token>> {
+pub(super) fn read(text: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
-    flatten(file.text.parse().ok()?, &mut tokens);
+    flatten(text.parse().ok()?, &mut tokens);
     Some(tokens)
 }
 
