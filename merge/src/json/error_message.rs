@@ -43,7 +43,14 @@ pub fn strip_message(message: &str) -> Cow<'_, str> {
 /// The message without the shard condition, where a node quotes a whole filter (v1.50 prints the filter as it parsed
 /// it). The quoted filter begins with the columns of the fault.
 fn without_shards(message: &str) -> Cow<'_, str> {
-    let parts = message.find(RESERVED).and_then(|field| message[..field].rfind(" AND (")).and_then(|at| {
+    const JOINED: &str = " AND (";
+    let is_ours = |at: &usize| {
+        let condition =
+            message[at + JOINED.len()..].trim_start_matches("NOT ").trim_start_matches(['(', '"']);
+        condition.starts_with(RESERVED)
+    };
+    let joined = message.match_indices(JOINED).map(|(at, _)| at).find(is_ours);
+    let parts = joined.and_then(|at| {
         let (before, filter) = message[..at].rsplit_once('\n')?;
         let (place, filter) = filter.split_once(' ')?;
         let (from, to) = place.split_once(':')?;
