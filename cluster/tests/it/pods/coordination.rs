@@ -46,6 +46,13 @@ impl Redis {
     }
 
     /// Restarts Redis as after a crash; it has its data again if it is durable.
+    /// What this Redis answers to a command, as its own client prints it.
+    pub(crate) fn asked(&self, command: &[&str]) -> String {
+        let port = self.port.to_string();
+        let client = Command::new("redis-cli").args(["-p", &port, "--raw"]).args(command).output();
+        String::from_utf8(client.expect("redis-cli comes with redis-server").stdout).unwrap()
+    }
+
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

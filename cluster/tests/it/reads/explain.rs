@@ -1,5 +1,7 @@
 //! Explanations: what they say of a search is what is then done, whatever is asked and whoever is down.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::queries::{filter, query_text, vocabulary};
@@ -92,6 +94,10 @@ fn what_is_wrong_or_costly_is_warned_of() {
     let cluster = TestCluster::start(|_| {});
     load_cities(&cluster.client);
     let explain = |body: &Value| cluster.client.post("/indexes/cities/explain", body);
+    // The settings of the cities are on their way until a look at the nodes has confirmed them.
+    while explain(&json!({}))["plan"]["broadcastPending"] != false {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let codes = |body: Value| {
         let explained = explain(&body);
         let warnings = explained["warnings"].as_array().unwrap().clone();
