@@ -3,6 +3,7 @@
 //! - Every error is one line with the option, the value and what is allowed.
 //! - Keys are never printed, neither by `Debug` nor in errors.
 
+pub mod capabilities;
 pub(crate) mod client_limits;
 pub mod limits;
 #[cfg(test)]

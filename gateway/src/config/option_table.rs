@@ -1,15 +1,18 @@
-//! Makes `docs/options.md` from the names and doc comments of [`Flags`].
+//! Makes `docs/options.md` from the names and doc comments of [`Flags`], and the README's table of capabilities.
 //!
-//! Invariant: a test fails while the file differs from what this makes, or an option is in no section. With
-//! `UPDATE=1` in the environment the test writes the file instead.
+//! Invariant: a test fails while a file differs from what this makes, or an option is in no section. With
+//! `UPDATE=1` in the environment the tests write the files instead.
 
 use std::fmt::Write as _;
 
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind};
 
-use super::options::Flags;
+use super::{capabilities, options::Flags};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/options.md");
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+const TABLE_BEGINS: &str = "<!-- capabilities: made by `just options-doc` -->";
+const TABLE_ENDS: &str = "<!-- /capabilities -->";
 
 const INTRODUCTION: &str = "\
 <!-- Made from gateway/src/config/options.rs by `just options-doc`; a test compares. -->
@@ -105,7 +108,7 @@ fn markdown() -> String {
             text += &row(option.unwrap_or_else(|| panic!("there is no option --{name}")));
         }
     }
-    text
+    text + "\n## Capabilities\n\n" + &capabilities::markdown()
 }
 
 fn row(option: &FlagInfo<'_>) -> String {
@@ -141,6 +144,19 @@ fn the_document_is_up_to_date() {
     }
     let text = std::fs::read_to_string(FILE).unwrap_or_default();
     assert!(text == expected, "docs/options.md is out of date: `just options-doc` writes it anew");
+}
+
+/// The README holds the table of capabilities between two comments.
+#[test]
+fn the_readme_lists_the_capabilities() {
+    let text = std::fs::read_to_string(README).unwrap();
+    let (before, rest) = text.split_once(TABLE_BEGINS).expect("the README says where the table begins");
+    let (_, after) = rest.split_once(TABLE_ENDS).expect("the README says where the table ends");
+    let expected = format!("{before}{TABLE_BEGINS}\n{}{TABLE_ENDS}{after}", capabilities::markdown());
+    if std::env::var_os("UPDATE").is_some() {
+        return std::fs::write(README, expected).unwrap();
+    }
+    assert!(text == expected, "README.md is out of date: `just options-doc` writes it anew");
 }
 
 #[test]

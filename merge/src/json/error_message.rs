@@ -219,6 +219,10 @@ mod tests {
                 "No.\n26:30 (\"b)\" >= \"37\") AND (\"nope\" IS EMPTY)",
             ),
             (
+                "No.\n2:6 (nope = \"1\") AND (NOT (\"_miroir_expires_at\" <= \"17\")) AND (\"_miroir_shard\" IN [\",,,\"])",
+                "No.\n1:5 nope = \"1\"",
+            ),
+            (
                 "Attribute `x` is not sortable. Available sortable attributes are: `_miroir_updated_at, <..hidden-attributes>`.",
                 "Attribute `x` is not sortable. Available sortable attributes are: `<..hidden-attributes>`.",
             ),
