@@ -14,7 +14,7 @@ use crate::{
     },
     auth::Permission,
     handlers::{extract, refusal::refusal_of_a_node},
-    read::{explain::Explained, foreign_keys, search::search_index, trace::Trace},
+    read::{context::ReadContext, explain::Explained, foreign_keys, search::search_index, trace::Trace},
     state::{core::Core, merged_answer::MergedAnswer, snapshot::Snapshot},
     wire::h1::{Request, Response},
 };
@@ -84,7 +84,9 @@ impl Explaining<'_> {
         let mut plan = explained.answer()?;
         if self.executes {
             let trace = Trace::default();
-            let merged = Box::pin(search_index(core, snapshot, index, &asked, Some(&trace))).await?;
+            let merged =
+                Box::pin(search_index(ReadContext { core, snapshot, index, search: &asked }, Some(&trace)))
+                    .await?;
             let merged = foreign_keys::hydrated(core, snapshot, permission, &[uid], merged).await?;
             plan.insert("result".to_owned(), read(&merged)?);
             plan.insert("execution".to_owned(), explained.execution(trace, &merged));

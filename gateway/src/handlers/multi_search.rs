@@ -20,6 +20,7 @@ use crate::{
     config::limits,
     handlers::{extract, network::AsRemote},
     read::{
+        context::ReadContext,
         federated::{federated, in_nodes_order, incompatible_orders},
         foreign_keys,
         refusal::refusal_to,
@@ -185,5 +186,5 @@ async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<Mer
     let body = query.search_body(&[]);
     let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
     let search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
-    crate::read::search::search_index(core, snapshot, index, &search, None).await
+    crate::read::search::search_index(ReadContext { core, snapshot, index, search: &search }, None).await
 }

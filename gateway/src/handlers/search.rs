@@ -24,7 +24,9 @@ use crate::{
         refusal::{node_target, refusal_at, refusal_of_a_node},
     },
     read::{
-        coalesce, foreign_keys,
+        coalesce,
+        context::ReadContext,
+        foreign_keys,
         hits::milliseconds,
         scatter::{Gathered, LegQuestion, Scatter},
         search::search_index,
@@ -57,7 +59,7 @@ pub(crate) async fn search(
     };
     let rules = permission.rules_for(uid)?;
     search.restrict(rules.clone());
-    let scatter = pin!(search_index(core, &snapshot, index, &search, None));
+    let scatter = pin!(search_index(ReadContext { core, snapshot: &snapshot, index, search: &search }, None));
     match coalesce::join_or_run(core, index, &body, rules, scatter).await {
         // A node words its refusal of a query string by parameters, and that of a body by members.
         Err(error) if request.method != http::Method::POST && error.status().is_client_error() => {

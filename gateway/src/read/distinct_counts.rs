@@ -9,12 +9,11 @@ use futures_util::future::join;
 use merge::{MergeError, Paging, Visited, VisitedSpec};
 
 use crate::{
-    api::{search::request::SearchRequest, settings::FACET_VALUES_ON_NODES},
+    api::settings::FACET_VALUES_ON_NODES,
     config::limits,
-    read::scatter::{FetchDepth, Gathered, LegQuestion, Scatter},
-    state::{
-        core::Core,
-        snapshot::{Index, Snapshot},
+    read::{
+        context::ReadContext,
+        scatter::{FetchDepth, Gathered, LegQuestion, Scatter},
     },
 };
 
@@ -33,13 +32,8 @@ impl Counted {
 }
 
 /// Counts hits and facets when every value of the distinct attribute counts once over all `legs` legs.
-pub(crate) async fn count(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-    legs: usize,
-) -> Counted {
+pub(crate) async fn count(context: ReadContext<'_>, legs: usize) -> Counted {
+    let ReadContext { index, search, .. } = context;
     let Some(attribute) = search.distinct(&index.rules) else { return Counted::default() };
     let facets = search.facets_counted();
     let is_estimate = matches!(search.paging, Paging::Offset { .. }) && facets.is_none();
@@ -49,51 +43,39 @@ pub(crate) async fn count(
     // Boxed, since few searches need it: the others stay smaller.
     match facets {
         None => {
-            let total = Box::pin(total(core, snapshot, index, search, attribute)).await;
+            let total = Box::pin(total(context, attribute)).await;
             Counted { total, answers: Vec::new() }
         }
         Some(names) => {
-            let counted = Box::pin(with_facets(core, snapshot, index, search, attribute, &names)).await;
+            let counted = Box::pin(with_facets(context, attribute, &names)).await;
             counted.unwrap_or_default()
         }
     }
 }
 
 /// The total alone; `None` when the sums of the legs are to be used.
-async fn total(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-    attribute: &str,
-) -> Option<u64> {
-    if let Some(total) = total_by_values(core, snapshot, index, search, attribute).await {
+async fn total(context: ReadContext<'_>, attribute: &str) -> Option<u64> {
+    if let Some(total) = total_by_values(context, attribute).await {
         return Some(total);
     }
-    visit(core, snapshot, index, search, attribute, &[]).await.map(|visited| visited.documents)
+    visit(context, attribute, &[]).await.map(|visited| visited.documents)
 }
 
 /// Total and facets; `None` when the sums of the legs are to be used.
-async fn with_facets(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-    attribute: &str,
-    names: &[String],
-) -> Option<Counted> {
-    let visited = visit(core, snapshot, index, search, attribute, names).await;
+async fn with_facets(context: ReadContext<'_>, attribute: &str, names: &[String]) -> Option<Counted> {
+    let ReadContext { search, .. } = context;
+    let visited = visit(context, attribute, names).await;
     match (visited, search.paging) {
         (Some(visited), Paging::Page { .. }) => {
             Some(Counted { total: Some(visited.documents), answers: vec![visited.answer] })
         }
         (None, Paging::Page { .. }) => {
-            let total = total_by_values(core, snapshot, index, search, attribute).await;
+            let total = total_by_values(context, attribute).await;
             Some(Counted { total, answers: Vec::new() })
         }
         (Some(visited), Paging::Offset { .. }) => {
             let condition = visited.others.as_deref();
-            let (hits, mut answers) = others(core, snapshot, index, search, names, condition).await?;
+            let (hits, mut answers) = others(context, names, condition).await?;
             answers.push(visited.answer);
             Some(Counted { total: Some(hits + visited.documents), answers })
         }
@@ -102,13 +84,8 @@ async fn with_facets(
 }
 
 /// The total from counts alone; `None` when a hit has several values or the attribute cannot be counted.
-async fn total_by_values(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-    attribute: &str,
-) -> Option<u64> {
+async fn total_by_values(context: ReadContext<'_>, attribute: &str) -> Option<u64> {
+    let ReadContext { core, snapshot, index, search } = context;
     let prefix = search.values_prefix(&[attribute]);
     // Matches texts and numbers, that is every hit that has a value.
     let quoted = format!("\"{}\"", attribute.replace('"', "\\\""));
@@ -134,14 +111,8 @@ async fn total_by_values(
 
 /// Walks the hits as one node does, over lists from which the legs left out no duplicates; `None` when there are too
 /// many hits.
-async fn visit(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-    attribute: &str,
-    facets: &[String],
-) -> Option<Visited> {
+async fn visit(context: ReadContext<'_>, attribute: &str, facets: &[String]) -> Option<Visited> {
+    let ReadContext { core, snapshot, index, search } = context;
     let primary_key = index.record.primary_key.as_deref()?;
     let attributes = [attribute, primary_key, "_geo"];
     let attributes = attributes.into_iter().chain(facets.iter().map(String::as_str)).collect::<Vec<_>>();
@@ -185,13 +156,11 @@ async fn visit(
 
 /// Counts what one node only estimates: the hits that share no value with the hits it kept, and their facets.
 async fn others(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
+    context: ReadContext<'_>,
     facets: &[String],
     condition: Option<&str>,
 ) -> Option<(u64, Vec<Vec<u8>>)> {
+    let ReadContext { core, snapshot, index, search } = context;
     let prefix = search.values_prefix(&facets.iter().map(String::as_str).collect::<Vec<_>>());
     let of_leg = |leg: &LegQuestion<'_>, _| {
         Bytes::from(search.leg_body(&prefix, both(leg.filter, condition).as_deref()))

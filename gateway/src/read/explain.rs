@@ -19,6 +19,7 @@ use crate::{
     config::limits,
     read::{
         coalesce,
+        context::ReadContext,
         hits::{ListPlan, milliseconds, plan_list},
         plan::{self, GroupReason},
         trace::{LegTime, Trace},
@@ -54,7 +55,12 @@ impl Explained<'_> {
         let stats = &self.core.load_stats;
         // No other plan is made on this core before these are done.
         let (list, hedge) = stats.unseen(|| {
-            let list = plan_list(self.core, self.snapshot, self.index, self.asked);
+            let list = plan_list(ReadContext {
+                core: self.core,
+                snapshot: self.snapshot,
+                index: self.index,
+                search: self.asked,
+            });
             list.map(|list| {
                 let hedge = self.hedge(&list);
                 (list, hedge)

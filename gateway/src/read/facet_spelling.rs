@@ -9,25 +9,21 @@ use merge::Contested;
 use serde_json::json;
 
 use crate::{
-    api::search::request::SearchRequest,
     config::limits,
-    read::scatter::{Gathered, LegQuestion, Scatter},
-    state::{
-        core::Core,
-        merged_answer::MergedAnswer,
-        snapshot::{Index, Snapshot},
+    read::{
+        context::ReadContext,
+        scatter::{Gathered, LegQuestion, Scatter},
     },
+    state::merged_answer::MergedAnswer,
 };
 
 /// Gives the answer with its contested values spelt as one node spells them.
 pub(crate) async fn resolve(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
+    context: ReadContext<'_>,
     merged: MergedAnswer,
     contested: Vec<Contested>,
 ) -> MergedAnswer {
+    let ReadContext { index, search, .. } = context;
     let Some(primary_key) = index.record.primary_key.as_deref() else { return merged };
     // Under `distinct` the gateway does not know here which documents count.
     if search.distinct(&index.rules).is_some() {
@@ -37,7 +33,7 @@ pub(crate) async fn resolve(
     let known = contested.into_iter().filter(|value| value.count <= hits_max);
     let spelt = stream::iter(known.take(limits::SPELLINGS_MAX))
         .map(async |value| {
-            let spelling = first(core, snapshot, index, search, primary_key, &value).await?;
+            let spelling = first(context, primary_key, &value).await?;
             Some((value, spelling))
         })
         .buffered(limits::SPELLINGS_AT_ONCE)
@@ -50,14 +46,8 @@ pub(crate) async fn resolve(
 }
 
 /// The spelling in the first of all documents found with the value.
-async fn first(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-    primary_key: &str,
-    value: &Contested,
-) -> Option<String> {
+async fn first(context: ReadContext<'_>, primary_key: &str, value: &Contested) -> Option<String> {
+    let ReadContext { core, snapshot, index, search } = context;
     let attributes = [primary_key, value.facet.as_str()];
     // `documents/fetch` lists documents by internal number, `search` by rank.
     let (route, list, prefix) = match search.finds_everything() {

@@ -29,6 +29,7 @@ use crate::{
     observe::log,
     read::{
         ask,
+        context::ReadContext,
         hits::milliseconds,
         scatter::{Gathered, LegQuestion, Scatter},
     },
@@ -236,8 +237,11 @@ impl Federated<'_> {
         search.raw_details = true;
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));
         let extra = search.also_retrieve(wanted, &group.index.rules);
-        let merged =
-            crate::read::search::search_index(self.core, self.snapshot, group.index, &search, None).await?;
+        let merged = crate::read::search::search_index(
+            ReadContext { core: self.core, snapshot: self.snapshot, index: group.index, search: &search },
+            None,
+        )
+        .await?;
         Ok(Answered { merged, extra })
     }
 

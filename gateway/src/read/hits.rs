@@ -20,16 +20,13 @@ use crate::{
         },
     },
     read::{
+        context::ReadContext,
         distinct_counts, facet_spelling, plan,
         race::Placed,
         scatter::{FetchDepth, Gathered, LegQuestion, Scatter},
         trace::Trace,
     },
-    state::{
-        core::Core,
-        merged_answer::MergedAnswer,
-        snapshot::{Index, Snapshot},
-    },
+    state::{core::Core, merged_answer::MergedAnswer, snapshot::Index},
     wire::runtime,
 };
 
@@ -65,12 +62,8 @@ pub(crate) struct ListPlan {
 ///
 /// # Errors
 /// 400 for a page deeper than this gateway's limit.
-pub(crate) fn plan_list(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
-) -> Result<ListPlan, ApiError> {
+pub(crate) fn plan_list(context: ReadContext<'_>) -> Result<ListPlan, ApiError> {
+    let ReadContext { core, snapshot, index, search } = context;
     let depth = search.hits_wanted(&index.rules);
     check_page_depth(core, depth)?;
     let narrowed = narrowed(core, index, search);
@@ -80,19 +73,17 @@ pub(crate) fn plan_list(
 
 /// Gives one list of hits in the order of one node.
 pub(crate) async fn list(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
+    context: ReadContext<'_>,
     Reading { started, trace }: Reading<'_>,
     audience: Audience,
 ) -> Result<MergedAnswer, ApiError> {
+    let ReadContext { core, snapshot, index, search } = context;
     let pins = (0..index.parts()).any(|part| crate::read::pins::pin_in(core, &index.part(part).record.uid));
     if pins && audience == Audience::ToMerge {
         return Err(crate::read::pins::refusal());
     }
     let rules = &index.rules;
-    let ListPlan { depth: wanted, narrowed, placed } = plan_list(core, snapshot, index, search)?;
+    let ListPlan { depth: wanted, narrowed, placed } = plan_list(context)?;
     let distinct_field = search.distinct(rules);
     let pinned = narrowed.ok();
     let wanted_shards = pinned.as_ref().map_or_else(|| index.shards_in_all(), ShardSet::len);
@@ -102,7 +93,7 @@ pub(crate) async fn list(
         merged: audience == Audience::ToMerge || leg.shards.len() < wanted_shards,
         plain: fetch_depth.plain,
     };
-    let counted = distinct_counts::count(core, snapshot, index, search, placed.legs.len()).await;
+    let counted = distinct_counts::count(context, placed.legs.len()).await;
     // Nearly every leg is asked at the default depth, with one of these two prefixes.
     let prefixes =
         [false, true].map(|merged| search.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
@@ -148,9 +139,7 @@ pub(crate) async fn list(
     let merged = scatter.about(pinned).planned(placed).traced(trace).ask_and_merge(merge).await?;
     match contested.is_empty() {
         true => Ok(merged),
-        false => {
-            Ok(Box::pin(facet_spelling::resolve(core, snapshot, index, search, merged, contested)).await)
-        }
+        false => Ok(Box::pin(facet_spelling::resolve(context, merged, contested)).await),
     }
 }
 

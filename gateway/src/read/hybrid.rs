@@ -16,6 +16,7 @@ use crate::{
     observe::log,
     read::{
         ask,
+        context::ReadContext,
         hits::{Audience, Reading, keeps_facet_orders, list, milliseconds},
         plan,
     },
@@ -29,22 +30,20 @@ use crate::{
 
 /// Answers a hybrid search: the keyword half, the semantic half, and the merge of both.
 pub(crate) async fn merge_halves(
-    core: &Core,
-    snapshot: &Snapshot,
-    index: &Index,
-    search: &SearchRequest<'_>,
+    context: ReadContext<'_>,
     semantic_ratio: f32,
     reading: Reading<'_>,
 ) -> Result<MergedAnswer, ApiError> {
+    let ReadContext { core, snapshot, index, search } = context;
     let rules = &index.rules;
     let Some(primary_key) = index.record.primary_key.as_deref() else {
         // Without a primary key there are no documents, so one list is enough.
-        return list(core, snapshot, index, search, reading, Audience::ToClient).await;
+        return list(context, reading, Audience::ToClient).await;
     };
     let search = search.identified_by(primary_key);
     let wanted = search.hits_wanted(rules);
     let half = search.keyword_half(wanted);
-    let mut keyword = list(core, snapshot, index, &half, reading, Audience::ToMerge).await?;
+    let mut keyword = list(context.with(&half), reading, Audience::ToMerge).await?;
     let good_enough = merge::is_good_enough(&keyword.body, wanted, semantic_ratio).map_err(unusable)?;
     // A node looks up the embedder before it searches, so the semantic half brings the refusal of an unknown one.
     let has_embedder =
@@ -54,7 +53,7 @@ pub(crate) async fn merge_halves(
         false => {
             let half = search.semantic_half(wanted);
             match with_vector(core, snapshot, index, half).await {
-                Ok(half) => Some(list(core, snapshot, index, &half, reading, Audience::ToMerge).await?),
+                Ok(half) => Some(list(context.with(&half), reading, Audience::ToMerge).await?),
                 Err(error) if !has_embedder => return Err(error),
                 // As on one node, a query that cannot be embedded is answered by its keywords.
                 Err(error) => {
