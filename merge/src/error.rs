@@ -9,6 +9,9 @@ pub enum MergeError {
     /// its ranking details are missing or contradict its own order or the other legs'.
     #[error("the answer of leg {leg} cannot be merged: {reason}")]
     Leg { leg: usize, reason: String },
+    /// Leg `leg` gave all hits that it was asked for, and the page may need more of it. Ask this leg for the whole page.
+    #[error("leg {leg} gave all hits that it was asked for, and the page needs more of it")]
+    Dry { leg: usize },
     /// The page needs more hits than the legs were asked for. Ask for more.
     #[error("the legs were not asked deep enough")]
     Short,

@@ -76,6 +76,9 @@ pub struct SearchSpec<'a> {
     pub details_in_legs: bool,
     /// The number of hits requested of each leg. A leg that returned as many may have more.
     pub hits_asked: usize,
+    /// The number of hits requested of each leg, in leg order, where some were asked for fewer than `hits_asked`; else
+    /// empty.
+    pub legs_asked: &'a [usize],
     /// The attribute of which no two hits may share a value. Every hit contains it.
     pub distinct: Option<&'a str>,
     /// Whether the legs have left out hits that share a value, and can be asked not to.
@@ -147,6 +150,7 @@ impl SearchSpec<'_> {
             show_ranking_score_details: false,
             details_in_legs: true,
             hits_asked,
+            legs_asked: &[],
             distinct: None,
             distinct_legs: false,
             tie_break: None,

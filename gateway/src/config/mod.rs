@@ -28,8 +28,9 @@ use store::StoreLocation;
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
     ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MAX, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_MAX,
-    HINT_BYTES_MIN, MASTER_KEY_BYTES_MIN, NODE_TIMEOUT_DEFAULT, NODES_MAX, REPLICATION_FACTOR_DEFAULT,
-    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX,
+    HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX, MASTER_KEY_BYTES_MIN, NODE_TIMEOUT_DEFAULT,
+    NODES_MAX, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT,
+    SHARDS_DEFAULT, SHARDS_MAX,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -84,6 +85,9 @@ pub struct Config {
     pub adaptive_selection: bool,
     /// Whether identical searches at one time share one scatter.
     pub query_coalescing: bool,
+    /// In what share of searches a leg may hold more of a page than it is asked for at first. With 0 each leg is asked
+    /// for the whole page.
+    pub leg_miss_rate: f64,
     /// Whether a filter that pins the primary key narrows the shards that are asked.
     pub shard_aware_planning: bool,
     /// Whether an alias may stand only for indexes that exist.
@@ -344,6 +348,9 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         query_coalescing: switch("query-coalescing", &raw.query_coalescing)?,
         alias_require_target: switch("alias-require-target", &raw.alias_require_target)?,
         ttl: switch("ttl", &raw.ttl)?,
+        leg_miss_rate: option("leg-miss-rate", &raw.leg_miss_rate, LEG_MISS_RATE_DEFAULT, |text| {
+            value::share(text, LEG_MISS_RATE_MAX)
+        })?,
         shard_aware_planning: switch("shard-aware-planning", &raw.shard_aware_planning)?,
         session_mode: option("session-mode", &raw.session_mode, SessionMode::Block, |text| {
             value::one_of(text, &SessionMode::NAMES)

@@ -57,6 +57,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
             "hedging",
             "adaptive-selection",
             "query-coalescing",
+            "leg-miss-rate",
             "shard-aware-planning",
             "alias-require-target",
             "ttl",

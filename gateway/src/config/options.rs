@@ -88,6 +88,10 @@ pub(crate) struct Flags {
     /// answer (default on)
     #[argh(option, arg_name = "on|off")]
     pub(crate) query_coalescing: Option<String>,
+    /// share of searches in which a leg may run dry and be asked again; 0 asks each leg for the whole page
+    /// (default 0.005)
+    #[argh(option, arg_name = "SHARE")]
+    pub(crate) leg_miss_rate: Option<String>,
     /// a filter on the primary key (`=`, `IN`, under `AND`, up to 128 keys) asks only the shards of these keys
     /// (default on)
     #[argh(option, arg_name = "on|off")]
@@ -253,6 +257,8 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) query_coalescing: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) leg_miss_rate: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) shard_aware_planning: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) alias_require_target: Option<String>,
@@ -347,6 +353,7 @@ impl RawOptions {
             query_coalescing: flags.query_coalescing,
             alias_require_target: flags.alias_require_target,
             ttl: flags.ttl,
+            leg_miss_rate: flags.leg_miss_rate,
             shard_aware_planning: flags.shard_aware_planning,
             session_mode: flags.session_mode,
             in_flight_max: flags.in_flight_max,
@@ -420,6 +427,7 @@ impl RawOptions {
             query_coalescing: self.query_coalescing.or(lower.query_coalescing),
             alias_require_target: self.alias_require_target.or(lower.alias_require_target),
             ttl: self.ttl.or(lower.ttl),
+            leg_miss_rate: self.leg_miss_rate.or(lower.leg_miss_rate),
             shard_aware_planning: self.shard_aware_planning.or(lower.shard_aware_planning),
             session_mode: self.session_mode.or(lower.session_mode),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
@@ -461,13 +469,15 @@ impl RawOptions {
 /// Reads a number or a text of the file; both are checked like the text of a flag.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a text or a whole number")]
+    #[serde(untagged, expecting = "expected a text or a number")]
     enum Scalar {
         Text(String),
         Integer(i64),
+        Fraction(f64),
     }
     Ok(Some(match Scalar::deserialize(deserializer)? {
         Scalar::Text(text) => text,
         Scalar::Integer(number) => number.to_string(),
+        Scalar::Fraction(number) => number.to_string(),
     }))
 }

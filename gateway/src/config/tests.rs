@@ -303,7 +303,7 @@ fn a_bad_file_is_one_line_with_path_and_place() {
         ),
         ("config = \"other.toml\"\n", "line 1: unknown field `config`, expected one of"),
         ("test-faults = true\n", "line 1: unknown field `test-faults`, expected one of"),
-        ("\ncores = true\n", "line 2: expected a text or a whole number"),
+        ("\ncores = true\n", "line 2: expected a text or a number"),
         ("node = \"n1=http://h\"\n", "line 1: invalid type: string \"n1=http://h\", expected a sequence"),
         ("shards = \n", "line 1: "),
         ("shards = 1\nshards = 2\n", "line 2: duplicate key"),

@@ -77,6 +77,14 @@ pub(crate) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Allow
         .ok_or_else(|| format!("give {} to {} bytes, for example 100MB or 64MiB", range.start(), range.end()))
 }
 
+/// Reads a share of the whole, as a fraction.
+pub(crate) fn share(text: &str, share_max: f64) -> Result<f64, Allowed> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=share_max).contains(&share) => Ok(share),
+        _ => Err(format!("give a number from 0 to {share_max}")),
+    }
+}
+
 /// Reads the time between two runs of a job, which may be days.
 pub(crate) fn interval(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {

@@ -38,6 +38,10 @@ pub struct CoreMetrics {
     pub narrowed_plans: Counter,
     pub partial_responses: Counter,
     pub fan_out: Histogram,
+    /// Hits that legs of searches were asked for.
+    pub leg_depth: Histogram,
+    /// Legs that ran dry and were asked for the rest.
+    pub leg_refills: Counter,
     /// By method, path template and status.
     requests: RefCell<AHashMap<(&'static str, &'static str, u16), RequestMetrics>>,
     /// By reason.
@@ -63,6 +67,8 @@ impl CoreMetrics {
             coalesced: metrics::counter!("miroir_coalesced_searches_total"),
             partial_responses: metrics::counter!("miroir_scatter_partial_responses_total"),
             fan_out: metrics::histogram!("miroir_scatter_fan_out_size"),
+            leg_depth: metrics::histogram!("miroir_leg_depth"),
+            leg_refills: metrics::counter!("miroir_leg_refills_total"),
             requests: RefCell::default(),
             refusals: RefCell::default(),
         }

@@ -97,7 +97,7 @@ impl Explained<'_> {
             "targetShards": self.names(&wanted),
             "group": self.group(&list.placed.legs),
             "nodes": self.nodes(&list.placed.legs),
-            "legDepth": list.depth,
+            "legDepth": list.leg_depth(self.index),
             "hedge": hedge,
             "coalescing": coalesce::applies(self.core, self.index),
             "tenant": Value::Null,

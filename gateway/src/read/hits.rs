@@ -4,7 +4,7 @@
 //! Invariants: a leg that covers everything is asked for no details it does not need. An answer that breaks the
 //! merge's invariants is a failed leg, never a wrong order in silence.
 
-use std::time::Instant;
+use std::{cell::RefCell, time::Instant};
 
 use bytes::Bytes;
 use merge::SearchSpec;
@@ -21,7 +21,7 @@ use crate::{
     },
     read::{
         context::ReadContext,
-        distinct_counts, facet_spelling, plan,
+        distinct_counts, facet_spelling, leg_depth, plan,
         race::Placed,
         scatter::{FetchDepth, Gathered, LegQuestion, Scatter},
         trace::Trace,
@@ -51,11 +51,27 @@ pub(crate) struct Reading<'t> {
 
 /// The decisions about a list of hits before any node is asked.
 pub(crate) struct ListPlan {
-    /// How many hits, from the start of the order, each leg is asked for.
+    /// How many hits, from the start of the order, the page takes.
     pub(crate) depth: usize,
+    /// In what share of searches a leg may hold more of the page than it is asked for at first.
+    miss_rate: f64,
     /// The only shards that can hold hits, or the reason why all are asked.
     pub(crate) narrowed: Result<ShardSet, NotNarrowed>,
     pub(crate) placed: Placed,
+}
+
+impl ListPlan {
+    /// How many hits a leg is asked for at first, where `wanted` shards are asked in all.
+    fn first_depth(&self, leg: &Leg, wanted: u32) -> usize {
+        let share = f64::from(leg.shards.len()) / f64::from(wanted.max(1));
+        leg_depth::first_depth(self.depth, share, self.miss_rate)
+    }
+
+    /// The most hits that a leg is asked for at first.
+    pub(crate) fn leg_depth(&self, index: &Index) -> usize {
+        let wanted = self.narrowed.as_ref().map_or_else(|_| index.shards_in_all(), ShardSet::len);
+        self.placed.legs.iter().map(|leg| self.first_depth(leg, wanted)).max().unwrap_or(0)
+    }
 }
 
 /// Plans a list of hits, both for searches and for explanations.
@@ -68,7 +84,14 @@ pub(crate) fn plan_list(context: ReadContext<'_>) -> Result<ListPlan, ApiError> 
     check_page_depth(core, depth)?;
     let narrowed = narrowed(core, index, search);
     let placed = plan::place(core, snapshot, index, narrowed.as_ref().ok(), &[], search.turn());
-    Ok(ListPlan { depth, narrowed, placed })
+    let pins = (0..index.parts()).any(|part| crate::read::pins::pin_in(core, &index.part(part).record.uid));
+    // Documents are spread evenly over the shards of one index; the targets of an alias differ in size.
+    let is_even = index.parts() == 1 && search.distinct(&index.rules).is_none() && !pins;
+    let miss_rate = match is_even && search.may_be_asked_shallow() {
+        true => core.shared.config.leg_miss_rate,
+        false => 0.0,
+    };
+    Ok(ListPlan { depth, miss_rate, narrowed, placed })
 }
 
 /// Gives one list of hits in the order of one node.
@@ -83,33 +106,43 @@ pub(crate) async fn list(
         return Err(crate::read::pins::refusal());
     }
     let rules = &index.rules;
-    let ListPlan { depth: wanted, narrowed, placed } = plan_list(context)?;
+    let mut plan = plan_list(context)?;
+    let (wanted, placed) = (plan.depth, std::mem::take(&mut plan.placed));
     let distinct_field = search.distinct(rules);
-    let pinned = narrowed.ok();
+    let pinned = plan.narrowed.as_ref().ok().cloned();
     let wanted_shards = pinned.as_ref().map_or_else(|| index.shards_in_all(), ShardSet::len);
     let needs = |leg: &Leg, fetch_depth: FetchDepth| LegNeeds {
-        hits: deeper(wanted, fetch_depth.rounds),
+        hits: match fetch_depth == FetchDepth::default() {
+            true => plan.first_depth(leg, wanted_shards),
+            false => deeper(wanted, fetch_depth.rounds),
+        },
         // A leg that covers everything is in the final order already: nothing has to be compared.
         merged: audience == Audience::ToMerge || leg.shards.len() < wanted_shards,
         plain: fetch_depth.plain,
     };
     let counted = distinct_counts::count(context, placed.legs.len()).await;
-    // Nearly every leg is asked at the default depth, with one of these two prefixes.
-    let prefixes =
-        [false, true].map(|merged| search.leg_prefix(rules, LegNeeds { hits: wanted, merged, plain: false }));
+    // The legs of most searches differ in their filters alone.
+    let prefix = RefCell::new((None, Vec::new()));
     let of_leg = |question: &LegQuestion<'_>, fetch_depth| {
         let needs = needs(question.leg, fetch_depth);
-        let body = match fetch_depth == FetchDepth::default() {
-            true => search.leg_body(&prefixes[usize::from(needs.merged)], question.filter),
-            false => search.leg_body(&search.leg_prefix(rules, needs), question.filter),
-        };
-        Bytes::from(body)
+        let mut prefix = prefix.borrow_mut();
+        if prefix.0 != Some(needs) {
+            *prefix = (Some(needs), search.leg_prefix(rules, needs));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a leg's hits are a small number")]
+        core.metrics.leg_depth.record(needs.hits as f64);
+        Bytes::from(search.leg_body(&prefix.1, question.filter))
     };
     let scatter = Scatter::new(core, snapshot, index, search.turn(), "search", of_leg);
     let extra_fields = search.extra_fields(rules).filter(|_| audience == Audience::ToClient);
     let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
+        let legs_asked = match plan.miss_rate > 0.0 {
+            true => gathered.legs.iter().map(|(leg, depth)| needs(leg, *depth).hits).collect::<Vec<_>>(),
+            false => Vec::new(),
+        };
         let spec = SearchSpec {
+            legs_asked: &legs_asked,
             paging: search.paging,
             show_ranking_score: search.show_ranking_score,
             show_ranking_score_details: search.show_ranking_score_details,

@@ -15,6 +15,7 @@ pub(crate) mod federated;
 pub(crate) mod foreign_keys;
 pub(crate) mod hits;
 pub(crate) mod hybrid;
+pub(crate) mod leg_depth;
 pub mod node_features;
 pub mod pins;
 pub(crate) mod plan;

@@ -35,6 +35,8 @@ pub(crate) struct FetchDepth {
     pub(crate) rounds: u32,
     /// Whether legs are to leave out no duplicates under `distinct`.
     pub(crate) plain: bool,
+    /// Whether legs are to give the whole page, since one of them ran dry.
+    pub(crate) whole_page: bool,
 }
 
 /// What a leg is asked.
@@ -65,9 +67,9 @@ pub(crate) struct Scatter<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> {
     /// Shards that no node that serves reads has answered for.
     missing: Option<ShardSet>,
     failed: Vec<NodeIndex>,
-    answers: Vec<(Leg, Bytes)>,
+    answers: Vec<(Leg, Bytes, FetchDepth)>,
     /// The answers of joining nodes for missing shards.
-    stood_in: Vec<(Leg, Bytes)>,
+    stood_in: Vec<(Leg, Bytes, FetchDepth)>,
     turn: usize,
     fetch_depth: FetchDepth,
 }
@@ -76,6 +78,8 @@ pub(crate) struct Scatter<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> {
 pub(crate) struct Gathered<'g> {
     /// The answers in leg order.
     pub(crate) bodies: &'g [&'g [u8]],
+    /// The shards of each leg, and how deep it was asked, in leg order.
+    pub(crate) legs: &'g [(&'g Leg, FetchDepth)],
     /// Whether a single one of them covers every shard.
     pub(crate) whole: bool,
     /// The depth that the legs were asked with.
@@ -156,11 +160,13 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
             let outcome =
                 race::ask(self.core, &*self, self.missing.as_ref(), &self.failed, self.deadline).await;
             let outcome = outcome.map_err(|answer| ApiError::from_node(answer.status, &answer.body))?;
-            self.answers.extend(outcome.answers.into_iter().map(|(leg, answer)| (leg, answer.body)));
+            let fetch_depth = self.fetch_depth;
+            let answers = outcome.answers.into_iter().map(|(leg, answer)| (leg, answer.body, fetch_depth));
+            self.answers.extend(answers);
             self.missing = Some(outcome.missing);
         }
         let part = |leg: &Leg| leg.shards.iter().next().map_or(0, |shard| self.index.part_of(shard).0);
-        self.answers.sort_by_key(|(leg, _)| (part(leg), leg.node.0));
+        self.answers.sort_by_key(|(leg, ..)| (part(leg), leg.node.0));
         self.have_others_stand_in().await;
         #[expect(clippy::cast_precision_loss, reason = "a fan-out is a small number")]
         self.core.metrics.fan_out.record(self.answers.len() as f64);
@@ -178,7 +184,8 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
         let outcome = race::ask(self.core, &question, Some(missing), &self.failed, self.deadline).await;
         // A joining node's refusal is ignored, since a node that serves might not refuse.
         let answers = outcome.map(|outcome| outcome.answers).unwrap_or_default();
-        self.stood_in = answers.into_iter().map(|(leg, answer)| (leg, answer.body)).collect();
+        let fetch_depth = self.fetch_depth;
+        self.stood_in = answers.into_iter().map(|(leg, answer)| (leg, answer.body, fetch_depth)).collect();
     }
 
     /// Asks the legs and merges. An answer that cannot be merged is a failed leg: another node is asked.
@@ -190,17 +197,22 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
         mut merge: impl FnMut(&Gathered<'_>, &mut Vec<u8>) -> Result<(), MergeError>,
     ) -> Result<MergedAnswer, ApiError> {
         let mut body = Vec::new();
-        for _ in 0..limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize + 1 {
+        let attempts =
+            limits::SCATTER_ATTEMPTS_MAX + limits::SCATTER_REACH_MAX as usize + limits::LEG_REFILLS_MAX + 1;
+        for _ in 0..attempts {
             self.ask_legs().await?;
             let answers = self.answers.iter().chain(&self.stood_in);
-            let whole = answers.clone().any(|(leg, _)| self.covers_all(leg));
-            let bodies = answers.map(|(_, body)| body.as_ref()).collect::<Vec<&[u8]>>();
+            let whole = answers.clone().any(|(leg, ..)| self.covers_all(leg));
+            let legs = answers.clone().map(|(leg, _, depth)| (leg, *depth)).collect::<Vec<_>>();
+            let bodies = answers.map(|(_, body, _)| body.as_ref()).collect::<Vec<&[u8]>>();
             body.clear();
             body.reserve(bodies.iter().map(|body| body.len()).sum::<usize>().min(1 << 20));
-            match merge(&Gathered { bodies: &bodies, whole, fetch_depth: self.fetch_depth }, &mut body) {
+            let gathered = Gathered { bodies: &bodies, legs: &legs, whole, fetch_depth: self.fetch_depth };
+            match merge(&gathered, &mut body) {
                 Ok(()) => {
                     return Ok(MergedAnswer { body: body.into(), missing: self.missing.unwrap_or_default() });
                 }
+                Err(MergeError::Dry { leg }) => self.refill(leg),
                 Err(MergeError::Short) if self.fetch_depth.rounds < limits::SCATTER_REACH_MAX => {
                     self.fetch_depth.rounds += 1;
                     self.ask_again();
@@ -211,7 +223,7 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
                 }
                 Err(MergeError::Short | MergeError::Entangled) => break,
                 Err(MergeError::Leg { leg, reason }) => {
-                    let (leg, _) = match leg.checked_sub(self.answers.len()) {
+                    let (leg, ..) = match leg.checked_sub(self.answers.len()) {
                         Some(stood_in) => self.stood_in.remove(stood_in),
                         None => self.answers.remove(leg),
                     };
@@ -223,6 +235,24 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
             }
         }
         Err(ApiError::new(Code::MiroirShardUnavailable, "The nodes gave no answer that can be merged."))
+    }
+
+    /// Lets a leg that ran dry be asked for the whole page; with a second one, every leg that was asked for less.
+    fn refill(&mut self, dry: usize) {
+        let again = self.fetch_depth.whole_page;
+        self.fetch_depth.whole_page = true;
+        let mut missing = self.missing.take().unwrap_or_default();
+        let mut position = 0;
+        self.answers.retain(|(leg, _, depth)| {
+            let refilled = position == dry || (again && !depth.whole_page);
+            position += 1;
+            if refilled {
+                missing = missing.union(&leg.shards);
+            }
+            !refilled
+        });
+        self.missing = Some(missing);
+        self.core.metrics.leg_refills.increment(1);
     }
 
     fn covers_all(&self, leg: &Leg) -> bool {

@@ -66,6 +66,9 @@ impl<'a> Bucketed<'a> {
                 }
                 more = run.advance().map_err(|fault| fault.at(leg))?;
             }
+            if run.is_dry() {
+                return Err(MergeError::Dry { leg });
+            }
             if run.pulled >= asked.hits {
                 complete = false;
                 match entries[before..].last_mut() {

@@ -39,7 +39,7 @@ impl<'r, 'a> Order<'r, 'a> {
     /// The next hit; `None` at the end.
     ///
     /// # Errors
-    /// `Short`: the order is not known any further. `Leg`: a leg's answer is unusable.
+    /// `Dry`, `Short`: the order is not known any further. `Leg`: a leg's answer is unusable.
     pub(crate) fn next(&mut self) -> Result<Option<Ranked<'a>>, MergeError> {
         match self {
             Self::Streamed(streamed) => streamed.next(),
@@ -64,6 +64,8 @@ impl<'a> Streamed<'_, 'a> {
             let leg = run.leg;
             if run.advance().map_err(|fault| fault.at(leg))? {
                 self.place(at)?;
+            } else if run.is_dry() {
+                return Err(MergeError::Dry { leg });
             } else if run.pulled >= self.asked.hits {
                 return Err(MergeError::Short);
             }

@@ -23,6 +23,8 @@ pub(crate) struct LegCursor<'a> {
     pub(crate) started: bool,
     /// The number of hits pulled so far.
     pub(crate) pulled: usize,
+    /// The number of hits requested of the leg, where it is smaller than that of other legs.
+    pub(crate) shallow: Option<usize>,
     /// The key of the previous hit, to verify the leg's order. The two key buffers alternate.
     previous_key: Key<'a>,
 }
@@ -78,6 +80,7 @@ impl<'a> LegCursor<'a> {
             shows_details: true,
             started: false,
             pulled: 0,
+            shallow: None,
             previous_key,
         }
     }
@@ -99,6 +102,11 @@ impl<'a> LegCursor<'a> {
                 return Ok(Some(text));
             }
         }
+    }
+
+    /// Whether the leg gave all hits that it, and it alone, was asked for: it may have more that the page needs.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.shallow.is_some_and(|asked| self.pulled >= asked)
     }
 
     /// Pulls the next hit with its key; false at the end of the leg.

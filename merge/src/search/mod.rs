@@ -45,7 +45,7 @@ const MADE_HERE: [&str; 13] = [
 /// and since v1.47).
 ///
 /// # Errors
-/// `Leg`: a leg's answer is unusable. `Short`, `Entangled`: the legs must be asked for more hits.
+/// `Leg`: a leg's answer is unusable. `Dry`, `Short`, `Entangled`: one leg, or all, must be asked for more hits.
 /// `out` is unchanged on an error.
 pub fn search(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Merged, MergeError> {
     let start = out.len();
@@ -62,6 +62,7 @@ fn merge(legs: &[&[u8]], spec: &SearchSpec<'_>, out: &mut Vec<u8>) -> Result<Mer
         let answer = Answer::read(body, "hits").map_err(|fault| fault.at(leg))?;
         let mut run = LegCursor::new(leg, answer, spec.only_vectors);
         run.shows_details = spec.show_ranking_score_details;
+        run.shallow = spec.legs_asked.get(leg).copied().filter(|asked| *asked < spec.hits_asked);
         runs.push(run);
     }
     if runs.is_empty() {
@@ -139,6 +140,9 @@ fn write_hits(
     if let [run] = runs {
         while page.wants_more() {
             let Some(text) = run.next_text().map_err(|fault| fault.at(run.leg))? else {
+                if run.is_dry() {
+                    return Err(MergeError::Dry { leg: run.leg });
+                }
                 let cut_short = spec.distinct.is_some() && run.pulled >= spec.hits_asked && run.pulled > 0;
                 return if cut_short { Err(MergeError::Short) } else { Ok(page.written) };
             };

@@ -221,6 +221,47 @@ fn legs_regroup_to_the_buckets_and_groups_of_one_node() {
     assert!(deeper > 50, "only {deeper} of the worlds needed a second look");
 }
 
+/// Legs that are asked for less than the page give the same page in the end, whatever each was asked for first.
+#[test]
+fn shallow_legs_give_the_same_page() {
+    let mut refills = 0;
+    for seed in 0..500 {
+        let random = &mut Rng::with_seed(seed);
+        let rules = [Rule::Rank, Rule::Id];
+        let mut shares = vec![Vec::new(); random.usize(1..6)];
+        for id in 0..random.usize(0..80) {
+            let share = random.usize(0..shares.len());
+            shares[share].push(document(random, id));
+        }
+        let documents = shares.concat();
+        let legs = shares.iter().map(|share| node(share, &rules)).collect::<Vec<_>>();
+        let (offset, limit) = (random.usize(0..10), random.usize(0..20));
+        let wanted = offset + limit;
+        let mut asked = legs.iter().map(|_| random.usize(0..=wanted).max(1)).collect::<Vec<_>>();
+        let spec = SearchSpec::plain(Paging::Offset { offset, limit }, wanted);
+        let found = loop {
+            let answers = legs
+                .iter()
+                .zip(&asked)
+                .map(|(leg, asked)| answer(leg, *asked, leg.len()))
+                .collect::<Vec<_>>();
+            match merged(&answers, &SearchSpec { legs_asked: &asked, ..spec.clone() }) {
+                Ok(text) => break serde_json::from_str::<Value>(&text).unwrap()["hits"].clone(),
+                Err(MergeError::Dry { leg }) => {
+                    assert!(asked[leg] < wanted, "only a leg that was asked for less runs dry");
+                    asked[leg] = wanted;
+                    refills += 1;
+                }
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+        };
+        let whole = legs.iter().map(|leg| answer(leg, wanted, leg.len())).collect::<Vec<_>>();
+        let expected: Value = serde_json::from_str(&merged(&whole, &spec).unwrap()).unwrap();
+        assert_eq!(found, expected["hits"], "seed {seed}, {} documents", documents.len());
+    }
+    assert!(refills > 100, "only {refills} legs ran dry");
+}
+
 #[test]
 fn the_tie_break_and_extra_fields_are_cut_out() {
     let documents = (0..4).map(|id| document(&mut Rng::with_seed(1), id)).collect::<Vec<_>>();

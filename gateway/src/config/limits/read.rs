@@ -8,6 +8,11 @@ use super::{IN_FLIGHT_DEFAULT, NODE_TIMEOUT_DEFAULT};
 pub const SCATTER_ATTEMPTS_MAX: usize = 4;
 /// Rounds in which a read asks its legs again because their hits do not suffice; each for four times as many.
 pub const SCATTER_REACH_MAX: u32 = 8;
+/// Rounds in which a read asks legs that ran dry: one leg for the rest, then all that were asked for less than the page.
+pub const LEG_REFILLS_MAX: usize = 2;
+/// In what share of searches a leg may run dry.
+pub const LEG_MISS_RATE_DEFAULT: f64 = 0.005;
+pub const LEG_MISS_RATE_MAX: f64 = 0.5;
 /// For how long after it began a search may be joined by identical ones.
 pub const QUERY_COALESCING_WINDOW: Duration = Duration::from_millis(50);
 

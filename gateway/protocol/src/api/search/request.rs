@@ -211,6 +211,21 @@ impl<'a> SearchRequest<'a> {
         Ok(keys)
     }
 
+    /// Whether legs may be asked for fewer hits than the page has: what the answer shows depends on its own hits alone, and
+    /// their order on nothing beyond them. Scores are measured over all hits of the legs, buckets of places may begin
+    /// before a page, and a node finds the neighbours of a vector by how many are asked for.
+    #[must_use]
+    pub fn may_be_asked_shallow(&self) -> bool {
+        let sorts_by_place = self.copied_value("\"sort\"").is_some_and(|sort| sort.contains("_geoPoint"));
+        let by_vector = self.hybrid.is_some() || self.copied_value("\"vector\"").is_some();
+        !(sorts_by_place
+            || by_vector
+            || self.has_threshold()
+            || self.show_ranking_score
+            || self.show_ranking_score_details
+            || self.only_vectors)
+    }
+
     /// The same number for every page of one query.
     #[must_use]
     pub fn turn(&self) -> usize {
