@@ -24,10 +24,7 @@ pub(crate) fn to_toml(config: &Config) -> String {
         node: config.nodes.iter().map(node).collect(),
         shards: config.shards,
         replication_factor: config.replication_factor,
-        store: match &config.store {
-            StoreConfig::Sled { path } => format!("sled:{}", path.display()),
-            StoreConfig::Redis { url } => super::without_user(url.expose()),
-        },
+        store: store(&config.store),
         pod_id: config.pod_id.clone(),
         peer: config.peers.clone(),
         peer_service: config.peer_service.as_ref().map(service),
@@ -84,6 +81,13 @@ pub(crate) fn to_toml(config: &Config) -> String {
         settings_drift_interval: duration(config.settings_drift_interval),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
+}
+
+fn store(config: &StoreConfig) -> String {
+    match config {
+        StoreConfig::Sled { path } => format!("sled:{}", path.display()),
+        StoreConfig::Redis { url } => super::without_user(url.expose()),
+    }
 }
 
 pub(crate) fn duration(time: Duration) -> String {

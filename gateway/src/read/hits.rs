@@ -67,6 +67,22 @@ impl ListPlan {
         leg_depth::first_depth(self.depth, share, self.miss_rate)
     }
 
+    /// How many hits a leg is asked for at a depth.
+    fn hits_of(&self, leg: &Leg, wanted: u32, fetch_depth: FetchDepth) -> usize {
+        match fetch_depth == FetchDepth::default() {
+            true => self.first_depth(leg, wanted),
+            false => deeper(self.depth, fetch_depth.rounds),
+        }
+    }
+
+    /// How many hits each leg was asked for; empty where all were asked for the whole page.
+    fn hits_of_legs(&self, legs: &[(&Leg, FetchDepth)], wanted: u32) -> Vec<usize> {
+        if self.miss_rate <= 0.0 {
+            return Vec::new();
+        }
+        legs.iter().map(|(leg, fetch_depth)| self.hits_of(leg, wanted, *fetch_depth)).collect()
+    }
+
     /// The most hits that a leg is asked for at first.
     pub(crate) fn leg_depth(&self, index: &Index) -> usize {
         let wanted = self.narrowed.as_ref().map_or_else(|_| index.shards_in_all(), ShardSet::len);
@@ -112,10 +128,7 @@ pub(crate) async fn list(
     let pinned = plan.narrowed.as_ref().ok().cloned();
     let wanted_shards = pinned.as_ref().map_or_else(|| index.shards_in_all(), ShardSet::len);
     let needs = |leg: &Leg, fetch_depth: FetchDepth| LegNeeds {
-        hits: match fetch_depth == FetchDepth::default() {
-            true => plan.first_depth(leg, wanted_shards),
-            false => deeper(wanted, fetch_depth.rounds),
-        },
+        hits: plan.hits_of(leg, wanted_shards, fetch_depth),
         // A leg that covers everything is in the final order already: nothing has to be compared.
         merged: audience == Audience::ToMerge || leg.shards.len() < wanted_shards,
         plain: fetch_depth.plain,
@@ -137,10 +150,7 @@ pub(crate) async fn list(
     let extra_fields = search.extra_fields(rules).filter(|_| audience == Audience::ToClient);
     let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        let legs_asked = match plan.miss_rate > 0.0 {
-            true => gathered.legs.iter().map(|(leg, depth)| needs(leg, *depth).hits).collect::<Vec<_>>(),
-            false => Vec::new(),
-        };
+        let legs_asked = plan.hits_of_legs(gathered.legs, wanted_shards);
         let spec = SearchSpec {
             legs_asked: &legs_asked,
             paging: search.paging,
