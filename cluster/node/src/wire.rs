@@ -288,13 +288,18 @@ fn parameter(text: &str, kind: Parameter) -> Result<Value, String> {
                 format!("could not parse `{text}` as a boolean, expected either `true` or `false`")
             })?)
         }
-        Parameter::List => text.split(',').map(Value::from).collect(),
-        Parameter::Numbers => Value::Array(text.split(',').map(number).collect::<Result<_, _>>()?),
+        Parameter::List => members(text).map(Value::from).collect(),
+        Parameter::Numbers => Value::Array(members(text).map(number).collect::<Result<_, _>>()?),
         Parameter::Loose => serde_json::from_str(text)
             .ok()
             .filter(|value: &Value| value.is_array())
             .unwrap_or_else(|| Value::from(text)),
     })
+}
+
+/// The members of a comma-separated list; empty ones do not count.
+fn members(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').filter(|member| !member.is_empty())
 }
 
 fn snake_case(name: &str) -> String {

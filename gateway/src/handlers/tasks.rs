@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Nodes of 1.15 refuse empty lists, those of 1.50 accept them; the first version that does is not known.
+/// Nodes of 1.15 refuse empty members of lists, those of 1.50 skip them; the first version that does is not known.
 const EMPTY_LISTS_SINCE: NodeVersion = NodeVersion(1, 16);
 
 /// `GET /tasks/{uid}`.
@@ -62,7 +62,7 @@ fn resolve(core: &Core, query: &mut TaskQuery) {
     }
 }
 
-/// Whether nodes accept an empty text as an empty list; assumed while no version is known.
+/// Whether nodes skip the empty members of lists; assumed while no version is known.
 fn empty_lists(core: &Core) -> bool {
     core.shared.nodes.health.lowest_version().is_none_or(|version| version >= EMPTY_LISTS_SINCE)
 }

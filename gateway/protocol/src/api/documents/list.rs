@@ -11,7 +11,10 @@ use sonic_rs::JsonValueTrait;
 
 use crate::api::{
     error::{ApiError, Code},
-    http::{json_depth::is_bounded, query_string::Query},
+    http::{
+        json_depth::is_bounded,
+        query_string::{Query, members},
+    },
     search::{
         filter::combine_filters,
         nullable::is_absent,
@@ -144,9 +147,8 @@ pub fn fetch_body(query: &Query<'_>) -> Result<Vec<u8>, ApiError> {
         body.insert("retrieveVectors".to_owned(), json!(flag));
     }
     for name in ["fields", "ids"] {
-        // An empty list of fields is valid, too: it names a field that no document has.
-        let list = query.get(name).filter(|list| name == "fields" || !list.is_empty());
-        let Some(list) = list.map(|list| list.split(',').collect::<Vec<_>>()) else { continue };
+        // An empty list is valid, too: it names no field and no document.
+        let Some(list) = query.get(name).map(|list| members(list).collect::<Vec<_>>()) else { continue };
         // Only in a query string does `*` among the fields stand for all of them.
         if name == "ids" || !list.contains(&"*") {
             body.insert(name.to_owned(), json!(list));
@@ -206,6 +208,9 @@ mod tests {
         };
         check("fields=a,b&ids=1,2", r#"{"fields":["a","b"],"ids":["1","2"]}"#);
         check("fields=a,*", "{}");
+        check("ids=", r#"{"ids":[]}"#);
+        check("ids=1,,2&fields=", r#"{"fields":[],"ids":["1","2"]}"#);
+        check("fields=,a,&ids=,", r#"{"fields":["a"],"ids":[]}"#);
         check("sort=_geoPoint(1,2):asc,a:desc", r#"{"sort":["_geoPoint(1,2):asc","a:desc"]}"#);
     }
 }

@@ -76,6 +76,11 @@ impl<'a> Query<'a> {
     }
 }
 
+/// The members of a comma-separated list; as on a node, empty ones do not count.
+pub fn members(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').filter(|member| !member.is_empty())
+}
+
 /// The error of a parameter, in Meilisearch's words.
 #[must_use]
 pub fn invalid(name: &str, code: Code, reason: impl std::fmt::Display) -> ApiError {
@@ -85,6 +90,20 @@ pub fn invalid(name: &str, code: Code, reason: impl std::fmt::Display) -> ApiErr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn empty_members_of_lists_do_not_count() {
+        for (list, expected) in [
+            ("", &[][..]),
+            (",", &[]),
+            ("a", &["a"]),
+            ("a,,b", &["a", "b"]),
+            (",a,", &["a"]),
+            (" ,a", &[" ", "a"]),
+        ] {
+            assert_eq!(members(list).collect::<Vec<_>>(), expected, "{list}");
+        }
+    }
 
     #[test]
     fn parameters_are_decoded_and_checked() {

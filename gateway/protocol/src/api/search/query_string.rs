@@ -4,7 +4,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::{http::query_string::Query, search::request::NotUnderstood};
+use crate::api::{
+    http::query_string::{Query, members},
+    search::request::NotUnderstood,
+};
 
 /// Converts the query string of `GET …/search` to the body of the `POST` route.
 ///
@@ -30,10 +33,10 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
             | "attributesToHighlight"
             | "facets"
             | "attributesToSearchOn"
-            | "locales" => text.split(',').collect(),
+            | "locales" => members(text).collect(),
             "sort" => split_sort(text).into_iter().collect(),
             "vector" => {
-                let numbers = text.split(',').map(|number| number.trim().parse::<f64>());
+                let numbers = members(text).map(|number| number.trim().parse::<f64>());
                 numbers.collect::<Result<Vec<_>, _>>().map_err(|_| NotUnderstood)?.into()
             }
             "filter" if text.is_empty() => continue,
@@ -101,6 +104,9 @@ mod tests {
             "hybridEmbedder=e&hybridSemanticRatio=0.3",
             Ok(r#"{"hybrid":{"embedder":"e","semanticRatio":0.3}}"#),
         );
+        check("facets=&attributesToRetrieve=,", Ok(r#"{"facets":[],"attributesToRetrieve":[]}"#));
+        check("facets=,a,,b&locales=", Ok(r#"{"facets":["a","b"],"locales":[]}"#));
+        check("vector=1,,2,&hybridEmbedder=e", Ok(r#"{"vector":[1.0,2.0],"hybrid":{"embedder":"e"}}"#));
         check("limit=x", Err(NotUnderstood));
         check("nope=1", Err(NotUnderstood));
     }

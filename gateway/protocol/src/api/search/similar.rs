@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use crate::api::{
-    http::{json_depth::is_bounded, query_string::Query},
+    http::{
+        json_depth::is_bounded,
+        query_string::{Query, members},
+    },
     index_rules::IndexRules,
     search::{
         filter::narrow,
@@ -127,7 +130,7 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
             "retrieveVectors" | "showRankingScore" | "showRankingScoreDetails" | "showPerformanceDetails" => {
                 Value::Bool(text.parse().map_err(|_| NotUnderstood)?)
             }
-            "attributesToRetrieve" => json!(text.split(',').collect::<Vec<_>>()),
+            "attributesToRetrieve" => json!(members(text).collect::<Vec<_>>()),
             "filter" if text.is_empty() => continue,
             // A filter that is valid JSON is read as JSON, any other as a filter expression.
             "filter" => match serde_json::from_str(text) {
@@ -209,6 +212,8 @@ mod tests {
     #[test]
     fn query_strings_become_bodies() {
         let body = |query: &str| body_of_query(&Query::parse(Some(query)));
+        let listed = body("id=1&attributesToRetrieve=a,,b,").unwrap();
+        assert_eq!(String::from_utf8(listed).unwrap(), r#"{"id":"1","attributesToRetrieve":["a","b"]}"#);
         let read = String::from_utf8(
             body("id=1&embedder=e&limit=3&attributesToRetrieve=a,b&filter=a%20%3D%201").unwrap(),
         );

@@ -9,7 +9,7 @@ use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros
 
 use crate::api::{
     error::{ApiError, Code},
-    http::query_string::{Query, invalid},
+    http::query_string::{Query, invalid, members},
     tasks::view::{invalid_index_uid_reason, is_index_uid},
 };
 
@@ -29,8 +29,8 @@ const FILTERS: [&str; 12] = [
     "beforeFinishedAt",
 ];
 
-/// Reads the query string of `GET /tasks` and `GET /batches`; `empty_lists` tells whether nodes accept an empty text
-/// as an empty list, as newer ones do.
+/// Reads the query string of `GET /tasks` and `GET /batches`; `empty_lists` tells whether nodes skip the empty members
+/// of a list, as newer ones do.
 ///
 /// # Errors
 /// 400 with Meilisearch's code for the parameter.
@@ -139,10 +139,10 @@ fn list<T>(
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<Vec<T>>, ApiError> {
     let Some(text) = query.get(name) else { return Ok(None) };
-    if empty_lists && text.is_empty() {
-        return Ok(Some(Vec::new()));
-    }
-    let values = text.split(',').collect::<Vec<_>>();
+    let values = match empty_lists {
+        true => members(text).collect::<Vec<_>>(),
+        false => text.split(',').collect(),
+    };
     if values.contains(&"*") {
         return Ok(None);
     }
@@ -225,5 +225,24 @@ mod tests {
         assert!(selection("statuses=*").unwrap().statuses.is_none());
         let message = String::from_utf8(list("uids=1,b").unwrap_err().into_answer().body.unwrap()).unwrap();
         assert!(message.contains("parameter `uids[1]`: could not parse `b`"), "{message}");
+    }
+
+    #[test]
+    fn empty_members_do_not_count() {
+        let list = |text: &str| parse_list(&Query::parse(Some(text)), true);
+        assert_eq!(list("uids=1,,2").unwrap().uids, Some(vec![1, 2]));
+        assert_eq!(list("batchUids=,3,").unwrap().uids, Some(vec![3]));
+        assert_eq!(list("canceledBy=,").unwrap().canceled_by, Some(Vec::new()));
+        assert_eq!(list("statuses=failed,,").unwrap().statuses, Some(vec![TaskStatus::Failed]));
+        assert_eq!(list("indexUids=,a").unwrap().index_uids, Some(vec!["a".to_owned()]));
+        assert_eq!(list("types=,*").unwrap().kinds, None);
+        let selection = parse_selection(&Query::parse(Some("uids=4,,")), "cancel", true);
+        assert_eq!(selection.unwrap().uids, Some(vec![4]));
+        // The place counts the members that are read.
+        let message = list("uids=,1,,b").unwrap_err().into_answer().body.unwrap();
+        let message = String::from_utf8(message).unwrap();
+        assert!(message.contains("parameter `uids[1]`: could not parse `b`"), "{message}");
+        let older = parse_list(&Query::parse(Some("uids=1,,2")), false).unwrap_err();
+        assert_eq!(older.code(), Some(Code::InvalidTaskUids));
     }
 }
