@@ -2,8 +2,8 @@
 //! shards to ask.
 //!
 //! Invariants: only what surely holds is used, so an unread part of a conjunction changes nothing. The result holds
-//! for plain keys ([`is_plain`]) only, since a node ignores case and compares numbers by value. Source: filter
-//! expressions and facet normalization of Meilisearch 1.15 and 1.50.
+//! for plain keys ([`is_plain`]) only, since a node ignores case and spaces around a value, compares numbers by value
+//! and keeps the start of long texts. Source: filter expressions and facet normalization of Meilisearch 1.15 and 1.50.
 
 use serde_json::Value;
 
@@ -11,12 +11,14 @@ use serde_json::Value;
 pub const PINNED_KEYS_MAX: usize = 128;
 /// Beyond this a node does not tell all numbers apart.
 const EXACT_MAX: i64 = 1 << 53;
+/// A node compares texts of fewer bytes as a whole, and of longer ones the start alone.
+const WHOLE_BYTES_MAX: usize = 467;
 
-/// Whether no other key equals this one in a filter: it has no capitals, and if it is a number, it is a whole one in
-/// its shortest form.
+/// Whether no other key equals this one in a filter: it has no capitals, a node compares it as a whole, and if it is a
+/// number, it is a whole one in its shortest form.
 #[must_use]
 pub fn is_plain(key: &str) -> bool {
-    if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    if key.len() > WHOLE_BYTES_MAX || key.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return false;
     }
     // Most keys cannot be numbers, and this check is enough to see it.
@@ -127,11 +129,11 @@ fn by_condition(tokens: &[Token<'_>], primary_key: &str) -> Option<Vec<String>> 
 
 /// The plain keys that a node takes as equal to a value.
 fn keys_equal_to(value: &str) -> Option<Vec<String>> {
-    // A node decomposes other letters before it compares.
-    if !value.is_ascii() {
+    // A node decomposes other letters before it compares, and a long value may equal the start of longer keys.
+    if !value.is_ascii() || value.len() > WHOLE_BYTES_MAX {
         return None;
     }
-    let text = value.to_ascii_lowercase();
+    let text = value.trim().to_ascii_lowercase();
     let Ok(number) = text.parse::<f64>() else { return Some(vec![text]) };
     #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "whole and exact")]
     let key =
@@ -205,6 +207,8 @@ mod tests {
         check("id = '05' AND price > 3", Some(&["5"]));
         check("price > 3 and \"id\" = \"Abc-d\"", Some(&["abc-d"]));
         check("id IN [1, 'b', 2.5, ]", Some(&["1", "b"]));
+        check("id = ' abc ' AND a = 1", Some(&["abc"]));
+        check("id IN [' n1', \"N2 \", ' 7 ']", Some(&["n1", "n2", "7"]));
         check("id IN []", Some(&[]));
         check("id IN [1, 2] AND id = 2", Some(&["2"]));
         check("(a = 1 OR b = 2) AND id = x", Some(&["x"]));
@@ -232,6 +236,57 @@ mod tests {
         ] {
             check(unpinned, None);
         }
+    }
+
+    /// Whether a document with `key`, kept as a text or as a number, passes `id = value` on a node.
+    fn passes(value: &str, key: &str) -> bool {
+        let normal = |text: &str| text.trim().to_lowercase();
+        let kept = normal(key);
+        let text_passes = normal(value) == kept[..kept.len().min(WHOLE_BYTES_MAX + 1)];
+        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+        let key_number = key.parse::<i64>().is_ok().then(|| number(key)).flatten();
+        text_passes || (key_number.is_some() && number(value) == key_number)
+    }
+
+    /// Every pair of a key and a value that is built from a key: by padding, case, and the forms of a number.
+    #[test]
+    fn no_document_that_passes_is_left_out() {
+        let long = |length: usize| "k".repeat(length);
+        let mut keys =
+            ["0", "1", "-1", "12", "012", "1e3", "1000", "inf", "nan", "a", "A", "aB", "n-1", "N_1", "-0"]
+                .map(str::to_owned)
+                .to_vec();
+        keys.extend(["9007199254740991", "9007199254740992", "9007199254740993"].map(str::to_owned));
+        keys.extend([466, 467, 468, 469, 511].map(long));
+        let forms: [fn(&str) -> String; 6] = [
+            str::to_owned,
+            str::to_lowercase,
+            str::to_uppercase,
+            |key| format!("{key}.0"),
+            |key| format!("+{key}"),
+            |key| key[..key.len().min(WHOLE_BYTES_MAX + 1)].to_owned(),
+        ];
+        let paddings = ["", " ", "\t", "\n ", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{2003}"];
+        let (mut passed, mut pinned) = (0, 0);
+        for form in keys.iter().flat_map(|key| forms.map(|form| form(key))) {
+            for (before, after) in paddings.iter().flat_map(|before| paddings.map(|after| (*before, after))) {
+                let value = format!("{before}{form}{after}");
+                let Some(found) = keys_equal_to(&value) else { continue };
+                for key in keys.iter().filter(|key| is_plain(key)) {
+                    passed += usize::from(passes(&value, key));
+                    pinned += usize::from(found.contains(key));
+                    assert!(!passes(&value, key) || found.contains(key), "{value:?} leaves {key} out");
+                }
+            }
+        }
+        assert!(passed > 100 && pinned >= passed, "{passed} {pinned}");
+    }
+
+    #[test]
+    fn keys_that_are_cut_are_not_plain() {
+        assert!(is_plain(&"k".repeat(467)));
+        assert!(!is_plain(&"k".repeat(468)));
+        assert_eq!(keys_equal_to(&"k".repeat(468)), None);
     }
 
     #[test]
