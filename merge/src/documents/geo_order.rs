@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use crate::documents::sort_key::{By, Document, Key, SortField, point};
+use crate::documents::sort_key::{By, Document, Key, SortField, compare_identities, point};
 use crate::order::buckets::{BUCKET_DOCUMENTS_MAX, BUCKET_METRES, EXACT_ORDER_MIN, chord, metres};
 
 /// Orders the documents of all legs. `cut`: whether legs have more than these.
@@ -35,7 +35,7 @@ fn by_distance(documents: &mut [Document<'_>], sort: &[SortField], rule: usize, 
     // Nodes order by document number, which corresponds to the order of keys.
     let numbers = |one: &Document<'_>, other: &Document<'_>| {
         let ordering = one.keys.last().zip(other.keys.last()).map(|(one, other)| compare(other, one));
-        ordering.unwrap_or(Ordering::Equal)
+        ordering.unwrap_or(Ordering::Equal).then_with(|| compare_identities(one, other, sort))
     };
     let directed = |ordering: Ordering| if ascending { ordering } else { ordering.reverse() };
     let exact = if cut { located } else { located - located % EXACT_ORDER_MIN };

@@ -5,13 +5,13 @@
 //! - Numbers come before strings in both directions, all else last. Strings compare normalized, booleans are strings,
 //!   arrays count by the value that comes first.
 //! - Under a distance, documents within a metre of a bucket's first are equal, as in searches (`buckets`).
-//! - Equal documents: the lower leg first, then the order within the leg.
+//! - Equal documents: by the last field's own value (`identity`), then the lower leg first.
 //! - A node lists a document whose field has both numbers and strings twice: at its numbers and at its strings.
 
 use ahash::AHashMap;
 
 use crate::documents::geo_order;
-use crate::documents::sort_key::{By, Document, Key, SortField};
+use crate::documents::sort_key::{By, Document, Key, SortField, compare_identities};
 use crate::documents::write_rest;
 use crate::error::{Fault, MergeError};
 use crate::json::hit;
@@ -22,7 +22,7 @@ use crate::{ExtraFields, Merged};
 /// Appends the joined answer of `GET /indexes/{uid}/documents` or `POST …/documents/fetch` to `out`.
 ///
 /// `legs`: the raw answers in covering-set order, each for offset 0 and limit `offset + limit`. `sort` orders the heads
-/// of the legs; of equals the lower leg's comes first. `extra`: fields to cut out that were requested for merging only.
+/// of the legs; its last field is the primary key, by whose exact value equals are told apart. `extra`: fields to cut out that were requested for merging only.
 /// Totals are summed; reserved fields are cut out.
 ///
 /// # Errors
@@ -80,7 +80,7 @@ fn join(
         documents.iter().take(offset.saturating_add(limit)).for_each(|document| page.add(document.text));
     }
     while page.position < offset.saturating_add(limit) {
-        let Some(best) = best_of(&runs) else { break };
+        let Some(best) = best_of(&runs, sort) else { break };
         if let Some(document) = &runs[best].document {
             page.add(document.text);
         }
@@ -159,10 +159,13 @@ impl LegCursor<'_> {
     }
 }
 
-fn best_of(runs: &[LegCursor<'_>]) -> Option<usize> {
-    let offered = runs.iter().enumerate().filter_map(|(at, run)| Some((at, &run.document.as_ref()?.keys)));
+fn best_of(runs: &[LegCursor<'_>], sort: &[SortField]) -> Option<usize> {
+    let offered = runs.iter().enumerate().filter_map(|(at, run)| Some((at, run.document.as_ref()?)));
     // Of equals the first wins.
-    offered.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(at, _)| at)
+    let precedes = |one: &Document<'_>, other: &Document<'_>| {
+        one.keys > other.keys || (one.keys == other.keys && compare_identities(one, other, sort).is_lt())
+    };
+    offered.reduce(|best, other| if precedes(other.1, best.1) { other } else { best }).map(|(at, _)| at)
 }
 
 #[cfg(test)]

@@ -74,6 +74,20 @@ pub(crate) struct Document<'a> {
     pub(crate) keys: Vec<Key<'a>>,
 }
 
+/// The order of documents with equal keys: by the exact value of the last field. Keys hold numbers as doubles, which are
+/// equal for different great integers, and the start of long strings only.
+pub(crate) fn compare_identities(one: &Document<'_>, other: &Document<'_>, sort: &[SortField]) -> Ordering {
+    let Some(SortField { by: By::Field(field), .. }) = sort.last() else { return Ordering::Equal };
+    let (one, other) = (hit::field(one.text, field), hit::field(other.text, field));
+    let (Some(one), Some(other)) = (one, other) else { return Ordering::Equal };
+    match (one.parse::<i128>(), other.parse::<i128>()) {
+        (Ok(one), Ok(other)) => one.cmp(&other),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
+        (Err(_), Err(_)) => string(one).cmp(&string(other)),
+    }
+}
+
 /// The value by which a document is sorted; greater comes first.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
 pub(crate) enum Key<'a> {

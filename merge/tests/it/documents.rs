@@ -124,3 +124,31 @@ fn a_document_of_numbers_and_strings_stands_at_both() {
     let ids = answer["results"].as_array().unwrap().iter().map(|document| document["id"].as_u64().unwrap());
     assert_eq!(ids.collect::<Vec<_>>(), [1, 2, 3, 1, 4]);
 }
+
+/// Different keys that are equal as sort values: great integers as doubles, and strings with the same long start.
+#[test]
+fn keys_equal_as_sort_values_stand_in_one_order_whichever_leg_has_them() {
+    let long = |end: &str| format!("\"{}{end}\"", "k".repeat(470));
+    let numbers = ["9007199254740992", "9007199254740993", "18446744073709551614", "18446744073709551615"];
+    for (first, second) in [
+        (numbers[0].to_owned(), numbers[1].to_owned()),
+        (numbers[2].to_owned(), numbers[3].to_owned()),
+        (long("a"), long("b")),
+    ] {
+        for sort in [&["id:asc"][..], &["price:desc", "id:asc"]] {
+            let sort = sort.iter().map(|field| SortField::parse(field).unwrap()).collect::<Vec<_>>();
+            let leg = |id: &str| {
+                format!(r#"{{"results":[{{"id":{id},"price":1}}],"offset":0,"limit":9,"total":1}}"#)
+            };
+            let merged = |ids: [&str; 2]| {
+                let legs = ids.map(leg);
+                let mut out = Vec::new();
+                documents(&[legs[0].as_bytes(), legs[1].as_bytes()], &sort, None, 0, 9, &mut out).unwrap();
+                String::from_utf8(out).unwrap()
+            };
+            let forward = merged([&first, &second]);
+            assert_eq!(forward, merged([&second, &first]));
+            assert!(forward.find(&first).unwrap() < forward.find(&second).unwrap(), "{forward}");
+        }
+    }
+}
