@@ -24,7 +24,9 @@ use crate::{
 /// # Errors
 /// 415 for the content type, 400 or 413 for the encoding.
 pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiError> {
-    content_type(request, &["application/json"])?;
+    if !request.header("content-type").is_some_and(is_json) {
+        content_type(request, &["application/json"])?;
+    }
     let body = decoded_body(core, request)?;
     let depth_max = core.edge().json_depth_max;
     // What is deeper than any reader goes is refused by the reader, in its words.
@@ -33,6 +35,19 @@ pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiErro
         return Err(ApiError::new(Code::BadRequest, message).because("json_too_deep"));
     }
     Ok(body)
+}
+
+/// Whether a media type means JSON, as nodes take it for all bodies but documents: `…/json` and `…/…+json`.
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.split_once('/').is_some_and(|(kind, subtype)| {
+        let subtype = subtype.strip_suffix("+json").or_else(|| (subtype == "json").then_some("json"));
+        let is_token = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+        };
+        is_token(kind) && subtype.is_some_and(is_token)
+    })
 }
 
 /// The JSON body of a question about documents; reserved names in it are replaced by names that nothing has.
@@ -77,15 +92,16 @@ pub(crate) fn content_type<'a>(request: &Request, allowed: &[&'a str]) -> Result
 /// 413 over the limit, 415 for an unknown encoding, 400 for a broken one.
 pub(crate) fn decoded_body(core: &Core, request: &Request) -> Result<Bytes, ApiError> {
     let limit = core.edge().body_bytes_max;
-    match request.header("content-encoding").map(str::trim).unwrap_or_default() {
+    let encoding = request.header("content-encoding").map(str::trim).unwrap_or_default();
+    match encoding.to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(request.body.clone()),
         "gzip" | "x-gzip" => inflate(GzDecoder::new(&request.body[..]), limit),
         "deflate" => inflate(ZlibDecoder::new(&request.body[..]), limit),
         "br" => inflate(brotli_decompressor::Decompressor::new(&request.body[..], 4096), limit),
-        other => Err(ApiError::new(
+        _ => Err(ApiError::new(
             Code::UnsupportedMediaType,
             format!(
-                "The Content-Encoding `{other}` is invalid. Accepted values for the Content-Encoding header are: `gzip`, `deflate`, `br`"
+                "The Content-Encoding `{encoding}` is invalid. Accepted values for the Content-Encoding header are: `gzip`, `deflate`, `br`"
             ),
         )),
     }
@@ -114,6 +130,20 @@ fn inflate(decoder: impl Read, limit: usize) -> Result<Bytes, ApiError> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn media_types_of_json_are_known() {
+        let known =
+            ["application/json", "text/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"];
+        for content_type in known {
+            assert!(is_json(content_type), "{content_type}");
+        }
+        for other in
+            ["", "json", "text/plain", "application/", "application/+json", "application/x-ndjson", "/json"]
+        {
+            assert!(!is_json(other), "{other}");
+        }
+    }
 
     #[test]
     fn compressed_bodies_are_bounded() {
