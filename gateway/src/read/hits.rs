@@ -19,6 +19,7 @@ use crate::{
             request::{LegNeeds, SearchRequest},
         },
     },
+    config::limits::PAGE_DEPTH_DEFAULT,
     read::{
         context::ReadContext,
         distinct_counts, facet_spelling, leg_depth, plan,
@@ -217,13 +218,32 @@ pub(crate) fn milliseconds(duration: std::time::Duration) -> u64 {
 /// # Errors
 /// 400 when they are over it.
 pub(crate) fn check_page_depth(core: &Core, depth: usize) -> Result<(), ApiError> {
-    let most = core.edge().page_depth_max;
-    match depth <= most {
+    within_depth(depth, core.edge().page_depth_max)
+}
+
+/// The default is no limit of the operator's: it is above any number of documents, so a deeper page is only a shorter
+/// one, as on a node.
+fn within_depth(depth: usize, most: usize) -> Result<(), ApiError> {
+    match depth <= most || most == PAGE_DEPTH_DEFAULT {
         true => Ok(()),
         false => Err(ApiError::new(
             Code::BadRequest,
             format!("Offset and limit together are over this gateway's limit of {most}."),
         )
         .because("page_too_deep")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_limit_of_the_operators_refuses_pages() {
+        for depth in [0, PAGE_DEPTH_DEFAULT, PAGE_DEPTH_DEFAULT + 1, 9_007_199_254_740_991, usize::MAX] {
+            assert!(within_depth(depth, PAGE_DEPTH_DEFAULT).is_ok(), "{depth}");
+        }
+        assert!(within_depth(100, 100).is_ok());
+        assert_eq!(within_depth(101, 100).unwrap_err().code(), Some(Code::BadRequest));
     }
 }

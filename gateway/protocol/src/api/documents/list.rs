@@ -19,7 +19,7 @@ use crate::api::{
         filter::combine_filters,
         nullable::is_absent,
         query_string::split_sort,
-        request::{NotUnderstood, is_below, names, turn_of},
+        request::{LEG_HITS_MAX, NotUnderstood, is_below, names, turn_of},
     },
 };
 
@@ -119,7 +119,7 @@ impl DocumentsRequest {
             Some(filter) => filter.into(),
             None => "null".into(),
         };
-        let limit = self.offset.saturating_add(self.limit);
+        let limit = self.offset.saturating_add(self.limit).min(LEG_HITS_MAX);
         let mut fields = String::new();
         if let Some(requested) = &self.fields {
             let requested =
@@ -183,6 +183,12 @@ mod tests {
             r#"{"offset":5,"limit":3,"fields":["a"],"filter":"x = 1"}"#,
             Some("s IN [1]"),
             r#"{"fields":["a"],"offset":0,"limit":8,"filter":["x = 1","s IN [1]"]}"#,
+        );
+        check(r#"{"limit":9007199254740991}"#, None, r#"{"offset":0,"limit":4294967295,"filter":null}"#);
+        check(
+            r#"{"offset":18446744073709551615,"limit":1}"#,
+            None,
+            r#"{"offset":0,"limit":4294967295,"filter":null}"#,
         );
         check(
             r#"{"filter":[["a","b"],"c"]}"#,

@@ -35,6 +35,8 @@ const NOT_DISTINCT: &str = "\"_miroir_shard.none\"";
 
 /// Hits per page when the client does not say.
 pub(crate) const HITS_DEFAULT: usize = 20;
+/// A node numbers its documents with 32 bits, so no leg has more.
+pub(crate) const LEG_HITS_MAX: usize = u32::MAX as usize;
 
 /// What the gateway reads of a search; the rest stays raw.
 #[derive(Clone)]
@@ -239,7 +241,7 @@ impl<'a> SearchRequest<'a> {
     /// The number of hits from the start of the order to the end of the client's page, as far as one node gives them.
     #[must_use]
     pub fn hits_wanted(&self, rules: &IndexRules) -> usize {
-        self.page_end().min(rules.hits_total_max)
+        self.page_end().min(rules.hits_total_max).min(LEG_HITS_MAX)
     }
 
     /// The part of a leg's body that is the same for all legs: everything but the filter, without the closing brace.
