@@ -5,12 +5,13 @@
 //! leave the store closed.
 
 pub mod metrics_endpoint;
+mod port;
 pub mod startup;
 pub mod systemd;
 
 use std::{
     io::Write,
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    net::{SocketAddr, ToSocketAddrs},
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -25,7 +26,6 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
-use socket2::{Domain, Protocol, Socket, Type};
 use store::{Store, StoreThread};
 
 use crate::{
@@ -86,9 +86,9 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
     let nodes = resolve_nodes(&config)?;
     let server_tls = tls::server(&config.tls)?;
-    let reserved = reserve("--listen", config.listen)?;
+    let reserved = port::reserve("--listen", config.listen)?;
     let metrics_socket =
-        config.metrics_listen.map(|address| bind("--metrics-listen", address)).transpose()?;
+        config.metrics_listen.map(|address| port::bind("--metrics-listen", address)).transpose()?;
     let (store, store_thread, coordinator) = open_store(&config)?;
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let parts = Parts { config, nodes, tls: server_tls, store, coordinator, prometheus };
@@ -261,30 +261,6 @@ fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
         Ok(NodeAddress { id: node.id.clone(), address, host, tls })
     };
     config.nodes.iter().map(resolve).collect()
-}
-
-/// Reserves a port for the data cores to share; finds out which one it is when port 0 was requested.
-fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
-    // Fails when another process listens there without sharing the port, or another gateway does.
-    let probe = bind(option, address)?;
-    let address = probe.local_addr()?;
-    drop(probe);
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_port(true)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into()).map_err(|error| cannot_listen(option, address, &error))?;
-    Ok((socket, address))
-}
-
-fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| cannot_listen(option, address, &error))
-}
-
-fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
-    if error.kind() == std::io::ErrorKind::AddrInUse {
-        return anyhow!("{option} {address}: the port is in use; allowed: a free port, or 0 for any");
-    }
-    anyhow!("{option} {address}: {error}; allowed: an address of this machine")
 }
 
 /// Opens the store; where pods share it, tasks carry this pod's name.

@@ -16,6 +16,9 @@ mod write;
 
 pub use {client::*, node::*, pods::*, read::*, repair::*, tasks::*, write::*};
 
+/// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.
+pub const PORT_TRIES_MAX: u32 = 21;
+pub const PORT_WAIT: Duration = Duration::from_millis(100);
 /// Nodes of a cluster.
 pub const NODES_MAX: usize = 4096;
 /// Bytes of a node's id.
