@@ -30,6 +30,9 @@ pub(crate) const REVISION_BLOCK: u64 = 1 << 20;
 pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Descriptors that must be free to open a sled database: sled holds 78 files of objects, its logs and its directories.
+pub(crate) const SLED_DESCRIPTORS_MIN: usize = 96;
+
 /// Names of recent changes that are kept for watchers.
 pub(crate) const CHANGES_KEPT_MAX: usize = 8192;
 

@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::handle::{Store, StoreThread, connect};
-use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES};
+use crate::limits::{LOCK_INTERVAL, LOCK_WAIT_MAX, SLED_CACHE_BYTES, SLED_DESCRIPTORS_MIN};
 use crate::sled_backend::body_files::Bodies;
 use crate::{Clock, OpenError, StoreError};
 use tables::Tables;
@@ -58,6 +58,7 @@ pub fn open_sled_with_clock(path: &Path, clock: Clock) -> Result<(Store, StoreTh
     let site = Site { path };
     let version = site.inspect()?;
     let lock = site.lock()?;
+    site.check_descriptors()?;
     let database = site.open_database()?;
     let bodies = Bodies::open(path.join(BODIES_DIRECTORY)).map_err(|source| site.io(source))?;
     let tables =
@@ -149,6 +150,13 @@ impl Site<'_> {
                 Err(TryLockError::Error(source)) => return Err(self.io(source)),
             }
         }
+    }
+
+    /// Holds as many descriptors at once as the database needs. When sled runs out of them half-way, its errors and
+    /// panics cannot be told from those of damage.
+    fn check_descriptors(&self) -> Result<(), OpenError> {
+        let held = (0..SLED_DESCRIPTORS_MIN).map(|_| File::open(self.path)).collect::<io::Result<Vec<_>>>();
+        held.map(drop).map_err(|source| self.io(source))
     }
 
     fn open_database(&self) -> Result<Database, OpenError> {

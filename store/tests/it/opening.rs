@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use store::{Change, OpenError, Table, TaskQuery, open_sled};
 use tempfile::TempDir;
 
-use crate::support::{at, index_record, new_task, open, wait};
+use crate::support::{FORKING, at, index_record, new_task, open, wait};
 
 /// Checks that opening `path` fails with a message that begins with the path and contains `part`, and that every file
 /// stays as it was.
@@ -176,4 +177,40 @@ fn bodies_that_a_crash_left_over_are_swept() {
     wait(store.commit(vec![Change::Truncate { log: Table::named("notes"), stream, through }])).unwrap();
     thread.join().unwrap();
     assert_eq!(fs::read_dir(&bodies).unwrap().count(), 0);
+}
+
+/// The path of the store that the child process of the test below opens.
+const CHILD_STORE: &str = "STORE_TEST_FEW_DESCRIPTORS";
+
+/// The limit holds for a whole process, so the test runs itself again in a child with few descriptors.
+#[test]
+fn too_few_descriptors_are_not_damage() {
+    if let Ok(path) = std::env::var(CHILD_STORE) {
+        let error = check_refused(Path::new(&path), "Too many open files");
+        assert!(matches!(error, OpenError::Io { .. }), "{error}");
+        return;
+    }
+    let empty = TempDir::new().unwrap();
+    let used = TempDir::new().unwrap();
+    let (store, thread) = open(used.path());
+    drop(store);
+    thread.join().unwrap();
+    // The lock file stays from a start that was refused.
+    fs::write(empty.path().join("lock"), "").unwrap();
+    for (path, descriptors) in [(&used, 32), (&used, 64), (&empty, 32)] {
+        let no_open = FORKING.lock();
+        let child = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "opening::too_few_descriptors_are_not_damage", "--nocapture"])
+            .env(CHILD_STORE, path.path())
+            .output()
+            .unwrap();
+        drop(no_open);
+        let output = String::from_utf8_lossy(&child.stdout).into_owned();
+        assert!(child.status.success() && output.contains("1 passed"), "{descriptors}: {output}");
+        let (store, thread) = open(path.path());
+        drop(store);
+        thread.join().unwrap();
+    }
 }
