@@ -151,7 +151,7 @@ pub(crate) struct Flags {
     /// levels of arrays and objects in a JSON body (default 128)
     #[argh(option, arg_name = "N")]
     pub(crate) json_depth_max: Option<String>,
-    /// largest offset and limit together (default 4294967295)
+    /// largest offset and limit together; the default refuses no page (default 4294967295)
     #[argh(option, arg_name = "N")]
     pub(crate) page_depth_max: Option<String>,
     /// how long requests in flight may take to end on SIGTERM (default 10s)

@@ -30,6 +30,7 @@ use crate::{
         change::{Accepted, Action, Client, Outcome, Repetition},
         core::Core,
         leadership::Term,
+        refresh,
         snapshot::{Index, publish},
     },
     wire::runtime,
@@ -278,7 +279,7 @@ pub(crate) async fn agree_on_key(
         let Some(index) = settled else { return Err(Outcome::Failed(not_found(&index.record.uid))) };
         return Box::pin(agree_on_key(core, &index, wanted, tasks, missed)).await;
     }
-    match index.record.primary_key.as_deref() {
+    let changed = match index.record.primary_key.as_deref() {
         None => {
             if index.record.key_is_stale {
                 send_primary_key(core, index, wanted, missed).await.map_err(Outcome::Refused)?;
@@ -288,31 +289,38 @@ pub(crate) async fn agree_on_key(
             record.primary_key = Some(wanted.to_owned());
             record.key_is_stale = false;
             record.key_tasks = tasks.to_vec();
-            store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
-            Ok(true)
+            record
         }
-        Some(known) if known == wanted && key_tasks.is_empty() => Ok(false),
+        Some(known) if known == wanted && key_tasks.is_empty() => return Ok(false),
         Some(known) if known == wanted => {
             let mut record = index.record.clone();
             record.key_tasks.extend(tasks);
-            store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
-            Ok(true)
+            record
         }
         Some(known) => {
             let message = format!("Index already has a primary key: `{known}`.");
-            Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)))
+            return Err(Outcome::Failed(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message)));
+        }
+    };
+    match store_index(core, changed, index, missed).await.map_err(Outcome::Refused)? {
+        Stored::AsAsked => Ok(true),
+        Stored::ChangedMeanwhile => {
+            let index = existing(core, &index.record.uid)?;
+            Box::pin(agree_on_key(core, &index, wanted, tasks, missed)).await
         }
     }
 }
 
 /// Records that an index may hold keys that filters cannot be read by (`api::search::key_filter`).
 pub(crate) async fn expect_any_key(core: &Core, uid: &str, missed: &mut Missed) -> Result<(), Outcome> {
-    let index = existing(core, uid)?;
-    if !index.record.keys_are_plain {
-        return Ok(());
+    loop {
+        let index = existing(core, uid)?;
+        if !index.record.keys_are_plain {
+            return Ok(());
+        }
+        let record = IndexRecord { keys_are_plain: false, ..index.record.clone() };
+        store_index(core, record, &index, missed).await.map_err(Outcome::Refused)?;
     }
-    let record = IndexRecord { keys_are_plain: false, ..index.record.clone() };
-    store_index(core, record, &index, missed).await.map(drop).map_err(Outcome::Refused)
 }
 
 /// Makes the nodes break ties by a primary key that is new to the index. Nobody watches these node tasks: nodes work
@@ -414,11 +422,16 @@ async fn change_settings(
     let request = (&request.method, request.suffix.as_str(), request.body.into());
     let sent = send_to_all(core, index, request, Repetition::Harmless, missed).await;
     let node_tasks = sent.map_err(Outcome::Refused)?;
-    let mut record = index.record.clone();
-    record.settings_ahead.push(SettingsAhead { task: missed.task(), change: change.details() });
-    record.settings_pending = true;
-    store_index(core, record, index, missed).await.map_err(Outcome::Refused)?;
-    Ok(node_tasks)
+    let mut index = Arc::clone(index);
+    loop {
+        let mut record = index.record.clone();
+        record.settings_ahead.push(SettingsAhead { task: missed.task(), change: change.details() });
+        record.settings_pending = true;
+        match store_index(core, record, &index, missed).await.map_err(Outcome::Refused)? {
+            Stored::AsAsked => return Ok(node_tasks),
+            Stored::ChangedMeanwhile => index = existing(core, &index.record.uid)?,
+        }
+    }
 }
 
 pub(crate) fn existing(core: &Core, uid: &str) -> Result<Arc<Index>, Outcome> {
@@ -519,7 +532,7 @@ async fn register_index(
 
 /// The index that another pod has registered.
 async fn taken_in(core: &Core, uid: &str) -> Result<Arc<Index>, ApiError> {
-    crate::state::refresh::index(&core.shared, uid).await?;
+    refresh::index(&core.shared, uid).await?;
     let found = core.shared.snapshot().indexes.get(uid).cloned();
     found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
 }
@@ -556,21 +569,45 @@ pub(crate) async fn send_primary_key(
     send_to_all(core, index, (&Method::PATCH, "", body.into()), Repetition::Harmless, missed).await
 }
 
+/// What became of a changed index record.
+enum Stored {
+    AsAsked,
+    /// The end of a task has changed the record since it was read, and the snapshot has the record as it is now. Tasks
+    /// that can end are few, and the lane admits no other change, so trying again comes to an end.
+    ChangedMeanwhile,
+}
+
 /// Makes a changed index record durable, then visible.
+///
+/// # Errors
+/// The store's error, but for a record that was changed meanwhile.
 async fn store_index(
     core: &Core,
     mut record: IndexRecord,
     before: &Index,
     missed: &mut Missed,
-) -> Result<Arc<Index>, ApiError> {
+) -> Result<Stored, ApiError> {
     record.updated_at = clock::utc();
     let expected_revision = Some(before.record.revision);
+    let with_it = missed.take();
     let mut changes = vec![Change::PutIndex { record: Box::new(record.clone()), expected_revision }];
-    changes.extend(missed.take());
-    record.revision = fanout::commit(core, changes).await.await?[0];
+    changes.extend(with_it.iter().cloned());
+    record.revision = match fanout::commit(core, changes).await.await {
+        Ok(revisions) => revisions[0],
+        Err(StoreError::Conflict) => {
+            missed.commit_with(with_it);
+            refresh::index(&core.shared, &before.record.uid).await?;
+            return Ok(Stored::ChangedMeanwhile);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
-    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&index)));
-    Ok(index)
+    publish(&core.shared.snapshot, |snapshot| match snapshot.indexes.get(&index.record.uid) {
+        // The end of a task has read this record from the store already, and changed it.
+        Some(known) if known.record.revision > index.record.revision => snapshot.clone(),
+        _ => snapshot.with_index(Arc::clone(&index)),
+    });
+    Ok(Stored::AsAsked)
 }
 
 /// Sends one request, whose target is given below the index, to every node. One node is asked alone at first, so that
