@@ -56,6 +56,8 @@ pub(crate) struct ListPlan {
     pub(crate) depth: usize,
     /// In what share of searches a leg may hold more of the page than it is asked for at first.
     miss_rate: f64,
+    /// Whether a dynamic search rule may pin documents.
+    pins: bool,
     /// The only shards that can hold hits, or the reason why all are asked.
     pub(crate) narrowed: Result<ShardSet, NotNarrowed>,
     pub(crate) placed: Placed,
@@ -108,7 +110,7 @@ pub(crate) fn plan_list(context: ReadContext<'_>) -> Result<ListPlan, ApiError> 
         true => core.shared.config.leg_miss_rate,
         false => 0.0,
     };
-    Ok(ListPlan { depth, miss_rate, narrowed, placed })
+    Ok(ListPlan { depth, miss_rate, pins, narrowed, placed })
 }
 
 /// Gives one list of hits in the order of one node.
@@ -118,13 +120,12 @@ pub(crate) async fn list(
     audience: Audience,
 ) -> Result<MergedAnswer, ApiError> {
     let ReadContext { core, snapshot, index, search } = context;
-    let pins = (0..index.parts()).any(|part| crate::read::pins::pin_in(core, &index.part(part).record.uid));
-    if pins && audience == Audience::ToMerge {
-        return Err(crate::read::pins::refusal());
-    }
     let rules = &index.rules;
     let mut plan = plan_list(context)?;
-    let (wanted, placed) = (plan.depth, std::mem::take(&mut plan.placed));
+    if plan.pins && audience == Audience::ToMerge {
+        return Err(crate::read::pins::refusal());
+    }
+    let (wanted, pins, placed) = (plan.depth, plan.pins, std::mem::take(&mut plan.placed));
     let distinct_field = search.distinct(rules);
     let pinned = plan.narrowed.as_ref().ok().cloned();
     let wanted_shards = pinned.as_ref().map_or_else(|| index.shards_in_all(), ShardSet::len);

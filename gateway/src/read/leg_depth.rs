@@ -1,7 +1,7 @@
 //! How many hits each leg of a search is asked for at first.
 //!
-//! Documents are spread over shards by a hash, so the hits of a page fall on the legs as draws do: a leg with the share `p`
-//! of the documents holds about `n p` of a page's `n` hits. A leg is asked for so many that it rarely holds more, and the
+//! Documents are spread over shards by a hash, so the hits of a page fall on the legs as draws do: a leg with the share
+//! `p` of the documents holds about `n p` of a page's `n` hits. A leg is asked for so many that it rarely holds more, and the
 //! merge asks a leg alone for the rest where it does. The order is exact either way; the depth decides only the cost.
 
 /// Hits of a page of `wanted` to ask of a leg that holds `share` of all documents, so that it holds more of them in at

@@ -597,7 +597,13 @@ async fn store_index(
         Err(StoreError::Conflict) => {
             missed.commit_with(with_it);
             refresh::index(&core.shared, &before.record.uid).await?;
-            return Ok(Stored::ChangedMeanwhile);
+            let known =
+                core.shared.snapshot().indexes.get(&before.record.uid).map(|known| known.record.revision);
+            return match known == expected_revision {
+                // The record as it is now cannot be read here: trying again would never end.
+                true => Err(StoreError::Conflict.into()),
+                false => Ok(Stored::ChangedMeanwhile),
+            };
         }
         Err(error) => return Err(error.into()),
     };

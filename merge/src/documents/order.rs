@@ -22,7 +22,8 @@ use crate::{ExtraFields, Merged};
 /// Appends the joined answer of `GET /indexes/{uid}/documents` or `POST …/documents/fetch` to `out`.
 ///
 /// `legs`: the raw answers in covering-set order, each for offset 0 and limit `offset + limit`. `sort` orders the heads
-/// of the legs; its last field is the primary key, by whose exact value equals are told apart. `extra`: fields to cut out that were requested for merging only.
+/// of the legs; its last field is the primary key, by whose exact value equals are told apart. `extra`: fields to cut
+/// out that were requested for merging only.
 /// Totals are summed; reserved fields are cut out.
 ///
 /// # Errors

@@ -213,8 +213,8 @@ impl<'a> SearchRequest<'a> {
         Ok(keys)
     }
 
-    /// Whether legs may be asked for fewer hits than the page has: what the answer shows depends on its own hits alone, and
-    /// their order on nothing beyond them. Scores are measured over all hits of the legs, buckets of places may begin
+    /// Whether legs may be asked for fewer hits than the page has: what the answer shows depends on its own hits alone,
+    /// and their order on nothing beyond them. Scores are measured over all hits of the legs, buckets of places may begin
     /// before a page, and a node finds the neighbours of a vector by how many are asked for.
     #[must_use]
     pub fn may_be_asked_shallow(&self) -> bool {
