@@ -353,15 +353,25 @@ async fn create_index(
 }
 
 async fn delete_index(core: &Core, uid: &str, missed: &mut Missed) -> Result<Vec<NodeTask>, Outcome> {
-    let index = existing(core, uid)?;
+    let mut index = existing(core, uid)?;
     let snapshot = core.shared.snapshot();
-    let quorum = fanout::quorum(core, &snapshot, &index.placement);
-    let all = ShardSet::all(index.placement.shards());
-    fanout::check(core, &quorum, &all).await.map_err(Outcome::Refused)?;
+    let placement = Arc::clone(&index.placement);
+    let quorum = fanout::quorum(core, &snapshot, &placement);
+    fanout::check(core, &quorum, &ShardSet::all(placement.shards())).await.map_err(Outcome::Refused)?;
+    loop {
+        let unregister =
+            Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
+        let remember = orphan_indexes::remember(&index.record.node_uid);
+        match core.shared.store.commit(vec![unregister, remember]).await {
+            Ok(_) => break,
+            Err(StoreError::Conflict) => {
+                take_in_change(core, &index).await.map_err(Outcome::Refused)?;
+                index = existing(core, uid)?;
+            }
+            Err(error) => return Err(Outcome::Refused(error.into())),
+        }
+    }
     let node_uid = &index.record.node_uid;
-    let unregister = Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
-    let deleted = core.shared.store.commit(vec![unregister, orphan_indexes::remember(node_uid)]).await;
-    deleted.map_err(|error| Outcome::Refused(error.into()))?;
     publish(&core.shared.snapshot, |snapshot| snapshot.without_index(uid));
     let target = format!("/indexes/{node_uid}");
     let node_tasks = drop_on_nodes(core, &quorum, node_uid, &target, missed).await;
@@ -572,9 +582,23 @@ pub(crate) async fn send_primary_key(
 /// What became of a changed index record.
 enum Stored {
     AsAsked,
-    /// The end of a task has changed the record since it was read, and the snapshot has the record as it is now. Tasks
-    /// that can end are few, and the lane admits no other change, so trying again comes to an end.
+    /// The record has changed since it was read, and the snapshot has it as it is now ([`take_in_change`]).
     ChangedMeanwhile,
+}
+
+/// Takes in a record that the end of a task has changed since it was read. Tasks that can end are few, and the lane
+/// admits no other change, so trying again comes to an end.
+///
+/// # Errors
+/// The store's error; its conflict where the record as it is now cannot be read here.
+async fn take_in_change(core: &Core, before: &Index) -> Result<(), ApiError> {
+    let uid = &before.record.uid;
+    refresh::index(&core.shared, uid).await?;
+    let known = core.shared.snapshot().indexes.get(uid).map(|known| known.record.revision);
+    match known == Some(before.record.revision) {
+        true => Err(StoreError::Conflict.into()),
+        false => Ok(()),
+    }
 }
 
 /// Makes a changed index record durable, then visible.
@@ -596,14 +620,7 @@ async fn store_index(
         Ok(revisions) => revisions[0],
         Err(StoreError::Conflict) => {
             missed.commit_with(with_it);
-            refresh::index(&core.shared, &before.record.uid).await?;
-            let known =
-                core.shared.snapshot().indexes.get(&before.record.uid).map(|known| known.record.revision);
-            return match known == expected_revision {
-                // The record as it is now cannot be read here: trying again would never end.
-                true => Err(StoreError::Conflict.into()),
-                false => Ok(Stored::ChangedMeanwhile),
-            };
+            return take_in_change(core, before).await.map(|()| Stored::ChangedMeanwhile);
         }
         Err(error) => return Err(error.into()),
     };

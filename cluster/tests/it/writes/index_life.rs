@@ -278,10 +278,12 @@ fn a_gateway_that_dies_leaves_no_index_on_some_nodes_only() {
                         let (method, path, body) = step(&mut random, 0, INDEXES);
                         let body = body.to_string();
                         // The first write without an answer: the gateway is dead.
-                        let Ok((status, _)) = client.raw(method, &path, &headers, body.as_bytes()) else {
+                        let Ok((status, answer)) = client.raw(method, &path, &headers, body.as_bytes())
+                        else {
                             return;
                         };
-                        assert_eq!(status, 202, "{method} {path} {body}");
+                        let answer = String::from_utf8_lossy(&answer);
+                        assert_eq!(status, 202, "{method} {path} {body}: {answer}");
                         answered.fetch_add(1, Ordering::SeqCst);
                     }
                 });
