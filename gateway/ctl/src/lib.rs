@@ -1,9 +1,8 @@
-//! `miroir-ctl`: the operator's command line over the management API, and for moving a store that no gateway has
-//! open.
+//! `miroir-ctl`: the operator's command line over the management API.
 //!
 //! Invariants: it shows what the API answers and keeps no state. `--json` prints the API's own answer. The exit code
-//! is 0 for done, 1 for a difference or failure that was found, 2 for what could not be asked. It links no executor
-//! of the gateway, so that it stays small.
+//! is 0 for done, 1 for a difference or failure that was found, 2 for what could not be asked. It links neither an
+//! executor nor a store of the gateway, so that it stays small.
 
 mod anti_entropy;
 mod arguments;
@@ -48,7 +47,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Report> {
-    // The store is opened in place, without a gateway.
+    // A store is moved in place, without a gateway that runs.
     let client = || Client::new(&arguments.address, arguments.admin_key()?, arguments.ca.as_deref());
     match &arguments.command {
         Command::Status(status) => status.run(&client()?),

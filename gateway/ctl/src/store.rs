@@ -1,18 +1,23 @@
 //! `miroir-ctl store`: moves a store that no gateway has open to another place or backend.
+//!
+//! Invariant: the gateway's own program does it (`miroir store`), since the format of the store is its own; this
+//! program neither links a backend nor reads a file of it.
 
 use std::{
-    fs::{self, File},
-    io::BufWriter,
-    path::{Path, PathBuf},
+    env,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::Command,
 };
 
-use ::store::{RedisOptions, StoreLocation, StoreThread, open_redis, open_sled, transfer};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
-use futures_lite::future::block_on;
-use serde_json::json;
+use serde_json::Value;
 
 use crate::report::Report;
+
+/// The gateway's program.
+const GATEWAY: &str = "miroir";
 
 /// A gateway's store, while no gateway has it open.
 #[derive(FromArgs)]
@@ -55,56 +60,35 @@ struct Import {
 
 impl Store {
     pub(crate) fn run(&self) -> anyhow::Result<Report> {
-        let (count, done) = match &self.verb {
-            Verb::Export(Export { store, file }) => (export(store, file)?, "exported"),
-            Verb::Import(Import { store, file }) => (import(store, file)?, "imported"),
+        let (verb, done, store, file) = match &self.verb {
+            Verb::Export(Export { store, file }) => ("export", "exported", store, file),
+            Verb::Import(Import { store, file }) => ("import", "imported", store, file),
         };
-        let (answer, text) = (json!({"entries": count}), format!("{count} entries {done}\n"));
-        Ok(Report { answer, text, is_good: true })
+        let arguments = ["store", verb, "--store", store].map(OsStr::new);
+        let answer = run_gateway(&arguments, file.as_os_str())?;
+        let Some(count) = answer["entries"].as_u64() else {
+            bail!("{GATEWAY} store {verb}: the program answers {answer}; it is of another version");
+        };
+        Ok(Report { answer, text: format!("{count} entries {done}\n"), is_good: true })
     }
 }
 
-/// Writes a store into a new file; gives the number of its entries.
-fn export(named: &str, file: &Path) -> anyhow::Result<u64> {
-    let location = location(named)?;
-    if let StoreLocation::Sled { path } = &location {
-        // Opening creates a store that is missing, which an export must not do.
-        ensure!(path.exists(), "store {}: there is none", path.display());
-    }
-    let (store, thread) = open(location)?;
-    let fresh = File::create_new(file).with_context(|| format!("{} cannot be made", file.display()))?;
-    let mut out = BufWriter::new(fresh);
-    let written = block_on(transfer::export(&store, &mut out));
-    if written.is_err() {
-        // A part of the file would help nobody, so it is removed.
-        let _ = fs::remove_file(file);
-    }
-    out.get_ref().sync_all()?;
-    let count = written?;
-    thread.join()?;
-    Ok(count)
+/// Starts the gateway's program and waits for it; gives what it prints.
+fn run_gateway(arguments: &[&OsStr], file: &OsStr) -> anyhow::Result<Value> {
+    let program = gateway_program();
+    let started = Command::new(&program).args(arguments).arg(file).output();
+    let output = started.with_context(|| {
+        format!("the program {GATEWAY} cannot be started; put it beside miroir-ctl or on the PATH")
+    })?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let reason = said.trim().strip_prefix("miroir: ").unwrap_or(said.trim());
+    ensure!(output.status.success(), "{reason}");
+    let out = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&out).with_context(|| format!("{GATEWAY} store: {out:?} is no answer"))
 }
 
-/// Fills an empty store from a file; gives the number of its entries.
-fn import(named: &str, file: &Path) -> anyhow::Result<u64> {
-    let (store, thread) = open(location(named)?)?;
-    let read = block_on(transfer::import(&store, file));
-    let count = read.with_context(|| file.display().to_string())?;
-    thread.join()?;
-    Ok(count)
-}
-
-fn location(named: &str) -> anyhow::Result<StoreLocation> {
-    let refusal = || {
-        let (shown, allowed) = (StoreLocation::shown(named), StoreLocation::ALLOWED);
-        format!("option store: {shown:?} is not allowed; {allowed}")
-    };
-    StoreLocation::parse(named).with_context(refusal)
-}
-
-fn open(location: StoreLocation) -> anyhow::Result<(::store::Store, StoreThread)> {
-    Ok(match location {
-        StoreLocation::Sled { path } => open_sled(&path)?,
-        StoreLocation::Redis { url } => open_redis(RedisOptions { url, clock: None })?,
-    })
+/// The program beside this one, which is of the same version, else the first on the `PATH`.
+fn gateway_program() -> OsString {
+    let beside = env::current_exe().ok().map(|own| own.with_file_name(GATEWAY));
+    beside.filter(|path| path.is_file()).map_or_else(|| GATEWAY.into(), PathBuf::into_os_string)
 }

@@ -7,6 +7,7 @@
 pub mod metrics_endpoint;
 mod port;
 pub mod startup;
+mod store_file;
 pub mod systemd;
 
 use std::{
@@ -47,6 +48,12 @@ use crate::{
 /// Runs a gateway; `arguments` start with the program's name.
 pub fn main(arguments: &[String]) -> ExitCode {
     let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    if let Some((&"store", arguments)) = rest.split_first() {
+        return match store_file::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&format!("{error:#}")),
+        };
+    }
     let config = match config::parse(&rest, |name| std::env::var(name).ok()) {
         Ok(config::Parsed::Run(config)) => *config,
         Ok(config::Parsed::Check(config)) => {

@@ -7,5 +7,6 @@ mod conformance;
 mod endurance;
 mod gateway;
 mod operations;
+mod store_file;
 mod tls;
 mod wire;

@@ -10,7 +10,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("merge", &[]),
     ("store", &[]),
     ("gateway/protocol", &["router", "merge", "store"]),
-    ("gateway/ctl", &["store"]),
+    ("gateway/ctl", &[]),
     ("gateway", &["protocol", "router", "merge", "store"]),
     ("cluster/node", &[]),
     ("cluster", &["node", "gateway", "ctl", "router", "merge", "store"]),

@@ -1,9 +1,9 @@
-//! Tests `miroir-ctl` as an operator starts it, against gateways that a test simulates, and against stores on disk.
+//! Tests `miroir-ctl` as an operator starts it, against gateways that a test simulates.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod commands;
 mod gateway;
 mod program;
-mod stores;
+mod store;
 mod tls;

@@ -1,18 +1,29 @@
-//! Tests of stores on disk: exported, imported elsewhere, and refused where something would be lost.
+//! `miroir store`: stores on disk are exported, imported elsewhere, and refused where something would be lost.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use futures_lite::future::block_on;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Table, open_sled};
-
-use crate::program::{Ended, run};
 
 const TABLE: Table = Table::named("films");
 
+/// The exit code and the output of the program.
+struct Ended {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+fn run(words: &[&str]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_miroir")).arg("store").args(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+}
+
 fn transfer(verb: &str, store: &Path, file: &Path) -> Ended {
     let store = format!("sled:{}", store.display());
-    run(&["store", verb, "--store", &store, &file.display().to_string()])
+    run(&[verb, "--store", &store, &file.display().to_string()])
 }
 
 #[test]
@@ -32,11 +43,13 @@ fn a_store_moves_through_a_file() {
     fails("export", &path("nowhere"), &file, "there is none");
     assert!(!path("nowhere").exists() && !file.exists());
     let ended = transfer("export", &from, &file);
-    assert!(ended.code == 0 && ended.out.ends_with(" entries exported\n"), "{}", ended.error);
+    assert_eq!(ended.code, 0, "{}", ended.error);
     fails("export", &from, &file, "cannot be made");
-    let count = ended.out.split(' ').next().unwrap();
+    let exported: Value = serde_json::from_str(&ended.out).unwrap();
+    assert!(exported["entries"].as_u64() > Some(0), "{exported}");
     let ended = transfer("import", &to, &file);
-    assert_eq!((ended.code, ended.out), (0, format!("{count} entries imported\n")), "{}", ended.error);
+    assert_eq!(ended.code, 0, "{}", ended.error);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap(), exported);
     fails("import", &to, &file, "allowed: an empty one");
     let (store, _thread) = open_sled(&to).unwrap();
     let found = block_on(store.record(TABLE, "a")).unwrap().unwrap();
@@ -46,13 +59,21 @@ fn a_store_moves_through_a_file() {
 #[test]
 fn a_location_that_is_none_is_refused_without_its_password() {
     let check = |location: &str, shown: &str| {
-        let ended = run(&["store", "export", "--store", location, "file"]);
+        let ended = run(&["export", "--store", location, "file"]);
         let error = format!(
-            "miroir-ctl: option store: {shown:?} is not allowed; give sled:PATH, for example sled:./miroir-data, or redis://HOST:PORT\n"
+            "miroir: option store: {shown:?} is not allowed; give sled:PATH, for example sled:./miroir-data, or redis://HOST:PORT\n"
         );
         assert_eq!((ended.code, ended.error), (2, error));
     };
     check("./data", "./data");
     check("sled:", "sled:");
     check("http://user:password@a.example", "http://...");
+}
+
+#[test]
+fn wrong_words_are_refused_and_help_is_given() {
+    let ended = run(&["copy"]);
+    assert!(ended.code == 2 && ended.error.starts_with("miroir: store: "), "{}", ended.error);
+    let ended = run(&["export", "--help"]);
+    assert!(ended.code == 0 && ended.out.contains("Usage: miroir store export"), "{}", ended.out);
 }
