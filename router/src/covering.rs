@@ -121,9 +121,10 @@ fn share_out(
     let mut legs = Vec::with_capacity(chosen.len());
     let mut partial = Vec::new();
     for candidate in chosen.iter().map(|&candidate| &candidates[candidate]) {
-        let whole_node = candidate.shards.len() == placement.shards_of(candidate.node).len();
-        if whole_node && candidate.shards.is_subset(&remaining) {
+        let all_it_owns = candidate.shards.len() == placement.shards_of(candidate.node).len();
+        if all_it_owns && candidate.shards.is_subset(&remaining) {
             remaining.subtract(&candidate.shards);
+            let whole_node = !placement.may_hold_more(candidate.node);
             legs.push(Leg { node: candidate.node, shards: candidate.shards.clone(), whole_node });
         } else {
             partial.push(candidate);

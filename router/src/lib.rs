@@ -7,6 +7,7 @@
 pub(crate) mod covering;
 pub(crate) mod node;
 pub(crate) mod placement;
+pub mod rebalance;
 pub(crate) mod record;
 pub(crate) mod rendezvous;
 pub mod reserved;
@@ -17,4 +18,4 @@ pub use covering::{CoveringSet, Leg, covering_set};
 pub use node::{CAPACITY_MAX, CAPACITY_MIN, GROUPS_MAX, NODES_MAX, Node, NodeIndex};
 pub use placement::Placement;
 pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardSet, ShardSetError, shard_filter, shard_of};
-pub use topology::{Topology, TopologyError};
+pub use topology::{Standing, Topology, TopologyError};

@@ -22,10 +22,18 @@ use crate::shard::{SHARDS_MAX, ShardSet};
 pub struct Placement {
     shards: u32,
     replication_factor: u16,
-    /// Per group, `replication_factor` owners of each shard in turn; empty for a group without nodes.
+    /// Per group, `replication_factor` owners of each shard in turn; empty for a group that is not whole.
     owners: Vec<Vec<NodeIndex>>,
     /// The shards that each node owns.
     held: Vec<ShardSet>,
+    /// Sorted, without owners.
+    extras: Vec<(u32, NodeIndex)>,
+    /// Per node: what it owns and its extra copies.
+    written: Vec<ShardSet>,
+    /// Sorted.
+    unswept: Vec<NodeIndex>,
+    /// What a node holds that came after this placement.
+    nothing: ShardSet,
 }
 
 impl Placement {
@@ -45,13 +53,76 @@ impl Placement {
         &owners[shard as usize * per_shard..][..per_shard]
     }
 
+    /// Whether a group has owners: one that is being filled has none yet.
+    #[must_use]
+    pub fn is_whole(&self, group: usize) -> bool {
+        self.owners.get(group).is_some_and(|owners| !owners.is_empty())
+    }
+
     /// The shards that a node owns.
     ///
     /// # Panics
     /// When `node` comes from a topology with more nodes.
     #[must_use]
     pub fn shards_of(&self, node: NodeIndex) -> &ShardSet {
-        &self.held[usize::from(node.0)]
+        self.held.get(usize::from(node.0)).unwrap_or(&self.nothing)
+    }
+
+    /// The shards whose writes a node gets: those it owns, and those it has an extra copy of.
+    #[must_use]
+    pub fn written_to(&self, node: NodeIndex) -> &ShardSet {
+        self.written.get(usize::from(node.0)).unwrap_or(&self.nothing)
+    }
+
+    /// The copies that are written to beside the owners' and not read, by shard.
+    #[must_use]
+    pub fn extras(&self) -> &[(u32, NodeIndex)] {
+        &self.extras
+    }
+
+    /// Whether a node may have documents of shards that it does not own, so that it must be told which are asked for.
+    #[must_use]
+    pub fn may_hold_more(&self, node: NodeIndex) -> bool {
+        self.unswept.contains(&node) || self.written_to(node).len() != self.shards_of(node).len()
+    }
+
+    /// The nodes that may hold documents of shards that are no longer theirs.
+    #[must_use]
+    pub fn unswept(&self) -> &[NodeIndex] {
+        &self.unswept
+    }
+
+    #[must_use]
+    pub fn replication_factor(&self) -> u16 {
+        self.replication_factor
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// The same owners with other extra copies and nodes to be swept, over `nodes` nodes and `groups` groups.
+    pub(crate) fn with_extras(
+        &self,
+        (nodes, groups): (usize, usize),
+        extras: Vec<(u32, NodeIndex)>,
+        unswept: Vec<NodeIndex>,
+    ) -> Placement {
+        let mut owners = self.owners.clone();
+        owners.resize(groups.max(owners.len()), Vec::new());
+        let mut placement = Placement::from_owners(nodes, self.replication_factor, self.shards, owners);
+        for (shard, node) in extras {
+            if !placement.held[usize::from(node.0)].contains(shard) {
+                placement.written[usize::from(node.0)].insert(shard);
+                placement.extras.push((shard, node));
+            }
+        }
+        placement.extras.sort_unstable();
+        placement.extras.dedup();
+        placement.unswept = unswept;
+        placement.unswept.sort_unstable();
+        placement.unswept.dedup();
+        placement
     }
 
     pub(crate) fn owner_lists(&self) -> &[Vec<NodeIndex>] {
@@ -72,7 +143,7 @@ impl Placement {
                 place_group(nodes, members, replication_factor, kept, &newcomers)
             })
             .collect();
-        Placement::from_owners(nodes, replication_factor, shards, owners)
+        Placement::from_owners(nodes.len(), replication_factor, shards, owners)
     }
 
     /// The placement after a change of nodes. `renumbered` has the new index of each old node, `None` if it left its
@@ -104,7 +175,7 @@ impl Placement {
                 place_group(nodes, members, self.replication_factor, kept, &newcomers)
             })
             .collect();
-        Placement::from_owners(nodes, self.replication_factor, self.shards, owners)
+        Placement::from_owners(nodes.len(), self.replication_factor, self.shards, owners)
     }
 
     /// A placement read back from storage, or what is wrong with it. The load bound is not verified: a stored placement
@@ -124,8 +195,8 @@ impl Placement {
         }
         let per_shard = usize::from(replication_factor);
         for (members, owners) in groups.iter().zip(&owners) {
-            let expected = if members.is_empty() { 0 } else { shards as usize * per_shard };
-            if owners.len() != expected {
+            // A group that is being filled, or emptied, has none.
+            if !owners.is_empty() && owners.len() != shards as usize * per_shard {
                 return Err("a group has another number of owners");
             }
             if !owners.iter().all(|owner| members.contains(owner)) {
@@ -138,16 +209,19 @@ impl Placement {
                 return Err("a shard has the same owner twice");
             }
         }
-        Ok(Placement::from_owners(nodes, replication_factor, shards, owners))
+        if owners.iter().all(Vec::is_empty) {
+            return Err("no group has owners");
+        }
+        Ok(Placement::from_owners(nodes.len(), replication_factor, shards, owners))
     }
 
-    fn from_owners(
-        nodes: &[Node],
+    pub(crate) fn from_owners(
+        nodes: usize,
         replication_factor: u16,
         shards: u32,
         owners: Vec<Vec<NodeIndex>>,
     ) -> Placement {
-        let mut held = vec![ShardSet::new(); nodes.len()];
+        let mut held = vec![ShardSet::new(); nodes];
         for group in &owners {
             for (shard, owners) in (0..shards).zip(group.chunks_exact(usize::from(replication_factor))) {
                 for owner in owners {
@@ -155,11 +229,13 @@ impl Placement {
                 }
             }
         }
-        Placement { shards, replication_factor, owners, held }
+        let (written, nothing) = (held.clone(), ShardSet::new());
+        let (extras, unswept) = (Vec::new(), Vec::new());
+        Placement { shards, replication_factor, owners, held, extras, written, unswept, nothing }
     }
 }
 
-fn place_group(
+pub(crate) fn place_group(
     nodes: &[Node],
     members: &[NodeIndex],
     replication_factor: u16,
