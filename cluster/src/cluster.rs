@@ -178,6 +178,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts a node that the gateway is not told of; answers its number.
+    pub fn start_spare_node(&mut self) -> anyhow::Result<usize> {
+        let number = self.ports.len();
+        self.ports.push(0);
+        self.nodes.push(None);
+        self.start_node(number)?;
+        Ok(number)
+    }
+
     /// Starts the gateway, on its old address if it had one.
     pub fn start_gateway(&mut self) -> anyhow::Result<()> {
         self.start_gateway_unready()?;
@@ -213,7 +222,8 @@ impl Cluster {
         option("shards", options.shards.to_string());
         option("replication-factor", options.replication_factor.to_string());
         let per_group = options.nodes.div_ceil(options.groups);
-        for (number, port) in self.ports.iter().enumerate() {
+        // What has come since is known to the store alone.
+        for (number, port) in self.ports.iter().enumerate().take(options.nodes) {
             let port = self.proxies.get(number).map_or(*port, |proxy| proxy.address().port());
             let group = number / per_group;
             option("node", format!("n{number}=http://127.0.0.1:{port},group={group}"));

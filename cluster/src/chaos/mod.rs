@@ -5,6 +5,7 @@
 //! `load` writes and reads, `faults` draws faults, `copies_equal` compares the copies afterwards.
 
 pub(crate) mod copies_equal;
+pub mod copies_placed;
 pub(crate) mod faults;
 pub(crate) mod load;
 pub(crate) mod register;
@@ -88,6 +89,37 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::Result<Repor
     report.search_times(troubled?);
     report.level_after = copies_equal::wait(&cluster, LEVEL_MAX, &mut report, say)?;
     load.check(&cluster, &mut report)?;
+    Ok(report)
+}
+
+/// Runs a cluster under load while `act` does something to it, and says what was seen. Nothing is to be noticed of it:
+/// every read must be answered whole.
+///
+/// # Errors
+/// When the run could not be made, or what `act` says; what went wrong in it is in the report.
+pub fn under_load(
+    cluster: &mut Cluster,
+    seed: u64,
+    gateway_dies: bool,
+    act: impl FnOnce(&mut Cluster) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
+    prepare(cluster)?;
+    let load = Load::new(cluster.url(), seed, gateway_dies);
+    let stop = AtomicBool::new(false);
+    let acted = std::thread::scope(|scope| {
+        let workers = load.start(scope, &stop);
+        load.wait_until_busy();
+        let acted = act(cluster);
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            ensure!(worker.join().is_ok(), "a worker has panicked");
+        }
+        acted
+    });
+    let mut report = load.report();
+    acted.with_context(|| format!("so far: {report}"))?;
+    report.level_after = copies_placed::wait(cluster, LEVEL_MAX, &mut report)?;
+    load.check(cluster, &mut report)?;
     Ok(report)
 }
 

@@ -10,4 +10,5 @@ mod failures;
 mod pods;
 mod reads;
 mod support;
+mod topology;
 mod writes;

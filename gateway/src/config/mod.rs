@@ -28,9 +28,9 @@ use store::StoreLocation;
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
     ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MAX, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_MAX,
-    HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX, MASTER_KEY_BYTES_MIN, NODE_TIMEOUT_DEFAULT,
-    NODES_MAX, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT,
-    SHARDS_DEFAULT, SHARDS_MAX,
+    HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX, MASTER_KEY_BYTES_MIN,
+    MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX, REPLICATION_FACTOR_DEFAULT,
+    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -72,6 +72,10 @@ pub struct Config {
     pub unavailable_shard_policy: UnavailableShardPolicy,
     pub edge: EdgeConfig,
     pub drain_timeout: Duration,
+    /// How long requests that were planned before shards moved are waited for.
+    pub migration_drain_timeout: Duration,
+    /// Whether shards move without a last comparison.
+    pub migration_skip_delta_pass: bool,
     pub tls: TlsConfig,
     pub write_quorum: WriteQuorum,
     /// Bytes of the hints of one node.
@@ -334,6 +338,18 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         )?,
         edge: EdgeConfig::validate(raw)?,
         drain_timeout: option("drain-timeout", &raw.drain_timeout, DRAIN_TIMEOUT_DEFAULT, value::duration)?,
+        migration_drain_timeout: option(
+            "migration-drain-timeout",
+            &raw.migration_drain_timeout,
+            MIGRATION_DRAIN_TIMEOUT_DEFAULT,
+            value::duration,
+        )?,
+        migration_skip_delta_pass: option(
+            "migration-skip-delta-pass",
+            &raw.migration_skip_delta_pass,
+            false,
+            |text| value::one_of(text, &value::SWITCH),
+        )?,
         tls: tls(raw)?,
         write_quorum: option("write-quorum", &raw.write_quorum, WriteQuorum::Hinted, |text| {
             value::one_of(text, &WriteQuorum::NAMES)
@@ -432,10 +448,10 @@ fn node_timeout(text: Option<&str>, request_timeout: Duration) -> Result<Duratio
 }
 
 fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
-    if texts.is_empty() || texts.len() > NODES_MAX {
-        let value = if texts.is_empty() { "none".to_owned() } else { texts.len().to_string() };
-        let allowed = format!("give 1 to {NODES_MAX} nodes, for example --node n1=http://10.0.0.1:7700");
-        return Err(ConfigError::Value { option: "node", value, allowed });
+    // A store that knows its nodes needs no flag that names them.
+    if texts.len() > NODES_MAX {
+        let allowed = format!("give at most {NODES_MAX} nodes, for example --node n1=http://10.0.0.1:7700");
+        return Err(ConfigError::Value { option: "node", value: texts.len().to_string(), allowed });
     }
     let (mut ids, mut urls) = (BTreeSet::new(), BTreeSet::new());
     let mut nodes = Vec::with_capacity(texts.len());
@@ -450,6 +466,11 @@ fn nodes(texts: &[String]) -> Result<Vec<NodeConfig>, ConfigError> {
         nodes.push(node);
     }
     Ok(nodes)
+}
+
+/// A node as flags give it: `ID=URL[,group=N][,capacity=W]`.
+pub(crate) fn node_config(text: &str) -> Result<NodeConfig, String> {
+    value::node(text)
 }
 
 fn tls(raw: &RawOptions) -> Result<TlsConfig, ConfigError> {

@@ -68,7 +68,15 @@ const SECTIONS: [(&str, &[&str]); 8] = [
     ),
     (
         "Writes and repair",
-        &["write-quorum", "hint-limit", "anti-entropy", "anti-entropy-interval", "settings-drift-interval"],
+        &[
+            "write-quorum",
+            "hint-limit",
+            "anti-entropy",
+            "anti-entropy-interval",
+            "settings-drift-interval",
+            "migration-drain-timeout",
+            "migration-skip-delta-pass",
+        ],
     ),
     (
         "What clients may do",

@@ -157,6 +157,12 @@ pub(crate) struct Flags {
     /// how long requests in flight may take to end on SIGTERM (default 10s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) drain_timeout: Option<String>,
+    /// longest wait for requests that were planned before shards moved (default 30s)
+    #[argh(option, arg_name = "TIME")]
+    pub(crate) migration_drain_timeout: Option<String>,
+    /// move shards without comparing them a last time (default off)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) migration_skip_delta_pass: Option<String>,
     /// certificates to serve TLS with, as PEM; read again on SIGHUP
     #[argh(option, arg_name = "FILE")]
     pub(crate) tls_certificate: Option<String>,
@@ -301,6 +307,10 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) drain_timeout: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) migration_drain_timeout: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) migration_skip_delta_pass: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) tls_certificate: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) tls_key: Option<String>,
@@ -373,6 +383,8 @@ impl RawOptions {
             json_depth_max: flags.json_depth_max,
             page_depth_max: flags.page_depth_max,
             drain_timeout: flags.drain_timeout,
+            migration_drain_timeout: flags.migration_drain_timeout,
+            migration_skip_delta_pass: flags.migration_skip_delta_pass,
             tls_certificate: flags.tls_certificate,
             tls_key: flags.tls_key,
             tls_client_ca: flags.tls_client_ca,
@@ -451,6 +463,8 @@ impl RawOptions {
             json_depth_max: self.json_depth_max.or(lower.json_depth_max),
             page_depth_max: self.page_depth_max.or(lower.page_depth_max),
             drain_timeout: self.drain_timeout.or(lower.drain_timeout),
+            migration_drain_timeout: self.migration_drain_timeout.or(lower.migration_drain_timeout),
+            migration_skip_delta_pass: self.migration_skip_delta_pass.or(lower.migration_skip_delta_pass),
             tls_certificate: self.tls_certificate.or(lower.tls_certificate),
             tls_key: self.tls_key.or(lower.tls_key),
             tls_client_ca: self.tls_client_ca.or(lower.tls_client_ca),

@@ -53,6 +53,8 @@ pub(crate) fn to_toml(config: &Config) -> String {
         json_depth_max: edge.json_depth_max,
         page_depth_max: edge.page_depth_max,
         drain_timeout: duration(config.drain_timeout),
+        migration_drain_timeout: duration(config.migration_drain_timeout),
+        migration_skip_delta_pass: name_of(&SWITCH, config.migration_skip_delta_pass),
         tls_certificate: config.tls.server.as_ref().map(|(certificate, _)| path(certificate)),
         tls_key: config.tls.server.as_ref().map(|(_, key)| path(key)),
         tls_client_ca: config.tls.client_ca.as_deref().map(path),
@@ -139,6 +141,8 @@ struct Effective {
     json_depth_max: usize,
     page_depth_max: usize,
     drain_timeout: String,
+    migration_drain_timeout: String,
+    migration_skip_delta_pass: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_certificate: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use router::{NodeIndex, ShardSet};
+use router::{NodeIndex, Placement, ShardSet};
 use serde_json::{Value, json};
 use store::{NewTask, TaskKind, TaskOwner};
 
@@ -26,12 +26,12 @@ use crate::{
     handlers::{extract, indexes, tasks},
     read::expiry,
     state::{
-        change::{Action, DocumentPart, DocumentWrite, NodePart, Repetition},
+        change::{Accepted, Action, DocumentPart, DocumentWrite, NodePart, Repetition},
         core::Core,
         snapshot::Snapshot,
     },
     wire::h1::{Request, Response},
-    write::lane,
+    write::{fanout, lane},
 };
 
 /// `POST` (replace) and `PUT` (update) `/indexes/{uid}/documents`.
@@ -56,11 +56,11 @@ pub(crate) async fn add(
     let known = index.and_then(|index| index.record.primary_key.as_deref());
     let expiry_allowed = index.is_some_and(|index| expiry::applies(core, index));
     let options = ParseOptions { primary_key: known.or(named_key.as_deref()), expiry_allowed };
-    let (received, parsed): (_, Result<ParsedPayload, ApiError>) = match payload::parse(body, format, options)
-    {
+    let parsed = payload::parse(body, format, options);
+    let (received, parsed): (_, Result<Arc<ParsedPayload>, ApiError>) = match parsed {
         Ok(parsed) => {
             check_expiries(&parsed)?;
-            (parsed.len(), Ok(parsed))
+            (parsed.len(), Ok(Arc::new(parsed)))
         }
         Err(IngestError::Task { problem, received }) => {
             let code = Code::by_name(problem.code()).unwrap_or(Code::Internal);
@@ -72,36 +72,39 @@ pub(crate) async fn add(
         }
     };
     let details = json!({"receivedDocuments": received, "indexedDocuments": null});
-    let mut task = new_task(request, uid, target, TaskKind::DocumentAdditionOrUpdate, details);
-    let action = match parsed {
-        Ok(parsed) => {
-            let shards = index.map_or(core.shared.config.shards, |index| index.record.shards);
-            let parts = split(core, &snapshot, &parsed, shards, &mut task)?;
-            let primary_key = named_key.or_else(|| parsed.primary_key().map(str::to_owned));
-            // Nodes fail a whole task for a bad value of these fields, and other clients' documents must not fail
-            // with it.
-            let is_judged = parsed.has_engine_fields() || index.is_some_and(|index| index.has_embedders());
-            let is_small = parts.iter().all(|part| part.body.bytes.len() <= limits::MERGED_BYTES_MAX);
-            Action::AddDocuments(DocumentWrite {
-                primary_key,
-                replace,
-                skip_creation,
-                existing_only: false,
-                keys_are_plain: parsed.keys_are_plain(),
-                parts,
-                batchable: is_small && !is_judged,
-                payload: is_judged.then(|| Arc::new(parsed)),
-            })
-        }
-        Err(error) => Action::Fail(error),
-    };
-    let action = match target != uid && index.is_some() {
-        // A write through an alias does not create the target again once it is gone.
+    let task = new_task(request, uid, target, TaskKind::DocumentAdditionOrUpdate, details);
+    // A write through an alias does not create the target again once it is gone.
+    let on_existing = target != uid && index.is_some();
+    let within = |action: Action| match on_existing {
         true => action.on_existing(),
         false => action.within(permission, uid),
     };
-    let accepted = lane::submit(core, target, task, action).await?;
-    Ok(tasks::accepted(accepted))
+    let cut = |snapshot: &Snapshot, task: &mut NewTask| {
+        let parsed = match &parsed {
+            Ok(parsed) => parsed,
+            Err(error) => return Ok(within(Action::Fail(error.clone()))),
+        };
+        let (cut_for, shards) = placement(core, snapshot, target)?;
+        let parts = split(core, snapshot, &cut_for, (parsed, shards), task);
+        let primary_key = named_key.clone().or_else(|| parsed.primary_key().map(str::to_owned));
+        // Nodes fail a whole task for a bad value of these fields, and other clients' documents must not fail
+        // with it.
+        let has_embedders = snapshot.indexes.get(target).is_some_and(|index| index.has_embedders());
+        let is_judged = parsed.has_engine_fields() || has_embedders;
+        let is_small = parts.iter().all(|part| part.body.bytes.len() <= limits::MERGED_BYTES_MAX);
+        Ok(within(Action::AddDocuments(DocumentWrite {
+            primary_key,
+            replace,
+            skip_creation,
+            existing_only: false,
+            keys_are_plain: parsed.keys_are_plain(),
+            parts,
+            cut_for,
+            batchable: is_small && !is_judged,
+            payload: is_judged.then(|| Arc::clone(parsed)),
+        })))
+    };
+    Ok(tasks::accepted(submit(core, target, &task, cut).await?))
 }
 
 /// # Errors
@@ -116,24 +119,50 @@ fn check_expiries(parsed: &ParsedPayload) -> Result<(), ApiError> {
     }
 }
 
-/// One body per node that owns some of the documents, and the intent that names these nodes.
+/// Hands a change to its lane; where shards have moved before its turn came it is cut anew.
+async fn submit(
+    core: &Core,
+    uid: &str,
+    task: &NewTask,
+    cut: impl Fn(&Snapshot, &mut NewTask) -> Result<Action, ApiError>,
+) -> Result<Accepted, ApiError> {
+    for _ in 0..limits::CUTS_MAX {
+        let mut task = task.clone();
+        let action = cut(&core.shared.snapshot(), &mut task)?;
+        match lane::submit(core, uid, task, action).await {
+            Err(error) if error.reason() == fanout::CUT_FOR_OTHERS => {}
+            answer => return answer,
+        }
+    }
+    Err(fanout::cut_for_others())
+}
+
+/// Where an index's shards are, or will be once it is made, and how many it has.
+fn placement(core: &Core, snapshot: &Snapshot, uid: &str) -> Result<(Arc<Placement>, u32), ApiError> {
+    if let Some(index) = snapshot.indexes.get(uid) {
+        return Ok((Arc::clone(&index.placement), index.record.shards));
+    }
+    let shards = core.shared.config.shards;
+    let placement = snapshot.topology.placement(shards).cloned();
+    let placement = placement
+        .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."));
+    Ok((placement?, shards))
+}
+
+/// One body per node that some of the documents go to, and the intent that names these nodes.
 fn split(
     core: &Core,
     snapshot: &Snapshot,
-    parsed: &ParsedPayload,
-    shards: u32,
+    placement: &Placement,
+    (parsed, shards): (&ParsedPayload, u32),
     task: &mut NewTask,
-) -> Result<Vec<DocumentPart>, ApiError> {
-    let placement = snapshot
-        .topology
-        .placement(shards)
-        .ok_or_else(|| ApiError::new(Code::Internal, "The topology has no placement for this index."))?;
+) -> Vec<DocumentPart> {
     let of_documents = parsed.shards(shards);
     // The lane sets the clock later.
     let clock = core.shared.config.anti_entropy.then_some(0);
     let mut parts = Vec::new();
     for node in snapshot.topology.every_node() {
-        let held = placement.shards_of(node);
+        let held = placement.written_to(node);
         if let Some(body) = parsed.stamped(&of_documents, held, clock) {
             let owner = owner(core, node, held, &of_documents);
             let shards = owner.shards.iter().copied().collect();
@@ -141,7 +170,7 @@ fn split(
             parts.push(DocumentPart { node, body, shards });
         }
     }
-    Ok(parts)
+    parts
 }
 
 fn owner(core: &Core, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> TaskOwner {
@@ -175,13 +204,13 @@ async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> R
         ApiError::new(Code::by_name(error.code()).unwrap_or(Code::BadRequest), error.to_string())
     })?;
     let details = json!({"providedIds": ids.ids().len(), "deletedDocuments": null, "originalFilter": null});
-    let mut task = new_task(request, uid, target, TaskKind::DocumentDeletion, details);
-    let shards = snapshot.indexes.get(target).map_or(core.shared.config.shards, |index| index.record.shards);
-    let mut parts = Vec::new();
-    if let Some(placement) = snapshot.topology.placement(shards) {
+    let task = new_task(request, uid, target, TaskKind::DocumentDeletion, details);
+    let cut = |snapshot: &Snapshot, task: &mut NewTask| {
+        let (cut_for, shards) = placement(core, snapshot, target)?;
         let of_ids = ids.shards(shards);
+        let mut parts = Vec::new();
         for node in snapshot.topology.every_node() {
-            let held = placement.shards_of(node);
+            let held = cut_for.written_to(node);
             if let Some(body) = ids.body(&of_ids, held) {
                 let documents = of_ids.iter().filter(|shard| held.contains(**shard)).count() as u64;
                 let owner = owner(core, node, held, &of_ids);
@@ -190,9 +219,9 @@ async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> R
                 parts.push(NodePart { node, body: body.into(), documents, shards });
             }
         }
-    }
-    let accepted = lane::submit(core, target, task, Action::DeleteDocuments { parts }).await?;
-    Ok(tasks::accepted(accepted))
+        Ok(Action::DeleteDocuments { parts, cut_for })
+    };
+    Ok(tasks::accepted(submit(core, target, &task, cut).await?))
 }
 
 /// `POST /indexes/{uid}/documents/delete`.

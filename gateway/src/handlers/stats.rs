@@ -165,8 +165,8 @@ async fn share(
     let counted = of_nodes.iter().filter_map(|stats| stats["numberOfDocuments"].as_u64()).sum::<u64>();
     let copies = u64::from(snapshot.topology.replication_factor).max(1);
     let documents = match snapshot.indexes.get(&record.uid) {
-        // Nodes count expired documents as well.
-        Some(index) if !whole || expiry::applies(core, index) => {
+        // Nodes count expired documents as well, and while shards move some have more copies than others.
+        Some(index) if !whole || !snapshot.topology.is_settled() || expiry::applies(core, index) => {
             let (documents, not_counted) = documents::count(core, snapshot, index).await?;
             *missing = missing.union(&not_counted);
             documents

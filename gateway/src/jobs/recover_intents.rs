@@ -85,8 +85,9 @@ fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
     let node_uid = &index.record.node_uid;
     if record.owners.is_empty() {
-        let nodes = core.shared.nodes.addresses.iter();
-        return nodes.map(|node| suspect(&node.id, node_uid, Vec::new())).collect();
+        let snapshot = core.shared.snapshot();
+        let nodes = snapshot.topology.every_node().into_iter();
+        return nodes.map(|node| suspect(&snapshot.topology.node(node).id, node_uid, Vec::new())).collect();
     }
     let owners = record.owners.iter();
     owners.map(|owner| suspect(&owner.node, node_uid, owner.shards.clone())).collect()

@@ -22,7 +22,7 @@ use crate::{
     events::webhook_delivery::{self, Watched},
     jobs::{recover_intents, sweep},
     lifecycle::ttl::{self, Sweeps},
-    membership::{high_water_marks, prober},
+    membership::{high_water_marks, prober, rebalance},
     observe::log,
     pods::{follow, leases, peers},
     repair::{node_copy, pass, settings_drift},
@@ -60,6 +60,7 @@ pub fn start(
         prober::watch_all(&core);
         runtime::spawn(leases::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::run(Arc::clone(&core.shared)));
+        runtime::spawn(follow::announce(Arc::clone(&core.shared)));
         runtime::spawn(peers::watch(Arc::clone(&core.shared)));
         let recovering = Rc::clone(&core);
         runtime::spawn(async move {
@@ -87,6 +88,10 @@ pub fn start(
         let copying = Rc::clone(&core);
         runtime::spawn(async move {
             repeat("copies", limits::REPAIR_PASS_PAUSE, || node_copy::work_off(&copying)).await;
+        });
+        let moving = Rc::clone(&core);
+        runtime::spawn(async move {
+            repeat("rebalance", limits::OPERATION_LOOK_INTERVAL, || rebalance::run::work_off(&moving)).await;
         });
         let settling = Rc::clone(&core);
         runtime::spawn(async move {

@@ -107,7 +107,7 @@ async fn compare_suspect(
     let Some(known) = known else { return Ok(true) };
     let uid = known.record.uid.clone();
     let mut suspect =
-        if shards.is_empty() { known.placement.shards_of(node).clone() } else { ShardSet::new() };
+        if shards.is_empty() { known.placement.written_to(node).clone() } else { ShardSet::new() };
     for shard in shards {
         suspect.insert(*shard);
     }

@@ -7,4 +7,5 @@ pub(crate) mod catch_up;
 pub mod high_water_marks;
 pub(crate) mod hint_replay;
 pub(crate) mod prober;
+pub mod rebalance;
 pub(crate) mod rejoin;

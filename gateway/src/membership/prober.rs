@@ -3,11 +3,12 @@
 //! Invariants: every node is watched apart from the others, so that none waits for another's silence or joining. A
 //! node that answers requests is not probed.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
+use ahash::AHashSet;
 use futures_util::future::join_all;
 use http::StatusCode;
-use router::NodeIndex;
+use router::{NodeIndex, Standing};
 
 use crate::{
     config::limits,
@@ -32,22 +33,43 @@ pub(crate) async fn probe_all(core: &Rc<Core>) {
     .await;
 }
 
-/// Watches every node for as long as the process lives.
+/// Watches every node for as long as the process lives, those that come later too.
 pub(crate) fn watch_all(core: &Rc<Core>) {
-    let nodes = core.shared.snapshot().topology.every_node();
-    let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-    let interval = limits::HEALTH_PROBE_INTERVAL.max(limits::HEALTH_PROBE_SHARE * count);
-    for node in nodes {
-        runtime::spawn(watch(Rc::clone(core), node, interval));
-    }
+    let core = Rc::clone(core);
+    runtime::spawn(async move {
+        let watched = Rc::new(RefCell::new(AHashSet::new()));
+        loop {
+            let nodes = core.shared.snapshot().topology.every_node();
+            let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+            let interval = limits::HEALTH_PROBE_INTERVAL.max(limits::HEALTH_PROBE_SHARE * count);
+            for node in nodes {
+                if watched.borrow_mut().insert(node) {
+                    let (core, watched) = (Rc::clone(&core), Rc::clone(&watched));
+                    runtime::spawn(async move {
+                        watch(core, node, interval).await;
+                        watched.borrow_mut().remove(&node);
+                    });
+                }
+            }
+            runtime::sleep(limits::NEW_NODES_LOOK_INTERVAL).await;
+        }
+    });
+}
+
+fn is_member(core: &Core, node: NodeIndex) -> bool {
+    core.shared.snapshot().topology.standing(node) != Standing::Removed
 }
 
 async fn watch(core: Rc<Core>, node: NodeIndex, interval: Duration) {
     let mut looked_at = runtime::now();
-    loop {
+    probe(&core, node).await;
+    while is_member(&core, node) {
         let state = core.shared.nodes.health.state(node);
         runtime::sleep(if state == NodeState::Suspect { limits::HEALTH_SUSPECT_INTERVAL } else { interval })
             .await;
+        if !is_member(&core, node) {
+            return;
+        }
         let healthy = core.shared.nodes.health.state(node) == NodeState::Healthy;
         if !healthy || !core.shared.nodes.health.answered_lately(node, runtime::now()) {
             probe(&core, node).await;

@@ -13,11 +13,11 @@ use std::{
 use crossbeam::utils::CachePadded;
 use router::NodeIndex;
 
-use crate::{api::node_version::NodeVersion, config::limits};
+use crate::{api::node_version::NodeVersion, config::limits, nodes::slots::Slots};
 
 /// States and versions of all nodes, by position in the topology.
 pub struct Health {
-    nodes: Vec<CachePadded<NodeHealth>>,
+    nodes: Slots<CachePadded<NodeHealth>>,
     /// Times are kept in milliseconds since then.
     epoch: Instant,
 }
@@ -108,11 +108,11 @@ impl Health {
     /// Health of `count` nodes that nobody has probed yet.
     #[must_use]
     pub fn new(count: usize, now: Instant) -> Self {
-        Self { nodes: (0..count).map(|_| CachePadded::default()).collect(), epoch: now }
+        Self { nodes: Slots::new(count), epoch: now }
     }
 
     fn node(&self, node: NodeIndex) -> &NodeHealth {
-        &self.nodes[usize::from(node.0)]
+        self.nodes.of(node)
     }
 
     /// The lowest version among the nodes whose version is known.
@@ -147,6 +147,12 @@ impl Health {
     #[must_use]
     pub fn state(&self, node: NodeIndex) -> NodeState {
         NodeState::ALL[usize::from(self.node(node).state.load(Ordering::Acquire))]
+    }
+
+    /// Forgets a node that is no member any more: it may come back as another version.
+    pub fn forget(&self, node: NodeIndex) {
+        self.node(node).version.store(0, Ordering::Relaxed);
+        self.node(node).state.store(NodeState::Unknown as u8, Ordering::Release);
     }
 
     /// Records what was seen of a node; gives its new state when that changed.

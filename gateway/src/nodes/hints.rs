@@ -12,6 +12,8 @@ use router::NodeIndex;
 use serde::{Deserialize, Serialize};
 use store::{Change, Table};
 
+use crate::nodes::slots::Slots;
+
 /// The log of what each node missed: an entry is a [`Hint`] and the body of its request.
 pub const HINTS: Table = Table::named("hints");
 /// The log of copies that may differ from others: an entry is a [`SuspectCopies`].
@@ -55,7 +57,7 @@ pub struct Unapplied {
 
 /// The hints of all nodes, by position in the topology.
 pub struct Hints {
-    nodes: Vec<CachePadded<NodeHints>>,
+    nodes: Slots<CachePadded<NodeHints>>,
     bytes_max: u64,
 }
 
@@ -84,11 +86,20 @@ impl Hints {
     /// `count` nodes without hints; a node's log holds at most `bytes_max`.
     #[must_use]
     pub fn new(count: usize, bytes_max: u64) -> Self {
-        Self { nodes: (0..count).map(|_| CachePadded::default()).collect(), bytes_max }
+        Self { nodes: Slots::new(count), bytes_max }
     }
 
     fn of(&self, node: NodeIndex) -> &NodeHints {
-        &self.nodes[usize::from(node.0)]
+        self.nodes.of(node)
+    }
+
+    /// Forgets a node that is no member any more: what is to be committed.
+    pub fn forget(&self, node: NodeIndex, id: &str) -> Vec<Change> {
+        self.resynced(node);
+        self.counts_from(node, None);
+        self.of(node).awaited.store(0, Ordering::SeqCst);
+        let cut = |log| Change::Truncate { log, stream: id.to_owned(), through: u64::MAX };
+        [HINTS, SUSPECT_SHARDS, UNAPPLIED].map(cut).to_vec()
     }
 
     /// Sets the counts to what the store holds.

@@ -6,7 +6,8 @@
 //! ejected for ever.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use router::NodeIndex;
 
 use crate::{
     config::limits,
-    nodes::{address::NodeAddress, retry_budget::Budget},
+    nodes::{retry_budget::Budget, table::Nodes},
 };
 
 /// A node this many doublings slower than the best is asked only where others do not suffice.
@@ -32,6 +33,7 @@ const LOGGED_EVERY: Duration = Duration::from_secs(1);
 /// The statistics of every node, by position in the topology.
 pub(crate) struct LoadStats {
     nodes: RefCell<Vec<NodeLoad>>,
+    table: Arc<Nodes>,
     levels: RefCell<Levels>,
     retries: RefCell<Budget>,
     hedges: RefCell<Budget>,
@@ -117,7 +119,7 @@ impl Latest {
 }
 
 impl LoadStats {
-    pub(crate) fn new(nodes: &[NodeAddress], adaptive: bool, now: Instant) -> Self {
+    pub(crate) fn new(table: &Arc<Nodes>, adaptive: bool, now: Instant) -> Self {
         let retries = Budget::new(
             limits::RETRY_SHARE,
             limits::RETRIES_PER_SECOND,
@@ -126,7 +128,8 @@ impl LoadStats {
         );
         let hedges = Budget::new(limits::HEDGE_SHARE, 0.0, f32::from(limits::HEDGES_AT_ONCE_MAX), now);
         Self {
-            nodes: RefCell::new(nodes.iter().map(|node| NodeLoad::new(&node.id)).collect()),
+            nodes: RefCell::default(),
+            table: Arc::clone(table),
             levels: RefCell::default(),
             retries: RefCell::new(retries),
             hedges: RefCell::new(hedges),
@@ -136,21 +139,32 @@ impl LoadStats {
         }
     }
 
+    /// What was seen of a node; nodes come while the core runs.
+    fn of(&self, node: NodeIndex) -> RefMut<'_, NodeLoad> {
+        RefMut::map(self.nodes.borrow_mut(), |nodes| {
+            while nodes.len() <= usize::from(node.0) {
+                nodes.push(NodeLoad::new(&self.table.addresses[nodes.len()].id));
+            }
+            &mut nodes[usize::from(node.0)]
+        })
+    }
+
     /// Counts a request to a node. It is in flight until the returned value is dropped.
     pub(crate) fn sends(&self, node: NodeIndex, now: Instant) -> InFlight<'_> {
-        let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+        let mut load_stats = self.of(node);
         load_stats.in_flight += 1;
         if load_stats.failures >= limits::BREAKER_FAILURES && !load_stats.is_ejected(now) {
             // This request is the node's trial: nothing else is sent before it ends.
             load_stats.ejected_until = Some(now + load_stats.rest.max(limits::BREAKER_REST_MIN));
         }
+        drop(load_stats);
         InFlight { load_stats: self, node }
     }
 
     /// Records that a node has answered in time.
     pub(crate) fn answered(&self, node: NodeIndex, latency: Duration, now: Instant) {
         let computed = {
-            let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+            let mut load_stats = self.of(node);
             load_stats.errors.add(0.0, now);
             load_stats.failures = 0;
             load_stats.rest = Duration::ZERO;
@@ -166,7 +180,7 @@ impl LoadStats {
     /// Records that another node answered before this one, which was asked at `sent_at`.
     pub(crate) fn overtaken(&self, node: NodeIndex, sent_at: Instant, now: Instant) {
         let computed = {
-            let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+            let mut load_stats = self.of(node);
             load_stats.failed(sent_at, now);
             load_stats.took(now.saturating_duration_since(sent_at), now)
         };
@@ -177,7 +191,7 @@ impl LoadStats {
 
     /// Records that a node gave no usable answer to what it was asked at `sent_at`; gives whether to log it.
     pub(crate) fn failed(&self, node: NodeIndex, sent_at: Instant, now: Instant) -> bool {
-        let load_stats = &mut self.nodes.borrow_mut()[usize::from(node.0)];
+        let mut load_stats = self.of(node);
         load_stats.errors_total.increment(1);
         load_stats.errors.add(1.0, now);
         load_stats.failed(sent_at, now);
@@ -193,12 +207,12 @@ impl LoadStats {
     pub(crate) fn overloaded(&self, node: NodeIndex, retry_after: Option<u32>, now: Instant) {
         let wanted = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
         let rest = wanted.unwrap_or(limits::OVERLOADED_REST_DEFAULT).min(limits::OVERLOADED_REST_MAX);
-        self.nodes.borrow_mut()[usize::from(node.0)].overloaded_until = Some(now + rest);
+        self.of(node).overloaded_until = Some(now + rest);
     }
 
     /// Whether a node is ejected: it gets no requests for now, where others can answer.
     pub(crate) fn is_ejected(&self, node: NodeIndex, now: Instant) -> bool {
-        self.nodes.borrow()[usize::from(node.0)].is_ejected(now)
+        self.of(node).is_ejected(now)
     }
 
     /// Begins a plan. One plan in a few ignores how slow nodes are, so that slow ones are measured again.
@@ -232,7 +246,7 @@ impl LoadStats {
         if usual.is_zero() {
             return None;
         }
-        let high = self.nodes.borrow()[usize::from(node.0)].latest.high;
+        let high = self.of(node).latest.high;
         let high = if high.is_zero() { usual } else { high.min(usual) };
         Some(high.mul_f32(limits::HEDGE_FACTOR).max(limits::HEDGE_AFTER_MIN))
     }
@@ -361,13 +375,18 @@ pub(crate) struct InFlight<'v> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.load_stats.nodes.borrow_mut()[usize::from(self.node.0)].in_flight -= 1;
+        self.load_stats.of(self.node).in_flight -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nodes::{
+        address::{Addresses, NodeAddress},
+        health::Health,
+        hints::Hints,
+    };
 
     const FAST: NodeIndex = NodeIndex(0);
     const SLOW: NodeIndex = NodeIndex(1);
@@ -375,13 +394,9 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn load_stats(now: Instant) -> LoadStats {
-        let node = |id: &str| NodeAddress {
-            id: id.to_owned(),
-            address: ([127, 0, 0, 1], 1).into(),
-            host: String::new(),
-            tls: None,
-        };
-        LoadStats::new(&["a", "b", "c"].map(node), true, now)
+        let addresses = Addresses::new(["a", "b", "c"].map(NodeAddress::nowhere).to_vec());
+        let table = Nodes { addresses, health: Health::new(3, now), hints: Hints::new(3, 0) };
+        LoadStats::new(&Arc::new(table), true, now)
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod hints;
 pub(crate) mod load_stats;
 pub mod pool;
 pub(crate) mod retry_budget;
+pub(crate) mod slots;
 pub mod table;

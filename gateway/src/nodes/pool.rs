@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     pin::pin,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,8 +32,10 @@ use crate::{
 
 /// Connections of one core to every node.
 pub struct NodePools {
-    pools: Vec<NodePool>,
+    /// Made as nodes come.
+    pools: RefCell<Vec<Rc<NodePool>>>,
     nodes: Arc<Nodes>,
+    key: Option<String>,
 }
 
 struct NodePool {
@@ -88,9 +91,32 @@ impl NodePools {
     /// Empty pools towards every node of the cluster.
     #[must_use]
     pub fn new(nodes: &Arc<Nodes>, key: Option<&Secret>) -> Self {
-        let key = key.map(Secret::expose);
-        let pools = nodes.addresses.iter().map(|node| NodePool::new(node.clone(), key)).collect();
-        Self { pools, nodes: Arc::clone(nodes) }
+        let key = key.map(|key| key.expose().to_owned());
+        Self { pools: RefCell::default(), nodes: Arc::clone(nodes), key }
+    }
+
+    fn pool(&self, node: NodeIndex) -> Rc<NodePool> {
+        let position = usize::from(node.0);
+        let mut pools = self.pools.borrow_mut();
+        while pools.len() <= position {
+            let address = self.nodes.addresses[pools.len()].clone();
+            pools.push(Rc::new(NodePool::new(address, self.key.as_deref())));
+        }
+        Rc::clone(&pools[position])
+    }
+
+    /// Asks a server that is no node of the cluster, as one of its nodes would be asked.
+    ///
+    /// # Errors
+    /// [`NodeError`]; an answer of any status is not an error.
+    pub async fn ask_stranger(
+        &self,
+        address: &NodeAddress,
+        request: NodeRequest<'_>,
+        limit: Duration,
+    ) -> Result<NodeAnswer, NodeError> {
+        let pool = NodePool::new(address.clone(), self.key.as_deref());
+        timeout(limit, pool.exchange(&request)).await.unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 
     /// Asks a node and waits for its whole answer, at most `limit`, and no longer when the node goes down meanwhile.
@@ -133,7 +159,7 @@ impl NodePools {
         node: NodeIndex,
         request: NodeRequest<'_>,
     ) -> Result<NodeAnswer, NodeError> {
-        let result = self.pools[usize::from(node.0)].exchange(&request).await;
+        let result = self.pool(node).exchange(&request).await;
         self.nodes.saw(node, seen(&result), runtime::now());
         result
     }
@@ -148,8 +174,8 @@ impl NodePools {
         request: NodeRequest<'_>,
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
-        let exchange = self.pools[usize::from(node.0)].exchange(&request);
-        timeout(limit, exchange).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+        let pool = self.pool(node);
+        timeout(limit, pool.exchange(&request)).await.unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 }
 

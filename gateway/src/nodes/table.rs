@@ -1,6 +1,6 @@
 //! All nodes of the cluster: their addresses, their health, and their hints.
 //!
-//! Invariant: a node's position is the same in each of these and in the topology.
+//! Invariant: a node's position is the same in each of these and in the topology, for ever.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use router::NodeIndex;
 
 use crate::{
     nodes::{
-        address::NodeAddress,
+        address::Addresses,
         health::{Health, NodeState, Seen},
         hints::Hints,
     },
@@ -17,7 +17,7 @@ use crate::{
 
 /// One per process.
 pub struct Nodes {
-    pub addresses: Vec<NodeAddress>,
+    pub addresses: Addresses,
     pub health: Health,
     pub hints: Hints,
 }

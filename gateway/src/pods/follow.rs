@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use router::{NodeIndex, Topology};
+use router::NodeIndex;
 use store::{Change, Changes, Name, Record, StoreError, Versioned};
 use uuid::Uuid;
 
@@ -21,9 +21,9 @@ use crate::{
     observe::log,
     state::{
         leadership::scope,
+        placed,
         refresh::{self, index},
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
-        snapshot::{Snapshot, publish},
     },
     wire::runtime,
 };
@@ -58,6 +58,34 @@ pub async fn run(shared: Arc<Shared>) {
                 runtime::sleep(RETRY_PAUSE).await;
             }
         }
+    }
+}
+
+/// Tells the other pods which version this one plans with, once it does so with none older, and keeps sure that it is
+/// the newest.
+pub async fn announce(shared: Arc<Shared>) {
+    if !shared.coordinator.is_shared() {
+        return;
+    }
+    let (mut announced, mut due) = (None, runtime::now());
+    while !shared.coordinator.is_draining() {
+        if runtime::now() >= due {
+            due = runtime::now() + limits::TOPOLOGY_VOUCH_INTERVAL;
+            match placed::vouch(&shared).await {
+                Ok(true) => {}
+                // Another pod took this one for gone.
+                Ok(false) => announced = None,
+                Err(error) => log::warn("topology_not_vouched", &[("reason", &error.to_string())]),
+            }
+        }
+        // A request that was planned before is waited for, however long it takes.
+        if announced != Some(shared.snapshot().topology.version) && placed::is_alone(&shared) {
+            match placed::announce(&shared).await {
+                Ok(version) => announced = Some(version),
+                Err(error) => log::warn("version_not_announced", &[("reason", &error.to_string())]),
+            }
+        }
+        runtime::sleep(RETRY_PAUSE).await;
     }
 }
 
@@ -105,7 +133,7 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
     let store = &shared.store;
     match store.topology().await? {
         None => restore(shared).await?,
-        Some(topology) => placements(shared, topology),
+        Some(_) => placed::refresh(shared).await?,
     }
     let mut uids: Vec<String> = shared.snapshot().indexes.keys().cloned().collect();
     uids.extend(store.indexes().await?.into_iter().map(|record| record.uid));
@@ -131,20 +159,10 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
     }
     webhooks(shared).await?;
     all_rules(shared).await?;
-    for node in &shared.nodes.addresses {
+    for node in shared.nodes.addresses.iter() {
         missed(shared, &node.id).await?;
     }
     Ok(())
-}
-
-/// Takes over the topology of another pod that has placed another number of shards.
-fn placements(shared: &Shared, stored: Versioned<serde_json::Value>) {
-    let Ok(topology) = serde_json::from_value::<Topology>(stored.value) else { return };
-    if topology.version <= shared.snapshot().topology.version {
-        return;
-    }
-    let topology = Arc::new(topology);
-    publish(&shared.snapshot, |snapshot| Snapshot { topology: Arc::clone(&topology), ..snapshot.clone() });
 }
 
 async fn key_of(shared: &Shared, key: &str) -> Result<(), StoreError> {

@@ -3,7 +3,12 @@
 //!
 //! Invariant: every question to the store is a task of its own, so that a slow answer holds up no other.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -16,6 +21,7 @@ use crate::{
     },
     state::{
         leadership::{Coordinator, Known, scope},
+        placed,
         shared::Shared,
     },
     wire::runtime,
@@ -82,6 +88,15 @@ async fn give_back(shared: &Arc<Shared>, machine: &Rc<RefCell<Machine>>) {
     let releases = actions.into_iter().map(|action| perform(Arc::clone(shared), Rc::clone(machine), action));
     join_all(releases).await;
     job_claim::give_back(shared).await;
+    // The process ends by then at the latest.
+    let deadline = runtime::now() + shared.config.drain_timeout;
+    let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+    while in_flight() && runtime::now() < deadline {
+        runtime::sleep(TICK).await;
+    }
+    if let Err(error) = placed::withdraw(shared).await {
+        log::warn("not_withdrawn", &[("reason", &error.to_string())]);
+    }
     coordinator.gave_back();
 }
 

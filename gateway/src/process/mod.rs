@@ -12,7 +12,7 @@ pub mod systemd;
 
 use std::{
     io::Write,
-    net::{SocketAddr, ToSocketAddrs},
+    net::SocketAddr,
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -21,8 +21,8 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
+use router::NODES_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::pki_types::ServerName;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -41,7 +41,7 @@ use crate::{
     },
     wire::{
         runtime::{self, Runtime},
-        tls::{self, NodeTls},
+        tls,
     },
 };
 
@@ -76,7 +76,10 @@ pub fn main(arguments: &[String]) -> ExitCode {
 
 /// `--check-config`: checks everything that can be known without touching the store or a port.
 fn check(config: &Config) -> anyhow::Result<()> {
-    resolve_nodes(config)?;
+    for node in &config.nodes {
+        NodeAddress::resolve(&node.id, &node.url, &config.tls)
+            .map_err(|reason| anyhow!("--node {reason}"))?;
+    }
     tls::server(&config.tls)?;
     let _ = writeln!(std::io::stdout().lock(), "the configuration is sound");
     Ok(())
@@ -91,14 +94,14 @@ fn refuse(reason: &str) -> ExitCode {
 fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     // Signals are caught first, so that none is lost while the gateway starts.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
-    let nodes = resolve_nodes(&config)?;
+    refuse_unknown_nodes(&config)?;
     let server_tls = tls::server(&config.tls)?;
     let reserved = port::reserve("--listen", config.listen)?;
     let metrics_socket =
         config.metrics_listen.map(|address| port::bind("--metrics-listen", address)).transpose()?;
     let (store, store_thread, coordinator) = open_store(&config)?;
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
-    let parts = Parts { config, nodes, tls: server_tls, store, coordinator, prometheus };
+    let parts = Parts { config, tls: server_tls, store, coordinator, prometheus };
     let prepared = startup::prepare(parts, Instant::now, async |pause| std::thread::sleep(pause));
     let ready = futures_lite::future::block_on(prepared)?;
     let (shared, address) = (Arc::clone(&ready.shared), reserved.1);
@@ -241,33 +244,15 @@ fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     std::process::exit(0);
 }
 
-fn resolve_nodes(config: &Config) -> anyhow::Result<Vec<NodeAddress>> {
-    let wants_tls = config.nodes.iter().any(|node| node.url.tls);
-    let client_tls = if wants_tls { Some(tls::client(&config.tls)?) } else { None };
-    let resolve = |node: &config::NodeConfig| {
-        let host = node.url.authority();
-        let found = (node.url.host.as_str(), node.url.port)
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next());
-        let Some(address) = found else {
-            bail!(
-                "--node {}={}: the host cannot be resolved; allowed: a host or address this machine knows",
-                node.id,
-                node.url
-            );
-        };
-        let tls = match (&client_tls, node.url.tls) {
-            (Some(client), true) => {
-                let name = ServerName::try_from(node.url.host.clone());
-                let name = name.with_context(|| format!("--node {}={}", node.id, node.url))?;
-                Some(NodeTls { config: Arc::clone(client), name })
-            }
-            _ => None,
-        };
-        Ok(NodeAddress { id: node.id.clone(), address, host, tls })
-    };
-    config.nodes.iter().map(resolve).collect()
+/// A gateway that is given no nodes must have a store that knows some, and a new one knows none.
+fn refuse_unknown_nodes(config: &Config) -> anyhow::Result<()> {
+    match &config.store {
+        StoreConfig::Sled { path } if config.nodes.is_empty() && !path.exists() => bail!(
+            "--node none: the store {} is new and knows no nodes; allowed: 1 to {NODES_MAX} nodes, for example --node n1=http://10.0.0.1:7700",
+            path.display()
+        ),
+        StoreConfig::Sled { .. } | StoreConfig::Redis { .. } => Ok(()),
+    }
 }
 
 /// Opens the store; where pods share it, tasks carry this pod's name.

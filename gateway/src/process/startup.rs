@@ -29,11 +29,11 @@ use crate::{
     },
     auth::{ApiKey, KeyRing},
     clock::{self, CLOCK, CLOCK_KEY, Clock},
-    config::{Config, limits},
+    config::{self, Config, limits},
     jobs::schedule,
     membership::high_water_marks::NEWEST_TASKS,
     nodes::{
-        address::NodeAddress,
+        address::{Addresses, NodeAddress},
         health::Health,
         hints::{HINTS, Hints, SUSPECT_SHARDS, SuspectCopies, UNAPPLIED, Unapplied},
         table::Nodes,
@@ -45,6 +45,7 @@ use crate::{
         aliases::Aliases,
         change,
         leadership::Coordinator,
+        placed,
         sessions::Sessions,
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Index, Snapshot},
@@ -68,8 +69,6 @@ const START_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// What a gateway is made from.
 pub struct Parts {
     pub config: Config,
-    /// The configured nodes, with their addresses.
-    pub nodes: Vec<NodeAddress>,
     /// The TLS configuration towards clients; `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub store: Store,
@@ -94,10 +93,11 @@ pub async fn prepare(
     now: fn() -> Instant,
     pause: impl AsyncFn(Duration),
 ) -> anyhow::Result<Ready> {
-    let Parts { config, nodes, tls, store, coordinator, prometheus } = parts;
+    let Parts { config, tls, store, coordinator, prometheus } = parts;
     // Pods that start together do so one after the other.
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
+    let nodes = resolve_nodes(&config, &topology)?;
     // Done before the first client can add to it, and while no other pod works on it.
     let is_first = live_pods(&store, &coordinator).await?.is_empty();
     if is_first {
@@ -123,8 +123,9 @@ pub async fn prepare(
     let shared = Arc::new(Shared {
         clock,
         sessions: Sessions::new(now()),
-        nodes: Arc::new(Nodes { addresses: nodes, health, hints }),
+        nodes: Arc::new(Nodes { addresses: Addresses::new(nodes), health, hints }),
         snapshot: ArcSwap::from_pointee(snapshot),
+        retired: ArcSwap::default(),
         keys: ArcSwap::from_pointee(keys),
         webhooks: ArcSwap::from_pointee(webhooks),
         rules: ArcSwap::from_pointee(rules),
@@ -141,6 +142,13 @@ pub async fn prepare(
         tls: ArcSwapOption::new(tls),
         config,
     });
+    if shared.coordinator.is_shared() {
+        // Told before the first client is served, and looked at again: whoever has moved shards meanwhile either knows
+        // of this pod or is known to it.
+        let failed = |error: store::StoreError| anyhow!("--store: {error}");
+        placed::announce(&shared).await.map_err(failed)?;
+        placed::vouch(&shared).await.map_err(failed)?;
+    }
     Ok(Ready { shared, lanes: lanes.into(), inboxes, interrupted })
 }
 
@@ -244,6 +252,11 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
     });
     let nodes: Vec<Node> = nodes.collect();
     let Some(stored) = ask_store(store.topology()).await? else {
+        if nodes.is_empty() {
+            bail!(
+                "--node none: this store knows no nodes yet; allowed: 1 or more, for example --node n1=http://10.0.0.1:7700"
+            );
+        }
         let topology =
             Topology::new(nodes, config.replication_factor).map_err(|error| anyhow!("--node: {error}"))?;
         let topology = topology.with_placement_for(config.shards);
@@ -253,11 +266,14 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
     };
     let mut topology: Topology =
         serde_json::from_value(stored.value).context("--store: the stored topology cannot be read")?;
-    check_same_cluster(config, &topology, &nodes)?;
-    for (known, given) in topology.nodes.iter_mut().zip(&nodes) {
-        known.url.clone_from(&given.url);
-    }
+    take_up_flags(config, &mut topology, &nodes)?;
     if topology.placement(config.shards).is_none() {
+        if !topology.is_settled() {
+            bail!(
+                "--shards {}: no index has so many shards, and shards are moving; allowed: a number in use, or to try again when they have arrived",
+                config.shards
+            );
+        }
         topology = topology.with_placement_for(config.shards);
         let value = serde_json::to_value(&topology).context("the topology cannot be stored")?;
         ask_store(store.put_topology(Some(stored.version), topology.version, value)).await?;
@@ -265,31 +281,61 @@ async fn load_topology(config: &Config, store: &Store) -> anyhow::Result<Topolog
     Ok(topology)
 }
 
-fn check_same_cluster(config: &Config, topology: &Topology, nodes: &[Node]) -> anyhow::Result<()> {
-    let list = |nodes: &[Node]| {
-        nodes.iter().map(|node| format!("{} in group {}", node.id, node.group)).collect::<Vec<_>>().join(", ")
-    };
-    if topology.nodes.len() != nodes.len()
-        || topology
-            .nodes
-            .iter()
-            .zip(nodes)
-            .any(|(known, given)| known.id != given.id || known.group != given.group)
-    {
+/// Takes the URLs that flags give to nodes of the store, and says what else of the flags does not count.
+fn take_up_flags(config: &Config, topology: &mut Topology, nodes: &[Node]) -> anyhow::Result<()> {
+    let known = nodes.iter().filter(|node| topology.position_of(&node.id).is_some()).count();
+    if known == 0 && !nodes.is_empty() {
+        let list = |nodes: &mut dyn Iterator<Item = &Node>| {
+            nodes.map(|node| node.id.as_str()).collect::<Vec<_>>().join(", ")
+        };
         bail!(
-            "--node: this store belongs to the nodes {}; given: {}; allowed: the same ids and groups in the same order (their URLs may change)",
-            list(&topology.nodes),
-            list(nodes)
+            "--node: this store belongs to the nodes {}; given: {}; allowed: some of the same, or none; others join by `POST /_miroir/nodes`",
+            list(&mut topology.nodes.iter()),
+            list(&mut nodes.iter())
         );
+    }
+    for given in nodes {
+        let Some(position) = topology.position_of(&given.id) else {
+            let advice = "ask for it with POST /_miroir/nodes";
+            let fields =
+                [("node", given.id.as_str()), ("consequence", "it is not taken"), ("to_take_it", advice)];
+            observe::log::warn("node_not_in_store", &fields);
+            continue;
+        };
+        let stored = &mut topology.nodes[usize::from(position.0)];
+        if stored.group != given.group {
+            bail!(
+                "--node {}: it is in group {} of this store; given: {}; allowed: the same, or to remove it and to add it anew under another ID",
+                given.id,
+                stored.group,
+                given.group
+            );
+        }
+        stored.url.clone_from(&given.url);
     }
     if topology.replication_factor != config.replication_factor {
-        bail!(
-            "--replication-factor {}: this store was made with {}; allowed: the same",
-            config.replication_factor,
-            topology.replication_factor
-        );
+        let (stored, given) =
+            (topology.replication_factor.to_string(), config.replication_factor.to_string());
+        let fields =
+            [("stored", stored.as_str()), ("given", &given), ("consequence", "the stored one counts")];
+        observe::log::info("replication_factor_of_store", &fields);
     }
     Ok(())
+}
+
+/// Looks up all members of the cluster, which may take as long as the system's resolver does.
+fn resolve_nodes(config: &Config, topology: &Topology) -> anyhow::Result<Vec<NodeAddress>> {
+    let mut addresses = Vec::with_capacity(topology.nodes.len());
+    for node in &topology.nodes {
+        if topology.index_of(&node.id).is_none() {
+            addresses.push(NodeAddress::nowhere(&node.id));
+            continue;
+        }
+        let known = config::node_config(&format!("{}={}", node.id, node.url));
+        let found = known.and_then(|known| NodeAddress::resolve(&known.id, &known.url, &config.tls));
+        addresses.push(found.map_err(|reason| anyhow!("--node {reason}"))?);
+    }
+    Ok(addresses)
 }
 
 async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result<Snapshot> {
@@ -331,8 +377,8 @@ async fn load_hints(
     store: &Store,
     now: Instant,
 ) -> anyhow::Result<(Health, Hints)> {
-    let health = Health::new(config.nodes.len(), now);
-    let hints = Hints::new(config.nodes.len(), config.hint_bytes_max);
+    let health = Health::new(topology.nodes.len(), now);
+    let hints = Hints::new(topology.nodes.len(), config.hint_bytes_max);
     for size in ask_store(store.log_sizes(HINTS)).await? {
         if let Some(node) = topology.index_of(&size.stream) {
             hints.restore(node, size.entries, size.bytes);
@@ -356,7 +402,7 @@ async fn load_hints(
             health.fall_behind(node);
         }
     }
-    for (position, node) in config.nodes.iter().enumerate() {
+    for (position, node) in topology.nodes.iter().enumerate() {
         let newest = load_mark(store, NEWEST_TASKS, &node.id).await?.and_then(|uid| u32::try_from(uid).ok());
         let index = NodeIndex(u16::try_from(position).unwrap_or(u16::MAX));
         newest.into_iter().for_each(|uid| hints.saw_task(index, uid));

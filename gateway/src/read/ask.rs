@@ -124,7 +124,12 @@ pub(crate) async fn group(core: &Core, target: &str) -> Result<Vec<Value>, ApiEr
     let turn = core.turn();
     for step in 0..groups.len() {
         let nodes = &groups[(turn + step) % groups.len()];
-        if !nodes.iter().all(|node| plan::serves_well(core, *node)) {
+        let is_whole = snapshot
+            .topology
+            .placements()
+            .iter()
+            .all(|placement| placement.is_whole((turn + step) % groups.len()));
+        if !is_whole || !nodes.iter().all(|node| plan::serves_well(core, *node)) {
             continue;
         }
         let values = ask(core, nodes.iter().copied(), target).await?;

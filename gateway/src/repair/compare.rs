@@ -21,7 +21,7 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::core::Core,
-    write::tombstones::Tombstones,
+    write::{lane, tombstones::Tombstones},
 };
 
 /// Compares the copies of some shards of an index and makes them equal.
@@ -86,7 +86,10 @@ impl Comparison<'_> {
         }
         let filter = filter_of(shard, self.index.record.shards);
         let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
-        let prints = try_join_all(replicas.iter().map(|replica| replica.fingerprint(&filter))).await?;
+        let mut prints = try_join_all(replicas.iter().map(|replica| replica.fingerprint(&filter))).await?;
+        if self.copy_to_the_empty(&replicas, &prints, &filter).await? {
+            prints = try_join_all(replicas.iter().map(|replica| replica.fingerprint(&filter))).await?;
+        }
         {
             let mut report = self.report.borrow_mut();
             report.shards += 1;
@@ -129,7 +132,7 @@ impl Comparison<'_> {
                 continue;
             }
             let replica = self.replica(node);
-            let held = self.index.placement.shards_of(node);
+            let held = self.index.placement.written_to(node);
             let filter = format!("NOT {}", shard_filter(held));
             let keys = replica.keys(&filter, limits::REPAIR_STRAYS_MAX).await?;
             let mut by_shard: BTreeMap<u32, Vec<String>> = BTreeMap::new();
@@ -145,9 +148,7 @@ impl Comparison<'_> {
                     if held.contains(shard) {
                         self.repair(&self.copies(shard), keys).await?;
                     } else if !self.scope.dry_run {
-                        let body = serde_json::json!(keys).to_string();
-                        let task =
-                            replica.change(http::Method::POST, "/documents/delete-batch", body).await?;
+                        let task = self.delete_strays(&replica, keys).await?;
                         foreign_tasks::note(&replica, task).await?;
                         replica.wait_for(task).await?;
                     }
@@ -155,6 +156,17 @@ impl Comparison<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Comparison<'_> {
+    /// Deletes what stands where it does not belong, unless it belongs there by now.
+    async fn delete_strays(&self, replica: &Replica<'_>, keys: &[String]) -> Result<u32, RepairError> {
+        let hold = lane::lock(self.core, vec![&self.index.record.uid]).await;
+        let _hold = hold.map_err(|_| RepairError::Busy)?;
+        self.check_index()?;
+        let body = serde_json::json!(keys).to_string();
+        replica.change(http::Method::POST, "/documents/delete-batch", body).await
     }
 }
 

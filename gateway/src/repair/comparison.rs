@@ -11,7 +11,7 @@ use crate::{
         report::{RepairError, Report, Scope},
     },
     state::{core::Core, snapshot::Index},
-    write::tombstones::Tombstones,
+    write::{fanout, tombstones::Tombstones},
 };
 
 /// One index while its copies are compared.
@@ -32,9 +32,12 @@ impl Comparison<'_> {
         self.owners(shard).filter(|node| self.is_copy(*node)).collect()
     }
 
+    /// The owners of a shard, and the target where it gets an extra copy of it.
     pub(crate) fn owners(&self, shard: u32) -> impl Iterator<Item = NodeIndex> {
+        let placement = &self.index.placement;
         let groups = self.core.shared.snapshot().topology.groups().len();
-        (0..groups).flat_map(move |group| self.index.placement.owners(group, shard).iter().copied())
+        let extra = self.scope.target.filter(|node| placement.extras().contains(&(shard, *node)));
+        (0..groups).flat_map(move |group| placement.owners(group, shard).iter().copied()).chain(extra)
     }
 
     pub(crate) fn is_copy(&self, node: NodeIndex) -> bool {
@@ -64,7 +67,12 @@ impl Comparison<'_> {
     /// Checks that the name still means this index.
     pub(crate) fn check_index(&self) -> Result<(), RepairError> {
         let snapshot = self.core.shared.snapshot();
-        let now = snapshot.indexes.get(&self.index.record.uid).map(|index| &index.record.node_uid);
-        if now == Some(&self.index.record.node_uid) { Ok(()) } else { Err(RepairError::IndexGone) }
+        let now = snapshot.indexes.get(&self.index.record.uid);
+        let same = now.filter(|index| index.record.node_uid == self.index.record.node_uid);
+        match same {
+            None => Err(RepairError::IndexGone),
+            Some(index) if !fanout::is_current(&self.index.placement, index) => Err(RepairError::Busy),
+            Some(_) => Ok(()),
+        }
     }
 }

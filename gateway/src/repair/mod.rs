@@ -4,6 +4,7 @@
 //! do. `compare` compares the copies of one index, `resolve` decides which of two is right, and `repair_documents`
 //! writes it. `settings_drift` does the same for settings.
 
+pub(crate) mod bulk_copy;
 pub mod compare;
 pub(crate) mod comparison;
 pub(crate) mod digest;

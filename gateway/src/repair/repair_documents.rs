@@ -116,7 +116,10 @@ impl Comparison<'_> {
                 };
                 let losers = changes.iter_mut().zip(versions).filter(|(_, version)| differs(version));
                 let document = self.document(key, kept);
-                losers.for_each(|(change, _)| change.documents.push(document.clone()));
+                losers.for_each(|(change, _)| {
+                    report.bytes += document.len() as u64;
+                    change.documents.push(document.clone());
+                });
                 report.rewritten += 1;
             }
         }

@@ -35,10 +35,10 @@ pub(crate) struct Replica<'a> {
 }
 
 #[derive(Deserialize)]
-struct Page<'a> {
+pub(crate) struct Page<'a> {
     #[serde(borrow)]
-    results: Vec<&'a RawValue>,
-    total: usize,
+    pub(crate) results: Vec<&'a RawValue>,
+    pub(crate) total: usize,
 }
 
 impl Replica<'_> {
@@ -198,7 +198,7 @@ impl Replica<'_> {
         send(self.core, self.node, method, &target, body.into()).await.map_err(|reason| self.failed(reason))
     }
 
-    async fn fetch(&self, body: &Value, time_max: Duration) -> Result<Bytes, RepairError> {
+    pub(crate) async fn fetch(&self, body: &Value, time_max: Duration) -> Result<Bytes, RepairError> {
         let target = format!("/indexes/{}/documents/fetch", self.node_uid);
         let started = runtime::now();
         let request = NodeRequest::post_json(&target, body.to_string());

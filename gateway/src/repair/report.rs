@@ -35,6 +35,10 @@ pub struct Report {
     pub single: u64,
     /// Copies that were not available.
     pub missing: u64,
+    /// Documents that an empty copy was filled with before it was compared.
+    pub copied: u64,
+    /// Bytes of the documents that copies were given, each counted once per copy.
+    pub bytes: u64,
     /// Documents compared, each counted once per copy.
     pub compared: u64,
     /// Documents of which copies differed.
@@ -64,6 +68,8 @@ impl Report {
         self.shards += other.shards;
         self.single += other.single;
         self.missing += other.missing;
+        self.copied += other.copied;
+        self.bytes += other.bytes;
         self.compared += other.compared;
         self.differing += other.differing;
         self.rewritten += other.rewritten;

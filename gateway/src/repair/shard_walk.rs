@@ -25,12 +25,14 @@ pub(crate) async fn walk(
     start: &Position,
     mut done: impl AsyncFnMut(Result<Report, RepairError>, Position) -> Result<(), RepairError>,
 ) -> Result<(), RepairError> {
+    // What is held meanwhile is waited for by whoever moves shards, so that is no snapshot.
     let snapshot = core.shared.snapshot();
-    let mut uids = snapshot.indexes.keys().filter(|uid| **uid >= start.index).collect::<Vec<_>>();
-    uids.retain(|uid| only_index.is_none_or(|only| only == *uid));
-    uids.sort_unstable();
-    for uid in uids {
-        let shards = snapshot.indexes[uid].record.shards;
+    let known = snapshot.in_order().into_iter().map(|index| (index.record.uid.clone(), index.record.shards));
+    let mut known = known.collect::<Vec<_>>();
+    drop(snapshot);
+    known.retain(|(uid, _)| *uid >= start.index && only_index.is_none_or(|only| only == uid));
+    for (uid, shards) in &known {
+        let shards = *shards;
         // The shards of one node are compared together, since most shards are not on it.
         let parts = if scope.target.is_some() { 1 } else { shards };
         let first = if *uid == start.index { start.part } else { 0 };

@@ -26,6 +26,8 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     match *route {
         Route::Health | Route::Ready => Needs::Nothing,
         Route::Topology
+        | Route::ChangeShape(_)
+        | Route::Operations(_)
         | Route::Shards
         | Route::Metrics
         | Route::RunAntiEntropy

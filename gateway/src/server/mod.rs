@@ -14,6 +14,7 @@ pub(crate) mod connection;
 pub(crate) mod cors;
 pub(crate) mod listener;
 pub(crate) mod pipeline;
+pub(crate) mod placement_age;
 pub(crate) mod read_your_writes;
 pub(crate) mod refused_routes;
 pub(crate) mod request_log;

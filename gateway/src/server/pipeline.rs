@@ -13,14 +13,14 @@ use crate::{
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, indexes,
         keys,
-        management::{aliases, ttl},
+        management::{aliases, operations, topology_changes, ttl},
         multi_search, network,
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
     },
     read::foreign_keys,
     server::{
-        admission, compression, cors, read_your_writes,
+        admission, compression, cors, placement_age, read_your_writes,
         refused_routes::NoRoute,
         request_log,
         routes::{self, Route},
@@ -124,6 +124,7 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
 
 async fn respond(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
     let (_permit, permission) = admission::admit(core, request, route)?;
+    placement_age::check(core, route)?;
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
@@ -247,6 +248,8 @@ async fn dispatch(
         Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
         Route::Version => indexes::version(core).await,
         Route::Topology => Ok(admin::topology(&core.shared)),
+        Route::ChangeShape(asked) => Box::pin(topology_changes::serve(core, request, asked)).await,
+        Route::Operations(asked) => operations::serve(&core.shared, request, asked).await,
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),
         Route::Metrics => Ok(admin::metrics(&core.shared)),

@@ -8,7 +8,15 @@ use http::Method;
 
 use crate::{
     api::settings::SETTINGS,
-    handlers::{management::aliases::AliasesRoute, search_rules::RulesRoute, webhooks::WebhooksRoute},
+    handlers::{
+        management::{
+            aliases::AliasesRoute,
+            operations::{self, Wish},
+            topology_changes,
+        },
+        search_rules::RulesRoute,
+        webhooks::WebhooksRoute,
+    },
     server::refused_routes::{self, NoRoute, RefusedRoute},
 };
 
@@ -76,6 +84,8 @@ pub(crate) enum Route<'a> {
     Batches,
     Batch(&'a str),
     Topology,
+    ChangeShape(topology_changes::ChangeRoute<'a>),
+    Operations(operations::OperationsRoute<'a>),
     Shards,
     Ready,
     Metrics,
@@ -120,6 +130,11 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
     if count > 1 && parts[count - 1].is_empty() {
         count -= 1;
     }
+    if let ["_miroir", rest @ ..] = &parts[..count]
+        && let Some(route) = find_change(method, rest)
+    {
+        return Ok(route);
+    }
     match &parts[..count] {
         ["health"] => only(method, Method::GET, Route::Health),
         ["version"] => only(method, Method::GET, Route::Version),
@@ -139,6 +154,13 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["keys", key] if *method == Method::DELETE => Ok(Route::DeleteKey(key)),
         ["keys", key] => only(method, Method::GET, Route::Key(key)),
         ["_miroir", "topology"] => only(method, Method::GET, Route::Topology),
+        ["_miroir", "nodes" | "operations" | "rebalance"]
+        | ["_miroir", "rebalance", "status"]
+        | ["_miroir", "nodes" | "groups" | "operations", _]
+        | ["_miroir", "nodes", _, "drain" | "replace"]
+        | ["_miroir", "operations", _, "pause" | "resume" | "abort" | "cutover"] => {
+            Err(NoRoute::UnknownMethod)
+        }
         ["_miroir", "shards"] => only(method, Method::GET, Route::Shards),
         ["_miroir", "ready"] => only(method, Method::GET, Route::Ready),
         ["_miroir", "anti-entropy"] if *method == Method::POST => Ok(Route::RunAntiEntropy),
@@ -183,6 +205,36 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(WebhooksRoute::One(uid))),
         others => refused_routes::find(method, others).map(|route| Route::Refused { route, index: None }),
     }
+}
+
+/// What changes the cluster's shape, and the operations that do so.
+fn find_change<'a>(method: &Method, parts: &[&'a str]) -> Option<Route<'a>> {
+    use operations::OperationsRoute;
+    use topology_changes::ChangeRoute;
+    let asked = match (method.as_str(), parts) {
+        ("POST", ["nodes"]) => ChangeRoute::AddNode,
+        ("POST", ["nodes", id, "drain"]) => ChangeRoute::DrainNode(id),
+        ("POST", ["nodes", id, "replace"]) => ChangeRoute::ReplaceNode(id),
+        ("DELETE", ["nodes", id]) => ChangeRoute::RemoveNode(id),
+        ("PATCH", ["topology"]) => ChangeRoute::ChangeTopology,
+        ("DELETE", ["groups", group]) => ChangeRoute::RemoveGroup(group),
+        ("POST", ["rebalance"]) => ChangeRoute::Rebalance,
+        ("GET", ["rebalance", "status"]) => ChangeRoute::RebalanceStatus,
+        ("GET", ["operations"]) => return Some(Route::Operations(OperationsRoute::List)),
+        ("GET", ["operations", number]) => return Some(Route::Operations(OperationsRoute::One(number))),
+        ("POST", ["operations", number, wish]) => {
+            let wish = match *wish {
+                "pause" => Wish::Pause,
+                "resume" => Wish::Resume,
+                "abort" => Wish::Abort,
+                "cutover" => Wish::CutOver,
+                _ => return None,
+            };
+            return Some(Route::Operations(OperationsRoute::Ask(number, wish)));
+        }
+        _ => return None,
+    };
+    Some(Route::ChangeShape(asked))
 }
 
 fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, NoRoute> {
@@ -317,6 +369,9 @@ impl Route<'_> {
             Self::Batches => "/batches",
             Self::Batch(_) => "/batches/{uid}",
             Self::Topology => "/_miroir/topology",
+            Self::ChangeShape(topology_changes::ChangeRoute::RebalanceStatus) => "/_miroir/rebalance/status",
+            Self::ChangeShape(_) => "/_miroir/nodes",
+            Self::Operations(_) => "/_miroir/operations",
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
             Self::Metrics => "/_miroir/metrics",
@@ -385,6 +440,14 @@ mod tests {
         check("GET", "/batches/3", Ok(Route::Batch("3")));
         check("POST", "/batches", Err(NoRoute::UnknownMethod));
         check("GET", "/_miroir/ready", Ok(Route::Ready));
+        let change = |asked| Ok(Route::ChangeShape(asked));
+        check("POST", "/_miroir/nodes", change(topology_changes::ChangeRoute::AddNode));
+        check("DELETE", "/_miroir/nodes/n1", change(topology_changes::ChangeRoute::RemoveNode("n1")));
+        check("GET", "/_miroir/nodes", Err(NoRoute::UnknownMethod));
+        check("GET", "/_miroir/topology", Ok(Route::Topology));
+        let pause = operations::OperationsRoute::Ask("7", Wish::Pause);
+        check("POST", "/_miroir/operations/7/pause", Ok(Route::Operations(pause)));
+        check("POST", "/_miroir/operations/7/stop", Err(NoRoute::UnknownPath));
         check("POST", "/keys", Ok(Route::CreateKey));
         check("PUT", "/keys", Err(NoRoute::UnknownMethod));
         check("DELETE", "/keys/k", Ok(Route::DeleteKey("k")));

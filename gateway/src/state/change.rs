@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::Method;
-use router::{NodeIndex, ShardSet};
+use router::{NodeIndex, Placement, ShardSet};
 use serde_json::Value;
 use store::{NewTask, NodeTask, TaskRecord};
 use tokio::sync::mpsc;
@@ -74,6 +74,8 @@ pub(crate) enum Action {
     /// Deletes documents by id.
     DeleteDocuments {
         parts: Vec<NodePart>,
+        /// What the parts were cut for.
+        cut_for: Arc<Placement>,
     },
     /// The same request to every node: delete by filter, delete all, edit by function.
     OnEveryNode {
@@ -146,7 +148,7 @@ impl Action {
     /// The documents that the change deletes, as far as it names them.
     pub(crate) fn erases(&self) -> Option<Erased> {
         match self {
-            Self::DeleteDocuments { parts } => {
+            Self::DeleteDocuments { parts, .. } => {
                 let lists = parts.iter().map(|part| serde_json::from_slice::<Vec<String>>(&part.body));
                 let mut keys = lists.filter_map(Result::ok).flatten().collect::<Vec<_>>();
                 keys.sort_unstable();
@@ -189,6 +191,8 @@ pub(crate) struct DocumentWrite {
     /// Whether the client may not make the index.
     pub(crate) existing_only: bool,
     pub(crate) parts: Vec<DocumentPart>,
+    /// What the parts were cut for.
+    pub(crate) cut_for: Arc<Placement>,
     /// Whether every id is a plain key, by which filters can be read.
     pub(crate) keys_are_plain: bool,
     /// Whether the nodes may get it in one request with other writes.

@@ -60,11 +60,7 @@ impl Core {
         Self {
             pools: NodePools::new(&shared.nodes, shared.config.node_master_key.as_ref()),
             metrics: CoreMetrics::new(),
-            load_stats: LoadStats::new(
-                &shared.nodes.addresses,
-                shared.config.adaptive_selection,
-                runtime::now(),
-            ),
+            load_stats: LoadStats::new(&shared.nodes, shared.config.adaptive_selection, runtime::now()),
             read_preference: Cell::new(None),
             lanes,
             short_of_owners: Cell::new(None),

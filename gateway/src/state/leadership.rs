@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -32,7 +32,10 @@ pub mod scope {
     /// Replaying hints to nodes, and resyncing nodes.
     pub const NODES: &str = "nodes";
 
-    pub const ALL: [&str; 6] = [WEBHOOKS, DUMPS, ANTI_ENTROPY, SETTINGS, RECOVERY, NODES];
+    /// Changing which nodes there are and where shards are.
+    pub const TOPOLOGY: &str = "topology";
+
+    pub const ALL: [&str; 7] = [WEBHOOKS, DUMPS, ANTI_ENTROPY, SETTINGS, RECOVERY, NODES, TOPOLOGY];
 }
 
 /// The coordination of one process with other pods.
@@ -42,6 +45,8 @@ pub struct Coordinator {
     is_shared: bool,
     pub(crate) known: ArcSwap<Known>,
     is_reached: AtomicBool,
+    /// When the newest topology was last known to be this pod's, in milliseconds since it began.
+    vouched_ms: AtomicU64,
     begun: Instant,
     clock: fn() -> Instant,
     is_draining: AtomicBool,
@@ -99,6 +104,7 @@ impl Coordinator {
             pod,
             is_shared,
             is_reached: AtomicBool::new(true),
+            vouched_ms: AtomicU64::new(0),
             begun: Instant::now(),
             clock: Instant::now,
             is_draining: AtomicBool::new(false),
@@ -216,6 +222,16 @@ impl Coordinator {
     /// The time since this pod began.
     pub(crate) fn now(&self) -> Duration {
         (self.clock)().saturating_duration_since(self.begun)
+    }
+
+    /// When this pod last knew that it plans with the newest topology.
+    pub(crate) fn vouched_at(&self) -> Duration {
+        Duration::from_millis(self.vouched_ms.load(Ordering::Relaxed))
+    }
+
+    /// Notes that this pod planned with the newest topology at a time.
+    pub(crate) fn vouch(&self, at: Duration) {
+        self.vouched_ms.fetch_max(u64::try_from(at.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Sets whether the store answers; gives whether it did before.

@@ -11,6 +11,7 @@ pub(crate) mod error_response;
 pub mod leadership;
 pub(crate) mod merged_answer;
 pub mod network;
+pub mod placed;
 pub mod refresh;
 pub mod sessions;
 pub mod shared;

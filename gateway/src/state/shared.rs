@@ -3,13 +3,14 @@
 //! Invariant: nothing here is locked; what changes is atomic or swapped as a whole.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
+use router::Topology;
 use store::{Change, Store, StoreError, Table, Versioned};
 
 use crate::{
@@ -43,6 +44,8 @@ pub struct Shared {
     /// The TLS configuration towards clients; replaced when the files are read again.
     pub tls: ArcSwapOption<rustls::ServerConfig>,
     pub snapshot: ArcSwap<Snapshot>,
+    /// Topologies that were replaced; some request may still go by them.
+    pub retired: ArcSwap<Vec<Weak<Topology>>>,
     pub keys: ArcSwap<KeyRing>,
     pub webhooks: ArcSwap<Versioned<Webhooks>>,
     /// Dynamic search rules as clients give them.

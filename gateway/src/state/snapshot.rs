@@ -33,6 +33,7 @@ pub struct Snapshot {
 }
 
 /// One index as clients know it.
+#[derive(Clone)]
 pub struct Index {
     pub record: IndexRecord,
     pub placement: Arc<Placement>,
@@ -93,9 +94,19 @@ impl Snapshot {
         }
     }
 
+    /// The same indexes where another topology places them.
+    #[must_use]
+    pub fn with_topology(&self, topology: Arc<Topology>) -> Self {
+        let mut indexes = self.indexes.clone();
+        indexes.values_mut().for_each(|index| place(index, &topology));
+        Self { topology, ..self.among(indexes) }
+    }
+
     /// The same cluster with one index added or replaced.
     #[must_use]
-    pub fn with_index(&self, index: Arc<Index>) -> Self {
+    pub fn with_index(&self, mut index: Arc<Index>) -> Self {
+        // It may have been derived from an older topology.
+        place(&mut index, &self.topology);
         let mut indexes = self.indexes.clone();
         indexes.insert(index.record.uid.clone(), index);
         self.among(indexes)
@@ -113,6 +124,14 @@ impl Snapshot {
     fn among(&self, indexes: AHashMap<String, Arc<Index>>) -> Self {
         let (topology, aliases) = (Arc::clone(&self.topology), self.aliases.clone());
         Self { topology, indexes, aliases }.relinked()
+    }
+}
+
+fn place(index: &mut Arc<Index>, topology: &Topology) {
+    if let Some(placement) = topology.placement(index.record.shards)
+        && !Arc::ptr_eq(placement, &index.placement)
+    {
+        *index = Arc::new(Index { placement: Arc::clone(placement), ..Index::clone(index) });
     }
 }
 

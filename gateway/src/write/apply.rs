@@ -220,8 +220,11 @@ async fn perform(
 ) -> Result<Vec<NodeTask>, Outcome> {
     match action {
         Action::AddDocuments(_) => unreachable!("lanes hand documents to `batch`"),
-        Action::DeleteDocuments { parts } => {
+        Action::DeleteDocuments { parts, cut_for } => {
             let index = existing(core, uid)?;
+            if !fanout::is_current(&cut_for, &index) {
+                return Err(Outcome::Refused(fanout::cut_for_others()));
+            }
             let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
             let command = NodeCommand {
                 index: &index.record.node_uid,

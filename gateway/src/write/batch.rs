@@ -151,6 +151,10 @@ async fn send(
     let mut outcomes = Vec::with_capacity(members.len());
     let mut able = Vec::with_capacity(members.len());
     for member in members.drain(..) {
+        if !fanout::is_current(&member.write.cut_for, index) {
+            outcomes.push((member.task, member.client, Outcome::Refused(fanout::cut_for_others())));
+            continue;
+        }
         match fanout::check(core, &quorum, &member.shards).await {
             Ok(()) => able.push(member),
             Err(error) => outcomes.push((member.task, member.client, Outcome::Refused(error))),

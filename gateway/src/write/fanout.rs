@@ -31,13 +31,21 @@ use crate::{
     },
     observe::log,
     read::scatter::is_refusal,
-    state::{change::NodePart, core::Core, shared::Shared, snapshot::Snapshot},
+    state::{
+        change::NodePart,
+        core::Core,
+        shared::Shared,
+        snapshot::{Index, Snapshot},
+    },
     wire::{
         h1::NodeAnswer,
         runtime::{self, timeout},
     },
     write::quorum::{Degraded, Quorum},
 };
+
+/// Why a change is refused that was cut for nodes that are no longer the ones.
+pub(crate) const CUT_FOR_OTHERS: &str = "cut_for_others";
 
 /// The request that all nodes of a fan-out get, but for the body.
 #[derive(Debug, Clone, Copy)]
@@ -192,7 +200,7 @@ pub(crate) fn for_every_node(quorum: &Quorum<'_>, body: &Bytes) -> Vec<NodePart>
         node,
         body: body.clone(),
         documents: 0,
-        shards: quorum.placement.shards_of(node).clone(),
+        shards: quorum.placement.written_to(node).clone(),
     };
     nodes.map(part).collect()
 }
@@ -462,6 +470,16 @@ pub(crate) async fn ask_once(
         Delivery::Refused(error) => Err(error),
         Delivery::Missed { .. } => Err(no_quorum()),
     }
+}
+
+/// Whether a change was cut for nodes that are still those to cut it for; if not it is cut anew.
+pub(crate) fn is_current(cut_for: &Arc<Placement>, index: &Index) -> bool {
+    Arc::ptr_eq(cut_for, &index.placement) || **cut_for == *index.placement
+}
+
+/// What a change is refused with that was cut for other nodes; its handler cuts it anew.
+pub(crate) fn cut_for_others() -> ApiError {
+    ApiError::overloaded("Shards have just moved; try again shortly.").because(CUT_FOR_OTHERS)
 }
 
 pub(crate) fn no_quorum() -> ApiError {

@@ -11,7 +11,7 @@ use gateway::config::{self, Config, Parsed};
 use gateway::observe;
 use gateway::process::startup::{self, Parts};
 use gateway::state::leadership::Coordinator;
-use gateway::{nodes::address::NodeAddress, state::shared::Shared};
+use gateway::state::shared::Shared;
 
 use super::kernel::{Site, kernel, sleep};
 use super::network::address_of;
@@ -67,7 +67,6 @@ pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View)
                 let name = format!("pod-{site}");
                 let parts = Parts {
                     config: plan.config(site),
-                    nodes: plan.nodes.iter().map(|(node, _)| node_address(*node)).collect(),
                     tls: None,
                     store: service.connect(site).named(&name),
                     coordinator: Coordinator::shared(name).with_clock(now),
@@ -86,9 +85,4 @@ pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View)
             }
         });
     });
-}
-
-fn node_address(site: Site) -> NodeAddress {
-    let address = address_of(site);
-    NodeAddress { id: format!("node-{site}"), address, host: address.to_string(), tls: None }
 }

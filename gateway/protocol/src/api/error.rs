@@ -155,6 +155,8 @@ codes! {
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
     MiroirMultiAliasNotWritable = "miroir_multi_alias_not_writable", InvalidRequest, 409;
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
+    MiroirOperationConflict = "miroir_operation_conflict", InvalidRequest, 409;
+    MiroirOperationNotFound = "miroir_operation_not_found", InvalidRequest, 404;
     MiroirOverloaded = "miroir_overloaded", System, 503;
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
     MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;

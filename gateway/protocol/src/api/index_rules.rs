@@ -13,6 +13,7 @@ pub const HITS_TOTAL_MAX_DEFAULT: usize = 1000;
 pub const FACET_VALUES_MAX_DEFAULT: usize = 100;
 
 /// The merge's rules for an index; derived from the record, never stored.
+#[derive(Clone)]
 pub struct IndexRules {
     pub facets: FacetRules,
     /// The same with one order for all facets, that of `*`.

@@ -71,6 +71,8 @@ pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// For requests in flight to end once the process has been asked to end.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How often a change is cut anew for nodes between which shards move.
+pub const CUTS_MAX: usize = 8;
 
 /// For one request to an address that a client has named.
 pub const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);

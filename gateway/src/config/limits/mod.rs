@@ -12,9 +12,10 @@ mod pods;
 mod read;
 mod repair;
 mod tasks;
+mod topology;
 mod write;
 
-pub use {client::*, node::*, pods::*, read::*, repair::*, tasks::*, write::*};
+pub use {client::*, node::*, pods::*, read::*, repair::*, tasks::*, topology::*, write::*};
 
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.
 pub const PORT_TRIES_MAX: u32 = 21;

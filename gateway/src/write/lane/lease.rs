@@ -64,7 +64,12 @@ pub(crate) async fn acquire(core: &Rc<Core>, index_uid: &str) -> Result<LaneLeas
                 checked_at: runtime::now(),
             };
             runtime::spawn(keep(store.clone(), lease.lease.clone(), Rc::clone(&lease.state)));
-            if let Err(error) = crate::state::refresh::index(&core.shared, index_uid).await {
+            // The pod that begins a turn knows where shards are: a move of shards waits for earlier turns only.
+            let fresh = async {
+                crate::state::placed::refresh(&core.shared).await?;
+                crate::state::refresh::index(&core.shared, index_uid).await
+            };
+            if let Err(error) = fresh.await {
                 lease.give_back(core, index_uid);
                 return Err(error.into());
             }
@@ -153,11 +158,13 @@ pub(crate) async fn sweep(store: &Store, over: Duration) -> Result<(), StoreErro
 async fn mark_suspect(core: &Core, index_uid: &str) {
     let snapshot = core.shared.snapshot();
     let Some(index) = snapshot.indexes.get(index_uid) else { return };
-    if core.shared.config.replication_factor < 2 && snapshot.topology.groups().len() < 2 {
+    if snapshot.topology.replication_factor < 2 && snapshot.topology.groups().len() < 2 {
         return;
     }
-    let nodes = core.shared.nodes.addresses.iter();
-    let marks = nodes.map(|node| suspect(&node.id, &index.record.node_uid, Vec::new())).collect();
+    let nodes = snapshot.topology.every_node().into_iter();
+    let marks = nodes
+        .map(|node| suspect(&snapshot.topology.node(node).id, &index.record.node_uid, Vec::new()))
+        .collect();
     if let Err(error) = core.shared.store.commit(marks).await {
         log::error("suspicion_not_stored", &[("index", index_uid), ("reason", &error.to_string())]);
     }

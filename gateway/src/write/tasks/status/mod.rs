@@ -211,7 +211,8 @@ pub(crate) fn leave_behind(core: &Core, record: &TaskRecord) -> Option<Vec<Chang
     let away = away(core, record);
     let mut changes = Vec::new();
     for task in &away {
-        let node = topology.index_of(&task.node)?;
+        // Nothing is asked any more of a node that was removed.
+        let Some(node) = topology.index_of(&task.node) else { continue };
         // The node is told to await the task before its state is checked again. The rejoin does these two the other
         // way round, so that one of the two sides notices.
         if core.shared.nodes.hints.await_task(node, task.uid) {
@@ -219,7 +220,7 @@ pub(crate) fn leave_behind(core: &Core, record: &TaskRecord) -> Option<Vec<Chang
         }
     }
     let still =
-        away.iter().all(|task| topology.index_of(&task.node).is_some_and(|node| !is_awaited(core, node)));
+        away.iter().all(|task| topology.index_of(&task.node).is_none_or(|node| !is_awaited(core, node)));
     still.then_some(changes)
 }
 
@@ -237,8 +238,7 @@ fn is_awaited(core: &Core, node: NodeIndex) -> bool {
 fn away<'r>(core: &Core, record: &'r TaskRecord) -> Vec<&'r NodeTask> {
     let topology = &core.shared.snapshot().topology;
     let is_away = |task: &&NodeTask| {
-        !task.status.is_finished()
-            && topology.index_of(&task.node).is_some_and(|node| !is_awaited(core, node))
+        !task.status.is_finished() && topology.index_of(&task.node).is_none_or(|node| !is_awaited(core, node))
     };
     let away = record.node_tasks.iter().filter(is_away).collect::<Vec<_>>();
     if away.is_empty() {
@@ -264,7 +264,7 @@ fn concerned(core: &Core, record: &TaskRecord, node_id: &str) -> ShardSet {
         None => snapshot.topology.placement(core.shared.config.shards),
     };
     let node = snapshot.topology.index_of(node_id);
-    placement.zip(node).map(|(placement, node)| placement.shards_of(node).clone()).unwrap_or_default()
+    placement.zip(node).map(|(placement, node)| placement.written_to(node).clone()).unwrap_or_default()
 }
 
 /// Whether some nodes have done a task and others have not.
@@ -303,7 +303,9 @@ fn share(core: &Core, record: &TaskRecord) -> Share {
         let node = topology.index_of(&task.node);
         node.is_some_and(|node| groups.contains(&usize::from(topology.node(node).group)))
     };
-    if !groups.is_empty() {
+    // Where shards moved some were written to more copies than others.
+    let evenly = topology.is_settled() && is_even(record, copies * topology.group_numbers().count() as u64);
+    if !groups.is_empty() && evenly {
         let nodes = record.node_tasks.iter().filter(|task| in_groups(task)).map(|task| task.node.clone());
         return Share { nodes: nodes.collect(), ratio: (1, copies * groups.len() as u64) };
     }
@@ -322,6 +324,13 @@ fn share(core: &Core, record: &TaskRecord) -> Share {
         }
     };
     Share { nodes: finished.iter().map(|task| task.node.clone()).collect(), ratio }
+}
+
+/// Whether every shard of a task was written to so many copies, as far as it says where it went.
+fn is_even(record: &TaskRecord, copies: u64) -> bool {
+    let written = record.owners.iter().map(|owner| owner.shards.len() as u64).sum::<u64>();
+    let shards = record.owners.iter().flat_map(|owner| owner.shards.iter().copied()).collect::<ShardSet>();
+    written == copies * u64::from(shards.len())
 }
 
 /// The nodes whose counts are summed, and the ratio of the sum that counts each document once.

@@ -1,0 +1,4 @@
+//! The cluster changes its shape under load.
+
+mod refused;
+mod shapes;

@@ -1,0 +1,139 @@
+//! Nodes come and go, copies become more and fewer, while writers write and readers count.
+//! Invariant: nothing acknowledged is lost, no read is answered otherwise than whole, and afterwards every document is
+//! on exactly its owners.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use cluster::{
+    chaos::{Report, under_load},
+    cluster::{Cluster, agent},
+};
+use serde_json::{Value, json};
+
+use crate::support::TestCluster;
+
+/// How long one operation may take here.
+const OPERATION_MAX: Duration = Duration::from_secs(240);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks the management API; answers status and body.
+pub(crate) fn ask(cluster: &Cluster, method: &str, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+    let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", cluster.url()));
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut answer = agent().run(request.header("Content-Type", "application/json").body(body)?)?;
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().read_to_string()?;
+    Ok((status, serde_json::from_str(&text).with_context(|| text.clone())?))
+}
+
+/// Has an operation done, and waits for its end.
+pub(crate) fn done(cluster: &Cluster, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+    let (status, accepted) = ask(cluster, method, path, body)?;
+    ensure!(status == 202, "{method} {path}: {status} {accepted}");
+    let number = &accepted["operation"];
+    let deadline = Instant::now() + OPERATION_MAX;
+    loop {
+        let (_, operation) = ask(cluster, "GET", &format!("/_miroir/operations/{number}"), &Value::Null)?;
+        match operation["status"].as_str() {
+            Some("succeeded") => return Ok(operation),
+            Some("queued" | "running") => {}
+            _ => anyhow::bail!("{operation}"),
+        }
+        ensure!(Instant::now() < deadline, "it takes too long: {operation}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn add(cluster: &mut Cluster) -> anyhow::Result<Value> {
+    let number = cluster.start_spare_node()?;
+    let url = cluster.node(number).context("it runs")?.url();
+    done(cluster, "POST", "/_miroir/nodes", &json!({"id": format!("n{number}"), "url": url}))
+}
+
+fn changed(nodes: usize, copies: usize, act: impl FnOnce(&mut Cluster) -> anyhow::Result<()>) -> Report {
+    let mut cluster = TestCluster::start(|options| {
+        options.nodes = nodes;
+        options.replication_factor = copies;
+        options.shards = 16;
+        options.no_sync = true;
+    });
+    let report = under_load(&mut cluster.cluster, 7, false, act).unwrap();
+    assert!(report.is_good(), "{report}");
+    assert!(report.writes > 0 && report.reads > 0, "nobody asked anything\n{report}");
+    assert_eq!(report.degraded_reads, 0, "{report}");
+    eprintln!("{report}");
+    report
+}
+
+#[test]
+fn a_fourth_node_takes_its_share() {
+    changed(3, 1, |cluster| {
+        let operation = add(cluster)?;
+        ensure!(operation["shards"].as_array().is_some_and(|shards| shards.len() == 4), "{operation}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_node_leaves_and_others_have_what_it_had() {
+    changed(4, 1, |cluster| {
+        done(cluster, "DELETE", "/_miroir/nodes/n1", &Value::Null)?;
+        // Nothing is asked of it any more.
+        cluster.kill_node(1)
+    });
+}
+
+#[test]
+fn copies_become_two_and_one_again() {
+    changed(3, 1, |cluster| {
+        let factor = |copies: u16| json!({"replicationFactor": copies});
+        done(cluster, "PATCH", "/_miroir/topology", &factor(2))?;
+        done(cluster, "PATCH", "/_miroir/topology", &factor(1)).map(drop)
+    });
+}
+
+#[test]
+fn another_node_takes_the_place_of_one() {
+    changed(3, 1, |cluster| {
+        let number = cluster.start_spare_node()?;
+        let url = cluster.node(number).context("it runs")?.url();
+        done(cluster, "POST", "/_miroir/nodes/n2/replace", &json!({"id": "n3", "url": url}))?;
+        cluster.kill_node(2)
+    });
+}
+
+#[test]
+fn a_dead_node_is_removed_by_force_where_others_have_copies() {
+    changed(3, 2, |cluster| {
+        cluster.kill_node(0)?;
+        done(cluster, "DELETE", "/_miroir/nodes/n0?force=true", &Value::Null).map(drop)
+    });
+}
+
+#[test]
+fn a_second_group_is_filled_and_goes_again() {
+    changed(2, 1, |cluster| {
+        let number = cluster.start_spare_node()?;
+        let url = cluster.node(number).context("it runs")?.url();
+        done(cluster, "POST", "/_miroir/nodes", &json!({"id": "m0", "url": url, "group": 1}))?;
+        done(cluster, "DELETE", "/_miroir/groups/1", &Value::Null).map(drop)
+    });
+}
+
+#[test]
+fn a_gateway_that_starts_anew_knows_its_nodes_from_its_store() {
+    let mut cluster = TestCluster::start(|options| options.shards = 16);
+    add(&mut cluster.cluster).unwrap();
+    done(&cluster.cluster, "DELETE", "/_miroir/nodes/n0", &Value::Null).unwrap();
+    cluster.cluster.kill_gateway().unwrap();
+    cluster.cluster.start_gateway().unwrap();
+    let (_, topology) = ask(&cluster.cluster, "GET", "/_miroir/topology", &Value::Null).unwrap();
+    let nodes = topology["nodes"].as_array().unwrap();
+    let states = nodes.iter().map(|node| (node["id"].as_str().unwrap(), &node["state"])).collect::<Vec<_>>();
+    assert_eq!(states.len(), 4, "{topology}");
+    assert!(
+        states.contains(&("n0", &json!("removed"))) && states.contains(&("n3", &json!("healthy"))),
+        "{states:?}"
+    );
+}

@@ -1,0 +1,37 @@
+//! Bounds of changes of the cluster's shape.
+
+use std::time::Duration;
+
+use super::REQUEST_TIMEOUT_DEFAULT;
+
+/// How long requests that were planned before shards moved are waited for in silence.
+pub const MIGRATION_DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How often it is looked for nodes that came.
+pub const NEW_NODES_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Documents of a shard from which on an empty copy is filled before it is compared.
+pub const BULK_COPY_DOCUMENTS_MIN: u64 = 1;
+/// How often a step of an operation is tried before the operation pauses, and the time between.
+pub const OPERATION_ATTEMPTS_MAX: u32 = 60;
+pub const OPERATION_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How often operations are looked for.
+pub const OPERATION_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Operations that are remembered.
+pub const OPERATIONS_MAX: usize = 1_000;
+/// How long a server that is to become a node may take to answer.
+pub const NEW_NODE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether requests that were planned before are over, and how long until the operation pauses.
+pub const OLD_PLANS_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+pub const OLD_PLANS_WAIT_MAX: Duration = Duration::from_secs(900);
+/// How often a pod makes sure that it plans with the newest topology.
+pub const TOPOLOGY_VOUCH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a pod reads while it cannot make sure of that, when no shards moved and when some did.
+pub const READS_WITHOUT_STORE_MAX: Duration = Duration::from_secs(600);
+pub const MOVING_READS_WITHOUT_STORE_MAX: Duration = Duration::from_secs(30);
+/// What is waited beyond that, since clocks differ a little.
+pub const VANISHED_POD_MARGIN: Duration = Duration::from_secs(5);
+
+const _: () = {
+    let longest = READS_WITHOUT_STORE_MAX.as_secs() + REQUEST_TIMEOUT_DEFAULT.as_secs();
+    assert!(longest + VANISHED_POD_MARGIN.as_secs() < OLD_PLANS_WAIT_MAX.as_secs());
+    assert!(TOPOLOGY_VOUCH_INTERVAL.as_secs() * 3 < MOVING_READS_WITHOUT_STORE_MAX.as_secs());
+};

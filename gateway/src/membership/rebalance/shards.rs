@@ -1,0 +1,120 @@
+//! Documents of shards that move: copied to those who are to own them, compared, and deleted where they were.
+//!
+//! Invariants: a copy that is filled is not believed, and is level only when every shard was compared; nothing is
+//! deleted on a node that the index's placement has the node written to at that moment.
+
+use std::sync::Arc;
+
+use http::Method;
+use router::{NodeIndex, ShardSet, shard_filter};
+use serde_json::json;
+
+use crate::{
+    config::limits,
+    membership::rebalance::work::{Trouble, Work},
+    repair::{
+        compare, foreign_tasks,
+        replica::Replica,
+        report::{Pace, RepairError, Scope},
+    },
+    state::{core::Core, snapshot::Index},
+    write::{fanout, lane},
+};
+
+impl Work<'_> {
+    /// Makes the targets' copies equal to the owners'.
+    pub(super) async fn compare(&self, is_delta: bool) -> Result<(), Trouble> {
+        let snapshot = self.core.shared.snapshot();
+        let indexes = snapshot.in_order().into_iter().cloned().collect::<Vec<_>>();
+        drop(snapshot);
+        for node in self.targets() {
+            for index in &indexes {
+                self.check_wish().await?;
+                self.compare_index(node, index, is_delta).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_index(&self, node: NodeIndex, index: &Index, is_delta: bool) -> Result<(), Trouble> {
+        let mine =
+            self.plan.moves.iter().filter(|each| each.to == node && each.shards == index.record.shards);
+        let wanted = mine.map(|each| each.shard).collect::<ShardSet>();
+        if wanted.is_empty() || index.record.primary_key.is_none() {
+            return Ok(());
+        }
+        let scope = Scope { target: Some(node), mark_suspect: true, pace: Pace::Full, dry_run: false };
+        // One after the other, so that what was done shows and an operator is heeded.
+        for shard in wanted.iter() {
+            let one = [shard].into_iter().collect::<ShardSet>();
+            let report = match compare::compare_copies(self.core, &index.record.uid, &one, scope).await {
+                Ok(report) => report,
+                Err(RepairError::IndexGone) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            self.copied(report.copied + report.rewritten, report.bytes, is_delta).await?;
+            if !report.is_equal() || report.shards < 1 {
+                let uid = &index.record.uid;
+                return Err(Trouble::new(format!("shard {shard} of index `{uid}` is not level yet")));
+            }
+            self.check_wish().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until nodes have done all they were given.
+pub(super) async fn wait_until_idle(core: &Core, nodes: &[NodeIndex]) -> Result<(), Trouble> {
+    let snapshot = core.shared.snapshot();
+    for index in snapshot.in_order() {
+        for node in nodes {
+            replica(core, index, *node).wait_until_idle(limits::REPAIR_HELD_WAIT_MAX).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what nodes hold beyond what they own.
+pub(super) async fn sweep(work: &Work<'_>) -> Result<(), Trouble> {
+    let snapshot = work.core.shared.snapshot();
+    let indexes = snapshot.in_order().into_iter().cloned().collect::<Vec<_>>();
+    drop(snapshot);
+    for index in indexes.iter().filter(|index| index.record.primary_key.is_some()) {
+        for node in index.placement.unswept() {
+            if let Some(task) = sweep_index(work.core, index, *node).await? {
+                let replica = replica(work.core, index, *node);
+                foreign_tasks::note(&replica, task).await?;
+                replica.wait_for(task).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_index(core: &Core, index: &Arc<Index>, node: NodeIndex) -> Result<Option<u32>, Trouble> {
+    let hold = lane::lock(core, vec![&index.record.uid]).await;
+    let _hold = hold.map_err(|_| RepairError::Busy)?;
+    let snapshot = core.shared.snapshot();
+    let Some(now) = snapshot.indexes.get(&index.record.uid) else { return Ok(None) };
+    if now.record.node_uid != index.record.node_uid || !fanout::is_current(&index.placement, now) {
+        return Err(RepairError::Busy.into());
+    }
+    let replica = replica(core, index, node);
+    let kept = index.placement.written_to(node);
+    if kept.is_empty() {
+        return Ok(Some(replica.change(Method::DELETE, "/documents", "").await?));
+    }
+    let body = json!({"filter": format!("NOT {}", shard_filter(kept))}).to_string();
+    Ok(Some(replica.change(Method::POST, "/documents/delete", body).await?))
+}
+
+fn replica<'a>(core: &'a Core, index: &'a Index, node: NodeIndex) -> Replica<'a> {
+    Replica {
+        core,
+        node,
+        node_uid: &index.record.node_uid,
+        primary_key: index.record.primary_key.as_deref().unwrap_or_default(),
+        shards: index.record.shards,
+        pace: Pace::Full,
+    }
+}
