@@ -266,12 +266,12 @@ impl Topology {
                 }
             });
         }
-        match change {
-            ShapeChange::RemoveGroup { group } if whole == [usize::from(*group)] => {
-                Err(PlanError::LastGroup { group: *group })
-            }
-            _ => Ok(()),
+        if let ShapeChange::RemoveGroup { group } = change
+            && whole == [usize::from(*group)]
+        {
+            return Err(PlanError::LastGroup { group: *group });
         }
+        Ok(())
     }
 
     /// The owners of a group's shards, with the least movement.

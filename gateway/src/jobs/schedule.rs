@@ -4,7 +4,6 @@
 //! is tried again at its next interval, and never takes the process down.
 
 use std::{
-    future::Future,
     panic::AssertUnwindSafe,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -62,88 +61,58 @@ pub fn start(
         runtime::spawn(follow::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::announce(Arc::clone(&core.shared)));
         runtime::spawn(peers::watch(Arc::clone(&core.shared)));
-        let recovering = Rc::clone(&core);
-        runtime::spawn(async move {
-            let interval = limits::POD_RECOVERY_INTERVAL;
-            repeat("recovery", interval, || recover_intents::of_dead_pods(&recovering)).await;
-        });
-        let telling = Rc::clone(&core);
-        runtime::spawn(async move {
-            let watched = Watched::default();
-            repeat("webhooks", limits::WEBHOOK_INTERVAL, || webhook_delivery::tell(&telling, &watched)).await;
-        });
-        let dumping = Rc::clone(&core);
-        runtime::spawn(async move {
-            repeat("dumps", limits::DUMP_INTERVAL, || async {
-                if let Some(term) = dumping.shared.coordinator.term(scope::DUMPS) {
-                    export::work_off(&dumping, &term).await;
-                }
-            })
-            .await;
-        });
-        let repairing = Rc::clone(&core);
-        runtime::spawn(async move {
-            repeat("anti_entropy", limits::REPAIR_PASS_PAUSE, || pass::run(&repairing)).await;
-        });
-        let copying = Rc::clone(&core);
-        runtime::spawn(async move {
-            repeat("copies", limits::REPAIR_PASS_PAUSE, || node_copy::work_off(&copying)).await;
-        });
-        let moving = Rc::clone(&core);
-        runtime::spawn(async move {
-            repeat("rebalance", limits::OPERATION_LOOK_INTERVAL, || rebalance::run::work_off(&moving)).await;
-        });
-        let settling = Rc::clone(&core);
-        runtime::spawn(async move {
-            let mut attempts = settings_drift::Attempts::default();
-            loop {
-                if let Some(term) = settling.shared.coordinator.term(scope::SETTINGS) {
-                    let tending =
-                        AssertUnwindSafe(settings_drift::commit_pending(&settling, &mut attempts, &term));
-                    if tending.catch_unwind().await.is_err() {
-                        log::error("panic_in_job", &[("job", "settings")]);
-                    }
-                }
-                runtime::sleep(limits::SETTINGS_TEND_INTERVAL).await;
-            }
-        });
-        let checking = Rc::clone(&core);
-        runtime::spawn(async move {
-            let interval = checking.shared.config.settings_drift_interval;
-            repeat("drift", interval, || settings_drift::check(&checking)).await;
-        });
-        sweep_expired(&core);
-        sweep_ended(&core);
-        let upkeep = Rc::clone(&core);
-        runtime::spawn(async move {
-            repeat("metrics", limits::METRICS_UPKEEP_INTERVAL, || upkeep_metrics(&upkeep)).await;
-        });
-        repeat("tasks", limits::TASK_SWEEP_INTERVAL, || sweep_tasks(&core)).await;
+        start_jobs(&core);
+        run_every(core, "tasks", limits::TASK_SWEEP_INTERVAL, async |core| sweep_tasks(core).await).await;
     })
 }
 
-/// Sweeps expired records of the store for as long as the process lives.
-fn sweep_expired(core: &Rc<Core>) {
-    let forgetting = Rc::clone(core);
-    runtime::spawn(async move {
-        let interval = limits::EXPIRED_SWEEP_INTERVAL;
-        repeat("expired", interval, || sweep::expired(&forgetting.shared)).await;
+/// Starts every job that runs at an interval for as long as the process lives.
+fn start_jobs(core: &Rc<Core>) {
+    every(core, "recovery", limits::POD_RECOVERY_INTERVAL, async |core| {
+        recover_intents::of_dead_pods(core).await;
     });
+    let watched = Watched::default();
+    every(core, "webhooks", limits::WEBHOOK_INTERVAL, async move |core| {
+        webhook_delivery::tell(core, &watched).await;
+    });
+    every(core, "dumps", limits::DUMP_INTERVAL, async |core| {
+        if let Some(term) = core.shared.coordinator.term(scope::DUMPS) {
+            export::work_off(core, &term).await;
+        }
+    });
+    every(core, "anti_entropy", limits::REPAIR_PASS_PAUSE, async |core| pass::run(core).await);
+    every(core, "copies", limits::REPAIR_PASS_PAUSE, async |core| node_copy::work_off(core).await);
+    every(core, "rebalance", limits::OPERATION_LOOK_INTERVAL, async |core| {
+        rebalance::run::work_off(core).await;
+    });
+    let mut attempts = settings_drift::Attempts::default();
+    every(core, "settings", limits::SETTINGS_TEND_INTERVAL, async move |core| {
+        if let Some(term) = core.shared.coordinator.term(scope::SETTINGS) {
+            settings_drift::commit_pending(core, &mut attempts, &term).await;
+        }
+    });
+    let drift_interval = core.shared.config.settings_drift_interval;
+    every(core, "drift", drift_interval, async |core| settings_drift::check(core).await);
+    every(core, "expired", limits::EXPIRED_SWEEP_INTERVAL, async |core| sweep::expired(&core.shared).await);
+    let sweeps = Sweeps::default();
+    every(core, "ttl", limits::TTL_LOOK_INTERVAL, async move |core| ttl::sweep_due(core, &sweeps).await);
+    every(core, "metrics", limits::METRICS_UPKEEP_INTERVAL, async |core| upkeep_metrics(core).await);
 }
 
-/// Sweeps expired documents for as long as the process lives.
-fn sweep_ended(core: &Rc<Core>) {
-    let ending = Rc::clone(core);
-    runtime::spawn(async move {
-        let sweeps = Sweeps::default();
-        repeat("ttl", limits::TTL_LOOK_INTERVAL, || ttl::sweep_due(&ending, &sweeps)).await;
-    });
+/// Starts a job that runs at an interval for as long as the process lives.
+fn every(core: &Rc<Core>, name: &'static str, interval: Duration, job: impl AsyncFnMut(&Rc<Core>) + 'static) {
+    runtime::spawn(run_every(Rc::clone(core), name, interval, job));
 }
 
 /// Runs a job at an interval for ever, also after a panic.
-async fn repeat<Job: Future<Output = ()>>(name: &str, interval: Duration, mut job: impl FnMut() -> Job) {
+async fn run_every(
+    core: Rc<Core>,
+    name: &'static str,
+    interval: Duration,
+    mut job: impl AsyncFnMut(&Rc<Core>),
+) {
     loop {
-        if AssertUnwindSafe(job()).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(job(&core)).catch_unwind().await.is_err() {
             log::error("panic_in_job", &[("job", name)]);
         }
         runtime::sleep(interval).await;

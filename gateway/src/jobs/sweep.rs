@@ -7,7 +7,7 @@ use crate::{
     config::limits,
     observe::log,
     state::{core::Core, leadership::Term, shared::Shared},
-    write::{apply, lane::lease, orphan_indexes::ORPHAN_INDEXES},
+    write::{index_life, lane::lease, orphan_indexes::ORPHAN_INDEXES},
 };
 
 /// Orphan indexes dropped in one sweep.
@@ -20,7 +20,7 @@ pub(crate) async fn orphan_indexes(core: &Core, term: &Term) {
         if record.value["beingMade"] == true {
             continue;
         }
-        if apply::drop_orphan_index(core, &record.key, term).await.is_ok() {
+        if index_life::drop_orphan_index(core, &record.key, term).await.is_ok() {
             log::info("leftover_dropped", &[("index", &record.key)]);
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     write::{
         apply,
         fanout::{self, Delivery, Missed, NodeCommand},
+        index_life,
         tasks::status::registry_end,
         trial,
     },
@@ -113,8 +114,8 @@ async fn prepare(
     }
     let key = write.primary_key.as_deref();
     let index = match write.existing_only {
-        true => apply::existing(core, uid)?,
-        false => apply::ensure_index(core, uid, missed).await?,
+        true => index_life::existing(core, uid)?,
+        false => index_life::ensure_index(core, uid, missed).await?,
     };
     if let Some(error) = apply::refusal_while_blocked(core, uid) {
         return Err(Outcome::Refused(error));
@@ -126,15 +127,15 @@ async fn prepare(
         trial::judge(core, &index, write, *task).await?;
     }
     // The trial may have waited for settings, which changed the index.
-    let index = apply::existing(core, uid)?;
+    let index = index_life::existing(core, uid)?;
     let mut key_is_new = false;
     if let Some(key) = key {
         // A write of no documents succeeds at once.
         let tasks = if write.parts.is_empty() { &[] } else { tasks };
-        key_is_new = apply::agree_on_key(core, &index, key, tasks, missed).await?;
+        key_is_new = index_life::agree_on_key(core, &index, key, tasks, missed).await?;
     }
     if !write.keys_are_plain {
-        apply::expect_any_key(core, uid, missed).await?;
+        index_life::expect_any_key(core, uid, missed).await?;
     }
     Ok((index, key_is_new))
 }

@@ -7,6 +7,7 @@ pub mod apply;
 pub(crate) mod batch;
 pub(crate) mod fanout;
 pub(crate) mod idempotency;
+pub mod index_life;
 pub mod lane;
 pub mod node_features;
 pub mod orphan_indexes;

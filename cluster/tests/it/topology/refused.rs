@@ -77,16 +77,16 @@ fn a_node_with_somebody_elses_data_is_not_taken() {
 fn a_plan_says_what_would_be_done_and_does_nothing() {
     let cluster = TestCluster::start(|options| options.shards = 8);
     crate::support::load_cities(&cluster.client);
-    let drain = |dry_run: bool| (format!("/_miroir/nodes/n0/drain"), json!({"dryRun": dry_run}));
+    let drain = |dry_run: bool| ("/_miroir/nodes/n0/drain", json!({"dryRun": dry_run}));
     let (path, body) = drain(true);
-    let (status, plan) = ask(&cluster.cluster, "POST", &path, &body).unwrap();
+    let (status, plan) = ask(&cluster.cluster, "POST", path, &body).unwrap();
     assert!(
         status == 200 && plan["documents"].as_u64() > Some(0) && plan["bytes"].as_u64() > Some(0),
         "{plan}"
     );
     let (_, list) = ask(&cluster.cluster, "GET", "/_miroir/operations", &Value::Null).unwrap();
     assert_eq!(list["total"], 0, "{list}");
-    let operation = done(&cluster.cluster, "POST", &path, &json!({"dryRun": false})).unwrap();
+    let operation = done(&cluster.cluster, "POST", path, &json!({"dryRun": false})).unwrap();
     assert_eq!(operation["shards"], plan["shards"]);
     let number = &operation["operation"];
     for wish in ["pause", "resume", "abort", "cutover"] {

@@ -187,7 +187,11 @@ impl Work<'_> {
         match nodes.health.state(node) {
             NodeState::Healthy if nodes.hints.lets_through(node) => None,
             NodeState::Healthy => Some(format!("node {id} has missed writes")),
-            state => Some(format!("node {id} is {}", state.as_str())),
+            state @ (NodeState::Unknown
+            | NodeState::Suspect
+            | NodeState::Down
+            | NodeState::Joining
+            | NodeState::Draining) => Some(format!("node {id} is {}", state.as_str())),
         }
     }
 

@@ -29,7 +29,7 @@ use crate::{
     write::{
         apply,
         fanout::{self, Missed},
-        lane,
+        index_life, lane,
         rename::plan,
         rule_copies,
         tasks::status::{self, registry_end::LaneState},
@@ -80,7 +80,7 @@ pub(crate) async fn update(
     let mut missed = Missed::new(core, intent.uid);
     let node_tasks = match primary_key {
         None => Vec::new(),
-        Some(key) => match apply::send_primary_key(core, index, &key, &mut missed).await {
+        Some(key) => match index_life::send_primary_key(core, index, &key, &mut missed).await {
             Ok(node_tasks) => node_tasks,
             Err(error) => {
                 store_missed(core, &mut missed).await?;
@@ -190,7 +190,7 @@ async fn break_ties(core: &Core, task: &TaskRecord) {
     let index = task.index_uid.as_ref().and_then(|uid| core.shared.snapshot().indexes.get(uid).cloned());
     let (Some(key), Some(index), true) = (key, index, succeeded) else { return };
     let mut missed = Missed::new(core, task.uid);
-    let settled = apply::break_ties_by(core, &index, key, &mut missed).await.is_ok();
+    let settled = index_life::break_ties_by(core, &index, key, &mut missed).await.is_ok();
     if store_missed(core, &mut missed).await.is_err() || !settled {
         log::warn("ties_not_settled", &[("index", &index.record.uid)]);
     }
