@@ -5,12 +5,16 @@ say() {
 }
 
 # Sees to the tools that building and testing need. The engine inside `node` builds C and C++ code; the store is tested
-# on Redis. Root on Debian or Ubuntu gets the packages of those that are missing; everybody else is told which they are.
+# on Redis. Further ones are named as TOOL=PACKAGE. Root on Debian or Ubuntu gets the packages of those that are missing;
+# everybody else is told which they are.
 install_missing() {
     local -A package_of=([git]=git [cc]=build-essential [c++]=build-essential [make]=build-essential [perl]=perl
         [redis-server]=redis-server)
     local -A missing=()
     local tool
+    for tool in "$@"; do
+        package_of[${tool%%=*}]=${tool#*=}
+    done
     for tool in "${!package_of[@]}"; do
         command -v "$tool" >/dev/null || missing[${package_of[$tool]}]=1
     done

@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod membership;
 pub mod nodes;
 pub mod observe;
+pub(crate) mod pages;
 pub mod pods;
 pub mod process;
 pub mod read;

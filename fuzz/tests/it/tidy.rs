@@ -97,7 +97,7 @@ fn walk(root: &Path, folder: &Path, paths: &mut Vec<String>) {
         let entry = entry.unwrap();
         let path = entry.path();
         let name = entry.file_name();
-        if name == "target" || name == ".git" {
+        if name == "target" || name == ".git" || name == "node_modules" {
             continue;
         }
         if entry.file_type().unwrap().is_dir() {

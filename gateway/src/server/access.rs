@@ -24,7 +24,7 @@ pub(crate) enum Needs<'a> {
 pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
-        Route::Health | Route::Ready => Needs::Nothing,
+        Route::Health | Route::Ready | Route::Asset { .. } | Route::SearchPage(_) => Needs::Nothing,
         Route::Topology
         | Route::ChangeShape(_)
         | Route::Operations(_)
@@ -113,6 +113,8 @@ mod tests {
         let off = |action| Needs::Right(action, None);
         check("GET", "/health", Needs::Nothing);
         check("GET", "/_miroir/ready", Needs::Nothing);
+        check("GET", "/ui/search/m", Needs::Nothing);
+        check("GET", "/ui/assets/search/a.js", Needs::Nothing);
         check("GET", "/_miroir/shards", Needs::AdminKey);
         check("PUT", "/_miroir/aliases/a", Needs::AdminKey);
         check("GET", "/_miroir/aliases", Needs::AdminKey);

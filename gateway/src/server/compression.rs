@@ -35,7 +35,8 @@ const BROTLI_WINDOW: u32 = 22;
 #[must_use]
 pub(crate) fn encoded(request: &Request, response: Response) -> Response {
     let Some(encoding) = request.header("accept-encoding").and_then(choose) else { return response };
-    if response.body.is_empty() {
+    // A file of a web interface is packed already.
+    if response.body.is_empty() || response.headers.iter().any(|(name, _)| *name == "content-encoding") {
         return response;
     }
     // Writing to memory does not fail; if it did, the response would be sent uncompressed.

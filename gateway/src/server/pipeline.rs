@@ -18,6 +18,7 @@ use crate::{
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
     },
+    pages::{assets, search::page},
     read::foreign_keys,
     server::{
         admission, compression, cors, placement_age, read_your_writes,
@@ -267,6 +268,8 @@ async fn dispatch(
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
         Route::Webhooks(webhooks_route) => webhooks::serve(core, request, webhooks_route).await,
         Route::Aliases(aliases_route) => Box::pin(aliases::serve(core, request, aliases_route)).await,
+        Route::Asset { app, file } => assets::serve(request, app, file),
+        Route::SearchPage(index) => Ok(page::serve(request, index)),
         Route::TtlPolicy(index) => Box::pin(ttl::policy(core, request, index)).await,
         Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }

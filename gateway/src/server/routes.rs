@@ -104,6 +104,13 @@ pub(crate) enum Route<'a> {
     Webhooks(WebhooksRoute<'a>),
     Aliases(AliasesRoute<'a>),
     TtlPolicy(&'a str),
+    /// A file of a web interface.
+    Asset {
+        app: &'a str,
+        file: &'a str,
+    },
+    /// The search page of an index.
+    SearchPage(&'a str),
     /// A route of Meilisearch that this gateway refuses on purpose.
     Refused {
         route: &'static RefusedRoute,
@@ -179,6 +186,8 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
             Method::GET | Method::POST | Method::DELETE => Ok(Route::TtlPolicy(index)),
             _ => Err(NoRoute::UnknownMethod),
         },
+        ["ui", "assets", app, file] => only(method, Method::GET, Route::Asset { app, file }),
+        ["ui", "search", index] => only(method, Method::GET, Route::SearchPage(index)),
         ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
         ["experimental-features"] if *method == Method::PATCH => Ok(Route::ChangeFeatures),
@@ -390,6 +399,8 @@ impl Route<'_> {
             Self::Aliases(AliasesRoute::List | AliasesRoute::Create) => "/_miroir/aliases",
             Self::Aliases(_) => "/_miroir/aliases/{name}",
             Self::TtlPolicy(_) => "/_miroir/indexes/{uid}/ttl-policy",
+            Self::Asset { .. } => "/ui/assets/{app}/{file}",
+            Self::SearchPage(_) => "/ui/search/{uid}",
             Self::Refused { .. } => "unserved",
         }
     }

@@ -73,6 +73,8 @@ const OWN: &[(&str, &str)] = &[
     ("/_miroir/aliases", "GET POST"),
     ("/_miroir/aliases/{name}", "GET PUT DELETE"),
     ("/_miroir/indexes/{uid}/ttl-policy", "GET POST DELETE"),
+    ("/ui/assets/{app}/{file}", "GET"),
+    ("/ui/search/{uid}", "GET"),
 ];
 
 #[test]

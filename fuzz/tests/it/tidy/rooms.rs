@@ -11,7 +11,7 @@ use super::{File, assert_none, offender, repository};
 /// The crate that has rooms.
 const GATEWAY: &str = "gateway/src/";
 /// Every room, which is a folder or a file of the gateway's sources, with its floor and the rooms that it may import.
-const MAY_IMPORT: [(u32, &str, &[&str]); 20] = [
+const MAY_IMPORT: [(u32, &str, &[&str]); 21] = [
     (0, "clock", &[]),
     (1, "config", &[]),
     (1, "observe", &["clock"]),
@@ -71,13 +71,14 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 20] = [
             "clock",
         ],
     ),
-    (
-        12,
-        "server",
-        &["handlers", "write", "read", "state", "auth", "api", "wire", "observe", "config", "clock"],
-    ),
+    (12, "pages", &["api", "wire"]),
     (
         13,
+        "server",
+        &["pages", "handlers", "write", "read", "state", "auth", "api", "wire", "observe", "config", "clock"],
+    ),
+    (
+        14,
         "process",
         &[
             "server",
