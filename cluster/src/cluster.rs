@@ -43,6 +43,8 @@ pub struct ClusterOptions {
     pub no_sync: bool,
     /// Additional arguments of the gateway.
     pub gateway_arguments: Vec<String>,
+    /// Additional environment of the gateway.
+    pub gateway_environment: Vec<(&'static str, String)>,
     /// The gateway's `--store`; by default a sled store below `data`.
     pub store: Option<String>,
     /// The key of the nodes, which clients never learn.
@@ -89,6 +91,7 @@ impl ClusterOptions {
             no_sync: false,
             proxied: false,
             gateway_arguments: Vec::new(),
+            gateway_environment: Vec::new(),
             store: None,
             node_master_key: None,
         }
@@ -195,7 +198,7 @@ impl Cluster {
 
     /// Like `start_gateway`, for missing nodes: the gateway serves, but perhaps not every shard.
     pub fn start_gateway_unready(&mut self) -> anyhow::Result<()> {
-        let gateway = GatewayProcess::spawn(&self.gateway_command())?;
+        let gateway = GatewayProcess::spawn(&self.gateway_command(), &self.options.gateway_environment)?;
         self.listen = gateway.listen;
         self.gateway = Some(gateway);
         Ok(())
@@ -208,7 +211,7 @@ impl Cluster {
         let at = arguments.iter().position(|argument| argument == "--listen").context("it listens")?;
         arguments[at + 1] = listen.to_string();
         arguments.extend(["--pod-id".to_owned(), id.to_owned()]);
-        Ok(Pod { process: GatewayProcess::spawn(&(program, arguments))? })
+        Ok(Pod { process: GatewayProcess::spawn(&(program, arguments), &self.options.gateway_environment)? })
     }
 
     /// The gateway's arguments.
@@ -282,9 +285,13 @@ impl Pod {
 }
 
 impl GatewayProcess {
-    fn spawn((program, arguments): &(PathBuf, Vec<String>)) -> anyhow::Result<Self> {
+    fn spawn(
+        (program, arguments): &(PathBuf, Vec<String>),
+        environment: &[(&'static str, String)],
+    ) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

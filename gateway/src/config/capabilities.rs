@@ -116,6 +116,12 @@ pub const CAPABILITIES: &[Capability] = &[
         Seam::Plan,
         "documents end at their `_miroir_expires_at` where the index has a policy",
     ),
+    row(
+        "Admin console",
+        Some(("admin-ui", "on")),
+        Seam::EventSubscriber,
+        "`/_miroir/admin` shows and changes the cluster in a browser",
+    ),
     row("Explain", None, Seam::Plan, "`POST /indexes/{uid}/explain` says how a search would go, and why"),
 ];
 

@@ -50,6 +50,32 @@ pub struct EdgeConfig {
     pub log_queries: bool,
 }
 
+/// The options of [`EdgeConfig`], and the files of certificates: SIGHUP reads these again.
+pub(crate) const RELOADED: [&str; 22] = [
+    "request-line-limit",
+    "head-limit",
+    "headers-max",
+    "body-limit",
+    "first-byte-timeout",
+    "head-timeout",
+    "idle-timeout",
+    "body-gap-timeout",
+    "body-timeout",
+    "requests-per-connection-max",
+    "connections-max",
+    "connections-per-address-max",
+    "in-flight-max",
+    "queue-delay-max",
+    "multi-search-queries-max",
+    "json-depth-max",
+    "page-depth-max",
+    "log-requests",
+    "log-queries",
+    "tls-certificate",
+    "tls-key",
+    "tls-client-ca",
+];
+
 /// Which requests are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogRequests {

@@ -27,10 +27,11 @@ use store::StoreLocation;
 
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 use limits::{
-    ANTI_ENTROPY_INTERVAL_DEFAULT, CORES_MAX, DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_MAX,
-    HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX, MASTER_KEY_BYTES_MIN,
-    MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX, REPLICATION_FACTOR_DEFAULT,
-    REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX, DRAIN_TIMEOUT_DEFAULT,
+    HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX,
+    MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX,
+    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT,
+    SHARDS_MAX,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -107,8 +108,44 @@ pub struct Config {
     pub anti_entropy: bool,
     pub anti_entropy_interval: Duration,
     pub settings_drift_interval: Duration,
+    pub admin_ui: AdminUi,
+    /// What sessions of the console are sealed with; the same on all pods.
+    pub admin_session_seal_key: Option<Secret>,
+    /// The networks of proxies that may name the client of a request.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where each option that was given comes from.
+    pub sources: BTreeMap<String, Source>,
     /// Tests may make a request panic.
     pub test_faults: bool,
+}
+
+/// Whether there is a console, and what may be changed in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminUi {
+    Off,
+    /// Sessions of the console change nothing.
+    ReadOnly,
+    On,
+}
+
+/// Where an option comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Flag,
+    Environment,
+    File,
+}
+
+impl Source {
+    /// As people read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -214,7 +251,7 @@ pub enum ConfigError {
     File { path: String, reason: String },
 }
 
-/// Reads the arguments (without the program's name), the three keys of the environment, and the file that `--config`
+/// Reads the arguments (without the program's name), the keys of the environment, and the file that `--config`
 /// names; no other file is read.
 pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Result<Parsed, ConfigError> {
     let flags = match parse_flags(args)? {
@@ -227,8 +264,14 @@ pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Res
     let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
     let (print_config, check_config, test_faults) =
         (flags.print_config, flags.check_config, flags.test_faults);
-    let raw = RawOptions::from_flags(flags).or(RawOptions::from_environment(environment)).or(file);
-    let config = validate(&raw, test_faults)?;
+    let (flags, environment) = (RawOptions::from_flags(flags), RawOptions::from_environment(environment));
+    let mut sources = BTreeMap::new();
+    for (raw, source) in [(&file, Source::File), (&environment, Source::Environment), (&flags, Source::Flag)]
+    {
+        sources.extend(raw.given().into_iter().map(|name| (name, source)));
+    }
+    let raw = flags.or(environment).or(file);
+    let config = Config { sources, ..validate(&raw, test_faults)? };
     Ok(match (print_config, check_config) {
         (true, _) => Parsed::Print(print::to_toml(&config)),
         (false, true) => Parsed::Check(Box::new(config)),
@@ -376,6 +419,12 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
         anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
         settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
+        admin_ui: option("admin-ui", &raw.admin_ui, AdminUi::On, |text| {
+            value::one_of(text, &AdminUi::NAMES)
+        })?,
+        admin_session_seal_key: seal_key(raw.admin_session_seal_key.as_deref())?,
+        trusted_proxies: option("trusted-proxies", &raw.trusted_proxies, Vec::new(), value::networks)?,
+        sources: BTreeMap::new(),
         test_faults,
     };
     check_groups(&config)?;
@@ -421,6 +470,20 @@ fn refused(option: &'static str, text: &str, allowed: Allowed) -> ConfigError {
 fn key(name: &'static str, text: Option<&str>) -> Result<Option<Secret>, ConfigError> {
     let hidden = |allowed| ConfigError::Value { option: name, value: "this key".to_owned(), allowed };
     text.map(value::secret).transpose().map_err(hidden)
+}
+
+/// Reads the key that seals sessions, which people may not be able to guess.
+fn seal_key(text: Option<&str>) -> Result<Option<Secret>, ConfigError> {
+    let name = "ADMIN_SESSION_SEAL_KEY";
+    let key = key(name, text)?;
+    match &key {
+        Some(short) if short.expose().len() < CONSOLE_SEAL_KEY_BYTES_MIN => Err(ConfigError::Value {
+            option: name,
+            value: "this key".to_owned(),
+            allowed: format!("give at least {CONSOLE_SEAL_KEY_BYTES_MIN} characters"),
+        }),
+        _ => Ok(key),
+    }
 }
 
 /// Reads the store's address. Its URL may hold a password, so the error shows only the scheme.
@@ -562,4 +625,9 @@ impl UnavailableShardPolicy {
 impl SessionMode {
     const NAMES: [(&'static str, SessionMode); 2] =
         [("block", SessionMode::Block), ("route_pin", SessionMode::RoutePin)];
+}
+
+impl AdminUi {
+    const NAMES: [(&'static str, AdminUi); 3] =
+        [("off", AdminUi::Off), ("read-only", AdminUi::ReadOnly), ("on", AdminUi::On)];
 }

@@ -20,7 +20,9 @@ const INTRODUCTION: &str = "\
 
 A flag wins over the environment, the environment over the file that `--config` names, and the file over the default.
 The file has the same names without the dashes, one `name = value` a line; an unknown name is refused.
-Only the three keys are read from the environment, where they are out of sight of the process list.
+Only keys are read from the environment, where they are out of sight of the process list: `MIROIR_MASTER_KEY`,
+`MIROIR_NODE_MASTER_KEY`, `MIROIR_ADMIN_API_KEY`, and `ADMIN_SESSION_SEAL_KEY`, which seals sessions of the console and is
+the same on all pods of one store (made anew at each start if it is absent).
 
 | a value of the kind | is written as |
 |---|---|
@@ -34,7 +36,7 @@ allowed. SIGHUP reads the options under \"What clients may do\" and the certific
 ";
 
 /// The options by subject, in the order of the document.
-const SECTIONS: [(&str, &[&str]); 8] = [
+const SECTIONS: [(&str, &[&str]); 9] = [
     ("The cluster", &["node", "shards", "replication-factor", "store", "pod-id", "peer", "peer-service"]),
     ("Where it serves", &["listen", "metrics-listen", "cores", "runtime", "drain-timeout"]),
     (
@@ -102,6 +104,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
             "log-queries",
         ],
     ),
+    ("Interfaces for people", &["admin-ui", "trusted-proxies"]),
     ("Dumps and webhooks", &["dump-dir", "allowed-ip-networks"]),
     ("The command itself", &["config", "print-config", "check-config", "version", "help"]),
 ];

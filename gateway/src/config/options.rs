@@ -1,13 +1,14 @@
 //! Raw options: the text of flags, environment and file, unchecked.
 //! - The flags and the file have the same names; the file's other keys are refused.
-//! - Only the three keys are read from the environment.
+//! - Only keys are read from the environment.
 
 use argh::FromArgs;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 const MASTER_KEY_VARIABLE: &str = "MIROIR_MASTER_KEY";
 const NODE_MASTER_KEY_VARIABLE: &str = "MIROIR_NODE_MASTER_KEY";
 const ADMIN_KEY_VARIABLE: &str = "MIROIR_ADMIN_API_KEY";
+const SEAL_KEY_VARIABLE: &str = "ADMIN_SESSION_SEAL_KEY";
 
 /// Miroir: many Meilisearch nodes behind one plain Meilisearch API.
 #[derive(FromArgs, Debug)]
@@ -197,6 +198,12 @@ pub(crate) struct Flags {
     /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) settings_drift_interval: Option<String>,
+    /// the console at /_miroir/admin: none, one that changes nothing, or all of it (default on)
+    #[argh(option, arg_name = "off|read-only|on")]
+    pub(crate) admin_ui: Option<String>,
+    /// networks of proxies whose X-Forwarded-For names the client, with commas (default none)
+    #[argh(option, arg_name = "CIDR,...")]
+    pub(crate) trusted_proxies: Option<String>,
     /// a TOML file with options of the same names; flags win
     #[argh(option, arg_name = "FILE")]
     pub(crate) config: Option<String>,
@@ -215,7 +222,7 @@ pub(crate) struct Flags {
 }
 
 /// The options of one source, or of several sources combined.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
@@ -332,6 +339,13 @@ pub(crate) struct RawOptions {
     pub(crate) anti_entropy_interval: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) settings_drift_interval: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) admin_ui: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) trusted_proxies: Option<String>,
+    /// Given in the environment alone.
+    #[serde(skip)]
+    pub(crate) admin_session_seal_key: Option<String>,
 }
 
 impl RawOptions {
@@ -396,6 +410,9 @@ impl RawOptions {
             anti_entropy: flags.anti_entropy,
             anti_entropy_interval: flags.anti_entropy_interval,
             settings_drift_interval: flags.settings_drift_interval,
+            admin_ui: flags.admin_ui,
+            trusted_proxies: flags.trusted_proxies,
+            admin_session_seal_key: None,
         }
     }
 
@@ -406,7 +423,19 @@ impl RawOptions {
             master_key: variable(MASTER_KEY_VARIABLE),
             node_master_key: variable(NODE_MASTER_KEY_VARIABLE),
             admin_key: variable(ADMIN_KEY_VARIABLE),
+            admin_session_seal_key: variable(SEAL_KEY_VARIABLE),
             ..RawOptions::default()
+        }
+    }
+
+    /// The names of the options that are given here.
+    pub(crate) fn given(&self) -> Vec<String> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(options)) => {
+                let given = options.into_iter().filter(|(_, value)| !value.is_null());
+                given.map(|(name, _)| name).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -476,6 +505,9 @@ impl RawOptions {
             anti_entropy: self.anti_entropy.or(lower.anti_entropy),
             anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),
             settings_drift_interval: self.settings_drift_interval.or(lower.settings_drift_interval),
+            admin_ui: self.admin_ui.or(lower.admin_ui),
+            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
+            admin_session_seal_key: self.admin_session_seal_key.or(lower.admin_session_seal_key),
         }
     }
 }

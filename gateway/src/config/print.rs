@@ -3,12 +3,13 @@
 
 use std::{path::Path, time::Duration};
 
+use ipnet::IpNet;
 use protocol::auth::SECRET_SHOWN;
 use serde::Serialize;
 
 use super::value::SWITCH;
 use super::{
-    Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
+    AdminUi, Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
     StoreConfig, UnavailableShardPolicy, WriteQuorum,
 };
 
@@ -72,17 +73,27 @@ pub(crate) fn to_toml(config: &Config) -> String {
         shard_aware_planning: name_of(&SWITCH, config.shard_aware_planning),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
         dump_dir: config.dump_dir.display().to_string(),
-        allowed_ip_networks: config
-            .allowed_ip_networks
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(","),
+        allowed_ip_networks: networks(&config.allowed_ip_networks),
         anti_entropy: name_of(&SWITCH, config.anti_entropy),
         anti_entropy_interval: duration(config.anti_entropy_interval),
         settings_drift_interval: duration(config.settings_drift_interval),
+        admin_ui: name_of(&AdminUi::NAMES, config.admin_ui),
+        trusted_proxies: networks(&config.trusted_proxies),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
+}
+
+/// Every option in force with its value as people read it; keys are hidden, and options that are not set are absent.
+pub(crate) fn values(config: &Config) -> Vec<(String, String)> {
+    let table = to_toml(config).parse::<toml::Table>().unwrap_or_default();
+    let shown = |value: toml::Value| match value {
+        toml::Value::String(text) => text,
+        toml::Value::Array(values) => {
+            values.iter().map(|value| value.as_str().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+        }
+        other => other.to_string(),
+    };
+    table.into_iter().map(|(name, value)| (name, shown(value))).collect()
 }
 
 fn store(config: &StoreConfig) -> String {
@@ -168,6 +179,12 @@ struct Effective {
     anti_entropy: &'static str,
     anti_entropy_interval: String,
     settings_drift_interval: String,
+    admin_ui: &'static str,
+    trusted_proxies: String,
+}
+
+fn networks(networks: &[IpNet]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn service(service: &PeerService) -> String {

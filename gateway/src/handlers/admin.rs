@@ -3,12 +3,15 @@
 //! Invariant: keys are never shown. What is reported is this pod's view, from its current snapshot.
 
 use http::StatusCode;
-use router::{NodeIndex, Standing, Topology};
+use router::NodeIndex;
 use serde_json::{Value, json};
 
 use crate::{
-    nodes::health::NodeState,
-    state::{coverage::uncovered_shards, shared::Shared, snapshot::Snapshot},
+    state::{
+        coverage::{node_state, uncovered_shards},
+        shared::Shared,
+        snapshot::Snapshot,
+    },
     wire::h1::Response,
 };
 
@@ -24,7 +27,7 @@ pub fn topology(shared: &Shared) -> Response {
             "url": node.url,
             "group": node.group,
             "capacity": node.capacity,
-            "state": state_name(shared, topology, number),
+            "state": node_state(shared, topology, number),
             "hints": {
                 "count": hints.pending(number),
                 "bytes": hints.pending_bytes(number),
@@ -100,16 +103,6 @@ fn indexes(snapshot: &Snapshot) -> Value {
         })
     });
     views.collect()
-}
-
-/// What a node is to the cluster where that says more than how it is.
-fn state_name(shared: &Shared, topology: &Topology, node: NodeIndex) -> &'static str {
-    let state = shared.nodes.health.state(node);
-    match topology.standing(node) {
-        Standing::Removed => "removed",
-        Standing::Drained if state == NodeState::Healthy => NodeState::Draining.as_str(),
-        Standing::Active | Standing::Drained => state.as_str(),
-    }
 }
 
 fn index(position: usize) -> NodeIndex {

@@ -19,7 +19,7 @@ use crate::{
     config::limits,
     dump::export,
     events::webhook_delivery::{self, Watched},
-    jobs::{recover_intents, sweep},
+    jobs::{console_feed, recover_intents, sweep},
     lifecycle::ttl::{self, Sweeps},
     membership::{high_water_marks, prober, rebalance},
     observe::log,
@@ -62,6 +62,7 @@ pub fn start(
         runtime::spawn(follow::announce(Arc::clone(&core.shared)));
         runtime::spawn(peers::watch(Arc::clone(&core.shared)));
         start_jobs(&core);
+        console_feed::start(&core.shared);
         run_every(core, "tasks", limits::TASK_SWEEP_INTERVAL, async |core| sweep_tasks(core).await).await;
     })
 }

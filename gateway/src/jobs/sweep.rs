@@ -4,7 +4,8 @@ use time::OffsetDateTime;
 
 use crate::{
     clock,
-    config::limits,
+    config::{AdminUi, limits},
+    console::{login_limit, sessions},
     observe::log,
     state::{core::Core, leadership::Term, shared::Shared},
     write::{index_life, lane::lease, orphan_indexes::ORPHAN_INDEXES},
@@ -35,6 +36,15 @@ pub(crate) async fn expired(shared: &Shared) {
     let over = since_epoch.saturating_sub(limits::EXPIRED_SWEEP_LAG);
     if let Err(error) = lease::sweep(&shared.store, over).await {
         log::warn("turns_not_swept", &[("reason", &error.to_string())]);
+    }
+    if shared.config.admin_ui != AdminUi::Off {
+        let now = OffsetDateTime::UNIX_EPOCH + over;
+        for swept in [login_limit::sweep(&shared.store, now).await, sessions::sweep(&shared.store, now).await]
+        {
+            if let Err(error) = swept {
+                log::warn("console_not_swept", &[("reason", &error.to_string())]);
+            }
+        }
     }
     match store::idempotency::sweep(&shared.store, over).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded table")]

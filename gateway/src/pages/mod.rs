@@ -5,5 +5,6 @@
 //! configuration is escaped. Pages work behind any path prefix: they name everything relative to themselves.
 
 pub(crate) mod assets;
+pub(crate) mod console;
 pub(crate) mod html;
 pub(crate) mod search;

@@ -30,6 +30,7 @@ use crate::{
     auth::{ApiKey, KeyRing},
     clock::{self, CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, limits},
+    console::Console,
     jobs::schedule,
     membership::high_water_marks::NEWEST_TASKS,
     nodes::{
@@ -120,8 +121,10 @@ pub async fn prepare(
     let (lanes, inboxes): (Vec<_>, Vec<_>) = (0..config.cores).map(|_| change::channel()).unzip();
     let clock = take_up_clock(&store, coordinator.is_shared()).await?;
     let (health, hints) = load_hints(&config, &topology, &store, now()).await?;
+    let console = Console::new(config.admin_session_seal_key.as_ref())?;
     let shared = Arc::new(Shared {
         clock,
+        console,
         sessions: Sessions::new(now()),
         nodes: Arc::new(Nodes { addresses: Addresses::new(nodes), health, hints }),
         snapshot: ArcSwap::from_pointee(snapshot),

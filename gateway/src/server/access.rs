@@ -25,6 +25,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
         Route::Health | Route::Ready | Route::Asset { .. } | Route::SearchPage(_) => Needs::Nothing,
+        Route::Console(console_route) if console_route.is_open() => Needs::Nothing,
         Route::Topology
         | Route::ChangeShape(_)
         | Route::Operations(_)
@@ -34,7 +35,8 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         | Route::AntiEntropy
         | Route::AntiEntropyHistory
         | Route::Aliases(_)
-        | Route::TtlPolicy(_) => Needs::AdminKey,
+        | Route::TtlPolicy(_)
+        | Route::Console(_) => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
         Route::IndexStats(index) => Right(Action::StatsGet, Some(index)),
@@ -116,6 +118,15 @@ mod tests {
         check("GET", "/ui/search/m", Needs::Nothing);
         check("GET", "/ui/assets/search/a.js", Needs::Nothing);
         check("GET", "/_miroir/shards", Needs::AdminKey);
+        for open in ["/_miroir/admin", "/_miroir/admin/assets/a.js"] {
+            check("GET", open, Needs::Nothing);
+        }
+        check("POST", "/_miroir/admin/login", Needs::Nothing);
+        check("POST", "/_miroir/admin/logout", Needs::Nothing);
+        for closed in ["session", "sessions", "events", "configuration"] {
+            check("GET", &format!("/_miroir/admin/{closed}"), Needs::AdminKey);
+        }
+        check("DELETE", "/_miroir/admin/sessions/0", Needs::AdminKey);
         check("PUT", "/_miroir/aliases/a", Needs::AdminKey);
         check("GET", "/_miroir/aliases", Needs::AdminKey);
         check("POST", "/_miroir/indexes/m/ttl-policy", Needs::AdminKey);

@@ -58,7 +58,7 @@ pub(crate) async fn watch(core: Rc<Core>) {
     }
 }
 
-/// Checks the key and takes a place.
+/// Checks the key, unless the request is one of a session, and takes a place.
 ///
 /// # Errors
 /// 401 or 403 as Meilisearch's, 401 `miroir_invalid_auth` on management routes, 503 `miroir_overloaded` without room.
@@ -66,9 +66,13 @@ pub(crate) fn admit(
     core: &Rc<Core>,
     request: &Request,
     route: &Route<'_>,
+    is_signed_in: bool,
 ) -> Result<(Permit, Permission), ApiError> {
     let needs = access::needs(route);
-    let permission = check_key(core, request, needs)?;
+    let permission = match is_signed_in {
+        true => Permission::of_operator(),
+        false => check_key(core, request, needs)?,
+    };
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
     let question = is_question(route);
     let full = core.in_flight().load(Ordering::Relaxed) >= core.edge().in_flight_max;

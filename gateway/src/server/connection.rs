@@ -3,15 +3,16 @@
 //! Invariants: a panic while serving costs this connection and nothing else. A refusal by the wire (`h1::Refusal`) is
 //! answered and closes the connection. Requests on one connection are served in order.
 
-use std::{panic::AssertUnwindSafe, rc::Rc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, rc::Rc};
 
 use futures_util::FutureExt;
 use http::{Method, StatusCode};
 
 use crate::{
     api::error::{ApiError, Code},
+    console::sessions,
     observe::log,
-    server::pipeline,
+    server::{event_stream, pipeline},
     state::core::Core,
     wire::{
         h1::{Refusal, Response, ServerConnection},
@@ -20,11 +21,11 @@ use crate::{
 };
 
 /// Serves a connection to its end.
-pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
+pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream, peer: IpAddr) {
     let limits = core.server_limits();
     let mut connection = match core.shared.tls.load_full() {
-        None => ServerConnection::new(stream, limits),
-        Some(tls) => match ServerConnection::new_tls(stream, tls, limits).await {
+        None => ServerConnection::new(stream, peer, limits),
+        Some(tls) => match ServerConnection::new_tls(stream, peer, tls, limits).await {
             Ok(connection) => connection,
             Err(_) => return core.metrics.refusal("tls_handshake"),
         },
@@ -39,6 +40,7 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
             }
         };
         let method = request.method.clone();
+        let ticket = sessions::sealed_ticket(&request).map(str::to_owned);
         // RFC 9110, section 9.3.2: a HEAD is a GET whose body is not sent.
         if method == Method::HEAD {
             request.method = Method::GET;
@@ -59,6 +61,9 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream) {
             let _ = connection.write_response(&method, response, false).await;
             return connection.close().await;
         };
+        if event_stream::is_one(&method, &response) {
+            return event_stream::run(core, connection, response, ticket).await;
+        }
         if connection.write_response(&method, response, keep_alive).await.is_err() {
             return;
         }

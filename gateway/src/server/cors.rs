@@ -54,6 +54,7 @@ mod tests {
                 headers: http::HeaderMap::new(),
                 body: bytes::Bytes::new(),
                 keep_alive: true,
+                peer: Request::NO_PEER,
             };
             for (name, value) in headers {
                 request.headers.insert(*name, value.parse().unwrap());

@@ -28,7 +28,8 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
                 Ok(permit) => {
                     let core = Rc::clone(&core);
                     runtime::spawn(async move {
-                        let served = AssertUnwindSafe(connection::run(&core, stream)).catch_unwind().await;
+                        let served =
+                            AssertUnwindSafe(connection::run(&core, stream, address)).catch_unwind().await;
                         if served.is_err() {
                             log::error("panic_in_connection", &[]);
                             core.metrics.panics.increment(1);

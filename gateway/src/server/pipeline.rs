@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use crate::{
     api::error::{ApiError, Code},
     auth::Permission,
+    console::sessions,
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, indexes,
         keys,
@@ -18,10 +19,10 @@ use crate::{
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
     },
-    pages::{assets, search::page},
+    pages::{assets, console, search::page},
     read::foreign_keys,
     server::{
-        admission, compression, cors, placement_age, read_your_writes,
+        admission, compression, cors, operator_session, placement_age, read_your_writes,
         refused_routes::NoRoute,
         request_log,
         routes::{self, Route},
@@ -124,7 +125,11 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
 }
 
 async fn respond(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
-    let (_permit, permission) = admission::admit(core, request, route)?;
+    let is_signed_in = match sessions::sealed_ticket(request).filter(|_| operator_session::is_on(core)) {
+        None => false,
+        Some(sealed) => Box::pin(operator_session::holds(core, request, route, sealed)).await?,
+    };
+    let (_permit, permission) = admission::admit(core, request, route, is_signed_in)?;
     placement_age::check(core, route)?;
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
@@ -271,6 +276,7 @@ async fn dispatch(
         Route::Asset { app, file } => assets::serve(request, app, file),
         Route::SearchPage(index) => Ok(page::serve(request, index)),
         Route::TtlPolicy(index) => Box::pin(ttl::policy(core, request, index)).await,
+        Route::Console(console_route) => Box::pin(console::serve(core, request, console_route)).await,
         Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         search_rules::RulesRoute,
         webhooks::WebhooksRoute,
     },
+    pages::console::ConsoleRoute,
     server::refused_routes::{self, NoRoute, RefusedRoute},
 };
 
@@ -104,6 +105,7 @@ pub(crate) enum Route<'a> {
     Webhooks(WebhooksRoute<'a>),
     Aliases(AliasesRoute<'a>),
     TtlPolicy(&'a str),
+    Console(ConsoleRoute<'a>),
     /// A file of a web interface.
     Asset {
         app: &'a str,
@@ -173,6 +175,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "anti-entropy"] if *method == Method::POST => Ok(Route::RunAntiEntropy),
         ["_miroir", "anti-entropy"] => only(method, Method::GET, Route::AntiEntropy),
         ["_miroir", "anti-entropy", "history"] => only(method, Method::GET, Route::AntiEntropyHistory),
+        ["_miroir", "admin", rest @ ..] => find_in_console(method, rest),
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
         ["_miroir", "aliases"] if *method == Method::POST => Ok(Route::Aliases(AliasesRoute::Create)),
         ["_miroir", "aliases"] => only(method, Method::GET, Route::Aliases(AliasesRoute::List)),
@@ -297,6 +300,23 @@ fn find_in_indexes<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
     }
 }
 
+fn find_in_console<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, NoRoute> {
+    let (allowed, route) = match *parts {
+        [] => (Method::GET, ConsoleRoute::Page),
+        ["assets", name] => (Method::GET, ConsoleRoute::File(name)),
+        ["login"] => (Method::POST, ConsoleRoute::Login),
+        ["logout"] => (Method::POST, ConsoleRoute::Logout),
+        ["session"] => (Method::GET, ConsoleRoute::Session),
+        ["sessions"] => (Method::GET, ConsoleRoute::Sessions),
+        ["sessions", id] => (Method::DELETE, ConsoleRoute::EndSession(id)),
+        ["events"] => (Method::GET, ConsoleRoute::Events),
+        ["configuration"] => (Method::GET, ConsoleRoute::Configuration),
+        ["tasks", uid] => (Method::GET, ConsoleRoute::TaskParts(uid)),
+        _ => return Err(NoRoute::UnknownPath),
+    };
+    only(method, allowed, Route::Console(route))
+}
+
 fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
     let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
         let route = refused_routes::find(method, &["indexes", index, "settings", name])?;
@@ -399,6 +419,7 @@ impl Route<'_> {
             Self::Aliases(AliasesRoute::List | AliasesRoute::Create) => "/_miroir/aliases",
             Self::Aliases(_) => "/_miroir/aliases/{name}",
             Self::TtlPolicy(_) => "/_miroir/indexes/{uid}/ttl-policy",
+            Self::Console(console_route) => console_route.template(),
             Self::Asset { .. } => "/ui/assets/{app}/{file}",
             Self::SearchPage(_) => "/ui/search/{uid}",
             Self::Refused { .. } => "unserved",

@@ -1,6 +1,6 @@
-//! Which shards have an owner that can serve them.
+//! Which shards have an owner that can serve them, and what each node is to the cluster.
 
-use router::Placement;
+use router::{NodeIndex, Placement, Standing, Topology};
 
 use crate::{
     nodes::health::NodeState,
@@ -20,4 +20,15 @@ pub fn uncovered_shards(shared: &Shared, snapshot: &Snapshot) -> usize {
         })
     };
     (0..placement.shards()).filter(|shard| !covered(*shard, placement)).count()
+}
+
+/// What a node is to the cluster where that says more than how it is.
+#[must_use]
+pub fn node_state(shared: &Shared, topology: &Topology, node: NodeIndex) -> &'static str {
+    let state = shared.nodes.health.state(node);
+    match topology.standing(node) {
+        Standing::Removed => "removed",
+        Standing::Drained if state == NodeState::Healthy => NodeState::Draining.as_str(),
+        Standing::Active | Standing::Drained => state.as_str(),
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     auth::KeyRing,
     clock::Clock,
     config::{Config, EdgeConfig},
+    console::Console,
     nodes::table::Nodes,
     state::{
         leadership::{Coordinator, Term},
@@ -62,6 +63,7 @@ pub struct Shared {
     pub tasks_ended: AtomicU64,
     /// The clock that stamps every write.
     pub clock: Clock,
+    pub console: Console,
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,

@@ -134,7 +134,14 @@ mod tests {
         }
         headers.insert(AUTHORIZATION, HeaderValue::from_str(owner).unwrap());
         let uri = target.parse().unwrap();
-        Request { method, uri, headers, body: Bytes::from_static(body.as_bytes()), keep_alive: true }
+        Request {
+            method,
+            uri,
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+            keep_alive: true,
+            peer: Request::NO_PEER,
+        }
     }
 
     #[test]

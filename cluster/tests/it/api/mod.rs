@@ -1,5 +1,6 @@
 //! Meilisearch's routes, route by route.
 
+pub(crate) mod console;
 pub(crate) mod dumps;
 pub(crate) mod keys;
 pub(crate) mod reserved;

@@ -1,5 +1,6 @@
 //! Several gateways over one store.
 
+pub(crate) mod console;
 pub(crate) mod coordination;
 pub(crate) mod pods_work;
 pub(crate) mod store_commands;

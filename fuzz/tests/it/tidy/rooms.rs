@@ -11,7 +11,7 @@ use super::{File, assert_none, offender, repository};
 /// The crate that has rooms.
 const GATEWAY: &str = "gateway/src/";
 /// Every room, which is a folder or a file of the gateway's sources, with its floor and the rooms that it may import.
-const MAY_IMPORT: [(u32, &str, &[&str]); 21] = [
+const MAY_IMPORT: [(u32, &str, &[&str]); 22] = [
     (0, "clock", &[]),
     (1, "config", &[]),
     (1, "observe", &["clock"]),
@@ -19,8 +19,9 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 21] = [
     // These two are folders of the pure crate `protocol`, which imports nothing of the gateway.
     (3, "api", &[]),
     (3, "auth", &[]),
+    (4, "console", &["wire", "config"]),
     (4, "nodes", &["api", "wire", "observe", "config"]),
-    (5, "state", &["nodes", "auth", "api", "wire", "observe", "config", "clock"]),
+    (5, "state", &["nodes", "console", "auth", "api", "wire", "observe", "config", "clock"]),
     (6, "read", &["state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
     (7, "write", &["read", "state", "nodes", "api", "wire", "observe", "config", "clock"]),
     (8, "dump", &["write", "read", "state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
@@ -64,6 +65,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 21] = [
             "write",
             "state",
             "nodes",
+            "console",
             "api",
             "wire",
             "observe",
@@ -71,11 +73,14 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 21] = [
             "clock",
         ],
     ),
-    (12, "pages", &["api", "wire"]),
+    (12, "pages", &["handlers", "state", "console", "auth", "api", "wire", "observe", "config", "clock"]),
     (
         13,
         "server",
-        &["pages", "handlers", "write", "read", "state", "auth", "api", "wire", "observe", "config", "clock"],
+        &[
+            "pages", "handlers", "write", "read", "state", "console", "auth", "api", "wire", "observe",
+            "config", "clock",
+        ],
     ),
     (
         14,
@@ -88,6 +93,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 21] = [
             "write",
             "state",
             "nodes",
+            "console",
             "auth",
             "api",
             "wire",

@@ -149,8 +149,10 @@ codes! {
     UnexpectedNetworkPreviousRemotes = "unexpected_network_previous_remotes", InvalidRequest, 400;
     UnsupportedMediaType = "unsupported_media_type", InvalidRequest, 415;
     WebhookNotFound = "webhook_not_found", InvalidRequest, 404;
+    MiroirAdminUiReadOnly = "miroir_admin_ui_read_only", Auth, 403;
     MiroirAliasConflict = "miroir_alias_conflict", InvalidRequest, 409;
     MiroirAliasNotFound = "miroir_alias_not_found", InvalidRequest, 404;
+    MiroirCsrfTokenInvalid = "miroir_csrf_token_invalid", Auth, 403;
     MiroirIdempotencyKeyReused = "miroir_idempotency_key_reused", InvalidRequest, 409;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
     MiroirMultiAliasNotWritable = "miroir_multi_alias_not_writable", InvalidRequest, 409;
@@ -161,6 +163,7 @@ codes! {
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
     MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;
     MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
+    MiroirTooManyLogins = "miroir_too_many_logins", Auth, 429;
     MiroirTtlPolicyNotFound = "miroir_ttl_policy_not_found", InvalidRequest, 404;
 }
 
@@ -228,6 +231,13 @@ impl ApiError {
         let mut error = Self::new(Code::MiroirOverloaded, message);
         error.retry_after_seconds = Some(1);
         error
+    }
+
+    /// Tells after how many seconds to come back.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
     }
 
     /// A status with an empty body, as Meilisearch answers unknown routes and methods.

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 mod client;
+mod console;
 mod node;
 mod pods;
 mod read;
@@ -15,7 +16,7 @@ mod tasks;
 mod topology;
 mod write;
 
-pub use {client::*, node::*, pods::*, read::*, repair::*, tasks::*, topology::*, write::*};
+pub use {client::*, console::*, node::*, pods::*, read::*, repair::*, tasks::*, topology::*, write::*};
 
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.
 pub const PORT_TRIES_MAX: u32 = 21;

@@ -35,7 +35,14 @@ pub fn read_request(
     framing::expects_continue(head.version, &head.headers)?;
     let Some(body) = read_body(framing, &mut received, body_bytes_max)? else { return Ok(None) };
     let keep_alive = framing::keep_alive(head.version, &head.headers);
-    let request = Request { method: head.method, uri: head.uri, headers: head.headers, body, keep_alive };
+    let request = Request {
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        body,
+        keep_alive,
+        peer: Request::NO_PEER,
+    };
     Ok(Some((request, bytes.len() - received.len())))
 }
 

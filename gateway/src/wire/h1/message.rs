@@ -1,5 +1,7 @@
 //! Requests as clients sent them, and responses as the gateway gives them, both with complete bodies.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
@@ -17,9 +19,14 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the client wants the connection kept open.
     pub keep_alive: bool,
+    /// The address of the other end of the connection: a client's, or that of a proxy before it.
+    pub peer: IpAddr,
 }
 
 impl Request {
+    /// The address of requests that came over no connection.
+    pub const NO_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
     /// The value of a header that is visible ASCII; of several headers of this name the first.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -59,6 +66,15 @@ impl Response {
 
     /// The status line and headers as they are sent in answer to a request of `version`.
     pub(crate) fn encode_head(&self, version: Version, keep_alive: bool) -> Vec<u8> {
+        self.head(version, keep_alive, Some(self.body.len()))
+    }
+
+    /// The same for a response whose body has no length yet: it comes in chunks, and ends the connection.
+    pub(crate) fn encode_stream_head(&self, version: Version) -> Vec<u8> {
+        self.head(version, false, None)
+    }
+
+    fn head(&self, version: Version, keep_alive: bool, length: Option<usize>) -> Vec<u8> {
         let mut head = Vec::with_capacity(256 + self.body.len().min(64 << 10));
         if self.status == StatusCode::OK {
             head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -70,9 +86,14 @@ impl Response {
             head.extend_from_slice(b"\r\n");
         }
         // RFC 9110, section 8.6: no Content-Length with 204.
-        if self.status != StatusCode::NO_CONTENT {
-            let mut digits = itoa::Buffer::new();
-            push_header(&mut head, "content-length", digits.format(self.body.len()));
+        match length {
+            Some(length) if self.status != StatusCode::NO_CONTENT => {
+                let mut digits = itoa::Buffer::new();
+                push_header(&mut head, "content-length", digits.format(length));
+            }
+            // An HTTP/1.0 client reads to the end of the connection.
+            None if version != Version::HTTP_10 => push_header(&mut head, "transfer-encoding", "chunked"),
+            Some(_) | None => {}
         }
         if let Some(content_type) = self.content_type {
             push_header(&mut head, "content-type", content_type);
@@ -128,6 +149,10 @@ mod tests {
             false,
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nx-note: a  b: c\r\nconnection: close\r\n\r\n",
         );
+        let stream = Response::empty(StatusCode::OK).encode_stream_head(Version::HTTP_11);
+        assert!(stream.ends_with(b"connection: close\r\n\r\n"));
+        let stream = String::from_utf8(stream).unwrap();
+        assert!(stream.contains("transfer-encoding: chunked\r\n") && !stream.contains("content-length"));
         let old = Response::empty(StatusCode::OK).encode_head(Version::HTTP_10, true);
         assert!(old.ends_with(b"connection: keep-alive\r\n\r\n"));
     }

@@ -3,7 +3,7 @@
 //! Invariants: a refusal closes the connection, since its framing is in doubt. The head and body limits bound the
 //! memory. Where the length is announced, a 413 comes before the body is read.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
@@ -60,13 +60,15 @@ pub struct ServerConnection {
     requests: u32,
     /// The version of the last request.
     version: Version,
+    /// The address of the other end.
+    peer: IpAddr,
 }
 
 impl ServerConnection {
     /// Takes over an accepted stream.
     #[must_use]
-    pub fn new(stream: runtime::Stream, limits: ServerLimits) -> Self {
-        Self::over(Stream::Plain(stream), limits)
+    pub fn new(stream: runtime::Stream, peer: IpAddr, limits: ServerLimits) -> Self {
+        Self::over(Stream::Plain(stream), peer, limits)
     }
 
     /// Takes over an accepted stream and brings up TLS on it.
@@ -75,18 +77,19 @@ impl ServerConnection {
     /// When no session comes up within the time of a head: the client does not speak TLS, or not as it must.
     pub async fn new_tls(
         stream: runtime::Stream,
+        peer: IpAddr,
         tls: Arc<rustls::ServerConfig>,
         limits: ServerLimits,
     ) -> io::Result<Self> {
         let session = rustls::ServerConnection::new(tls).map_err(io::Error::other)?;
-        let mut connection = Self::over(Stream::tls(stream, session.into()), limits);
+        let mut connection = Self::over(Stream::tls(stream, session.into()), peer, limits);
         let handshake = timeout(limits.head_timeout, connection.buffered.handshake()).await;
         handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         Ok(connection)
     }
 
-    fn over(stream: Stream, limits: ServerLimits) -> Self {
-        Self { buffered: Buffered::new(stream), limits, requests: 0, version: Version::HTTP_11 }
+    fn over(stream: Stream, peer: IpAddr, limits: ServerLimits) -> Self {
+        Self { buffered: Buffered::new(stream), limits, requests: 0, version: Version::HTTP_11, peer }
     }
 
     /// Sets the limits for what follows.
@@ -123,7 +126,14 @@ impl ServerConnection {
         };
         let keep_alive =
             framing::keep_alive(head.version, &head.headers) && self.requests < self.limits.requests_max;
-        Ok(Request { method: head.method, uri: head.uri, headers: head.headers, body, keep_alive })
+        Ok(Request {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body,
+            keep_alive,
+            peer: self.peer,
+        })
     }
 
     /// Sends a response; a `HEAD` request gets the head alone.
@@ -142,6 +152,27 @@ impl ServerConnection {
             return self.buffered.send(head, patience).await;
         }
         self.buffered.send_message(head, response.body, patience).await
+    }
+
+    /// Sends the head of a response whose body follows in pieces, until the connection is closed.
+    ///
+    /// # Errors
+    /// The socket's; the caller drops the connection.
+    pub async fn begin_stream(&mut self, response: &Response) -> io::Result<()> {
+        let head = response.encode_stream_head(self.version);
+        self.buffered.send(head, Some(self.body_patience())).await
+    }
+
+    /// Sends one piece of the body of a stream; an empty one ends the body.
+    ///
+    /// # Errors
+    /// The socket's, also when the client takes nothing for too long; the caller drops the connection.
+    pub async fn send_piece(&mut self, piece: &[u8]) -> io::Result<()> {
+        let framed = match self.version {
+            Version::HTTP_10 => piece.to_vec(),
+            _ => [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat(),
+        };
+        self.buffered.send(framed, Some(self.body_patience())).await
     }
 
     /// Closes the connection so that the client can read the last answer.
