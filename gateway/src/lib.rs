@@ -22,6 +22,7 @@ pub mod read;
 pub mod repair;
 pub mod server;
 pub mod state;
+pub mod traffic;
 pub mod wire;
 pub mod write;
 

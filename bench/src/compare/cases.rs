@@ -34,11 +34,22 @@ pub struct Case {
 const EACH_ON_ITS_OWN: &[&str] = &["--query-coalescing", "off"];
 const COALESCED: &[&str] = &["--query-coalescing", "on"];
 const BARE: &[&str] = &["--query-coalescing", "off", "--hedging", "off", "--adaptive-selection", "off"];
+/// What capabilities cost that are off by default, against the plain case of as many connections.
+const TENANTS: &[&str] = &["--query-coalescing", "off", "--tenant-affinity", "header"];
+/// Nobody listens there, so that nothing but the gateway's own work is measured.
+const SHADOWED: &[&str] = &[
+    "--query-coalescing",
+    "off",
+    "--allowed-ip-networks",
+    "127.0.0.0/8",
+    "--shadow",
+    "name=none,url=http://127.0.0.1:9",
+];
 /// All connections come from one address, so its limit has to be higher.
 const MANY: &[&str] = &["--query-coalescing", "off", "--connections-per-address-max", "12000"];
 
 /// All cases, the simplest first.
-pub const CASES: [Case; 17] = [
+pub const CASES: [Case; 19] = [
     search("3x20-c1", 3, 20, 1),
     search("3x20-c4", 3, 20, 4),
     search("3x20-c32", 3, 20, 32),
@@ -55,6 +66,8 @@ pub const CASES: [Case; 17] = [
     },
     Case { copies: 2, ..search("3x20-copies2-c64", 3, 20, 64) },
     Case { gateway: BARE, ..search("3x20-unhedged-c64", 3, 20, 64) },
+    Case { gateway: TENANTS, ..search("3x20-tenants-c64", 3, 20, 64) },
+    Case { gateway: SHADOWED, ..search("3x20-shadowed-c64", 3, 20, 64) },
     Case { gateway: COALESCED, ..search("3x20-coalesced-c64", 3, 20, 64) },
     write("write1-c64", 1, 64),
     write("write1000-c4", 1000, 4),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use argh::FromArgs;
 use cluster::cluster::ClusterOptions;
-use cluster::differential::{Options, Ties, run};
+use cluster::differential::{Layout, Options, Ties, run};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -50,12 +50,24 @@ struct Arguments {
     /// write the cluster's documents again, as they are, while questions are asked
     #[argh(switch)]
     rewrite: bool,
+    /// how the cluster holds each index: index (the default), alias (of one index), parts (an alias of three)
+    #[argh(option, default = "Layout::Index", from_str_fn(layout))]
+    layout: Layout,
     /// order among equals: strict (the default) or any
     #[argh(option, default = "Ties::Strict", from_str_fn(ties))]
     ties: Ties,
     /// differences to find the smallest case of, 10 by default
     #[argh(option, default = "10")]
     shrink: usize,
+}
+
+fn layout(text: &str) -> Result<Layout, String> {
+    match text {
+        "index" => Ok(Layout::Index),
+        "alias" => Ok(Layout::Alias),
+        "parts" => Ok(Layout::Parts(3)),
+        other => Err(format!("`{other}` is no way to hold an index; allowed: index, alias, parts")),
+    }
 }
 
 fn ties(text: &str) -> Result<Ties, String> {
@@ -92,6 +104,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<bool> {
         families: names.map(str::to_owned).collect(),
         ties: arguments.ties,
         down: arguments.down,
+        layout: arguments.layout,
         rewrite: arguments.rewrite,
         shrink_max: arguments.shrink,
         cluster: ClusterOptions {

@@ -21,4 +21,5 @@ pub(crate) mod verdict;
 pub(crate) use crate::differential::client::Client;
 pub use crate::differential::report::Report;
 pub use crate::differential::runner::{Options, family_names, run};
+pub use crate::differential::setup::Layout;
 pub use crate::differential::targets::Ties;

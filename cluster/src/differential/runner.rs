@@ -12,7 +12,7 @@ use crate::cluster::ClusterOptions;
 use crate::differential::corpus::Corpus;
 use crate::differential::families::{Asker, FAMILIES, Family};
 use crate::differential::report::{Counts, Found, Report};
-use crate::differential::setup::{Pair, rewrite};
+use crate::differential::setup::{Layout, Pair, rewrite};
 use crate::differential::shrink;
 use crate::differential::targets::{Both, Ties};
 use crate::differential::verdict::Verdict;
@@ -21,6 +21,9 @@ use crate::differential::verdict::Verdict;
 const SHRINK_TIME_MAX: Duration = Duration::from_secs(300);
 /// The number of questions between two lines of progress.
 const PROGRESS_EVERY: usize = 500;
+
+/// The path of a list of all indexes, which has those behind aliases under their own names.
+const LIST_OF_INDEXES: &str = "/stats";
 
 /// The options of a run.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct Options {
     pub ties: Ties,
     /// The number of the cluster's nodes to kill before the first question.
     pub down: usize,
+    /// How the cluster holds the indexes.
+    pub layout: Layout,
     /// Whether to rewrite the cluster's documents while questions are asked.
     pub rewrite: bool,
     /// The most differences to shrink.
@@ -56,7 +61,9 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::Result<Repor
     let chosen = chosen(&options.families)?;
     ensure!(options.down < options.cluster.nodes, "a cluster needs a node that is not down");
     let corpus = Corpus::new(options.seed, options.documents);
-    let mut pair = Pair::start(&options.cluster)?;
+    let is_written = matches!(options.layout, Layout::Index | Layout::Alias);
+    ensure!(is_written || !options.rewrite, "an alias of several indexes takes no writes");
+    let mut pair = Pair::start(&options.cluster, options.layout)?;
     say(&format!(
         "loading {} documents",
         corpus.indexes.iter().map(|index| index.documents.len()).sum::<usize>()
@@ -104,6 +111,9 @@ fn ask(
     for number in 0..options.queries {
         let family = families[number % families.len()];
         let question = (family.ask)(&mut Asker::new(corpus, options.seed, number));
+        if pair.layout != Layout::Index && question.path == LIST_OF_INDEXES {
+            continue;
+        }
         let verdict = both.judge(&question, question.index)?;
         counts[number % families.len()].count(&verdict);
         if let Verdict::Differs(found) = verdict {
@@ -159,9 +169,14 @@ fn title(options: &Options, pair: &Pair) -> String {
     let cluster = &options.cluster;
     let kind = if cluster.node_binary.is_some() { "Meilisearch" } else { "embedded" };
     let ties = if options.ties == Ties::Strict { "compared" } else { "in any order" };
+    let layout = match pair.layout {
+        Layout::Index => String::new(),
+        Layout::Alias => ", each index behind an alias".to_owned(),
+        Layout::Parts(count) => format!(", each index an alias of {count}"),
+    };
     let rewritten = if options.rewrite { ", documents written again meanwhile" } else { "" };
     format!(
-        "Seed {}, {} questions, {} documents; {} nodes, {} group(s), replication factor {}, {} down{rewritten}; {kind} \
+        "Seed {}, {} questions, {} documents; {} nodes, {} group(s), replication factor {}, {} down{rewritten}{layout}; {kind} \
          nodes of version {}.{}; ties {ties}.",
         options.seed,
         options.queries,

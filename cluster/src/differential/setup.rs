@@ -1,10 +1,10 @@
 //! One node with all the documents, and a cluster with the same documents.
-//! Invariants: both are loaded by the same requests in the same order. Nodes are embedded ones, or all the same real
-//! Meilisearch.
+//! Invariants: both are loaded by the same requests in the same order; behind an alias of several indexes the cluster
+//! gets each document once. Nodes are embedded ones, or all the same real Meilisearch.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, ClusterOptions};
@@ -17,6 +17,38 @@ const BATCH: usize = 2_000;
 /// The number of documents of one rewriting request.
 const BATCH_REWRITTEN: usize = 50;
 
+/// How the cluster holds the index that a question names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As an index of that name.
+    Index,
+    /// As an alias of one index.
+    Alias,
+    /// As an alias of this many indexes that share the documents.
+    Parts(usize),
+}
+
+impl Layout {
+    /// The names of the indexes behind a name.
+    fn indexes(self, uid: &str) -> Vec<String> {
+        match self {
+            Self::Index => vec![uid.to_owned()],
+            Self::Alias => vec![format!("{uid}-now")],
+            Self::Parts(count) => (0..count).map(|part| format!("{uid}-part-{part}")).collect(),
+        }
+    }
+
+    /// The body that makes the alias; `None` without one.
+    fn alias(self, uid: &str) -> Option<Value> {
+        let indexes = self.indexes(uid);
+        match self {
+            Self::Index => None,
+            Self::Alias => Some(json!({"name": uid, "target": indexes[0]})),
+            Self::Parts(_) => Some(json!({"name": uid, "targets": indexes})),
+        }
+    }
+}
+
 /// The version of the nodes: major and minor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(pub(super) u64, pub(super) u64);
@@ -28,13 +60,14 @@ pub(super) struct Pair {
     pub(super) version: Version,
     /// The number of killed nodes of the cluster.
     pub(super) killed: usize,
+    pub(super) layout: Layout,
     cluster: Cluster,
     _node: NodeProcess,
 }
 
 impl Pair {
     /// Starts the node and the cluster described by the options.
-    pub(super) fn start(options: &ClusterOptions) -> anyhow::Result<Self> {
+    pub(super) fn start(options: &ClusterOptions, layout: Layout) -> anyhow::Result<Self> {
         let data = options.data.join("single");
         let mut spawn = SpawnOptions { no_sync: true, ..SpawnOptions::default() };
         let node = match &options.node_binary {
@@ -55,7 +88,7 @@ impl Pair {
         for node in nodes.chain([single.clone()]) {
             node.send("PATCH", "/experimental-features", Some(&json!({"containsFilter": true})))?;
         }
-        Ok(Self { single, gateway, version, killed: 0, cluster, _node: node })
+        Ok(Self { single, gateway, version, killed: 0, layout, cluster, _node: node })
     }
 
     pub(super) fn load(&self, corpus: &Corpus) -> anyhow::Result<()> {
@@ -64,29 +97,47 @@ impl Pair {
 
     /// Creates the index under the name `uid`, with these documents.
     pub(super) fn create(&self, index: &Index, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
-        for client in [&self.single, &self.gateway] {
-            let new = json!({"uid": uid, "primaryKey": index.primary_key});
-            client.done("POST", "/indexes", Some(&new))?;
-            client.done("PATCH", &format!("/indexes/{uid}/settings"), Some(&index.settings))?;
-            add(client, uid, documents)?;
+        for (client, layout) in self.both() {
+            for name in layout.indexes(uid) {
+                let new = json!({"uid": name, "primaryKey": index.primary_key});
+                client.done("POST", "/indexes", Some(&new))?;
+                client.done("PATCH", &format!("/indexes/{name}/settings"), Some(&index.settings))?;
+            }
+            if let Some(alias) = layout.alias(uid) {
+                let made = client.send("POST", "/_miroir/aliases", Some(&alias))?;
+                ensure!(made.status == 201, "alias {uid}: {} {}", made.status, made.body);
+            }
+            add(client, layout, uid, documents)?;
         }
         Ok(())
     }
 
     /// Replaces all documents of an index by these.
     pub(super) fn fill(&self, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
-        for client in [&self.single, &self.gateway] {
-            client.done("DELETE", &format!("/indexes/{uid}/documents"), None)?;
-            add(client, uid, documents)?;
+        for (client, layout) in self.both() {
+            for name in layout.indexes(uid) {
+                client.done("DELETE", &format!("/indexes/{name}/documents"), None)?;
+            }
+            add(client, layout, uid, documents)?;
         }
         Ok(())
     }
 
     pub(super) fn delete(&self, uid: &str) -> anyhow::Result<()> {
-        for client in [&self.single, &self.gateway] {
-            client.finished("DELETE", &format!("/indexes/{uid}"), None)?;
+        for (client, layout) in self.both() {
+            if layout.alias(uid).is_some() {
+                client.send("DELETE", &format!("/_miroir/aliases/{uid}"), None)?;
+            }
+            for name in layout.indexes(uid) {
+                client.finished("DELETE", &format!("/indexes/{name}"), None)?;
+            }
         }
         Ok(())
+    }
+
+    /// The single node and the gateway, each with how it holds an index.
+    fn both(&self) -> [(&Client, Layout); 2] {
+        [(&self.single, Layout::Index), (&self.gateway, self.layout)]
     }
 
     /// Kills a node of the cluster with SIGKILL.
@@ -96,10 +147,18 @@ impl Pair {
     }
 }
 
-fn add(client: &Client, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
-    for batch in documents.chunks(BATCH) {
-        let batch = Value::Array(batch.to_vec());
-        client.done("POST", &format!("/indexes/{uid}/documents"), Some(&batch))?;
+/// Adds documents: through the name where it can be written, else each to one of the indexes in turn.
+fn add(client: &Client, layout: Layout, uid: &str, documents: &[Value]) -> anyhow::Result<()> {
+    let names = match layout {
+        Layout::Index | Layout::Alias => vec![uid.to_owned()],
+        Layout::Parts(_) => layout.indexes(uid),
+    };
+    for (number, name) in names.iter().enumerate() {
+        let own = documents.iter().skip(number).step_by(names.len()).cloned().collect::<Vec<_>>();
+        for batch in own.chunks(BATCH) {
+            let batch = Value::Array(batch.to_vec());
+            client.done("POST", &format!("/indexes/{name}/documents"), Some(&batch))?;
+        }
     }
     Ok(())
 }

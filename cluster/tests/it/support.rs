@@ -75,8 +75,17 @@ impl SingleNode {
 
 /// A cluster whose clients need keys, and a client with the master key.
 pub(crate) fn guarded_cluster(master_key: &str) -> (TestCluster, Client) {
+    guarded_cluster_with(master_key, |_| {})
+}
+
+/// The same with further options.
+pub(crate) fn guarded_cluster_with(
+    master_key: &str,
+    change: impl FnOnce(&mut ClusterOptions),
+) -> (TestCluster, Client) {
     let cluster = TestCluster::start(|options| {
         options.gateway_arguments.extend(["--master-key", master_key].map(str::to_owned));
+        change(options);
     });
     let master = Client::new(cluster.cluster.url()).with_key(master_key);
     (cluster, master)

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use argh::FromArgs;
 
-use crate::{anti_entropy::AntiEntropy, node::Node, shards::Shards, status::Status, store::Store};
+use crate::{
+    anti_entropy::AntiEntropy, canary::Canary, node::Node, shadow::Shadow, shards::Shards, status::Status,
+    store::Store, tenant::Tenant,
+};
 
 /// Operates a Miroir cluster over the management API of a gateway.
 #[derive(FromArgs)]
@@ -34,6 +37,9 @@ pub(crate) enum Command {
     Shards(Shards),
     AntiEntropy(AntiEntropy),
     Store(Store),
+    Tenant(Tenant),
+    Canary(Canary),
+    Shadow(Shadow),
 }
 
 impl Arguments {

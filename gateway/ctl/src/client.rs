@@ -64,6 +64,16 @@ impl Client {
         self.ask(Method::POST, path, body.to_string())
     }
 
+    /// Puts a JSON body at a path.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::PUT, path, body.to_string())
+    }
+
+    /// Deletes what is at a path.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::DELETE, path, String::new())
+    }
+
     /// Sends one request. A 503 that tells whether the gateway is ready is an answer, not a failure.
     fn ask(&self, method: Method, path: &str, body: String) -> anyhow::Result<Value> {
         let mut request = Request::builder()

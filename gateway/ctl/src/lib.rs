@@ -6,12 +6,15 @@
 
 mod anti_entropy;
 mod arguments;
+mod canary;
 mod client;
 mod node;
 mod report;
+mod shadow;
 mod shards;
 mod status;
 mod store;
+mod tenant;
 
 use std::{io::Write, process::ExitCode};
 
@@ -55,5 +58,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         Command::Shards(shards) => shards.run(&client()?),
         Command::AntiEntropy(anti_entropy) => anti_entropy.run(&client()?),
         Command::Store(store) => store.run(),
+        Command::Canary(canary) => canary.run(&client()?),
+        Command::Shadow(shadow) => shadow.run(&client()?),
+        Command::Tenant(tenant) => tenant.run(&client()?),
     }
 }

@@ -111,6 +111,12 @@ pub const CAPABILITIES: &[Capability] = &[
     ),
     row("Vector and hybrid search", None, Seam::Settle, "both halves are merged as one node merges them"),
     row(
+        "Tenant affinity",
+        Some(("tenant-affinity", "off")),
+        Seam::Plan,
+        "a tenant's reads go to its replica group: by header, by API key, or by a table",
+    ),
+    row(
         "Document TTL",
         Some(("ttl", "on")),
         Seam::Plan,
@@ -122,6 +128,13 @@ pub const CAPABILITIES: &[Capability] = &[
         Seam::EventSubscriber,
         "`/_miroir/admin` shows and changes the cluster in a browser",
     ),
+    row(
+        "Traffic shadow",
+        Some(("shadow", "off")),
+        Seam::EventSubscriber,
+        "other clusters get a copy of searches, and their answers are compared",
+    ),
+    row("Canaries", None, Seam::ControlJob, "searches run on a schedule, with assertions on what they find"),
     row("Explain", None, Seam::Plan, "`POST /indexes/{uid}/explain` says how a search would go, and why"),
 ];
 

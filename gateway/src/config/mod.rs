@@ -10,6 +10,8 @@ pub mod limits;
 mod option_table;
 pub(crate) mod options;
 pub(crate) mod print;
+pub(crate) mod shadow;
+pub(crate) mod tenants;
 #[cfg(test)]
 mod tests;
 pub(crate) mod value;
@@ -26,6 +28,8 @@ pub use protocol::auth::Secret;
 use store::StoreLocation;
 
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
+pub use crate::config::shadow::ShadowConfig;
+pub use crate::config::tenants::{TenantAffinity, TenantConfig, TenantFallback};
 use limits::{
     ANTI_ENTROPY_INTERVAL_DEFAULT, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX, DRAIN_TIMEOUT_DEFAULT,
     HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX,
@@ -100,6 +104,9 @@ pub struct Config {
     /// Whether indexes may have policies by which documents expire.
     pub ttl: bool,
     pub session_mode: SessionMode,
+    pub tenants: TenantConfig,
+    /// Clusters that get a copy of a share of the searches.
+    pub shadows: Vec<ShadowConfig>,
     /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
     /// Networks, beside the public ones, whose addresses clients may name.
@@ -251,8 +258,8 @@ pub enum ConfigError {
     File { path: String, reason: String },
 }
 
-/// Reads the arguments (without the program's name), the keys of the environment, and the file that `--config`
-/// names; no other file is read.
+/// Reads the arguments (without the program's name), the keys of the environment (those that `--shadow` names among
+/// them), and the file that `--config` names; no other file is read.
 pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Result<Parsed, ConfigError> {
     let flags = match parse_flags(args)? {
         Ok(flags) => flags,
@@ -264,14 +271,13 @@ pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Res
     let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
     let (print_config, check_config, test_faults) =
         (flags.print_config, flags.check_config, flags.test_faults);
-    let (flags, environment) = (RawOptions::from_flags(flags), RawOptions::from_environment(environment));
+    let (flags, variables) = (RawOptions::from_flags(flags), RawOptions::from_environment(&environment));
     let mut sources = BTreeMap::new();
-    for (raw, source) in [(&file, Source::File), (&environment, Source::Environment), (&flags, Source::Flag)]
-    {
+    for (raw, source) in [(&file, Source::File), (&variables, Source::Environment), (&flags, Source::Flag)] {
         sources.extend(raw.given().into_iter().map(|name| (name, source)));
     }
-    let raw = flags.or(environment).or(file);
-    let config = Config { sources, ..validate(&raw, test_faults)? };
+    let raw = flags.or(variables).or(file);
+    let config = Config { sources, ..validate(&raw, &environment, test_faults)? };
     Ok(match (print_config, check_config) {
         (true, _) => Parsed::Print(print::to_toml(&config)),
         (false, true) => Parsed::Check(Box::new(config)),
@@ -337,7 +343,11 @@ fn read_file(path: &str) -> Result<RawOptions, ConfigError> {
 }
 
 #[expect(clippy::too_many_lines, reason = "one line an option")]
-fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> {
+fn validate(
+    raw: &RawOptions,
+    environment: &impl Fn(&str) -> Option<String>,
+    test_faults: bool,
+) -> Result<Config, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(CORES_MAX);
     let request_timeout =
         option("request-timeout", &raw.request_timeout, REQUEST_TIMEOUT_DEFAULT, value::duration)?;
@@ -353,6 +363,8 @@ fn validate(raw: &RawOptions, test_faults: bool) -> Result<Config, ConfigError> 
         runtime: option("runtime", &raw.runtime, RuntimeChoice::Auto, |text| {
             value::one_of(text, &RuntimeChoice::NAMES)
         })?,
+        tenants: TenantConfig::validate(raw)?,
+        shadows: shadow::shadows(raw.shadow.as_deref().unwrap_or_default(), environment)?,
         nodes: nodes(raw.node.as_deref().unwrap_or_default())?,
         shards: option("shards", &raw.shards, SHARDS_DEFAULT, |text| value::whole(text, 1..=SHARDS_MAX))?,
         replication_factor: option(

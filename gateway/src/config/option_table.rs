@@ -22,7 +22,8 @@ A flag wins over the environment, the environment over the file that `--config` 
 The file has the same names without the dashes, one `name = value` a line; an unknown name is refused.
 Only keys are read from the environment, where they are out of sight of the process list: `MIROIR_MASTER_KEY`,
 `MIROIR_NODE_MASTER_KEY`, `MIROIR_ADMIN_API_KEY`, and `ADMIN_SESSION_SEAL_KEY`, which seals sessions of the console and is
-the same on all pods of one store (made anew at each start if it is absent).
+the same on all pods of one store (made anew at each start if it is absent);
+and the variables that `--shadow` names.
 
 | a value of the kind | is written as |
 |---|---|
@@ -64,6 +65,9 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "alias-require-target",
             "ttl",
             "session-mode",
+            "tenant-affinity",
+            "tenant-fallback",
+            "tenant-dedicated-groups",
             "request-timeout",
             "node-timeout",
         ],
@@ -105,7 +109,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("Interfaces for people", &["admin-ui", "trusted-proxies"]),
-    ("Dumps and webhooks", &["dump-dir", "allowed-ip-networks"]),
+    ("Dumps, webhooks and shadows", &["dump-dir", "shadow", "allowed-ip-networks"]),
     ("The command itself", &["config", "print-config", "check-config", "version", "help"]),
 ];
 

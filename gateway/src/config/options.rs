@@ -107,6 +107,22 @@ pub(crate) struct Flags {
     /// group that took them (default block)
     #[argh(option, arg_name = "block|route_pin")]
     pub(crate) session_mode: Option<String>,
+    /// what names the tenant of a read, whose replica group serves it: the header X-Miroir-Tenant, the API key
+    /// by the table of tenants, or either of them (default off)
+    #[argh(option, arg_name = "off|header|api-key|explicit")]
+    pub(crate) tenant_affinity: Option<String>,
+    /// where a tenant reads that the table assigns to no group: where its name hashes to, anywhere, or nowhere
+    /// (default hash)
+    #[argh(option, arg_name = "hash|random|reject")]
+    pub(crate) tenant_fallback: Option<String>,
+    /// groups that serve the tenants that the table assigns to them, and nobody else (default none)
+    #[argh(option, arg_name = "N,...")]
+    pub(crate) tenant_dedicated_groups: Option<String>,
+    /// a cluster that gets a copy of a share of the searches (0.05 unless given) and whose answers are compared,
+    /// repeated; its key is in the variable that is named; private addresses take --allowed-ip-networks
+    /// (default off)
+    #[argh(option, arg_name = "name=NAME,url=URL[,sample=SHARE][,key-env=VARIABLE]")]
+    pub(crate) shadow: Vec<String>,
     /// requests a core works on at once (default 1024)
     #[argh(option, arg_name = "N")]
     pub(crate) in_flight_max: Option<String>,
@@ -185,7 +201,7 @@ pub(crate) struct Flags {
     /// where POST /dumps writes one dump of the whole cluster (default ./dumps)
     #[argh(option, arg_name = "DIR")]
     pub(crate) dump_dir: Option<String>,
-    /// networks beside the public ones that webhooks may reach, with commas (default none)
+    /// networks beside the public ones that webhooks and shadows may reach, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
     pub(crate) allowed_ip_networks: Option<String>,
     /// stamp documents with the time of their last write, and compare and repair their copies by it (default
@@ -279,6 +295,13 @@ pub(crate) struct RawOptions {
     pub(crate) ttl: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) session_mode: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) tenant_affinity: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) tenant_fallback: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) tenant_dedicated_groups: Option<String>,
+    pub(crate) shadow: Option<Vec<String>>,
     #[serde(deserialize_with = "text")]
     pub(crate) in_flight_max: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -380,6 +403,10 @@ impl RawOptions {
             leg_miss_rate: flags.leg_miss_rate,
             shard_aware_planning: flags.shard_aware_planning,
             session_mode: flags.session_mode,
+            tenant_affinity: flags.tenant_affinity,
+            tenant_fallback: flags.tenant_fallback,
+            tenant_dedicated_groups: flags.tenant_dedicated_groups,
+            shadow: (!flags.shadow.is_empty()).then_some(flags.shadow),
             in_flight_max: flags.in_flight_max,
             request_line_limit: flags.request_line_limit,
             head_limit: flags.head_limit,
@@ -471,6 +498,10 @@ impl RawOptions {
             leg_miss_rate: self.leg_miss_rate.or(lower.leg_miss_rate),
             shard_aware_planning: self.shard_aware_planning.or(lower.shard_aware_planning),
             session_mode: self.session_mode.or(lower.session_mode),
+            tenant_affinity: self.tenant_affinity.or(lower.tenant_affinity),
+            tenant_fallback: self.tenant_fallback.or(lower.tenant_fallback),
+            tenant_dedicated_groups: self.tenant_dedicated_groups.or(lower.tenant_dedicated_groups),
+            shadow: self.shadow.or(lower.shadow),
             in_flight_max: self.in_flight_max.or(lower.in_flight_max),
             request_line_limit: self.request_line_limit.or(lower.request_line_limit),
             head_limit: self.head_limit.or(lower.head_limit),

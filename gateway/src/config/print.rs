@@ -3,14 +3,14 @@
 
 use std::{path::Path, time::Duration};
 
-use ipnet::IpNet;
 use protocol::auth::SECRET_SHOWN;
 use serde::Serialize;
 
+use super::shadow;
 use super::value::SWITCH;
 use super::{
     AdminUi, Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
-    StoreConfig, UnavailableShardPolicy, WriteQuorum,
+    StoreConfig, TenantAffinity, TenantFallback, UnavailableShardPolicy, WriteQuorum,
 };
 
 pub(crate) fn to_toml(config: &Config) -> String {
@@ -72,13 +72,17 @@ pub(crate) fn to_toml(config: &Config) -> String {
         leg_miss_rate: config.leg_miss_rate,
         shard_aware_planning: name_of(&SWITCH, config.shard_aware_planning),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
+        tenant_affinity: name_of(&TenantAffinity::NAMES, config.tenants.affinity),
+        tenant_fallback: name_of(&TenantFallback::NAMES, config.tenants.fallback),
+        tenant_dedicated_groups: listed(&config.tenants.dedicated_groups),
+        shadow: config.shadows.iter().map(shadow::text).collect(),
         dump_dir: config.dump_dir.display().to_string(),
-        allowed_ip_networks: networks(&config.allowed_ip_networks),
+        allowed_ip_networks: listed(&config.allowed_ip_networks),
         anti_entropy: name_of(&SWITCH, config.anti_entropy),
         anti_entropy_interval: duration(config.anti_entropy_interval),
         settings_drift_interval: duration(config.settings_drift_interval),
         admin_ui: name_of(&AdminUi::NAMES, config.admin_ui),
-        trusted_proxies: networks(&config.trusted_proxies),
+        trusted_proxies: listed(&config.trusted_proxies),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -94,6 +98,10 @@ pub(crate) fn values(config: &Config) -> Vec<(String, String)> {
         other => other.to_string(),
     };
     table.into_iter().map(|(name, value)| (name, shown(value))).collect()
+}
+
+fn listed<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn store(config: &StoreConfig) -> String {
@@ -174,6 +182,11 @@ struct Effective {
     leg_miss_rate: f64,
     shard_aware_planning: &'static str,
     session_mode: &'static str,
+    tenant_affinity: &'static str,
+    tenant_fallback: &'static str,
+    tenant_dedicated_groups: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow: Vec<String>,
     dump_dir: String,
     allowed_ip_networks: String,
     anti_entropy: &'static str,
@@ -181,10 +194,6 @@ struct Effective {
     settings_drift_interval: String,
     admin_ui: &'static str,
     trusted_proxies: String,
-}
-
-fn networks(networks: &[IpNet]) -> String {
-    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn service(service: &PeerService) -> String {

@@ -1,5 +1,6 @@
 //! Tests the whole way from arguments, environment and file to a configuration or one line of error.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -116,10 +117,15 @@ fn flags_beat_environment_beats_file_beats_defaults() {
 #[test]
 fn the_printed_configuration_reads_back_and_shows_no_key() {
     let args = ["--node", NODE, "--node", "n2=http://h,group=3,capacity=0.5", "--node-timeout", "250ms"];
+    let tenants = ["--tenant-affinity", "header", "--tenant-dedicated-groups", "3"];
+    let args = [&args[..], &tenants, &["--shadow", "name=s,url=http://h,sample=0.5"]].concat();
     let text = printed(&[&args[..], &["--metrics-listen", "off", "--print-config"]].concat());
     let file = file(&text);
     let again = config(&["--config", file.path().to_str().unwrap()]);
-    assert_eq!(again, config(&[&args[..], &["--metrics-listen", "off"]].concat()));
+    // The values are the same; each tells where it comes from.
+    let values = |config: Config| Config { sources: BTreeMap::new(), ..config };
+    let given = config(&[&args[..], &["--metrics-listen", "off"]].concat());
+    assert_eq!(values(again), values(given));
     assert!(text.contains("node = [\"n1=http://10.0.0.1:7700,group=0,capacity=1\""), "{text}");
     assert!(!text.contains("key"), "{text}");
     let keys =
@@ -210,6 +216,25 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
         let expected = format!("option {option}: {value:?} is not allowed; {allowed}");
         assert_eq!(error(&["--node", NODE, &format!("--{option}"), value]), expected);
     }
+}
+
+#[test]
+fn groups_are_dedicated_only_where_reads_have_tenants() {
+    for (option, value, allowed) in [
+        ("tenant-affinity", "cookie", "give one of off, header, api-key, explicit"),
+        ("tenant-fallback", "any", "give one of hash, random, reject"),
+        ("tenant-dedicated-groups", "x", "give numbers of groups from 0 to 63 with commas, for example 2,3"),
+        ("tenant-dedicated-groups", "64", "give numbers of groups from 0 to 63 with commas, for example 2,3"),
+    ] {
+        let expected = format!("option {option}: {value:?} is not allowed; {allowed}");
+        assert_eq!(error(&["--node", NODE, &format!("--{option}"), value]), expected);
+    }
+    let args = ["--node", "a=http://a", "--node", "b=http://b,group=1", "--tenant-dedicated-groups", "1,1"];
+    let line = error(&args);
+    assert!(line.contains("tenant-dedicated-groups") && line.contains("--tenant-affinity"), "{line}");
+    let config = config(&[&args[..], &["--tenant-affinity", "explicit"]].concat());
+    assert_eq!(config.tenants.dedicated_groups, [1]);
+    assert_eq!(config.tenants.fallback, crate::config::TenantFallback::Hash);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     auth::Permission,
     handlers::{extract, refusal::refusal_of_a_node},
     read::{context::ReadContext, explain::Explained, foreign_keys, search::search_index, trace::Trace},
-    state::{core::Core, merged_answer::MergedAnswer, snapshot::Snapshot},
+    state::{core::Core, merged_answer::MergedAnswer, snapshot::Snapshot, tenants},
     wire::h1::{Request, Response},
 };
 
@@ -31,7 +31,9 @@ pub(crate) async fn explain(
     let executes = query.flag("execute", Code::BadRequest)?.unwrap_or(false);
     let body = extract::question(core, request)?;
     let snapshot = core.shared.snapshot();
-    let explaining = Explaining { core, snapshot: &snapshot, permission, executes };
+    let tenant = tenants::name(core, request, permission)?;
+    let tenant = tenant.as_deref();
+    let explaining = Explaining { core, snapshot: &snapshot, permission, tenant, executes };
     let answer = match MultiSearchRequest::parse(&body) {
         Ok(asked) => explaining.each(core, &asked).await?,
         Err(_) => {
@@ -49,6 +51,7 @@ struct Explaining<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     permission: &'a Permission,
+    tenant: Option<&'a str>,
     executes: bool,
 }
 
@@ -74,13 +77,14 @@ impl Explaining<'_> {
     }
 
     async fn one(&self, uid: &str, written: &SearchRequest<'_>) -> Result<Map<String, Value>, ApiError> {
-        let Self { core, snapshot, permission, .. } = *self;
+        let Self { core, snapshot, permission, tenant, .. } = *self;
         let rules = permission.rules_for(uid)?;
         let index = crate::state::snapshot::find_index(snapshot, uid)?;
         let mut asked = written.clone();
         asked.restrict(rules);
         let to_operator = permission.is_operators();
-        let explained = Explained { core, snapshot, index, name: uid, asked: &asked, written, to_operator };
+        let explained =
+            Explained { core, snapshot, index, name: uid, asked: &asked, written, tenant, to_operator };
         let mut plan = explained.answer()?;
         if self.executes {
             let trace = Trace::default();

@@ -69,9 +69,14 @@ pub(crate) async fn list(
 /// `GET /indexes/{uid}`.
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read it")?;
-    let of_nodes = ask::all_reachable(core, &format!("/indexes/{}", index.record.node_uid)).await?;
-    let mut view = view(&index.record, &of_nodes);
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let (mut of_nodes, mut record) = (Vec::new(), index.record.clone());
+    for part in (0..index.parts()).map(|part| &index.part(part).record) {
+        of_nodes.extend(ask::all_reachable(core, &format!("/indexes/{}", part.node_uid)).await?);
+        record.created_at = record.created_at.min(part.created_at);
+        record.updated_at = record.updated_at.max(part.updated_at);
+    }
+    let mut view = view(&record, &of_nodes);
     // The answer has the name that the client gave.
     view["uid"] = json!(uid);
     Ok(Response::json(StatusCode::OK, view.to_string()))

@@ -12,7 +12,7 @@ use crate::{
     auth::Permission,
     handlers::{extract, indexes, tasks},
     read::ask,
-    state::{change::Action, core::Core},
+    state::{change::Action, core::Core, snapshot::Index},
     wire::h1::{Request, Response},
     write::lane,
 };
@@ -20,22 +20,45 @@ use crate::{
 /// `GET /indexes/{uid}/settings`.
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read the settings")?;
-    let mut value = ask::any_node(core, &format!("/indexes/{}/settings", index.record.node_uid)).await?;
-    if let Value::Object(members) = &mut value {
-        settings::from_node(members, &index.record.settings, index.rules.tie_break.as_ref());
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let mut of_parts = Vec::with_capacity(index.parts());
+    for part in (0..index.parts()).map(|part| index.part(part)) {
+        let mut value = ask::any_node(core, &format!("/indexes/{}/settings", part.record.node_uid)).await?;
+        if let Value::Object(members) = &mut value {
+            settings::from_node(members, &part.record.settings, part.rules.tie_break.as_ref());
+        }
+        of_parts.push(value);
     }
-    Ok(Response::json(StatusCode::OK, value.to_string()))
+    shown(index, of_parts)
 }
 
 /// `GET /indexes/{uid}/settings/{name}`.
 pub(crate) async fn get_one(core: &Core, uid: &str, name: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read the settings")?;
-    let value = ask::any_node(core, &format!("/indexes/{}/settings/{name}", index.record.node_uid)).await?;
-    let tie_break = index.rules.tie_break.as_ref();
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let member = settings::camel_case(name);
-    let value = settings::setting_from_node(&member, value, &index.record.settings, tie_break);
+    let mut of_parts = Vec::with_capacity(index.parts());
+    for part in (0..index.parts()).map(|part| index.part(part)) {
+        let target = format!("/indexes/{}/settings/{name}", part.record.node_uid);
+        let value = ask::any_node(core, &target).await?;
+        let tie_break = part.rules.tie_break.as_ref();
+        of_parts.push(settings::setting_from_node(&member, value, &part.record.settings, tie_break));
+    }
+    if let Some(other) = of_parts.iter().position(|value| *value != of_parts[0]) {
+        return Err(index.settings_differ(other, &member));
+    }
+    shown(index, of_parts)
+}
+
+/// The settings that all targets of an alias have, or those of a single index.
+fn shown(index: &Index, of_parts: Vec<Value>) -> Result<Response, ApiError> {
+    if let Some(number) = of_parts.iter().position(|other| *other != of_parts[0]) {
+        let mut members = of_parts[number].as_object().into_iter().flatten();
+        let differing = members.find(|(name, value)| of_parts[0][name.as_str()] != **value);
+        let name = differing.map_or("their settings", |(name, _)| name.as_str());
+        return Err(index.settings_differ(number, name));
+    }
+    let value = of_parts.into_iter().next().unwrap_or_default();
     Ok(Response::json(StatusCode::OK, value.to_string()))
 }
 

@@ -54,8 +54,7 @@ pub(crate) async fn similar(
 ) -> Result<Response, ApiError> {
     let started = runtime::now();
     let snapshot = core.shared.snapshot();
-    let index =
-        crate::state::snapshot::find_index(&snapshot, uid)?.single("find what is similar to a document")?;
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     let body = match request.method == Method::POST {
         true => Ok(extract::question(core, request)?),
         false => body_of_query(&Query::parse(request.uri.query())).map(Bytes::from),
@@ -67,8 +66,9 @@ pub(crate) async fn similar(
     };
     let rules = permission.rules_for(uid)?;
     query.narrow(rules.clone());
+    let home = home(core, &snapshot, index, &query.id).await?;
     let search =
-        Similar { core, snapshot: &snapshot, index, query: &query, rules: rules.as_deref(), started };
+        Similar { core, snapshot: &snapshot, index, home, query: &query, rules: rules.as_deref(), started };
     let document = search.document(request, body).await?;
     let candidates = search.candidates(&document).await?;
     if document.vectors.len() > limits::SIMILAR_VECTORS_MAX {
@@ -81,11 +81,39 @@ pub(crate) async fn similar(
     search.response(&document, candidates, &found)
 }
 
+/// The index that has the document: of several behind an alias, the first that has one of this id. Where none has it,
+/// a node of the first says so.
+async fn home<'a>(
+    core: &Core,
+    snapshot: &Snapshot,
+    index: &'a Index,
+    id: &str,
+) -> Result<&'a Index, ApiError> {
+    if index.targets.is_empty() {
+        return Ok(index);
+    }
+    let id_text = sonic_rs::to_string(id).unwrap_or_default();
+    let body = Bytes::from(format!("{{\"ids\":[{id_text}],\"limit\":0}}"));
+    for number in 0..index.parts() {
+        let part = index.part(number);
+        let target = format!("/indexes/{}/documents/fetch", part.record.node_uid);
+        let request = NodeRequest::post_json(&target, body.clone());
+        let answer = documents::ask_an_owner(core, snapshot, part, id, request).await?;
+        let counted = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
+        if counted["total"].as_u64().is_some_and(|total| total > 0) {
+            return Ok(part);
+        }
+    }
+    Ok(index.part(0))
+}
+
 /// One similar search under way.
 struct Similar<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     index: &'a Index,
+    /// The index that has the document: `index` itself, or one of those that it stands for.
+    home: &'a Index,
     query: &'a SimilarRequest,
     /// The filter of a tenant's search rules; it is also part of the request's filter.
     rules: Option<&'a str>,
@@ -117,9 +145,9 @@ impl Similar<'_> {
     /// Asks an owner of the document for its vectors, and has it judge the request.
     async fn document(&self, request: &Request, body: Bytes) -> Result<Document, ApiError> {
         let similar = self.judged(request, body);
-        let fetch = format!("/indexes/{}/documents/fetch", self.index.record.node_uid);
+        let fetch = format!("/indexes/{}/documents/fetch", self.home.record.node_uid);
         let id = sonic_rs::to_string(&self.query.id).unwrap_or_default();
-        let not_ended = expiry::filter_of(self.core, self.index);
+        let not_ended = expiry::filter_of(self.core, self.home);
         let rules = combine_filters(self.rules, not_ended.as_deref());
         let rules = rules.as_deref().unwrap_or("null");
         let vectors = Bytes::from(format!("{{\"ids\":[{id}],\"filter\":{rules},\"retrieveVectors\":true}}"));
@@ -134,7 +162,7 @@ impl Similar<'_> {
             repeatable: true,
         };
         let ask =
-            |request| documents::ask_an_owner(self.core, self.snapshot, self.index, &self.query.id, request);
+            |request| documents::ask_an_owner(self.core, self.snapshot, self.home, &self.query.id, request);
         let (judged, vectors, counted) = join3(
             ask(judged),
             ask(NodeRequest::post_json(&fetch, vectors)),
@@ -143,7 +171,7 @@ impl Similar<'_> {
         .await;
         judged?;
         let unusable = || {
-            let shard = router::shard_of(&self.query.id, self.index.record.shards);
+            let shard = router::shard_of(&self.query.id, self.home.record.shards);
             let reason = format!("No node answers for the shards {shard}.");
             ApiError::new(Code::MiroirShardUnavailable, reason)
         };
@@ -155,7 +183,7 @@ impl Similar<'_> {
         let method = request.method.clone();
         let Some(filter) = self.query.filter.as_deref().filter(|_| self.rules.is_some()) else {
             let body = if method == Method::GET { Bytes::new() } else { body };
-            return Judged { method, target: node_target(request, self.index, "/similar"), body };
+            return Judged { method, target: node_target(request, self.home, "/similar"), body };
         };
         let mut members =
             serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(&body).unwrap_or_default();
@@ -164,7 +192,7 @@ impl Similar<'_> {
         );
         Judged {
             method: Method::POST,
-            target: format!("/indexes/{}/similar", self.index.record.node_uid),
+            target: format!("/indexes/{}/similar", self.home.record.node_uid),
             body: serde_json::to_vec(&members).unwrap_or_default().into(),
         }
     }
@@ -172,13 +200,13 @@ impl Similar<'_> {
     /// Reads the owner's answers. For a tenant whose rules leave the document out, it does not exist.
     fn read(&self, vectors: &[u8], counted: &[u8]) -> Option<Result<Document, ApiError>> {
         let seen = serde_json::from_slice::<serde_json::Value>(vectors).ok()?["total"].as_u64()? > 0;
-        if !seen && (self.rules.is_some() || expiry::applies(self.core, self.index)) {
+        if !seen && (self.rules.is_some() || expiry::applies(self.core, self.home)) {
             let message = format!("Document `{}` not found.", self.query.id);
             return Some(Err(ApiError::new(Code::NotFoundSimilarId, message)));
         }
         let counted = serde_json::from_slice::<serde_json::Value>(counted).ok()?;
         Some(Ok(Document {
-            primary_key: self.index.record.primary_key.clone()?,
+            primary_key: self.home.record.primary_key.clone()?,
             vectors: vectors_of(vectors, &self.query.embedder)?,
             is_candidate: counted["total"].as_u64()? > 0,
         }))

@@ -117,13 +117,26 @@ async fn last_update_of(core: &Core, records: &[&IndexRecord]) -> Result<Option<
 pub(crate) async fn one(core: &Core, request: &Request, uid: &str) -> Result<Response, ApiError> {
     let sizes = Sizes::wanted(core, request).await?;
     let snapshot = core.shared.snapshot();
-    let index = crate::state::snapshot::find_index(&snapshot, uid)?.single("read the statistics")?;
-    let target = format!("/indexes/{}/stats{}", index.record.node_uid, sizes.of_nodes);
-    let (of_nodes, whole) = whole_or_answering(core, &target).await?;
-    let of_nodes = of_nodes.iter().collect::<Vec<_>>();
-    let mut missing = ShardSet::default();
-    let share = share(core, &snapshot, &index.record, &of_nodes, whole, &mut missing).await?;
-    let mut merged = merge_index_stats(&of_nodes, share);
+    let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    let (mut missing, mut of_parts) = (ShardSet::default(), Vec::with_capacity(index.parts()));
+    for part in 0..index.parts() {
+        let (record, first) = (&index.part(part).record, index.first_shard(part));
+        let target = format!("/indexes/{}/stats{}", record.node_uid, sizes.of_nodes);
+        let (of_nodes, whole) = whole_or_answering(core, &target).await?;
+        let of_nodes = of_nodes.iter().collect::<Vec<_>>();
+        let mut not_counted = ShardSet::default();
+        let share = share(core, &snapshot, record, &of_nodes, whole, &mut not_counted).await?;
+        missing = missing.union(&not_counted.iter().map(|shard| first + shard).collect());
+        of_parts.push(merge_index_stats(&of_nodes, share));
+    }
+    let mut merged = match of_parts.len() {
+        1 => of_parts.remove(0),
+        _ => {
+            // Documents of several indexes are each in one of them.
+            let of_parts = of_parts.iter().collect::<Vec<_>>();
+            merge_index_stats(&of_parts, Share { documents: 1, counted: 1 })
+        }
+    };
     sizes.write(&mut merged);
     Ok(MergedAnswer { body: merged.to_string().into(), missing }.into_response())
 }

@@ -31,6 +31,10 @@ use crate::{
         leadership::{Term, scope},
         shared::Shared,
     },
+    traffic::{
+        canaries::{self, Runner},
+        shadow,
+    },
     wire::runtime::{self, Runtime, StartError},
     write::{rename::run, tasks::status},
 };
@@ -67,8 +71,9 @@ pub fn start(
     })
 }
 
-/// Starts every job that runs at an interval for as long as the process lives.
+/// Starts every job that runs at an interval for as long as the process lives, and the threads of shadows.
 fn start_jobs(core: &Rc<Core>) {
+    shadow::start(&core.shared);
     every(core, "recovery", limits::POD_RECOVERY_INTERVAL, async |core| {
         recover_intents::of_dead_pods(core).await;
     });
@@ -97,6 +102,10 @@ fn start_jobs(core: &Rc<Core>) {
     every(core, "expired", limits::EXPIRED_SWEEP_INTERVAL, async |core| sweep::expired(&core.shared).await);
     let sweeps = Sweeps::default();
     every(core, "ttl", limits::TTL_LOOK_INTERVAL, async move |core| ttl::sweep_due(core, &sweeps).await);
+    let runner = Rc::new(Runner::default());
+    every(core, "canaries", limits::CANARY_LOOK_INTERVAL, async move |core| {
+        canaries::look(core, &runner).await;
+    });
     every(core, "metrics", limits::METRICS_UPKEEP_INTERVAL, async |core| upkeep_metrics(core).await);
 }
 

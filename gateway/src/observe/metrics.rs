@@ -42,6 +42,10 @@ pub struct CoreMetrics {
     pub leg_depth: Histogram,
     /// Legs that ran dry and were asked for the rest.
     pub leg_refills: Counter,
+    /// Plans that did not read the group of their tenant.
+    pub tenant_failovers: Counter,
+    /// By what assigned the tenant to its group.
+    tenant_reads: RefCell<AHashMap<&'static str, Counter>>,
     /// By method, path template and status.
     requests: RefCell<AHashMap<(&'static str, &'static str, u16), RequestMetrics>>,
     /// By reason.
@@ -69,6 +73,8 @@ impl CoreMetrics {
             fan_out: metrics::histogram!("miroir_scatter_fan_out_size"),
             leg_depth: metrics::histogram!("miroir_leg_depth"),
             leg_refills: metrics::counter!("miroir_leg_refills_total"),
+            tenant_failovers: metrics::counter!("miroir_tenant_failovers_total"),
+            tenant_reads: RefCell::default(),
             requests: RefCell::default(),
             refusals: RefCell::default(),
         }
@@ -78,6 +84,12 @@ impl CoreMetrics {
     pub fn refusal(&self, reason: &'static str) {
         let counter = || metrics::counter!("miroir_request_refusals_total", "reason" => reason);
         self.refusals.borrow_mut().entry(reason).or_insert_with(counter).increment(1);
+    }
+
+    /// Counts one read where tenants have groups, by what assigned its tenant to a group.
+    pub fn tenant_reads(&self, source: &'static str) {
+        let counter = || metrics::counter!("miroir_tenant_reads_total", "source" => source);
+        self.tenant_reads.borrow_mut().entry(source).or_insert_with(counter).increment(1);
     }
 
     /// Counts one answered request.

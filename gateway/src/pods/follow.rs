@@ -1,4 +1,4 @@
-//! Follows changes that other pods make: indexes, keys, webhooks, rules and hints.
+//! Follows changes that other pods make: indexes, keys, webhooks, tenants, canaries, rules and hints.
 //!
 //! Invariants: an older record never replaces a newer one in this process. A pod that has missed changes reads
 //! everything anew. A store that lost its data is given what this process still knows.
@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::{
     api::{
         alias::ALIASES,
+        canary::{CANARIES, CANARY_RUNS},
         search::rules::{self, RULES},
+        tenant::{TENANTS, TENANTS_KEY},
     },
     auth::ApiKey,
     clock::{CLOCK, CLOCK_KEY},
@@ -20,6 +22,7 @@ use crate::{
     nodes::hints::{HINTS, SUSPECT_SHARDS, SuspectCopies, suspect},
     observe::log,
     state::{
+        canaries,
         leadership::scope,
         placed,
         refresh::{self, index},
@@ -111,6 +114,10 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> R
             Name::Index(uid) => index(shared, uid).await?,
             Name::Record { table, key } if table == KEYS.name() => key_of(shared, key).await?,
             Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(shared).await?,
+            Name::Record { table, .. } if table == TENANTS.name() => refresh::tenants(shared).await?,
+            Name::Record { table, key } if table == CANARIES.name() => {
+                canaries::refresh(shared, key).await?;
+            }
             Name::Record { table, .. } if table == CLOCK.name() => clock(shared).await?,
             Name::Record { table, .. } if table == RULES.name() => all_rules(shared).await?,
             Name::Log { log, stream } if log == HINTS.name() || log == SUSPECT_SHARDS.name() => {
@@ -158,6 +165,14 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
         key_of(shared, &key).await?;
     }
     webhooks(shared).await?;
+    refresh::tenants(shared).await?;
+    let mut names: Vec<String> = shared.canaries.load().keys().cloned().collect();
+    names.extend(canaries::load(store).await?.into_keys());
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        canaries::refresh(shared, &name).await?;
+    }
     all_rules(shared).await?;
     for node in shared.nodes.addresses.iter() {
         missed(shared, &node.id).await?;
@@ -273,6 +288,19 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
         && let Ok(value) = serde_json::to_value(&webhooks.value)
     {
         unless_there(store.put_record(WEBHOOKS, WEBHOOKS_KEY, value, None).await.map(drop))?;
+    }
+    let tenants = shared.tenants.load_full();
+    if tenants.version > 0
+        && let Ok(value) = serde_json::to_value(&tenants.value)
+    {
+        unless_there(store.put_record(TENANTS, TENANTS_KEY, value, None).await.map(drop))?;
+    }
+    for (name, canary) in shared.canaries.load_full().iter() {
+        let Ok(value) = serde_json::to_value(&canary.value) else { continue };
+        let put =
+            |table, value| Change::PutRecord { table, key: name.clone(), value, expected_revision: None };
+        let changes = vec![put(CANARIES, value), put(CANARY_RUNS, serde_json::json!({"runs": []}))];
+        unless_there(store.commit(changes).await.map(drop))?;
     }
     let rules = shared.rules.load_full();
     for (uid, rule) in rules.iter() {

@@ -40,6 +40,7 @@ use crate::{
         shared::Shared,
     },
     wire::{
+        outbound,
         runtime::{self, Runtime},
         tls,
     },
@@ -80,6 +81,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
         NodeAddress::resolve(&node.id, &node.url, &config.tls)
             .map_err(|reason| anyhow!("--node {reason}"))?;
     }
+    check_shadows(config)?;
     tls::server(&config.tls)?;
     let _ = writeln!(std::io::stdout().lock(), "the configuration is sound");
     Ok(())
@@ -95,6 +97,7 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     // Signals are caught first, so that none is lost while the gateway starts.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
     refuse_unknown_nodes(&config)?;
+    check_shadows(&config)?;
     let server_tls = tls::server(&config.tls)?;
     let reserved = port::reserve("--listen", config.listen)?;
     let metrics_socket =
@@ -257,6 +260,21 @@ fn refuse_unknown_nodes(config: &Config) -> anyhow::Result<()> {
         ),
         StoreConfig::Sled { .. } | StoreConfig::Redis { .. } => Ok(()),
     }
+}
+
+/// Refuses shadows whose hosts lead to addresses that are neither public nor allowed. A name that does not resolve
+/// now may do so later, and is judged again whenever it is asked.
+fn check_shadows(config: &Config) -> anyhow::Result<()> {
+    for shadow in &config.shadows {
+        if !outbound::may_reach(&config.allowed_ip_networks, &shadow.url) {
+            bail!(
+                "--shadow {}: {} is an address of no public network; allow its network by --allowed-ip-networks",
+                shadow.name,
+                shadow.url
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Opens the store; where pods share it, tasks carry this pod's name.

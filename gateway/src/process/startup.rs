@@ -25,6 +25,7 @@ use crate::{
         alias::{ALIASES, Alias},
         search::rules::{self, RULES},
         swap::Rename,
+        tenant::{TENANTS, TENANTS_KEY, Tenants},
         webhook::Webhooks,
     },
     auth::{ApiKey, KeyRing},
@@ -44,12 +45,14 @@ use crate::{
     server,
     state::{
         aliases::Aliases,
-        change,
+        canaries, change,
         leadership::Coordinator,
         placed,
         sessions::Sessions,
+        shadows::Shadows,
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Index, Snapshot},
+        tenants,
         wakeups::Wakeups,
         write_block::WriteBlocks,
     },
@@ -99,6 +102,12 @@ pub async fn prepare(
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
     let nodes = resolve_nodes(&config, &topology)?;
+    let dedicated = &config.tenants.dedicated_groups;
+    if !dedicated.is_empty() && tenants::shared_groups(&topology, dedicated).is_empty() {
+        bail!(
+            "--tenant-dedicated-groups: every group is dedicated; allowed: leave at least one to everybody"
+        );
+    }
     // Done before the first client can add to it, and while no other pod works on it.
     let is_first = live_pods(&store, &coordinator).await?.is_empty();
     if is_first {
@@ -113,6 +122,8 @@ pub async fn prepare(
         ask_store(store.release_lease(&starting)).await?;
     }
     let webhooks = load_webhooks(&store).await?;
+    let assigned = load_tenants(&store).await?;
+    let canaries = canaries::load(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
     let rules = rules::read(ask_store(store.records(RULES, None, usize::MAX)).await?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
     if !config.anti_entropy {
@@ -131,6 +142,10 @@ pub async fn prepare(
         retired: ArcSwap::default(),
         keys: ArcSwap::from_pointee(keys),
         webhooks: ArcSwap::from_pointee(webhooks),
+        tenants: ArcSwap::from_pointee(assigned),
+        canaries: ArcSwap::from_pointee(canaries),
+        capture: ArcSwapOption::empty(),
+        shadows: Shadows::new(&config.shadows),
         rules: ArcSwap::from_pointee(rules),
         outbound: outbound::agent(&config.allowed_ip_networks, limits::OUTBOUND_TIMEOUT),
         store: store.observed(observe::store_counts::observer()),
@@ -435,6 +450,14 @@ async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
     };
     let value =
         serde_json::from_value(record.value).context("--store: the stored webhooks cannot be read")?;
+    Ok(Versioned { version: record.revision, value })
+}
+
+async fn load_tenants(store: &Store) -> anyhow::Result<Versioned<Tenants>> {
+    let Some(record) = ask_store(store.record(TENANTS, TENANTS_KEY)).await? else {
+        return Ok(Versioned { version: 0, value: Tenants::default() });
+    };
+    let value = serde_json::from_value(record.value).context("--store: the stored tenants cannot be read")?;
     Ok(Versioned { version: record.revision, value })
 }
 

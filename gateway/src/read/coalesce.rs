@@ -2,7 +2,7 @@
 //! that one's answer.
 //!
 //! Invariant: searches are identical when nodes cannot tell them apart: the same index at the same revision, the same
-//! body, the same tenant's rules.
+//! body, the same tenant's rules, the same group of a tenant.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
 /// expired since.
 pub(crate) fn applies(core: &Core, index: &Index) -> bool {
     let ends = (0..index.parts()).any(|part| expiry::applies(core, index.part(part)));
-    core.shared.config.query_coalescing && core.read_preference.get().is_none() && !ends
+    core.shared.config.query_coalescing && core.read_preference.get().session.is_none() && !ends
 }
 
 /// Gives the answer of an identical search under way, else that of `scatter`.
@@ -37,7 +37,8 @@ pub(crate) async fn join_or_run(
     if !applies(core, index) {
         return scatter.await;
     }
-    let question = Question { index: Arc::clone(index), body: body.clone(), rules };
+    let tenant = core.read_preference.get().tenant;
+    let question = Question { index: Arc::clone(index), body: body.clone(), rules, tenant };
     match core.searches.join_or_lead(question, runtime::now(), core.shared.tasks_ended()) {
         Role::Joined(answer) => match answer.await {
             Ok(outcome) => {

@@ -27,6 +27,7 @@ use crate::{
     state::{
         core::Core,
         merged_answer::MergedAnswer,
+        read_preference::TenantGroup,
         snapshot::{Index, Snapshot},
     },
 };
@@ -42,6 +43,8 @@ pub(crate) struct Explained<'a> {
     pub(crate) asked: &'a SearchRequest<'a>,
     /// The search as the client wrote it.
     pub(crate) written: &'a SearchRequest<'a>,
+    /// The name of the client's tenant.
+    pub(crate) tenant: Option<&'a str>,
     /// Whether the client may know what operators know.
     pub(crate) to_operator: bool,
 }
@@ -100,7 +103,7 @@ impl Explained<'_> {
             "legDepth": list.leg_depth(self.index),
             "hedge": hedge,
             "coalescing": coalesce::applies(self.core, self.index),
-            "tenant": Value::Null,
+            "tenant": self.tenant(),
             "estimatedP95Ms": self.estimated_p95_ms(&list.placed.legs),
             "settingsVersion": self.index.record.settings_version,
             "broadcastPending": self.index.record.settings_pending,
@@ -111,6 +114,16 @@ impl Explained<'_> {
         match self.snapshot.aliases.get(self.name).map(|alias| &alias.record) {
             None => Value::Null,
             Some(alias) => json!({"name": alias.name, "kind": alias.kind, "version": alias.version}),
+        }
+    }
+
+    /// The tenant for whom it is read, and its group.
+    fn tenant(&self) -> Value {
+        match (self.tenant, self.core.read_preference.get().tenant) {
+            (Some(name), Some(TenantGroup { group, source })) => {
+                json!({"name": name, "group": group, "source": source.as_str()})
+            }
+            _ => Value::Null,
         }
     }
 
@@ -131,10 +144,10 @@ impl Explained<'_> {
 
     fn group(&self, legs: &[Leg]) -> Value {
         let topology = &self.snapshot.topology;
-        let Some(read) = legs.first().map(|leg| usize::from(topology.node(leg.node).group)) else {
+        let Some(read) = legs.first().map(|leg| self.group_of(leg)) else {
             return Value::Null;
         };
-        let (first, reason) = plan::first_group(self.core, topology.groups().len(), self.asked.turn());
+        let (first, reason) = plan::first_group(self.core, topology, self.asked.turn());
         let reason = if read == first { reason } else { GroupReason::Failover };
         json!({"id": read, "reason": reason.as_str()})
     }
@@ -147,6 +160,10 @@ impl Explained<'_> {
         }
         let named = by_shard.into_iter().map(|(shard, node)| (text(self.shard_name(shard)), json!(node)));
         Value::Object(named.collect())
+    }
+
+    fn group_of(&self, leg: &Leg) -> usize {
+        usize::from(self.snapshot.topology.node(leg.node).group)
     }
 
     fn node_id(&self, node: NodeIndex) -> &str {
@@ -212,6 +229,13 @@ impl Explained<'_> {
         if !list.placed.uncovered.is_empty() {
             let shards = Value::from(self.names(&list.placed.uncovered));
             warn("shardsUnavailable", format!("No node that serves reads answers for the shards {shards}."));
+        }
+        if self.to_operator
+            && let Some(tenant) = self.core.read_preference.get().tenant
+            && list.placed.legs.iter().any(|leg| self.group_of(leg) != tenant.group)
+        {
+            let message = format!("The search does not read group {}, which is its tenant's.", tenant.group);
+            warn("tenantGroupMissed", message);
         }
         if self.to_operator && self.index.record.settings_pending {
             warn(

@@ -4,7 +4,7 @@
 //! shard at most once. A node that is down is never asked. A joining node, which may lack writes, is asked only for
 //! shards that no other node can answer for. Where nodes are equally good, equal turns choose the same nodes.
 
-use router::{CoveringSet, Leg, NodeIndex, ShardSet, covering_set};
+use router::{CoveringSet, Leg, NodeIndex, ShardSet, Topology, covering_set};
 
 use crate::{
     nodes::health::NodeState,
@@ -12,6 +12,7 @@ use crate::{
     state::{
         core::Core,
         snapshot::{Index, Snapshot},
+        tenants::shared_groups,
     },
     wire::runtime,
 };
@@ -22,7 +23,7 @@ const SCORES_PER_LEVEL: u16 = 16;
 /// Gives a covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
 ///
 /// Preferred nodes are enough where they cover everything, else every node that serves reads is considered. Groups
-/// are tried in turn, a session's group first. The first that covers everything wins, else the one that covers most.
+/// are tried in turn, a session's or a tenant's group first. The first that covers everything wins, else the one that covers most.
 pub(crate) fn cover(
     core: &Core,
     snapshot: &Snapshot,
@@ -114,10 +115,27 @@ pub(crate) fn numbered_from_zero(shards: &ShardSet, first: u32, count: u32) -> S
 }
 
 /// The group that a plan tries first, and the reason.
-pub(crate) fn first_group(core: &Core, groups: usize, turn: usize) -> (usize, GroupReason) {
-    match core.read_preference.get() {
-        Some(group) => (group % groups, GroupReason::Session),
-        None => (turn % groups, GroupReason::Turn),
+pub(crate) fn first_group(core: &Core, topology: &Topology, turn: usize) -> (usize, GroupReason) {
+    let groups = topology.groups().len();
+    let preference = core.read_preference.get();
+    let dedicated = &core.shared.config.tenants.dedicated_groups;
+    match (preference.session.map(|group| group % groups), preference.tenant) {
+        (Some(group), _) if preference.admits(dedicated, group) => (group, GroupReason::Session),
+        (_, Some(tenant)) => (tenant.group % groups, GroupReason::Tenant),
+        (_, None) if dedicated.is_empty() => (turn % groups, GroupReason::Turn),
+        (_, None) => {
+            let shared = shared_groups(topology, dedicated);
+            (shared.get(turn % shared.len().max(1)).copied().unwrap_or_default(), GroupReason::Turn)
+        }
+    }
+}
+
+/// Counts a plan that does not read the group of its tenant, because that one does not cover what is wanted.
+pub(crate) fn count_tenant_failover(core: &Core, snapshot: &Snapshot, legs: &[Leg]) {
+    let preference = core.read_preference.get();
+    let Some(tenant) = preference.tenant.filter(|_| preference.session.is_none()) else { return };
+    if legs.iter().any(|leg| usize::from(snapshot.topology.node(leg.node).group) != tenant.group) {
+        core.metrics.tenant_failovers.increment(1);
     }
 }
 
@@ -126,6 +144,8 @@ pub(crate) fn first_group(core: &Core, groups: usize, turn: usize) -> (usize, Gr
 pub(crate) enum GroupReason {
     /// The group took the session's write.
     Session,
+    /// The group is the tenant's.
+    Tenant,
     /// Groups take turns.
     Turn,
     /// The group whose turn it is does not cover all wanted shards.
@@ -137,6 +157,7 @@ impl GroupReason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Tenant => "tenant",
             Self::Turn => "turn",
             Self::Failover => "failover",
         }
@@ -181,19 +202,19 @@ pub(crate) fn stands_in(core: &Core, node: NodeIndex) -> bool {
 }
 
 /// Orders the nodes that serve reads for a request that each of them can answer: preferred nodes first, those of a
-/// session's group before others, equals in turn.
+/// session's or a tenant's group before others, equals in turn.
 pub(crate) fn in_order(core: &Core, mut nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
-    nodes.retain(|node| serves(core, *node, &[]));
+    let (snapshot, preference) = (core.shared.snapshot(), core.read_preference.get());
+    let dedicated = &core.shared.config.tenants.dedicated_groups;
+    let group = |node: NodeIndex| usize::from(snapshot.topology.node(node).group);
+    nodes.retain(|node| serves(core, *node, &[]) && preference.admits(dedicated, group(*node)));
+    let pinned = preference.session.filter(|group| preference.admits(dedicated, *group));
+    let first = pinned.or(preference.tenant.map(|tenant| tenant.group));
     let turn = core.turn() % nodes.len().max(1);
     nodes.rotate_left(turn);
     let selection = core.load_stats.begin_plan(runtime::now());
     let suspect = |node: NodeIndex| core.shared.nodes.health.state(node) == NodeState::Suspect;
-    let snapshot = core.shared.snapshot();
-    let elsewhere = |node: NodeIndex| {
-        core.read_preference
-            .get()
-            .is_some_and(|group| usize::from(snapshot.topology.node(node).group) != group)
-    };
+    let elsewhere = |node: NodeIndex| first.is_some_and(|first| group(node) != first);
     nodes.sort_by_key(|node| {
         let disliked = suspect(*node) || !selection.prefers(*node);
         (disliked, elsewhere(*node), selection.level(*node))
@@ -220,10 +241,14 @@ fn best_group(
 ) -> CoveringSet {
     let topology = &snapshot.topology;
     let groups = topology.groups().len();
-    let (first, _) = first_group(core, groups, turn);
+    let (first, _) = first_group(core, topology, turn);
+    let (preference, dedicated) = (core.read_preference.get(), &core.shared.config.tenants.dedicated_groups);
     let mut best: Option<CoveringSet> = None;
     for step in 0..groups {
         let group = (first + step) % groups;
+        if !preference.admits(dedicated, group) {
+            continue;
+        }
         let set = covering_set(&index.placement, topology, group, wanted, &score);
         if set.uncovered.is_empty() {
             return set;
@@ -232,5 +257,6 @@ fn best_group(
             best = Some(set);
         }
     }
-    best.expect("a topology has at least one group")
+    // With no group that may be read, no group covers anything.
+    best.unwrap_or_else(|| covering_set(&index.placement, topology, groups, wanted, &score))
 }

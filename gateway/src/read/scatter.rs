@@ -286,10 +286,14 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
 
 impl<Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> ShardedQuery for Scatter<'_, Body> {
     fn place(&self, wanted: Option<&ShardSet>, avoided: &[NodeIndex]) -> Placed {
-        match self.planned.take() {
+        let placed = match self.planned.take() {
             Some(planned) => planned,
             None => plan::place(self.core, self.snapshot, self.index, wanted, avoided, self.turn),
+        };
+        if avoided.is_empty() {
+            plan::count_tenant_failover(self.core, self.snapshot, &placed.legs);
         }
+        placed
     }
 
     fn request(&self, leg: &Leg) -> NodeRequest<'_> {

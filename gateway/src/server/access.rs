@@ -35,6 +35,9 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         | Route::AntiEntropy
         | Route::AntiEntropyHistory
         | Route::Aliases(_)
+        | Route::Canaries(_)
+        | Route::ShadowDiff
+        | Route::Tenants(_)
         | Route::TtlPolicy(_)
         | Route::Console(_) => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
@@ -130,6 +133,10 @@ mod tests {
         check("PUT", "/_miroir/aliases/a", Needs::AdminKey);
         check("GET", "/_miroir/aliases", Needs::AdminKey);
         check("POST", "/_miroir/indexes/m/ttl-policy", Needs::AdminKey);
+        check("PUT", "/_miroir/tenants/t", Needs::AdminKey);
+        check("GET", "/_miroir/canaries/status", Needs::AdminKey);
+        check("POST", "/_miroir/canaries/capture", Needs::AdminKey);
+        check("GET", "/_miroir/shadow/diff", Needs::AdminKey);
         check("GET", "/version", off(Action::Version));
         check("GET", "/stats", off(Action::StatsGet));
         check("GET", "/indexes/m/stats", on(Action::StatsGet));

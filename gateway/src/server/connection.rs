@@ -12,7 +12,10 @@ use crate::{
     api::error::{ApiError, Code},
     console::sessions,
     observe::log,
-    server::{event_stream, pipeline},
+    server::{
+        event_stream,
+        pipeline::{self, Served},
+    },
     state::core::Core,
     wire::{
         h1::{Refusal, Response, ServerConnection},
@@ -46,15 +49,15 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream, peer: IpAddr) 
             request.method = Method::GET;
         }
         let keep_alive = request.keep_alive && !core.shared.is_draining();
-        let response = match pipeline::shed_early(core, &request) {
-            Some(refusal) => Ok(refusal),
+        let served = match pipeline::shed_early(core, &request) {
+            Some(refusal) => Ok(refusal.into()),
             None => {
                 // Boxed while it lasts, so that a waiting connection does not hold the memory that serving needs.
                 let serving = Box::pin(pipeline::serve(core, request));
                 AssertUnwindSafe(serving).catch_unwind().await
             }
         };
-        let Ok(response) = response else {
+        let Ok(Served { response, listened }) = served else {
             log::error("panic_in_request", &[("method", method.as_str())]);
             core.metrics.panics.increment(1);
             let response = Response::from(ApiError::new(Code::Internal, "An internal error has occurred."));
@@ -64,7 +67,11 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream, peer: IpAddr) 
         if event_stream::is_one(&method, &response) {
             return event_stream::run(core, connection, response, ticket).await;
         }
-        if connection.write_response(&method, response, keep_alive).await.is_err() {
+        let written = connection.write_response(&method, response, keep_alive).await;
+        if let Some(listened) = listened {
+            listened.tell(core);
+        }
+        if written.is_err() {
             return;
         }
         if !keep_alive {

@@ -12,11 +12,13 @@ pub(crate) mod admission;
 pub(crate) mod compression;
 pub(crate) mod connection;
 pub(crate) mod cors;
+pub(crate) mod emit;
 pub(crate) mod event_stream;
 pub(crate) mod listener;
 pub(crate) mod operator_session;
 pub(crate) mod pipeline;
 pub(crate) mod placement_age;
+pub(crate) mod preference;
 pub(crate) mod read_your_writes;
 pub(crate) mod refused_routes;
 pub(crate) mod request_log;
@@ -24,6 +26,7 @@ pub(crate) mod routes;
 #[cfg(test)]
 mod routes_test;
 pub(crate) mod settings_version;
+pub(crate) mod tenant_affinity;
 
 use std::{
     net::SocketAddr,

@@ -14,7 +14,7 @@ use crate::{
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, indexes,
         keys,
-        management::{aliases, operations, topology_changes, ttl},
+        management::{aliases, canaries, operations, shadow, tenants, topology_changes, ttl},
         multi_search, network,
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
@@ -22,11 +22,13 @@ use crate::{
     pages::{assets, console, search::page},
     read::foreign_keys,
     server::{
-        admission, compression, cors, operator_session, placement_age, read_your_writes,
+        admission, compression, cors,
+        emit::{self, Listened},
+        operator_session, placement_age, read_your_writes,
         refused_routes::NoRoute,
         request_log,
         routes::{self, Route},
-        settings_version,
+        settings_version, tenant_affinity,
     },
     state::{core::Core, snapshot::Index},
     wire::{
@@ -36,8 +38,20 @@ use crate::{
     write::idempotency,
 };
 
+/// The response to a request, and the search to tell others of once the client has it.
+pub(crate) struct Served {
+    pub(crate) response: Response,
+    pub(crate) listened: Option<Listened>,
+}
+
+impl From<Response> for Served {
+    fn from(response: Response) -> Self {
+        Self { response, listened: None }
+    }
+}
+
 /// Serves one request; every error becomes a response.
-pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
+pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Served {
     let started = runtime::now();
     if let Some(response) = cors::preflight(&request) {
         core.metrics.request(
@@ -46,14 +60,14 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
             response.status.as_u16(),
             runtime::now().saturating_duration_since(started),
         );
-        return response;
+        return response.into();
     }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
-    let mut seen = None;
+    let (mut seen, mut listened) = (None, None);
     let (template, answered) = match routes::find(&request.method, &path) {
         Ok(route) => {
             seen = settings_version::seen(core, &route);
-            (route.template(), respond(core, &request, &route).await)
+            (route.template(), respond(core, &request, &route, &mut listened).await)
         }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
@@ -66,7 +80,8 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Response {
     let took = runtime::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     request_log::record(core, &request, template, response.status.as_u16(), took);
-    compression::encoded(&request, cors::readable(&request, response))
+    let listened = listened.and_then(|listened| listened.answered(&response, took));
+    Served { response: compression::encoded(&request, cors::readable(&request, response)), listened }
 }
 
 /// Load shedding: the refusal of a question for which there is no room, made with as little work as possible, since
@@ -124,28 +139,43 @@ fn in_clients_words(core: &Core, error: ApiError, path: &str) -> ApiError {
     })
 }
 
-async fn respond(core: &Rc<Core>, request: &Request, route: &Route<'_>) -> Result<Response, ApiError> {
+async fn respond(
+    core: &Rc<Core>,
+    request: &Request,
+    route: &Route<'_>,
+    listened: &mut Option<Listened>,
+) -> Result<Response, ApiError> {
     let is_signed_in = match sessions::sealed_ticket(request).filter(|_| operator_session::is_on(core)) {
         None => false,
         Some(sealed) => Box::pin(operator_session::holds(core, request, route, sealed)).await?,
     };
     let (_permit, permission) = admission::admit(core, request, route, is_signed_in)?;
     placement_age::check(core, route)?;
+    *listened = emit::listen(core, request, route, &permission);
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
     }
-    let has_key = request.headers.contains_key(idempotency::HEADER) && route.makes_task();
-    let answered = match (request.header(read_your_writes::HEADER), has_key) {
+    let has_key = has_idempotency_key(request, route);
+    let has_tenant = tenant_affinity::applies(core, route);
+    let answered = match (request.header(read_your_writes::HEADER), has_key || has_tenant) {
         (None, false) => dispatch(core, request, route, &permission).await,
         (session, _) => {
-            Box::pin(dispatch_in_context(core, request, route, &permission, session, has_key)).await
+            let serving = dispatch_in_context(core, request, route, &permission, session);
+            match has_tenant {
+                true => Box::pin(tenant_affinity::within(core, request, &permission, serving)).await,
+                false => Box::pin(serving).await,
+            }
         }
     };
     match answered {
         Err(error) => Err(Box::pin(judged_by_body(core, request, error)).await),
         answered => answered,
     }
+}
+
+fn has_idempotency_key(request: &Request, route: &Route<'_>) -> bool {
+    request.headers.contains_key(idempotency::HEADER) && route.makes_task()
 }
 
 /// Serves a request of a session, or one with an idempotency key.
@@ -155,8 +185,8 @@ async fn dispatch_in_context(
     route: &Route<'_>,
     permission: &Permission,
     session: Option<&str>,
-    has_key: bool,
 ) -> Result<Response, ApiError> {
+    let has_key = has_idempotency_key(request, route);
     let serving = Box::pin(dispatch(core, request, route, permission));
     let serving = async {
         match has_key {
@@ -275,6 +305,9 @@ async fn dispatch(
         Route::Aliases(aliases_route) => Box::pin(aliases::serve(core, request, aliases_route)).await,
         Route::Asset { app, file } => assets::serve(request, app, file),
         Route::SearchPage(index) => Ok(page::serve(request, index)),
+        Route::Canaries(canaries_route) => Box::pin(canaries::serve(core, request, canaries_route)).await,
+        Route::ShadowDiff => shadow::diff(core, request),
+        Route::Tenants(tenants_route) => Box::pin(tenants::serve(core, request, tenants_route)).await,
         Route::TtlPolicy(index) => Box::pin(ttl::policy(core, request, index)).await,
         Route::Console(console_route) => Box::pin(console::serve(core, request, console_route)).await,
         Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),

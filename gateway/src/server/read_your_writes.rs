@@ -3,16 +3,14 @@
 //! Invariants: a read waits for a bounded time and is answered then, whatever became of the write. A request without
 //! a session costs one look at its headers.
 
-use std::future::poll_fn;
-
 use serde_json::Value;
 use store::TaskRecord;
 
 use crate::{
     api::error::ApiError,
     config::{SessionMode, limits},
-    server::routes::Route,
-    state::{core::Core, sessions::LastWrite},
+    server::{preference::preferring, routes::Route},
+    state::{core::Core, read_preference::ReadPreference, sessions::LastWrite},
     wire::{h1::Response, runtime},
     write::tasks::status,
 };
@@ -40,7 +38,8 @@ pub(crate) async fn within(
         }
         None => None,
     };
-    let response = pinned(core, group, serving).await?;
+    let pinned = |preference| ReadPreference { session: group, ..preference };
+    let response = preferring(core, pinned, serving).await?;
     if response.status == http::StatusCode::ACCEPTED
         && let Ok(summary) = serde_json::from_slice::<Value>(&response.body)
         && let Some(task_uid) = summary["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok())
@@ -91,9 +90,11 @@ async fn group_of(core: &Core, to_see: Vec<LastWrite>) -> Result<Option<usize>, 
     let Some(task) = unfinished(core, last, false).await? else { return Ok(None) };
     let snapshot = core.shared.snapshot();
     let topology = &snapshot.topology;
+    let (preference, dedicated) = (core.read_preference.get(), &core.shared.config.tenants.dedicated_groups);
     let mut took = vec![0_usize; topology.groups().len()];
     for node in task.node_tasks.iter().filter_map(|task| topology.index_of(&task.node)) {
-        took[usize::from(topology.node(node).group)] += 1;
+        let group = usize::from(topology.node(node).group);
+        took[group] += usize::from(preference.admits(dedicated, group));
     }
     let most = took.iter().copied().max().unwrap_or(0);
     Ok(took.iter().position(|count| *count == most))
@@ -110,22 +111,4 @@ async fn unfinished(core: &Core, last: LastWrite, asks: bool) -> Result<Option<T
         core.shared.sessions.applied(last);
     }
     Ok(task)
-}
-
-/// Runs `serving` with a preference for `group`.
-async fn pinned<F: Future>(core: &Core, group: Option<usize>, serving: F) -> F::Output {
-    /// Resets the preference when it is dropped, also after a panic: the next request that is polled has its own.
-    struct Reset<'c>(&'c std::cell::Cell<Option<usize>>);
-    impl Drop for Reset<'_> {
-        fn drop(&mut self) {
-            self.0.set(None);
-        }
-    }
-    let mut serving = Box::pin(serving);
-    poll_fn(|context| {
-        core.read_preference.set(group);
-        let _reset = Reset(&core.read_preference);
-        serving.as_mut().poll(context)
-    })
-    .await
 }

@@ -11,7 +11,9 @@ use crate::{
     handlers::{
         management::{
             aliases::AliasesRoute,
+            canaries::CanariesRoute,
             operations::{self, Wish},
+            tenants::TenantsRoute,
             topology_changes,
         },
         search_rules::RulesRoute,
@@ -104,6 +106,9 @@ pub(crate) enum Route<'a> {
     Rules(RulesRoute<'a>),
     Webhooks(WebhooksRoute<'a>),
     Aliases(AliasesRoute<'a>),
+    Canaries(CanariesRoute<'a>),
+    ShadowDiff,
+    Tenants(TenantsRoute<'a>),
     TtlPolicy(&'a str),
     Console(ConsoleRoute<'a>),
     /// A file of a web interface.
@@ -183,6 +188,29 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
             Method::GET => Ok(Route::Aliases(AliasesRoute::One(name))),
             Method::PUT => Ok(Route::Aliases(AliasesRoute::Flip(name))),
             Method::DELETE => Ok(Route::Aliases(AliasesRoute::Delete(name))),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        ["_miroir", "canaries"] if *method == Method::POST => Ok(Route::Canaries(CanariesRoute::Create)),
+        ["_miroir", "canaries"] => only(method, Method::GET, Route::Canaries(CanariesRoute::List)),
+        ["_miroir", "canaries", "status"] if *method == Method::GET => {
+            Ok(Route::Canaries(CanariesRoute::Status))
+        }
+        ["_miroir", "canaries", "capture"] if *method == Method::POST => {
+            Ok(Route::Canaries(CanariesRoute::Capture))
+        }
+        ["_miroir", "canaries", name] => {
+            only(method, Method::DELETE, Route::Canaries(CanariesRoute::Delete(name)))
+        }
+        ["_miroir", "shadow", "diff"] => only(method, Method::GET, Route::ShadowDiff),
+        ["_miroir", "tenants"] => only(method, Method::GET, Route::Tenants(TenantsRoute::List)),
+        ["_miroir", "tenants", tenant] => match *method {
+            Method::PUT => Ok(Route::Tenants(TenantsRoute::Assign(tenant))),
+            Method::DELETE => Ok(Route::Tenants(TenantsRoute::Remove(tenant))),
+            _ => Err(NoRoute::UnknownMethod),
+        },
+        ["_miroir", "tenants", "keys", key] => match *method {
+            Method::PUT => Ok(Route::Tenants(TenantsRoute::GiveKey(key))),
+            Method::DELETE => Ok(Route::Tenants(TenantsRoute::RemoveKey(key))),
             _ => Err(NoRoute::UnknownMethod),
         },
         ["_miroir", "indexes", index, "ttl-policy"] => match *method {
@@ -418,6 +446,14 @@ impl Route<'_> {
             Self::Webhooks(_) => "/webhooks/{uuid}",
             Self::Aliases(AliasesRoute::List | AliasesRoute::Create) => "/_miroir/aliases",
             Self::Aliases(_) => "/_miroir/aliases/{name}",
+            Self::Canaries(CanariesRoute::List | CanariesRoute::Create) => "/_miroir/canaries",
+            Self::Canaries(CanariesRoute::Status) => "/_miroir/canaries/status",
+            Self::Canaries(CanariesRoute::Capture) => "/_miroir/canaries/capture",
+            Self::Canaries(CanariesRoute::Delete(_)) => "/_miroir/canaries/{name}",
+            Self::ShadowDiff => "/_miroir/shadow/diff",
+            Self::Tenants(TenantsRoute::List) => "/_miroir/tenants",
+            Self::Tenants(TenantsRoute::Assign(_) | TenantsRoute::Remove(_)) => "/_miroir/tenants/{tenant}",
+            Self::Tenants(_) => "/_miroir/tenants/keys/{keyUid}",
             Self::TtlPolicy(_) => "/_miroir/indexes/{uid}/ttl-policy",
             Self::Console(console_route) => console_route.template(),
             Self::Asset { .. } => "/ui/assets/{app}/{file}",

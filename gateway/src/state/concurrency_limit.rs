@@ -72,6 +72,11 @@ impl ConcurrencyLimit {
         self.questions.get() < self.limit.get()
     }
 
+    /// Whether no more than half of the room is taken.
+    pub(crate) fn has_plenty_of_room(&self) -> bool {
+        self.questions.get() <= self.limit.get() / 2
+    }
+
     /// Counts a question that is let in.
     pub(crate) fn entered(&self) {
         self.questions.set(self.questions.get() + 1);

@@ -17,6 +17,7 @@ use crate::{
     state::{
         change::LaneSender,
         concurrency_limit::{self, ConcurrencyLimit},
+        read_preference::ReadPreference,
         shared::Shared,
         single_flight::Searches,
     },
@@ -33,8 +34,8 @@ pub struct Core {
     pub metrics: CoreMetrics,
     /// What this core has seen of the nodes it reads from.
     pub(crate) load_stats: LoadStats,
-    /// The replica group that the request being polled reads first, when its session asks for one.
-    pub(crate) read_preference: Cell<Option<usize>>,
+    /// The replica group that the request being polled reads first, when its session or its tenant asks for one.
+    pub(crate) read_preference: Cell<ReadPreference>,
     /// The lanes of every data core, by core number.
     pub(crate) lanes: Arc<[LaneSender]>,
     /// Since when too few nodes take writes; `None` while enough do.
@@ -61,7 +62,7 @@ impl Core {
             pools: NodePools::new(&shared.nodes, shared.config.node_master_key.as_ref()),
             metrics: CoreMetrics::new(),
             load_stats: LoadStats::new(&shared.nodes, shared.config.adaptive_selection, runtime::now()),
-            read_preference: Cell::new(None),
+            read_preference: Cell::default(),
             lanes,
             short_of_owners: Cell::new(None),
             number,

@@ -1,13 +1,16 @@
-//! Takes an index or an alias in from the store, where another pod may have changed it.
+//! Takes an index, an alias or a table of tenants in from the store, where another pod may have changed it.
 //!
 //! Invariant: an older index never replaces a newer one in this process.
 
 use std::sync::Arc;
 
-use store::StoreError;
+use store::{StoreError, Versioned};
 
 use crate::{
-    api::alias::{ALIASES, Alias},
+    api::{
+        alias::{ALIASES, Alias},
+        tenant::{TENANTS, TENANTS_KEY, Tenants},
+    },
     observe::log,
     state::{
         shared::Shared,
@@ -65,4 +68,25 @@ pub async fn alias(shared: &Shared, name: &str) -> Result<(), StoreError> {
     }
     publish(&shared.snapshot, |snapshot| snapshot.with_alias(&alias, record.revision));
     Ok(())
+}
+
+/// Takes over the table of tenants as the store has it.
+///
+/// # Errors
+/// The store's error.
+pub async fn tenants(shared: &Shared) -> Result<(), StoreError> {
+    let Some(record) = shared.store.record(TENANTS, TENANTS_KEY).await? else { return Ok(()) };
+    match serde_json::from_value(record.value) {
+        Ok(value) => take_tenants(shared, Arc::new(Versioned { version: record.revision, value })),
+        Err(_) => log::error("tenants_unreadable", &[]),
+    }
+    Ok(())
+}
+
+/// Takes over a table of tenants, unless the present one is newer.
+pub fn take_tenants(shared: &Shared, tenants: Arc<Versioned<Tenants>>) {
+    shared.tenants.rcu(|known| match known.version >= tenants.version {
+        true => Arc::clone(known),
+        false => Arc::clone(&tenants),
+    });
 }

@@ -2,9 +2,12 @@
 //!
 //! Invariant: nothing here is locked; what changes is atomic or swapped as a whole.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -14,15 +17,17 @@ use router::Topology;
 use store::{Change, Store, StoreError, Table, Versioned};
 
 use crate::{
-    api::{search::rules::Rules, webhook::Webhooks},
+    api::{canary::Canary, search::rules::Rules, tenant::Tenants, webhook::Webhooks},
     auth::KeyRing,
     clock::Clock,
     config::{Config, EdgeConfig},
     console::Console,
     nodes::table::Nodes,
     state::{
+        heard::Capture,
         leadership::{Coordinator, Term},
         sessions::Sessions,
+        shadows::Shadows,
         snapshot::Snapshot,
         wakeups::Wakeups,
         write_block::WriteBlocks,
@@ -36,6 +41,9 @@ pub const WEBHOOKS: Table = Table::named("webhooks");
 pub const WEBHOOKS_KEY: &str = "all";
 /// The uid up to which webhooks were told of ended tasks; the record exists while there are webhooks.
 pub const WEBHOOKS_TOLD_KEY: &str = "told";
+
+/// Canaries by name, each with the revision of its stored record.
+pub type Canaries = BTreeMap<String, Arc<Versioned<Canary>>>;
 
 /// One per process, behind an `Arc`.
 pub struct Shared {
@@ -53,6 +61,12 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// The HTTP client for addresses that clients name and the operator allows.
     pub outbound: ureq::Agent,
+    /// The groups of tenants, and the tenants of keys.
+    pub tenants: ArcSwap<Versioned<Tenants>>,
+    pub canaries: ArcSwap<Canaries>,
+    /// The searches of clients that are to become canaries.
+    pub capture: ArcSwapOption<Capture>,
+    pub shadows: Shadows,
     pub store: Store,
     pub coordinator: Coordinator,
     pub nodes: Arc<Nodes>,

@@ -18,7 +18,7 @@ use futures_channel::oneshot;
 use crate::{
     api::error::ApiError,
     config::limits,
-    state::{merged_answer::MergedAnswer, snapshot::Index},
+    state::{merged_answer::MergedAnswer, read_preference::TenantGroup, snapshot::Index},
 };
 
 pub(crate) type Outcome = Result<MergedAnswer, ApiError>;
@@ -28,11 +28,13 @@ pub(crate) struct Question {
     pub(crate) index: Arc<Index>,
     pub(crate) body: Bytes,
     pub(crate) rules: Option<String>,
+    /// The group that it reads for a tenant.
+    pub(crate) tenant: Option<TenantGroup>,
 }
 
 impl Question {
-    fn key(&self) -> (usize, &[u8], Option<&str>) {
-        (Arc::as_ptr(&self.index).addr(), &self.body, self.rules.as_deref())
+    fn key(&self) -> (usize, &[u8], Option<&str>, Option<TenantGroup>) {
+        (Arc::as_ptr(&self.index).addr(), &self.body, self.rules.as_deref(), self.tenant)
     }
 }
 

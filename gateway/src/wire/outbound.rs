@@ -1,11 +1,11 @@
-//! Sends requests to addresses that clients name: webhooks and exports.
+//! Sends requests to addresses that clients and operators name: webhooks and shadows.
 //!
 //! Invariants: nothing is sent to an address of a private, local or otherwise special network unless the operator
 //! allows that network, whatever name resolves to it. Redirects are not followed. Blocking work runs on a thread of
 //! its own.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     time::Duration,
 };
 
@@ -71,6 +71,18 @@ impl Resolver for Guarded {
             ))),
         }
     }
+}
+
+/// Whether the host of a URL has an address that may be reached, or none that is known now.
+#[must_use]
+pub fn may_reach(allowed: &[IpNet], url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let Some(host) = uri.host() else { return false };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let Ok(addresses) = (bare, port).to_socket_addrs() else { return true };
+    let addresses = addresses.collect::<Vec<_>>();
+    addresses.is_empty() || addresses.iter().any(|address| is_allowed(allowed, *address))
 }
 
 fn is_allowed(allowed: &[IpNet], address: SocketAddr) -> bool {

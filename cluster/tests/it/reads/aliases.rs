@@ -204,6 +204,71 @@ fn keys_and_rules_judge_the_name_that_was_given() {
     assert_eq!(client.call("GET", "/_miroir/aliases", &Value::Null).0, 401);
 }
 
+/// Statistics, settings and the index itself, of an alias of several as of one index with the same documents.
+fn what_is_told_of_several_is_told_of_one(client: &Client) {
+    let stats = |uid: &str| {
+        let stats = client.read(&format!("/indexes/{uid}/stats"));
+        ["numberOfDocuments", "isIndexing", "fieldDistribution"].map(|name| stats[name].clone())
+    };
+    assert_eq!(stats("all"), stats("whole"));
+    assert_eq!(client.read("/indexes/all/settings"), client.read("/indexes/whole/settings"));
+    let setting = |uid: &str| client.read(&format!("/indexes/{uid}/settings/sortable-attributes"));
+    assert_eq!(setting("all"), setting("whole"));
+    let described = client.read("/indexes/all");
+    assert_eq!((&described["uid"], &described["primaryKey"]), (&json!("all"), &json!("id")));
+    // Where settings that do not matter to the merge differ, only what is common can be shown.
+    client.done("PUT", "/indexes/part-1/settings/stop-words", &json!(["the"]));
+    for path in ["/indexes/all/settings", "/indexes/all/settings/stop-words"] {
+        let (status, refused) = client.get(path);
+        assert_eq!((status, &refused["code"]), (400, &json!("bad_request")), "{path}: {refused}");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("`stopWords`") && message.contains("`part-1`"), "{path}: {message}");
+    }
+    assert_eq!(setting("all"), setting("whole"));
+    assert_eq!(client.call("POST", "/indexes/all/search", &json!({})).0, 200);
+}
+
+#[test]
+fn neighbours_are_found_in_all_indexes_of_an_alias() {
+    const DIMENSIONS: usize = 48;
+    let cluster = TestCluster::start(|_| {});
+    let client = &cluster.client;
+    let embedders = json!({"embedders": {"own": {"source": "userProvided", "dimensions": DIMENSIONS}}});
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut point = |id: usize| {
+        let vector = (0..DIMENSIONS).map(|_| f64::from(random.i32(-100..100))).collect::<Vec<_>>();
+        json!({"id": id, "_vectors": {"own": vector}})
+    };
+    let points = (0..36).map(&mut point).collect::<Vec<_>>();
+    for uid in ["whole", "part-0", "part-1", "part-2"] {
+        client.done("POST", "/indexes", &json!({"uid": uid, "primaryKey": "id"}));
+        client.done("PATCH", &format!("/indexes/{uid}/settings"), &embedders);
+    }
+    client.done("POST", "/indexes/whole/documents", &points.clone().into());
+    for part in 0..3 {
+        let own = points.iter().skip(part).step_by(3).cloned().collect::<Vec<_>>();
+        client.done("POST", &format!("/indexes/part-{part}/documents"), &own.into());
+    }
+    let body = json!({"name": "all", "targets": ["part-0", "part-1", "part-2"]});
+    assert_eq!(client.call("POST", "/_miroir/aliases", &body).0, 201);
+    for id in [0, 7, 20, 35] {
+        for asked in [
+            json!({"id": id, "embedder": "own", "limit": 12, "showRankingScore": true}),
+            json!({"id": id, "embedder": "own", "limit": 5, "offset": 3, "attributesToRetrieve": ["id"]}),
+        ] {
+            let similar = |uid: &str| {
+                let mut answer = client.post(&format!("/indexes/{uid}/similar"), &asked);
+                answer.as_object_mut().unwrap().remove("processingTimeMs");
+                answer
+            };
+            assert_eq!(similar("all"), similar("whole"), "{asked}");
+        }
+    }
+    let (status, refused) =
+        client.call("POST", "/indexes/all/similar", &json!({"id": 99, "embedder": "own"}));
+    assert_eq!((status, &refused["code"]), (400, &json!("not_found_similar_id")), "{refused}");
+}
+
 #[test]
 fn several_indexes_are_searched_as_one() {
     let cluster = TestCluster::start(|_| {});
@@ -262,6 +327,7 @@ fn several_indexes_are_searched_as_one() {
         assert_eq!((status, &refused["code"]), (409, &json!("miroir_multi_alias_not_writable")), "{path}");
         assert!(refused["message"].as_str().unwrap().contains("`operator`"), "{refused}");
     }
+    what_is_told_of_several_is_told_of_one(client);
     client.done("PUT", "/indexes/part-1/settings/ranking-rules", &json!(["sort", "words"]));
     let (status, refused) = client.call("POST", "/indexes/all/search", &json!({}));
     assert_eq!(status, 400);

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use cluster::cluster::ClusterOptions;
-use cluster::differential::{Options, Ties, family_names, run};
+use cluster::differential::{Layout, Options, Ties, family_names, run};
 use serde_json::json;
 
 use crate::support::{PROGRAM, SingleNode, TestCluster, load_cities, real_node};
@@ -42,6 +42,20 @@ fn two_groups_answer_as_one() {
     compare(|options| {
         options.cluster.nodes = 4;
         options.cluster.groups = 2;
+    });
+}
+
+#[test]
+fn an_alias_answers_as_its_index() {
+    compare(|options| {
+        options.layout = Layout::Alias;
+    });
+}
+
+#[test]
+fn an_alias_of_three_indexes_answers_as_one_index() {
+    compare(|options| {
+        options.layout = Layout::Parts(3);
     });
 }
 
@@ -88,6 +102,7 @@ fn compare(change: impl FnOnce(&mut Options)) {
         families: held.collect(),
         ties: Ties::Strict,
         down: 0,
+        layout: Layout::Index,
         rewrite: false,
         shrink_max: 3,
         cluster: ClusterOptions {

@@ -12,7 +12,7 @@ use crate::{
 use node::test_client::Client;
 
 /// Queries per state of the cluster.
-const QUERIES: usize = 150;
+const QUERIES: usize = 250;
 
 /// The shards that each node is planned to answer for, or did.
 fn by_node(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
@@ -86,6 +86,50 @@ fn a_plan_is_what_is_carried_out_also_with_a_node_down() {
             compared > QUERIES / 2 && narrowed > QUERIES / 10,
             "{compared} compared, {narrowed} narrowed"
         );
+    }
+}
+
+#[test]
+fn a_plan_is_what_is_carried_out_for_every_tenant() {
+    let mut cluster = TestCluster::start(|options| {
+        faulty(options);
+        options.nodes = 4;
+        options.groups = 2;
+        options.gateway_arguments.extend(["--tenant-affinity", "header"].map(str::to_owned));
+    });
+    load_cities(&cluster.client);
+    assert_eq!(cluster.client.call("PUT", "/_miroir/tenants/acme", &json!({"group": 1})).0, 200);
+    let (mut random, words) = (fastrand::Rng::with_seed(18), vocabulary());
+    for is_down in [false, true] {
+        if is_down {
+            // Half of the second group: the other copy of each shard still answers.
+            cluster.cluster.kill_node(3).unwrap();
+            wait_for_state(&cluster, 3, "down");
+        }
+        let mut compared = 0;
+        for _ in 0..QUERIES {
+            let asked = query(&mut random, &words);
+            let tenant = random.choice(["acme", "one", "two"]).unwrap();
+            let headers = [("Content-Type", "application/json"), ("X-Miroir-Tenant", tenant)];
+            let path = "/indexes/cities/explain?execute=true";
+            let body = asked.to_string();
+            let (status, answer) = cluster.client.raw("POST", path, &headers, body.as_bytes()).unwrap();
+            let explained = serde_json::from_slice::<Value>(&answer).unwrap();
+            assert_eq!(status, 200, "{explained}");
+            let (plan, done) = (&explained["plan"], &explained["execution"]);
+            assert_eq!(plan["tenant"]["name"], tenant, "{explained}");
+            assert_eq!(
+                plan["group"],
+                json!({"id": plan["tenant"]["group"], "reason": "tenant"}),
+                "{explained}"
+            );
+            assert!(tenant != "acme" || plan["tenant"]["group"] == 1, "{explained}");
+            if done["retries"] == 0 && done["hedges"] == 0 {
+                compared += 1;
+                assert_eq!(planned(&explained), carried_out(&explained), "{explained}");
+            }
+        }
+        assert!(compared > QUERIES / 2, "{compared} compared");
     }
 }
 

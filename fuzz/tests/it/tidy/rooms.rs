@@ -11,7 +11,7 @@ use super::{File, assert_none, offender, repository};
 /// The crate that has rooms.
 const GATEWAY: &str = "gateway/src/";
 /// Every room, which is a folder or a file of the gateway's sources, with its floor and the rooms that it may import.
-const MAY_IMPORT: [(u32, &str, &[&str]); 22] = [
+const MAY_IMPORT: [(u32, &str, &[&str]); 23] = [
     (0, "clock", &[]),
     (1, "config", &[]),
     (1, "observe", &["clock"]),
@@ -28,6 +28,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 22] = [
     (8, "events", &["write", "state", "api", "wire", "observe", "config"]),
     (8, "pods", &["state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
     (8, "lifecycle", &["write", "read", "state", "api", "wire", "observe", "clock"]),
+    (8, "traffic", &["read", "state", "api", "wire", "observe", "config", "clock"]),
     (9, "repair", &["pods", "write", "state", "nodes", "api", "wire", "observe", "config", "clock"]),
     (
         10,
@@ -40,6 +41,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 22] = [
         &[
             "membership",
             "repair",
+            "traffic",
             "write",
             "read",
             "state",
@@ -61,6 +63,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 22] = [
             "dump",
             "events",
             "lifecycle",
+            "traffic",
             "pods",
             "write",
             "state",

@@ -86,6 +86,73 @@ fn passes_are_awaited_and_judged() {
 }
 
 #[test]
+fn tenants_are_listed_set_and_deleted() {
+    let table =
+        r#"{"results": [{"tenant": "acme", "group": 2}], "keys": [{"keyUid": "k", "tenant": "acme"}]}"#;
+    let expected = format!("{:<40} GROUP\n{:<40} 2\nkey {:<36} acme\n", "TENANT", "acme", "k");
+    check(&[("GET /_miroir/tenants", 200, table)], &["tenant", "list"], 0, &expected);
+    let set = [
+        ("PUT /_miroir/tenants/acme", 200, r#"{"tenant": "acme", "group": 2}"#),
+        ("PUT /_miroir/tenants/keys/k", 200, r#"{"keyUid": "k", "tenant": "acme"}"#),
+    ];
+    let words = ["tenant", "set", "acme", "--group", "2", "--key", "k"];
+    let asked = check(&set, &words, 0, "acme reads group 2\nthe key k belongs to acme\n");
+    let bodies = asked.iter().map(|request| request.body.as_str()).collect::<Vec<_>>();
+    assert_eq!(bodies, [r#"{"group":2}"#, r#"{"tenant":"acme"}"#]);
+    fails(&[], &["tenant", "set", "acme"], "give --group, --key or both");
+    let gone = [("DELETE /_miroir/tenants/acme", 204, "")];
+    check(&gone, &["tenant", "delete", "acme"], 0, "acme is not in the table any more\n");
+    let gone = [("DELETE /_miroir/tenants/keys/k", 204, "")];
+    check(&gone, &["tenant", "delete", "k", "--key"], 0, "k is not in the table any more\n");
+    let refusal = [("PUT /_miroir/tenants/acme", 400, r#"{"message": "there is no group 9"}"#)];
+    fails(&refusal, &["tenant", "set", "acme", "--group", "9"], "status 400: there is no group 9");
+}
+
+#[test]
+fn canaries_are_made_judged_and_deleted() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let body = r#"{"name":"a","index":"films","query":{},"assertions":[{"type":"min_hits","value":1}]}"#;
+    std::fs::write(file.path(), body).unwrap();
+    let made =
+        r#"{"name": "a", "index": "films", "intervalSeconds": 60, "assertions": [{"type": "min_hits"}]}"#;
+    let line = format!("{:<30} films every 60 s: min_hits\n", "a");
+    let words = ["canary", "create", file.path().to_str().unwrap()];
+    let asked = check(&[("POST /_miroir/canaries", 201, made)], &words, 0, &line);
+    assert_eq!(asked[0].body, body);
+    fails(&[], &["canary", "create", "/nowhere/a.json"], "cannot be read");
+    let listed = r#"{"results": []}"#;
+    check(&[("GET /_miroir/canaries", 200, listed)], &["canary", "list"], 0, "");
+    let status = r#"{"results": [
+        {"name": "new", "runs": []},
+        {"name": "good", "runs": [{"passed": false}, {"at": "t", "passed": true, "milliseconds": 2.5}]}
+    ]}"#;
+    let good = format!("{:<30} has not run yet\n{:<30} passed t in 2.5 ms\n", "new", "good");
+    check(&[("GET /_miroir/canaries/status", 200, status)], &["canary", "status"], 0, &good);
+    let status = r#"{"results": [{"name": "bad", "runs": [
+        {"at": "t", "passed": false, "failures": [{"type": "min_hits", "expected": 2, "observed": 1}]}
+    ]}]}"#;
+    let bad = format!("{:<30} FAILED t: min_hits expected 2 observed 1\n", "bad");
+    check(&[("GET /_miroir/canaries/status", 200, status)], &["canary", "status"], 1, &bad);
+    let words = ["canary", "capture", "films", "--count", "3", "--prefix", "seen"];
+    let expected = "the next 3 searches of films become canaries\n";
+    let asked = check(&[("POST /_miroir/canaries/capture", 202, "{}")], &words, 0, expected);
+    assert_eq!(asked[0].body, r#"{"index":"films","count":3,"namePrefix":"seen"}"#);
+    let gone = [("DELETE /_miroir/canaries/a", 204, "")];
+    check(&gone, &["canary", "delete", "a"], 0, "a is deleted\n");
+}
+
+#[test]
+fn differences_of_shadows_are_listed() {
+    let diffs = r#"{"results": [{"id": 7, "target": "next", "kind": "hits", "index": "films",
+        "query": {"q": "a"}, "primary": 1, "shadow": 2}]}"#;
+    let line = "7 next hits films {\"q\":\"a\"}: 1 | 2\n";
+    check(&[("GET /_miroir/shadow/diff", 200, diffs)], &["shadow", "diff"], 0, line);
+    let asked = "GET /_miroir/shadow/diff?target=next&kind=hits&limit=5&sinceId=6";
+    let words = ["shadow", "diff", "--target", "next", "--kind", "hits", "--limit", "5", "--since", "6"];
+    check(&[(asked, 200, diffs)], &words, 0, line);
+}
+
+#[test]
 fn what_cannot_be_asked_is_said_in_one_line() {
     let refusal = [("GET /_miroir/shards", 401, r#"{"message": "The admin key is wrong."}"#)];
     fails(&refusal, &["shards", "list"], "GET /_miroir/shards: status 401: The admin key is wrong.");

@@ -152,6 +152,8 @@ codes! {
     MiroirAdminUiReadOnly = "miroir_admin_ui_read_only", Auth, 403;
     MiroirAliasConflict = "miroir_alias_conflict", InvalidRequest, 409;
     MiroirAliasNotFound = "miroir_alias_not_found", InvalidRequest, 404;
+    MiroirCanaryConflict = "miroir_canary_conflict", InvalidRequest, 409;
+    MiroirCanaryNotFound = "miroir_canary_not_found", InvalidRequest, 404;
     MiroirCsrfTokenInvalid = "miroir_csrf_token_invalid", Auth, 403;
     MiroirIdempotencyKeyReused = "miroir_idempotency_key_reused", InvalidRequest, 409;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
@@ -163,6 +165,8 @@ codes! {
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
     MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;
     MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
+    MiroirTenantNotFound = "miroir_tenant_not_found", InvalidRequest, 404;
+    MiroirTenantUnknown = "miroir_tenant_unknown", InvalidRequest, 403;
     MiroirTooManyLogins = "miroir_too_many_logins", Auth, 429;
     MiroirTtlPolicyNotFound = "miroir_ttl_policy_not_found", InvalidRequest, 404;
 }

@@ -3,6 +3,7 @@
 //! Invariant: nothing here does IO; the gateway calls it with what it has.
 
 pub mod alias;
+pub mod canary;
 pub mod documents;
 pub mod error;
 pub mod http;
@@ -14,4 +15,5 @@ pub mod search;
 pub mod settings;
 pub mod swap;
 pub mod tasks;
+pub mod tenant;
 pub mod webhook;

@@ -10,6 +10,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     api::error::ApiError,
@@ -68,6 +69,12 @@ impl Permission {
     pub(crate) fn of(key: Arc<Held>, rules: Option<SearchRules>, creates_indexes: bool) -> Self {
         let restriction = Some(Restriction { key, rules: rules.map(Arc::new), creates_indexes });
         Self { restriction, is_operators: false }
+    }
+
+    /// The uid of the key that it comes from, also through a tenant token; `None` for the master key.
+    #[must_use]
+    pub fn key_uid(&self) -> Option<Uuid> {
+        self.restriction.as_ref().map(|restriction| restriction.key.key.uid)
     }
 
     /// Whether an index may be seen.

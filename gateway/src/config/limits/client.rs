@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 /// The bounds that the protocol states itself.
-pub use protocol::limits::{DEPTH_MAX, WEBHOOK_HEADERS_MAX, WEBHOOKS_MAX};
+pub use protocol::limits::{
+    CANARIES_MAX, CANARY_QUERY_BYTES_MAX, CAPTURES_MAX, DEPTH_MAX, WEBHOOK_HEADERS_MAX, WEBHOOKS_MAX,
+};
 
 /// Bytes of a request line; a search by `GET` carries its filter there.
 pub const REQUEST_LINE_BYTES_DEFAULT: usize = 16 << 10;

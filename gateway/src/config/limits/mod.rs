@@ -14,9 +14,12 @@ mod read;
 mod repair;
 mod tasks;
 mod topology;
+mod traffic;
 mod write;
 
-pub use {client::*, console::*, node::*, pods::*, read::*, repair::*, tasks::*, topology::*, write::*};
+pub use {
+    client::*, console::*, node::*, pods::*, read::*, repair::*, tasks::*, topology::*, traffic::*, write::*,
+};
 
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.
 pub const PORT_TRIES_MAX: u32 = 21;

@@ -3,6 +3,9 @@
 //! Invariant: a refused request changes nothing.
 
 pub(crate) mod aliases;
+pub(crate) mod canaries;
 pub(crate) mod operations;
+pub(crate) mod shadow;
+pub(crate) mod tenants;
 pub(crate) mod topology_changes;
 pub(crate) mod ttl;

@@ -251,17 +251,13 @@ impl Index {
         (0..self.parts()).flat_map(of_part).collect()
     }
 
-    /// # Errors
-    /// The 400 for an alias of several indexes; `what` applies to a single index only.
-    pub(crate) fn single(&self, what: &str) -> Result<&Self, ApiError> {
-        match self.targets.is_empty() {
-            true => Ok(self),
-            false => {
-                let message =
-                    format!("`{}` stands for several indexes: {what} of one of them.", self.record.uid);
-                Err(ApiError::new(Code::BadRequest, message))
-            }
-        }
+    /// The refusal to show settings in which a part differs from the first.
+    pub(crate) fn settings_differ(&self, part: usize, setting: &str) -> ApiError {
+        let (alias, one, other) = (&self.record.uid, &self.part(0).record.uid, &self.part(part).record.uid);
+        let message = format!(
+            "The indexes of the alias `{alias}` have no settings in common: `{one}` and `{other}` differ in `{setting}`."
+        );
+        ApiError::new(Code::BadRequest, message)
     }
 }
 

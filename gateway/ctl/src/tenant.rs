@@ -1,0 +1,107 @@
+//! `miroir-ctl tenant`: which replica group each tenant reads, and which tenant each API key belongs to.
+
+use anyhow::ensure;
+use argh::FromArgs;
+use serde_json::{Value, json};
+
+use crate::{
+    client::Client,
+    report::{Report, word},
+};
+
+/// Tenants and their replica groups.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "tenant")]
+pub(crate) struct Tenant {
+    #[argh(subcommand)]
+    verb: Verb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Verb {
+    List(List),
+    Set(Set),
+    Delete(Delete),
+}
+
+/// Lists the tenants with their groups, and the keys with their tenants.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list")]
+struct List {}
+
+/// Assigns a tenant to a group, or an API key to a tenant.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "set")]
+struct Set {
+    /// the tenant
+    #[argh(positional)]
+    tenant: String,
+    /// the group that it reads
+    #[argh(option)]
+    group: Option<u16>,
+    /// the uid of a key that belongs to it
+    #[argh(option)]
+    key: Option<String>,
+}
+
+/// Takes a tenant, or a key, out of the table.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "delete")]
+struct Delete {
+    /// the tenant; with --key the uid of a key
+    #[argh(positional)]
+    name: String,
+    /// whether a key is meant
+    #[argh(switch)]
+    key: bool,
+}
+
+impl Tenant {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Report> {
+        match &self.verb {
+            Verb::List(List {}) => {
+                let table = client.get("/_miroir/tenants")?;
+                let text = lines(&table);
+                Ok(Report { answer: table, text, is_good: true })
+            }
+            Verb::Set(set) => set.run(client),
+            Verb::Delete(Delete { name, key }) => {
+                let kind = if *key { "keys/" } else { "" };
+                let answer = client.delete(&format!("/_miroir/tenants/{kind}{name}"))?;
+                Ok(Report { answer, text: format!("{name} is not in the table any more\n"), is_good: true })
+            }
+        }
+    }
+}
+
+impl Set {
+    fn run(&self, client: &Client) -> anyhow::Result<Report> {
+        let Self { tenant, group, key } = self;
+        ensure!(group.is_some() || key.is_some(), "give --group, --key or both");
+        let (mut answers, mut text) = (Vec::new(), String::new());
+        if let Some(group) = group {
+            answers.push(client.put(&format!("/_miroir/tenants/{tenant}"), &json!({"group": group}))?);
+            text.push_str(&format!("{tenant} reads group {group}\n"));
+        }
+        if let Some(key) = key {
+            let path = format!("/_miroir/tenants/keys/{key}");
+            answers.push(client.put(&path, &json!({"tenant": tenant}))?);
+            text.push_str(&format!("the key {key} belongs to {tenant}\n"));
+        }
+        let answer = if answers.len() == 1 { answers.remove(0) } else { Value::Array(answers) };
+        Ok(Report { answer, text, is_good: true })
+    }
+}
+
+/// A table of tenants, then one of keys.
+fn lines(table: &Value) -> String {
+    let mut text = format!("{:<40} {}\n", "TENANT", "GROUP");
+    for row in table["results"].as_array().into_iter().flatten() {
+        text.push_str(&format!("{:<40} {}\n", word(&row["tenant"]), row["group"]));
+    }
+    for row in table["keys"].as_array().into_iter().flatten() {
+        text.push_str(&format!("key {:<36} {}\n", word(&row["keyUid"]), word(&row["tenant"])));
+    }
+    text
+}
