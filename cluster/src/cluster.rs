@@ -143,6 +143,11 @@ impl Cluster {
         &self.options
     }
 
+    /// Sets the additional environment of the gateway from its next start on.
+    pub fn set_gateway_environment(&mut self, environment: Vec<(&'static str, String)>) {
+        self.options.gateway_environment = environment;
+    }
+
     /// Kills the gateway with SIGKILL. Returns when its port is free again, which may be after the end of the process:
     /// the kernel cancels io_uring requests later.
     pub fn kill_gateway(&mut self) -> anyhow::Result<()> {

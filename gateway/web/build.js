@@ -12,7 +12,7 @@ const out = resolve(process.argv[2] ?? resolve(root, "dist"));
 
 for (const app of APPS) {
   const folder = resolve(root, app);
-  if (!existsSync(resolve(folder, "build.config.js")) && !existsSync(resolve(folder, "index.html"))) continue;
+  if (!existsSync(resolve(folder, "index.html"))) continue;
   const settings = existsSync(resolve(folder, "build.config.js"))
     ? (await import(resolve(folder, "build.config.js"))).default
     : [{}];

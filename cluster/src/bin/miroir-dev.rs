@@ -100,12 +100,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         shards: arguments.shards,
         listen: arguments.listen,
         node_binary: arguments.node_bin.clone(),
+        gateway_environment: secrets(),
         ..ClusterOptions::new(std::env::current_exe()?, data.context("a data directory was just chosen")?)
     };
     say(&format!("starting {} nodes and the gateway ...", arguments.nodes));
     let cluster = Cluster::start(options)?;
     if arguments.sample == Sample::Cities {
         load_cities(&cluster)?;
+        give_cities_a_page(&cluster)?;
     }
     describe(&cluster, arguments, started.elapsed());
     signals.forever().next();
@@ -122,6 +124,8 @@ fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
         "searchableAttributes": ["name", "alternateNames", "country"],
         "filterableAttributes": ["id", "country", "countryCode", "population", "timezone", "_geo"],
         "sortableAttributes": ["name", "population", "_geo"],
+        // Of equal matches the larger city is meant.
+        "rankingRules": ["words", "typo", "proximity", "attribute", "sort", "exactness", "population:desc"],
     });
     let mut answer =
         agent().post(format!("{url}/indexes")).send_json(json!({"uid": "cities", "primaryKey": "id"}))?;
@@ -133,6 +137,37 @@ fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
         .header("content-type", "application/x-ndjson")
         .send(CITIES)?;
     wait_for(&url, &answer.body_mut().read_json()?, "indexing 4449 cities", false)
+}
+
+/// Secrets of this cluster's own making, for as long as it runs. Those in the environment of this process win.
+fn secrets() -> Vec<(&'static str, String)> {
+    let names = ["SEARCH_UI_JWT_SECRET", "SEARCH_UI_SHARED_KEY"];
+    let missing = names.into_iter().filter(|name| std::env::var_os(name).is_none());
+    missing.map(|name| (name, uuid::Uuid::new_v4().simple().to_string())).collect()
+}
+
+/// Gives the sample a search page, as an operator would.
+fn give_cities_a_page(cluster: &Cluster) -> anyhow::Result<()> {
+    let page = json!({
+        "title": "Cities of the world",
+        "subtitle": "4449 of the largest, from GeoNames",
+        "placeholder": "Search cities, in any spelling",
+        "display": {"title": "name", "subtitle": "country", "fields": ["population", "timezone"]},
+        "facets": [
+            {"attribute": "country", "label": "Country"},
+            {"attribute": "population", "label": "Population", "kind": "range"},
+            {"attribute": "timezone", "label": "Time zone"},
+        ],
+        "sorts": [
+            {"sort": "population:desc", "label": "Largest first"},
+            {"sort": "population:asc", "label": "Smallest first"},
+            {"sort": "name:asc", "label": "By name"},
+        ],
+    });
+    let url = format!("{}/_miroir/ui/search/cities/config", cluster.url());
+    let mut answer = agent().post(url).send_json(page)?;
+    ensure!(answer.status() == 200, "the search page: {}", answer.body_mut().read_to_string()?);
+    Ok(())
 }
 
 /// Waits for a task and shows progress.
@@ -172,6 +207,9 @@ fn describe(cluster: &Cluster, arguments: &Arguments, took: Duration) {
     ));
     if arguments.sample == Sample::Cities {
         let json = "-H 'Content-Type: application/json'";
+        say("Open:");
+        say(&format!("  {url}/ui/search/cities  the search page of the sample"));
+        say(&format!("  {url}/_miroir/admin  the console; this cluster has no keys, so any key opens it\n"));
         say("Try:");
         say(&format!("  curl '{url}/indexes/cities/search?q=sao+palo&limit=3'"));
         say(&format!(

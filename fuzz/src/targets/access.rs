@@ -1,13 +1,14 @@
 //! Attacks `gateway::auth` and `gateway::config`: foreign keys and tokens, and an operator's mistakes.
 //!
 //! - No token but the master key gives access.
+//! - A page's token that was changed is refused, or says what it said.
 //! - Options are refused with one line, or print as options that read back the same.
 
 use std::io::Write as _;
 
 use arbitrary::{Result, Unstructured};
 use gateway::{
-    auth::{Action, ApiKey, KeyRing},
+    auth::{Action, ApiKey, KeyRing, PageTokens, Secret},
     config::{self, Parsed},
 };
 use time::OffsetDateTime;
@@ -39,6 +40,21 @@ pub(crate) fn run_token(bytes: &[u8]) {
     if mutate(&mut choices, &mut token).is_ok() {
         check(&String::from_utf8_lossy(&token));
     }
+    let _ = attack_page_token(bytes, choices, now);
+}
+
+fn attack_page_token(bytes: &[u8], mut choices: Unstructured<'_>, now: OffsetDateTime) -> Result<()> {
+    let tokens = PageTokens::new(Some(Secret::new("the-secret-of-this-target".to_owned())), None);
+    assert!(tokens.read(&String::from_utf8_lossy(bytes), now).is_err(), "{bytes:?} is taken for a token");
+    let filter = Some(serde_json::Value::String("owner = \"a\"".to_owned()));
+    let (token, claims) = tokens.mint("a", Some("b".to_owned()), filter, now).expect("there is a secret");
+    let mut token = token.into_bytes();
+    mutate(&mut choices, &mut token)?;
+    // Bits at the end of a part that stand for nothing may differ.
+    if let Ok(read) = tokens.read(&String::from_utf8_lossy(&token), now) {
+        assert_eq!(read, claims, "{token:?}");
+    }
+    Ok(())
 }
 
 pub(crate) fn run_options(bytes: &[u8]) {

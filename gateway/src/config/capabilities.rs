@@ -135,6 +135,12 @@ pub const CAPABILITIES: &[Capability] = &[
         "other clusters get a copy of searches, and their answers are compared",
     ),
     row("Canaries", None, Seam::ControlJob, "searches run on a schedule, with assertions on what they find"),
+    row(
+        "Search pages",
+        Some(("search-ui", "on")),
+        Seam::Plan,
+        "an index that is given one has a page at `/ui/search/{uid}`, with sessions of its own",
+    ),
     row("Explain", None, Seam::Plan, "`POST /indexes/{uid}/explain` says how a search would go, and why"),
 ];
 

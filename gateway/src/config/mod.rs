@@ -122,6 +122,14 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Where each option that was given comes from.
     pub sources: BTreeMap<String, Source>,
+    /// Whether indexes may have search pages.
+    pub search_ui: bool,
+    /// What signs the tokens of search pages; the same on all pods.
+    pub search_ui_jwt_secret: Option<Secret>,
+    /// The secret before it, whose tokens are still taken.
+    pub search_ui_jwt_secret_previous: Option<Secret>,
+    /// What visitors of search pages of the mode `shared_key` send.
+    pub search_ui_shared_key: Option<Secret>,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -437,6 +445,13 @@ fn validate(
         admin_session_seal_key: seal_key(raw.admin_session_seal_key.as_deref())?,
         trusted_proxies: option("trusted-proxies", &raw.trusted_proxies, Vec::new(), value::networks)?,
         sources: BTreeMap::new(),
+        search_ui: switch("search-ui", &raw.search_ui)?,
+        search_ui_jwt_secret: key("SEARCH_UI_JWT_SECRET", raw.search_ui_jwt_secret.as_deref())?,
+        search_ui_jwt_secret_previous: key(
+            "SEARCH_UI_JWT_SECRET_PREVIOUS",
+            raw.search_ui_jwt_secret_previous.as_deref(),
+        )?,
+        search_ui_shared_key: key("SEARCH_UI_SHARED_KEY", raw.search_ui_shared_key.as_deref())?,
         test_faults,
     };
     check_groups(&config)?;

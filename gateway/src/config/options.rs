@@ -9,6 +9,9 @@ const MASTER_KEY_VARIABLE: &str = "MIROIR_MASTER_KEY";
 const NODE_MASTER_KEY_VARIABLE: &str = "MIROIR_NODE_MASTER_KEY";
 const ADMIN_KEY_VARIABLE: &str = "MIROIR_ADMIN_API_KEY";
 const SEAL_KEY_VARIABLE: &str = "ADMIN_SESSION_SEAL_KEY";
+const SEARCH_UI_SECRET_VARIABLE: &str = "SEARCH_UI_JWT_SECRET";
+const SEARCH_UI_PREVIOUS_SECRET_VARIABLE: &str = "SEARCH_UI_JWT_SECRET_PREVIOUS";
+const SEARCH_UI_SHARED_KEY_VARIABLE: &str = "SEARCH_UI_SHARED_KEY";
 
 /// Miroir: many Meilisearch nodes behind one plain Meilisearch API.
 #[derive(FromArgs, Debug)]
@@ -220,6 +223,9 @@ pub(crate) struct Flags {
     /// networks of proxies whose X-Forwarded-For names the client, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
     pub(crate) trusted_proxies: Option<String>,
+    /// search pages at /ui/search/INDEX for the indexes that are given one (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) search_ui: Option<String>,
     /// a TOML file with options of the same names; flags win
     #[argh(option, arg_name = "FILE")]
     pub(crate) config: Option<String>,
@@ -369,6 +375,15 @@ pub(crate) struct RawOptions {
     /// Given in the environment alone.
     #[serde(skip)]
     pub(crate) admin_session_seal_key: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) search_ui: Option<String>,
+    /// This one and the next two are given in the environment alone.
+    #[serde(skip)]
+    pub(crate) search_ui_jwt_secret: Option<String>,
+    #[serde(skip)]
+    pub(crate) search_ui_jwt_secret_previous: Option<String>,
+    #[serde(skip)]
+    pub(crate) search_ui_shared_key: Option<String>,
 }
 
 impl RawOptions {
@@ -440,6 +455,10 @@ impl RawOptions {
             admin_ui: flags.admin_ui,
             trusted_proxies: flags.trusted_proxies,
             admin_session_seal_key: None,
+            search_ui: flags.search_ui,
+            search_ui_jwt_secret: None,
+            search_ui_jwt_secret_previous: None,
+            search_ui_shared_key: None,
         }
     }
 
@@ -451,6 +470,9 @@ impl RawOptions {
             node_master_key: variable(NODE_MASTER_KEY_VARIABLE),
             admin_key: variable(ADMIN_KEY_VARIABLE),
             admin_session_seal_key: variable(SEAL_KEY_VARIABLE),
+            search_ui_jwt_secret: variable(SEARCH_UI_SECRET_VARIABLE),
+            search_ui_jwt_secret_previous: variable(SEARCH_UI_PREVIOUS_SECRET_VARIABLE),
+            search_ui_shared_key: variable(SEARCH_UI_SHARED_KEY_VARIABLE),
             ..RawOptions::default()
         }
     }
@@ -467,6 +489,7 @@ impl RawOptions {
     }
 
     /// These options, completed by those of a source of lower rank.
+    #[expect(clippy::too_many_lines, reason = "one line an option")]
     pub(crate) fn or(self, lower: RawOptions) -> RawOptions {
         RawOptions {
             listen: self.listen.or(lower.listen),
@@ -539,6 +562,12 @@ impl RawOptions {
             admin_ui: self.admin_ui.or(lower.admin_ui),
             trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
             admin_session_seal_key: self.admin_session_seal_key.or(lower.admin_session_seal_key),
+            search_ui: self.search_ui.or(lower.search_ui),
+            search_ui_jwt_secret: self.search_ui_jwt_secret.or(lower.search_ui_jwt_secret),
+            search_ui_jwt_secret_previous: self
+                .search_ui_jwt_secret_previous
+                .or(lower.search_ui_jwt_secret_previous),
+            search_ui_shared_key: self.search_ui_shared_key.or(lower.search_ui_shared_key),
         }
     }
 }

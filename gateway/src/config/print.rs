@@ -83,6 +83,7 @@ pub(crate) fn to_toml(config: &Config) -> String {
         settings_drift_interval: duration(config.settings_drift_interval),
         admin_ui: name_of(&AdminUi::NAMES, config.admin_ui),
         trusted_proxies: listed(&config.trusted_proxies),
+        search_ui: name_of(&SWITCH, config.search_ui),
     };
     toml::to_string(&effective).expect("texts, numbers and lists of texts are always TOML")
 }
@@ -194,6 +195,7 @@ struct Effective {
     settings_drift_interval: String,
     admin_ui: &'static str,
     trusted_proxies: String,
+    search_ui: &'static str,
 }
 
 fn service(service: &PeerService) -> String {

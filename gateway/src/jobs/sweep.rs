@@ -1,5 +1,8 @@
-//! Sweeps: orphan indexes on the nodes, and expired idempotency keys and lane leases in the store.
+//! Sweeps: orphan indexes on the nodes, and expired idempotency keys, lane leases and counters in the store.
 
+use std::time::Duration;
+
+use store::{Store, StoreError, coordination::COUNTERS};
 use time::OffsetDateTime;
 
 use crate::{
@@ -27,7 +30,7 @@ pub(crate) async fn orphan_indexes(core: &Core, term: &Term) {
     }
 }
 
-/// Deletes idempotency keys and lane leases that expired a while ago by this pod's clock.
+/// Deletes idempotency keys, lane leases and counters that expired a while ago by this pod's clock.
 pub(crate) async fn expired(shared: &Shared) {
     if !shared.coordinator.owns("expired") {
         return;
@@ -46,9 +49,28 @@ pub(crate) async fn expired(shared: &Shared) {
             }
         }
     }
+    if let Err(error) = counters(&shared.store, over).await {
+        log::warn("counters_not_swept", &[("reason", &error.to_string())]);
+    }
     match store::idempotency::sweep(&shared.store, over).await {
         #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
         Ok(swept) => metrics::gauge!("miroir_idempotency_cache_entries").set(swept.left as f64),
         Err(error) => log::warn("idempotency_sweep_failed", &[("reason", &error.to_string())]),
+    }
+}
+
+/// Deletes counters whose time had ended at a time (since 1970). One that counts again meanwhile stays, by its revision.
+async fn counters(store: &Store, over: Duration) -> Result<(), StoreError> {
+    let over = u64::try_from(over.as_millis()).unwrap_or(u64::MAX);
+    let mut after = None::<String>;
+    loop {
+        let records = store.records(COUNTERS, after.as_deref(), limits::COUNTERS_PER_READ).await?;
+        let Some(last) = records.last() else { return Ok(()) };
+        after = Some(last.key.clone());
+        for record in &records {
+            if record.value["expires_ms"].as_u64().is_some_and(|expires| expires < over) {
+                let _ = store.delete_record(COUNTERS, &record.key, record.revision).await;
+            }
+        }
     }
 }

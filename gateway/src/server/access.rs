@@ -21,10 +21,12 @@ pub(crate) enum Needs<'a> {
 }
 
 /// What a request to a route needs.
+#[expect(clippy::too_many_lines, reason = "one line a route")]
 pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
-        Route::Health | Route::Ready | Route::Asset { .. } | Route::SearchPage(_) => Needs::Nothing,
+        Route::Health | Route::Ready => Needs::Nothing,
+        Route::SearchPage(page_route) if page_route.is_open() => Needs::Nothing,
         Route::Console(console_route) if console_route.is_open() => Needs::Nothing,
         Route::Topology
         | Route::ChangeShape(_)
@@ -39,6 +41,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         | Route::ShadowDiff
         | Route::Tenants(_)
         | Route::TtlPolicy(_)
+        | Route::SearchPage(_)
         | Route::Console(_) => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
@@ -108,6 +111,7 @@ mod tests {
     use crate::server::routes;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one line a route")]
     fn routes_need_what_they_need_on_a_node() {
         let check = |method: &str, path: &str, expected: Needs<'_>| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -120,6 +124,13 @@ mod tests {
         check("GET", "/_miroir/ready", Needs::Nothing);
         check("GET", "/ui/search/m", Needs::Nothing);
         check("GET", "/ui/assets/search/a.js", Needs::Nothing);
+        check("GET", "/ui/widget.js", Needs::Nothing);
+        check("GET", "/_miroir/ui/search/m/session", Needs::Nothing);
+        check("POST", "/_miroir/ui/search/m/beacon", Needs::Nothing);
+        check("GET", "/_miroir/ui/search/locale/de.json", Needs::Nothing);
+        for method in ["GET", "POST", "DELETE"] {
+            check(method, "/_miroir/ui/search/m/config", Needs::AdminKey);
+        }
         check("GET", "/_miroir/shards", Needs::AdminKey);
         for open in ["/_miroir/admin", "/_miroir/admin/assets/a.js"] {
             check("GET", open, Needs::Nothing);

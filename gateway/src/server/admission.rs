@@ -69,9 +69,10 @@ pub(crate) fn admit(
     is_signed_in: bool,
 ) -> Result<(Permit, Permission), ApiError> {
     let needs = access::needs(route);
-    let permission = match is_signed_in {
-        true => Permission::of_operator(),
-        false => check_key(core, request, needs)?,
+    let permission = match (is_signed_in, page_permission(core, request, route, needs)?) {
+        (true, _) => Permission::of_operator(),
+        (false, Some(permission)) => permission,
+        (false, None) => check_key(core, request, needs)?,
     };
     let exempt = matches!(needs, Needs::Nothing | Needs::AdminKey);
     let question = is_question(route);
@@ -91,6 +92,34 @@ pub(crate) fn admit(
 /// Whether a request counts towards the concurrency limit.
 pub(crate) fn is_question(route: &Route<'_>) -> bool {
     matches!(access::needs(route), Needs::Right(Action::Search | Action::DocumentsGet, _))
+}
+
+/// What the token of a search page allows; `None` when the request has none, or asks for what no such token is about.
+/// A text that is meant as one is judged as one, also where requests need no key.
+fn page_permission(
+    core: &Core,
+    request: &Request,
+    route: &Route<'_>,
+    needs: Needs<'_>,
+) -> Result<Option<Permission>, ApiError> {
+    if matches!(needs, Needs::Nothing | Needs::AdminKey) || !core.shared.config.search_ui {
+        return Ok(None);
+    }
+    let Some(token) = bearer(request).ok().flatten().filter(|token| auth::looks_like_page_token(token))
+    else {
+        return Ok(None);
+    };
+    let claims = core.shared.page_tokens.read(token, clock::utc())?;
+    if let Route::Search { index } = *route {
+        claims.check_scope(auth::SCOPE_SEARCH)?;
+        claims.check_index(index)?;
+    } else if matches!(route, Route::MultiSearch) {
+        // The index of each query is checked where the queries are read.
+        claims.check_scope(auth::SCOPE_MULTI_SEARCH)?;
+    } else {
+        return Err(auth::scope_denied(&claims.idx, "this route"));
+    }
+    Ok(Some(Permission::of_page(claims)))
 }
 
 fn check_key(core: &Core, request: &Request, needs: Needs<'_>) -> Result<Permission, ApiError> {

@@ -19,7 +19,7 @@ use crate::{
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
     },
-    pages::{assets, console, search::page},
+    pages::{console, search as search_page},
     read::foreign_keys,
     server::{
         admission, compression, cors,
@@ -303,8 +303,7 @@ async fn dispatch(
         Route::RenderTemplate => Box::pin(render_template::render(core, request, permission)).await,
         Route::Webhooks(webhooks_route) => webhooks::serve(core, request, webhooks_route).await,
         Route::Aliases(aliases_route) => Box::pin(aliases::serve(core, request, aliases_route)).await,
-        Route::Asset { app, file } => assets::serve(request, app, file),
-        Route::SearchPage(index) => Ok(page::serve(request, index)),
+        Route::SearchPage(page_route) => Box::pin(search_page::serve(core, request, page_route)).await,
         Route::Canaries(canaries_route) => Box::pin(canaries::serve(core, request, canaries_route)).await,
         Route::ShadowDiff => shadow::diff(core, request),
         Route::Tenants(tenants_route) => Box::pin(tenants::serve(core, request, tenants_route)).await,

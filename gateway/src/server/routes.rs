@@ -19,7 +19,7 @@ use crate::{
         search_rules::RulesRoute,
         webhooks::WebhooksRoute,
     },
-    pages::console::ConsoleRoute,
+    pages::{console::ConsoleRoute, search::SearchPageRoute},
     server::refused_routes::{self, NoRoute, RefusedRoute},
 };
 
@@ -111,13 +111,7 @@ pub(crate) enum Route<'a> {
     Tenants(TenantsRoute<'a>),
     TtlPolicy(&'a str),
     Console(ConsoleRoute<'a>),
-    /// A file of a web interface.
-    Asset {
-        app: &'a str,
-        file: &'a str,
-    },
-    /// The search page of an index.
-    SearchPage(&'a str),
+    SearchPage(SearchPageRoute<'a>),
     /// A route of Meilisearch that this gateway refuses on purpose.
     Refused {
         route: &'static RefusedRoute,
@@ -217,8 +211,8 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
             Method::GET | Method::POST | Method::DELETE => Ok(Route::TtlPolicy(index)),
             _ => Err(NoRoute::UnknownMethod),
         },
-        ["ui", "assets", app, file] => only(method, Method::GET, Route::Asset { app, file }),
-        ["ui", "search", index] => only(method, Method::GET, Route::SearchPage(index)),
+        ["ui", rest @ ..] => find_in_pages(method, rest),
+        ["_miroir", "ui", "search", rest @ ..] => find_of_pages(method, rest),
         ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),
         ["experimental-features"] if *method == Method::PATCH => Ok(Route::ChangeFeatures),
@@ -345,6 +339,34 @@ fn find_in_console<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, 
     only(method, allowed, Route::Console(route))
 }
 
+/// What visitors of search pages see.
+fn find_in_pages<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, NoRoute> {
+    let route = match *parts {
+        ["assets", app, file] => SearchPageRoute::Asset { app, file },
+        ["search", index] => SearchPageRoute::Page(index),
+        ["widget.js"] => SearchPageRoute::Widget,
+        _ => return Err(NoRoute::UnknownPath),
+    };
+    only(method, Method::GET, Route::SearchPage(route))
+}
+
+/// What search pages ask for, and how they are configured.
+fn find_of_pages<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, NoRoute> {
+    let (allowed, route) = match *parts {
+        ["locale", file] => (Method::GET, SearchPageRoute::Locale(file)),
+        [index, "session"] => (Method::GET, SearchPageRoute::Session(index)),
+        [index, "beacon"] => (Method::POST, SearchPageRoute::Beacon(index)),
+        [index, "config"] => match *method {
+            Method::GET | Method::POST | Method::DELETE => {
+                return Ok(Route::SearchPage(SearchPageRoute::Settings(index)));
+            }
+            _ => return Err(NoRoute::UnknownMethod),
+        },
+        _ => return Err(NoRoute::UnknownPath),
+    };
+    only(method, allowed, Route::SearchPage(route))
+}
+
 fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
     let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
         let route = refused_routes::find(method, &["indexes", index, "settings", name])?;
@@ -456,8 +478,7 @@ impl Route<'_> {
             Self::Tenants(_) => "/_miroir/tenants/keys/{keyUid}",
             Self::TtlPolicy(_) => "/_miroir/indexes/{uid}/ttl-policy",
             Self::Console(console_route) => console_route.template(),
-            Self::Asset { .. } => "/ui/assets/{app}/{file}",
-            Self::SearchPage(_) => "/ui/search/{uid}",
+            Self::SearchPage(page_route) => page_route.template(),
             Self::Refused { .. } => "unserved",
         }
     }

@@ -91,6 +91,11 @@ const OWN: &[(&str, &str)] = &[
     ("/_miroir/admin/tasks/{uid}", "GET"),
     ("/ui/assets/{app}/{file}", "GET"),
     ("/ui/search/{uid}", "GET"),
+    ("/ui/widget.js", "GET"),
+    ("/_miroir/ui/search/locale/{file}", "GET"),
+    ("/_miroir/ui/search/{uid}/config", "GET POST DELETE"),
+    ("/_miroir/ui/search/{uid}/session", "GET"),
+    ("/_miroir/ui/search/{uid}/beacon", "POST"),
 ];
 
 #[test]

@@ -18,6 +18,7 @@ use crate::{
         change::LaneSender,
         concurrency_limit::{self, ConcurrencyLimit},
         read_preference::ReadPreference,
+        refused_addresses::RefusedAddresses,
         shared::Shared,
         single_flight::Searches,
     },
@@ -50,6 +51,8 @@ pub struct Core {
     pub(crate) concurrency_limit: ConcurrencyLimit,
     /// The response to requests for which there is no room.
     pub(crate) overloaded_response: Response,
+    /// Addresses that search pages refuse for a while.
+    pub(crate) refused_addresses: RefusedAddresses,
     /// When this core last asked nodes about all unfinished tasks.
     pub(crate) tasks_refreshed: Cell<Option<Instant>>,
 }
@@ -70,6 +73,7 @@ impl Core {
             searches: Searches::default(),
             concurrency_limit: ConcurrencyLimit::new(),
             overloaded_response: concurrency_limit::refusal().into(),
+            refused_addresses: RefusedAddresses::default(),
             tasks_refreshed: Cell::new(None),
             shared,
         }

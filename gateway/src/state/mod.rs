@@ -16,6 +16,7 @@ pub mod network;
 pub mod placed;
 pub(crate) mod read_preference;
 pub mod refresh;
+pub(crate) mod refused_addresses;
 pub mod sessions;
 pub mod shadows;
 pub mod shared;

@@ -18,7 +18,7 @@ use store::{Change, Store, StoreError, Table, Versioned};
 
 use crate::{
     api::{canary::Canary, search::rules::Rules, tenant::Tenants, webhook::Webhooks},
-    auth::KeyRing,
+    auth::{KeyRing, PageTokens},
     clock::Clock,
     config::{Config, EdgeConfig},
     console::Console,
@@ -56,6 +56,8 @@ pub struct Shared {
     /// Topologies that were replaced; some request may still go by them.
     pub retired: ArcSwap<Vec<Weak<Topology>>>,
     pub keys: ArcSwap<KeyRing>,
+    /// What signs the tokens of search pages.
+    pub page_tokens: PageTokens,
     pub webhooks: ArcSwap<Versioned<Webhooks>>,
     /// Dynamic search rules as clients give them.
     pub rules: ArcSwap<Rules>,

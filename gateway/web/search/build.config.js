@@ -1,10 +1,15 @@
-// The page and the notice that an index has none, which share nothing but their look.
-import { existsSync } from "node:fs";
+// Two bundles: the page with the notice that an index has none, and the component that other pages load.
 import { resolve } from "node:path";
 
 const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
-const pages = ["index", "missing"].filter((name) => existsSync(resolve(here, `${name}.html`)));
+const at = (name) => resolve(here, name);
 
 export default [
-  { build: { rollupOptions: { input: Object.fromEntries(pages.map((name) => [name, resolve(here, `${name}.html`)])) } } },
+  { build: { rollupOptions: { input: { index: at("index.html"), missing: at("missing.html") } } } },
+  {
+    publicDir: false,
+    build: {
+      lib: { entry: at("src/widget.ts"), formats: ["iife"], name: "MiroirSearch", fileName: () => "widget.js" },
+    },
+  },
 ];

@@ -9,7 +9,10 @@ const READY_MAX_MS = 240_000;
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const program = find();
-  const child = spawn(program, ["--listen", "127.0.0.1:0"], { stdio: ["ignore", "ignore", "pipe"] });
+  const sharedKey = "the-shared-key-of-tests";
+  const env = { ...process.env, SEARCH_UI_SHARED_KEY: sharedKey };
+  const child = spawn(program, ["--listen", "127.0.0.1:0"], { env, stdio: ["ignore", "ignore", "pipe"] });
+  project.provide("sharedKey", sharedKey);
   project.provide("gateway", await address(child));
   return async () => {
     const ended = new Promise((done) => child.once("exit", done));
@@ -46,5 +49,6 @@ function address(child: ChildProcess): Promise<string> {
 declare module "vitest" {
   export interface ProvidedContext {
     gateway: string;
+    sharedKey: string;
   }
 }

@@ -76,7 +76,11 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 23] = [
             "clock",
         ],
     ),
-    (12, "pages", &["handlers", "state", "console", "auth", "api", "wire", "observe", "config", "clock"]),
+    (
+        12,
+        "pages",
+        &["handlers", "read", "state", "console", "auth", "api", "wire", "observe", "config", "clock"],
+    ),
     (
         13,
         "server",

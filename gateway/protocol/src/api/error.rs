@@ -157,18 +157,24 @@ codes! {
     MiroirCsrfTokenInvalid = "miroir_csrf_token_invalid", Auth, 403;
     MiroirIdempotencyKeyReused = "miroir_idempotency_key_reused", InvalidRequest, 409;
     MiroirInvalidAuth = "miroir_invalid_auth", Auth, 401;
+    MiroirJwtInvalid = "miroir_jwt_invalid", Auth, 401;
+    MiroirJwtScopeDenied = "miroir_jwt_scope_denied", Auth, 403;
     MiroirMultiAliasNotWritable = "miroir_multi_alias_not_writable", InvalidRequest, 409;
     MiroirNoQuorum = "miroir_no_quorum", System, 503;
     MiroirOperationConflict = "miroir_operation_conflict", InvalidRequest, 409;
     MiroirOperationNotFound = "miroir_operation_not_found", InvalidRequest, 404;
     MiroirOverloaded = "miroir_overloaded", System, 503;
     MiroirReservedField = "miroir_reserved_field", InvalidRequest, 400;
+    MiroirSearchPageDenied = "miroir_search_page_denied", Auth, 403;
+    MiroirSearchPageNotFound = "miroir_search_page_not_found", InvalidRequest, 404;
     MiroirSettingsVersionStale = "miroir_settings_version_stale", System, 503;
     MiroirShardUnavailable = "miroir_shard_unavailable", System, 503;
     MiroirTenantNotFound = "miroir_tenant_not_found", InvalidRequest, 404;
     MiroirTenantUnknown = "miroir_tenant_unknown", InvalidRequest, 403;
     MiroirTooManyLogins = "miroir_too_many_logins", Auth, 429;
+    MiroirTooManyRequests = "miroir_too_many_requests", Auth, 429;
     MiroirTtlPolicyNotFound = "miroir_ttl_policy_not_found", InvalidRequest, 404;
+    MiroirUiSecretMissing = "miroir_ui_secret_missing", System, 503;
 }
 
 /// An error on its way to a client.

@@ -5,9 +5,11 @@
 //! - Nothing here does IO. Source of rules and texts: Meilisearch's authentication, 1.50.
 
 pub(crate) mod action;
+pub(crate) mod hmac_provider;
 pub(crate) mod key;
 pub(crate) mod key_body;
 pub(crate) mod keyring;
+pub(crate) mod page_token;
 pub(crate) mod permission;
 pub(crate) mod ring_key;
 pub(crate) mod secret;
@@ -19,6 +21,10 @@ pub use action::Action;
 pub use key::ApiKey;
 pub use key_body::{CreateKey, UpdateKey};
 pub use keyring::{KeyRing, missing_header};
+pub use page_token::{
+    PAGE_TOKEN_SECONDS, PageClaims, PageTokens, SCOPE_BEACON, SCOPE_MULTI_SEARCH, SCOPE_SEARCH,
+    looks_like_page_token, scope_denied,
+};
 pub use permission::Permission;
 pub use ring_key::{Held, invalid_key};
 pub use secret::{SECRET_SHOWN, Secret, equal};

@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use crate::{
     api::error::ApiError,
-    auth::ring_key::{Held, invalid_key, matches},
+    auth::{
+        PageClaims,
+        ring_key::{Held, invalid_key, matches},
+    },
 };
 
 /// The rights of one request.
@@ -22,6 +25,8 @@ use crate::{
 pub struct Permission {
     /// `None` allows everything.
     restriction: Option<Restriction>,
+    /// What the token of a search page allows, which is never more than a search of its index.
+    page: Option<Arc<PageClaims>>,
     /// Whether it comes from the key of the management API.
     is_operators: bool,
 }
@@ -51,13 +56,13 @@ impl Permission {
     /// Everything: for the master key, and for every client where there is no master key.
     #[must_use]
     pub fn everything() -> Self {
-        Self { restriction: None, is_operators: false }
+        Self { restriction: None, page: None, is_operators: false }
     }
 
     /// Everything, including what only operators may know.
     #[must_use]
     pub fn of_operator() -> Self {
-        Self { restriction: None, is_operators: true }
+        Self { restriction: None, page: None, is_operators: true }
     }
 
     /// Whether the client may know what only operators may know.
@@ -68,7 +73,13 @@ impl Permission {
 
     pub(crate) fn of(key: Arc<Held>, rules: Option<SearchRules>, creates_indexes: bool) -> Self {
         let restriction = Some(Restriction { key, rules: rules.map(Arc::new), creates_indexes });
-        Self { restriction, is_operators: false }
+        Self { restriction, page: None, is_operators: false }
+    }
+
+    /// What the token of a search page allows.
+    #[must_use]
+    pub fn of_page(claims: PageClaims) -> Self {
+        Self { restriction: None, page: Some(Arc::new(claims)), is_operators: false }
     }
 
     /// The uid of the key that it comes from, also through a tenant token; `None` for the master key.
@@ -80,6 +91,9 @@ impl Permission {
     /// Whether an index may be seen.
     #[must_use]
     pub fn allows_index(&self, uid: &str) -> bool {
+        if let Some(page) = &self.page {
+            return page.idx == uid;
+        }
         let Some(restriction) = &self.restriction else { return true };
         restriction.key.allows_index(uid)
             && restriction.rules.as_ref().is_none_or(|rules| rules.allow_index(uid))
@@ -88,6 +102,9 @@ impl Permission {
     /// Whether every index may be seen, future ones as well.
     #[must_use]
     pub fn allows_all_indexes(&self) -> bool {
+        if self.page.is_some() {
+            return false;
+        }
         let Some(restriction) = &self.restriction else { return true };
         restriction.key.allows_all_indexes()
             && restriction.rules.as_ref().is_none_or(|rules| rules.patterns().any(|pattern| pattern == "*"))
@@ -103,15 +120,20 @@ impl Permission {
     /// Whether a write may create the index that it is for.
     #[must_use]
     pub fn creates_index(&self, uid: &str) -> bool {
-        self.restriction.as_ref().is_none_or(|restriction| restriction.creates_indexes)
+        self.page.is_none()
+            && self.restriction.as_ref().is_none_or(|restriction| restriction.creates_indexes)
             && self.allows_index(uid)
     }
 
     /// The filter that a search in an index must pass besides its own, as raw JSON (text or array).
     ///
     /// # Errors
-    /// 403 `invalid_api_key` when the index may not be searched at all.
+    /// 403 `invalid_api_key`, or of a page's token `miroir_jwt_scope_denied`, when the index may not be searched at all.
     pub fn rules_for(&self, uid: &str) -> Result<Option<String>, ApiError> {
+        if let Some(page) = &self.page {
+            page.check_index(uid)?;
+            return Ok(page.filter.as_ref().map(Value::to_string));
+        }
         if !self.allows_index(uid) {
             return Err(invalid_key());
         }

@@ -3,21 +3,17 @@
 //! Invariants: only HMAC with SHA-256, 384 or 512 is accepted. Nothing in a token is believed before its signature is
 //! verified. The library is Meilisearch's, so the texts are the same.
 
-use hmac::{Hmac, Mac, digest::KeyInit};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Validation,
-    crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier},
+    Algorithm, DecodingKey, Validation,
     dangerous::insecure_decode,
     decode,
-    errors::{Error, ErrorKind, Result as JwtResult, new_error},
-    signature::{self, Verifier},
+    errors::{Error, ErrorKind},
 };
 use serde::Deserialize;
-use sha2::{Sha256, Sha384, Sha512};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::auth::permission::SearchRules;
+use crate::auth::{hmac_provider, permission::SearchRules};
 
 /// The contents of a verified token.
 #[derive(Debug)]
@@ -52,8 +48,7 @@ pub(crate) fn read(
     value_of: impl FnOnce(Uuid) -> String,
     now: OffsetDateTime,
 ) -> Result<TenantToken, Refusal> {
-    // The first call sets the process's provider; every provider here knows HMAC.
-    let _ = HMAC_ONLY.install_default();
+    hmac_provider::install();
     // Of an unverified token only the name of its key is used.
     let key_uid = insecure_decode::<Claims>(token)?.claims.api_key_uid;
     let key = DecodingKey::from_secret(value_of(key_uid).as_bytes());
@@ -81,54 +76,5 @@ impl From<Error> for Refusal {
             true => Self::NotAToken,
             false => Self::Refused(format!("Could not decode tenant token, {error}.")),
         }
-    }
-}
-
-/// The library's own providers bring RSA and elliptic curves, which no tenant token may use.
-static HMAC_ONLY: CryptoProvider = CryptoProvider {
-    signer_factory: no_signer,
-    verifier_factory: hmac_verifier,
-    jwk_utils: JwkUtils::new_unimplemented(),
-};
-
-fn no_signer(_: &Algorithm, _: &EncodingKey) -> JwtResult<Box<dyn JwtSigner>> {
-    Err(new_error(ErrorKind::InvalidAlgorithm))
-}
-
-fn hmac_verifier(algorithm: &Algorithm, key: &DecodingKey) -> JwtResult<Box<dyn JwtVerifier>> {
-    let secret = key.try_get_hmac_secret()?.to_vec();
-    Ok(Box::new(HmacVerifier { algorithm: *algorithm, secret }))
-}
-
-struct HmacVerifier {
-    algorithm: Algorithm,
-    secret: Vec<u8>,
-}
-
-impl HmacVerifier {
-    fn check<M: Mac + KeyInit>(&self, message: &[u8], signature: &[u8]) -> Result<(), signature::Error> {
-        let mac = <M as Mac>::new_from_slice(&self.secret).map_err(|_| signature::Error::new())?;
-        // In constant time, as the library promises.
-        mac.chain_update(message).verify_slice(signature).map_err(|_| signature::Error::new())
-    }
-}
-
-impl Verifier<Vec<u8>> for HmacVerifier {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        if self.algorithm == Algorithm::HS256 {
-            self.check::<Hmac<Sha256>>(message, signature)
-        } else if self.algorithm == Algorithm::HS384 {
-            self.check::<Hmac<Sha384>>(message, signature)
-        } else if self.algorithm == Algorithm::HS512 {
-            self.check::<Hmac<Sha512>>(message, signature)
-        } else {
-            Err(signature::Error::new())
-        }
-    }
-}
-
-impl JwtVerifier for HmacVerifier {
-    fn algorithm(&self) -> Algorithm {
-        self.algorithm
     }
 }

@@ -12,13 +12,15 @@ mod node;
 mod pods;
 mod read;
 mod repair;
+mod search_page;
 mod tasks;
 mod topology;
 mod traffic;
 mod write;
 
 pub use {
-    client::*, console::*, node::*, pods::*, read::*, repair::*, tasks::*, topology::*, traffic::*, write::*,
+    client::*, console::*, node::*, pods::*, read::*, repair::*, search_page::*, tasks::*, topology::*,
+    traffic::*, write::*,
 };
 
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.

@@ -32,9 +32,9 @@ pub(crate) enum ConsoleRoute<'a> {
     File(&'a str),
     Login,
     Logout,
-    /// Who is signed in.
+    /// The operator who is signed in.
     Session,
-    /// Who else is.
+    /// The others who are.
     Sessions,
     EndSession(&'a str),
     Events,
