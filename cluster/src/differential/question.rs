@@ -95,7 +95,9 @@ impl Question {
 impl Answer {
     /// Whether the gateway says that it does not serve this.
     pub(super) fn is_not_served(&self) -> bool {
-        self.status == 400 && self.body["code"] == "feature_not_enabled"
+        // Nothing is written through an alias of several indexes, whatever else is wrong with the request.
+        let is_written = self.status == 409 && self.body["code"] == "miroir_multi_alias_not_writable";
+        is_written || (self.status == 400 && self.body["code"] == "feature_not_enabled")
     }
 
     /// Whether the embedded node says that it lacks this.

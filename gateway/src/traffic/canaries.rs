@@ -37,7 +37,8 @@ pub(crate) struct Runner {
     running: RefCell<AHashSet<String>>,
     begun: RefCell<AHashMap<String, Instant>>,
     captured: Captured,
-    /// Whether the pod has been able to answer for every shard. Before, a canary would only tell that it starts.
+    /// When this pod first looked, and whether it may run canaries since.
+    first_look: Cell<Option<Instant>>,
     is_ready: Cell<bool>,
 }
 
@@ -85,9 +86,16 @@ pub(crate) async fn look(core: &Rc<Core>, runner: &Rc<Runner>) {
 }
 
 impl Runner {
+    /// Whether the pod has been able to answer for every shard, or has waited long enough for that: before, a canary
+    /// would only tell that the pod starts.
     fn is_ready(&self, core: &Core) -> bool {
         if !self.is_ready.get() {
-            self.is_ready.set(uncovered_shards(&core.shared, &core.shared.snapshot()) == 0);
+            let now = runtime::now();
+            let begun = self.first_look.get().unwrap_or(now);
+            self.first_look.set(Some(begun));
+            let has_waited = now.saturating_duration_since(begun) >= limits::CANARY_START_WAIT_MAX;
+            let covers = || uncovered_shards(&core.shared, &core.shared.snapshot()) == 0;
+            self.is_ready.set(has_waited || covers());
         }
         self.is_ready.get()
     }

@@ -31,6 +31,8 @@ pub const SHADOW_LATE_MIN: Duration = Duration::from_millis(50);
 
 /// The time between two looks for canaries that are due and searches that were captured.
 pub const CANARY_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// For how long a pod that starts holds its canaries back until every shard has a node that answers.
+pub const CANARY_START_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Canaries that one pod runs at once.
 pub const CANARIES_AT_ONCE_MAX: usize = 10;
 /// Tries to store a run while others change the same record.
