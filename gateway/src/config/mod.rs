@@ -121,7 +121,7 @@ pub struct Config {
     /// The networks of proxies that may name the client of a request.
     pub trusted_proxies: Vec<IpNet>,
     /// Where each option that was given comes from.
-    pub sources: BTreeMap<String, Source>,
+    pub sources: Sources,
     /// Whether indexes may have search pages.
     pub search_ui: bool,
     /// What signs the tokens of search pages; the same on all pods.
@@ -141,6 +141,25 @@ pub enum AdminUi {
     /// Sessions of the console change nothing.
     ReadOnly,
     On,
+}
+
+/// Where each option that was given comes from. All sources are equal: a configuration is the same wherever it was
+/// written.
+#[derive(Debug, Clone, Default)]
+pub struct Sources(BTreeMap<String, Source>);
+
+impl PartialEq for Sources {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Sources {
+    /// Where the option with this name comes from; `None` when its default holds.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<Source> {
+        self.0.get(name).copied()
+    }
 }
 
 /// Where an option comes from.
@@ -285,7 +304,7 @@ pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Res
         sources.extend(raw.given().into_iter().map(|name| (name, source)));
     }
     let raw = flags.or(variables).or(file);
-    let config = Config { sources, ..validate(&raw, &environment, test_faults)? };
+    let config = Config { sources: Sources(sources), ..validate(&raw, &environment, test_faults)? };
     Ok(match (print_config, check_config) {
         (true, _) => Parsed::Print(print::to_toml(&config)),
         (false, true) => Parsed::Check(Box::new(config)),
@@ -444,7 +463,7 @@ fn validate(
         })?,
         admin_session_seal_key: seal_key(raw.admin_session_seal_key.as_deref())?,
         trusted_proxies: option("trusted-proxies", &raw.trusted_proxies, Vec::new(), value::networks)?,
-        sources: BTreeMap::new(),
+        sources: Sources::default(),
         search_ui: switch("search-ui", &raw.search_ui)?,
         search_ui_jwt_secret: key("SEARCH_UI_JWT_SECRET", raw.search_ui_jwt_secret.as_deref())?,
         search_ui_jwt_secret_previous: key(

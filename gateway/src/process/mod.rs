@@ -158,12 +158,8 @@ fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
     }
     shared.tls.store(server_tls);
     shared.edge.store(Arc::new(config.edge.clone()));
-    let same = Config {
-        edge: shared.config.edge.clone(),
-        tls: shared.config.tls.clone(),
-        sources: shared.config.sources.clone(),
-        ..(*config).clone()
-    };
+    let same =
+        Config { edge: shared.config.edge.clone(), tls: shared.config.tls.clone(), ..(*config).clone() };
     Ok(if same == shared.config { "nothing" } else { "other options" }.to_owned())
 }
 

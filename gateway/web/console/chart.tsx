@@ -34,6 +34,8 @@ function path(found: (number | null)[], most: number, width: number, height: num
     }
     const x = found.length > 1 ? at * step : width;
     text += `${pen ? "L" : "M"}${x.toFixed(1)} ${(height - 2 - (value / most) * (height - 6)).toFixed(1)}`;
+    // A moment between two gaps is a dot.
+    if (!pen && (found[at + 1] ?? null) === null) text += "h.01";
     pen = true;
   });
   return text;
@@ -55,7 +57,8 @@ export function Chart(props: { all: Series; title: string; unit: string; lines: 
   const [at, setAt] = useState<number | null>(null);
   const found = props.lines.map((line) => values(props.all, line.series));
   const count = props.all.points.length;
-  const most = Math.max(0.001, ...found.flat().map((value) => value ?? 0)) * 1.05;
+  const top = Math.max(0, ...found.flat().map((value) => value ?? 0));
+  const most = Math.max(0.001, top) * 1.05;
   const shown = at === null ? count - 1 : Math.min(at, count - 1);
   const when = props.all.points[shown]?.[0];
   const move = (event: PointerEvent) => {
@@ -77,7 +80,7 @@ export function Chart(props: { all: Series; title: string; unit: string; lines: 
         </span>
       </figcaption>
       <div class="chart-plot">
-      <span class="chart-most" aria-hidden="true">{short(most / 1.05)}</span>
+      <span class="chart-most" aria-hidden="true">{short(top)}</span>
       <svg
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         preserveAspectRatio="none"

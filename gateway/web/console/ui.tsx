@@ -571,7 +571,8 @@ export function Cell({ value, images }: { value: unknown; images?: boolean }) {
   if (images && isImage(value))
     return <img class="thumb" src={value} alt="" loading="lazy" referrerpolicy="no-referrer" />;
   if (isLink(value)) return <Link address={value} />;
-  const text = typeof value === "string" ? value : canonical(value);
+  const isWords = Array.isArray(value) && value.every((item) => typeof item === "string" || typeof item === "number");
+  const text = typeof value === "string" ? value : isWords ? (value as unknown[]).join(", ") : canonical(value);
   return <span title={text.length > 60 ? text.slice(0, 400) : undefined}>{text.slice(0, 120)}</span>;
 }
 

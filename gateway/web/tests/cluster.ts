@@ -14,6 +14,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const child = spawn(program, ["--listen", "127.0.0.1:0"], { env, stdio: ["ignore", "ignore", "pipe"] });
   project.provide("sharedKey", sharedKey);
   project.provide("gateway", await address(child));
+  project.provide("program", program);
   return async () => {
     const ended = new Promise((done) => child.once("exit", done));
     child.kill("SIGTERM");
@@ -50,5 +51,7 @@ declare module "vitest" {
   export interface ProvidedContext {
     gateway: string;
     sharedKey: string;
+    /** The program that was started, which also plays a node. */
+    program: string;
   }
 }

@@ -1,5 +1,11 @@
 // The console in a real browser: every section at every size and in both colours, what operators do in it, and what an
 // attacker leaves in documents and names.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, request, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { accessibilityFaults, cutOff, launch, open, picture, type Scheme, SIZES, type Size, type Window } from "./browser";
@@ -15,6 +21,7 @@ const SECTIONS = [
   ["tasks", "Tasks"],
   ["indexes", "Indexes"],
   ["indexes/cities", "cities"],
+  ["indexes/cities/page", "cities"],
   ["indexes/cities/reshard", "cities"],
   ["indexes/cities/ttl", "cities"],
   ["indexes/cities/fields", "cities"],
@@ -148,7 +155,7 @@ describe("an operator", () => {
       await review.getByText("Fingerprint after").waitFor();
       const prints = await review.locator("dd.mono").allTextContents();
       expect(new Set(prints).size).toBe(2);
-      expect(await review.locator(".diff .new").textContent()).toContain("price");
+      expect((await review.locator(".diff .new").allTextContents()).join("")).toContain("price");
       await picture(page, "console-settings-diff-desktop-light");
       expect(await accessibilityFaults(page)).toEqual([]);
       await review.getByRole("button", { name: "Save on every node" }).click();
@@ -227,6 +234,116 @@ describe("an operator", () => {
     await picture(page, "console-login-desktop-light");
     expect(await accessibilityFaults(page)).toEqual([]);
     await window.context.close();
+  });
+});
+
+/** One more node, as an operator starts it. */
+async function node(): Promise<{ url: string; stop: () => void }> {
+  const data = mkdtempSync(join(tmpdir(), "console-node-"));
+  const child = spawn(inject("program"), ["role-node", "--listen", "127.0.0.1:0", "--data", data], { stdio: ["pipe", "pipe", "ignore"] });
+  const url = await new Promise<string>((found, failed) => {
+    let said = "";
+    child.once("exit", (code) => failed(new Error(`the node ended with ${code}`)));
+    child.stdout.on("data", (bytes: Buffer) => {
+      said += bytes.toString();
+      const address = /127\.0\.0\.1:[0-9]+/.exec(said);
+      if (address) found(`http://${address[0]}`);
+    });
+  });
+  child.removeAllListeners("exit");
+  return {
+    url,
+    stop: () => {
+      child.kill("SIGKILL");
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+describe("an operator with a new machine", () => {
+  it(
+    "adds a node after seeing the plan, watches it fill, drains it, and removes it by its name",
+    async () => {
+      const fresh = await node();
+      const window = await signedIn("desktop");
+      const { page } = window;
+      const operation = (kind: string) => page.locator(".operations li").filter({ hasText: kind }).first();
+      const ended = (kind: string) => operation(kind).getByText("succeeded").waitFor({ timeout: SLOW_MS / 4 });
+      await go(page, "topology", "Topology");
+      await page.getByRole("button", { name: "Add a node" }).click();
+      const form = page.getByRole("dialog");
+      await form.getByLabel("Name").fill("n9");
+      await form.getByLabel("Address").fill(`${fresh.url}/path`);
+      await form.getByText("without a path").waitFor();
+      await form.getByLabel("Address").fill(fresh.url);
+      await form.getByRole("button", { name: "Show the plan" }).click();
+      await page.getByRole("dialog").getByText("Shards that move").waitFor();
+      await picture(page, "console-plan-real-desktop-light");
+      await page.getByRole("button", { name: "Start" }).click();
+      await ended("addNode");
+      await page.getByRole("img", { name: /^Node n9, .* holds [1-9]/ }).waitFor();
+      await picture(page, "console-filled-desktop-light");
+      await page.getByRole("button", { name: "Drain n9" }).click();
+      await page.getByRole("dialog").getByText("Shards that move").waitFor();
+      await page.getByRole("button", { name: "Start" }).click();
+      await ended("drainNode");
+      await page.getByRole("img", { name: /^Node n9/ }).waitFor({ state: "detached" });
+      await page.getByRole("button", { name: "Remove n9" }).click();
+      await page.getByLabel("Type n9 to confirm").fill("n9");
+      await page.getByRole("dialog").getByRole("button", { name: "Remove n9" }).click();
+      await ended("removeNode");
+      await page.getByRole("cell", { name: "n9", exact: true }).waitFor({ state: "detached" });
+      expect(faults(window)).toEqual([]);
+      await window.context.close();
+      fresh.stop();
+    },
+    SLOW_MS,
+  );
+});
+
+/** A proxy that serves the gateway below a prefix, as an ingress does. */
+async function behind(prefix: string, port = 0): Promise<{ url: string; close: () => Promise<void> }> {
+  const { hostname, port: of } = new URL(gateway);
+  const proxy: Server = createServer((asked, answer) => {
+    if (!asked.url!.startsWith(prefix)) return void answer.writeHead(404).end();
+    const path = asked.url!.slice(prefix.length);
+    const onward = request({ hostname, port: of, path, method: asked.method, headers: asked.headers }, (got) => {
+      answer.writeHead(got.statusCode!, got.headers);
+      got.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    asked.pipe(onward);
+  });
+  await new Promise<void>((up) => proxy.listen(port, "127.0.0.1", up));
+  return {
+    url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${prefix}`,
+    close: () =>
+      new Promise((closed) => {
+        proxy.close(() => closed());
+        proxy.closeAllConnections();
+      }),
+  };
+}
+
+describe("the page", () => {
+  it("works behind a path prefix, and takes up again when the gateway was away", async () => {
+    let proxy = await behind("/engine/eu");
+    const port = Number(new URL(proxy.url).port);
+    const window = await open(browser, new URL(proxy.url).origin, "desktop");
+    const { page } = window;
+    await page.goto(`${proxy.url}/_miroir/admin`);
+    await page.locator(".frame").waitFor();
+    for (const [section, title] of [["topology", "Topology"], ["documents/cities", "Documents"]] as const) await go(page, section, title);
+    await page.getByRole("cell", { name: "Mogadishu", exact: true }).waitFor();
+    expect(window.strangers).toEqual([]);
+    await proxy.close();
+    await page.getByText("The gateway does not answer.").first().waitFor();
+    proxy = await behind("/engine/eu", port);
+    await page.getByText("The gateway does not answer.").first().waitFor({ state: "detached" });
+    await go(page, "aliases", "Aliases");
+    await window.context.close();
+    await proxy.close();
   });
 });
 

@@ -95,6 +95,19 @@ fn a_session_stands_for_the_key_until_it_ends() {
 }
 
 #[test]
+fn behind_tls_a_cookie_is_secure() {
+    let (_cluster, client) = guarded(&[]);
+    let body = json!({"adminKey": ADMIN}).to_string();
+    let cookie = |scheme: Option<(&str, &str)>| {
+        let headers = scheme.into_iter().chain([("Content-Type", "application/json")]).collect::<Vec<_>>();
+        let answer = client.with_headers("POST", "/_miroir/admin/login", &headers, body.as_bytes()).unwrap();
+        answer.1.get("set-cookie").unwrap().to_str().unwrap().to_owned()
+    };
+    assert!(!cookie(None).contains("; Secure"));
+    assert!(cookie(Some(("X-Forwarded-Proto", "https"))).ends_with("; Secure"));
+}
+
+#[test]
 fn forged_requests_change_nothing() {
     let (_cluster, client) = guarded(&[]);
     let (session, other) = (sign_in(&client, ADMIN), sign_in(&client, ADMIN));

@@ -17,7 +17,7 @@ pub(crate) fn shown(core: &Core) -> Response {
     let mut in_force = config.clone();
     in_force.edge = core.edge().as_ref().clone();
     let options = print::values(&in_force).into_iter().map(|(name, value)| {
-        let source = config.sources.get(&name).map_or("default", |source| source.as_str());
+        let source = config.sources.of(&name).map_or("default", |source| source.as_str());
         json!({
             "source": source,
             "restart": !RELOADED.contains(&name.as_str()),

@@ -32,9 +32,9 @@ pub(crate) enum ConsoleRoute<'a> {
     File(&'a str),
     Login,
     Logout,
-    /// The operator who is signed in.
+    /// The session that asks.
     Session,
-    /// The others who are.
+    /// All sessions.
     Sessions,
     EndSession(&'a str),
     Events,

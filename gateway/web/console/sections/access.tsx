@@ -203,7 +203,8 @@ function Sessions() {
     <Card title="Open consoles" flush>
       <Refused error={sessions.error ?? error} />
       {!sessions.data && !sessions.error && <Loading what="sessions" />}
-      {sessions.data && (
+      {sessions.data && !sessions.data.results.length && <Empty title="Nobody is signed in">This gateway has neither an admin key nor a master key: its console is open to everybody who reaches it.</Empty>}
+      {!!sessions.data?.results.length && (
         <Table<Session>
           label="Sessions"
           rows={sessions.data.results}

@@ -32,7 +32,6 @@ export default function Audit(_: SectionProps) {
             rows={rows.map((entry, at) => ({ entry, at }))}
             of={({ entry, at }) => String(first(entry, "sequence", "id", "number") ?? at)}
             open={({ entry }) => setShown(entry)}
-            openLabel={({ entry }) => `Change ${text(first(entry, "action", "what", "operation", "path"))}`}
             columns={[
               { name: "When", show: ({ entry }) => { const at = first(entry, "at", "timestamp", "time"); return typeof at === "string" || typeof at === "number" ? clock(at) : "–"; } },
               { name: "Who", show: ({ entry }) => text(first(entry, "who", "actor", "by")) },

@@ -83,7 +83,6 @@ export default function Changes(_: SectionProps) {
             rows={events}
             of={(one) => one.eventId}
             open={setShown}
-            openLabel={(one) => `Event of task ${one.taskUid}`}
             columns={[
               { name: "When", show: (one) => new Date(one.timestamp).toLocaleTimeString("en-GB") },
               { name: "What", show: (one) => <Badge tone={one.operation === "delete" ? "warn" : one.operation === "add" ? "good" : "info"}>{one.operation}</Badge> },

@@ -1,6 +1,7 @@
 // Documents: browsed, filtered, written, deleted, and dropped in as files.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, part, post, query, Refusal, upload } from "../api";
+import { ended } from "../follow";
 import { useAct, useKept, useRead } from "../hooks";
 import { changed } from "../live";
 import { Picker, useIndexes } from "../picker";
@@ -8,7 +9,6 @@ import type { SectionProps } from "../sections";
 import { bytes, number, plural } from "../text";
 import type { Page, Settings, Topology } from "../types";
 import { Area, Button, Card, Cell, Check, Confirm, Dialog, Empty, Head, Json, Loading, Progress, Refused, say, Table } from "../ui";
-import { ended } from "./indexes";
 
 type Row = Record<string, unknown>;
 const LIMIT = 20;

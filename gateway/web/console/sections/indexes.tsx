@@ -1,11 +1,12 @@
 // Indexes: what they hold, their settings with a diff before they change, resharding, documents that end, deletion.
 import { useMemo, useState } from "preact/hooks";
-import { ask, part, patch, post, remove } from "../api";
+import { ask, part, patch, post, remove, root } from "../api";
 import { useAct, useRead } from "../hooks";
+import { ended, news } from "../follow";
 import { changed } from "../live";
 import type { SectionProps } from "../sections";
 import { canonical, differences, fingerprint, lines, number, plural } from "../text";
-import type { Settings, Stats, Task, Topology, TopologyIndex } from "../types";
+import type { Settings, Stats, Topology, TopologyIndex } from "../types";
 import { Area, Badge, Button, Card, Check, Confirm, Dialog, Empty, Head, Json, Loading, Notice, Refused, say, Table, Tabs, Text } from "../ui";
 
 export default function Indexes({ rest, readOnly }: SectionProps) {
@@ -98,20 +99,9 @@ function Create({ close }: { close: () => void }) {
   );
 }
 
-/** Waits until a task has ended; its failure is an error. */
-export async function ended(uid: number): Promise<Task> {
-  for (;;) {
-    const task = await ask<Task>(`/tasks/${uid}`);
-    if (task.finishedAt) {
-      if (task.status !== "succeeded") throw new Error(task.error?.message ?? `Task ${uid} was ${task.status}.`);
-      return task;
-    }
-    await new Promise((done) => setTimeout(done, 250));
-  }
-}
-
 const TABS: [string, string][] = [
   ["settings", "Settings"],
+  ["page", "Search page"],
   ["reshard", "Shards"],
   ["ttl", "Expiry"],
   ["fields", "Fields"],
@@ -146,6 +136,7 @@ function One({ uid, tab, readOnly }: { uid: string; tab: string; readOnly: boole
           <Tabs label="About the index" tabs={TABS} chosen={tab} choose={(next) => (location.hash = `#/indexes/${part(uid)}/${next}`)} />
           <div role="tabpanel" aria-label={tab}>
             {tab === "settings" && <SettingsTab uid={uid} readOnly={readOnly} version={index?.settingsVersion ?? 0} />}
+            {tab === "page" && <SearchPage uid={uid} readOnly={readOnly} />}
             {tab === "reshard" && index && <Reshard index={index} readOnly={readOnly} />}
             {tab === "ttl" && <Ttl uid={uid} readOnly={readOnly} />}
             {tab === "fields" && <Fields distribution={known?.fieldDistribution ?? {}} documents={known?.numberOfDocuments ?? 0} />}
@@ -369,11 +360,11 @@ function Review(props: { uid: string; before: Settings; after: Settings; names: 
 
 /** Waits until the settings of an index have a later version, for a minute at most. */
 async function committed(uid: string, before: number): Promise<void> {
-  for (let tries = 0; tries < 240; tries++) {
+  for (let tries = 0; tries < 60; tries++) {
     const topology = await ask<Topology>("/_miroir/topology");
     const index = topology.indexes.find((one) => one.uid === uid);
     if (!index || index.settingsVersion > before) return;
-    await new Promise((done) => setTimeout(done, 250));
+    await news(["indexes"]);
   }
 }
 
@@ -496,6 +487,53 @@ function Ttl({ uid, readOnly }: { uid: string; readOnly: boolean }) {
           <Button kind="primary" type="submit" busy={busy} disabled={readOnly}>{none ? "Give it a policy" : "Save"}</Button>
         </div>
       </form>
+    </Card>
+  );
+}
+
+/** The page on which everybody may search the index: given with one click, and shaped as JSON. */
+function SearchPage({ uid, readOnly }: { uid: string; readOnly: boolean }) {
+  const path = `/_miroir/ui/search/${part(uid)}/config`;
+  const config = useRead<Record<string, unknown>>(path, ["indexes"]);
+  const [text, setText] = useState<string | null>(null);
+  const { busy, error, run } = useAct();
+  if (config.error?.absent) return <Empty title="Search pages are not available on this gateway">Its version does not serve the routes of this section.</Empty>;
+  const none = config.error?.status === 404;
+  if (config.error && !none) return <Refused error={config.error} />;
+  if (!config.data && !none) return <Loading what="the page" />;
+  const give = (body: unknown) =>
+    run(async () => {
+      await post(path, body);
+      setText(null);
+      config.reload();
+      say("The page is there.");
+    });
+  if (none)
+    return (
+      <Card>
+        <Empty title={`${uid} has no search page yet`} act={<Button kind="primary" busy={busy} disabled={readOnly} onClick={() => give({})}>Give it a page</Button>}>
+          A page with facets, sorting and highlighting that everybody who may can search on. It guesses what it shows; all of it can be changed here.
+        </Empty>
+        <Refused error={error} />
+      </Card>
+    );
+  const shown = text ?? JSON.stringify(config.data, null, 2);
+  let fault = "";
+  try {
+    JSON.parse(shown);
+  } catch (broken) {
+    fault = `This is not JSON: ${(broken as Error).message}`;
+  }
+  return (
+    <Card title="Search page" aside={<a class="button" href={`${root}/ui/search/${part(uid)}`} target="_blank" rel="noopener">Open the page</a>}>
+      <div class="stack">
+        <Area label="How it looks and who may use it" value={shown} set={setText} rows={14} error={fault} />
+        <Refused error={error} />
+        <div class="row end wrap">
+          <Button disabled={readOnly} busy={busy} onClick={() => run(async () => { await remove(path); setText(null); config.reload(); say("The page is gone."); })}>Take the page away</Button>
+          <Button kind="primary" busy={busy} disabled={readOnly || text === null || !!fault} onClick={() => give(JSON.parse(shown))}>Save</Button>
+        </div>
+      </div>
     </Card>
   );
 }

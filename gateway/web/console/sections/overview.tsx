@@ -16,6 +16,10 @@ interface Attention {
   act: string;
 }
 
+const [HOUR, DAY] = [3_600_000, 86_400_000];
+
+const lately = (date: string | null, within: number): boolean => date !== null && Date.now() - Date.parse(date) < within;
+
 /** What an operator should look at, the worst first. */
 function attention(
   now: NonNullable<typeof health.value>,
@@ -71,7 +75,7 @@ function attention(
       act: "See which store",
     });
   for (const operation of operations)
-    if (operation.status === "failed" || operation.status === "paused")
+    if (operation.status === "paused" || (operation.status === "failed" && lately(operation.finishedAt, DAY)))
       found.push({
         tone: operation.status === "failed" ? "bad" : "warn",
         title: `Operation ${operation.operation} (${operation.kind}) has ${operation.status === "failed" ? "failed" : "been paused"}`,
@@ -90,8 +94,6 @@ function attention(
   return found.sort((one, other) => (one.tone === other.tone ? 0 : one.tone === "bad" ? -1 : 1));
 }
 
-const HOUR = 3_600_000;
-
 export default function Overview(_: SectionProps) {
   const now = useCell(health);
   const all = useCell(metrics);
@@ -103,10 +105,8 @@ export default function Overview(_: SectionProps) {
   const failed = useRead<Page<Task>>("/tasks?limit=20&statuses=failed", ["tasks"]);
   const operations = useRead<Page<Operation>>("/_miroir/operations?limit=20", ["operations", "topology"]);
   if (!now || !topology.data) return topology.error ? <Refused error={topology.error} /> : <Loading what="the overview" />;
-  const lately = (failed.data?.results ?? []).filter(
-    (task) => task.finishedAt && Date.now() - Date.parse(task.finishedAt) < HOUR,
-  );
-  const needs = attention(now, lately, operations.data?.results ?? []);
+  const broken = (failed.data?.results ?? []).filter((task) => lately(task.finishedAt, HOUR));
+  const needs = attention(now, broken, operations.data?.results ?? []);
   const healthy = now.nodes.filter((node) => node.state === "healthy" || node.state === "draining").length;
   const documents = Object.values(stats.data?.indexes ?? {}).reduce((sum, one) => sum + one.numberOfDocuments, 0);
   const running = (operations.data?.results ?? []).filter((one) => one.status === "running" || one.status === "queued");

@@ -65,7 +65,7 @@ export default function Rollover({ readOnly }: SectionProps) {
               {!readOnly && (
                 <div class="row end">
                   <Button kind="quiet" aria-label={`Delete ${policy.name}`} onClick={() => setDeleting(policy.name)}>Delete</Button>
-                  <Button aria-label={`Run ${policy.name}`} onClick={() => setRunning(policy.name)}>What would it do now?</Button>
+                  <Button aria-label={`What would it do now? ${policy.name}`} onClick={() => setRunning(policy.name)}>What would it do now?</Button>
                 </div>
               )}
             </div>

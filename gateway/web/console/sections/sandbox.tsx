@@ -106,7 +106,7 @@ export default function Sandbox({ rest }: SectionProps) {
             <summary>Filter, sort and facets</summary>
           <div class="grid-fields">
             <Text label="Filter" value={query.filter} set={(filter) => set({ filter })} mono placeholder={names("filterableAttributes")[0] ? `${names("filterableAttributes")[0]} = …` : ""} hint={names("filterableAttributes").length ? `Filterable: ${names("filterableAttributes").join(", ")}` : "Nothing is filterable"} />
-            <Text label="Sort, with commas" value={query.sort} set={(sort) => set({ sort })} mono placeholder="price:asc" list={names("sortableAttributes").flatMap((name) => [`${name}:asc`, `${name}:desc`])} hint={names("sortableAttributes").length ? `Sortable: ${names("sortableAttributes").join(", ")}` : "Nothing is sortable"} />
+            <Text label="Sort, with commas" value={query.sort} set={(sort) => set({ sort })} mono placeholder={names("sortableAttributes")[0] ? `${names("sortableAttributes")[0]}:asc` : ""} list={names("sortableAttributes").flatMap((name) => [`${name}:asc`, `${name}:desc`])} hint={names("sortableAttributes").length ? `Sortable: ${names("sortableAttributes").join(", ")}` : "Nothing is sortable"} />
             <Text label="Facets, with commas" value={query.facets} set={(facets) => set({ facets })} mono list={["*", ...names("filterableAttributes")]} />
             <Text label="Hits" type="number" value={query.limit} set={(limit) => set({ limit })} />
             <Text label="More members, as JSON" value={query.extra} set={(extra) => set({ extra })} mono error={fault} placeholder='{"matchingStrategy": "all"}' />

@@ -135,7 +135,7 @@ function One({ uid }: { uid: string }) {
                   { name: "Node", show: (one) => <span class="mono">{one.node}</span> },
                   { name: "State", show: (one) => <State name={one.status} /> },
                   { name: "Documents", show: (one) => number(one.documents), right: true },
-                  { name: "Refusal", show: (one) => one.error?.message ?? "" },
+                  { name: "Refusal", show: (one) => <span class="breaks">{one.error?.message ?? ""}</span> },
                 ]}
               />
             )}
