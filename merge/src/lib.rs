@@ -72,6 +72,8 @@ pub struct SearchSpec<'a> {
     pub show_ranking_score: bool,
     /// Whether the client requested `_rankingScoreDetails`; otherwise they are cut out.
     pub show_ranking_score_details: bool,
+    /// Whether the legs' hits have a `_rankingScore` of their nodes. In others a member of that name is the document's.
+    pub scores_in_legs: bool,
     /// Whether the legs' hits have `_rankingScoreDetails`. Merging more than one leg requires them.
     pub details_in_legs: bool,
     /// The number of hits requested of each leg. A leg that returned as many may have more.
@@ -90,6 +92,9 @@ pub struct SearchSpec<'a> {
     pub displayed: Option<&'a [String]>,
     /// Whether only hits found by their vector count, while the legs also return others.
     pub only_vectors: bool,
+    /// Whether legs may be asked deeper for hits that no ranking rule tells apart from those at the end of a leg: only
+    /// all of them together have one order.
+    pub equals_may_be_sought: bool,
     /// Whether rules of the index may pin hits to positions.
     pub pins: bool,
     /// Fields that were requested of the legs for merging only.
@@ -141,13 +146,14 @@ pub struct Contested {
 }
 
 impl SearchSpec<'_> {
-    /// A search without options over legs that were each asked for `hits_asked` hits with details, on an index without
+    /// A search without options over legs that were each asked for `hits_asked` hits with scores and details, on an index without
     /// a bound on totals.
     pub fn plain(paging: Paging, hits_asked: usize) -> Self {
         Self {
             paging,
             show_ranking_score: false,
             show_ranking_score_details: false,
+            scores_in_legs: true,
             details_in_legs: true,
             hits_asked,
             legs_asked: &[],
@@ -156,6 +162,7 @@ impl SearchSpec<'_> {
             tie_break: None,
             displayed: None,
             only_vectors: false,
+            equals_may_be_sought: false,
             pins: false,
             extra_fields: None,
             facets: None,

@@ -122,8 +122,9 @@ pub(crate) async fn list(
     let ReadContext { core, snapshot, index, search } = context;
     let rules = &index.rules;
     let mut plan = plan_list(context)?;
-    if plan.pins && audience == Audience::ToMerge {
-        return Err(crate::read::pins::refusal());
+    if plan.pins {
+        let is_distinct = search.distinct(rules).is_some() && index.shards_in_all() > 1;
+        crate::read::pins::check(audience == Audience::ToMerge, is_distinct)?;
     }
     let (wanted, pins, placed) = (plan.depth, plan.pins, std::mem::take(&mut plan.placed));
     let distinct_field = search.distinct(rules);
@@ -158,6 +159,7 @@ pub(crate) async fn list(
             paging: search.paging,
             show_ranking_score: search.show_ranking_score,
             show_ranking_score_details: search.show_ranking_score_details,
+            scores_in_legs: search.show_ranking_score,
             details_in_legs: !gathered.whole || search.show_ranking_score_details,
             hits_asked: deeper(wanted, gathered.fetch_depth.rounds),
             distinct: distinct_field.filter(|_| !gathered.whole),
@@ -165,6 +167,8 @@ pub(crate) async fn list(
             tie_break: search.tie_break(rules),
             displayed: rules.displayed.as_deref().filter(|_| !search.raw_details),
             only_vectors: search.only_vectors,
+            // Once: what would not be settled by then is settled by no depth that is worth its cost.
+            equals_may_be_sought: gathered.fetch_depth.rounds == 0,
             pins,
             extra_fields: extra_fields.as_ref(),
             facets: Some(search.facet_rules(rules, keeps_facet_orders(core))),

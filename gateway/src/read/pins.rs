@@ -14,10 +14,20 @@ pub(crate) fn pin_in(core: &Core, uid: &str) -> bool {
     rules.values().any(|rule| rule["actions"].as_array().is_some_and(|actions| actions.iter().any(concerns)))
 }
 
-/// The refusal of searches whose lists are merged further here: such a merge has no places for pinned documents.
-pub(crate) fn refusal() -> ApiError {
-    ApiError::new(
-        Code::FeatureNotEnabled,
-        "This gateway does not serve hybrid and federated searches of an index in which dynamic search rules pin documents.",
-    )
+/// Checks that a list with pinned documents can be had: `merged_again` means that it is merged further here, where
+/// there are no places for them. Under `distinct` only a node with all documents knows whether a pinned one takes the
+/// place of those that share its value, and how they count.
+///
+/// # Errors
+/// 400 where it cannot.
+pub(crate) fn check(merged_again: bool, is_distinct: bool) -> Result<(), ApiError> {
+    let searches = match (merged_again, is_distinct) {
+        (false, false) => return Ok(()),
+        (true, _) => "hybrid and federated searches",
+        (false, true) => "searches with a distinct attribute",
+    };
+    let message = format!(
+        "This gateway does not serve {searches} of an index in which dynamic search rules pin documents."
+    );
+    Err(ApiError::new(Code::FeatureNotEnabled, message))
 }

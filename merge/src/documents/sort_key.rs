@@ -80,12 +80,7 @@ pub(crate) fn compare_identities(one: &Document<'_>, other: &Document<'_>, sort:
     let Some(SortField { by: By::Field(field), .. }) = sort.last() else { return Ordering::Equal };
     let (one, other) = (hit::field(one.text, field), hit::field(other.text, field));
     let (Some(one), Some(other)) = (one, other) else { return Ordering::Equal };
-    match (one.parse::<i128>(), other.parse::<i128>()) {
-        (Ok(one), Ok(other)) => one.cmp(&other),
-        (Ok(_), Err(_)) => Ordering::Less,
-        (Err(_), Ok(_)) => Ordering::Greater,
-        (Err(_), Err(_)) => string(one).cmp(&string(other)),
-    }
+    hit::compare_keys(one, other)
 }
 
 /// The value by which a document is sorted; greater comes first.

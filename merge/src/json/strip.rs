@@ -7,7 +7,7 @@
 //!   and one search.
 
 use crate::SearchSpec;
-use crate::json::hit::{self, Edit};
+use crate::json::hit::{self, Added, Edit};
 use crate::json::{Member, Members, number, unescape};
 use crate::order::leg_cursor::{Bucket, Ranked};
 use crate::order::weighted_score::Scale;
@@ -34,7 +34,7 @@ pub(crate) fn hit(ranked: &Ranked<'_>, scale: Option<&Scale<'_>>, spec: &SearchS
         merged_details(hit.details, &ranked.buckets, typos, &mut details);
     }
     let details = String::from_utf8_lossy(&details);
-    let shown = typos.and_then(|_| number(hit::field(hit.text, SCORE)?));
+    let shown = typos.filter(|_| spec.scores_in_legs).and_then(|_| number(hit::added(hit.text, SCORE)?));
     let score = shown.zip(scale).map(|(shown, scale)| write_number(scale.score(hit.details, shown)));
     let edit = Edit {
         score: true,
@@ -100,27 +100,28 @@ fn write_number(number: f64) -> String {
     sonic_rs::to_string(&number).unwrap_or_default()
 }
 
-/// Appends a hit without reserved members, and without those that nodes add and the client did not request.
+/// Appends a hit without reserved members, and without those that nodes add and the client did not request. Members of
+/// the same names that are the document's own are kept.
 /// `details_at`: the offset of the opening quote of `_rankingScoreDetails`, if it is known to be the last member of
 /// compact JSON.
 fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: &mut Vec<u8>) {
     let Some(close) = text.len().checked_sub(1) else { return };
+    let cuts_score = spec.scores_in_legs && !spec.show_ranking_score;
+    let cuts_details = spec.details_in_legs && !spec.show_ranking_score_details;
     // The offset where members begin that only the gateway requested: score and details are the last members.
     let mut kept_end = close;
-    let mut walk_all = details_at.is_none() && text.contains("\"_rankingScore");
-    if let Some(details_at) = details_at {
-        let before = details_at - 1;
-        let score_at = score_before(text, before);
-        match (spec.show_ranking_score, spec.show_ranking_score_details) {
-            (_, false) => {
-                kept_end = score_at.filter(|_| !spec.show_ranking_score).unwrap_or(before);
+    let mut walk_all = spec.show_ranking_score_details && changes_details(spec);
+    match details_at.filter(|_| spec.details_in_legs) {
+        Some(details_at) => {
+            let before = details_at - 1;
+            let score_at = score_before(text, before).filter(|_| cuts_score);
+            if cuts_details {
                 // A hit with no other members begins with its brace, not with a comma.
-                kept_end = kept_end.max(1);
+                kept_end = score_at.unwrap_or(before).max(1);
             }
-            (false, true) => walk_all = score_at.is_some(),
-            (true, true) => {}
+            walk_all |= cuts_score && (score_at.is_none() || !cuts_details);
         }
-        walk_all |= spec.show_ranking_score_details && changes_details(spec);
+        None => walk_all |= (cuts_score || cuts_details) && text.contains("\"_rankingScore"),
     }
     let kept = &text[..kept_end];
     if !walk_all && !kept.contains(RESERVED_KEY) {
@@ -128,14 +129,16 @@ fn nodes_hit(text: &str, details_at: Option<usize>, spec: &SearchSpec<'_>, out: 
         out.push(b'}');
         return;
     }
+    let added = Added::to(text);
     let mut writer = Writer::new(text, out);
     let Some(members) = Members::of(text) else { return };
     for member in members.take_while(|member| member.key_at < kept_end) {
+        let at = Some(member.key_at);
         let cut = match member.key {
-            SCORE => !spec.show_ranking_score,
-            DETAILS if !spec.show_ranking_score_details => true,
+            SCORE => cuts_score && added.score_at == at,
+            DETAILS if cuts_details && added.details_at == at => true,
             "_formatted" | "_matchesPosition" | DETAILS => {
-                writer.nested(member, spec);
+                writer.nested(member, spec, member.key == DETAILS && added.details_at == at);
                 continue;
             }
             key => key.starts_with(RESERVED),
@@ -205,8 +208,9 @@ impl<'t, 'o> Writer<'t, 'o> {
     }
 
     /// Keeps an object without its reserved members. Drops a `_formatted` that becomes empty, as one node does.
-    fn nested(&mut self, member: Member<'_>, spec: &SearchSpec<'_>) {
-        let rewritten = member.key == DETAILS && changes_details(spec);
+    /// `are_details`: it is the ranking details that the node added.
+    fn nested(&mut self, member: Member<'_>, spec: &SearchSpec<'_>, are_details: bool) {
+        let rewritten = are_details && spec.details_in_legs && changes_details(spec);
         let untouched = !rewritten && !member.value.contains(RESERVED_KEY);
         if untouched || !member.value.starts_with('{') {
             return self.keep(member);
@@ -220,7 +224,7 @@ impl<'t, 'o> Writer<'t, 'o> {
         let value_at = member.end - member.value.len();
         let from = self.from.replace(member.end).unwrap_or(value_at);
         self.out.extend_from_slice(&self.text.as_bytes()[from..value_at]);
-        if member.key == DETAILS {
+        if are_details {
             details(member.value, spec.tie_break, spec.displayed, self.out)
         } else {
             members(member.value, self.out)

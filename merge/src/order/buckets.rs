@@ -51,7 +51,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Bucketed<'a> {
-    pub(crate) fn new(runs: &mut [LegCursor<'a>], asked: Asked) -> Result<Self, MergeError> {
+    pub(crate) fn new(runs: &mut [LegCursor<'a>], asked: Asked<'_>) -> Result<Self, MergeError> {
         let mut entries = Vec::new();
         let mut pins = Vec::new();
         let mut complete = true;

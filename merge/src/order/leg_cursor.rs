@@ -59,13 +59,24 @@ pub(crate) struct Bucket {
 
 /// What the legs were asked for, and what their answers can contain.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct Asked<'s> {
     /// The number of hits requested of every leg.
     pub(crate) hits: usize,
     /// Whether hits may be pinned to positions.
     pub(crate) pins: bool,
     /// The number of documents that match on all legs together.
     pub(crate) matched: u64,
+    /// How to order hits of several legs that no ranking rule tells apart.
+    pub(crate) equals: Equals<'s>,
+}
+
+/// What is known of hits that no ranking rule tells apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Equals<'s> {
+    /// The field that identifies documents.
+    pub(crate) identity: Option<&'s str>,
+    /// Whether legs may be asked for more, where some of such hits may be missing.
+    pub(crate) may_ask: bool,
 }
 
 impl<'a> LegCursor<'a> {
@@ -149,6 +160,11 @@ impl<'a> LegCursor<'a> {
 }
 
 impl<'a> Hit<'a> {
+    /// Whether the node was stopped before it had ordered this hit.
+    pub(crate) fn is_unranked(&self) -> bool {
+        self.details.contains("\"skipped\"")
+    }
+
     /// Finds the details where nodes write them, last in the hit, without walking it. The text behind the last mention
     /// of their name is the details only if it is one object up to the hit's closing brace; the caller verifies that.
     fn guess(text: &'a str) -> Option<Self> {
@@ -188,8 +204,9 @@ impl<'a> Hit<'a> {
 
     /// Finds the details by walking the hit.
     fn search(text: &'a str) -> Result<Self, Fault> {
-        let mut members = Members::of(text).ok_or_else(|| Fault::new("a hit is not an object"))?;
-        let details = members.find(|member| member.key == "_rankingScoreDetails");
+        let members = Members::of(text).ok_or_else(|| Fault::new("a hit is not an object"))?;
+        // A field of the document may have this name as well, and stands before.
+        let details = members.filter(|member| member.key == "_rankingScoreDetails").last();
         let details = details.ok_or_else(|| Fault::new("a hit has no _rankingScoreDetails"))?;
         Ok(Self { text, details: details.value, details_at: None })
     }

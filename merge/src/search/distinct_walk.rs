@@ -18,7 +18,7 @@ use crate::json::normalize::normalize;
 use crate::json::paths::values_at;
 use crate::json::{Answer, number, string, write_string};
 use crate::order::k_way::Order;
-use crate::order::leg_cursor::{Asked, LegCursor};
+use crate::order::leg_cursor::{Asked, Equals, LegCursor};
 use crate::order::ranking_key::Key;
 use crate::search::distinct::Value;
 use crate::{Paging, SortField};
@@ -133,7 +133,9 @@ fn read<'a>(
     let mut complete = true;
     let by_number = SortField::ascending(spec.primary_key);
     let mut numbers = Vec::new();
-    let mut order = Order::of(runs, Asked { hits: spec.hits_asked, pins: false, matched })?;
+    let equals = Equals { identity: Some(spec.primary_key), may_ask: false };
+    let asked = Asked { hits: spec.hits_asked, pins: false, matched, equals };
+    let mut order = Order::of(runs, asked)?;
     let mut before = Key::default();
     loop {
         let ranked = match order.next() {

@@ -183,8 +183,9 @@ pub(crate) fn write_parts(
             facet.sort_values(rules.order(name), candidates);
         }
         write_key(at, name, out);
-        facet.write(rules.values_max, out);
-        contested.extend(facet.contested(name, rules.values_max));
+        facet.cut(rules.values_max, rules.order(name), candidates);
+        facet.write(out);
+        contested.extend(facet.contested(name));
     }
     out.extend_from_slice(format!("}},\"{stats_name}\":{{").as_bytes());
     for (at, (name, range)) in stats.iter().enumerate() {
@@ -330,8 +331,24 @@ impl<'a> Facet<'a> {
         }
     }
 
-    fn contested(&self, name: &str, values_max: usize) -> impl Iterator<Item = Contested> {
-        let shown = self.values.iter().take(values_max).filter(|value| value.contested);
+    /// Cuts the ordered values as one node does. Where it counts value by value, it stops at the value that makes its
+    /// list as long as allowed: numbers and texts have one list, but each kind begins anew, so texts that follow a full
+    /// list of numbers never make it exactly that long, and all of them are listed.
+    fn cut(&mut self, values_max: usize, order: FacetOrder, candidates: u64) {
+        let by_value = order == FacetOrder::Count || candidates > CANDIDATES_AS_TEXT_MAX;
+        let numbers = self.values.iter().take_while(|value| value.number.is_some()).count();
+        if by_value && values_max == 0 {
+            return;
+        }
+        if by_value && numbers >= values_max {
+            self.values.drain(values_max..numbers);
+        } else {
+            self.values.truncate(values_max);
+        }
+    }
+
+    fn contested(&self, name: &str) -> impl Iterator<Item = Contested> {
+        let shown = self.values.iter().filter(|value| value.contested);
         shown.map(|value| Contested {
             facet: name.to_owned(),
             spelling: unescape(value.raw).into_owned(),
@@ -339,9 +356,9 @@ impl<'a> Facet<'a> {
         })
     }
 
-    fn write(&self, values_max: usize, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');
-        for (at, value) in self.values.iter().take(values_max).enumerate() {
+        for (at, value) in self.values.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
             out.extend_from_slice(format!("{comma}\"{}\":{}", value.raw, value.count).as_bytes());
         }

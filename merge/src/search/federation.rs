@@ -135,6 +135,7 @@ const MADE_HERE: [&str; 14] = [
 /// Appends the answer of a federated search to `out`.
 ///
 /// `answers`: one for each query, for offset 0 and as many hits as the page may need, with ranking scores and details.
+/// Under `distinct` and numbered pages these are all hits.
 /// `totals`: one for each index, from [`federated_totals`].
 ///
 /// # Errors
@@ -181,9 +182,12 @@ fn merge(
     let counted = totals.iter().map(|body| Answer::read(body, "hits"));
     let counted = counted.collect::<Result<Vec<_>, _>>().map_err(|fault| fault.at(answers.len()))?;
     let window = Window::of(spec.paging);
+    // Numbered pages of a list without duplicates have an exact total, so all hits are there.
+    let is_counted = spec.distinct.is_some() && matches!(spec.paging, Paging::Page { .. });
     let mut rejected = 0_u64;
     let of_indexes = lists.into_iter().zip(spec.indexes).map(|(lists, index)| {
-        let most = window.end().min(index.hits_total_max);
+        let wanted = if is_counted { usize::MAX } else { window.end() };
+        let most = wanted.min(index.hits_total_max);
         let mut kept = Kept::of(lists, spec);
         let hits = kept.by_ref().take(most).collect::<Vec<_>>();
         rejected += kept.rejected;
@@ -193,12 +197,17 @@ fn merge(
     // Keys are unique only within an index, and duplicates there are gone now, so forget the identities.
     let strangers = of_indexes.into_iter().map(|hits| hits.into_iter().map(Hit::without_identity).collect());
     let mut kept = Kept::of(strangers.collect(), spec);
-    let page = kept.by_ref().skip(window.offset).take(window.limit).collect::<Vec<_>>();
-    kept.by_ref().for_each(drop);
+    let (mut listed, mut page) = (0, Vec::new());
+    for hit in kept.by_ref() {
+        if listed >= window.offset && page.len() < window.limit {
+            page.push(hit);
+        }
+        listed += 1;
+    }
     rejected += kept.rejected;
     let found =
         counted.iter().map(total_of).sum::<Result<u64, Fault>>().map_err(|fault| fault.at(answers.len()))?;
-    let total = found.saturating_sub(rejected);
+    let total = if is_counted { listed as u64 } else { found.saturating_sub(rejected) };
     out.extend_from_slice(b"{\"hits\":[");
     for (at, hit) in page.iter().enumerate() {
         if at > 0 {
@@ -245,13 +254,13 @@ fn read_hits<'a>(
     let mut texts = Vec::new();
     let mut scale = Scale::new(spec.scores_end_at_sorts);
     while let Some(text) = answer.next_element()? {
-        let details = hit::field(text, "_rankingScoreDetails");
+        let details = hit::added(text, "_rankingScoreDetails");
         let details = details.ok_or_else(|| Fault::new("a hit has no _rankingScoreDetails"))?;
         scale.learn(details);
         texts.push((text, details));
     }
     let read = texts.into_iter().map(|(text, details)| {
-        let score = hit::field(text, "_rankingScore").and_then(number);
+        let score = hit::added(text, "_rankingScore").and_then(number);
         let score = score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))?;
         let identity = primary_key.map(|primary_key| {
             hit::field(text, primary_key).ok_or_else(|| Fault::new("a hit has no primary key"))
@@ -290,7 +299,7 @@ impl<'a> Hit<'a> {
         federation.extend_from_slice(rest.as_bytes());
         let mut details = Vec::new();
         if query.show_ranking_score_details && query.displayed.is_some() {
-            let shown = hit::field(self.text, "_rankingScoreDetails").unwrap_or("{}");
+            let shown = hit::added(self.text, "_rankingScoreDetails").unwrap_or("{}");
             strip::details(shown, None, query.displayed, &mut details);
         }
         let details = String::from_utf8_lossy(&details);

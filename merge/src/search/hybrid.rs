@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use ahash::AHashSet;
 
 use crate::error::{Fault, MergeError};
-use crate::json::hit::field;
+use crate::json::hit::{added, field};
 use crate::json::{Answer, number};
 use crate::order::leg_cursor::{Hit, LegCursor, Ranked};
 use crate::order::weighted_score::{Scale, Value, compare_halves, values};
@@ -113,7 +113,7 @@ fn read<'a>(
 }
 
 fn ranking_score(hit: &str) -> Result<f64, Fault> {
-    let score = field(hit, "_rankingScore").and_then(number);
+    let score = added(hit, "_rankingScore").and_then(number);
     score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))
 }
 

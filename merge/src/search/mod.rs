@@ -14,7 +14,7 @@ pub(crate) mod similar;
 use crate::error::{Fault, MergeError};
 use crate::json::{Answer, Members, write_count, write_member};
 use crate::order::k_way::Order;
-use crate::order::leg_cursor::{Asked, Hit, LegCursor, Ranked};
+use crate::order::leg_cursor::{Asked, Equals, Hit, LegCursor, Ranked};
 use crate::order::weighted_score::Scale;
 use crate::search::distinct::{Admitted, Distinct};
 use crate::{Contested, Merged, Paging, SearchSpec, json::strip};
@@ -156,7 +156,9 @@ fn write_hits(
     if !page.wants_more() {
         return Ok(0);
     }
-    let asked = Asked { hits: spec.hits_asked, pins: spec.pins, matched };
+    let identity = spec.tie_break.and_then(|rule| rule.rsplit_once(':')).map(|(field, _)| field);
+    let equals = Equals { identity, may_ask: spec.equals_may_be_sought };
+    let asked = Asked { hits: spec.hits_asked, pins: spec.pins, matched, equals };
     let mut order = Order::of(runs, asked)?;
     while page.wants_more() {
         let Some(ranked) = order.next()? else { break };

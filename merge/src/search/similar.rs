@@ -130,7 +130,7 @@ impl<'a> Neighbours<'a, '_> {
             if is_itself || !self.seen.insert(id) {
                 continue;
             }
-            let score = hit::field(text, "_rankingScore").and_then(number);
+            let score = hit::added(text, "_rankingScore").and_then(number);
             let score = score.ok_or_else(|| Fault::new("a hit has no _rankingScore"))?;
             return Ok(Some(Neighbour { text, similarity, score }));
         }
@@ -140,7 +140,7 @@ impl<'a> Neighbours<'a, '_> {
 
 /// The raw similarity of a hit; `None` if it has none.
 fn similarity(text: &str) -> Result<Option<&str>, Fault> {
-    let details = hit::field(text, "_rankingScoreDetails").and_then(Members::of);
+    let details = hit::added(text, "_rankingScoreDetails").and_then(Members::of);
     let mut details = details.ok_or_else(|| Fault::new("a hit has no _rankingScoreDetails"))?;
     let first = details.find(|rule| hit::field(rule.value, "order") == Some("0"));
     let first = first.ok_or_else(|| Fault::new("a hit has no first ranking rule"))?;

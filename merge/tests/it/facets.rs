@@ -58,6 +58,23 @@ fn numbers_come_first_as_text_or_by_value() {
 }
 
 #[test]
+fn texts_behind_a_full_list_of_numbers_are_all_listed_where_values_are_counted_one_by_one() {
+    let stats = r#"{"n":{"min":1.0,"max":3.0}}"#;
+    let legs = [(r#"{"n":{"1":1,"2":1,"a":1,"b":1}}"#, stats), (r#"{"n":{"3":2,"c":2}}"#, stats)];
+    let check = |values_max: usize, matched: u64, order: FacetOrder, expected: &str| {
+        let answer = merge_facets(legs, matched, &rules(values_max, order));
+        assert!(answer.starts_with(&format!(r#""facetDistribution":{{"n":{expected}}}"#)), "{answer}");
+    };
+    check(2, 5, FacetOrder::Alpha, r#"{"1":1,"2":1}"#);
+    check(2, 5, FacetOrder::Count, r#"{"3":2,"2":1,"c":2,"b":1,"a":1}"#);
+    check(2, 4000, FacetOrder::Alpha, r#"{"1":1,"2":1,"a":1,"b":1,"c":2}"#);
+    check(3, 5, FacetOrder::Count, r#"{"3":2,"2":1,"1":1,"c":2,"b":1,"a":1}"#);
+    check(4, 5, FacetOrder::Count, r#"{"3":2,"2":1,"1":1,"c":2}"#);
+    check(0, 5, FacetOrder::Count, r#"{"3":2,"2":1,"1":1,"c":2,"b":1,"a":1}"#);
+    check(0, 5, FacetOrder::Alpha, "{}");
+}
+
+#[test]
 fn statistics_keep_the_extremes() {
     let legs = [
         ("{}", r#"{"b":{"min":-1.5,"max":2.0},"a":{"min":1.0,"max":1.0}}"#),

@@ -147,6 +147,12 @@ fn distinct_holds_over_all_queries() {
     let found = case.run(&answers, &[totals("a", 2, &Value::Null), totals("b", 2, &Value::Null)]);
     assert_eq!(order(&found), [(1, 0), (2, 0), (3, 1)]);
     assert_eq!(found["estimatedTotalHits"], 3);
+    // The total of numbered pages counts the list, whatever nodes count where they know one query each.
+    let paging = Paging::Page { page: 2, hits_per_page: 2 };
+    let case = Case { distinct: Some("group"), indexes: [0, 1], paging, ..Case::default() };
+    let found = case.run(&answers, &[totals("a", 9, &Value::Null), totals("b", 9, &Value::Null)]);
+    assert_eq!(order(&found), [(3, 1)]);
+    assert_eq!((&found["totalHits"], &found["totalPages"]), (&json!(3), &json!(2)));
 }
 
 #[test]

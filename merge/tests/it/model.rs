@@ -32,6 +32,12 @@ pub(crate) fn compare(left: &Value, right: &Value) -> Ordering {
     Ordering::Equal
 }
 
+/// The same for whole hits; those with equal details are ordered by their texts.
+pub(crate) fn compare_hits(left: &Value, right: &Value) -> Ordering {
+    let ordering = compare(&left["_rankingScoreDetails"], &right["_rankingScoreDetails"]);
+    ordering.then_with(|| left.to_string().cmp(&right.to_string()))
+}
+
 fn by_order(details: &Value) -> Vec<(String, Value)> {
     let mut rules =
         details.as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>();
@@ -121,7 +127,7 @@ pub(crate) fn search(
     facets: Option<(Value, Value)>,
 ) -> String {
     let mut all = legs.iter().flatten().cloned().collect::<Vec<_>>();
-    all.sort_by(|left, right| compare(&left["_rankingScoreDetails"], &right["_rankingScoreDetails"]));
+    all.sort_by(compare_hits);
     let total = all.len().min(hits_total_max);
     let (offset, limit) = match paging {
         Paging::Offset { offset, limit } => (offset, limit),
@@ -176,6 +182,15 @@ pub(crate) fn facets(documents: &[Value], order: FacetOrder, values_max: usize) 
         numbers.sort_by(|(_, left), (_, right)| right.1.cmp(&left.1).then(right.0.total_cmp(&left.0)));
         strings.sort_by(|left, right| right.1.1.cmp(&left.1.1).then_with(|| right.0.cmp(&left.0)));
     }
+    // Counted by value, texts behind a full list of numbers are listed to the last.
+    let values_max = match order {
+        FacetOrder::Count if values_max == 0 => usize::MAX,
+        FacetOrder::Count if numbers.len() >= values_max => {
+            numbers.truncate(values_max);
+            usize::MAX
+        }
+        FacetOrder::Count | FacetOrder::Alpha => values_max,
+    };
     let numbers = numbers.into_iter().map(|(text, (_, count))| (text, count));
     let strings = strings.into_iter().map(|(_, (text, count))| (text, count));
     let mut values = Map::new();

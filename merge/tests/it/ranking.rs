@@ -24,7 +24,8 @@ fn order(legs: &[(&str, &Value)]) -> Result<String, MergeError> {
     Ok(answer["hits"].as_array().unwrap().iter().map(|hit| hit["name"].as_str().unwrap()).collect())
 }
 
-/// Merges `left` and `right` both ways round. `First` means that `left` wins from either leg.
+/// Merges `left` and `right` both ways round. `First` means that `left` wins from either leg, `Equal` that the hits' own
+/// texts decide.
 fn check(left: &Value, right: &Value, expected: &Expected) {
     let forward = order(&[("l", left), ("r", right)]);
     let backward = order(&[("r", right), ("l", left)]);
@@ -34,8 +35,10 @@ fn check(left: &Value, right: &Value, expected: &Expected) {
             assert_eq!(backward.unwrap(), "lr", "{left} before {right}, legs exchanged");
         }
         Equal => {
+            // The names decide, whichever hit has which.
             assert_eq!(forward.unwrap(), "lr", "{left} equals {right}");
-            assert_eq!(backward.unwrap(), "rl", "{left} equals {right}, legs exchanged");
+            assert_eq!(backward.unwrap(), "lr", "{left} equals {right}, legs exchanged");
+            assert_eq!(order(&[("l", right), ("r", left)]).unwrap(), "lr", "{left} equals {right}");
         }
         Refused(reason) => {
             for error in [forward.unwrap_err(), backward.unwrap_err()] {

@@ -190,3 +190,46 @@ fn shown_scores_are_ranked_among_the_most_typos_of_any_leg() {
     assert_eq!(hit["_rankingScoreDetails"]["typo"], expected);
     assert_eq!(typo(false), json!({"id": 2, "_rankingScore": 2.0 / 3.0}));
 }
+
+#[test]
+fn hits_that_no_rule_tells_apart_come_by_their_keys() {
+    // All of these are one number as doubles.
+    const BASE: u64 = 1 << 60;
+    let leg = |ids: &[u64]| {
+        let hits = ids.iter().map(|id| {
+            let id = BASE + id;
+            format!(r#"{{"id":{id},"_rankingScoreDetails":{{"id:asc":{{"order":0,"value":{BASE}}}}}}}"#)
+        });
+        let hits = hits.collect::<Vec<_>>().join(",");
+        format!(r#"{{"hits":[{hits}],"query":"","estimatedTotalHits":9}}"#).into_bytes()
+    };
+    let check = |legs: &[&[u64]], asked: usize, may_ask: bool, expected: Result<&[u64], ()>| {
+        let legs = legs.iter().map(|ids| leg(ids)).collect::<Vec<_>>();
+        let spec = SearchSpec {
+            tie_break: Some("id:asc"),
+            equals_may_be_sought: may_ask,
+            hits_asked: asked,
+            ..spec(Paging::Offset { offset: 0, limit: 4 })
+        };
+        let found = match merged(&legs, &spec) {
+            Ok(answer) => {
+                let ids = answer.split("\"id\":").skip(1);
+                Ok(ids
+                    .map(|id| id.split('}').next().unwrap().parse::<u64>().unwrap() - BASE)
+                    .collect::<Vec<_>>())
+            }
+            Err(error) => {
+                assert!(matches!(error, MergeError::Short), "{error}");
+                Err(())
+            }
+        };
+        assert_eq!(found.as_deref(), expected.as_ref().map(|ids| *ids).map_err(|()| &()), "{legs:?}");
+    };
+    // Nodes give equals in the order in which they were first written.
+    check(&[&[4, 9, 12], &[7, 1]], 10, true, Ok(&[1, 4, 7, 9]));
+    check(&[&[7, 1], &[4, 9, 12]], 10, true, Ok(&[1, 4, 7, 9]));
+    check(&[&[12, 9, 1], &[4], &[7]], 10, true, Ok(&[1, 4, 7, 9]));
+    // A leg that gave all it was asked for may have equals left: it is asked deeper, as far as that may be.
+    check(&[&[4, 9, 12], &[7, 1]], 3, true, Err(()));
+    check(&[&[4, 9, 12], &[7, 1]], 3, false, Ok(&[1, 4, 7, 9]));
+}

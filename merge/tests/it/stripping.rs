@@ -45,6 +45,12 @@ fn hits_lose_what_the_client_did_not_ask_for() {
             r#""id":1,"_formatted":{"_miroir_a":"1"},"_matchesPosition":{"_miroir_a":[{"start":0,"length":1}]},"#,
             r#""id":1,"_matchesPosition":{},"#,
         ),
+        // A document's own fields of these names.
+        (r#""id":1,"_rankingScore":"mine","#, r#""id":1,"_rankingScore":"mine","#),
+        (
+            r#""_rankingScore":5,"_miroir_a":1,"_rankingScoreDetails":[1],"#,
+            r#""_rankingScore":5,"_rankingScoreDetails":[1],"#,
+        ),
         (
             r#""n":{"_rankingScoreDetails":{},"_rankingScore":1},"#,
             r#""n":{"_rankingScoreDetails":{},"_rankingScore":1},"#,
@@ -56,6 +62,31 @@ fn hits_lose_what_the_client_did_not_ask_for() {
         assert_eq!(strip(&hit, true, false), format!("{{{kept}{score}}}"), "{fields}");
         assert_eq!(strip(&hit, false, true), format!("{{{kept}{details}}}"), "{fields}");
         assert_eq!(strip(&hit, false, false), format!("{{{}}}", kept.trim_end_matches(',')), "{fields}");
+    }
+}
+
+#[test]
+fn a_documents_score_is_kept_where_legs_have_none() {
+    let check = |hit: &str, shows_details: bool, expected: &str| {
+        let one = format!(r#"{{"hits":[{hit}],"query":"","estimatedTotalHits":1}}"#).into_bytes();
+        let none = br#"{"hits":[],"query":"","estimatedTotalHits":0}"#.to_vec();
+        let spec = SearchSpec {
+            scores_in_legs: false,
+            show_ranking_score_details: shows_details,
+            ..spec(Paging::Offset { offset: 0, limit: 1 })
+        };
+        let answer = merged(&[one, none], &spec).unwrap();
+        assert!(answer.starts_with(&format!(r#"{{"hits":[{expected}],"#)), "{answer}");
+    };
+    let details = r#""_rankingScoreDetails":{"words":{"order":0,"matchingWords":1}}"#;
+    for own in [
+        r#""id":1,"_rankingScore":5"#,
+        r#""_rankingScore":0.5"#,
+        r#""_rankingScore":"x","_rankingScoreDetails":{}"#,
+    ] {
+        check(&format!("{{{own},{details}}}"), false, &format!("{{{own}}}"));
+        check(&format!("{{{own},{details}}}"), true, &format!("{{{own},{details}}}"));
+        check(&format!(r#"{{"_miroir_a":1,{own},{details}}}"#), false, &format!("{{{own}}}"));
     }
 }
 

@@ -41,9 +41,7 @@ impl World {
             legs[leg].push(shape.hit(random, id, details));
         }
         for leg in &mut legs {
-            leg.sort_by(|left, right| {
-                model::compare(&left["_rankingScoreDetails"], &right["_rankingScoreDetails"])
-            });
+            leg.sort_by(model::compare_hits);
         }
         Self { legs }
     }
