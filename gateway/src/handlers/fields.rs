@@ -52,6 +52,8 @@ struct FieldsRequest {
     offset: usize,
     limit: usize,
     displayed: Option<bool>,
+    /// Whether fields are wanted that are ranking rules, or such that are not.
+    ranking_rule: Option<bool>,
     /// The rest of the filter.
     filter: Map<String, Value>,
 }
@@ -60,7 +62,13 @@ impl FieldsRequest {
     fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
         let body = is_bounded(body).then(|| serde_json::from_slice(body).ok()).flatten();
         let Some(Value::Object(members)) = body else { return Err(NotUnderstood) };
-        let mut request = Self { offset: 0, limit: FIELDS_DEFAULT, displayed: None, filter: Map::new() };
+        let mut request = Self {
+            offset: 0,
+            limit: FIELDS_DEFAULT,
+            displayed: None,
+            ranking_rule: None,
+            filter: Map::new(),
+        };
         for (name, value) in members {
             let count = || value.as_u64().and_then(|count| usize::try_from(count).ok()).ok_or(NotUnderstood);
             match name.as_str() {
@@ -71,10 +79,12 @@ impl FieldsRequest {
                 _ => return Err(NotUnderstood),
             }
         }
-        request.displayed = match request.filter.shift_remove("displayed") {
-            None | Some(Value::Null) => None,
-            Some(displayed) => Some(displayed.as_bool().ok_or(NotUnderstood)?),
+        let mut wanted = |name: &str| match request.filter.shift_remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(wanted) => wanted.as_bool().ok_or(NotUnderstood).map(Some),
         };
+        let (displayed, ranking_rule) = (wanted("displayed")?, wanted("rankingRule")?);
+        (request.displayed, request.ranking_rule) = (displayed, ranking_rule);
         Ok(request)
     }
 
@@ -105,8 +115,12 @@ fn merged(bodies: &[&[u8]], fields_request: &FieldsRequest, rules: &IndexRules) 
             field["rankingRule"] = json!({"enabled": false});
         }
     }
+    let is = |field: &Value, property: &str, wanted: Option<bool>| {
+        wanted.is_none_or(|wanted| field[property]["enabled"] == wanted)
+    };
     fields.retain(|field| {
-        fields_request.displayed.is_none_or(|displayed| field["displayed"]["enabled"] == displayed)
+        is(field, "displayed", fields_request.displayed)
+            && is(field, "rankingRule", fields_request.ranking_rule)
     });
     let total = fields.len();
     let page = fields.into_iter().skip(fields_request.offset).take(fields_request.limit).collect::<Vec<_>>();
@@ -118,6 +132,7 @@ fn merged(bodies: &[&[u8]], fields_request: &FieldsRequest, rules: &IndexRules) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::index_rules::TieBreak;
 
     fn field(name: &str) -> Value {
         json!({"name": name, "displayed": {"enabled": true}, "searchable": {"enabled": name != "b"}})
@@ -131,7 +146,8 @@ mod tests {
         ];
         let legs = legs.map(|leg| leg.to_string());
         let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
-        let rules = IndexRules::from_settings(&json!({"displayedAttributes": ["b"]}));
+        let mut rules = IndexRules::from_settings(&json!({"displayedAttributes": ["b"]}));
+        rules.tie_break = TieBreak::of(Some("b"), &Value::Null);
         let names = |body: &str| {
             let fields_request = FieldsRequest::parse(body.as_bytes()).unwrap();
             let answer = merged(&legs, &fields_request, &rules).unwrap();
@@ -141,6 +157,8 @@ mod tests {
         };
         assert_eq!(names("{}"), (r#""a" false, "b" true, "b.c" true"#.to_owned(), 3));
         assert_eq!(names(r#"{"filter":{"displayed":false}}"#), (r#""a" false"#.to_owned(), 1));
+        // Nodes break ties by a rule of the gateway's.
+        assert_eq!(names(r#"{"filter":{"rankingRule":true}}"#), (String::new(), 0));
         assert_eq!(names(r#"{"offset":1,"limit":1}"#), (r#""b" true"#.to_owned(), 3));
         let fields_request =
             FieldsRequest::parse(br#"{"filter":{"displayed":true,"sortable":true}}"#).unwrap();
@@ -149,7 +167,14 @@ mod tests {
             r#"{"offset":0,"limit":4294967295,"filter":{"sortable":true}}"#
         );
         assert!(merged(&[b"{}"], &fields_request, &rules).is_err());
-        for body in ["", "[]", r#"{"limit":"a"}"#, r#"{"nope":1}"#, r#"{"filter":{"displayed":1}}"#] {
+        for body in [
+            "",
+            "[]",
+            r#"{"limit":"a"}"#,
+            r#"{"nope":1}"#,
+            r#"{"filter":{"displayed":1}}"#,
+            r#"{"filter":{"rankingRule":1}}"#,
+        ] {
             assert!(FieldsRequest::parse(body.as_bytes()).is_err(), "{body}");
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{
+        embedder_templates,
         error::{ApiError, Code},
         tasks::view::is_index_uid,
     },
@@ -16,7 +17,7 @@ use crate::{
     handlers::{documents, extract},
     nodes::pool::NodeRequest,
     read::{plan, scatter::is_refusal},
-    state::{core::Core, snapshot::Snapshot},
+    state::{core::Core, coverage, snapshot::Snapshot},
     wire::h1::{Request, Response},
 };
 
@@ -44,6 +45,10 @@ pub(crate) async fn render(
             hidden.push((name, uid));
         }
     }
+    // A template that loops over the fields of a document passes over the gateway's own.
+    if let Some(Value::String(template)) = parsed.pointer_mut("/template/inline") {
+        *template = embedder_templates::guarded(template);
+    }
     let nodes = nodes_to_ask(core, &snapshot, &body);
     // A body that is not JSON goes to a node as it came, for the node to refuse.
     let body = if parsed.is_null() { body } else { Bytes::from(parsed.to_string()) };
@@ -67,7 +72,7 @@ pub(crate) async fn render(
             Ok(_) | Err(_) => {}
         }
     }
-    Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available."))
+    Err(coverage::no_node(&core.shared, core.shared.snapshot().topology.every_node()))
 }
 
 /// The owners of the document that is rendered; all nodes in turn when none is named.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Method;
 use router::ShardSet;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Change, IndexRecord, NodeTask, SettingsAhead, StoreError};
 
 use crate::{
@@ -257,7 +257,9 @@ pub(crate) async fn change_settings(
     let mut index = Arc::clone(index);
     loop {
         let mut record = index.record.clone();
-        record.settings_ahead.push(SettingsAhead { task: missed.task(), change: change.details() });
+        record
+            .settings_ahead
+            .push(SettingsAhead { task: missed.task(), change: Value::Object(change.sent()) });
         record.settings_pending = true;
         match store_index(core, record, &index, missed).await.map_err(Outcome::Refused)? {
             Stored::AsAsked => return Ok(node_tasks),

@@ -28,6 +28,13 @@ pub(crate) fn setting_details(sent: &Value) -> Value {
             }
             "filterableAttributes" => normal::<Vec<FilterableAttributesRule>>(value),
             "synonyms" | "embedders" => normal::<BTreeMap<String, Value>>(value),
+            "typoTolerance" => value.as_object().map(|members| {
+                let shown = members.iter().map(|(name, value)| {
+                    let words = normal::<BTreeSet<String>>(value).filter(|_| name.starts_with("disableOn"));
+                    (name.clone(), words.unwrap_or_else(|| value.clone()))
+                });
+                Value::Object(shown.collect())
+            }),
             "localizedAttributes" => value.as_array().map(|rules| rules.iter().map(localized_rule).collect()),
             _ => None,
         };

@@ -9,6 +9,7 @@ pub(crate) mod differential;
 pub(crate) mod documents;
 pub(crate) mod explain;
 pub(crate) mod hedging;
+mod like_one_node;
 pub(crate) mod multi_search;
 pub(crate) mod planning;
 pub(crate) mod queries;

@@ -1,6 +1,7 @@
 //! What clients write through a cluster.
 
 pub(crate) mod atomicity;
+mod embedders;
 pub(crate) mod idempotency;
 pub(crate) mod index_life;
 pub(crate) mod replicas;

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::api::embedder_templates::unguarded;
+
 /// The party that has to act on an error, as Meilisearch names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -108,6 +110,7 @@ codes! {
     InvalidNetworkShards = "invalid_network_shards", InvalidRequest, 400;
     InvalidNetworkUrl = "invalid_network_url", InvalidRequest, 400;
     InvalidNetworkWriteApiKey = "invalid_network_write_api_key", InvalidRequest, 400;
+    InvalidSearchFacets = "invalid_search_facets", InvalidRequest, 400;
     InvalidSwapDuplicateIndexFound = "invalid_swap_duplicate_index_found", InvalidRequest, 400;
     InvalidSwapIndexes = "invalid_swap_indexes", InvalidRequest, 400;
     InvalidSwapRename = "invalid_swap_rename", InvalidRequest, 400;
@@ -259,7 +262,7 @@ impl ApiError {
     /// The refusal of a node, without reserved fields in its message.
     #[must_use]
     pub fn from_node(status: StatusCode, body: &[u8]) -> Self {
-        let stripped = rewritten(body, |message| merge::strip_message(message).into_owned());
+        let stripped = rewritten(body, |message| merge::strip_message(&unguarded(message)).into_owned());
         let body = if stripped.is_empty() { ErrorBody::Empty } else { ErrorBody::Node(stripped) };
         Self { status, body, retry_after_seconds: None, reason: None }
     }

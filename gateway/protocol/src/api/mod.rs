@@ -5,6 +5,7 @@
 pub mod alias;
 pub mod canary;
 pub mod documents;
+pub mod embedder_templates;
 pub mod error;
 pub mod http;
 pub mod index_rules;
@@ -13,6 +14,7 @@ pub mod node_version;
 pub mod reserved_fields;
 pub mod search;
 pub mod settings;
+mod settings_details;
 pub mod swap;
 pub mod tasks;
 pub mod tenant;

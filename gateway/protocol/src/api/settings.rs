@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
 use crate::api::{
+    embedder_templates,
     index_rules::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
     node_version::NodeVersion,
+    settings_details,
 };
 
 /// Settings sub-routes and the method that changes them (`PUT` replaces, `PATCH` merges).
@@ -133,6 +135,11 @@ impl SettingsChange {
             Self::ResetAll => Vec::new(),
             Self::One { value, .. } => value.iter().collect(),
         };
+        if self.sent().get("embedders").is_some_and(embedder_templates::name_reserved) {
+            let message =
+                "Names that start with `_miroir_` are reserved: embedders cannot use them in templates.";
+            return Err(ApiError::new(Code::MiroirReservedField, message));
+        }
         match values.into_iter().find_map(reserved_name) {
             None => Ok(()),
             Some(name) => Err(ApiError::new(
@@ -144,13 +151,21 @@ impl SettingsChange {
         }
     }
 
-    /// The task's details: the settings as sent.
+    /// The task's details: the settings in the form in which a node tells them (`settings_details`).
     #[must_use]
     pub fn details(&self) -> Value {
+        settings_details::of(self.sent())
+    }
+
+    /// The settings as sent, by their member names; those that are reset are null.
+    #[must_use]
+    pub fn sent(&self) -> Map<String, Value> {
         match self {
-            Self::Whole(settings) => Value::Object(settings.clone()),
+            Self::Whole(settings) => settings.clone(),
             Self::ResetAll => all_reset(),
-            Self::One { name, value, .. } => json!({camel_case(name): value}),
+            Self::One { name, value, .. } => {
+                Map::from_iter([(camel_case(name), value.clone().unwrap_or(Value::Null))])
+            }
         }
     }
 
@@ -178,7 +193,7 @@ impl SettingsChange {
         match self {
             Self::Whole(settings) => whole(settings, derivation),
             Self::ResetAll => {
-                let Value::Object(mut settings) = all_reset() else { unreachable!("all_reset is an object") };
+                let mut settings = all_reset();
                 settings.retain(|name, _| *name != camel_case(FOREIGN_KEYS));
                 whole(&settings, derivation)
             }
@@ -240,6 +255,10 @@ pub fn setting_from_node(name: &str, mut value: Value, owned: &Value, tie_break:
                     json!(own.unwrap_or(FACET_VALUES_MAX_DEFAULT as u64)),
                 );
             }
+            value
+        }
+        "embedders" => {
+            embedder_templates::from_node(&mut value);
             value
         }
         "pagination" => {
@@ -401,8 +420,12 @@ fn derive(name: &str, value: &Value, derivation: &Derivation<'_>) -> Value {
         ("faceting", value @ Value::Object(_)) if is_count(&value["maxValuesPerFacet"]) => {
             derive_faceting(value, owned)
         }
+        ("embedders", value @ Value::Object(_)) => embedder_templates::for_nodes(value, &owned["embedders"]),
         ("pagination", Value::Null) => json!({"maxTotalHits": HITS_TOTAL_ON_NODES}),
-        ("pagination", value @ Value::Object(_)) if is_count(&value["maxTotalHits"]) => {
+        // A node refuses a bound of no hits at all.
+        ("pagination", value @ Value::Object(_))
+            if is_count(&value["maxTotalHits"]) && value["maxTotalHits"] != 0 =>
+        {
             let mut derived = value.clone();
             derived["maxTotalHits"] = json!(HITS_TOTAL_ON_NODES);
             derived
@@ -439,9 +462,8 @@ fn derive_faceting(value: &Value, owned: &Value) -> Value {
     derived
 }
 
-fn all_reset() -> Value {
-    let names = SETTINGS.iter().map(|(name, _)| (camel_case(name), Value::Null));
-    Value::Object(names.collect())
+fn all_reset() -> Map<String, Value> {
+    SETTINGS.iter().map(|(name, _)| (camel_case(name), Value::Null)).collect()
 }
 
 /// The first reserved field name anywhere in a value.
@@ -462,6 +484,24 @@ mod tests {
 
     fn whole_change(value: Value) -> SettingsChange {
         SettingsChange::Whole(value.as_object().cloned().unwrap())
+    }
+
+    #[test]
+    fn nodes_judge_what_they_would_refuse() {
+        let check = |change: Value, expected: Value| {
+            let change = whole_change(change);
+            let owned = change.owned_after(&json!({}));
+            let request = change.for_nodes(&Derivation::new(&owned, None, None));
+            assert_eq!(serde_json::from_str::<Value>(&request.body).unwrap(), expected);
+        };
+        for refused in [json!(0), json!(-1), json!("1"), json!(1.5)] {
+            let change = json!({"pagination": {"maxTotalHits": refused}});
+            check(change.clone(), change);
+        }
+        check(
+            json!({"pagination": {"maxTotalHits": 1}}),
+            json!({"pagination": {"maxTotalHits": HITS_TOTAL_ON_NODES}}),
+        );
     }
 
     #[test]

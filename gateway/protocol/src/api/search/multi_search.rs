@@ -106,6 +106,12 @@ impl MultiQuery {
         if is_index_uid(&query.index_uid) { Ok(query) } else { Err(NotUnderstood) }
     }
 
+    /// A query for everything in an index.
+    #[must_use]
+    pub fn of_everything(index_uid: &str) -> Self {
+        Self { index_uid: index_uid.to_owned(), weight: 1.0, options: None, members: Vec::new() }
+    }
+
     /// Adds a filter that all hits must pass.
     pub fn narrow(&mut self, rules: Option<String>) {
         let Some(rules) = rules else { return };
@@ -246,6 +252,12 @@ impl Federation {
             Paging::Offset { offset, limit } => offset.saturating_add(limit),
             Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
         }
+    }
+
+    /// Whether the total counts every hit of the merged list, as with numbered pages of a list without duplicates.
+    #[must_use]
+    pub fn counts_all_hits(&self) -> bool {
+        self.distinct.is_some() && matches!(self.paging, Paging::Page { .. })
     }
 
     /// The body of a federated search that counts, and is refused where the whole one would be. It asks for hits only

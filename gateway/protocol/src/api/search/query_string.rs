@@ -25,9 +25,11 @@ pub fn body_of_query(query: &Query<'_>) -> Result<Vec<u8>, NotUnderstood> {
                 Value::from(text.parse::<u64>().map_err(|_| NotUnderstood)?)
             }
             "rankingScoreThreshold" => Value::from(text.parse::<f64>().map_err(|_| NotUnderstood)?),
-            "retrieveVectors" | "showMatchesPosition" | "showRankingScore" | "showRankingScoreDetails" => {
-                Value::Bool(text.parse().map_err(|_| NotUnderstood)?)
-            }
+            "retrieveVectors"
+            | "showMatchesPosition"
+            | "showRankingScore"
+            | "showRankingScoreDetails"
+            | "showPerformanceDetails" => Value::Bool(text.parse().map_err(|_| NotUnderstood)?),
             "attributesToRetrieve"
             | "attributesToCrop"
             | "attributesToHighlight"

@@ -467,6 +467,12 @@ impl<'a> SearchRequest<'a> {
         (!names.is_empty()).then_some(names)
     }
 
+    /// Whether it asks for all facets there are.
+    #[must_use]
+    pub fn asks_all_facets(&self) -> bool {
+        self.all_facets
+    }
+
     /// Whether a score threshold leaves out hits.
     #[must_use]
     pub fn has_threshold(&self) -> bool {
@@ -640,8 +646,8 @@ pub(crate) fn turn_of(query: impl Hash) -> usize {
     usize::try_from(hash >> 1).unwrap_or(0)
 }
 
-/// The attributes of `requested` that `displayed` lets through; `*` means all of them. A trailing `:number` (crop
-/// length) stays with its attribute.
+/// The attributes of `requested` that `displayed` lets through by their exact names; `*` means all of them. A trailing
+/// `:number` (crop length) stays with its attribute.
 fn shown(requested: &[String], displayed: &[String]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     for entry in requested {
@@ -650,11 +656,7 @@ fn shown(requested: &[String], displayed: &[String]) -> Vec<String> {
             list.extend(displayed.iter().map(|shown| entry.replacen('*', shown, 1)));
             continue;
         }
-        if displayed.iter().any(|shown| is_below(name, shown)) {
-            list.push(entry.clone());
-        } else {
-            list.extend(displayed.iter().filter(|shown| is_below(shown, name)).cloned());
-        }
+        list.extend(displayed.iter().any(|shown| shown == name).then(|| entry.clone()));
     }
     list
 }
@@ -754,8 +756,8 @@ mod tests {
         check("{}", r#""attributesToRetrieve":["title","a.b"]"#);
         check(r#"{"attributesToRetrieve":["*"]}"#, r#""attributesToRetrieve":["title","a.b"]"#);
         check(
-            r#"{"attributesToRetrieve":["title.x","secret","a"]}"#,
-            r#""attributesToRetrieve":["title.x","a.b"]"#,
+            r#"{"attributesToRetrieve":["title.x","secret","a","a.b"]}"#,
+            r#""attributesToRetrieve":["a.b"]"#,
         );
         check(
             r#"{"attributesToCrop":["*:5"],"attributesToHighlight":["secret"]}"#,

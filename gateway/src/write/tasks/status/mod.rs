@@ -19,6 +19,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     api::{
         documents::edit_function,
+        embedder_templates::unguarded,
         error::{ApiError, rename_index},
         tasks::view,
     },
@@ -427,7 +428,8 @@ fn absorb(task: &mut NodeTask, value: &Value, index_uid: Option<&str>, times: &m
     }
     task.details = Some(value["details"].clone()).filter(Value::is_object);
     task.error = serde_json::from_value::<TaskError>(value["error"].clone()).ok().map(|mut error| {
-        let message = merge::strip_message(&error.message);
+        let message = unguarded(&error.message);
+        let message = merge::strip_message(&message);
         error.message = rename_index(&message, |_| index_uid.map(str::to_owned)).into_owned();
         error
     });
