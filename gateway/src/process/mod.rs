@@ -30,6 +30,7 @@ use signal_hook::{
 use store::{Store, StoreThread};
 
 use crate::{
+    clock,
     config::{self, Config, RuntimeChoice, StoreConfig, limits},
     nodes::address::NodeAddress,
     observe,
@@ -83,7 +84,16 @@ fn check(config: &Config) -> anyhow::Result<()> {
     }
     check_shadows(config)?;
     tls::server(&config.tls)?;
-    let _ = writeln!(std::io::stdout().lock(), "the configuration is sound");
+    // No node need be https for a file that is named to be read.
+    tls::client(&config.tls)?;
+    for warning in tls::expired(&config.tls, clock::utc())? {
+        let _ = writeln!(std::io::stderr().lock(), "miroir: {warning}");
+    }
+    let driver = match runtime_of(config).try_out(executors(config))? {
+        None => String::new(),
+        Some(reason) => format!("; cores would run on epoll, without io_uring: {reason}"),
+    };
+    let _ = writeln!(std::io::stdout().lock(), "the configuration is sound{driver}");
     Ok(())
 }
 
@@ -99,9 +109,13 @@ fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
     refuse_unknown_nodes(&config)?;
     check_shadows(&config)?;
     let server_tls = tls::server(&config.tls)?;
+    warn_of_expired(&config)?;
     let reserved = port::reserve("--listen", config.listen)?;
     let metrics_socket =
         config.metrics_listen.map(|address| port::bind("--metrics-listen", address)).transpose()?;
+    if let Some(reason) = runtime_of(&config).try_out(executors(&config))? {
+        observe::log::warn("no_io_uring", &[("reason", &reason), ("consequence", "cores run on epoll")]);
+    }
     let (store, store_thread, coordinator) = open_store(&config)?;
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let parts = Parts { config, tls: server_tls, store, coordinator, prometheus };
@@ -125,6 +139,11 @@ const fn runtime_of(config: &Config) -> Runtime {
         RuntimeChoice::Auto | RuntimeChoice::Monoio => Runtime::Monoio,
         RuntimeChoice::Glommio => Runtime::Glommio,
     }
+}
+
+/// How many executors a gateway has: one a core, and the control executor.
+const fn executors(config: &Config) -> usize {
+    config.cores + 1
 }
 
 /// Reloads on SIGHUP, and returns once the process has to end.
@@ -153,6 +172,7 @@ fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
     let parsed = config::parse(arguments, |name| std::env::var(name).ok())?;
     let config::Parsed::Run(config) = parsed else { bail!("the options no longer start a gateway") };
     let server_tls = tls::server(&config.tls)?;
+    warn_of_expired(&config)?;
     if server_tls.is_some() != shared.tls.load().is_some() {
         bail!("--tls-certificate: TLS cannot be turned on or off while clients are served");
     }
@@ -161,6 +181,14 @@ fn reload(shared: &Shared, arguments: &[&str]) -> anyhow::Result<String> {
     let same =
         Config { edge: shared.config.edge.clone(), tls: shared.config.tls.clone(), ..(*config).clone() };
     Ok(if same == shared.config { "nothing" } else { "other options" }.to_owned())
+}
+
+/// Logs certificates that nobody will take any more; whoever renews them need not restart.
+fn warn_of_expired(config: &Config) -> anyhow::Result<()> {
+    for reason in tls::expired(&config.tls, clock::utc())? {
+        observe::log::warn("certificate_expired", &[("reason", &reason)]);
+    }
+    Ok(())
 }
 
 /// Ends the process when an executor ends: half a gateway is worse than none.
@@ -183,11 +211,8 @@ fn report_started(shared: &Shared, address: SocketAddr, metrics: Option<SocketAd
     });
     let _ = writeln!(std::io::stdout().lock(), "{ready}");
     let descriptors = raise_descriptors();
-    let driver = if runtime::uring_available() { "io_uring" } else { "epoll" };
-    let runtime = match shared.config.runtime {
-        RuntimeChoice::Auto | RuntimeChoice::Monoio => Runtime::Monoio.name(),
-        RuntimeChoice::Glommio => Runtime::Glommio.name(),
-    };
+    let runtime = runtime_of(&shared.config);
+    let (runtime, driver) = (runtime.name(), runtime.driver());
     observe::log::info(
         "started",
         &[

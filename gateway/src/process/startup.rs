@@ -137,7 +137,7 @@ pub async fn prepare(
         clock,
         console,
         sessions: Sessions::new(now()),
-        nodes: Arc::new(Nodes { addresses: Addresses::new(nodes), health, hints }),
+        nodes: Arc::new(Nodes::new(Addresses::new(nodes), health, hints)),
         snapshot: ArcSwap::from_pointee(snapshot),
         retired: ArcSwap::default(),
         keys: ArcSwap::from_pointee(keys),

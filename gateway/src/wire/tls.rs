@@ -3,15 +3,17 @@
 //! Invariants: only TLS 1.2 and 1.3, with ring's ciphers. The error names a file that cannot be read, but nothing of
 //! its contents. What is read replaces the former configuration as a whole or not at all.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, RootCertStore, ServerConfig,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::WebPkiClientVerifier,
 };
+use time::OffsetDateTime;
 
 use crate::config::TlsConfig;
 
@@ -64,6 +66,39 @@ pub fn client(config: &TlsConfig) -> anyhow::Result<Arc<ClientConfig>> {
     let mut client = builder.context("--node-ca")?.with_root_certificates(roots).with_no_client_auth();
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(client))
+}
+
+/// What is wrong with certificates that can be read all the same: one sentence for each that has run out, or does not
+/// hold yet, at `now`.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn expired(config: &TlsConfig, now: OffsetDateTime) -> anyhow::Result<Vec<String>> {
+    let server = config.server.as_ref().map(|(certificate, _)| ("--tls-certificate", certificate));
+    let authorities = [("--tls-client-ca", &config.client_ca), ("--node-ca", &config.node_ca)];
+    let authorities = authorities.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix_timestamp().unsigned_abs()));
+    // Nobody signed by these authorities is asked for: a verifier says first whether a certificate holds at all.
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
+    let nobody = ServerName::try_from("nobody.invalid")?;
+    let mut said = Vec::new();
+    for (option, path) in server.into_iter().chain(authorities) {
+        for certificate in certificates(option, path)? {
+            let verified = verifier.verify_server_cert(&certificate, &[], &nobody, &[], now);
+            let Err(rustls::Error::InvalidCertificate(error)) = verified else { continue };
+            use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+            let fault = if matches!(error, Expired | ExpiredContext { .. }) {
+                "has expired"
+            } else if matches!(error, NotValidYet | NotValidYetContext { .. }) {
+                "does not hold yet"
+            } else {
+                continue;
+            };
+            said.push(format!("{option} {}: a certificate in it {fault}", path.display()));
+        }
+    }
+    Ok(said)
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -7,6 +7,7 @@ mod conformance;
 mod endurance;
 mod gateway;
 mod operations;
+mod start_limits;
 mod store_file;
 mod tls;
 mod wire;

@@ -48,8 +48,14 @@ impl Authority {
 
     /// Writes a certificate for `localhost` and its key, `name.pem` and `name.key`.
     fn sign(&self, name: &str) {
+        self.sign_for(name, "localhost", 2100);
+    }
+
+    /// The same for a host, until the end of a year.
+    fn sign_for(&self, name: &str, host: &str, year: i32) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let write = |extension: &str, text: String| {
             let path = PathBuf::from(self.path(name)).with_extension(extension);
@@ -206,4 +212,68 @@ fn nodes_are_asked_over_tls() {
         };
         assert_eq!(seen, expected, "{runtime}");
     }
+}
+
+#[test]
+fn the_log_tells_why_a_node_does_not_serve() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let serve = |host: &str, year: i32| {
+        authority.sign_for("server", host, year);
+        start("monoio", &authority.server_arguments())
+    };
+    let (sound, elsewhere, expired) =
+        (serve("localhost", 2100), serve("elsewhere.example", 2100), serve("localhost", 2020));
+    let plain = Gateway::start("monoio", &[]);
+    let check = |scheme: &str, port: u16, signer: &Authority, event: &str, reason: &str| {
+        let trust = format!("--node-ca={}", signer.path("ca.pem"));
+        let gateway = Gateway::start_with_node("monoio", &format!("{scheme}://localhost:{port}"), &[&trust]);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = gateway.log();
+            let told = |line: &&str| line.contains(&format!(r#""event":"{event}""#)) && line.contains(reason);
+            if log.lines().any(|line| told(&line)) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "no {event} that says {reason}: {log}");
+        }
+    };
+    check("https", elsewhere.address.port(), &authority, "node_down", "not valid for name");
+    check("https", expired.address.port(), &authority, "node_down", "expired");
+    check("https", sound.address.port(), &stranger, "node_down", "UnknownIssuer");
+    check("https", plain.address.port(), &authority, "node_down", "does not speak TLS");
+    check("http", sound.address.port(), &authority, "node_down", "speaks TLS");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    check("http", nobody, &authority, "node_down", "refused");
+    // A gateway as the node answers for its health without a key, and for its tasks with one alone.
+    check("http", plain.address.port(), &authority, "node_not_joined", "--node-master-key");
+}
+
+#[test]
+fn certificates_that_have_run_out_are_told_of() {
+    let authority = Authority::new();
+    authority.sign_for("server", "localhost", 2020);
+    let check = |arguments: &[String], code: i32, said: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_miroir"));
+        command.args(["--node", "a=http://127.0.0.1:1", "--check-config"]).args(arguments);
+        let output = command.output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(said.iter().all(|part| text.contains(part)), "{text}");
+        text
+    };
+    let expired = ["--tls-certificate", "has expired", "the configuration is sound"];
+    check(&authority.server_arguments(), 0, &expired);
+    let gateway = start("monoio", &authority.server_arguments());
+    let told = || gateway.log().matches("certificate_expired").count();
+    assert_eq!(told(), 1);
+    gateway.signal("-HUP");
+    let deadline = Instant::now() + PATIENCE;
+    while told() < 2 {
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+    }
+    authority.sign("server");
+    let text = check(&authority.server_arguments(), 0, &["the configuration is sound"]);
+    assert!(!text.contains("expired"), "{text}");
+    // The node is not https, and yet its authority's file is read.
+    check(&["--node-ca=missing.pem".to_owned()], 2, &["--node-ca missing.pem"]);
 }

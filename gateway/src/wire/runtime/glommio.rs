@@ -15,7 +15,7 @@ use std::{
 };
 
 use ::glommio::{
-    LocalExecutorBuilder, Placement,
+    LocalExecutor, LocalExecutorBuilder, Placement,
     net::{TcpListener, TcpStream},
 };
 use ::monoio::{
@@ -111,9 +111,9 @@ where
     for attempt in 0..STARTS_MAX {
         let (main, ready) = (Arc::clone(&main), ready.clone());
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-            let executor = match builder(cpu).make() {
+            let executor = match make(cpu) {
                 Ok(executor) => executor,
-                Err(error) => return drop(ready.send(Err(error.to_string()))),
+                Err(reason) => return drop(ready.send(Err(reason))),
             };
             executor.run(async move {
                 // Only the first executor to start takes `main`.
@@ -132,6 +132,52 @@ where
         }
     }
     Err(failed(format!("{STARTS_MAX} executors came to no turn within {FIRST_TURN_MAX:?} each")))
+}
+
+/// Tries whether so many executors can be had at once.
+///
+/// # Errors
+/// Why not.
+pub(super) fn try_executors(executors: usize) -> Result<(), StartError> {
+    if !super::uring_available() {
+        return Err(StartError::NoUring { runtime: Runtime::Glommio.name() });
+    }
+    let (made, outcomes) = mpsc::channel::<Result<(), String>>();
+    // Each executor belongs to the thread that makes it, and is there until all are.
+    let gate = Mutex::new(());
+    let all_made = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for _ in 0..executors {
+            let (made, gate) = (made.clone(), &gate);
+            scope.spawn(move || {
+                let executor = builder(None).make();
+                let outcome = executor.as_ref().map(|_| ()).map_err(ToString::to_string);
+                let _ = made.send(outcome);
+                drop(made);
+                drop(gate.lock());
+            });
+        }
+        drop(made);
+        let outcome = outcomes.iter().collect::<Result<(), _>>();
+        drop(all_made);
+        outcome.map_err(|reason| StartError::from_reason(Runtime::Glommio.name(), "trial", reason))
+    })
+}
+
+/// Makes an executor. The kernel gives back the memory of rings that are gone a little later, so it is asked again.
+fn make(cpu: Option<usize>) -> Result<LocalExecutor, String> {
+    let mut refused = String::new();
+    for _ in 0..super::RING_TRIES_MAX {
+        match builder(cpu).make() {
+            Ok(executor) => return Ok(executor),
+            Err(error) => refused = error.to_string(),
+        }
+        if !refused.contains(super::NO_MEMORY) {
+            break;
+        }
+        thread::sleep(super::RING_PAUSE);
+    }
+    Err(refused)
 }
 
 fn builder(cpu: Option<usize>) -> LocalExecutorBuilder {

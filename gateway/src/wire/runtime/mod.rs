@@ -38,6 +38,12 @@ pub use world::{LocalFuture, World, WorldListener, WorldStream};
 
 use self::glommio::GlommioStream;
 
+/// How often an executor asks for its rings while the kernel has no memory for them, and the pause in between.
+const RING_TRIES_MAX: u32 = 50;
+const RING_PAUSE: Duration = Duration::from_millis(10);
+/// How an error tells that the kernel has no memory: ENOMEM, as text.
+const NO_MEMORY: &str = "os error 12";
+
 /// The executors that a thread can run: two on io_uring, and those of a simulated world.
 ///
 /// [`Runtime::start`] sets once which one a thread runs. The functions of this module read it, so that no code above
@@ -96,6 +102,30 @@ impl Runtime {
             Self::Monoio => "monoio",
             Self::Glommio => "glommio",
             Self::Simulated(_) => "simulated",
+        }
+    }
+
+    /// Tries what this many executors need of the kernel, all at once. Gives the reason why they will run on epoll and
+    /// not on `io_uring`, if they will.
+    ///
+    /// # Errors
+    /// The reason why so many executors cannot run here at all.
+    pub fn try_out(self, executors: usize) -> Result<Option<String>, StartError> {
+        match self {
+            Self::Monoio => Ok(monoio::try_rings(executors)),
+            Self::Glommio => glommio::try_executors(executors).map(|()| None),
+            Self::Simulated(_) => Ok(None),
+        }
+    }
+
+    /// What the executors that start now wait on: `io_uring` or `epoll`.
+    #[must_use]
+    pub fn driver(self) -> &'static str {
+        match self {
+            Self::Monoio if monoio::has_rings() => "io_uring",
+            Self::Monoio => "epoll",
+            Self::Glommio => "io_uring",
+            Self::Simulated(_) => "none",
         }
     }
 
@@ -310,7 +340,7 @@ pub enum StartError {
     },
     /// The limit on locked memory is too low for the rings.
     #[error(
-        "--runtime {runtime}: the memlock limit is too low ({reason}); allow at least 512 KiB per core (ulimit -l, LimitMEMLOCK=)"
+        "--runtime {runtime}: the memlock limit is too low ({reason}); allowed: 1 MiB and 128 KiB more for each core (ulimit -l, LimitMEMLOCK=), or --runtime monoio, which falls back to epoll"
     )]
     LockedMemory {
         /// The runtime that was chosen.
@@ -334,7 +364,7 @@ impl StartError {
     /// Tells from the error whether locked memory is what is missing.
     fn from_reason(runtime: &'static str, name: &str, reason: String) -> Self {
         // glommio names the limit; the kernel refuses the rings with ENOMEM.
-        match ["MemLockLimit", "os error 12"].iter().any(|mark| reason.contains(mark)) {
+        match ["MemLockLimit", "memlock", NO_MEMORY].iter().any(|mark| reason.contains(mark)) {
             true => Self::LockedMemory { runtime, reason },
             false => Self::Other { runtime, name: name.to_owned(), reason },
         }
@@ -382,7 +412,6 @@ fn is_silent(socket: &impl AsRawFd) -> bool {
 }
 
 /// Whether the kernel lets this process use io_uring.
-#[must_use]
-pub fn uring_available() -> bool {
+fn uring_available() -> bool {
     ::monoio::utils::detect_uring()
 }
