@@ -41,10 +41,12 @@ impl Node {
 
 /// A table of a topology's nodes, one per line.
 pub(crate) fn lines(topology: &Value) -> String {
-    let mut text = format!("{:<20} {:<10} {:<6} {}\n", "NODE", "STATE", "GROUP", "URL");
+    let mut text =
+        format!("{:<20} {:<10} {:<6} {}\n", "NODE", "STATE", "GROUP", "URL, and why it does not serve");
     for node in topology["nodes"].as_array().into_iter().flatten() {
         let (id, state, url) = (word(&node["id"]), word(&node["state"]), word(&node["url"]));
-        text.push_str(&format!("{id:<20} {state:<10} {:<6} {url}\n", node["group"].to_string()));
+        let reason = node["reason"].as_str().map_or(String::new(), |reason| format!("  {reason}"));
+        text.push_str(&format!("{id:<20} {state:<10} {:<6} {url}{reason}\n", node["group"].to_string()));
     }
     text
 }

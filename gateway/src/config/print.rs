@@ -96,7 +96,11 @@ pub(crate) fn values(config: &Config) -> Vec<(String, String)> {
         toml::Value::Array(values) => {
             values.iter().map(|value| value.as_str().unwrap_or_default()).collect::<Vec<_>>().join("\n")
         }
-        other => other.to_string(),
+        other @ (toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Table(_)) => other.to_string(),
     };
     table.into_iter().map(|(name, value)| (name, shown(value))).collect()
 }

@@ -7,6 +7,7 @@ use router::NodeIndex;
 use serde_json::{Value, json};
 
 use crate::{
+    nodes::health::NodeState,
     state::{
         coverage::{node_state, uncovered_shards},
         shared::Shared,
@@ -28,6 +29,7 @@ pub fn topology(shared: &Shared) -> Response {
             "group": node.group,
             "capacity": node.capacity,
             "state": node_state(shared, topology, number),
+            "reason": reason(shared, number),
             "hints": {
                 "count": hints.pending(number),
                 "bytes": hints.pending_bytes(number),
@@ -103,6 +105,12 @@ fn indexes(snapshot: &Snapshot) -> Value {
         })
     });
     views.collect()
+}
+
+/// Why a node does not serve; `None` while it does.
+fn reason(shared: &Shared, node: NodeIndex) -> Option<String> {
+    let serves = shared.nodes.health.state(node) == NodeState::Healthy;
+    shared.nodes.fault(node).filter(|_| !serves).map(|fault| fault.as_ref().clone())
 }
 
 fn index(position: usize) -> NodeIndex {

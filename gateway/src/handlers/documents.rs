@@ -25,6 +25,7 @@ use crate::{
     },
     state::{
         core::Core,
+        coverage,
         merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
@@ -35,15 +36,17 @@ use crate::{
 pub(crate) async fn get(core: &Core, request: &Request, uid: &str, id: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let named = crate::state::snapshot::find_index(&snapshot, uid)?;
-    let mut found = Err(no_owner(named, id));
+    let mut found = None;
     for part in 0..named.parts() {
-        found = Box::pin(get_in(core, request, &snapshot, named.part(part), id)).await;
+        let in_part = Box::pin(get_in(core, request, &snapshot, named.part(part), id)).await;
         // With several indexes the first one that has the document answers.
-        if !matches!(&found, Err(error) if error.status() == http::StatusCode::NOT_FOUND) {
+        let lacks = matches!(&in_part, Err(error) if error.status() == http::StatusCode::NOT_FOUND);
+        found = Some(in_part);
+        if !lacks {
             break;
         }
     }
-    found
+    found.unwrap_or_else(|| Err(no_owner(core, &snapshot, named, id)))
 }
 
 async fn get_in(
@@ -63,7 +66,7 @@ async fn get_in(
         // A copy that may be old is better than none, but its lack of the document proves nothing.
         Err(_) => match ask::stand_in(core, owners, question).await {
             Ok(Ok(answer)) => (answer, [router::shard_of(id, index.record.shards)].into_iter().collect()),
-            Ok(Err(_)) | Err(_) => return Err(no_owner(index, id)),
+            Ok(Err(_)) | Err(_) => return Err(no_owner(core, snapshot, index, id)),
         },
     };
     if expiry::applies(core, index) && expiry::has_ended(&answer.body) {
@@ -72,7 +75,7 @@ async fn get_in(
     let mut body = Vec::with_capacity(answer.body.len());
     match merge::strip_document(&answer.body, &mut body) {
         Ok(_) => Ok(MergedAnswer { body: body.into(), missing }.into_response()),
-        Err(_) => Err(no_owner(index, id)),
+        Err(_) => Err(no_owner(core, snapshot, index, id)),
     }
 }
 
@@ -90,13 +93,14 @@ pub(crate) async fn ask_an_owner(
     match ask::first_of(core, owners(snapshot, index, id), request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(refusal)) => Err(ApiError::from_node(refusal.status, &refusal.body)),
-        Err(_) => Err(no_owner(index, id)),
+        Err(_) => Err(no_owner(core, snapshot, index, id)),
     }
 }
 
-fn no_owner(index: &Index, id: &str) -> ApiError {
-    let shard = router::shard_of(id, index.record.shards);
-    ApiError::new(Code::MiroirShardUnavailable, format!("No node answers for the shards {shard}."))
+/// The refusal of a question about one document.
+pub(crate) fn no_owner(core: &Core, snapshot: &Snapshot, index: &Index, id: &str) -> ApiError {
+    let shard = [router::shard_of(id, index.record.shards)].into_iter().collect();
+    coverage::unanswered(&core.shared, snapshot, index, &shard)
 }
 
 /// `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.

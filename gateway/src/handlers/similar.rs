@@ -170,11 +170,7 @@ impl Similar<'_> {
         )
         .await;
         judged?;
-        let unusable = || {
-            let shard = router::shard_of(&self.query.id, self.home.record.shards);
-            let reason = format!("No node answers for the shards {shard}.");
-            ApiError::new(Code::MiroirShardUnavailable, reason)
-        };
+        let unusable = || documents::no_owner(self.core, self.snapshot, self.home, &self.query.id);
         self.read(&vectors?.body, &counted?.body).unwrap_or_else(|| Err(unusable()))
     }
 

@@ -15,7 +15,7 @@ use crate::{
     membership::rejoin,
     nodes::{
         health::{NodeState, Seen},
-        pool::{NodeRequest, seen},
+        pool::{NodeRequest, fault, seen},
     },
     state::core::Core,
     wire::runtime,
@@ -97,7 +97,7 @@ async fn probe(core: &Core, node: NodeIndex) {
         (false, Seen::Refused) => Seen::Refused,
         (false, _) => Seen::ProbeFailed,
     };
-    core.shared.nodes.saw(node, seen, now);
+    core.shared.nodes.saw(node, seen, now, || fault(&answer));
     let serves = core.shared.nodes.health.state(node).serves_reads();
     metrics::gauge!("miroir_node_healthy", "node" => id.clone()).set(f64::from(u8::from(serves)));
     if answered {

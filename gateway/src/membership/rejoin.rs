@@ -18,7 +18,7 @@ use crate::{
     nodes::{
         health::NodeState,
         hints::{UNAPPLIED, Unapplied},
-        pool::NodeRequest,
+        pool::{NodeRequest, fault},
     },
     observe::log,
     read::ask::learn_version,
@@ -63,6 +63,7 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
     let term = term.unwrap_or(Term::own());
     if hints.needs_full_resync(node) {
         if let Err(error) = catch_up::begin_copy(core, node, &term).await {
+            core.shared.nodes.holds_back(node, format!("it could not be given all documents: {error}"));
             return log::warn("node_not_copied", &[("node", id), ("reason", &error.to_string())]);
         }
     } else if is_known(core, node, limits::TASK_QUESTION_TIMEOUT).await {
@@ -93,14 +94,15 @@ pub(crate) async fn admit(core: &Core, node: NodeIndex) {
         None => return,
     }
     if !crate::write::node_features::restore(core, node).await || !rule_copies::restore(core, node).await {
-        return log::warn("node_not_restored", &[("node", id)]);
+        let reason = "its experimental features or search rules could not be set";
+        return core.shared.nodes.holds_back(node, reason.to_owned());
     }
     if !catch_up::compare_suspects(core, node, &term).await {
         return;
     }
     if health.has_joined(node) {
         if hints.lets_through(node) {
-            log::info("node_healthy", &[("node", id)]);
+            core.shared.nodes.serves(node);
         } else {
             // It has missed something since.
             health.fall_behind(node);
@@ -137,7 +139,15 @@ pub(crate) async fn look_again(core: &Rc<Core>, node: NodeIndex) {
 async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
     // The known uid is read first, since the node may give out more tasks meanwhile.
     let known = core.shared.nodes.hints.newest_task(node);
-    let Some(page) = ask_within(core, node, "/tasks?limit=1", limit).await else { return false };
+    let page = match ask_within(core, node, "/tasks?limit=1", limit).await {
+        Ok(page) => page,
+        Err(reason) => {
+            if core.shared.nodes.health.state(node) == NodeState::Joining {
+                core.shared.nodes.holds_back(node, reason);
+            }
+            return false;
+        }
+    };
     let newest = page["results"][0]["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
     if newest >= known {
         newest.into_iter().for_each(|uid| core.shared.nodes.hints.saw_task(node, uid));
@@ -221,11 +231,18 @@ async fn forget_awaited(core: &Core, node: NodeIndex, uid: u32) {
 }
 
 async fn ask(core: &Core, node: NodeIndex, target: &str) -> Option<Value> {
-    ask_within(core, node, target, limits::TASK_QUESTION_TIMEOUT).await
+    ask_within(core, node, target, limits::TASK_QUESTION_TIMEOUT).await.ok()
 }
 
-async fn ask_within(core: &Core, node: NodeIndex, target: &str, limit: Duration) -> Option<Value> {
+/// # Errors
+/// Why there is no answer.
+async fn ask_within(core: &Core, node: NodeIndex, target: &str, limit: Duration) -> Result<Value, String> {
     let limit = core.shared.config.node_timeout.min(limit);
-    let answer = core.pools.ask(node, NodeRequest::get(target), limit).await.ok()?;
-    answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok())?
+    let answer = core.pools.ask(node, NodeRequest::get(target), limit).await;
+    match &answer {
+        Ok(answer) if answer.status.is_success() => {
+            serde_json::from_slice(&answer.body).map_err(|_| "its answers are not JSON".to_owned())
+        }
+        Ok(_) | Err(_) => Err(fault(&answer)),
+    }
 }

@@ -395,7 +395,7 @@ mod tests {
 
     fn load_stats(now: Instant) -> LoadStats {
         let addresses = Addresses::new(["a", "b", "c"].map(NodeAddress::nowhere).to_vec());
-        let table = Nodes { addresses, health: Health::new(3, now), hints: Hints::new(3, 0) };
+        let table = Nodes::new(addresses, Health::new(3, now), Hints::new(3, 0));
         LoadStats::new(&Arc::new(table), true, now)
     }
 

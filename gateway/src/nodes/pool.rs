@@ -141,7 +141,7 @@ impl NodePools {
             }
             left -= slice;
             if left.is_zero() {
-                self.nodes.saw(node, Seen::Failed, runtime::now());
+                self.nodes.saw(node, Seen::Failed, runtime::now(), || NodeError::TimedOut(limit).to_string());
                 return Err(NodeError::TimedOut(limit));
             }
             if !was_down && health.state(node) == NodeState::Down {
@@ -160,7 +160,7 @@ impl NodePools {
         request: NodeRequest<'_>,
     ) -> Result<NodeAnswer, NodeError> {
         let result = self.pool(node).exchange(&request).await;
-        self.nodes.saw(node, seen(&result), runtime::now());
+        self.nodes.saw(node, seen(&result), runtime::now(), || fault(&result));
         result
     }
 
@@ -183,6 +183,8 @@ impl NodePools {
 pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
     use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     match result {
+        // Nothing can be had of a node that does not take the gateway's key.
+        Ok(answer) if refuses_key(answer) => Seen::Failed,
         // A node that says when to come again is busy, not broken.
         Ok(answer) if answer.status.is_server_error() && answer.retry_after.is_none() => Seen::Failed,
         Ok(_) => Seen::Answered,
@@ -193,6 +195,23 @@ pub fn seen(result: &Result<NodeAnswer, NodeError>) -> Seen {
         }
         Err(_) => Seen::Failed,
     }
+}
+
+/// What an outcome says of the node's fault, for logs and for the operator.
+pub fn fault(result: &Result<NodeAnswer, NodeError>) -> String {
+    match result {
+        Ok(answer) if refuses_key(answer) => {
+            let status = answer.status.as_u16();
+            format!("it does not take the gateway's key (status {status}): see --node-master-key")
+        }
+        Ok(answer) => format!("it answers with status {}", answer.status.as_u16()),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Whether a node refuses the key that the gateway sends.
+fn refuses_key(answer: &NodeAnswer) -> bool {
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status)
 }
 
 /// Whether an answer refuses the client's request, rather than fails to serve it. What a node says about the
@@ -239,7 +258,7 @@ impl NodePool {
             let stream = runtime::connect(self.node.address).await?;
             match &self.node.tls {
                 None => Ok(ClientConnection::new(stream)),
-                Some(tls) => ClientConnection::new_tls(stream, tls).await,
+                Some(tls) => ClientConnection::new_tls(stream, tls).await.map_err(in_words),
             }
         };
         match timeout(limits::NODE_CONNECT_TIMEOUT, connecting).await {
@@ -296,6 +315,15 @@ impl NodePool {
         head.extend_from_slice(b"\r\n");
         head
     }
+}
+
+/// Says what a failed handshake means where the library's words do not.
+fn in_words(error: std::io::Error) -> std::io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if !matches!(inner, Some(rustls::Error::InvalidMessage(_))) {
+        return error;
+    }
+    std::io::Error::new(error.kind(), "its port does not speak TLS, but its URL begins with https://")
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::{
         plan,
         race::{self, Placed, ShardedQuery},
     },
-    state::core::Core,
+    state::{core::Core, coverage},
     wire::{
         h1::NodeAnswer,
         runtime::{self, timeout},
@@ -92,7 +92,7 @@ async fn one_in_order(
                     race::note_failure(core, leg.node, runtime::now(), "its answer is not JSON");
                     question.nodes.retain(|node| *node != leg.node);
                 }
-                None => return Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+                None => return Err(coverage::no_node(&core.shared, question.nodes)),
             },
             Err(refusal) => return Ok(Err(refusal)),
         }
@@ -154,7 +154,10 @@ pub(crate) async fn all_reachable(core: &Core, target: &str) -> Result<Vec<Value
     }
     match values.is_empty() {
         false => Ok(values),
-        true => Err(ApiError::new(Code::MiroirShardUnavailable, "No node is available.")),
+        true => {
+            let nodes = core.shared.snapshot().topology.every_node();
+            Err(coverage::no_node(&core.shared, nodes))
+        }
     }
 }
 

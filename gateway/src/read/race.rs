@@ -347,7 +347,7 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
             late.extend(silent.into_iter().map(|node| (node, attempt.sent_at)));
         }
         for (node, sent_at) in &late {
-            core.shared.nodes.saw(*node, Seen::Failed, now);
+            core.shared.nodes.saw(*node, Seen::Failed, now, || "no answer in time".to_owned());
             note_failure(core, *node, *sent_at, "no answer in time");
             self.failed.push(*node);
         }
@@ -361,7 +361,8 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         }
         for (node, sent_at) in self.parts.iter().filter(|part| !part.done).flat_map(Part::waits_for) {
             note_failure(self.core, node, sent_at, "no answer within the request's time");
-            self.core.shared.nodes.saw(node, Seen::Failed, runtime::now());
+            let late = || "no answer within a request's time".to_owned();
+            self.core.shared.nodes.saw(node, Seen::Failed, runtime::now(), late);
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::{
     },
     state::{
         core::Core,
-        merged_answer::{MergedAnswer, named},
+        coverage,
+        merged_answer::MergedAnswer,
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
@@ -274,10 +275,7 @@ impl<'a, Body: Fn(&LegQuestion<'_>, FetchDepth) -> Bytes> Scatter<'a, Body> {
         let policy = self.core.shared.config.unavailable_shard_policy;
         let nobody = self.answers.is_empty() && self.stood_in.is_empty();
         if policy == UnavailableShardPolicy::Error || nobody {
-            return Err(ApiError::new(
-                Code::MiroirShardUnavailable,
-                format!("No node answers for the shards {}.", named(missing)),
-            ));
+            return Err(coverage::unanswered(&self.core.shared, self.snapshot, self.index, missing));
         }
         self.core.metrics.partial_responses.increment(1);
         Ok(())

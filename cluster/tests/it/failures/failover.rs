@@ -285,7 +285,8 @@ fn missing_shards_are_named_or_refused_on_every_route() {
             let answer = String::from_utf8(answer).unwrap();
             match refused {
                 true => {
-                    assert!(status == 503 && answer.contains("miroir_shard_unavailable"), "{path}: {answer}")
+                    assert!(status == 503 && answer.contains("miroir_shard_unavailable"), "{path}: {answer}");
+                    assert!(answer.contains("`n2` (down)"), "{path}: {answer}");
                 }
                 false => {
                     assert_eq!(status, 200, "{path}: {answer}");
@@ -294,5 +295,43 @@ fn missing_shards_are_named_or_refused_on_every_route() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn an_operator_reads_why_a_node_is_away() {
+    let mut cluster = TestCluster::start(|options| {
+        faulty(options);
+        options.gateway_arguments.extend(["--admin-key", "the-admins-key"].map(str::to_owned));
+    });
+    let client = Client::new(cluster.cluster.url()).with_key("the-admins-key");
+    let topology = client.read("/_miroir/topology");
+    assert_eq!(topology["nodes"][2]["reason"], Value::Null, "{topology}");
+    cluster.cluster.kill_node(2).unwrap();
+    let deadline = Instant::now() + STATE_MAX;
+    let reason = loop {
+        let node = client.read("/_miroir/topology")["nodes"][2].clone();
+        if node["state"] == "down" {
+            break node["reason"].as_str().expect("a reason").to_owned();
+        }
+        assert!(Instant::now() < deadline, "{node}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let listed = std::process::Command::new(crate::support::PROGRAM)
+        .args(["role-ctl", "--address", &cluster.cluster.url().replace("http://", ""), "node", "list"])
+        .env("MIROIR_ADMIN_API_KEY", "the-admins-key")
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.lines().any(|line| line.starts_with("n2 ") && line.ends_with(&reason)), "{listed}");
+    cluster.cluster.start_node(2).unwrap();
+    let deadline = Instant::now() + STATE_MAX;
+    loop {
+        let node = client.read("/_miroir/topology")["nodes"][2].clone();
+        if node["state"] == "healthy" {
+            break assert_eq!(node["reason"], Value::Null, "{node}");
+        }
+        assert!(Instant::now() < deadline, "{node}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -27,6 +27,9 @@ pub const NODE_QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time between two checks whether the node that a request waits for is down by now.
 pub const NODE_DOWN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Characters that are kept of the reason why a node does not serve.
+pub const NODE_FAULT_CHARACTERS_MAX: usize = 300;
+
 /// The time between two probes of a node that answers no requests, and of one that failed lately.
 pub const HEALTH_PROBE_INTERVAL: Duration = Duration::from_millis(200);
 pub const HEALTH_SUSPECT_INTERVAL: Duration = Duration::from_millis(100);

@@ -28,6 +28,9 @@ use crate::{
     },
 };
 
+/// The first byte of what a TLS server sends to a client that does not speak TLS.
+const TLS_ALERT: u8 = 21;
+
 const HEAD_LIMITS: HeadLimits = HeadLimits {
     start_line_bytes_max: limits::NODE_HEAD_BYTES_MAX,
     head_bytes_max: limits::NODE_HEAD_BYTES_MAX,
@@ -170,6 +173,9 @@ pub(crate) fn take_head(
     received: &mut BytesMut,
     scanner: &mut HeadScanner,
 ) -> Result<Option<ResponseHead>, ExchangeError> {
+    if received.first() == Some(&TLS_ALERT) {
+        return Err(ExchangeError::Malformed("its port speaks TLS, but its URL begins with http://"));
+    }
     if !b"HTTP/1.".starts_with(&received[..received.len().min(7)]) {
         return Err(ExchangeError::Malformed("it is no answer of HTTP/1.1"));
     }
