@@ -294,7 +294,12 @@ impl GatewayProcess {
         (program, arguments): &(PathBuf, Vec<String>),
         environment: &[(&'static str, String)],
     ) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        // What somebody exports for a gateway of their own must not change this one.
+        for name in foreign_variables() {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
@@ -323,6 +328,12 @@ impl Drop for GatewayProcess {
 /// Arguments that select the part, for a binary that plays several; none for a real Meilisearch.
 fn leading_arguments(options: &ClusterOptions) -> Vec<String> {
     if options.node_binary.is_some() { Vec::new() } else { vec!["role-node".to_owned()] }
+}
+
+/// The variables of the environment that a gateway could read; a cluster's gateway gets arguments alone.
+pub fn foreign_variables() -> impl Iterator<Item = String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with("MIROIR_"))
 }
 
 /// A blocking HTTP client for which no status is an error.

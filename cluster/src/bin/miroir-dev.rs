@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
-use cluster::cluster::{Cluster, ClusterOptions, agent};
+use cluster::cluster::{Cluster, ClusterOptions, agent, foreign_variables};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -103,6 +103,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         gateway_environment: secrets(),
         ..ClusterOptions::new(std::env::current_exe()?, data.context("a data directory was just chosen")?)
     };
+    let ignored = foreign_variables().collect::<Vec<_>>();
+    if !ignored.is_empty() {
+        say(&format!(
+            "{} of the environment: not for this cluster, whose gateway needs no key",
+            ignored.join(", ")
+        ));
+    }
     say(&format!("starting {} nodes and the gateway ...", arguments.nodes));
     let cluster = Cluster::start(options)?;
     if arguments.sample == Sample::Cities {

@@ -67,7 +67,10 @@ impl Explaining<'_> {
             let body = Bytes::from(query.search_body(&[]));
             let explained = match SearchRequest::parse(&body) {
                 Ok(written) => self.one(&query.index_uid, &written).await,
-                Err(_) => Err(ApiError::new(Code::BadRequest, "The gateway does not understand this query.")),
+                Err(_) => Err(ApiError::new(
+                    Code::BadRequest,
+                    "This query cannot be explained: a part of it cannot be spread over the nodes of a cluster.",
+                )),
             };
             let mut explained = explained.map_err(|error| error.inside(&format!(".queries[{position}]")))?;
             explained.insert("indexUid".to_owned(), json!(query.index_uid));

@@ -12,6 +12,7 @@ pub mod experimental_features;
 pub(crate) mod explain;
 pub(crate) mod extract;
 pub(crate) mod fields;
+pub(crate) mod front_page;
 pub(crate) mod indexes;
 pub(crate) mod keys;
 pub(crate) mod management;

@@ -18,7 +18,7 @@ use crate::{
     },
     auth::Permission,
     config::limits,
-    handlers::{extract, network::AsRemote},
+    handlers::{extract, network::AsRemote, refusal::not_spread},
     read::{
         context::ReadContext,
         federated::{federated, in_nodes_order, incompatible_orders},
@@ -37,7 +37,6 @@ pub(crate) async fn multi_search(
 ) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let body = extract::question(core, request)?;
-    let not_understood = || ApiError::new(Code::BadRequest, "The gateway does not understand this request.");
     let parsed = MultiSearchRequest::parse(&body);
     let (parsed, as_remote) = match parsed {
         Ok(parsed) => (Ok(parsed), None),
@@ -47,9 +46,9 @@ pub(crate) async fn multi_search(
         },
     };
     let Ok(mut search) = parsed else {
-        let renamed = for_nodes(&snapshot, &body);
+        let renamed = for_nodes(&snapshot, &body, &[]);
         let refusal = refusal_to(core, request, "/multi-search", renamed).await;
-        return Err(refusal.unwrap_or_else(not_understood));
+        return Err(refusal.unwrap_or_else(|| not_spread(request)));
     };
     for (position, query) in search.queries.iter_mut().enumerate() {
         let rules = permission.rules_for(&query.index_uid);
@@ -68,7 +67,7 @@ pub(crate) async fn multi_search(
         // The refusal of a single query does not say which query it was: a node refuses the whole request and names
         // it.
         Err(error) if error.status().is_client_error() => {
-            let renamed = for_nodes(&snapshot, &body);
+            let renamed = for_nodes(&snapshot, &body, &search.queries);
             let refusal = refusal_to(core, request, "/multi-search", renamed.clone()).await.unwrap_or(error);
             match refusal.node_code().as_deref() {
                 Some("invalid_multi_search_query_ranking_rules") => {
@@ -140,8 +139,9 @@ fn in_clients_names(refusal: ApiError, snapshot: &Snapshot, queries: &[MultiQuer
     })
 }
 
-/// A body with the nodes' names of its indexes; an unreadable body stays as it is.
-fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
+/// A body with the nodes' names of its indexes, and with the filters that the queries have by now; an unreadable body
+/// stays as it is.
+fn for_nodes(snapshot: &Snapshot, body: &Bytes, narrowed: &[MultiQuery]) -> Bytes {
     let Ok(mut renamed) = serde_json::from_slice::<Value>(body) else { return body.clone() };
     let node_uid = |uid: &str| snapshot.find(uid).map(|index| index.record.node_uid.clone());
     for query in renamed.get_mut("queries").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -149,6 +149,13 @@ fn for_nodes(snapshot: &Snapshot, body: &Bytes) -> Bytes {
             && let Some(known) = node_uid(uid)
         {
             *uid = known;
+        }
+    }
+    let all = renamed.get_mut("queries").and_then(Value::as_array_mut).into_iter().flatten();
+    for (query, narrowed) in all.zip(narrowed) {
+        // A tenant's rules are judged along with the client's own filter.
+        if let Some(filter) = narrowed.member("filter").and_then(|raw| serde_json::from_str(raw).ok()) {
+            query["filter"] = filter;
         }
     }
     if let Some(by_index) = renamed.pointer_mut("/federation/facetsByIndex").and_then(Value::as_object_mut) {
@@ -184,7 +191,12 @@ async fn apart(core: &Core, snapshot: &Snapshot, queries: &[MultiQuery]) -> Resu
 async fn one(core: &Core, snapshot: &Snapshot, query: &MultiQuery) -> Result<MergedAnswer, ApiError> {
     let index = crate::state::snapshot::find_index(snapshot, &query.index_uid)?;
     let body = query.search_body(&[]);
-    let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
+    let not_understood = |_| {
+        ApiError::new(
+            Code::BadRequest,
+            "A query of this multi-search cannot be spread over the nodes of a cluster.",
+        )
+    };
     let search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
     crate::read::search::search_index(ReadContext { core, snapshot, index, search: &search }, None).await
 }

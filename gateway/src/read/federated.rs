@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::{
-    StreamExt, TryStreamExt,
+    StreamExt, TryFutureExt, TryStreamExt,
     future::{join3, try_join, try_join_all},
     stream,
 };
@@ -64,7 +64,13 @@ pub(crate) async fn federated(
         group.queries.push(query);
     }
     let work = Federated { core, snapshot, queries, federation, groups: &groups, started };
-    let answers = queries.iter().map(|query| work.search(query));
+    let answers = queries.iter().enumerate().map(|(position, query)| {
+        let refused = move |error: ApiError| match error.status().is_client_error() {
+            true => error.inside(&format!(".queries[{position}]")),
+            false => error,
+        };
+        work.search(query).map_err(refused)
+    });
     let answers =
         stream::iter(answers).buffered(limits::MULTI_SEARCH_QUERIES_AT_ONCE).try_collect::<Vec<_>>();
     let counts = try_join_all(groups.values().map(|group| work.count(group)));
@@ -109,22 +115,27 @@ impl Federated<'_> {
         if self.groups.len() == 1 && !facets_elsewhere {
             return Ok(());
         }
-        let queries = self.queries.iter().collect::<Vec<_>>();
-        let counting = Counting {
-            queries: &queries,
-            node_uid: &|uid| self.node_uid(uid),
-            only: None,
-            filters: &[],
-            hits_max: 0,
-        };
-        let body = Bytes::from(self.federation.counting_body(&counting));
-        let nodes = self.snapshot.topology.every_node();
-        match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
-            Ok(_) => Ok(()),
-            // Nodes rank by one rule more than the client knows of, so their objections to orders are not passed on.
-            Err(refusal) if speaks_of_ranking_rules(&refusal.body) => Ok(()),
-            Err(refusal) => Err(ApiError::from_node(refusal.status, &refusal.body)),
+        // Nodes rank by one rule more than the client knows of, so their objections to orders are not passed on. Those
+        // come before a node looks at facets, which queries without an order let it do.
+        let everything = self.groups.keys().map(|uid| MultiQuery::of_everything(uid)).collect::<Vec<_>>();
+        for queries in [self.queries, &everything[..]] {
+            let queries = queries.iter().collect::<Vec<_>>();
+            let counting = Counting {
+                queries: &queries,
+                node_uid: &|uid| self.node_uid(uid),
+                only: None,
+                filters: &[],
+                hits_max: 0,
+            };
+            let body = Bytes::from(self.federation.counting_body(&counting));
+            let nodes = self.snapshot.topology.every_node();
+            match ask::first_of(self.core, nodes, NodeRequest::post_json(TARGET, body)).await? {
+                Ok(_) => return Ok(()),
+                Err(refusal) if speaks_of_ranking_rules(&refusal.body) => {}
+                Err(refusal) => return Err(ApiError::from_node(refusal.status, &refusal.body)),
+            }
         }
+        Ok(())
     }
 
     /// Has a node check two queries whose orders do not go together; a node that does not compare orders does not
@@ -159,7 +170,12 @@ impl Federated<'_> {
         if everything.is_empty() || ranked.is_empty() || group.index.rules.tie_break.is_none() {
             return self.count_some(group, &group.queries, &[]).await;
         }
-        let not_understood = |_| ApiError::new(Code::BadRequest, "The gateway does not understand a filter.");
+        let not_understood = |_| {
+            ApiError::new(
+                Code::BadRequest,
+                "A filter of a query without words cannot be negated, which counting a federation needs.",
+            )
+        };
         let found = everything.iter().map(|query| query.filter_negated().map_err(not_understood));
         // A placeholder query without a filter finds everything, so the ranked queries add nothing.
         let Some(not_found) = found.collect::<Result<Option<Vec<_>>, _>>()? else {
@@ -220,7 +236,11 @@ impl Federated<'_> {
     /// Runs one query from its first hit to the last that the page may need.
     async fn search(&self, query: &MultiQuery) -> Result<Answered, ApiError> {
         let group = &self.groups[query.index_uid.as_str()];
-        let limit = self.federation.hits_needed().to_string();
+        let limit = match self.federation.counts_all_hits() {
+            false => self.federation.hits_needed(),
+            true => self.federation.hits_needed().max(self.core.edge().page_depth_max),
+        };
+        let limit = limit.to_string();
         let distinct = self.federation.distinct.as_ref();
         let quoted = distinct.map(|distinct| sonic_rs::to_string(distinct).unwrap_or_default());
         let mut replaced = vec![
@@ -231,8 +251,12 @@ impl Federated<'_> {
         ];
         replaced.extend(quoted.as_deref().map(|distinct| ("distinct", distinct)));
         let body = query.search_body(&replaced);
-        let not_understood =
-            |_| ApiError::new(Code::BadRequest, "The gateway does not understand this query.");
+        let not_understood = |_| {
+            ApiError::new(
+                Code::BadRequest,
+                "A query of this federation cannot be spread over the nodes of a cluster.",
+            )
+        };
         let mut search = SearchRequest::parse(body.as_bytes()).map_err(not_understood)?;
         search.raw_details = true;
         let wanted = group.primary_key().into_iter().chain(distinct.map(String::as_str));

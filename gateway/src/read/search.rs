@@ -1,7 +1,11 @@
 //! One search of one index: a list, a query that has to be embedded first, or a hybrid of two halves.
 
 use crate::{
-    api::{error::ApiError, search::request::SearchKind},
+    api::{
+        error::{ApiError, Code},
+        node_version::NodeVersion,
+        search::request::SearchKind,
+    },
     read::{
         context::ReadContext,
         hits::{Audience, Reading, list},
@@ -12,6 +16,24 @@ use crate::{
     wire::runtime,
 };
 
+/// From this version on nodes refuse the facets `*` of an index without filterable attributes. Seen on 1.50; 1.15 takes
+/// them, and the versions between were not examined.
+const ALL_FACETS_NEED_SOME_SINCE: NodeVersion = NodeVersion(1, 37);
+
+/// Refuses the facets `*` where the user made no attribute filterable. Nodes have the gateway's own, and so would not.
+///
+/// # Errors
+/// 400 `invalid_search_facets`.
+fn check_any_facet(ReadContext { core, index, .. }: ReadContext<'_>) -> Result<(), ApiError> {
+    let settings = &index.part(0).record.settings;
+    let has_any = settings["filterableAttributes"].as_array().is_some_and(|names| !names.is_empty());
+    if has_any || core.shared.nodes.health.lowest_version() < Some(ALL_FACETS_NEED_SOME_SINCE) {
+        return Ok(());
+    }
+    let message = "Invalid facet distribution: Attribute `*` is not filterable. This index does not have configured filterable attributes.";
+    Err(ApiError::new(Code::InvalidSearchFacets, message))
+}
+
 /// Answers one search of one index as one node would. What few searches need is boxed, so that a request's future is
 /// no larger than that of a plain search.
 pub(crate) async fn search_index(
@@ -19,6 +41,9 @@ pub(crate) async fn search_index(
     trace: Option<&Trace>,
 ) -> Result<MergedAnswer, ApiError> {
     let ReadContext { core, snapshot, index, search } = context;
+    if search.asks_all_facets() {
+        check_any_facet(context)?;
+    }
     let reading = Reading { started: runtime::now(), trace };
     match search.kind() {
         SearchKind::Single if search.needs_embedding() => {

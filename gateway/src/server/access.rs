@@ -25,7 +25,7 @@ pub(crate) enum Needs<'a> {
 pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
     use Needs::Right;
     match *route {
-        Route::Health | Route::Ready => Needs::Nothing,
+        Route::FrontPage | Route::Health | Route::Ready => Needs::Nothing,
         Route::SearchPage(page_route) if page_route.is_open() => Needs::Nothing,
         Route::Console(console_route) if console_route.is_open() => Needs::Nothing,
         Route::Topology
@@ -120,10 +120,6 @@ mod tests {
         };
         let on = |action| Needs::Right(action, Some("m"));
         let off = |action| Needs::Right(action, None);
-        check("GET", "/health", Needs::Nothing);
-        check("GET", "/_miroir/ready", Needs::Nothing);
-        check("GET", "/ui/search/m", Needs::Nothing);
-        check("GET", "/ui/assets/search/a.js", Needs::Nothing);
         check("GET", "/ui/widget.js", Needs::Nothing);
         check("GET", "/_miroir/ui/search/m/session", Needs::Nothing);
         check("POST", "/_miroir/ui/search/m/beacon", Needs::Nothing);
@@ -132,7 +128,10 @@ mod tests {
             check(method, "/_miroir/ui/search/m/config", Needs::AdminKey);
         }
         check("GET", "/_miroir/shards", Needs::AdminKey);
-        for open in ["/_miroir/admin", "/_miroir/admin/assets/a.js"] {
+        for open in ["/", "/health", "/_miroir/ready", "/_miroir/admin", "/_miroir/admin/assets/a.js"] {
+            check("GET", open, Needs::Nothing);
+        }
+        for open in ["/ui/search/m", "/ui/assets/search/a.js"] {
             check("GET", open, Needs::Nothing);
         }
         check("POST", "/_miroir/admin/login", Needs::Nothing);

@@ -12,8 +12,8 @@ use crate::{
     auth::Permission,
     console::sessions,
     handlers::{
-        admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, indexes,
-        keys,
+        admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, front_page,
+        indexes, keys,
         management::{aliases, canaries, operations, shadow, tenants, topology_changes, ttl},
         multi_search, network,
         refusal::refusal_at,
@@ -281,6 +281,7 @@ async fn dispatch(
         Route::DeleteKey(key) => keys::delete(core, key).await,
         Route::Stats => stats::all(core, request, permission).await,
         Route::IndexStats(index) => stats::one(core, request, index).await,
+        Route::FrontPage => Ok(front_page::front_page(&core.shared)),
         Route::Health => Ok(Response::json(StatusCode::OK, r#"{"status":"available"}"#)),
         Route::Version => indexes::version(core).await,
         Route::Topology => Ok(admin::topology(&core.shared)),

@@ -26,6 +26,7 @@ use crate::{
 /// A route with the parts of its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
+    FrontPage,
     Health,
     Version,
     Stats,
@@ -144,6 +145,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         return Ok(route);
     }
     match &parts[..count] {
+        [""] => only(method, Method::GET, Route::FrontPage),
         ["health"] => only(method, Method::GET, Route::Health),
         ["version"] => only(method, Method::GET, Route::Version),
         ["multi-search"] => only(method, Method::POST, Route::MultiSearch),
@@ -414,6 +416,7 @@ impl Route<'_> {
     #[must_use]
     pub(crate) fn template(&self) -> &'static str {
         match self {
+            Self::FrontPage => "/",
             Self::Health => "/health",
             Self::Version => "/version",
             Self::Stats => "/stats",
@@ -497,7 +500,8 @@ mod tests {
         check("GET", "/health", Ok(Route::Health));
         check("GET", "/health/", Ok(Route::Health));
         check("POST", "/health", Err(NoRoute::UnknownMethod));
-        check("GET", "/", Err(NoRoute::UnknownPath));
+        check("GET", "/", Ok(Route::FrontPage));
+        check("POST", "/", Err(NoRoute::UnknownMethod));
         check("GET", "/nope", Err(NoRoute::UnknownPath));
         check("GET", "/indexes", Ok(Route::Indexes));
         check("POST", "/indexes/movies/search", Ok(Route::Search { index: "movies" }));

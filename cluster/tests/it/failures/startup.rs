@@ -1,9 +1,42 @@
 //! Configurations with which a gateway refuses to start: one clear line, exit code 2.
 
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
-use crate::support::PROGRAM;
+use crate::support::{Client, PROGRAM};
+
+#[test]
+fn a_newcomer_sees_a_cluster_whatever_is_exported_for_another() {
+    let mut child = Command::new(PROGRAM)
+        .args(["--nodes", "1", "--listen", "127.0.0.1:0"])
+        .env("MIROIR_MASTER_KEY", "the-key-of-another-gateway")
+        .env("MIROIR_NODE_MASTER_KEY", "the-key-of-other-nodes")
+        .env("MIROIR_ADMIN_API_KEY", "the-key-of-another-admin")
+        .env("MIROIR_SHARDS", "none")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = Vec::new();
+    for line in lines {
+        said.push(line);
+        if said.last().unwrap().starts_with("Ctrl-C") {
+            break;
+        }
+    }
+    let url = said.iter().find_map(|line| line.trim().strip_prefix("gateway")).expect("it is ready").trim();
+    let client = Client::new(url.to_owned());
+    let (front, found) = (client.get("/"), client.get("/indexes/cities/search?q=sao+palo&limit=1").1);
+    // Whatever the answers are, it is told to end.
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    let (status, page) = front;
+    assert_eq!((status, &page["status"]), (200, &"Miroir is running".into()), "{page}");
+    assert!(page["version"].is_string() && page["docs"].is_string(), "{page}");
+    assert_eq!(page["console"], "/_miroir/admin", "{page}");
+    assert!(found["hits"][0]["name"].as_str().unwrap().starts_with("S\u{e3}o"), "{found}");
+}
 
 #[test]
 fn bad_options_are_refused_in_one_line() {

@@ -79,7 +79,10 @@ fn parse(core: &Core, request: &Request) -> Result<String, ApiError> {
     let body = json_body::object(json_body::json(&extract::json_body(core, request)?)?, &["adminKey"])?;
     match &body["adminKey"] {
         Value::String(key) => Ok(key.clone()),
-        _ => Err(ApiError::new(Code::BadRequest, "Invalid value at `.adminKey`: expected the admin key.")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            let message = "Invalid value at `.adminKey`: expected the admin key.";
+            Err(ApiError::new(Code::BadRequest, message))
+        }
     }
 }
 

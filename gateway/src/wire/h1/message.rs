@@ -76,10 +76,12 @@ impl Response {
 
     fn head(&self, version: Version, keep_alive: bool, length: Option<usize>) -> Vec<u8> {
         let mut head = Vec::with_capacity(256 + self.body.len().min(64 << 10));
+        // A client of HTTP/1.0 may understand no other; all that is sent to it is as in HTTP/1.0.
+        let of_version: &[u8] = if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
+        head.extend_from_slice(of_version);
         if self.status == StatusCode::OK {
-            head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            head.extend_from_slice(b"200 OK\r\n");
         } else {
-            head.extend_from_slice(b"HTTP/1.1 ");
             head.extend_from_slice(self.status.as_str().as_bytes());
             head.push(b' ');
             head.extend_from_slice(self.status.canonical_reason().unwrap_or("").as_bytes());
@@ -154,6 +156,8 @@ mod tests {
         let stream = String::from_utf8(stream).unwrap();
         assert!(stream.contains("transfer-encoding: chunked\r\n") && !stream.contains("content-length"));
         let old = Response::empty(StatusCode::OK).encode_head(Version::HTTP_10, true);
-        assert!(old.ends_with(b"connection: keep-alive\r\n\r\n"));
+        assert!(old.starts_with(b"HTTP/1.0 200 OK\r\n") && old.ends_with(b"connection: keep-alive\r\n\r\n"));
+        let gone = Response::empty(StatusCode::GONE).encode_head(Version::HTTP_10, false);
+        assert!(gone.starts_with(b"HTTP/1.0 410 Gone\r\n"));
     }
 }
