@@ -34,9 +34,9 @@ export default function Audit(_: SectionProps) {
             open={({ entry }) => setShown(entry)}
             columns={[
               { name: "When", show: ({ entry }) => { const at = first(entry, "at", "timestamp", "time"); return typeof at === "string" || typeof at === "number" ? clock(at) : "–"; } },
-              { name: "Who", show: ({ entry }) => text(first(entry, "who", "actor", "by")) },
+              { name: "Who", show: ({ entry }) => text(first(entry, "who", "key", "actor", "by")) },
               { name: "What", show: ({ entry }) => <span class="mono">{[first(entry, "method"), text(first(entry, "what", "action", "operation", "path"))].filter(Boolean).join(" ")}</span> },
-              { name: "On", show: ({ entry }) => text(first(entry, "target", "index", "subject")), minor: true },
+              { name: "On", show: ({ entry }) => text(first(entry, "target", "index", "subject", "path")), minor: true },
             ]}
           />
         )}

@@ -39,7 +39,7 @@ export default function Changes(_: SectionProps) {
   const [error, setError] = useState<Refusal | null>(null);
   const [shown, setShown] = useState<Event | null>(null);
   const cursor = useRef<unknown>(null);
-  const sinks = useRead<{ results: Sink[] }>(error?.absent ? null : "/_miroir/changes/sinks", ["changes", "sinks"]);
+  const sinks = useRead<{ results: Sink[] }>(error?.absent ? null : "/_miroir/changes/sinks", ["cdc_cursors"]);
   useEffect(() => {
     if (paused) return;
     const abort = new AbortController();

@@ -494,7 +494,7 @@ function Ttl({ uid, readOnly }: { uid: string; readOnly: boolean }) {
 /** The page on which everybody may search the index: given with one click, and shaped as JSON. */
 function SearchPage({ uid, readOnly }: { uid: string; readOnly: boolean }) {
   const path = `/_miroir/ui/search/${part(uid)}/config`;
-  const config = useRead<Record<string, unknown>>(path, ["indexes"]);
+  const config = useRead<Record<string, unknown>>(path, ["search_pages"]);
   const [text, setText] = useState<string | null>(null);
   const { busy, error, run } = useAct();
   if (config.error?.absent) return <Empty title="Search pages are not available on this gateway">Its version does not serve the routes of this section.</Empty>;

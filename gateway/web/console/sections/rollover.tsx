@@ -26,7 +26,7 @@ const EXAMPLE = `{
 }`;
 
 export default function Rollover({ readOnly }: SectionProps) {
-  const policies = useRead<{ results: Policy[] }>(PATH, ["rollover_policies", "aliases", "indexes"]);
+  const policies = useRead<{ results: Policy[] }>(PATH, ["rollover_policies", "rollover_checks", "aliases", "indexes"]);
   const [making, setMaking] = useState(false);
   const [deleting, setDeleting] = useState<string | null>(null);
   const [running, setRunning] = useState<string | null>(null);
