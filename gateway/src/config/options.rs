@@ -387,6 +387,7 @@ pub(crate) struct RawOptions {
 }
 
 impl RawOptions {
+    #[expect(clippy::too_many_lines, reason = "one line an option")]
     pub(crate) fn from_flags(flags: Flags) -> RawOptions {
         RawOptions {
             listen: flags.listen,

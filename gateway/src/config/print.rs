@@ -13,6 +13,7 @@ use super::{
     StoreConfig, TenantAffinity, TenantFallback, UnavailableShardPolicy, WriteQuorum,
 };
 
+#[expect(clippy::too_many_lines, reason = "one line an option")]
 pub(crate) fn to_toml(config: &Config) -> String {
     let shown = |secret: &Option<Secret>| secret.as_ref().map(|_| SECRET_SHOWN);
     let edge = &config.edge;

@@ -18,7 +18,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use router::{Node, NodeIndex, Topology};
-use store::{Lease, Reply, Store, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
+use store::{Lease, Reply, Store, StoreError, Table, TaskKind, TaskRecord, TaskStatus, Versioned};
 
 use crate::{
     api::{
@@ -102,12 +102,7 @@ pub async fn prepare(
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
     let nodes = resolve_nodes(&config, &topology)?;
-    let dedicated = &config.tenants.dedicated_groups;
-    if !dedicated.is_empty() && tenants::shared_groups(&topology, dedicated).is_empty() {
-        bail!(
-            "--tenant-dedicated-groups: every group is dedicated; allowed: leave at least one to everybody"
-        );
-    }
+    refuse_dedication_of_all(&config, &topology)?;
     // Done before the first client can add to it, and while no other pod works on it.
     let is_first = live_pods(&store, &coordinator).await?.is_empty();
     if is_first {
@@ -165,13 +160,28 @@ pub async fn prepare(
         config,
     });
     if shared.coordinator.is_shared() {
-        // Told before the first client is served, and looked at again: whoever has moved shards meanwhile either knows
-        // of this pod or is known to it.
-        let failed = |error: store::StoreError| anyhow!("--store: {error}");
-        placed::announce(&shared).await.map_err(failed)?;
-        placed::vouch(&shared).await.map_err(failed)?;
+        announce_placement(&shared).await.map_err(|error| anyhow!("--store: {error}"))?;
     }
     Ok(Ready { shared, lanes: lanes.into(), inboxes, interrupted })
+}
+
+/// Refuses options that leave no group to those whose tenant has none of its own.
+fn refuse_dedication_of_all(config: &Config, topology: &Topology) -> anyhow::Result<()> {
+    let dedicated = &config.tenants.dedicated_groups;
+    if !dedicated.is_empty() && tenants::shared_groups(topology, dedicated).is_empty() {
+        bail!(
+            "--tenant-dedicated-groups: every group is dedicated; allowed: leave at least one to everybody"
+        );
+    }
+    Ok(())
+}
+
+/// Tells the other pods by which placement this one plans, before it serves its first client, and looks at the newest
+/// again: a pod that has moved shards meanwhile either knows of this one or is known to it.
+async fn announce_placement(shared: &Shared) -> Result<(), StoreError> {
+    placed::announce(shared).await?;
+    placed::vouch(shared).await?;
+    Ok(())
 }
 
 impl Ready {
