@@ -239,7 +239,7 @@ fn the_log_tells_why_a_node_does_not_serve() {
     };
     check("https", elsewhere.address.port(), &authority, "node_down", "not valid for name");
     check("https", expired.address.port(), &authority, "node_down", "expired");
-    check("https", sound.address.port(), &stranger, "node_down", "UnknownIssuer");
+    check("https", sound.address.port(), &stranger, "node_down", "invalid peer certificate");
     check("https", plain.address.port(), &authority, "node_down", "does not speak TLS");
     check("http", sound.address.port(), &authority, "node_down", "speaks TLS");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
