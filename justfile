@@ -28,6 +28,11 @@ ci:
 tidy:
     cargo test -p fuzz --test it tidy
 
+# What helm, haproxy, nginx, promtool, mdbook and others say of deploy/ and docs/; ARGS go to pytest
+deploy *ARGS:
+    cargo build --workspace --bins --example copy_index
+    deploy/tests/run {{ARGS}}
+
 # Replays one seed of the simulation of whole gateways, with what they log
 sim SEED:
     MIROIR_SIMULATION_LOG=1 cargo run --release -p fuzz -- sim gateway --seeds 1 --first {{SEED}}
@@ -48,3 +53,8 @@ bench *ARGS:
 # Writes docs/options.md anew from the options' doc comments
 options-doc:
     UPDATE=1 cargo test -p gateway --lib option_table
+
+# Writes docs/errors.md and the dashboard anew
+references:
+    python3 docs/generate.py
+    "${CARGO_TARGET_DIR:-target}/deploy-tools/python/bin/python" deploy/grafana/generate.py

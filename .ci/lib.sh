@@ -4,29 +4,36 @@ say() {
     printf '\n== %s ==\n' "$*"
 }
 
-# Sees to the tools that building and testing need. The engine inside `node` builds C and C++ code; the store is tested
-# on Redis. Further ones are named as TOOL=PACKAGE. Root on Debian or Ubuntu gets the packages of those that are missing;
-# everybody else is told which they are.
-install_missing() {
-    local -A package_of=([git]=git [cc]=build-essential [c++]=build-essential [make]=build-essential [perl]=perl
-        [redis-server]=redis-server)
+# Sees to programs that the arguments name as PROGRAM=PACKAGE. Root on Debian or Ubuntu gets the packages of those that
+# are missing, without the services that some of them start; everybody else is told which they are.
+install_packages() {
     local -A missing=()
-    local tool
-    for tool in "$@"; do
-        package_of[${tool%%=*}]=${tool#*=}
+    local pair policy=/usr/sbin/policy-rc.d
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || missing[${pair#*=}]=1
     done
-    for tool in "${!package_of[@]}"; do
-        command -v "$tool" >/dev/null || missing[${package_of[$tool]}]=1
-    done
-    if ((${#missing[@]} > 0)); then
-        if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
-            printf 'missing tools; on Debian or Ubuntu: apt-get install %s\n' "${!missing[*]}" >&2
-            exit 1
-        fi
-        say "installing ${!missing[*]}"
-        apt-get update -q
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${!missing[@]}"
+    if ((${#missing[@]} == 0)); then
+        return
     fi
+    if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+        printf 'missing tools; on Debian or Ubuntu: apt-get install %s\n' "${!missing[*]}" >&2
+        exit 1
+    fi
+    say "installing ${!missing[*]}"
+    apt-get update -q
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${!missing[@]}"
+}
+
+# Sees to the tools that building and testing need. The engine inside `node` builds C and C++ code; the store is tested
+# on Redis. Further ones are named as PROGRAM=PACKAGE.
+install_missing() {
+    install_packages git=git cc=build-essential c++=build-essential make=build-essential perl=perl \
+        redis-server=redis-server "$@"
     if ! command -v cargo >/dev/null; then
         echo 'cargo is missing: see https://rustup.rs' >&2
         exit 1

@@ -18,7 +18,10 @@ pub enum OpenError {
     #[error("store {}: damaged or not a store: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
     /// A later build wrote the store.
-    #[error("store {}: written in format {found}, this build reads formats up to {known}", path.display())]
+    #[error(
+        "store {}: written in format {found}, this build reads formats up to {known}; start the release that wrote it, or a newer one",
+        path.display()
+    )]
     NewerVersion { path: PathBuf, found: u32, known: u32 },
     /// The operating system refused a file operation.
     #[error("store {}: {source}", path.display())]

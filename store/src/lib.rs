@@ -38,7 +38,7 @@ pub use record::{
     Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, TtlPolicy, Versioned,
 };
 pub use redis_backend::{RedisOptions, open_redis};
-pub use sled_backend::{memory, open_sled, open_sled_with_clock};
+pub use sled_backend::{inspect_sled, memory, open_sled, open_sled_with_clock};
 /// Tells the time since 1970.
 pub type Clock = std::sync::Arc<dyn Fn() -> std::time::Duration + Send + Sync>;
 

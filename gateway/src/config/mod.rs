@@ -5,6 +5,7 @@
 
 pub mod capabilities;
 pub(crate) mod client_limits;
+pub(crate) mod file;
 pub mod limits;
 #[cfg(test)]
 mod option_table;
@@ -30,10 +31,11 @@ use store::StoreLocation;
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 pub use crate::config::shadow::ShadowConfig;
 pub use crate::config::tenants::{TenantAffinity, TenantConfig, TenantFallback};
+use file::ConfigFile;
 use limits::{
     ANTI_ENTROPY_INTERVAL_DEFAULT, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX, DRAIN_TIMEOUT_DEFAULT,
     HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX,
-    MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX,
+    MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX, PROCESS_ID_MAX,
     REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT,
     SHARDS_MAX,
 };
@@ -130,6 +132,8 @@ pub struct Config {
     pub search_ui_jwt_secret_previous: Option<Secret>,
     /// What visitors of search pages of the mode `shared_key` send.
     pub search_ui_shared_key: Option<Secret>,
+    /// The process whose port and store this one takes over.
+    pub take_over: Option<i32>,
     /// Tests may make a request panic.
     pub test_faults: bool,
 }
@@ -283,33 +287,53 @@ pub enum ConfigError {
     Value { option: &'static str, value: String, allowed: String },
     #[error("config file {path}: {reason}")]
     File { path: String, reason: String },
+    #[error("config file {path}: line {line}: {error}")]
+    InFile { path: String, line: usize, error: Box<ConfigError> },
 }
 
-/// Reads the arguments (without the program's name), the keys of the environment (those that `--shadow` names among
-/// them), and the file that `--config` names; no other file is read.
+/// Reads the arguments (without the program's name), the keys and the store of the environment (the keys that `--shadow`
+/// names among them), and the file that `--config` names; no other file is read. An error that stands in the file says
+/// where.
 pub fn parse(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Result<Parsed, ConfigError> {
     let flags = match parse_flags(args)? {
         Ok(flags) => flags,
         Err(help) => return Ok(Parsed::Print(help)),
     };
     if flags.version {
-        return Ok(Parsed::Print(format!("miroir {}\n", env!("CARGO_PKG_VERSION"))));
+        return Ok(Parsed::Print(format!("miroir {}\n", version())));
     }
-    let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    let file = flags.config.as_deref().map(ConfigFile::read).transpose()?;
+    let options = file.as_ref().map(ConfigFile::options).transpose()?.unwrap_or_default();
     let (print_config, check_config, test_faults) =
         (flags.print_config, flags.check_config, flags.test_faults);
+    let take_over =
+        option("take-over", &flags.take_over, None, |text| value::whole(text, 1..=PROCESS_ID_MAX).map(Some))?;
     let (flags, variables) = (RawOptions::from_flags(flags), RawOptions::from_environment(&environment));
     let mut sources = BTreeMap::new();
-    for (raw, source) in [(&file, Source::File), (&variables, Source::Environment), (&flags, Source::Flag)] {
+    for (raw, source) in [(&options, Source::File), (&variables, Source::Environment), (&flags, Source::Flag)]
+    {
         sources.extend(raw.given().into_iter().map(|name| (name, source)));
     }
-    let raw = flags.or(variables).or(file);
-    let config = Config { sources: Sources(sources), ..validate(&raw, &environment, test_faults)? };
+    let raw = flags.or(variables).or(options);
+    let config = validate(&raw, &environment, test_faults).map_err(|error| match (&file, &error) {
+        (Some(file), ConfigError::Value { option, .. }) if sources.get(*option) == Some(&Source::File) => {
+            file.locate(error)
+        }
+        _ => error,
+    })?;
+    let config = Config { sources: Sources(sources), take_over, ..config };
     Ok(match (print_config, check_config) {
         (true, _) => Parsed::Print(print::to_toml(&config)),
         (false, true) => Parsed::Check(Box::new(config)),
         (false, false) => Parsed::Run(Box::new(config)),
     })
+}
+
+/// The version, and the commit that it was made from where the build knew it.
+#[must_use]
+pub fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    option_env!("MIROIR_COMMIT").map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"))
 }
 
 impl NodeUrl {
@@ -355,18 +379,6 @@ fn usage_line(output: &str) -> String {
         Some((option, _)) => format!("option {} is wrong", option.trim_start_matches('-')),
         None => line.to_owned(),
     }
-}
-
-fn read_file(path: &str) -> Result<RawOptions, ConfigError> {
-    let failed = |reason: String| ConfigError::File { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    toml::from_str(&text).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join(" ");
-        match error.span() {
-            Some(span) => failed(format!("line {}: {message}", text[..span.start].matches('\n').count() + 1)),
-            None => failed(message),
-        }
-    })
 }
 
 #[expect(clippy::too_many_lines, reason = "one line an option")]
@@ -471,6 +483,7 @@ fn validate(
             raw.search_ui_jwt_secret_previous.as_deref(),
         )?,
         search_ui_shared_key: key("SEARCH_UI_SHARED_KEY", raw.search_ui_shared_key.as_deref())?,
+        take_over: None,
         test_faults,
     };
     check_groups(&config)?;

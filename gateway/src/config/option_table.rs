@@ -20,11 +20,11 @@ const INTRODUCTION: &str = "\
 
 A flag wins over the environment, the environment over the file that `--config` names, and the file over the default.
 The file has the same names without the dashes, one `name = value` a line; an unknown name is refused.
-Only keys are read from the environment, where they are out of sight of the process list: `MIROIR_MASTER_KEY`,
-`MIROIR_NODE_MASTER_KEY`, `MIROIR_ADMIN_API_KEY`, `ADMIN_SESSION_SEAL_KEY`, which seals sessions of the console and is
-the same on all pods of one store (made anew at each start if it is absent), those of [search pages](interfaces.md), the
-same on all pods, too: `SEARCH_UI_JWT_SECRET`, `SEARCH_UI_JWT_SECRET_PREVIOUS` and `SEARCH_UI_SHARED_KEY`; and the
-variables that `--shadow` names.
+Only keys and the store's URL, which may hold a password, are read from the environment, where they are out of sight of
+the process list: `MIROIR_MASTER_KEY`, `MIROIR_NODE_MASTER_KEY`, `MIROIR_ADMIN_API_KEY`, `MIROIR_STORE`,
+`ADMIN_SESSION_SEAL_KEY`, which seals sessions of the console and is the same on all pods of one store (made anew at each
+start if it is absent), those of [search pages](interfaces.md), the same on all pods, too: `SEARCH_UI_JWT_SECRET`,
+`SEARCH_UI_JWT_SECRET_PREVIOUS` and `SEARCH_UI_SHARED_KEY`; and the variables that `--shadow` names.
 
 | a value of the kind | is written as |
 |---|---|
@@ -111,7 +111,7 @@ const SECTIONS: [(&str, &[&str]); 9] = [
     ),
     ("Interfaces for people", &["admin-ui", "search-ui", "trusted-proxies"]),
     ("Dumps, webhooks and shadows", &["dump-dir", "shadow", "allowed-ip-networks"]),
-    ("The command itself", &["config", "print-config", "check-config", "version", "help"]),
+    ("The command itself", &["config", "print-config", "check-config", "take-over", "version", "help"]),
 ];
 
 /// The whole document.

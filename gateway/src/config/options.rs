@@ -1,6 +1,6 @@
 //! Raw options: the text of flags, environment and file, unchecked.
 //! - The flags and the file have the same names; the file's other keys are refused.
-//! - Only keys are read from the environment.
+//! - Only keys and the store's URL, which may hold a password, are read from the environment.
 
 use argh::FromArgs;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,6 +12,7 @@ const SEAL_KEY_VARIABLE: &str = "ADMIN_SESSION_SEAL_KEY";
 const SEARCH_UI_SECRET_VARIABLE: &str = "SEARCH_UI_JWT_SECRET";
 const SEARCH_UI_PREVIOUS_SECRET_VARIABLE: &str = "SEARCH_UI_JWT_SECRET_PREVIOUS";
 const SEARCH_UI_SHARED_KEY_VARIABLE: &str = "SEARCH_UI_SHARED_KEY";
+const STORE_VARIABLE: &str = "MIROIR_STORE";
 
 /// Miroir: many Meilisearch nodes behind one plain Meilisearch API.
 #[derive(FromArgs, Debug)]
@@ -39,7 +40,8 @@ pub(crate) struct Flags {
     #[argh(option, arg_name = "R")]
     pub(crate) replication_factor: Option<String>,
     /// where the gateway keeps tasks and the registry of indexes: sled:PATH on this machine for one pod, a
-    /// redis:// URL for several (default sled:./miroir-data)
+    /// redis:// URL for several; one with a password is better given as MIROIR_STORE (default
+    /// sled:./miroir-data)
     #[argh(option, arg_name = "sled:PATH|redis://...")]
     pub(crate) store: Option<String>,
     /// name of this pod among those of one store (default: a new one at each start)
@@ -238,6 +240,10 @@ pub(crate) struct Flags {
     /// print the version and exit
     #[argh(switch)]
     pub(crate) version: bool,
+    /// take over port and store of the gateway with this process id, which is asked to end, without a request lost;
+    /// SIGUSR2 starts the program again with this option
+    #[argh(option, arg_name = "PID")]
+    pub(crate) take_over: Option<String>,
     /// let tests make a request panic
     #[argh(switch, hidden_help)]
     pub(crate) test_faults: bool,
@@ -474,6 +480,7 @@ impl RawOptions {
             search_ui_jwt_secret: variable(SEARCH_UI_SECRET_VARIABLE),
             search_ui_jwt_secret_previous: variable(SEARCH_UI_PREVIOUS_SECRET_VARIABLE),
             search_ui_shared_key: variable(SEARCH_UI_SHARED_KEY_VARIABLE),
+            store: variable(STORE_VARIABLE),
             ..RawOptions::default()
         }
     }

@@ -28,6 +28,7 @@ use crate::{
     state::{
         change::LaneSender,
         core::Core,
+        heartbeats,
         leadership::{Term, scope},
         shared::Shared,
     },
@@ -61,6 +62,7 @@ pub fn start(
             run::resume(&core, task);
         }
         prober::watch_all(&core);
+        runtime::spawn(heartbeats::beat(Arc::clone(&core.shared.heartbeats), number));
         runtime::spawn(leases::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::announce(Arc::clone(&core.shared)));

@@ -2,29 +2,35 @@
 //!
 //! Invariants: everything that can be wrong is found before the first client is accepted, and reported in one line
 //! with exit code 2. A data core that dies takes the process with it. SIGTERM and SIGINT drain what is in flight and
-//! leave the store closed.
+//! leave the store closed; so does SIGQUIT, which leaves the port to another process first.
 
+mod hand_over;
 pub mod metrics_endpoint;
 mod port;
 pub mod startup;
 mod store_file;
 pub mod systemd;
+mod watchdog;
 
 use std::{
     io::Write,
     net::SocketAddr,
     path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow, bail};
+use crossbeam::utils::CachePadded;
 use router::NODES_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2},
     iterator::Signals,
 };
 use store::{Store, StoreThread};
@@ -35,7 +41,12 @@ use crate::{
     nodes::address::NodeAddress,
     observe,
     pods::peers,
-    process::{startup::Parts, systemd::Notifier},
+    process::{
+        hand_over::{Predecessor, Upgrade},
+        port::Port,
+        startup::Parts,
+        systemd::Notifier,
+    },
     state::{
         leadership::{self, Coordinator},
         shared::Shared,
@@ -70,7 +81,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         }
         Err(error) => return refuse(&error.to_string()),
     };
-    match run(config, &rest) {
+    match run(config, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format!("{error:#}")),
     }
@@ -103,33 +114,70 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(config: Config, arguments: &[&str]) -> anyhow::Result<()> {
+fn run(config: Config, arguments: &[String]) -> anyhow::Result<()> {
     // Signals are caught first, so that none is lost while the gateway starts.
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2]).context("signals cannot be handled")?;
     refuse_unknown_nodes(&config)?;
     check_shadows(&config)?;
     let server_tls = tls::server(&config.tls)?;
     warn_of_expired(&config)?;
-    let reserved = port::reserve("--listen", config.listen)?;
-    let metrics_socket =
-        config.metrics_listen.map(|address| port::bind("--metrics-listen", address)).transpose()?;
+    let predecessor = config.take_over.map(Predecessor::find).transpose()?;
+    let port = Port::reserve("--listen", config.listen, config.cores, predecessor.is_some())?;
+    let metrics_port = config.metrics_listen.map(|address| {
+        let port = Port::reserve("--metrics-listen", address, 1, predecessor.is_some())?;
+        let socket = port.listen()?.pop().context("metrics have one socket")?;
+        Ok::<_, anyhow::Error>((port, socket))
+    });
+    let metrics_port = metrics_port.transpose()?;
     if let Some(reason) = runtime_of(&config).try_out(executors(&config))? {
         observe::log::warn("no_io_uring", &[("reason", &reason), ("consequence", "cores run on epoll")]);
     }
-    let (store, store_thread, coordinator) = open_store(&config)?;
+    let notifier = || Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
+    let beside = hand_over::serve_side_by_side(&config);
+    // What this version cannot open is left to the other process. sled belongs to one process at a time.
+    let opened = match &config.store {
+        StoreConfig::Sled { path } => {
+            store::inspect_sled(path).map(|()| None).map_err(|error| store_error(&config, &error))?
+        }
+        StoreConfig::Redis { .. } => Some(open_store(&config)?),
+    };
+    if let Some(predecessor) = predecessor.as_ref().filter(|_| !beside) {
+        // Clients that come from now on wait in the queues of these sockets.
+        port.listen()?;
+        notifier().is_main();
+        predecessor.ask_to_leave()?;
+        predecessor.wait_for_end(config.drain_timeout + limits::HAND_OVER_END_MAX)?;
+    }
+    let watchdog =
+        watchdog::interval(|name| std::env::var(name).ok(), std::process::id(), predecessor.is_some());
+    let (store, store_thread, coordinator) = opened.map_or_else(|| open_store(&config), Ok)?;
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
     let parts = Parts { config, tls: server_tls, store, coordinator, prometheus };
     let prepared = startup::prepare(parts, Instant::now, async |pause| std::thread::sleep(pause));
     let ready = futures_lite::future::block_on(prepared)?;
-    let (shared, address) = (Arc::clone(&ready.shared), reserved.1);
-    let threads = ready.run(runtime_of(&shared.config), address)?;
-    let metrics_address = match metrics_socket {
-        Some(socket) => Some(metrics_endpoint::start(socket, Arc::clone(&shared))?),
+    let shared = Arc::clone(&ready.shared);
+    watchdog.into_iter().for_each(|interval| shared.heartbeats.watch(watchdog::beat_period(interval)));
+    let threads = ready.run(runtime_of(&shared.config), port.address, port.listen()?)?;
+    let metrics_address = match metrics_port {
+        Some((_, socket)) => Some(metrics_endpoint::start(socket, Arc::clone(&shared))?),
         None => None,
     };
-    report_started(&shared, address, metrics_address);
+    report_started(&shared, port.address, metrics_address);
     exit_when_executor_ends(threads);
-    wait_for_shutdown(&mut signals, &shared, arguments);
+    if let Some(predecessor) = predecessor.filter(|_| beside) {
+        notifier().is_main();
+        predecessor.ask_to_leave()?;
+    }
+    if let Some(interval) = watchdog {
+        watchdog::start(Arc::clone(&shared), notifier(), interval)?;
+    }
+    let signal = wait_for_shutdown(&mut signals, &shared, arguments, &notifier());
+    if signal == SIGQUIT {
+        // The others see that first, so that they do not take the port's end for a failure.
+        shared.handing_over.store(true, Ordering::Relaxed);
+        port.leave();
+    }
     drain(&shared, store_thread)
 }
 
@@ -146,24 +194,39 @@ const fn executors(config: &Config) -> usize {
     config.cores + 1
 }
 
-/// Reloads on SIGHUP, and returns once the process has to end.
-fn wait_for_shutdown(signals: &mut Signals, shared: &Shared, arguments: &[&str]) {
-    let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
+/// Reloads on SIGHUP, starts a successor on SIGUSR2, and returns once the process has to end, with the signal that says
+/// so.
+fn wait_for_shutdown(
+    signals: &mut Signals,
+    shared: &Shared,
+    arguments: &[String],
+    notifier: &Notifier,
+) -> i32 {
+    let upgrade = Upgrade::new(arguments);
+    let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     notifier.ready("serving");
     for signal in signals.forever() {
-        if signal != SIGHUP {
-            observe::log::info("draining", &[("signal", &signal.to_string())]);
-            break;
+        match signal {
+            SIGUSR2 => upgrade.begin(),
+            SIGHUP => {
+                notifier.reloading();
+                match reload(shared, &rest) {
+                    Ok(kept) => observe::log::info("reloaded", &[("needs_a_restart", &kept)]),
+                    // The old options stay in force.
+                    Err(error) => observe::log::error("reload_failed", &[("reason", &format!("{error:#}"))]),
+                }
+                notifier.ready("serving");
+            }
+            _ => {
+                observe::log::info("draining", &[("signal", &signal.to_string())]);
+                if signal != SIGQUIT {
+                    notifier.stopping();
+                }
+                return signal;
+            }
         }
-        notifier.reloading();
-        match reload(shared, arguments) {
-            Ok(kept) => observe::log::info("reloaded", &[("needs_a_restart", &kept)]),
-            // The old options stay in force.
-            Err(error) => observe::log::error("reload_failed", &[("reason", &format!("{error:#}"))]),
-        }
-        notifier.ready("serving");
     }
-    notifier.stopping();
+    SIGTERM
 }
 
 /// Reads options and certificates again: limits for clients and certificates change at once. Tells whether other
@@ -221,7 +284,7 @@ fn report_started(shared: &Shared, address: SocketAddr, metrics: Option<SocketAd
             ("driver", driver),
             ("cores", &shared.config.cores.to_string()),
             ("nodes", &shared.nodes.addresses.len().to_string()),
-            ("version", env!("CARGO_PKG_VERSION")),
+            ("version", &config::version()),
             ("tls", if shared.config.tls.server.is_some() { "on" } else { "off" }),
             ("pinned", if runtime::pinned_cpus(shared.config.cores).is_empty() { "no" } else { "yes" }),
             ("descriptors", &descriptors.to_string()),
@@ -262,8 +325,15 @@ fn drain(shared: &Shared, store_thread: StoreThread) -> anyhow::Result<()> {
     shared.draining.store(true, Ordering::Relaxed);
     let deadline = Instant::now() + shared.config.drain_timeout;
     shared.coordinator.drain();
-    let in_flight = || shared.in_flight.iter().any(|count| count.load(Ordering::Relaxed) > 0);
-    while (in_flight() || !shared.coordinator.has_given_back()) && Instant::now() < deadline {
+    let any =
+        |counts: &[CachePadded<AtomicUsize>]| counts.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+    // A connection that is open may be about to ask; its next answer closes it. Nobody waits for that but a client who
+    // is to find the successor.
+    let patience = Instant::now() + hand_over::idle_max(&shared.config);
+    let has_open = || shared.is_handing_over() && any(&shared.connections) && Instant::now() < patience;
+    while (any(&shared.in_flight) || has_open() || !shared.coordinator.has_given_back())
+        && Instant::now() < deadline
+    {
         std::thread::sleep(Duration::from_millis(5));
     }
     store_thread.join().map_err(|error| anyhow!("closing the store failed: {error}"))?;
@@ -305,15 +375,22 @@ fn open_store(config: &Config) -> anyhow::Result<(Store, StoreThread, Coordinato
         StoreConfig::Sled { path } => {
             refuse_company(config, path)?;
             let opened = store::open_sled(path);
-            let (store, thread) =
-                opened.map_err(|error| anyhow!("--store sled:{}: {error}", path.display()))?;
+            let (store, thread) = opened.map_err(|error| store_error(config, &error))?;
             Ok((store, thread, Coordinator::alone(pod).naming(config.peers.clone())))
         }
         StoreConfig::Redis { url } => {
             let options = store::RedisOptions { url: url.expose().to_owned(), clock: None };
-            let (store, thread) = store::open_redis(options).map_err(|error| anyhow!("--store: {error}"))?;
+            let (store, thread) = store::open_redis(options).map_err(|error| store_error(config, &error))?;
             Ok((store.named(&pod), thread, Coordinator::shared(pod).naming(config.peers.clone())))
         }
+    }
+}
+
+/// The URL of Redis may hold a password, so that only a path is shown.
+fn store_error(config: &Config, error: &store::OpenError) -> anyhow::Error {
+    match &config.store {
+        StoreConfig::Sled { path } => anyhow!("--store sled:{}: {error}", path.display()),
+        StoreConfig::Redis { .. } => anyhow!("--store: {error}"),
     }
 }
 

@@ -1,40 +1,86 @@
 //! The listening ports: reserved at the start, and waited for while the kernel still takes them from a process that
 //! was killed.
+//!
+//! Invariant: a port that another process holds is refused, unless that process is about to hand it over.
 
 use std::{
     io::{Error, ErrorKind},
-    net::{SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr, TcpListener},
     thread,
 };
 
 use anyhow::anyhow;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::limits::{PORT_TRIES_MAX, PORT_WAIT};
+use crate::config::limits::{LISTEN_QUEUE_MAX, PORT_TRIES_MAX, PORT_WAIT};
 
-/// Reserves a port for the data cores to share; finds out which one it is when port 0 was requested.
-///
-/// # Errors
-/// The option, the address and what is wrong with it.
-pub(super) fn reserve(option: &str, address: SocketAddr) -> anyhow::Result<(Socket, SocketAddr)> {
-    // Fails when another process listens there without sharing the port, or another gateway does.
-    let probe = bind(option, address)?;
-    let address = probe.local_addr()?;
-    drop(probe);
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_port(true)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into()).map_err(|error| cannot_listen(option, address, &error))?;
-    Ok((socket, address))
+/// Sockets that share one port, so that the kernel spreads clients over them.
+pub(super) struct Port {
+    pub(super) address: SocketAddr,
+    sockets: Vec<Socket>,
+}
+
+impl Port {
+    /// Reserves a port for so many sockets; finds out which one it is when port 0 was requested. `is_shared`: another
+    /// gateway serves the port now and is about to leave it.
+    ///
+    /// # Errors
+    /// The option, the address and what is wrong with it.
+    pub(super) fn reserve(
+        option: &str,
+        address: SocketAddr,
+        sockets: usize,
+        is_shared: bool,
+    ) -> anyhow::Result<Self> {
+        let address = match is_shared {
+            true => address,
+            // Fails when another process listens there without sharing the port, or another gateway does.
+            false => bind(option, address)?.local_addr()?,
+        };
+        let sockets = (0..sockets).map(|_| shared_socket(address)).collect::<Result<_, _>>();
+        let sockets = sockets.map_err(|error| cannot_listen(option, address, &error))?;
+        Ok(Self { address, sockets })
+    }
+
+    /// Listens with every socket: from now on clients wait in its queue until somebody accepts them.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(super) fn listen(&self) -> Result<Vec<TcpListener>, Error> {
+        self.sockets
+            .iter()
+            .map(|socket| {
+                socket.listen(LISTEN_QUEUE_MAX)?;
+                Ok(socket.try_clone()?.into())
+            })
+            .collect()
+    }
+
+    /// Stops listening, for whoever has a copy of a socket as well. With `net.ipv4.tcp_migrate_req` the kernel gives
+    /// clients that wait in a queue to another process on the port; without, it resets them.
+    pub(super) fn leave(&self) {
+        for socket in &self.sockets {
+            // It can only fail where the socket has left already.
+            let _ = socket.shutdown(Shutdown::Read);
+        }
+    }
 }
 
 /// Listens at an address.
 ///
 /// # Errors
-/// Those of [`reserve`].
-pub(super) fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// The option, the address and what is wrong with it.
+fn bind(option: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = once_free(|| TcpListener::bind(address), || thread::sleep(PORT_WAIT));
     bound.map_err(|error| cannot_listen(option, address, &error))
+}
+
+fn shared_socket(address: SocketAddr) -> Result<Socket, Error> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_port(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// Tries again, with a pause before, while the port is in use: a gateway that was killed lets go of it a little later.
@@ -58,6 +104,25 @@ fn cannot_listen(option: &str, address: SocketAddr, error: &Error) -> anyhow::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{io::ErrorKind::ConnectionRefused, net::TcpStream};
+
+    #[test]
+    fn a_port_is_shared_with_a_successor_and_left_to_it() {
+        let old = Port::reserve("--listen", ([127, 0, 0, 1], 0).into(), 2, false).unwrap();
+        assert_eq!(
+            TcpStream::connect(old.address).unwrap_err().kind(),
+            ConnectionRefused,
+            "nobody listens yet"
+        );
+        let cores = old.listen().unwrap();
+        TcpStream::connect(old.address).unwrap();
+        let new = Port::reserve("--listen", old.address, 1, true).unwrap();
+        let successor = new.listen().unwrap().remove(0);
+        old.leave();
+        cores.iter().for_each(|core| assert!(core.accept().is_err(), "this core has left the port"));
+        let client = TcpStream::connect(old.address).unwrap();
+        assert_eq!(successor.accept().unwrap().1, client.local_addr().unwrap());
+    }
 
     #[test]
     fn a_port_that_becomes_free_is_waited_for() {

@@ -4,7 +4,7 @@
 //! before anything new can be added. Nothing here knows of threads, so that any runtime of the seam can wait for it.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize},
@@ -42,10 +42,12 @@ use crate::{
     },
     observe,
     pods::election::PODS,
-    server,
+    server::{self, Door},
     state::{
         aliases::Aliases,
         canaries, change,
+        coverage::uncovered_shards,
+        heartbeats::Heartbeats,
         leadership::Coordinator,
         placed,
         sessions::Sessions,
@@ -154,7 +156,10 @@ pub async fn prepare(
         write_blocks: WriteBlocks::default(),
         prometheus,
         draining: AtomicBool::new(false),
-        in_flight: (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
+        handing_over: AtomicBool::new(false),
+        connections: counter_of_each(&config),
+        heartbeats: Arc::new(Heartbeats::new(config.cores + 1)),
+        in_flight: counter_of_each(&config),
         edge: ArcSwap::from_pointee(config.edge.clone()),
         tls: ArcSwapOption::new(tls),
         config,
@@ -184,22 +189,47 @@ async fn announce_placement(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A counter for each data core and one for the control executor, each on a cache line of its own.
+fn counter_of_each(config: &Config) -> Vec<CachePadded<AtomicUsize>> {
+    (0..=config.cores).map(|_| CachePadded::new(AtomicUsize::new(0))).collect()
+}
+
 impl Ready {
-    /// Starts the control executor and every data core; all listen when this returns.
+    /// Starts the control executor and every data core; all listen when this returns, each with a socket of its own
+    /// or, where there are none, at the address.
     ///
     /// # Errors
     /// When an executor cannot start.
-    pub fn run(self, runtime: Runtime, address: SocketAddr) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    pub fn run(
+        self,
+        runtime: Runtime,
+        address: SocketAddr,
+        sockets: Vec<TcpListener>,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let Self { shared, lanes, inboxes, interrupted } = self;
         let mut executors =
             Vec::from_iter(schedule::start(runtime, Arc::clone(&shared), Arc::clone(&lanes), interrupted)?);
+        if shared.config.take_over.is_some() {
+            wait_until_covered(&shared);
+        }
         let cpus = runtime::pinned_cpus(inboxes.len());
+        let mut sockets = sockets.into_iter();
         for (number, inbox) in inboxes.into_iter().enumerate() {
+            let door = sockets.next().map_or(Door::Address(address), Door::Socket);
             let cpu = cpus.get(number).copied();
             let (shared, lanes) = (Arc::clone(&shared), Arc::clone(&lanes));
-            executors.extend(server::start_core(runtime, number, cpu, address, shared, lanes, inbox)?);
+            executors.extend(server::start_core(runtime, number, cpu, door, shared, lanes, inbox)?);
         }
         Ok(executors)
+    }
+}
+
+/// Waits until every shard has a node that serves, so that clients of the process before this one meet no gateway that
+/// has not seen the nodes yet. They wait in the queues meanwhile, though not for nodes that are down.
+fn wait_until_covered(shared: &Shared) {
+    let deadline = Instant::now() + limits::HAND_OVER_COVER_MAX;
+    while uncovered_shards(shared, &shared.snapshot()) > 0 && Instant::now() < deadline {
+        std::thread::sleep(limits::HAND_OVER_COVER_PAUSE);
     }
 }
 

@@ -40,6 +40,16 @@ impl Notifier {
         self.tell("RELOADING=1");
     }
 
+    /// Tells that every executor still takes its turns.
+    pub fn alive(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
+    /// Tells that this process is the service's main one from now on, in place of the one that hands over.
+    pub fn is_main(&self) {
+        self.tell(&format!("MAINPID={}", std::process::id()));
+    }
+
     /// Tells that the gateway drains and then ends.
     pub fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=draining");
@@ -65,6 +75,8 @@ mod tests {
         let notifier = Notifier::new(path.to_str());
         notifier.ready("serving");
         notifier.stopping();
+        notifier.alive();
+        notifier.is_main();
         let mut datagram = [0; 64];
         let mut next = || {
             let count = manager.recv(&mut datagram).unwrap();
@@ -72,6 +84,8 @@ mod tests {
         };
         assert_eq!(next(), "READY=1\nSTATUS=serving");
         assert_eq!(next(), "STOPPING=1\nSTATUS=draining");
+        assert_eq!(next(), "WATCHDOG=1");
+        assert_eq!(next(), format!("MAINPID={}", std::process::id()));
         Notifier::new(None).ready("to nobody");
         Notifier::new(Some("relative")).ready("to nobody");
     }

@@ -5,9 +5,11 @@
 
 use std::{
     cell::RefCell,
+    future,
     net::{IpAddr, Ipv6Addr},
     panic::AssertUnwindSafe,
     rc::Rc,
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -19,7 +21,7 @@ use crate::{config::EdgeConfig, observe::log, server::connection, state::core::C
 /// The pause after an accept that failed, most likely for lack of descriptors: the next one would fail as fast.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Accepts connections for ever.
+/// Accepts connections until the process hands its port over, and then waits with those that are open for its end.
 pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
     let limiter = Rc::new(ConnectionLimiter::default());
     loop {
@@ -27,6 +29,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
             Ok((stream, address)) => match ConnectionLimiter::enter(&limiter, address, &core.edge()) {
                 Ok(permit) => {
                     let core = Rc::clone(&core);
+                    core.open_connections().fetch_add(1, Ordering::Relaxed);
                     runtime::spawn(async move {
                         let served =
                             AssertUnwindSafe(connection::run(&core, stream, address)).catch_unwind().await;
@@ -35,6 +38,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
                             core.metrics.panics.increment(1);
                         }
                         drop(permit);
+                        core.open_connections().fetch_sub(1, Ordering::Relaxed);
                     });
                 }
                 Err(reason) => {
@@ -42,6 +46,8 @@ pub(crate) async fn run(core: Rc<Core>, listener: runtime::Listener) {
                     drop(stream);
                 }
             },
+            // The socket no longer listens: another process has the port.
+            Err(_) if core.shared.is_handing_over() => future::pending().await,
             Err(error) => {
                 log::warn("accept_failed", &[("reason", &error.to_string())]);
                 runtime::sleep(ACCEPT_PAUSE).await;

@@ -29,7 +29,7 @@ pub(crate) mod settings_version;
 pub(crate) mod tenant_affinity;
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     rc::Rc,
     sync::{Arc, mpsc},
 };
@@ -39,10 +39,28 @@ use crate::{
     state::{
         change::{LaneInbox, LaneSender},
         core::Core,
+        heartbeats,
         shared::Shared,
     },
     wire::runtime::{self, StartError},
 };
+
+/// Where a data core meets its clients.
+pub enum Door {
+    /// It listens here itself.
+    Address(SocketAddr),
+    /// This socket listens already.
+    Socket(TcpListener),
+}
+
+impl Door {
+    fn open(self) -> std::io::Result<runtime::Listener> {
+        match self {
+            Self::Address(address) => runtime::listen(address),
+            Self::Socket(socket) => runtime::adopt(socket),
+        }
+    }
+}
 
 /// Starts data core `number` on an executor of its own; the core listens when this returns.
 ///
@@ -52,7 +70,7 @@ pub fn start_core(
     runtime: Runtime,
     number: usize,
     cpu: Option<usize>,
-    address: SocketAddr,
+    door: Door,
     shared: Arc<Shared>,
     lanes: Arc<[LaneSender]>,
     lane_inbox: LaneInbox,
@@ -60,7 +78,7 @@ pub fn start_core(
     let (listening, outcome) = mpsc::channel::<std::io::Result<()>>();
     let name = format!("core-{number}");
     let thread = runtime.start(name.clone(), cpu, move || async move {
-        let listener = match runtime::listen(address) {
+        let listener = match door.open() {
             Ok(listener) => listener,
             Err(error) => return drop(listening.send(Err(error))),
         };
@@ -69,16 +87,15 @@ pub fn start_core(
         let core = Rc::new(Core::new(shared, lanes, number));
         runtime::spawn(crate::write::lane::run(Rc::clone(&core), lane_inbox));
         runtime::spawn(admission::watch(Rc::clone(&core)));
+        runtime::spawn(heartbeats::beat(Arc::clone(&core.shared.heartbeats), number));
         listener::run(core, listener).await;
     })?;
     // The caller learns of the core only once it serves clients.
     match outcome.recv() {
         Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => Err(StartError::Other {
-            runtime: runtime.name(),
-            name,
-            reason: format!("listening on {address}: {error}"),
-        }),
+        Ok(Err(error)) => {
+            Err(StartError::Other { runtime: runtime.name(), name, reason: format!("listening: {error}") })
+        }
         Err(_) => {
             Err(StartError::Other { runtime: runtime.name(), name, reason: "it ended at once".to_owned() })
         }

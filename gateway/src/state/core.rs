@@ -103,6 +103,11 @@ impl Core {
         }
     }
 
+    /// The open connections of clients to this core.
+    pub(crate) fn open_connections(&self) -> &AtomicUsize {
+        &self.shared.connections[self.number]
+    }
+
     /// Requests in flight on this core: only this core writes it, and the drain of the process reads it.
     pub(crate) fn in_flight(&self) -> &AtomicUsize {
         &self.shared.in_flight[self.number]

@@ -10,6 +10,7 @@ pub mod core;
 pub mod coverage;
 pub(crate) mod error_response;
 pub mod heard;
+pub mod heartbeats;
 pub mod leadership;
 pub(crate) mod merged_answer;
 pub mod network;

@@ -25,6 +25,7 @@ use crate::{
     nodes::table::Nodes,
     state::{
         heard::Capture,
+        heartbeats::Heartbeats,
         leadership::{Coordinator, Term},
         sessions::Sessions,
         shadows::Shadows,
@@ -83,6 +84,11 @@ pub struct Shared {
     pub prometheus: PrometheusHandle,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,
+    /// Set once another process takes the port over.
+    pub handing_over: AtomicBool,
+    /// Open connections of clients, by core.
+    pub connections: Vec<CachePadded<AtomicUsize>>,
+    pub heartbeats: Arc<Heartbeats>,
     /// Requests being served, by core; each counter has a cache line of its own.
     pub in_flight: Vec<CachePadded<AtomicUsize>>,
 }
@@ -114,6 +120,11 @@ impl Shared {
         let skipped = usize::from(fence.is_some());
         let revisions = self.store.commit(fence.into_iter().chain(changes).collect()).await?;
         Ok(revisions.into_iter().skip(skipped).collect())
+    }
+
+    #[must_use]
+    pub fn is_handing_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed)
     }
 
     #[must_use]

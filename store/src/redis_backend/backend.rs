@@ -95,7 +95,7 @@ pub(super) async fn make(scripts: &Scripts, task_uid_least: u32) -> Result<(Stri
     let (kind, found) = (text(next()?)?, text(next()?)?);
     if kind == "format" {
         return Err(StoreError::Io(format!(
-            "written in format {found}, this build reads formats up to {FORMAT_VERSION}"
+            "written in format {found}, this build reads formats up to {FORMAT_VERSION}; start the release that wrote it, or a newer one"
         )));
     }
     Ok((found, number(next()?)?))

@@ -50,6 +50,15 @@ pub fn open_sled(path: &Path) -> Result<(Store, StoreThread), OpenError> {
     open_sled_with_clock(path, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
+/// Tells whether the store in the directory `path` is one that this version can open. Changes nothing, and does not care
+/// whether another process has it open.
+///
+/// # Errors
+/// `NewerVersion`, `Corrupt`, `NotADirectory` or `Io`.
+pub fn inspect_sled(path: &Path) -> Result<(), OpenError> {
+    Site { path }.inspect().map(drop)
+}
+
 /// Like [`open_sled`], with a clock that decides when leases, claims and counters end.
 ///
 /// # Errors

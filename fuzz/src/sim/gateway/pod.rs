@@ -76,7 +76,7 @@ pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View)
                 match prepared {
                     Ok(ready) => {
                         *view.borrow_mut() = Some(Arc::clone(&ready.shared));
-                        ready.run(SIMULATED, address_of(site)).expect("executors start");
+                        ready.run(SIMULATED, address_of(site), Vec::new()).expect("executors start");
                         return;
                     }
                     Err(error) => observe::log::warn("not_started", &[("reason", &error.to_string())]),

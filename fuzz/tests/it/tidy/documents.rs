@@ -126,7 +126,10 @@ struct Code {
 impl Code {
     fn of(files: &[File]) -> Self {
         let kinds = [".rs", ".toml", ".lua", ".sh", ".yml", "justfile"];
-        let code = || files.iter().filter(|file| kinds.iter().any(|kind| file.path.ends_with(kind)));
+        // What programs of others read: charts, units, profiles, examples.
+        let is_deployed = |file: &&File| file.path.starts_with("deploy/") && !file.path.ends_with(".md");
+        let is_code = |file: &&File| kinds.iter().any(|kind| file.path.ends_with(kind)) || is_deployed(file);
+        let code = || files.iter().filter(is_code);
         let with_flags = code().filter(|file| file.is_rust() && file.text.contains("argh("));
         let words = |file: &File| {
             let words = file.text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');

@@ -26,6 +26,20 @@ pub use {
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.
 pub const PORT_TRIES_MAX: u32 = 21;
 pub const PORT_WAIT: Duration = Duration::from_millis(100);
+/// Connections that wait in the queue of a core's socket until it accepts them; the system's `somaxconn` may cut it.
+pub const LISTEN_QUEUE_MAX: i32 = 1024;
+/// The largest process id that Linux gives out.
+pub const PROCESS_ID_MAX: i32 = 1 << 22;
+/// How long a gateway that hands its port over waits for idle connections before it closes its store, which its
+/// successor needs.
+pub const HAND_OVER_IDLE_MAX: Duration = Duration::from_millis(300);
+/// How long a successor waits, beyond the drain, until the other process has ended.
+pub const HAND_OVER_END_MAX: Duration = Duration::from_secs(20);
+/// How long a successor waits until every shard has a node that serves, and how often it looks.
+pub const HAND_OVER_COVER_MAX: Duration = Duration::from_secs(5);
+pub const HAND_OVER_COVER_PAUSE: Duration = Duration::from_millis(2);
+/// How often executors give a sign of life for each time that a watchdog looks.
+pub const HEARTBEATS_PER_LOOK: u32 = 4;
 /// Nodes of a cluster.
 pub const NODES_MAX: usize = 4096;
 /// Bytes of a node's id.

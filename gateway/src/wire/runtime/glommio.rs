@@ -8,6 +8,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::{FromRawFd, IntoRawFd},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -73,6 +74,12 @@ impl GlommioStream {
 
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::bind(address)?)
+}
+
+#[expect(unsafe_code, reason = "glommio takes foreign sockets by number only")]
+pub(super) fn adopt(socket: std::net::TcpListener) -> TcpListener {
+    // SAFETY: the number is that of an open socket, which nobody else owns from here on.
+    unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
 }
 
 pub(super) async fn accept(listener: &TcpListener) -> io::Result<(GlommioStream, IpAddr)> {

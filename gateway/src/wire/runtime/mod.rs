@@ -14,7 +14,7 @@ use std::{
     cell::Cell,
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener},
     os::fd::{AsRawFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
@@ -174,6 +174,18 @@ pub fn listen(address: SocketAddr) -> io::Result<Listener> {
         Runtime::Monoio => monoio::listen(address).map(Listener::Monoio),
         Runtime::Glommio => glommio::listen(address).map(Listener::Glommio),
         Runtime::Simulated(world) => world.listen(address).map(Listener::Simulated),
+    }
+}
+
+/// Listens with a socket that listens already.
+///
+/// # Errors
+/// The operating system's error.
+pub fn adopt(socket: TcpListener) -> io::Result<Listener> {
+    match current() {
+        Runtime::Monoio => monoio::adopt(socket).map(Listener::Monoio),
+        Runtime::Glommio => Ok(Listener::Glommio(glommio::adopt(socket))),
+        Runtime::Simulated(_) => Err(io::Error::other("a simulated world has no sockets")),
     }
 }
 

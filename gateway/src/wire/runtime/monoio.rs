@@ -32,6 +32,12 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind_with_config(address, &ListenerOpts::new().reuse_port(true).reuse_addr(true))
 }
 
+pub(super) fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    // A ring waits for clients itself, and only for sockets that block.
+    socket.set_nonblocking(!has_rings())?;
+    TcpListener::from_std(socket)
+}
+
 pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
     let (stream, address) = listener.accept().await?;
     // Fails for a client that has gone already, which shows when it is read from.
