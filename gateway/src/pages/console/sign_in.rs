@@ -4,7 +4,7 @@
 //! time. The cookie is `Secure` where the client came over TLS, to this gateway or to a proxy before it.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     api::{
@@ -77,7 +77,6 @@ pub(crate) async fn logout(
 
 fn parse(core: &Core, request: &Request) -> Result<String, ApiError> {
     let body = json_body::object(json_body::json(&extract::json_body(core, request)?)?, &["adminKey"])?;
-<<<<<<< HEAD
     match &body["adminKey"] {
         Value::String(key) => Ok(key.clone()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -85,10 +84,6 @@ fn parse(core: &Core, request: &Request) -> Result<String, ApiError> {
             Err(ApiError::new(Code::BadRequest, message))
         }
     }
-=======
-    let wrong = || ApiError::new(Code::BadRequest, "Invalid value at `.adminKey`: expected the admin key.");
-    body["adminKey"].as_str().map(str::to_owned).ok_or_else(wrong)
->>>>>>> e0d9657 (What a stranger needs to run it: chart, units, images, proxies, alerts, a book, releases)
 }
 
 fn is_secure(core: &Core, request: &Request) -> bool {
