@@ -58,3 +58,7 @@ options-doc:
 references:
     python3 docs/generate.py
     "${CARGO_TARGET_DIR:-target}/deploy-tools/python/bin/python" deploy/grafana/generate.py
+
+# Writes docs/metrics.md anew from the table of metrics
+metrics-doc:
+    UPDATE=1 cargo test -p gateway --lib metrics_document

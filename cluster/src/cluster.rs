@@ -16,6 +16,8 @@ use crate::node_process::{NodeKind, NodeProcess, SpawnOptions};
 
 /// How long a gateway may take until every shard is covered.
 const READY_MAX: Duration = Duration::from_secs(60);
+/// How long an answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
 /// The pause between two polls of a starting gateway.
 const READY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -49,6 +51,8 @@ pub struct ClusterOptions {
     pub store: Option<String>,
     /// The key of the nodes, which clients never learn.
     pub node_master_key: Option<String>,
+    /// The authority of the gateway's certificate, as PEM, where the arguments make it serve TLS.
+    pub authority: Option<PathBuf>,
 }
 
 /// A running cluster.
@@ -94,6 +98,7 @@ impl ClusterOptions {
             gateway_environment: Vec::new(),
             store: None,
             node_master_key: None,
+            authority: None,
         }
     }
 }
@@ -120,7 +125,34 @@ impl Cluster {
 
     /// Base URL of the gateway, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.listen)
+        format!("{}://{}", self.scheme(), self.listen)
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.options.authority.is_some() { "https" } else { "http" }
+    }
+
+    /// Base URL of an additional gateway.
+    pub fn pod_url(&self, pod: &Pod) -> String {
+        format!("{}://{}", self.scheme(), pod.address())
+    }
+
+    /// A client that trusts the gateway's certificate, and for which no status is an error.
+    ///
+    /// # Errors
+    /// When the authority cannot be read.
+    pub fn agent(&self) -> anyhow::Result<ureq::Agent> {
+        let Some(file) = &self.options.authority else { return Ok(agent()) };
+        let text = std::fs::read(file)?;
+        let authority = ureq::tls::Certificate::from_pem(&text)?;
+        let roots = ureq::tls::RootCerts::from(vec![authority]);
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+        Ok(ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ANSWER_MAX))
+            .tls_config(tls)
+            .build()
+            .into())
     }
 
     /// Base URLs of the running nodes, in order.
@@ -146,6 +178,11 @@ impl Cluster {
     /// Sets the additional environment of the gateway from its next start on.
     pub fn set_gateway_environment(&mut self, environment: Vec<(&'static str, String)>) {
         self.options.gateway_environment = environment;
+    }
+
+    /// Changes the options, of which processes that are started from now on take notice.
+    pub fn change_options(&mut self, change: impl FnOnce(&mut ClusterOptions)) {
+        change(&mut self.options);
     }
 
     /// Kills the gateway with SIGKILL. Returns when its port is free again, which may be after the end of the process:
@@ -245,7 +282,7 @@ impl Cluster {
 
     /// Waits until the gateway reports that every shard has a healthy owner.
     pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let agent = agent();
+        let agent = self.agent()?;
         let deadline = Instant::now() + READY_MAX;
         let url = format!("{}/_miroir/ready", self.url());
         loop {
@@ -338,9 +375,5 @@ pub fn foreign_variables() -> impl Iterator<Item = String> {
 
 /// A blocking HTTP client for which no status is an error.
 pub fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(120)))
-        .build()
-        .into()
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_MAX)).build().into()
 }

@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod cluster;
+pub mod dev;
 pub mod differential;
 pub mod faulty_proxy;
 pub mod node_process;

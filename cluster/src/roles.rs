@@ -11,6 +11,7 @@ pub fn play(arguments: &[String]) -> Option<ExitCode> {
             exit_with_parent();
             Some(gateway::process::main(&arguments[1..]))
         }
+        Some("role-redis") => Some(crate::dev::redis::keep(&arguments[2..])),
         Some("role-ctl") => Some(ctl::main(&arguments[1..])),
         Some("role-node") => Some(node::standalone::main(&arguments[1..])),
         _ => None,

@@ -151,27 +151,51 @@ impl Entry {
     }
 }
 
+/// The first line of a file, with its line break.
+#[must_use]
+pub fn first_line() -> Vec<u8> {
+    format!("{}\n", json!({"file": NAME, "format": FORMAT})).into_bytes()
+}
+
+/// The last line of a file with so many entries, with its line break.
+#[must_use]
+pub fn last_line(entries: u64) -> Vec<u8> {
+    format!("{}\n", json!({"entries": entries})).into_bytes()
+}
+
+/// A page of the entries of a store that may be in use: their lines, how many they are, and where the next page
+/// begins. Pages of a store that changes are of different moments.
+///
+/// # Errors
+/// A read of the store failed.
+pub async fn page(store: &Store, after: Option<Mark>) -> Result<(Vec<u8>, u64, Option<Mark>), TransferError> {
+    let page = store.stored(after).await?;
+    let mut lines = Vec::new();
+    for entry in &page.entries {
+        serde_json::to_writer(&mut lines, entry).map_err(io::Error::from)?;
+        lines.push(b'\n');
+    }
+    Ok((lines, page.entries.len() as u64, page.next))
+}
+
 /// Writes all entries of a store to `out` and returns how many there are.
 ///
 /// # Errors
 /// `InUse`: pods hold leases in the store. `Io`: `out` failed. `Store`: a read of the store failed.
 pub async fn export(store: &Store, out: &mut dyn Write) -> Result<u64, TransferError> {
     refuse_used(store).await?;
-    writeln!(out, "{}", json!({"file": NAME, "format": FORMAT}))?;
+    out.write_all(&first_line())?;
     let (mut count, mut after) = (0_u64, None);
     loop {
-        let page = store.stored(after).await?;
-        for entry in &page.entries {
-            serde_json::to_writer(&mut *out, entry).map_err(io::Error::from)?;
-            out.write_all(b"\n")?;
-            count += 1;
-        }
-        after = page.next;
+        let (lines, entries, next) = page(store, after).await?;
+        out.write_all(&lines)?;
+        count += entries;
+        after = next;
         if after.is_none() {
             break;
         }
     }
-    writeln!(out, "{}", json!({"entries": count}))?;
+    out.write_all(&last_line(count))?;
     out.flush()?;
     Ok(count)
 }

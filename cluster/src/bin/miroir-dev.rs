@@ -4,14 +4,20 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
-use cluster::cluster::{Cluster, ClusterOptions, agent, foreign_variables};
+use cluster::cluster::{Cluster, ClusterOptions, foreign_variables};
+use cluster::dev::certificate::{self, Certificates};
+use cluster::dev::load::{Load, RATE_MAX};
+use cluster::dev::redis::Redis;
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use ureq::Agent;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +26,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CITIES: &str = include_str!("../../samples/cities.ndjson");
 /// How long the first index may take.
 const LOAD_MAX: Duration = Duration::from_secs(300);
+/// Gateways of one cluster.
+const PODS_MAX: usize = 16;
+/// The time between two lines about the load.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 /// The pause between two polls of a task.
 const TASK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,6 +60,15 @@ struct Arguments {
     /// what to load: cities (the default) or none
     #[argh(option, default = "Sample::Cities")]
     sample: Sample,
+    /// gateways over one Redis, 1 by default, which needs none
+    #[argh(option, default = "1")]
+    pods: usize,
+    /// serve TLS, with an authority made for this cluster
+    #[argh(switch)]
+    tls: bool,
+    /// write and search by itself, so many operations a second
+    #[argh(option, default = "0")]
+    load: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,14 +104,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let started = Instant::now();
     let temporary = match &arguments.data {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("miroir-dev-").tempdir()?),
     };
     let data = arguments.data.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()));
+    let (program, data) = (std::env::current_exe()?, data.context("a data directory was just chosen")?);
+    ensure!((1..=PODS_MAX).contains(&arguments.pods), "--pods {}: allowed: 1 to {PODS_MAX}", arguments.pods);
+    ensure!(arguments.load <= RATE_MAX, "--load {}: allowed: 0 to {RATE_MAX}", arguments.load);
+    let redis = if arguments.pods > 1 { Some(Redis::start(&program, &data)?) } else { None };
+    let certificates = if arguments.tls { Some(certificate::make(&data.join("tls"))?) } else { None };
     let options = ClusterOptions {
         nodes: arguments.nodes,
         groups: arguments.groups,
@@ -101,7 +124,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         listen: arguments.listen,
         node_binary: arguments.node_bin.clone(),
         gateway_environment: secrets(),
-        ..ClusterOptions::new(std::env::current_exe()?, data.context("a data directory was just chosen")?)
+        store: redis.as_ref().map(Redis::store),
+        gateway_arguments: certificates.as_ref().map(tls_arguments).unwrap_or_default(),
+        authority: certificates.as_ref().map(|made| made.authority.clone()),
+        ..ClusterOptions::new(program, data)
     };
     let ignored = foreign_variables().collect::<Vec<_>>();
     if !ignored.is_empty() {
@@ -116,17 +142,55 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         load_cities(&cluster)?;
         give_cities_a_page(&cluster)?;
     }
-    describe(&cluster, arguments, started.elapsed());
-    signals.forever().next();
+    let pods = (1..arguments.pods).map(|number| cluster.start_pod(&format!("pod-{number}"), None));
+    let pods = pods.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut urls = vec![cluster.url()];
+    urls.extend(pods.iter().map(|pod| cluster.pod_url(pod)));
+    describe(&cluster, arguments, &urls, started.elapsed());
+    watch(&cluster, arguments, &urls, &mut signals)?;
     say("\nstopping ...");
+    drop(pods);
     drop(cluster);
+    drop(redis);
     drop(temporary);
+    Ok(())
+}
+
+/// The gateway's arguments for certificates.
+fn tls_arguments(made: &Certificates) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
+    let [certificate, key] = [path(&made.certificate), path(&made.key)];
+    vec!["--tls-certificate".to_owned(), certificate, "--tls-key".to_owned(), key]
+}
+
+/// Runs the load, if any, and tells of it, until a signal comes.
+fn watch(
+    cluster: &Cluster,
+    arguments: &Arguments,
+    urls: &[String],
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    if arguments.load == 0 {
+        signals.forever().next();
+        return Ok(());
+    }
+    let load = Load::begin(urls, &cluster.agent()?, arguments.load);
+    let (mut before, mut told) = (load.counts(), Instant::now());
+    while signals.pending().next().is_none() {
+        std::thread::sleep(TASK_PAUSE);
+        if told.elapsed() >= TOLD_EVERY {
+            let (done, failed) = load.counts();
+            let rate = (done - before.0) as f32 / told.elapsed().as_secs_f32();
+            say(&format!("load: {rate:.0} a second, {done} done, {failed} failed"));
+            (before, told) = ((done, failed), Instant::now());
+        }
+    }
     Ok(())
 }
 
 /// Loads the sample through the gateway, as any client would.
 fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
-    let url = cluster.url();
+    let (url, agent) = (cluster.url(), cluster.agent()?);
     let settings = json!({
         "searchableAttributes": ["name", "alternateNames", "country"],
         "filterableAttributes": ["id", "country", "countryCode", "population", "timezone", "_geo"],
@@ -135,15 +199,15 @@ fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
         "rankingRules": ["words", "typo", "proximity", "attribute", "sort", "exactness", "population:desc"],
     });
     let mut answer =
-        agent().post(format!("{url}/indexes")).send_json(json!({"uid": "cities", "primaryKey": "id"}))?;
-    wait_for(&url, &answer.body_mut().read_json()?, "creating the index", true)?;
-    let mut answer = agent().patch(format!("{url}/indexes/cities/settings")).send_json(settings)?;
-    wait_for(&url, &answer.body_mut().read_json()?, "applying the settings", false)?;
-    let mut answer = agent()
+        agent.post(format!("{url}/indexes")).send_json(json!({"uid": "cities", "primaryKey": "id"}))?;
+    wait_for(&agent, &url, &answer.body_mut().read_json()?, "creating the index", true)?;
+    let mut answer = agent.patch(format!("{url}/indexes/cities/settings")).send_json(settings)?;
+    wait_for(&agent, &url, &answer.body_mut().read_json()?, "applying the settings", false)?;
+    let mut answer = agent
         .post(format!("{url}/indexes/cities/documents"))
         .header("content-type", "application/x-ndjson")
         .send(CITIES)?;
-    wait_for(&url, &answer.body_mut().read_json()?, "indexing 4449 cities", false)
+    wait_for(&agent, &url, &answer.body_mut().read_json()?, "indexing 4449 cities", false)
 }
 
 /// Secrets of this cluster's own making, for as long as it runs. Those in the environment of this process win.
@@ -172,18 +236,18 @@ fn give_cities_a_page(cluster: &Cluster) -> anyhow::Result<()> {
         ],
     });
     let url = format!("{}/_miroir/ui/search/cities/config", cluster.url());
-    let mut answer = agent().post(url).send_json(page)?;
+    let mut answer = cluster.agent()?.post(url).send_json(page)?;
     ensure!(answer.status() == 200, "the search page: {}", answer.body_mut().read_to_string()?);
     Ok(())
 }
 
 /// Waits for a task and shows progress.
-fn wait_for(url: &str, summary: &Value, doing: &str, may_exist: bool) -> anyhow::Result<()> {
+fn wait_for(agent: &Agent, url: &str, summary: &Value, doing: &str, may_exist: bool) -> anyhow::Result<()> {
     let uid = summary["taskUid"].as_u64().with_context(|| format!("{doing}: the gateway said {summary}"))?;
     let started = Instant::now();
     let terminal = std::io::stderr().is_terminal();
     loop {
-        let task: Value = agent().get(format!("{url}/tasks/{uid}")).call()?.body_mut().read_json()?;
+        let task: Value = agent.get(format!("{url}/tasks/{uid}")).call()?.body_mut().read_json()?;
         match task["status"].as_str() {
             Some("succeeded") => break,
             Some("failed") if may_exist && task["error"]["code"] == "index_already_exists" => break,
@@ -201,10 +265,16 @@ fn wait_for(url: &str, summary: &Value, doing: &str, may_exist: bool) -> anyhow:
     Ok(())
 }
 
-fn describe(cluster: &Cluster, arguments: &Arguments, took: Duration) {
+fn describe(cluster: &Cluster, arguments: &Arguments, urls: &[String], took: Duration) {
     let url = cluster.url();
     say(&format!("\nMiroir is ready after {:.1} s.", took.as_secs_f32()));
-    say(&format!("  gateway  {url}"));
+    for url in urls {
+        say(&format!("  gateway  {url}"));
+    }
+    say(&format!("  console  {url}/_miroir/admin"));
+    if let Some(authority) = &cluster.options().authority {
+        say(&format!("  trust    {} (curl --cacert, miroir-ctl --ca)", authority.display()));
+    }
     for (number, node) in cluster.node_urls().iter().enumerate() {
         say(&format!("  node n{number}  {node}"));
     }

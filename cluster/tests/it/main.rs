@@ -7,6 +7,7 @@
 
 mod api;
 mod failures;
+mod operator;
 mod pods;
 mod reads;
 mod support;

@@ -48,6 +48,8 @@ pub struct EdgeConfig {
     pub page_depth_max: usize,
     pub log_requests: LogRequests,
     pub log_queries: bool,
+    /// Searches that take longer are logged.
+    pub slow_query: Option<Duration>,
 }
 
 /// The options of [`EdgeConfig`], and the files of certificates: SIGHUP reads these again.
@@ -112,6 +114,7 @@ impl Default for EdgeConfig {
             page_depth_max: PAGE_DEPTH_DEFAULT,
             log_requests: LogRequests::Off,
             log_queries: false,
+            slow_query: None,
         }
     }
 }
@@ -126,6 +129,8 @@ impl EdgeConfig {
         edge.log_requests = option("log-requests", &raw.log_requests, edge.log_requests, names)?;
         let switch = |text: &str| value::one_of(text, &value::SWITCH);
         edge.log_queries = option("log-queries", &raw.log_queries, edge.log_queries, switch)?;
+        let slow = option("slow-query-log", &raw.slow_query_log, edge.slow_query, value::duration_or_off)?;
+        edge.slow_query = slow;
         Ok(edge)
     }
 

@@ -33,11 +33,11 @@ pub use crate::config::shadow::ShadowConfig;
 pub use crate::config::tenants::{TenantAffinity, TenantConfig, TenantFallback};
 use file::ConfigFile;
 use limits::{
-    ANTI_ENTROPY_INTERVAL_DEFAULT, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX, DRAIN_TIMEOUT_DEFAULT,
-    HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX,
-    MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX, PROCESS_ID_MAX,
-    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT,
-    SHARDS_MAX,
+    ANTI_ENTROPY_INTERVAL_DEFAULT, BACKUPS_KEPT_DEFAULT, BACKUPS_MAX, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX,
+    DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT,
+    LEG_MISS_RATE_MAX, MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT,
+    NODES_MAX, PROCESS_ID_MAX, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT,
+    SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX, TRACE_SAMPLE_DEFAULT,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -111,12 +111,22 @@ pub struct Config {
     pub shadows: Vec<ShadowConfig>,
     /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
+    /// The folder of backups; made with the first one.
+    pub backup_dir: PathBuf,
+    /// The time from one backup to the next, where they are scheduled.
+    pub backup_interval: Option<Duration>,
+    /// Complete backups that are kept.
+    pub backup_keep: usize,
     /// Networks, beside the public ones, whose addresses clients may name.
     pub allowed_ip_networks: Vec<IpNet>,
     /// Whether copies are compared and repaired periodically, and writes stamped for it.
     pub anti_entropy: bool,
     pub anti_entropy_interval: Duration,
     pub settings_drift_interval: Duration,
+    /// The URL of the collector of traces.
+    pub otlp_endpoint: Option<String>,
+    /// The share of requests that are traced although their clients do not trace them.
+    pub trace_sample: f64,
     pub admin_ui: AdminUi,
     /// What sessions of the console are sealed with; the same on all pods.
     pub admin_session_seal_key: Option<Secret>,
@@ -466,10 +476,19 @@ fn validate(
             value::one_of(text, &SessionMode::NAMES)
         })?,
         dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
+        backup_dir: option("backup-dir", &raw.backup_dir, PathBuf::from("./backups"), value::folder)?,
+        backup_interval: option("backup-interval", &raw.backup_interval, None, value::interval_or_off)?,
+        backup_keep: option("backup-keep", &raw.backup_keep, BACKUPS_KEPT_DEFAULT, |text| {
+            value::whole(text, 1..=BACKUPS_MAX / 2)
+        })?,
         allowed_ip_networks: allowed_ip_networks(&raw.allowed_ip_networks)?,
         anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
         anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
         settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
+        otlp_endpoint: option("otlp-endpoint", &raw.otlp_endpoint, None, value::collector)?,
+        trace_sample: option("trace-sample", &raw.trace_sample, TRACE_SAMPLE_DEFAULT, |text| {
+            value::share(text, 1.0)
+        })?,
         admin_ui: option("admin-ui", &raw.admin_ui, AdminUi::On, |text| {
             value::one_of(text, &AdminUi::NAMES)
         })?,

@@ -29,7 +29,7 @@ start if it is absent), those of [search pages](interfaces.md), the same on all 
 | a value of the kind | is written as |
 |---|---|
 | `BYTES` | a whole number, alone or with one of `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB` |
-| `TIME` | a whole number with one of `ms`, `s`, `m`, and `h` for the two intervals |
+| `TIME` | a whole number with one of `ms`, `s`, `m`, and `h` for intervals |
 | `NAME` | 1 to 64 of `A-Z a-z 0-9 _ . -` |
 | `CIDR` | a network such as `10.0.0.0/8` or `::1/128` |
 
@@ -38,7 +38,7 @@ allowed. SIGHUP reads the options under \"What clients may do\" and the certific
 ";
 
 /// The options by subject, in the order of the document.
-const SECTIONS: [(&str, &[&str]); 9] = [
+const SECTIONS: [(&str, &[&str]); 10] = [
     ("The cluster", &["node", "shards", "replication-factor", "store", "pod-id", "peer", "peer-service"]),
     ("Where it serves", &["listen", "metrics-listen", "cores", "runtime", "drain-timeout"]),
     (
@@ -107,10 +107,15 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "page-depth-max",
             "log-requests",
             "log-queries",
+            "slow-query-log",
         ],
     ),
     ("Interfaces for people", &["admin-ui", "search-ui", "trusted-proxies"]),
-    ("Dumps, webhooks and shadows", &["dump-dir", "shadow", "allowed-ip-networks"]),
+    (
+        "Dumps, backups, webhooks and shadows",
+        &["dump-dir", "backup-dir", "backup-interval", "backup-keep", "shadow", "allowed-ip-networks"],
+    ),
+    ("Traces", &["otlp-endpoint", "trace-sample"]),
     ("The command itself", &["config", "print-config", "check-config", "take-over", "version", "help"]),
 ];
 

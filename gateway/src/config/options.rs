@@ -203,9 +203,27 @@ pub(crate) struct Flags {
     /// whether logged requests show their query strings (default off)
     #[argh(option, arg_name = "off|on")]
     pub(crate) log_queries: Option<String>,
+    /// searches that take longer are logged (default off)
+    #[argh(option, arg_name = "TIME|off")]
+    pub(crate) slow_query_log: Option<String>,
+    /// collector of OpenTelemetry traces, which takes OTLP over HTTP as JSON (default off)
+    #[argh(option, arg_name = "URL|off")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// share of the requests that come without a trace of their own and are traced (default 0.01)
+    #[argh(option, arg_name = "SHARE")]
+    pub(crate) trace_sample: Option<String>,
     /// where POST /dumps writes one dump of the whole cluster (default ./dumps)
     #[argh(option, arg_name = "DIR")]
     pub(crate) dump_dir: Option<String>,
+    /// where backups are written, a folder each (default ./backups)
+    #[argh(option, arg_name = "DIR")]
+    pub(crate) backup_dir: Option<String>,
+    /// time from one backup of the whole cluster to the next (default off)
+    #[argh(option, arg_name = "TIME|off")]
+    pub(crate) backup_interval: Option<String>,
+    /// complete backups that are kept; older ones are removed once a newer one is complete (default 7)
+    #[argh(option, arg_name = "N")]
+    pub(crate) backup_keep: Option<String>,
     /// networks beside the public ones that webhooks and shadows may reach, with commas (default none)
     #[argh(option, arg_name = "CIDR,...")]
     pub(crate) allowed_ip_networks: Option<String>,
@@ -365,7 +383,18 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) log_queries: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) slow_query_log: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) otlp_endpoint: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) trace_sample: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) dump_dir: Option<String>,
+    pub(crate) backup_dir: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) backup_interval: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) backup_keep: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) allowed_ip_networks: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -454,7 +483,13 @@ impl RawOptions {
             node_ca: flags.node_ca,
             log_requests: flags.log_requests,
             log_queries: flags.log_queries,
+            slow_query_log: flags.slow_query_log,
+            otlp_endpoint: flags.otlp_endpoint,
+            trace_sample: flags.trace_sample,
             dump_dir: flags.dump_dir,
+            backup_dir: flags.backup_dir,
+            backup_interval: flags.backup_interval,
+            backup_keep: flags.backup_keep,
             allowed_ip_networks: flags.allowed_ip_networks,
             anti_entropy: flags.anti_entropy,
             anti_entropy_interval: flags.anti_entropy_interval,
@@ -562,7 +597,13 @@ impl RawOptions {
             node_ca: self.node_ca.or(lower.node_ca),
             log_requests: self.log_requests.or(lower.log_requests),
             log_queries: self.log_queries.or(lower.log_queries),
+            slow_query_log: self.slow_query_log.or(lower.slow_query_log),
+            otlp_endpoint: self.otlp_endpoint.or(lower.otlp_endpoint),
+            trace_sample: self.trace_sample.or(lower.trace_sample),
             dump_dir: self.dump_dir.or(lower.dump_dir),
+            backup_dir: self.backup_dir.or(lower.backup_dir),
+            backup_interval: self.backup_interval.or(lower.backup_interval),
+            backup_keep: self.backup_keep.or(lower.backup_keep),
             allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
             anti_entropy: self.anti_entropy.or(lower.anti_entropy),
             anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),

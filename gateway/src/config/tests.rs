@@ -148,6 +148,7 @@ fn help_and_version_are_printed_whatever_else_is_missing() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one line a case")]
 fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
     const URL: &str = "a node's URL is http[s]://HOST[:PORT]";
     const SHARDS: &str = "give a whole number from 1 to 65536";
@@ -155,6 +156,8 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
     const TIME: &str = "give a time from 10ms to 60m, for example 500ms or 30s";
     const NODE_FORM: &str = "give ID=URL[,group=N][,capacity=W], for example n1=http://10.0.0.1:7700";
     const NODE_ID: &str = "a node's ID has 1 to 64 of the characters A-Z a-z 0-9 _ . -";
+    const COLLECTOR: &str =
+        "give http[s]://HOST:PORT without a user, for example http://127.0.0.1:4318, or off";
     const ADDRESS: &str = "give IP:PORT, for example 127.0.0.1:7700";
     let long_id = format!("{}=http://h", "x".repeat(65));
     let cases: &[(&str, &str, &str)] = &[
@@ -184,6 +187,13 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
         ("node-timeout", "1h", TIME),
         ("node-timeout", "61s", "give at most the request-timeout, 60s"),
         ("in-flight-max", "0", "give a whole number from 1 to 65536"),
+        ("slow-query-log", "on", "give a time from 10ms to 60m, for example 500ms or 30s, or off"),
+        ("otlp-endpoint", "127.0.0.1:4318", COLLECTOR),
+        ("otlp-endpoint", "http://user:word@h", COLLECTOR),
+        ("otlp-endpoint", "http:///v1", COLLECTOR),
+        ("trace-sample", "1.5", "give a number from 0 to 1"),
+        ("backup-interval", "1d", "give a time from 100ms to 720h, for example 300s or 6h, or off"),
+        ("backup-keep", "0", "give a whole number from 1 to 500"),
         ("node", "http://10.0.0.1", NODE_FORM),
         ("node", "", NODE_FORM),
         ("node", "=http://h", NODE_ID),

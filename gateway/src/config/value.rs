@@ -98,6 +98,40 @@ pub(crate) fn interval(text: &str) -> Result<Duration, Allowed> {
         .ok_or_else(|| "give a time from 100ms to 720h, for example 300s or 6h".to_owned())
 }
 
+/// Reads the time between two runs of a job, or `off` for none.
+pub(crate) fn interval_or_off(text: &str) -> Result<Option<Duration>, Allowed> {
+    match text {
+        "off" => Ok(None),
+        text => interval(text).map(Some).map_err(|allowed| format!("{allowed}, or off")),
+    }
+}
+
+/// Reads a time, or `off` for none.
+pub(crate) fn duration_or_off(text: &str) -> Result<Option<Duration>, Allowed> {
+    match text {
+        "off" => Ok(None),
+        text => duration(text).map(Some).map_err(|allowed| format!("{allowed}, or off")),
+    }
+}
+
+/// Reads the URL of a collector, or `off` for none; a slash at its end does not count.
+pub(crate) fn collector(text: &str) -> Result<Option<String>, Allowed> {
+    let is_url = |url: &str| {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+            && url.parse::<Uri>().is_ok()
+            && !url.contains('@')
+    };
+    match text {
+        "off" => Ok(None),
+        url if is_url(url) => Ok(Some(url.trim_end_matches('/').to_owned())),
+        _ => {
+            Err("give http[s]://HOST:PORT without a user, for example http://127.0.0.1:4318, or off"
+                .to_owned())
+        }
+    }
+}
+
 /// Reads a time with the unit ms, s or m.
 pub(crate) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {

@@ -6,7 +6,7 @@
 
 use http::StatusCode;
 use router::{Leg, NodeIndex};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use store::{Change, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
@@ -18,7 +18,7 @@ use crate::{
     },
     clock,
     config::limits,
-    dump::{archive::Archive, format},
+    dump::{archive::Archive, fingerprint, format},
     nodes::pool::NodeRequest,
     observe::log,
     read::{ask, expiry, plan},
@@ -75,13 +75,42 @@ pub async fn work_off(core: &Core, term: &Term) {
 }
 
 async fn make(core: &Core, task: &TaskRecord, uid: &str, started: OffsetDateTime) -> Result<(), ApiError> {
-    wait_for_earlier(core, task, None).await?;
+    wait_for_earlier(core, Some(task.uid), None).await?;
     let version =
         ask::any_node(core, "/version").await?["pkgVersion"].as_str().unwrap_or("1.15.0").to_owned();
     let archive =
         Archive::begin(core.shared.config.dump_dir.clone(), uid.to_owned()).map_err(|error| disk(&error))?;
-    archive.file("metadata.json", format::metadata(&version, started).to_string()).await;
-    write_keys(core, &archive).await;
+    write_all(core, &archive, &version, started, &Extent { before: Some(task.uid), only: None }).await?;
+    archive.finish().await.map_err(|error| disk(&error))
+}
+
+/// What of the cluster is written.
+pub(super) struct Extent<'a> {
+    /// The tasks below this one have ended, and are written; without it none are.
+    pub(super) before: Option<u32>,
+    /// These indexes, or all.
+    pub(super) only: Option<&'a [String]>,
+}
+
+/// An index as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    pub uid: String,
+    pub documents: u64,
+    /// The sum of the documents' hashes, in hexadecimal: the order of documents and of their fields does not count.
+    pub fingerprint: String,
+}
+
+/// Writes the contents of a dump, in the order in which one node reads them.
+pub(super) async fn write_all(
+    core: &Core,
+    archive: &Archive,
+    version: &str,
+    started: OffsetDateTime,
+    extent: &Extent<'_>,
+) -> Result<Vec<Written>, ApiError> {
+    archive.file("metadata.json", format::metadata(version, started).to_string()).await;
+    write_keys(core, archive).await;
     archive
         .file(
             "experimental-features.json",
@@ -94,26 +123,28 @@ async fn make(core: &Core, task: &TaskRecord, uid: &str, started: OffsetDateTime
     for folder in ["tasks", "tasks/update_files", "batches", "indexes"] {
         archive.folder(folder).await;
     }
-    write_tasks(core, &archive, task.uid).await?;
+    write_tasks(core, archive, extent.before.unwrap_or(0)).await?;
     archive.file("batches/queue.jsonl", "").await;
     let mut uids = core.shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
     uids.sort_unstable();
+    uids.retain(|uid| extent.only.is_none_or(|only| only.contains(uid)));
+    let mut written = Vec::new();
     for index_uid in uids {
-        write_index(core, &archive, task, &index_uid).await?;
+        written.extend(write_index(core, archive, extent.before, &index_uid).await?);
     }
-    archive.finish().await.map_err(|error| disk(&error))
+    Ok(written)
 }
 
 /// Waits until the tasks before this one have ended: those of one index, or all.
-async fn wait_for_earlier(core: &Core, task: &TaskRecord, index_uid: Option<&str>) -> Result<(), ApiError> {
+async fn wait_for_earlier(core: &Core, task: Option<u32>, index_uid: Option<&str>) -> Result<(), ApiError> {
     loop {
         status::refresh_unfinished(core).await?;
         let unfinished = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
         let concerns = |record: &TaskRecord| match index_uid {
             Some(uid) => record.index_uid.as_deref() == Some(uid),
-            None => record.uid < task.uid,
+            None => task.is_some_and(|task| record.uid < task),
         };
-        if !unfinished.iter().any(|record| record.accepted && record.uid != task.uid && concerns(record)) {
+        if !unfinished.iter().any(|record| record.accepted && Some(record.uid) != task && concerns(record)) {
             return Ok(());
         }
         runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
@@ -144,12 +175,18 @@ async fn write_tasks(core: &Core, archive: &Archive, below: u32) -> Result<(), A
     Ok(())
 }
 
-async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &str) -> Result<(), ApiError> {
+/// Writes an index; `None` for one that was deleted meanwhile.
+async fn write_index(
+    core: &Core,
+    archive: &Archive,
+    task: Option<u32>,
+    uid: &str,
+) -> Result<Option<Written>, ApiError> {
     let _guard = lane::lock(core, vec![uid]).await?;
     wait_for_earlier(core, task, Some(uid)).await?;
     let snapshot = core.shared.snapshot();
     // It may have been deleted since the list was made.
-    let Some(index) = snapshot.indexes.get(uid) else { return Ok(()) };
+    let Some(index) = snapshot.indexes.get(uid) else { return Ok(None) };
     archive.folder(format!("indexes/{uid}")).await;
     archive
         .file(format!("indexes/{uid}/metadata.json"), format::index_metadata(&index.record).to_string())
@@ -160,17 +197,22 @@ async fn write_index(core: &Core, archive: &Archive, task: &TaskRecord, uid: &st
     }
     let shown = format::without_hidden_keys(of_node).to_string();
     archive.file(format!("indexes/{uid}/settings.json"), shown).await;
-    write_documents(core, archive, &snapshot, index).await?;
+    // A plain dump is compared with nothing.
+    let is_hashed = task.is_none();
+    let (documents, sum) = write_documents(core, archive, &snapshot, index, is_hashed).await?;
     archive.end(format!("indexes/{uid}/documents.jsonl")).await;
-    Ok(())
+    Ok(Some(Written { uid: uid.to_owned(), documents, fingerprint: format!("{sum:016x}") }))
 }
 
+/// Writes the documents of an index; gives how many they are, and the sum of their hashes.
 async fn write_documents(
     core: &Core,
     archive: &Archive,
     snapshot: &Snapshot,
     index: &Index,
-) -> Result<(), ApiError> {
+    is_hashed: bool,
+) -> Result<(u64, u64), ApiError> {
+    let (mut documents, mut sum) = (0_u64, 0_u64);
     let mut avoided: Vec<NodeIndex> = Vec::new();
     let set = plan::cover(core, snapshot, index, None, &[], core.turn());
     let mut legs = set.legs;
@@ -183,6 +225,10 @@ async fn write_documents(
         loop {
             match page(core, index, &leg, offset).await {
                 Ok(Some((lines, count))) => {
+                    documents += count as u64;
+                    if is_hashed {
+                        sum = sum.wrapping_add(fingerprint::of_lines(&lines));
+                    }
                     archive.lines(lines).await;
                     offset += count;
                 }
@@ -200,7 +246,7 @@ async fn write_documents(
             }
         }
     }
-    Ok(())
+    Ok((documents, sum))
 }
 
 #[derive(Deserialize)]
@@ -248,10 +294,10 @@ async fn page(
     Ok((!page.results.is_empty()).then_some((lines, page.results.len())))
 }
 
-fn unavailable() -> ApiError {
+pub(super) fn unavailable() -> ApiError {
     ApiError::new(Code::MiroirShardUnavailable, "Not all documents could be read for the dump.")
 }
 
-fn disk(error: &std::io::Error) -> ApiError {
+pub(super) fn disk(error: &std::io::Error) -> ApiError {
     ApiError::new(Code::Internal, format!("The dump cannot be written: {error}."))
 }

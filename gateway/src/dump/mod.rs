@@ -4,5 +4,8 @@
 //! `read`, `write`, `nodes`, `state`, `auth`, `api` and lower floors.
 
 pub mod archive;
+pub mod backup;
+pub mod backup_files;
 pub mod export;
+pub(crate) mod fingerprint;
 pub mod format;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: keys are never shown. What is reported is this pod's view, from its current snapshot.
 
+use std::sync::atomic::Ordering;
+
 use http::StatusCode;
 use router::NodeIndex;
 use serde_json::{Value, json};
@@ -30,6 +32,7 @@ pub fn topology(shared: &Shared) -> Response {
             "capacity": node.capacity,
             "state": node_state(shared, topology, number),
             "reason": reason(shared, number),
+            "nodeVersion": shared.nodes.health.version(number).map(|version| version.to_string()),
             "hints": {
                 "count": hints.pending(number),
                 "bytes": hints.pending_bytes(number),
@@ -44,6 +47,8 @@ pub fn topology(shared: &Shared) -> Response {
         "nodes": nodes.collect::<Vec<_>>(),
         "indexes": indexes(&snapshot),
         "coordinator": shared.coordinator.view(),
+        "gatewayVersion": env!("CARGO_PKG_VERSION"),
+        "tasks": {"unfinished": shared.tasks_unfinished.load(Ordering::Relaxed)},
     });
     Response::json(StatusCode::OK, answer.to_string())
 }

@@ -23,6 +23,22 @@ struct RunRequest {
     node: Option<String>,
     /// Compare, and repair nothing.
     dry_run: bool,
+    /// Only these shards, as `FIRST-LAST` or as one number.
+    shards: Option<String>,
+}
+
+/// The first and the last shard of a range.
+fn range(text: &str) -> Result<(u32, u32), ApiError> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    match (least.trim().parse::<u32>(), most.trim().parse::<u32>()) {
+        (Ok(least), Ok(most)) if least <= most => Ok((least, most)),
+        _ => {
+            let message = format!(
+                "Invalid value at `.shards`: expected FIRST-LAST, for example `0-63`, but found `{text}`."
+            );
+            Err(ApiError::new(Code::BadRequest, message))
+        }
+    }
 }
 
 /// Requests a pass; 202 with its number.
@@ -38,10 +54,12 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
     if let Some(uid) = wanted.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
         return Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")));
     }
+    let shards = wanted.shards.as_deref().map(range).transpose()?;
     let node = match wanted.node.as_deref() {
         None => None,
-        Some(_) if wanted.dry_run || wanted.index.is_some() => {
-            return Err(ApiError::new(Code::BadRequest, "`node` goes with neither `index` nor `dryRun`."));
+        Some(_) if wanted.dry_run || wanted.index.is_some() || shards.is_some() => {
+            let message = "`node` goes with none of `index`, `shards` and `dryRun`.";
+            return Err(ApiError::new(Code::BadRequest, message));
         }
         Some(id) => {
             let known = shared.snapshot().topology.index_of(id);
@@ -49,8 +67,14 @@ pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiEr
             Some(id.to_owned())
         }
     };
-    let pass_request =
-        PassRequest { number: 0, index: wanted.index, node, dry_run: wanted.dry_run, periodic: false };
+    let pass_request = PassRequest {
+        number: 0,
+        index: wanted.index,
+        node,
+        dry_run: wanted.dry_run,
+        periodic: false,
+        shards,
+    };
     let number = queue::enqueue(shared, pass_request).await?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"pass": number}).to_string()))
 }

@@ -7,3 +7,4 @@ pub(crate) mod console_feed;
 pub(crate) mod recover_intents;
 pub mod schedule;
 pub(crate) mod sweep;
+pub(crate) mod upkeep;

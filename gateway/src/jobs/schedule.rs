@@ -3,23 +3,17 @@
 //! Invariants: it runs on the same runtime as the data cores, unpinned, with connections of its own. A job that fails
 //! is tried again at its next interval, and never takes the process down.
 
-use std::{
-    panic::AssertUnwindSafe,
-    rc::Rc,
-    sync::{Arc, atomic::Ordering},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
 
 use futures_util::FutureExt;
-use store::{Store, StoreError, TaskQuery, TaskRecord, TaskStatus};
+use store::{Store, StoreError, TaskQuery, TaskRecord};
 
 use crate::{
     clock,
     config::limits,
-    dump::export,
+    dump::{backup, export},
     events::webhook_delivery::{self, Watched},
-    jobs::{console_feed, recover_intents, sweep},
+    jobs::{console_feed, recover_intents, sweep, upkeep},
     lifecycle::ttl::{self, Sweeps},
     membership::{high_water_marks, prober, rebalance},
     observe::log,
@@ -86,6 +80,7 @@ fn start_jobs(core: &Rc<Core>) {
     every(core, "dumps", limits::DUMP_INTERVAL, async |core| {
         if let Some(term) = core.shared.coordinator.term(scope::DUMPS) {
             export::work_off(core, &term).await;
+            backup::work_off(core, &term).await;
         }
     });
     every(core, "anti_entropy", limits::REPAIR_PASS_PAUSE, async |core| pass::run(core).await);
@@ -108,7 +103,7 @@ fn start_jobs(core: &Rc<Core>) {
     every(core, "canaries", limits::CANARY_LOOK_INTERVAL, async move |core| {
         canaries::look(core, &runner).await;
     });
-    every(core, "metrics", limits::METRICS_UPKEEP_INTERVAL, async |core| upkeep_metrics(core).await);
+    every(core, "metrics", limits::METRICS_UPKEEP_INTERVAL, async |core| upkeep::metrics(core).await);
 }
 
 /// Starts a job that runs at an interval for as long as the process lives.
@@ -158,25 +153,4 @@ async fn prune_tasks(store: &Store) -> Result<(), StoreError> {
         store.prune_tasks(now, excess.min(limits::TASKS_PRUNED_MAX)).await?;
     }
     Ok(())
-}
-
-async fn upkeep_metrics(core: &Core) {
-    core.shared.prometheus.run_upkeep();
-    let snapshot = core.shared.snapshot();
-    let shards = f64::from(core.shared.config.shards);
-    let uncovered = crate::state::coverage::uncovered_shards(&core.shared, &snapshot);
-    #[allow(clippy::cast_precision_loss, reason = "at most 65536 shards")]
-    metrics::gauge!("miroir_shard_coverage").set((shards - uncovered as f64) / shards.max(1.0));
-    #[allow(clippy::cast_precision_loss, reason = "a bounded table")]
-    metrics::gauge!("miroir_session_pinning_active_sessions")
-        .set(core.shared.sessions.active(runtime::now()) as f64);
-    let in_flight: usize = core.shared.in_flight.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-    #[allow(clippy::cast_precision_loss, reason = "bounded by the cores and their limit")]
-    metrics::gauge!("miroir_requests_in_flight").set(in_flight as f64);
-    let statuses = Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]);
-    let unfinished = TaskQuery { statuses, limit: 0, ..TaskQuery::default() };
-    if let Ok(page) = core.shared.store.tasks(unfinished).await {
-        #[allow(clippy::cast_precision_loss, reason = "a bounded registry")]
-        metrics::gauge!("miroir_task_registry_unfinished").set(page.total as f64);
-    }
 }

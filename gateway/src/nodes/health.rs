@@ -134,6 +134,13 @@ impl Health {
         self.lowest_version() < Some(SCORES_OF_ALL_RULES_SINCE)
     }
 
+    /// A node's version, once it is known.
+    #[must_use]
+    pub fn version(&self, node: NodeIndex) -> Option<NodeVersion> {
+        let packed = self.node(node).version.load(Ordering::Relaxed);
+        (packed != 0).then(|| NodeVersion::unpack(packed))
+    }
+
     /// Whether a node's version is known.
     #[must_use]
     pub fn knows_version(&self, node: NodeIndex) -> bool {

@@ -24,6 +24,7 @@ use crate::{
         health::{NodeState, Seen},
         table::Nodes,
     },
+    observe::spans::Trace,
     wire::{
         h1::{ClientConnection, ExchangeError, NodeAnswer},
         runtime::{self, timeout},
@@ -36,6 +37,8 @@ pub struct NodePools {
     pools: RefCell<Vec<Rc<NodePool>>>,
     nodes: Arc<Nodes>,
     key: Option<String>,
+    /// The trace of the request that is being polled, if it has one.
+    traced: RefCell<Option<Rc<Trace>>>,
 }
 
 struct NodePool {
@@ -92,7 +95,7 @@ impl NodePools {
     #[must_use]
     pub fn new(nodes: &Arc<Nodes>, key: Option<&Secret>) -> Self {
         let key = key.map(|key| key.expose().to_owned());
-        Self { pools: RefCell::default(), nodes: Arc::clone(nodes), key }
+        Self { pools: RefCell::default(), nodes: Arc::clone(nodes), key, traced: RefCell::default() }
     }
 
     fn pool(&self, node: NodeIndex) -> Rc<NodePool> {
@@ -103,6 +106,29 @@ impl NodePools {
             pools.push(Rc::new(NodePool::new(address, self.key.as_deref())));
         }
         Rc::clone(&pools[position])
+    }
+
+    /// The trace that requests to nodes belong to, while a request is polled.
+    pub(crate) fn traced(&self) -> &RefCell<Option<Rc<Trace>>> {
+        &self.traced
+    }
+
+    /// Exchanges with a node, as a leg of the trace of the request that is being polled.
+    async fn exchange_traced(
+        &self,
+        node: NodeIndex,
+        request: &NodeRequest<'_>,
+    ) -> Result<NodeAnswer, NodeError> {
+        let pool = self.pool(node);
+        let trace = self.traced.borrow().clone();
+        let Some(trace) = trace else { return pool.exchange(request, "").await };
+        let leg = trace.leg(&pool.node.id, request.method.as_str(), request.target);
+        let result = pool.exchange(request, &leg.headers()).await;
+        match &result {
+            Ok(answer) => leg.answered(answer.status.as_u16()),
+            Err(error) => leg.failed(error.to_string()),
+        }
+        result
     }
 
     /// Asks a server that is no node of the cluster, as one of its nodes would be asked.
@@ -116,7 +142,7 @@ impl NodePools {
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
         let pool = NodePool::new(address.clone(), self.key.as_deref());
-        timeout(limit, pool.exchange(&request)).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+        timeout(limit, pool.exchange(&request, "")).await.unwrap_or(Err(NodeError::TimedOut(limit)))
     }
 
     /// Asks a node and waits for its whole answer, at most `limit`, and no longer when the node goes down meanwhile.
@@ -159,7 +185,7 @@ impl NodePools {
         node: NodeIndex,
         request: NodeRequest<'_>,
     ) -> Result<NodeAnswer, NodeError> {
-        let result = self.pool(node).exchange(&request).await;
+        let result = self.exchange_traced(node, &request).await;
         self.nodes.saw(node, seen(&result), runtime::now(), || fault(&result));
         result
     }
@@ -174,8 +200,19 @@ impl NodePools {
         request: NodeRequest<'_>,
         limit: Duration,
     ) -> Result<NodeAnswer, NodeError> {
+        let exchange = self.exchange_traced(node, &request);
+        timeout(limit, exchange).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+    }
+
+    /// What a node takes the time to be, as its answers are dated; over a connection of its own, so that no other
+    /// exchange has to look for it.
+    pub async fn date_of(&self, node: NodeIndex, limit: Duration) -> Option<String> {
         let pool = self.pool(node);
-        timeout(limit, pool.exchange(&request)).await.unwrap_or(Err(NodeError::TimedOut(limit)))
+        let asking = async {
+            let head = pool.encode_head(&NodeRequest::get("/health"), "");
+            pool.connect().await.ok()?.date(head).await.ok()?
+        };
+        timeout(limit, asking).await.ok().flatten()
     }
 }
 
@@ -238,10 +275,11 @@ impl NodePool {
         Self { node, headers, idle: RefCell::default() }
     }
 
-    async fn exchange(&self, request: &NodeRequest<'_>) -> Result<NodeAnswer, NodeError> {
+    /// Exchanges over a pooled connection, or a fresh one; `more` are further lines of the head.
+    async fn exchange(&self, request: &NodeRequest<'_>, more: &str) -> Result<NodeAnswer, NodeError> {
         let pooled = if request.repeatable { self.reuse() } else { None };
         if let Some(mut connection) = pooled {
-            match connection.exchange(self.encode_head(request), request.body.clone()).await {
+            match connection.exchange(self.encode_head(request, more), request.body.clone()).await {
                 Ok((answer, reusable)) => return Ok(self.keep(connection, answer, reusable)),
                 // The node closed a connection that had been idle: ask again over a fresh one.
                 Err(ExchangeError::Closed | ExchangeError::Io(_)) => {}
@@ -249,7 +287,8 @@ impl NodePool {
             }
         }
         let mut connection = self.connect().await?;
-        let (answer, reusable) = connection.exchange(self.encode_head(request), request.body.clone()).await?;
+        let head = self.encode_head(request, more);
+        let (answer, reusable) = connection.exchange(head, request.body.clone()).await?;
         Ok(self.keep(connection, answer, reusable))
     }
 
@@ -293,7 +332,7 @@ impl NodePool {
         None
     }
 
-    fn encode_head(&self, request: &NodeRequest<'_>) -> Vec<u8> {
+    fn encode_head(&self, request: &NodeRequest<'_>, more: &str) -> Vec<u8> {
         let mut head = Vec::with_capacity(
             96 + self.headers.len() + request.target.len() + request.body.len().min(64 << 10),
         );
@@ -302,6 +341,7 @@ impl NodePool {
         head.extend_from_slice(request.target.as_bytes());
         head.extend_from_slice(b" HTTP/1.1\r\n");
         head.extend_from_slice(self.headers.as_bytes());
+        head.extend_from_slice(more.as_bytes());
         if let Some(content_type) = request.content_type {
             head.extend_from_slice(b"content-type: ");
             head.extend_from_slice(content_type.as_bytes());
@@ -380,7 +420,7 @@ mod tests {
         let asking = runtime.start("asking".to_owned(), None, move || async move {
             let node = NodeAddress { id: "a".to_owned(), address, host: address.to_string(), tls: None };
             let pool = NodePool::new(node, None);
-            let ask = || async { pool.exchange(&NodeRequest::get("/")).await.unwrap().body };
+            let ask = || async { pool.exchange(&NodeRequest::get("/"), "").await.unwrap().body };
             found.send(ask().await).unwrap();
             found.send(ask().await).unwrap();
             answered.send(()).unwrap();

@@ -8,6 +8,8 @@ use ahash::AHashMap;
 use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::observe::catalogue;
+
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: &[f64] =
     &[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
@@ -17,9 +19,11 @@ const LATENCY_BUCKETS: &[f64] =
 /// # Errors
 /// When a recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS)?
-        .install_recorder()
+        .install_recorder()?;
+    catalogue::describe();
+    Ok(handle)
 }
 
 /// A recorder that nothing records to, for a gateway without a metrics endpoint.
@@ -37,6 +41,9 @@ pub struct CoreMetrics {
     pub coalesced: Counter,
     pub narrowed_plans: Counter,
     pub partial_responses: Counter,
+    pub slow_queries: Counter,
+    /// Until a write's task was durable.
+    pub store_latency: Histogram,
     pub fan_out: Histogram,
     /// Hits that legs of searches were asked for.
     pub leg_depth: Histogram,
@@ -70,6 +77,8 @@ impl CoreMetrics {
             narrowed_plans: metrics::counter!("miroir_narrowed_plans_total"),
             coalesced: metrics::counter!("miroir_coalesced_searches_total"),
             partial_responses: metrics::counter!("miroir_scatter_partial_responses_total"),
+            store_latency: metrics::histogram!("miroir_task_store_latency_seconds"),
+            slow_queries: metrics::counter!("miroir_slow_queries_total"),
             fan_out: metrics::histogram!("miroir_scatter_fan_out_size"),
             leg_depth: metrics::histogram!("miroir_leg_depth"),
             leg_refills: metrics::counter!("miroir_leg_refills_total"),

@@ -1,5 +1,8 @@
 //! Observability: metrics and logs. Other rooms emit them, this room renders them.
 
+pub(crate) mod catalogue;
 pub mod log;
 pub mod metrics;
+pub mod process_limits;
+pub mod spans;
 pub mod store_counts;

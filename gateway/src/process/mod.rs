@@ -10,6 +10,7 @@ mod port;
 pub mod startup;
 mod store_file;
 pub mod systemd;
+mod trace_export;
 mod watchdog;
 
 use std::{
@@ -153,7 +154,11 @@ fn run(config: Config, arguments: &[String]) -> anyhow::Result<()> {
         watchdog::interval(|name| std::env::var(name).ok(), std::process::id(), predecessor.is_some());
     let (store, store_thread, coordinator) = opened.map_or_else(|| open_store(&config), Ok)?;
     let prometheus = observe::metrics::install().context("metrics cannot be recorded")?;
-    let parts = Parts { config, tls: server_tls, store, coordinator, prometheus };
+    let tracer = match &config.otlp_endpoint {
+        Some(url) => Some(trace_export::start(url, config.trace_sample, coordinator.pod())?),
+        None => None,
+    };
+    let parts = Parts { config, tls: server_tls, store, coordinator, prometheus, tracer };
     let prepared = startup::prepare(parts, Instant::now, async |pause| std::thread::sleep(pause));
     let ready = futures_lite::future::block_on(prepared)?;
     let shared = Arc::clone(&ready.shared);
@@ -163,6 +168,7 @@ fn run(config: Config, arguments: &[String]) -> anyhow::Result<()> {
         Some((_, socket)) => Some(metrics_endpoint::start(socket, Arc::clone(&shared))?),
         None => None,
     };
+    observe::process_limits::watch_memory(limits::METRICS_UPKEEP_INTERVAL)?;
     report_started(&shared, port.address, metrics_address);
     exit_when_executor_ends(threads);
     if let Some(predecessor) = predecessor.filter(|_| beside) {

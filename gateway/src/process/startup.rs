@@ -80,6 +80,7 @@ pub struct Parts {
     pub store: Store,
     pub coordinator: Coordinator,
     pub prometheus: PrometheusHandle,
+    pub tracer: Option<observe::spans::Tracer>,
 }
 
 /// A gateway that has restored its state, and does not run yet.
@@ -99,7 +100,7 @@ pub async fn prepare(
     now: fn() -> Instant,
     pause: impl AsyncFn(Duration),
 ) -> anyhow::Result<Ready> {
-    let Parts { config, tls, store, coordinator, prometheus } = parts;
+    let Parts { config, tls, store, coordinator, prometheus, tracer } = parts;
     // Pods that start together do so one after the other.
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
@@ -153,8 +154,10 @@ pub async fn prepare(
         coordinator,
         wakeups: Wakeups::default(),
         tasks_ended: AtomicU64::new(0),
+        tasks_unfinished: AtomicU64::new(0),
         write_blocks: WriteBlocks::default(),
         prometheus,
+        tracer,
         draining: AtomicBool::new(false),
         handing_over: AtomicBool::new(false),
         connections: counter_of_each(&config),

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The queue of nodes to be copied.
-const COPIES: &str = "node_copies";
+pub(crate) const COPIES: &str = "node_copies";
 
 /// The progress of copying a node: the cursor of its job.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ async fn copy(core: &Core, claim: &Claim) -> Result<(), RepairError> {
         let scope = Scope { target: Some(node), mark_suspect: true, pace: Pace::Full, dry_run: false };
         let start = progress.next.clone();
         let known = &mut progress;
-        walk(core, scope, None, &start, async |found, next| {
+        walk(core, scope, None, None, &start, async |found, next| {
             known.report.add(&found?);
             known.next = next;
             Ok(claim.advance(serde_json::to_value(&*known).unwrap_or_default()).await?)

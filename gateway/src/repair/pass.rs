@@ -73,7 +73,8 @@ async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
     };
     let left = interval.saturating_sub(since);
     if left.is_zero() {
-        let wanted = PassRequest { number: 0, index: None, node: None, dry_run: false, periodic: true };
+        let wanted =
+            PassRequest { number: 0, index: None, node: None, dry_run: false, periodic: true, shards: None };
         if let Err(error) = queue::enqueue(&core.shared, wanted).await {
             log::warn("anti_entropy_not_begun", &[("reason", &error.to_string())]);
         }
@@ -109,6 +110,7 @@ async fn perform(core: &Core, claim: &Claim) -> Result<(), RepairError> {
     pass.finished_at = Some(clock::utc());
     pass.whole = pass.index.is_none()
         && pass.node.is_none()
+        && pass.shards.is_none()
         && !pass.dry_run
         && pass.report.is_equal()
         && pass.report.missing == 0;
@@ -130,8 +132,8 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
         progress.pass.report.failed += 1;
         return Ok(());
     }
-    let (only, start) = (pass.index.clone(), next.clone());
-    walk(core, scope, only.as_deref(), &start, async |found, next| {
+    let (only, shards, start) = (pass.index.clone(), pass.shards, next.clone());
+    walk(core, scope, only.as_deref(), shards, &start, async |found, next| {
         match found {
             Ok(found) => progress.pass.report.add(&found),
             Err(error) => {

@@ -33,6 +33,9 @@ pub struct PassRequest {
     pub node: Option<String>,
     pub dry_run: bool,
     pub periodic: bool,
+    /// The first and the last of the only shards to compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<(u32, u32)>,
 }
 
 /// A pass, running or ended.
@@ -47,6 +50,9 @@ pub struct Pass {
     pub node: Option<String>,
     pub dry_run: bool,
     pub periodic: bool,
+    /// The first and the last of the only shards that were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<(u32, u32)>,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -142,13 +148,14 @@ pub(crate) fn request_of(job: &Job) -> Option<PassRequest> {
 impl PassRequest {
     /// The pass of this request, beginning now.
     pub(crate) fn begun(self, clock: u64) -> Pass {
-        let Self { number, index, node, dry_run, periodic } = self;
+        let Self { number, index, node, dry_run, periodic, shards } = self;
         Pass {
             number,
             index,
             node,
             dry_run,
             periodic,
+            shards,
             started_at: clock::utc(),
             finished_at: None,
             clock,

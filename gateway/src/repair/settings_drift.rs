@@ -177,6 +177,19 @@ pub async fn check(core: &Core) {
     }
 }
 
+/// The ids of serving nodes that do not have the committed settings of an index; nothing is repaired.
+///
+/// # Errors
+/// A node that cannot be asked, or the store's error.
+pub(crate) async fn drifted(core: &Core, index: &Arc<Index>) -> Result<Vec<String>, RepairError> {
+    let copies = Copies::new(core, Arc::clone(index), serving(core));
+    let expected = copies.committed().await?;
+    let found = copies.read().await?;
+    let known = expected.as_ref().filter(|known| known.version == index.record.settings_version);
+    let drifted = copies.drifted(&found, known);
+    Ok(drifted.iter().map(|node| core.shared.nodes.addresses[usize::from(node.0)].id.clone()).collect())
+}
+
 async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError> {
     let copies = Copies::new(core, Arc::clone(index), serving(core));
     let is_settled = |index: &Index, known: &Committed| {

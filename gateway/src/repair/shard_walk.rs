@@ -13,7 +13,7 @@ use crate::{
     state::core::Core,
 };
 
-/// Compares the shards of all indexes, or of one, from a position on. Calls `done` with the report of each part and
+/// Compares the shards of all indexes, or of one, or a range of them, from a position on. Calls `done` with the report of each part and
 /// the next position.
 ///
 /// # Errors
@@ -22,6 +22,7 @@ pub(crate) async fn walk(
     core: &Core,
     scope: Scope,
     only_index: Option<&str>,
+    only_shards: Option<(u32, u32)>,
     start: &Position,
     mut done: impl AsyncFnMut(Result<Report, RepairError>, Position) -> Result<(), RepairError>,
 ) -> Result<(), RepairError> {
@@ -36,7 +37,8 @@ pub(crate) async fn walk(
         // The shards of one node are compared together, since most shards are not on it.
         let parts = if scope.target.is_some() { 1 } else { shards };
         let first = if *uid == start.index { start.part } else { 0 };
-        for part in first..parts {
+        let is_wanted = |part: &u32| only_shards.is_none_or(|(least, most)| (least..=most).contains(part));
+        for part in (first..parts).filter(is_wanted) {
             let set = if scope.target.is_some() { ShardSet::all(shards) } else { only(part, shards) };
             let next = Position { index: uid.clone(), part: part + 1 };
             match compare_copies(core, uid, &set, scope).await {

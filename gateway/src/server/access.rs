@@ -42,7 +42,8 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         | Route::Tenants(_)
         | Route::TtlPolicy(_)
         | Route::SearchPage(_)
-        | Route::Console(_) => Needs::AdminKey,
+        | Route::Console(_)
+        | Route::Operator(_) => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
         Route::IndexStats(index) => Right(Action::StatsGet, Some(index)),

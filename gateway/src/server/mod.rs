@@ -15,6 +15,7 @@ pub(crate) mod cors;
 pub(crate) mod emit;
 pub(crate) mod event_stream;
 pub(crate) mod listener;
+pub(crate) mod management;
 pub(crate) mod operator_session;
 pub(crate) mod pipeline;
 pub(crate) mod placement_age;
@@ -27,6 +28,7 @@ pub(crate) mod routes;
 mod routes_test;
 pub(crate) mod settings_version;
 pub(crate) mod tenant_affinity;
+pub(crate) mod tracing;
 
 use std::{
     net::{SocketAddr, TcpListener},

@@ -14,7 +14,7 @@ use crate::{
     handlers::{
         admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, front_page,
         indexes, keys,
-        management::{aliases, canaries, operations, shadow, tenants, topology_changes, ttl},
+        management::{aliases, canaries, operations, operator, shadow, tenants, topology_changes, ttl},
         multi_search, network,
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
@@ -24,11 +24,11 @@ use crate::{
     server::{
         admission, compression, cors,
         emit::{self, Listened},
-        operator_session, placement_age, read_your_writes,
+        management, operator_session, placement_age, read_your_writes,
         refused_routes::NoRoute,
         request_log,
         routes::{self, Route},
-        settings_version, tenant_affinity,
+        settings_version, tenant_affinity, tracing,
     },
     state::{core::Core, snapshot::Index},
     wire::{
@@ -64,10 +64,16 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Served {
     }
     let path = percent_decode_str(request.uri.path()).decode_utf8_lossy();
     let (mut seen, mut listened) = (None, None);
+    let trace = tracing::begin(core, &request);
     let (template, answered) = match routes::find(&request.method, &path) {
         Ok(route) => {
             seen = settings_version::seen(core, &route);
-            (route.template(), respond(core, &request, &route, &mut listened).await)
+            let serving = respond(core, &request, &route, &mut listened);
+            let answered = match &trace {
+                None => serving.await,
+                Some(trace) => tracing::within(core, trace, serving).await,
+            };
+            (route.template(), answered)
         }
         Err(NoRoute::UnknownPath) => ("unknown", Err(ApiError::bare(StatusCode::NOT_FOUND))),
         Err(NoRoute::UnknownMethod) => ("unknown", Ok(wrong_method(&path))),
@@ -80,6 +86,9 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Served {
     let took = runtime::now().saturating_duration_since(started);
     core.metrics.request(&request.method, template, response.status.as_u16(), took);
     request_log::record(core, &request, template, response.status.as_u16(), took);
+    if let Some(trace) = &trace {
+        tracing::end(core, trace, &request, template, response.status.as_u16());
+    }
     let listened = listened.and_then(|listened| listened.answered(&response, took));
     Served { response: compression::encoded(&request, cors::readable(&request, response)), listened }
 }
@@ -155,6 +164,12 @@ async fn respond(
     settings_version::check(core, request, route)?;
     if core.shared.config.test_faults && request.header("x-miroir-test-panic").is_some() {
         panic!("a panic was asked for by the test switch");
+    }
+    if management::is_change(request, route) {
+        let serving = async |request: &Request, route: &Route<'_>| {
+            Box::pin(dispatch(core, request, route, &permission)).await
+        };
+        return Box::pin(management::perform(core, request, route, serving)).await;
     }
     let has_key = has_idempotency_key(request, route);
     let has_tenant = tenant_affinity::applies(core, route);
@@ -310,6 +325,7 @@ async fn dispatch(
         Route::Tenants(tenants_route) => Box::pin(tenants::serve(core, request, tenants_route)).await,
         Route::TtlPolicy(index) => Box::pin(ttl::policy(core, request, index)).await,
         Route::Console(console_route) => Box::pin(console::serve(core, request, console_route)).await,
+        Route::Operator(asked) => Box::pin(operator::serve(core, request, asked)).await,
         Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

@@ -11,8 +11,10 @@ use crate::{
     handlers::{
         management::{
             aliases::AliasesRoute,
+            backups::BackupsRoute,
             canaries::CanariesRoute,
             operations::{self, Wish},
+            operator::OperatorRoute,
             tenants::TenantsRoute,
             topology_changes,
         },
@@ -113,6 +115,7 @@ pub(crate) enum Route<'a> {
     TtlPolicy(&'a str),
     Console(ConsoleRoute<'a>),
     SearchPage(SearchPageRoute<'a>),
+    Operator(OperatorRoute<'a>),
     /// A route of Meilisearch that this gateway refuses on purpose.
     Refused {
         route: &'static RefusedRoute,
@@ -178,6 +181,20 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["_miroir", "anti-entropy", "history"] => only(method, Method::GET, Route::AntiEntropyHistory),
         ["_miroir", "admin", rest @ ..] => find_in_console(method, rest),
         ["_miroir", "metrics"] => only(method, Method::GET, Route::Metrics),
+        ["_miroir", "openapi.json"] => only(method, Method::GET, Route::Operator(OperatorRoute::OpenApi)),
+        ["_miroir", "audit"] => only(method, Method::GET, Route::Operator(OperatorRoute::Audit)),
+        ["_miroir", "diagnosis"] => only(method, Method::GET, Route::Operator(OperatorRoute::Diagnosis)),
+        ["_miroir", "tasks", uid] => only(method, Method::GET, Route::Operator(OperatorRoute::Task(uid))),
+        ["_miroir", "backups"] if *method == Method::POST => Ok(backups(BackupsRoute::Create)),
+        ["_miroir", "backups"] => only(method, Method::GET, backups(BackupsRoute::List)),
+        ["_miroir", "backups", id] => only(method, Method::GET, backups(BackupsRoute::One(id))),
+        ["_miroir", "backups", id, "restore"] => {
+            only(method, Method::POST, backups(BackupsRoute::Restore(id)))
+        }
+        ["_miroir", "writes"] => only(method, Method::GET, Route::Operator(OperatorRoute::Writes)),
+        ["_miroir", "writes", "fail"] => {
+            only(method, Method::POST, Route::Operator(OperatorRoute::FailWrite))
+        }
         ["_miroir", "aliases"] if *method == Method::POST => Ok(Route::Aliases(AliasesRoute::Create)),
         ["_miroir", "aliases"] => only(method, Method::GET, Route::Aliases(AliasesRoute::List)),
         ["_miroir", "aliases", name] => match *method {
@@ -382,6 +399,10 @@ fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Ro
     }
 }
 
+fn backups(asked: BackupsRoute<'_>) -> Route<'_> {
+    Route::Operator(OperatorRoute::Backups(asked))
+}
+
 fn only<'a>(method: &Method, allowed: Method, route: Route<'a>) -> Result<Route<'a>, NoRoute> {
     if *method == allowed { Ok(route) } else { Err(NoRoute::UnknownMethod) }
 }
@@ -451,9 +472,8 @@ impl Route<'_> {
             Self::Batches => "/batches",
             Self::Batch(_) => "/batches/{uid}",
             Self::Topology => "/_miroir/topology",
-            Self::ChangeShape(topology_changes::ChangeRoute::RebalanceStatus) => "/_miroir/rebalance/status",
-            Self::ChangeShape(_) => "/_miroir/nodes",
-            Self::Operations(_) => "/_miroir/operations",
+            Self::ChangeShape(asked) => asked.template(),
+            Self::Operations(asked) => asked.template(),
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
             Self::Metrics => "/_miroir/metrics",
@@ -482,6 +502,7 @@ impl Route<'_> {
             Self::TtlPolicy(_) => "/_miroir/indexes/{uid}/ttl-policy",
             Self::Console(console_route) => console_route.template(),
             Self::SearchPage(page_route) => page_route.template(),
+            Self::Operator(operator_route) => operator_route.template(),
             Self::Refused { .. } => "unserved",
         }
     }

@@ -7,6 +7,7 @@ use http::Method;
 
 use crate::{
     api::settings::SETTINGS,
+    handlers::management::openapi,
     server::{
         refused_routes::NoRoute,
         routes::{self, Route},
@@ -67,45 +68,82 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("/render-template", "POST", ""),
 ];
 
-/// The gateway's own routes, with the methods that are served.
+/// The gateway's own routes outside the management API, with the methods that are served.
 const OWN: &[(&str, &str)] = &[
     ("/indexes/{uid}/explain", "POST"),
-    ("/_miroir/aliases", "GET POST"),
-    ("/_miroir/aliases/{name}", "GET PUT DELETE"),
-    ("/_miroir/canaries", "GET POST"),
-    ("/_miroir/canaries/{name}", "DELETE"),
-    ("/_miroir/shadow/diff", "GET"),
-    ("/_miroir/tenants", "GET"),
-    ("/_miroir/tenants/{tenant}", "PUT DELETE"),
-    ("/_miroir/tenants/keys/{keyUid}", "PUT DELETE"),
-    ("/_miroir/indexes/{uid}/ttl-policy", "GET POST DELETE"),
-    ("/_miroir/admin", "GET"),
-    ("/_miroir/admin/assets/{file}", "GET"),
-    ("/_miroir/admin/login", "POST"),
-    ("/_miroir/admin/logout", "POST"),
-    ("/_miroir/admin/session", "GET"),
-    ("/_miroir/admin/sessions", "GET"),
-    ("/_miroir/admin/sessions/{id}", "DELETE"),
-    ("/_miroir/admin/events", "GET"),
-    ("/_miroir/admin/configuration", "GET"),
-    ("/_miroir/admin/tasks/{uid}", "GET"),
     ("/ui/assets/{app}/{file}", "GET"),
     ("/ui/search/{uid}", "GET"),
     ("/ui/widget.js", "GET"),
-    ("/_miroir/ui/search/locale/{file}", "GET"),
-    ("/_miroir/ui/search/{uid}/config", "GET POST DELETE"),
-    ("/_miroir/ui/search/{uid}/session", "GET"),
-    ("/_miroir/ui/search/{uid}/beacon", "POST"),
 ];
+
+/// All routes of the gateway's own: those, and the management API as its description lists them.
+fn own_routes() -> Vec<(&'static str, String)> {
+    let mut own = OWN.iter().map(|(path, methods)| (*path, (*methods).to_owned())).collect::<Vec<_>>();
+    for row in openapi::TABLE {
+        match own.iter_mut().find(|(path, _)| *path == row.path) {
+            Some((_, methods)) => *methods = format!("{methods} {}", row.method),
+            None => own.push((row.path, row.method.to_owned())),
+        }
+    }
+    own
+}
+
+/// Words that `routes.rs` matches in paths of the management API, and a name that it does not know.
+fn words_of_management_paths() -> Vec<&'static str> {
+    let source = include_str!("routes.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let patterns = source.lines().filter(|line| {
+        line.contains("\"_miroir\"")
+            || line.contains("\", [")
+            || line.contains("=> (Method::")
+            || line.contains("        [index, \"config\"]")
+    });
+    let words = patterns.flat_map(|line| line.split('"').skip(1).step_by(2));
+    let mut words = words.filter(|word| word.starts_with(char::is_lowercase)).collect::<Vec<_>>();
+    words.push("x");
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// Whatever `routes::find` matches under `/_miroir/` is in the table of the description.
+#[test]
+fn every_management_route_is_described() {
+    let words = words_of_management_paths();
+    assert!(words.len() > 10, "the patterns of routes.rs are not found: {words:?}");
+    let mut paths = words.iter().map(|word| format!("/_miroir/{word}")).collect::<Vec<_>>();
+    let mut last = paths.clone();
+    for depth in 2..=4 {
+        // A fourth part stands behind a name in all that is served.
+        let longer = last.iter().filter(|path| depth < 4 || path.contains("/x"));
+        last = longer.flat_map(|path| words.iter().map(move |word| format!("{path}/{word}"))).collect();
+        paths.extend(last.iter().cloned());
+    }
+    let mut described = std::collections::BTreeSet::new();
+    for path in &paths {
+        for name in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            if let Ok(route) = routes::find(&method, path) {
+                described.insert((name, route.template()));
+            }
+        }
+    }
+    for (name, template) in described {
+        let is_there = openapi::TABLE.iter().any(|row| row.method == name && row.path == template);
+        assert!(is_there, "handlers/management/openapi.rs has no row for {name} {template}");
+    }
+}
 
 #[test]
 fn every_route_of_its_own_is_served_and_has_its_template() {
-    for (template, served) in OWN {
+    for (template, served) in own_routes() {
         let path = template.replace(['{', '}'], "");
         for name in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
-            match (routes::find(&method, &path), has(served, name)) {
-                (Ok(found), true) => assert_eq!(found.template(), *template, "{name} {path}"),
+            match (routes::find(&method, &path), has(&served, name)) {
+                (Ok(found), true) => assert_eq!(found.template(), template, "{name} {path}"),
+                // With another method a word may be a name.
+                (Ok(found), false) => assert_ne!(found.template(), template, "{name} {path}"),
                 (found, _) => assert_eq!(found, Err(NoRoute::UnknownMethod), "{name} {path}"),
             }
         }

@@ -23,6 +23,7 @@ use crate::{
     config::{Config, EdgeConfig},
     console::Console,
     nodes::table::Nodes,
+    observe::spans::Tracer,
     state::{
         heard::Capture,
         heartbeats::Heartbeats,
@@ -78,10 +79,14 @@ pub struct Shared {
     pub sessions: Sessions,
     /// How many tasks have ended, as far as clients may know.
     pub tasks_ended: AtomicU64,
+    /// How many tasks had not ended when that was last counted.
+    pub tasks_unfinished: AtomicU64,
     /// The clock that stamps every write.
     pub clock: Clock,
     pub console: Console,
     pub prometheus: PrometheusHandle,
+    /// Where traces of requests go, if there is a collector.
+    pub tracer: Option<Tracer>,
     /// Set once the process is asked to end: connections close after their current answer.
     pub draining: AtomicBool,
     /// Set once another process takes the port over.

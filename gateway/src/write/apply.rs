@@ -114,9 +114,11 @@ pub(crate) async fn finish(
     if !changes.is_empty() {
         let has_key = clients.iter().any(|(task, _)| task.idempotency_key.is_some());
         let unknown = has_key.then(|| (Rc::clone(core), changes.clone()));
+        let (begun, latency) = (runtime::now(), core.metrics.store_latency.clone());
         let committed = fanout::commit(core, changes).await;
         runtime::spawn(async move {
             let stored = committed.await;
+            latency.record(runtime::now().saturating_duration_since(begun).as_secs_f64());
             for (record, client) in clients {
                 let degraded = degraded.clone();
                 let answer = stored.as_ref().map(|_| Accepted { record, degraded });

@@ -89,9 +89,11 @@ fn response_of(first: &FirstTask) -> Response {
     Response::json(status, view::summary(&task).to_string())
 }
 
+/// The key of a request that has one.
+///
 /// # Errors
 /// 400 for an invalid key.
-fn key(request: &Request) -> Result<&str, ApiError> {
+pub(crate) fn key(request: &Request) -> Result<&str, ApiError> {
     let mut given = request.headers.get_all(HEADER).iter();
     let key = given.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
@@ -109,7 +111,7 @@ fn key(request: &Request) -> Result<&str, ApiError> {
 }
 
 /// The digest of what makes two requests the same: method, target, the client's API key, and the body as it was sent.
-fn digest(request: &Request) -> String {
+pub(crate) fn digest(request: &Request) -> String {
     let mut hash = Sha256::new();
     let owner = request.headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
     let target = request.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default();

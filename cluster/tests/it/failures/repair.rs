@@ -343,14 +343,14 @@ fn the_command_line_finds_differences_and_repairs_them() {
     let run = |key: &str, words: &[&str]| {
         let address = things.cluster.cluster.url().replace("http://", "");
         let mut command = std::process::Command::new(crate::support::PROGRAM);
-        command.args(["role-ctl", "--address", &address]).args(words).env("MIROIR_ADMIN_API_KEY", key);
+        command.args(["role-ctl", "--url", &address]).args(words).env("MIROIR_ADMIN_API_KEY", key);
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         (output.status.code().unwrap(), text, String::from_utf8(output.stderr).unwrap())
     };
     let key = "the-admins-key";
     let (code, _, said) = run("wrong", &["status"]);
-    assert!(code == 2 && said.contains("401"), "{said}");
+    assert!(code == 1 && said.contains("401"), "{said}");
     let (code, text, _) = run(key, &["status"]);
     assert!(code == 0 && text.starts_with("ready") && text.contains("n2 "), "{text}");
     assert_eq!(run(key, &["anti-entropy", "verify"]).0, 0);

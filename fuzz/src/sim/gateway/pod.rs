@@ -71,6 +71,7 @@ pub(super) fn start(plan: &Plan, site: Site, service: &Rc<Service>, view: &View)
                     store: service.connect(site).named(&name),
                     coordinator: Coordinator::shared(name).with_clock(now),
                     prometheus: observe::metrics::silent(),
+                    tracer: None,
                 };
                 let prepared = startup::prepare(parts, now, async |pause| sleep(pause).await).await;
                 match prepared {

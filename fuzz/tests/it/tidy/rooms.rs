@@ -42,6 +42,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 23] = [
             "membership",
             "repair",
             "traffic",
+            "dump",
             "write",
             "read",
             "state",

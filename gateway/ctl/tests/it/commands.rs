@@ -2,19 +2,27 @@
 
 use crate::{
     gateway::{Answer, Gateway, Request},
-    program::{KEY, run, run_with},
+    program::{KEY, run, run_in, run_open_to_others, run_with},
 };
 
-const READY: &str = r#"{"ready": true, "uncoveredShards": 0}"#;
+const READY: &str = r#"{"ready": true, "uncoveredShards": 0, "storeReached": true}"#;
 const TOPOLOGY: &str = r#"{
+    "shards": 64, "replicationFactor": 2, "gatewayVersion": "0.1.0", "tasks": {"unfinished": 2},
     "indexes": [{"uid": "films"}],
-    "nodes": [{"id": "n1", "state": "up", "group": 0, "url": "http://127.0.0.1:1"}, {"id": "n2"}]
+    "coordinator": {"pod": "a", "leads": ["settings"], "peers": [
+        {"name": "b", "alive": true}, {"name": "c", "alive": false}]},
+    "nodes": [
+        {"id": "n1", "state": "up", "group": 0, "nodeVersion": "1.15", "hints": {"count": 0}, "url": "http://127.0.0.1:1"},
+        {"id": "n2", "hints": {"count": 3, "bytes": 2048, "copyNeeded": false}},
+        {"id": "n3", "state": "down", "hints": {"count": 3, "copyNeeded": true}}]
 }"#;
+const RUNNING: &str = r#"{"results": [{"operation": 7, "kind": "addNode", "phase": "DualWrite"}]}"#;
 const SHARDS: &str =
     r#"{"placements": [{"shards": 2, "groups": [{"group": 1, "owners": [["n1", "n2"], ["n2"]]}]}]}"#;
-const NODES: &str = "NODE                 STATE      GROUP  URL\n\
-                     n1                   up         0      http://127.0.0.1:1\n\
-                     n2                   -          null   -\n";
+const NODES: &str = "NODE  STATE  GROUP  HINTS        URL\n\
+                     n1    up     0      0            http://127.0.0.1:1\n\
+                     n2    -      -      3 (2.0 KiB)  -\n\
+                     n3    down   -      whole copy   -\n";
 const PASSES: &str = r#"{"results": [
     {"number": 8, "startedAt": "2026-01-02", "dryRun": true, "index": "films", "report": {
         "shards": 2, "compared": 20, "differing": 3, "rewritten": 0, "deleted": 0, "failed": 0, "undecided": 0}},
@@ -29,21 +37,21 @@ const EIGHTH: &str = "2026-01-02 verify films: 2 shards, 20 copies of documents 
 #[track_caller]
 fn check(answers: &[Answer], words: &[&str], code: i32, out: &str) -> Vec<Request> {
     let gateway = Gateway::start(answers);
-    let address = gateway.address();
-    let ended = run(&[&["--address", &address], words].concat());
+    let url = gateway.address();
+    let ended = run(&[&["--url", &url], words].concat());
     assert_eq!((ended.code, ended.out.as_str()), (code, out), "{words:?}: {}", ended.error);
     let requests = gateway.requests();
     assert!(requests.iter().all(|request| request.key.as_deref() == Some(KEY)), "{requests:?}");
     requests
 }
 
-/// Runs the words against a gateway with these answers; they must end with exit code 2, no output and this error.
+/// Runs the words against a gateway with these answers; they must end with exit code 1, no output and this error.
 #[track_caller]
 fn fails(answers: &[Answer], words: &[&str], error: &str) {
     let gateway = Gateway::start(answers);
-    let address = gateway.address();
-    let ended = run(&[&["--address", &address], words].concat());
-    assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{words:?}: {}", ended.error);
+    let url = gateway.address();
+    let ended = run(&[&["--url", &url], words].concat());
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{words:?}: {}", ended.error);
     assert!(ended.error.starts_with("miroir-ctl: ") && ended.error.contains(error), "{}", ended.error);
     assert_eq!(ended.error.lines().count(), 1, "{}", ended.error);
 }
@@ -51,22 +59,46 @@ fn fails(answers: &[Answer], words: &[&str], error: &str) {
 #[test]
 fn status_is_bad_news_when_the_cluster_is_not_ready() {
     let topology = ("GET /_miroir/topology", 200, TOPOLOGY);
-    let expected = format!("ready: 0 shards without a healthy node, 1 indexes\n{NODES}");
-    let asked = check(&[("GET /_miroir/ready", 200, READY), topology], &["status"], 0, &expected);
-    let lines = asked.iter().map(|request| request.line.as_str()).collect::<Vec<_>>();
-    assert_eq!(lines, ["GET /_miroir/ready", "GET /_miroir/topology"]);
-    let expected = format!("not ready: 3 shards without a healthy node, 1 indexes\n{NODES}");
+    let screen = |gateway: &Gateway, heading: &str, shards: &str| {
+        format!(
+            "{heading}\n\
+             gateway     http://{}\n\
+             shards      64, {shards}\n\
+             indexes     1\n\
+             store       answers\n\
+             pods        a (leads: settings) b c is missing\n\
+             tasks       2 have not ended\n\
+             operations  7 addNode (DualWrite)\n\
+             versions    gateway 0.1.0, nodes 1.15\n\n{NODES}",
+            gateway.address()
+        )
+    };
+    let check = |ready: Answer, heading: &str, shards: &str, code: i32| {
+        let running = ("GET /_miroir/operations?status=running&limit=5", 200, RUNNING);
+        let gateway = Gateway::start(&[ready, topology, running]);
+        let ended = run(&["--url", &gateway.address(), "status"]);
+        let expected = screen(&gateway, heading, shards);
+        assert_eq!((ended.code, ended.out), (code, expected), "{}", ended.error);
+        let asked = gateway.requests();
+        let lines = asked.iter().map(|request| request.line.as_str()).collect::<Vec<_>>();
+        let asked = ["ready", "topology", "operations?status=running&limit=5"];
+        assert_eq!(lines, asked.map(|path| format!("GET /_miroir/{path}")));
+    };
+    let all = "all with a healthy node; 2 copies in each group";
+    check(("GET /_miroir/ready", 200, READY), "ready", all, 0);
     let unready = ("GET /_miroir/ready", 503, r#"{"ready": false, "uncoveredShards": 3}"#);
-    check(&[unready, topology], &["status"], 1, &expected);
+    check(unready, "not ready", "3 without a healthy node", 4);
 }
 
 #[test]
 fn nodes_and_shards_are_listed() {
     check(&[("GET /_miroir/topology", 200, TOPOLOGY)], &["node", "list"], 0, NODES);
+    check(&[("GET /_miroir/topology", 200, TOPOLOGY)], &["nodes", "list"], 0, NODES);
     let shards = "group 1, 2 shards\n     0 n1 n2\n     1 n2\n";
     check(&[("GET /_miroir/shards", 200, SHARDS)], &["shards", "list"], 0, shards);
     let answers = [("GET /_miroir/shards", 200, r#"{"placements":[]}"#)];
     check(&answers, &["--json", "shards", "list"], 0, "{\n  \"placements\": []\n}\n");
+    check(&answers, &["shard", "list", "--json"], 0, "{\n  \"placements\": []\n}\n");
 }
 
 #[test]
@@ -160,26 +192,97 @@ fn what_cannot_be_asked_is_said_in_one_line() {
     fails(&refusal, &["shards", "list"], "status 503: Too much.");
     let moved = [("GET /_miroir/shards", 302, ""), ("GET /_miroir/elsewhere", 200, SHARDS)];
     fails(&moved, &["shards", "list"], "status 302");
-    for (address, error) in [
-        ("ftp://a.example", "option address: \"ftp://a.example\" is not allowed"),
-        ("127.0.0.1:port", "127.0.0.1:port"),
-        ("127.0.0.1:1", "no answer from the gateway at http://127.0.0.1:1"),
+    let older = [("GET /_miroir/shards", 404, "")];
+    fails(&older, &["shards", "list"], "it is older than miroir-ctl");
+    for (url, error, code) in [
+        ("ftp://a.example", "option url: \"ftp://a.example\" is not allowed", 2),
+        ("127.0.0.1:port", "127.0.0.1:port", 2),
+        ("127.0.0.1:1", "no answer from the gateway at http://127.0.0.1:1", 3),
     ] {
-        let ended = run(&["--address", address, "status"]);
-        assert!(ended.code == 2 && ended.error.contains(error), "{}", ended.error);
+        let ended = run(&["--url", url, "status"]);
+        assert!(ended.code == code && ended.error.contains(error), "{} {}", ended.code, ended.error);
+        assert_eq!(ended.error.lines().count(), 1, "{}", ended.error);
     }
-    let ended = run(&["dance"]);
-    assert!(ended.code == 2 && ended.error.contains("dance"), "{}", ended.error);
+    let ended = run(&["statu"]);
+    assert!(ended.code == 2 && ended.error.contains("did you mean `miroir-ctl status`?"), "{}", ended.error);
     let help = run(&["--help"]);
     assert!(help.code == 0 && help.out.contains("anti-entropy"), "{}", help.out);
+}
+
+#[test]
+fn operations_are_listed_and_followed_to_their_end() {
+    const ONE: &str = r#"{"operation": 7, "kind": "addNode", "status": "succeeded", "phase": "Complete",
+        "progress": {"documentsMoved": 5, "documentsTotal": 5, "bytesMoved": 2048}, "reason": null}"#;
+    const FAILED: &str = r#"{"operation": 8, "kind": "addNode", "status": "failed", "phase": "DualWrite",
+        "progress": {"documentsMoved": 1, "documentsTotal": 5, "bytesMoved": 10}, "reason": "the disk is full"}"#;
+    let shown = "operation 7: addNode succeeded, phase Complete, 5 of 5 documents, 2.0 KiB\n";
+    let one = ("GET /_miroir/operations/7", 200, ONE);
+    check(&[one], &["operations", "show", "7"], 0, shown);
+    check(&[one], &["operation", "show", "7", "--watch"], 0, shown);
+    let failed = "operation 8: addNode failed, phase DualWrite, 1 of 5 documents, 10 B\n\
+                  reason: the disk is full\n";
+    check(&[("GET /_miroir/operations/8", 200, FAILED)], &["operations", "show", "8"], 1, failed);
+    let list = (
+        "GET /_miroir/operations?limit=20&status=failed",
+        200,
+        r#"{"results": [
+        {"operation": 8, "kind": "addNode", "status": "failed", "phase": "DualWrite",
+         "progress": {"documentsMoved": 1, "documentsTotal": 5, "secondsLeft": 90}, "reason": "x"}]}"#,
+    );
+    let listed = "NUMBER  KIND     STATUS  PHASE      DOCUMENTS  LEFT    REASON\n\
+                  8       addNode  failed  DualWrite  1/5        1m 30s  x\n";
+    check(&[list], &["operations", "list", "--status", "failed"], 0, listed);
+}
+
+#[test]
+fn completions_name_every_command() {
+    for (kind, line) in [
+        ("bash", "\"node list\") words="),
+        ("zsh", "#compdef miroir-ctl"),
+        ("fish", "complete -c miroir-ctl -n \"__fish_seen_subcommand_from node\" -a list"),
+        ("man", ".SS anti\\-entropy run"),
+    ] {
+        let ended = run(&["completions", kind]);
+        assert!(ended.code == 0 && ended.out.contains(line), "{kind}: {}", ended.out);
+    }
+    assert_eq!(run(&["completions", "csh"]).code, 2);
+}
+
+/// bash itself completes with the script that is printed.
+#[test]
+fn bash_completes_verbs_and_options() {
+    let complete = |line: &str| {
+        let words = line.split(' ').map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
+        let script = format!(
+            "{}\nCOMP_WORDS=(miroir-ctl {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _miroir_ctl; echo \"${{COMPREPLY[@]}}\"",
+            run(&["completions", "bash"]).out
+        );
+        let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(complete("statu"), "status");
+    assert_eq!(complete("node li"), "list");
+    assert_eq!(complete("anti-entropy v"), "verify");
+    assert_eq!(complete("anti-entropy run --no"), "--node");
+    assert_eq!(complete("node --json li"), "list");
+}
+
+#[test]
+fn the_gateway_is_named_by_flag_or_environment() {
+    let gateway = Gateway::start(&[("GET /_miroir/shards", 200, SHARDS)]);
+    let named = run_in(&[("MIROIR_URL", &gateway.address())], &["shards", "list"]);
+    assert_eq!(named.code, 0, "{}", named.error);
+    let url = gateway.address();
+    let named = run_in(&[("MIROIR_URL", "127.0.0.1:1")], &["--url", &url, "shards", "list"]);
+    assert_eq!((named.code, gateway.requests().len()), (0, 2), "{}", named.error);
 }
 
 #[test]
 fn the_key_comes_from_environment_file_and_flag_in_this_order() {
     let check = |environment, file, flag: Option<&str>, expected: Option<&str>| {
         let gateway = Gateway::start(&[("GET /_miroir/shards", 200, SHARDS)]);
-        let address = gateway.address();
-        let mut words = vec!["--address", &address];
+        let url = gateway.address();
+        let mut words = vec!["--url", &url];
         words.extend(flag.iter().flat_map(|key| ["--admin-key", key]));
         words.extend(["shards", "list"]);
         let ended = run_with(environment, file, &words);
@@ -190,6 +293,8 @@ fn the_key_comes_from_environment_file_and_flag_in_this_order() {
     check(Some(" "), Some("b\n"), Some("c"), Some("b"));
     check(None, Some("\n"), Some("c"), Some("c"));
     check(None, None, None, None);
+    let ended = run_open_to_others("b");
+    assert!(ended.code == 2 && ended.error.contains("(mode 644): chmod 600"), "{}", ended.error);
     let ended = run_with(Some("a\u{7f}b"), None, &["status"]);
     assert!(ended.code == 2 && ended.error.contains("the admin key has a character"), "{}", ended.error);
 }

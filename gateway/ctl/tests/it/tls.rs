@@ -19,19 +19,19 @@ fn a_gateway_over_tls_is_asked_when_its_authority_is_trusted() {
     let trusted = file("trusted.pem", &authority);
     let gateway = Gateway::start_tls(&[("GET /_miroir/shards", 200, r#"{"placements": []}"#)], config);
     let address = format!("https://localhost:{}/", gateway.address.port());
-    let list = |more: &[&str]| run(&[&["--address", &address], more, &["--json", "shards", "list"]].concat());
+    let list = |more: &[&str]| run(&[&["--url", &address], more, &["--json", "shards", "list"]].concat());
     let ended = list(&["--ca", &trusted]);
     assert_eq!((ended.code, ended.out.as_str()), (0, "{\n  \"placements\": []\n}\n"), "{}", ended.error);
     assert_eq!(gateway.requests().len(), 1);
-    let check = |more: &[&str], error: &str| {
+    let check = |more: &[&str], error: &str, code: i32| {
         let ended = list(more);
-        assert!(ended.code == 2 && ended.error.contains(error), "{}", ended.error);
+        assert!(ended.code == code && ended.error.contains(error), "{}", ended.error);
         assert_eq!(gateway.requests().len(), 1, "the key went to a stranger");
     };
-    check(&[], "no answer from the gateway at https://localhost");
-    check(&["--ca", &file("stranger.pem", &certificates().0)], "no answer from the gateway at");
-    check(&["--ca", &file("empty.pem", "")], "has no certificate");
-    check(&["--ca", "nowhere.pem"], "option ca: nowhere.pem cannot be read");
+    check(&[], "no answer from the gateway at https://localhost", 3);
+    check(&["--ca", &file("stranger.pem", &certificates().0)], "no answer from the gateway at", 3);
+    check(&["--ca", &file("empty.pem", "")], "has no certificate", 2);
+    check(&["--ca", "nowhere.pem"], "option ca: nowhere.pem cannot be read", 2);
 }
 
 /// A certificate authority as PEM, and a server with a certificate for `localhost` that it has signed.

@@ -155,6 +155,7 @@ codes! {
     MiroirAdminUiReadOnly = "miroir_admin_ui_read_only", Auth, 403;
     MiroirAliasConflict = "miroir_alias_conflict", InvalidRequest, 409;
     MiroirAliasNotFound = "miroir_alias_not_found", InvalidRequest, 404;
+    MiroirBackupNotFound = "miroir_backup_not_found", InvalidRequest, 404;
     MiroirCanaryConflict = "miroir_canary_conflict", InvalidRequest, 409;
     MiroirCanaryNotFound = "miroir_canary_not_found", InvalidRequest, 404;
     MiroirCsrfTokenInvalid = "miroir_csrf_token_invalid", Auth, 403;
@@ -178,6 +179,7 @@ codes! {
     MiroirTooManyRequests = "miroir_too_many_requests", Auth, 429;
     MiroirTtlPolicyNotFound = "miroir_ttl_policy_not_found", InvalidRequest, 404;
     MiroirUiSecretMissing = "miroir_ui_secret_missing", System, 503;
+    MiroirWriteNotPending = "miroir_write_not_pending", InvalidRequest, 409;
 }
 
 /// An error on its way to a client.

@@ -4,6 +4,12 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeVersion(pub u16, pub u16);
 
+impl std::fmt::Display for NodeVersion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}", self.0, self.1)
+    }
+}
+
 impl NodeVersion {
     /// Reads a text such as `1.50.0`; what follows the minor number is ignored.
     #[must_use]

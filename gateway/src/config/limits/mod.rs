@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
+mod backup;
 mod client;
 mod console;
+mod management;
 mod node;
 mod pods;
 mod read;
@@ -15,12 +17,13 @@ mod repair;
 mod search_page;
 mod tasks;
 mod topology;
+mod traces;
 mod traffic;
 mod write;
 
 pub use {
-    client::*, console::*, node::*, pods::*, read::*, repair::*, search_page::*, tasks::*, topology::*,
-    traffic::*, write::*,
+    backup::*, client::*, console::*, management::*, node::*, pods::*, read::*, repair::*, search_page::*,
+    tasks::*, topology::*, traces::*, traffic::*, write::*,
 };
 
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.

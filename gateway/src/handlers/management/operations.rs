@@ -1,7 +1,7 @@
 //! `/_miroir/operations`: what takes long, followed and steered.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     api::{
@@ -10,6 +10,8 @@ use crate::{
     },
     clock,
     config::limits,
+    dump::backup,
+    handlers::management::restore,
     membership::rebalance::{
         operation::{Event, Operation},
         queue::{self, QueueError},
@@ -28,6 +30,20 @@ pub(crate) enum OperationsRoute<'a> {
     Ask(&'a str, Wish),
 }
 
+impl OperationsRoute<'_> {
+    /// The route's path with placeholders.
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::List => "/_miroir/operations",
+            Self::One(_) => "/_miroir/operations/{n}",
+            Self::Ask(_, Wish::Pause) => "/_miroir/operations/{n}/pause",
+            Self::Ask(_, Wish::Resume) => "/_miroir/operations/{n}/resume",
+            Self::Ask(_, Wish::Abort) => "/_miroir/operations/{n}/abort",
+            Self::Ask(_, Wish::CutOver) => "/_miroir/operations/{n}/cutover",
+        }
+    }
+}
+
 const LISTED_DEFAULT: usize = 20;
 
 pub(crate) async fn serve(
@@ -38,8 +54,17 @@ pub(crate) async fn serve(
     match asked {
         OperationsRoute::List => list(shared, request).await,
         OperationsRoute::One(number) => {
-            let operation = queue::one(shared, parse(number)?).await.map_err(error_of)?;
-            Ok(answer(StatusCode::OK, &operation))
+            let number = parse(number)?;
+            match queue::one(shared, number).await {
+                Ok(operation) => Ok(answer(StatusCode::OK, &operation)),
+                Err(QueueError::Unknown(number)) => {
+                    let others = others(shared).await?;
+                    let other = others.into_iter().find(|other| other["operation"] == number);
+                    let other = other.ok_or_else(|| error_of(QueueError::Unknown(number)))?;
+                    Ok(Response::json(StatusCode::OK, other.to_string()))
+                }
+                Err(error) => Err(error_of(error)),
+            }
         }
         OperationsRoute::Ask(number, wish) => {
             // Operators ask whichever pod they reach.
@@ -63,20 +88,30 @@ async fn list(shared: &Shared, request: &Request) -> Result<Response, ApiError> 
     let limit = number("limit")?.and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.unwrap_or(LISTED_DEFAULT).min(limits::OPERATIONS_MAX);
     let from = number("from")?;
-    let mut operations = queue::all(shared).await.map_err(error_of)?;
-    operations.reverse();
-    let status_of = |operation: &Operation| json!(operation.status);
+    let now = clock::utc();
+    let of_shape = queue::all(shared).await.map_err(error_of)?;
+    let mut operations = of_shape.iter().map(|operation| operation.view(now)).collect::<Vec<_>>();
+    operations.extend(others(shared).await?);
+    operations.sort_by_key(|operation| std::cmp::Reverse(operation["operation"].as_u64()));
     operations.retain(|operation| {
-        from.is_none_or(|from| operation.operation <= from)
-            && query.get("kind").is_none_or(|kind| kind == operation.kind())
-            && query.get("status").is_none_or(|status| status_of(operation) == status)
+        from.is_none_or(|from| operation["operation"].as_u64() <= Some(from))
+            && query.get("kind").is_none_or(|kind| operation["kind"] == kind)
+            && query.get("status").is_none_or(|status| operation["status"] == status)
     });
     let total = operations.len();
-    let now = clock::utc();
-    let next = operations.get(limit).map(|operation| operation.operation);
-    let results = operations.iter().take(limit).map(|operation| operation.view(now)).collect::<Vec<_>>();
+    let next = operations.get(limit).map(|operation| operation["operation"].clone());
+    let results = operations.into_iter().take(limit).collect::<Vec<_>>();
     let body = json!({"results": results, "total": total, "limit": limit, "from": from, "next": next});
     Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// Operations that do not change the cluster's shape: backups and restores, as they are shown.
+async fn others(shared: &Shared) -> Result<Vec<Value>, ApiError> {
+    let backups = backup::all(shared).await?;
+    let mut others = backups.iter().map(|(backup, _)| backup.operation()).collect::<Vec<_>>();
+    let restores = restore::all(shared).await?;
+    others.extend(restores.iter().map(|restore| restore.view(shared)));
+    Ok(others)
 }
 
 fn parse(number: &str) -> Result<u64, ApiError> {

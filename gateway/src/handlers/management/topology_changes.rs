@@ -35,6 +35,22 @@ pub(crate) enum ChangeRoute<'a> {
     RebalanceStatus,
 }
 
+impl ChangeRoute<'_> {
+    /// The route's path with placeholders.
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::AddNode => "/_miroir/nodes",
+            Self::DrainNode(_) => "/_miroir/nodes/{id}/drain",
+            Self::RemoveNode(_) => "/_miroir/nodes/{id}",
+            Self::ReplaceNode(_) => "/_miroir/nodes/{id}/replace",
+            Self::ChangeTopology => "/_miroir/topology",
+            Self::RemoveGroup(_) => "/_miroir/groups/{n}",
+            Self::Rebalance => "/_miroir/rebalance",
+            Self::RebalanceStatus => "/_miroir/rebalance/status",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NodeBody {

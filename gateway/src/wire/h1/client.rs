@@ -123,6 +123,17 @@ impl ClientConnection {
         Ok((node_answer(&head, body), reusable))
     }
 
+    /// Sends a request without a body and gives the `Date` of the answer; the connection is of no use afterwards.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub async fn date(&mut self, head: Vec<u8>) -> Result<Option<String>, ExchangeError> {
+        self.buffered.send_message(head, Bytes::new(), None).await?;
+        let head = self.receive_head().await?;
+        let date = head.headers.get(http::header::DATE);
+        Ok(date.and_then(|date| date.to_str().ok()).map(str::to_owned))
+    }
+
     async fn receive_head(&mut self) -> Result<ResponseHead, ExchangeError> {
         let mut scanner = HeadScanner::default();
         loop {

@@ -3,4 +3,5 @@
 //! Invariant: a task's end is stored before a client sees it.
 
 pub(crate) mod cancel;
+pub(crate) mod fail;
 pub mod status;

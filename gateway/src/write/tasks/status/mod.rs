@@ -166,6 +166,9 @@ async fn apply_states(
     // Nodes have done the task and no client knows yet: clients that will know must not share a search under way.
     core.shared.note_task_end();
     let change = ended(&record, status, &times, share(core, &record));
+    if status.is_finished() {
+        metrics::counter!("miroir_tasks_total", "status" => status.as_str()).increment(1);
+    }
     if left.is_empty() && !is_partially_applied(&record, status) {
         return store_change(core, record, change).await;
     }
@@ -275,7 +278,7 @@ fn is_partially_applied(record: &TaskRecord, status: TaskStatus) -> bool {
 }
 
 /// The copies that a partially applied task leaves different from each other, as suspects.
-fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
+pub(crate) fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let snapshot = core.shared.snapshot();
     let index = record.index_uid.as_ref().and_then(|uid| snapshot.indexes.get(uid));
     let Some(index) = index else { return Vec::new() };

@@ -3,23 +3,21 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
-use crate::{
-    client::Client,
-    report::{Report, word},
-};
+use super::Action;
+use crate::kit::{client::path, context::Context as Operator, report::{Outcome, Report}, show::word};
 
 /// Canaries: searches on a schedule, with assertions.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "canary")]
 pub(crate) struct Canary {
     #[argh(subcommand)]
     verb: Verb,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
     List(List),
@@ -30,13 +28,13 @@ enum Verb {
 }
 
 /// Lists the canaries.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "list")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list", example = "miroir-ctl canary list")]
 struct List {}
 
 /// Makes a canary from a file.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "create")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "create", example = "miroir-ctl canary create canary.json")]
 struct Create {
     /// a JSON file with name, index, intervalSeconds, query and assertions
     #[argh(positional)]
@@ -44,13 +42,13 @@ struct Create {
 }
 
 /// Shows the last run of each canary; exit code 1 when one of them failed.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "status")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "status", example = "miroir-ctl canary status")]
 struct Status {}
 
 /// Makes canaries of the next searches of an index.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "capture")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "capture", example = "miroir-ctl canary capture products --count 5 --prefix seen")]
 struct Capture {
     /// the index
     #[argh(positional)]
@@ -64,21 +62,22 @@ struct Capture {
 }
 
 /// Deletes a canary with its runs.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "delete")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "delete", example = "miroir-ctl canary delete seen-1")]
 struct Delete {
     /// the canary
     #[argh(positional)]
     name: String,
 }
 
-impl Canary {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Report> {
+impl Action for Canary {
+    fn run(&self, operator: &Operator) -> anyhow::Result<Report> {
+        let client = operator.client()?;
         match &self.verb {
             Verb::List(List {}) => {
                 let answer = client.get("/_miroir/canaries")?;
-                let text = answer["results"].as_array().into_iter().flatten().map(listed).collect();
-                Ok(Report { answer, text, is_good: true })
+                let text = answer["results"].as_array().into_iter().flatten().map(listed).collect::<String>();
+                Ok(Report::good(answer, text))
             }
             Verb::Create(Create { file }) => {
                 let shown = file.display();
@@ -87,25 +86,25 @@ impl Canary {
                 let body = serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON"))?;
                 let answer = client.post("/_miroir/canaries", &body)?;
                 let text = listed(&answer);
-                Ok(Report { answer, text, is_good: true })
+                Ok(Report::good(answer, text))
             }
             Verb::Status(Status {}) => {
                 let answer = client.get("/_miroir/canaries/status")?;
                 let canaries = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
                 let last = |canary: &Value| canary["runs"].as_array().and_then(|runs| runs.last()).cloned();
-                let text = canaries.iter().map(|canary| state(canary, last(canary).as_ref())).collect();
+                let text = canaries.iter().map(|canary| state(canary, last(canary).as_ref())).collect::<String>();
                 let is_good = canaries.iter().filter_map(last).all(|run| run["passed"] == true);
-                Ok(Report { text, is_good, answer })
+                Ok(Report::good(answer, text).judged(is_good, Outcome::Failed))
             }
             Verb::Capture(Capture { index, count, prefix }) => {
                 let body = json!({"index": index, "count": count, "namePrefix": prefix});
                 let answer = client.post("/_miroir/canaries/capture", &body)?;
                 let text = format!("the next {count} searches of {index} become canaries\n");
-                Ok(Report { answer, text, is_good: true })
+                Ok(Report::good(answer, text))
             }
             Verb::Delete(Delete { name }) => {
-                let answer = client.delete(&format!("/_miroir/canaries/{name}"))?;
-                Ok(Report { answer, text: format!("{name} is deleted\n"), is_good: true })
+                let answer = client.delete(&path(&["canaries", name]))?;
+                Ok(Report::good(answer, format!("{name} is deleted\n")))
             }
         }
     }

@@ -11,23 +11,24 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
-use crate::report::Report;
+use super::Action;
+use crate::kit::{context::Context as Operator, report::Report};
 
 /// The gateway's program.
 const GATEWAY: &str = "miroir";
 
 /// A gateway's store, while no gateway has it open.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "store")]
 pub(crate) struct Store {
     #[argh(subcommand)]
     verb: Verb,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
     Export(Export),
@@ -35,8 +36,8 @@ enum Verb {
 }
 
 /// Writes all of a store into a file of JSON lines.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "export")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "export", example = "miroir-ctl store export --store sled:./miroir-data store.jsonl")]
 struct Export {
     /// sled:PATH or redis://HOST:PORT, as the gateway has it
     #[argh(option)]
@@ -47,8 +48,8 @@ struct Export {
 }
 
 /// Fills an empty store from a file that `export` has written.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "import")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "import", example = "miroir-ctl store import --store redis://127.0.0.1:6379 store.jsonl")]
 struct Import {
     /// sled:PATH or redis://HOST:PORT, as the gateway has it
     #[argh(option)]
@@ -58,8 +59,8 @@ struct Import {
     file: PathBuf,
 }
 
-impl Store {
-    pub(crate) fn run(&self) -> anyhow::Result<Report> {
+impl Action for Store {
+    fn run(&self, _operator: &Operator) -> anyhow::Result<Report> {
         let (verb, done, store, file) = match &self.verb {
             Verb::Export(Export { store, file }) => ("export", "exported", store, file),
             Verb::Import(Import { store, file }) => ("import", "imported", store, file),
@@ -69,7 +70,7 @@ impl Store {
         let Some(count) = answer["entries"].as_u64() else {
             bail!("{GATEWAY} store {verb}: the program answers {answer}; it is of another version");
         };
-        Ok(Report { answer, text: format!("{count} entries {done}\n"), is_good: true })
+        Ok(Report::good(answer, format!("{count} entries {done}\n")))
     }
 }
 

@@ -1,23 +1,21 @@
 //! `miroir-ctl tenant`: which replica group each tenant reads, and which tenant each API key belongs to.
 
 use anyhow::ensure;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
-use crate::{
-    client::Client,
-    report::{Report, word},
-};
+use super::Action;
+use crate::kit::{client::{Client, path}, context::Context as Operator, report::Report, show::word};
 
 /// Tenants and their replica groups.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "tenant")]
 pub(crate) struct Tenant {
     #[argh(subcommand)]
     verb: Verb,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
     List(List),
@@ -26,13 +24,13 @@ enum Verb {
 }
 
 /// Lists the tenants with their groups, and the keys with their tenants.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "list")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list", example = "miroir-ctl tenant list")]
 struct List {}
 
 /// Assigns a tenant to a group, or an API key to a tenant.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "set")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "set", example = "miroir-ctl tenant set acme --group 1")]
 struct Set {
     /// the tenant
     #[argh(positional)]
@@ -46,8 +44,8 @@ struct Set {
 }
 
 /// Takes a tenant, or a key, out of the table.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "delete")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "delete", example = "miroir-ctl tenant delete acme")]
 struct Delete {
     /// the tenant; with --key the uid of a key
     #[argh(positional)]
@@ -57,19 +55,20 @@ struct Delete {
     key: bool,
 }
 
-impl Tenant {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Report> {
+impl Action for Tenant {
+    fn run(&self, operator: &Operator) -> anyhow::Result<Report> {
+        let client = operator.client()?;
         match &self.verb {
             Verb::List(List {}) => {
                 let table = client.get("/_miroir/tenants")?;
                 let text = lines(&table);
-                Ok(Report { answer: table, text, is_good: true })
+                Ok(Report::good(table, text))
             }
             Verb::Set(set) => set.run(client),
             Verb::Delete(Delete { name, key }) => {
-                let kind = if *key { "keys/" } else { "" };
-                let answer = client.delete(&format!("/_miroir/tenants/{kind}{name}"))?;
-                Ok(Report { answer, text: format!("{name} is not in the table any more\n"), is_good: true })
+                let at = if *key { path(&["tenants", "keys", name]) } else { path(&["tenants", name]) };
+                let answer = client.delete(&at)?;
+                Ok(Report::good(answer, format!("{name} is not in the table any more\n")))
             }
         }
     }
@@ -81,16 +80,15 @@ impl Set {
         ensure!(group.is_some() || key.is_some(), "give --group, --key or both");
         let (mut answers, mut text) = (Vec::new(), String::new());
         if let Some(group) = group {
-            answers.push(client.put(&format!("/_miroir/tenants/{tenant}"), &json!({"group": group}))?);
+            answers.push(client.put(&path(&["tenants", tenant]), &json!({"group": group}))?);
             text.push_str(&format!("{tenant} reads group {group}\n"));
         }
         if let Some(key) = key {
-            let path = format!("/_miroir/tenants/keys/{key}");
-            answers.push(client.put(&path, &json!({"tenant": tenant}))?);
+            answers.push(client.put(&path(&["tenants", "keys", key]), &json!({"tenant": tenant}))?);
             text.push_str(&format!("the key {key} belongs to {tenant}\n"));
         }
         let answer = if answers.len() == 1 { answers.remove(0) } else { Value::Array(answers) };
-        Ok(Report { answer, text, is_good: true })
+        Ok(Report::good(answer, text))
     }
 }
 

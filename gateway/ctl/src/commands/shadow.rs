@@ -1,30 +1,28 @@
 //! `miroir-ctl shadow`: how the answers of shadows differ from the gateway's.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
-use crate::{
-    client::Client,
-    report::{Report, word},
-};
+use super::Action;
+use crate::kit::{context::Context as Operator, report::Report, show::word};
 
 /// Shadows: clusters that get a copy of searches.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "shadow")]
 pub(crate) struct Shadow {
     #[argh(subcommand)]
     verb: Verb,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
     Diff(Diff),
 }
 
 /// Lists the newest differences, the newest last.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "diff")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "diff", example = "miroir-ctl shadow diff --target next --limit 20")]
 struct Diff {
     /// only this shadow
     #[argh(option)]
@@ -40,8 +38,9 @@ struct Diff {
     since: Option<u64>,
 }
 
-impl Shadow {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Report> {
+impl Action for Shadow {
+    fn run(&self, operator: &Operator) -> anyhow::Result<Report> {
+        let client = operator.client()?;
         let Verb::Diff(Diff { target, kind, limit, since }) = &self.verb;
         let (limit, since) = (limit.map(|limit| limit.to_string()), since.map(|since| since.to_string()));
         let parameters = [("target", target), ("kind", kind), ("limit", &limit), ("sinceId", &since)];
@@ -49,8 +48,8 @@ impl Shadow {
         let query = given.collect::<Vec<_>>().join("&");
         let mark = if query.is_empty() { "" } else { "?" };
         let answer = client.get(&format!("/_miroir/shadow/diff{mark}{query}"))?;
-        let text = answer["results"].as_array().into_iter().flatten().map(line).collect();
-        Ok(Report { answer, text, is_good: true })
+        let text = answer["results"].as_array().into_iter().flatten().map(line).collect::<String>();
+        Ok(Report::good(answer, text))
     }
 }
 

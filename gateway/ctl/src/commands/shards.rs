@@ -1,41 +1,43 @@
 //! `miroir-ctl shards`: which nodes hold which shards.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
-use crate::{
-    client::Client,
-    report::{Report, word},
-};
+use super::Action;
+use crate::kit::{context::Context, report::Report, show::word};
 
 /// Shards.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "shards")]
 pub(crate) struct Shards {
     #[argh(subcommand)]
     verb: Verb,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Verb {
     List(List),
 }
 
 /// Lists which nodes hold each shard.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "list")]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list", example = "miroir-ctl shards list")]
 struct List {}
 
-impl Shards {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Report> {
+impl Action for Shards {
+    fn run(&self, context: &Context) -> anyhow::Result<Report> {
         match &self.verb {
             Verb::List(List {}) => {
-                let shards = client.get("/_miroir/shards")?;
+                let shards = context.client()?.get("/_miroir/shards")?;
                 let text = lines(&shards);
-                Ok(Report { answer: shards, text, is_good: true })
+                Ok(Report::good(shards, text))
             }
         }
+    }
+
+    fn is_worth_watching(&self) -> bool {
+        true
     }
 }
 

@@ -1,0 +1,72 @@
+//! The commands, one file each: its words, its requests, its report.
+//!
+//! Invariant: this table is the only list of them; help, completions and the manual page are made from it.
+
+use argh::{ArgsInfo, FromArgs};
+
+use crate::kit::{context::Context, report::Report};
+
+/// A command that has been read.
+pub(crate) trait Action {
+    /// Asks the gateway and reports what it said.
+    ///
+    /// # Errors
+    /// Words that cannot be meant, and requests that fail.
+    fn run(&self, context: &Context) -> anyhow::Result<Report>;
+
+    /// Whether `--watch` may run it again and again: it changes nothing.
+    fn is_worth_watching(&self) -> bool {
+        false
+    }
+}
+
+/// Declares the modules and the enum of commands from one line each, in the order of the help.
+macro_rules! commands {
+    ($($module:ident::$name:ident,)*) => {
+        $(mod $module;)*
+
+        /// Any command.
+        #[derive(FromArgs, ArgsInfo)]
+        #[argh(subcommand)]
+        pub(crate) enum Command {
+            $($name($module::$name),)*
+        }
+
+        impl Command {
+            pub(crate) fn run(&self, context: &Context) -> anyhow::Result<Report> {
+                match self {
+                    $(Self::$name(command) => command.run(context),)*
+                }
+            }
+
+            pub(crate) fn is_worth_watching(&self) -> bool {
+                match self {
+                    $(Self::$name(command) => command.is_worth_watching(),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    status::Status,
+    doctor::Doctor,
+    cluster::Cluster,
+    node::Node,
+    shards::Shards,
+    operations::Operations,
+    verify::Verify,
+    anti_entropy::AntiEntropy,
+    task::Task,
+    writes::Writes,
+    alias::Alias,
+    ttl::Ttl,
+    explain::Explain,
+    tenant::Tenant,
+    canary::Canary,
+    shadow::Shadow,
+    backup::Backup,
+    audit::Audit,
+    store::Store,
+    completions::Completions,
+}

@@ -1,0 +1,165 @@
+//! Requests to the management API of one gateway, over HTTP or TLS.
+//!
+//! Invariants: no redirect and no proxy gets the admin key. An answer is bounded in time and in size. Nothing is sent
+//! twice.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, ensure};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use ureq::{
+    Agent,
+    http::{HeaderValue, Method, Request},
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+
+use super::failure::Failure;
+
+/// The time for a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// The time for one answer, from connecting to its last byte.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Bytes of one answer: room for the shards of a large cluster.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// The management API of one gateway.
+pub(crate) struct Client {
+    agent: Agent,
+    /// Scheme and authority.
+    origin: String,
+    key: Option<HeaderValue>,
+}
+
+impl Client {
+    /// A client of the gateway at `address`, which is `HOST:PORT` or a URL; it does not connect yet.
+    pub(crate) fn new(address: &str, key: Option<String>, ca: Option<&Path>) -> anyhow::Result<Self> {
+        let origin = match address.split_once("://") {
+            None => format!("http://{address}"),
+            Some(("http" | "https", _)) => address.trim_end_matches('/').to_owned(),
+            Some(_) => {
+                return Err(Failure::usage(format!(
+                    "option url: {address:?} is not allowed; give HOST:PORT or http[s]://HOST:PORT"
+                )));
+            }
+        };
+        let key = key.map(|key| HeaderValue::from_str(&key)).transpose();
+        let key =
+            key.map_err(|_| Failure::usage("the admin key has a character that no header can carry"))?;
+        let mut tls = TlsConfig::builder();
+        if let Some(file) = ca {
+            let found = authorities(file).map_err(|error| Failure::usage(format!("option ca: {error:#}")))?;
+            tls = tls.root_certs(RootCerts::from(found));
+        }
+        let config = Agent::config_builder()
+            .timeout_connect(Some(CONNECT_MAX))
+            .timeout_global(Some(ANSWER_MAX))
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .proxy(None)
+            .tls_config(tls.build())
+            .build();
+        Ok(Self { agent: config.into(), origin, key })
+    }
+
+    /// The scheme and the authority of the gateway.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Sends a `GET` to a path.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::GET, path, None)
+    }
+
+    /// Sends a JSON body to a path.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::POST, path, Some(body))
+    }
+
+    /// Puts a JSON body at a path.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::PUT, path, Some(body))
+    }
+
+    /// Changes what is at a path by a JSON body.
+    #[allow(dead_code, reason = "the kit has it for the commands that change the topology")]
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::PATCH, path, Some(body))
+    }
+
+    /// Deletes what is at a path.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::DELETE, path, None)
+    }
+
+    /// Sends one request. A 503 that tells whether the gateway is ready is an answer, not a failure.
+    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.origin));
+        if let Some(key) = &self.key {
+            request = request.header("x-admin-key", key);
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(body.map(Value::to_string).unwrap_or_default());
+        let request = request.map_err(|error| {
+            Failure::usage(format!("{} is no address of a gateway: {error}", self.origin))
+        })?;
+        let unreachable = |error: ureq::Error| Failure::Unreachable {
+            origin: self.origin.clone(),
+            reason: error.to_string(),
+        };
+        let mut response = self.agent.run(request).map_err(unreachable)?;
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let body = body.map_err(unreachable)?;
+        let value: Value = serde_json::from_str(&body).unwrap_or_default();
+        match response.status().as_u16() {
+            200..=299 => Ok(value),
+            503 if value["ready"].is_boolean() => Ok(value),
+            status => Err(refused(format!("{method} {path}"), status, &value, &body).into()),
+        }
+    }
+}
+
+/// A path of the management API: `parts` are names, each of which may hold any character.
+pub(crate) fn path(parts: &[&str]) -> String {
+    let parts = parts.iter().map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string());
+    format!("/_miroir/{}", parts.collect::<Vec<_>>().join("/").replace("%2D", "-"))
+}
+
+/// The refusal of a request, with what to do about it.
+fn refused(request: String, status: u16, answer: &Value, body: &str) -> Failure {
+    let hint = match status {
+        401 | 403 => {
+            "; give the gateway's --admin-key as MIROIR_ADMIN_API_KEY, in the credentials or by --admin-key"
+        }
+        // A path that a gateway does not know is refused without a body.
+        404 | 405 if body.is_empty() => {
+            concat!(
+                "; the gateway does not know this request, so it is older than miroir-ctl ",
+                env!("CARGO_PKG_VERSION")
+            )
+        }
+        300..=399 => "; --url must name the gateway itself",
+        _ => "",
+    };
+    let message = answer["message"].as_str().unwrap_or(body).to_owned();
+    let code = answer["code"].as_str().unwrap_or_default().to_owned();
+    Failure::Refused { request, status, code, message, hint: hint.to_owned() }
+}
+
+/// The certificates of a PEM file; at least one.
+fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
+    let shown = file.display();
+    let text = std::fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&text) {
+        let item = item.with_context(|| format!("{shown} is no PEM file"))?;
+        if let PemItem::Certificate(certificate) = item {
+            found.push(certificate);
+        }
+    }
+    ensure!(!found.is_empty(), "{shown} has no certificate");
+    Ok(found)
+}
