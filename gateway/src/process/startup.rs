@@ -112,8 +112,7 @@ pub async fn prepare(
         finish_moves(&store, &ask_store(store.unfinished_tasks(usize::MAX)).await?).await?;
         abandon_half_made(&store).await?;
     }
-    let mut interrupted = ask_store(store.unfinished_tasks(usize::MAX)).await?;
-    interrupted.retain(|task| is_first || task.pod.as_deref() == Some(coordinator.pod()));
+    let mut interrupted = own_unfinished_tasks(&store, &coordinator, is_first).await?;
     let snapshot = load_snapshot(Arc::clone(&topology), &store).await?;
     let keys = load_keys(&config, &store).await?;
     if let Some(starting) = starting {
@@ -171,6 +170,17 @@ pub async fn prepare(
         announce_placement(&shared).await.map_err(|error| anyhow!("--store: {error}"))?;
     }
     Ok(Ready { shared, lanes: lanes.into(), inboxes, interrupted })
+}
+
+/// The unfinished tasks that this pod takes care of: those of all pods for the first one that is up, else its own.
+async fn own_unfinished_tasks(
+    store: &Store,
+    coordinator: &Coordinator,
+    is_first: bool,
+) -> anyhow::Result<Vec<TaskRecord>> {
+    let mut unfinished = ask_store(store.unfinished_tasks(usize::MAX)).await?;
+    unfinished.retain(|task| is_first || task.pod.as_deref() == Some(coordinator.pod()));
+    Ok(unfinished)
 }
 
 /// Refuses options that leave no group to those whose tenant has none of its own.

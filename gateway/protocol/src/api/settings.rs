@@ -559,7 +559,10 @@ mod tests {
         let requests = whole_for_nodes(&Derivation::new(&owned, Some("id"), None), &["e", "old"]);
         let [reset, whole] = requests.as_slice() else { panic!("{requests:?}") };
         assert_eq!(*reset, json!({"typoTolerance": null}));
-        assert_eq!(whole["embedders"]["e"], embedders["e"]);
+        // Nodes get a template of the gateway's where a client set none; nothing else is added.
+        let mut for_nodes = whole["embedders"]["e"].clone();
+        assert!(for_nodes.as_object_mut().unwrap().remove("documentTemplate").is_some(), "{whole}");
+        assert_eq!(for_nodes, embedders["e"]);
         assert_eq!((&whole["embedders"]["old"], &whole["synonyms"]), (&Value::Null, &Value::Null));
         assert_eq!(whole["filterableAttributes"], json!(["_miroir_shard", "_miroir_expires_at"]));
         assert_eq!(whole["rankingRules"].as_array().unwrap().last(), Some(&json!("id:asc")));

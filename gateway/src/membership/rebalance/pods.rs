@@ -55,7 +55,7 @@ pub(super) async fn wait_for_reads(work: &Work<'_>, version: u64) -> Result<(), 
     Ok(())
 }
 
-/// Who may still plan with an older version, after so much time.
+/// Names the process that may still plan with an older version, after so much time.
 async fn laggard(shared: &Shared, version: u64, waited: Duration) -> Result<Option<String>, Trouble> {
     if !placed::is_alone(shared) {
         return Ok(Some("requests that were planned before are still served".to_owned()));
