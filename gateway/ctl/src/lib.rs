@@ -11,7 +11,7 @@ use std::{io::Write, process::ExitCode};
 
 use crate::kit::{
     arguments::{self, Parsed},
-    context::Context,
+    context::{Context, Manner},
     failure::exit_code,
     report, watch,
 };
@@ -26,7 +26,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
         }
         Parsed::Unreadable(message) => return fail(&message, 2),
     };
-    let context = Context::new(&arguments);
+    let manner = Manner { json: arguments.json, yes: arguments.yes };
+    let (url, key, ca) = (arguments.url.clone(), arguments.admin_key.clone(), arguments.ca.clone());
+    let context = Context::new(url, key, ca, manner);
     let ended = match arguments.watch {
         true => watch::run(&arguments.command, &context),
         false => {

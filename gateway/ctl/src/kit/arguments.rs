@@ -119,7 +119,13 @@ fn in_its_number(word: &str, known: &CommandInfoWithArgs) -> String {
     }
     let singular = |from: &str, to: &str| word.strip_suffix(from).map(|stem| format!("{stem}{to}"));
     let other = [singular("ies", "y"), singular("es", ""), singular("s", ""), Some(format!("{word}s"))];
-    other.into_iter().flatten().find(|name| is_known(name)).unwrap_or_else(|| word.to_owned())
+    // A noun that ends so is no plural.
+    let is_plural = |name: &String| !name.ends_with("us") || name.len() < word.len();
+    other
+        .into_iter()
+        .flatten()
+        .find(|name| is_known(name) && is_plural(name))
+        .unwrap_or_else(|| word.to_owned())
 }
 
 /// The refusal of a command, or of its verb, that does not exist.

@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::{
     Agent,
-    http::{HeaderValue, Method, Request},
+    http::{HeaderValue, Method, Request, Uri, uri::Authority},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -43,6 +43,16 @@ impl Client {
                 )));
             }
         };
+        // The library would take a port that is none for the default one.
+        let authority = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
+        let is_whole =
+            |authority: &Authority| authority.port_u16().is_some() || authority.as_str() == authority.host();
+        if !authority.as_ref().is_some_and(is_whole) {
+            let message = format!(
+                "option url: {address:?} is no address of a gateway; give HOST:PORT or http[s]://HOST:PORT"
+            );
+            return Err(Failure::usage(message));
+        }
         let key = key.map(|key| HeaderValue::from_str(&key)).transpose();
         let key =
             key.map_err(|_| Failure::usage("the admin key has a character that no header can carry"))?;

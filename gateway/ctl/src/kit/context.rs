@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{bail, ensure};
 
-use super::{arguments::Arguments, client::Client, credentials, failure::Failure};
+use super::{client::Client, credentials, failure::Failure};
 
 /// Where the gateway is unless it is named.
 const URL_DEFAULT: &str = "http://127.0.0.1:7700";
@@ -24,16 +24,24 @@ pub(crate) struct Context {
     client: OnceCell<Client>,
 }
 
+/// How the operator is talked with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Answers are printed as JSON.
+    pub(crate) json: bool,
+    /// Nothing is asked before something is destroyed.
+    pub(crate) yes: bool,
+}
+
 impl Context {
-    pub(crate) fn new(arguments: &Arguments) -> Self {
-        Self {
-            url: arguments.url.clone(),
-            admin_key: arguments.admin_key.clone(),
-            ca: arguments.ca.clone(),
-            json: arguments.json,
-            yes: arguments.yes,
-            client: OnceCell::new(),
-        }
+    /// The gateway that `url` names, with a key and authorities as the flags give them.
+    pub(crate) fn new(
+        url: Option<String>,
+        admin_key: Option<String>,
+        ca: Option<PathBuf>,
+        Manner { json, yes }: Manner,
+    ) -> Self {
+        Self { url, admin_key, ca, json, yes, client: OnceCell::new() }
     }
 
     /// The client of the gateway. Commands that ask no gateway need neither an address nor a key.
