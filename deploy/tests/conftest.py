@@ -168,5 +168,10 @@ def search_what_was_written(port, key):
     status, _, task = request(port, "POST", "/indexes/books/documents?primaryKey=id", books, key)
     assert status == 202, task
     wait_for_task(port, task["taskUid"], key)
-    status, _, found = request(port, "POST", "/indexes/books/search", {"q": "book"}, key)
-    assert status == 200 and len(found["hits"]) == 3, found
+
+    def finds_all():
+        # Behind a proxy another pod may answer, which hears of the new index a moment later.
+        status, _, found = request(port, "POST", "/indexes/books/search", {"q": "book"}, key)
+        return status == 200 and len(found["hits"]) == 3
+
+    wait_for("the three documents", finds_all)

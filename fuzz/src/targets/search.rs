@@ -78,6 +78,8 @@ fn page(legs: &[Vec<u8>], asked: &Asked, paging: Paging) -> Option<(Merged, Stri
         processing_time_ms: 7,
         hits_total_max: asked.hits_total_max,
         total_clipped: true,
+        // Equals come by their ids, which grow from leg to leg.
+        tie_break: Some("id:asc"),
         ..SearchSpec::plain(paging, usize::MAX)
     };
     let (merged, out) = written(|out| merge::search(&slices, &spec, out))?;

@@ -318,7 +318,7 @@ fn an_operator_reads_why_a_node_is_away() {
         std::thread::sleep(Duration::from_millis(5));
     };
     let listed = std::process::Command::new(crate::support::PROGRAM)
-        .args(["role-ctl", "--address", &cluster.cluster.url().replace("http://", ""), "node", "list"])
+        .args(["role-ctl", "--url", &cluster.cluster.url(), "node", "list"])
         .env("MIROIR_ADMIN_API_KEY", "the-admins-key")
         .output()
         .unwrap();

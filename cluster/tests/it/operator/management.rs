@@ -25,11 +25,10 @@ fn every_request_that_is_described_is_served_with_the_key_alone() {
             let method = method.to_uppercase();
             let is_open = operation["security"] == json!([]);
             let (status, _, body) = stranger.with_headers(&method, &filled, &[], b"").unwrap();
-            assert_eq!(status == 401, !is_open, "{method} {path}: {status}");
-            if !is_open {
-                let error: Value = serde_json::from_slice(&body).unwrap();
-                assert_eq!(error["code"], "miroir_invalid_auth", "{method} {path}");
-            }
+            // What is open to all may still ask for a token of its own.
+            let error: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let is_refused = status == 401 && error["code"] == "miroir_invalid_auth";
+            assert_eq!(is_refused, !is_open, "{method} {path}: {status} {error}");
             // A stream of events does not end.
             if filled.ends_with("/events") {
                 continue;

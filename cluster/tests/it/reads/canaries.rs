@@ -42,6 +42,15 @@ fn runs(client: &Client, name: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<V
     }
 }
 
+/// Waits until a counter has this value: a run is counted after it is stored.
+fn counted(cluster: &TestCluster, name: &str, least: f64) {
+    let deadline = Instant::now() + RUN_MAX;
+    while metric(cluster, name) < least {
+        assert!(Instant::now() < deadline, "{name} stays at {}", metric(cluster, name));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn kinds(run: &Value) -> Vec<&str> {
     run["failures"].as_array().unwrap().iter().map(|failure| failure["type"].as_str().unwrap()).collect()
 }
@@ -87,8 +96,8 @@ fn canaries_run_and_keep_what_they_saw() {
     assert_eq!((observed(0), observed(2)), (&json!(0), &json!(30)));
     assert_eq!(observed(1), &json!({"missing": [2], "ids": [0, 1]}));
     assert_eq!(observed(5)["found"], json!([7]));
-    assert!(metric(&cluster, "miroir_canary_runs_total") >= 3.0);
-    assert!(metric(&cluster, "miroir_canary_assertion_failures_total") >= 6.0);
+    counted(&cluster, "miroir_canary_runs_total", 3.0);
+    counted(&cluster, "miroir_canary_assertion_failures_total", 6.0);
     // What is seen follows what is there: the first film goes.
     cluster.client.done("DELETE", "/indexes/films/documents/0", &Value::Null);
     let failed = runs(&cluster.client, "holds", |runs| runs.last().is_some_and(|run| run["passed"] == false));

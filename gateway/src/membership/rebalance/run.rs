@@ -163,6 +163,8 @@ impl Work<'_> {
         let version = self.commit(PREPARED, |topology| topology.with_moves_prepared(&self.plan)).await?;
         if self.core.shared.snapshot().topology.version == version {
             wait_for_reads(self, version).await?;
+            // A document that comes to a node before its index would make one there without settings.
+            self.wait_for_targets().await?;
         }
         self.commit(BEGUN, |topology| topology.with_moves_begun(&self.plan)).await?;
         wait_for_writes(self.core).await?;
