@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_process_is_asked_and_its_end_awaited() {
-        let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+        // A shell that runs the tests in the background ignores the signal, which children inherit.
+        let mut other = Command::new("env").args(["--default-signal=QUIT", "sleep", "600"]).spawn().unwrap();
         let found = Predecessor::find(i32::try_from(other.id()).unwrap()).unwrap();
         assert!(
             found.wait_for_end(Duration::ZERO).unwrap_err().to_string().contains("it has not ended within")
