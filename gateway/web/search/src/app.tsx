@@ -3,17 +3,17 @@ import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import type { Gateway } from "./api";
 import type { Beacons } from "./beacons";
 import { type Context, Provide, usePage } from "./context";
-import { Details, FilterSheet } from "./dialogs";
+import { Details, FilterSheet } from "./view/dialogs";
 import { Engine } from "./engine";
-import { Facets } from "./facets";
-import { Hits, keyOf, OPENER } from "./hits";
-import { Icon } from "./icons";
+import { Facets } from "./view/facets";
+import { Hits, keyOf, OPENER } from "./view/hits";
+import { Icon } from "./view/icons";
 import type { Locale } from "./locale";
-import { NoHits, Skeleton, Wrong } from "./notices";
-import { Pager } from "./pager";
+import { NoHits, Skeleton, Wrong } from "./view/notices";
+import { Pager } from "./view/pager";
 import { format, parse } from "./state";
 import { apply, keep, kept, MODES, type Mode } from "./theme";
-import { Chips, Toolbar } from "./toolbar";
+import { Chips, Toolbar } from "./view/toolbar";
 import type { Hit, PageConfig, View } from "./types";
 
 export interface AppProps {

@@ -5,7 +5,7 @@ import { App } from "./app";
 import { Beacons } from "./beacons";
 import { awaitToken, framed, serveHeadless, tellClick, tellHeight } from "./embed";
 import { DEFAULT, load, type Locale } from "./locale";
-import { KeyForm, Skeleton, Wrong } from "./notices";
+import { KeyForm, Skeleton, Wrong } from "./view/notices";
 import { apply, kept } from "./theme";
 import { Failure } from "./types";
 import "./style.css";

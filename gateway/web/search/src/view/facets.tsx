@@ -1,10 +1,10 @@
 // The facets: checkboxes, ranges and stars, each of them a group of its own for keyboards and screen readers.
 import { useEffect, useState } from "preact/hooks";
-import { usePage } from "./context";
+import { usePage } from "../context";
 import { Icon, Star } from "./icons";
-import { humanize, shown } from "./text";
-import type { Facets as Counted } from "./query";
-import type { FacetConfig } from "./types";
+import { humanize, shown } from "../text";
+import type { Facets as Counted } from "../query";
+import type { FacetConfig } from "../types";
 
 /** Values that are shown before one asks for all, and from how many on one can search among them. */
 const VALUES_SHOWN = 8;

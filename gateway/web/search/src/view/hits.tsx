@@ -1,15 +1,15 @@
 // The hits, as a list, cards, a grid or a table, or as the page's own template has it.
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { ROOT } from "./api";
-import { usePage } from "./context";
-import type { Shown } from "./display";
+import { ROOT } from "../api";
+import { usePage } from "../context";
+import type { Shown } from "../display";
 import { useNames } from "./facets";
 import { Icon } from "./icons";
 import { Marked } from "./marked";
 import { Template } from "./template";
-import { safeUrl, shown, valueOf } from "./text";
-import type { Hit, View } from "./types";
+import { safeUrl, shown, valueOf } from "../text";
+import type { Hit, View } from "../types";
 
 /** Badges of one hit; more would push everything else away. */
 const BADGES_MAX = 4;

@@ -2,8 +2,8 @@
 import type { ComponentChildren, JSX } from "preact";
 import { h } from "preact";
 import { Marked } from "./marked";
-import { safeUrl, shown, valueOf } from "./text";
-import type { Hit, TemplateNode } from "./types";
+import { safeUrl, shown, valueOf } from "../text";
+import type { Hit, TemplateNode } from "../types";
 
 const ELEMENTS = new Set(
   ("a article b blockquote br code dd div dl dt em figcaption figure footer h3 h4 h5 h6 header hr i img li mark ol p pre s " +

@@ -1,13 +1,13 @@
 // What opens over the page: the filters on a small window, and the details of a hit.
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
-import { usePage } from "./context";
+import { usePage } from "../context";
 import { Facets, useNames } from "./facets";
 import { Icon } from "./icons";
 import { Marked } from "./marked";
-import { filterCount, NOTHING } from "./state";
-import { shown, valueOf } from "./text";
-import type { Hit } from "./types";
+import { filterCount, NOTHING } from "../state";
+import { shown, valueOf } from "../text";
+import type { Hit } from "../types";
 
 /** A modal dialog of the browser's own: it keeps the focus inside, closes by Escape, and gives the focus back. */
 function Dialog({ title, kind, close, children, footer }: { title: string; kind: string; close(): void; children: ComponentChildren; footer?: ComponentChildren }) {

@@ -1,6 +1,6 @@
 // From one page of hits to the next: by number, or by scrolling, with a button for those who do not scroll.
 import { useEffect, useRef } from "preact/hooks";
-import { usePage } from "./context";
+import { usePage } from "../context";
 import { Icon } from "./icons";
 
 /** The numbers around the current page; 0 stands for what is left out. */

@@ -1,10 +1,10 @@
 // What stands where hits would: nothing found, nothing there, something wrong, a key to be entered.
 import { useState } from "preact/hooks";
-import { usePage } from "./context";
+import { usePage } from "../context";
 import { Icon } from "./icons";
-import type { Locale } from "./locale";
-import { filterCount, NOTHING } from "./state";
-import type { Failure } from "./types";
+import type { Locale } from "../locale";
+import { filterCount, NOTHING } from "../state";
+import type { Failure } from "../types";
 
 export function NoHits() {
   const { engine, locale } = usePage();

@@ -1,6 +1,6 @@
 // A value of a hit as text, with the words that were searched for marked. It is never anything but text.
-import { pieces, shown, valueOf } from "./text";
-import type { Hit } from "./types";
+import { pieces, shown, valueOf } from "../text";
+import type { Hit } from "../types";
 
 export function Marked({ hit, attribute, language }: { hit: Hit; attribute: string; language: string }) {
   const value = valueOf(hit, attribute);

@@ -1,11 +1,11 @@
 // Above the hits: how many there are, in which order and in which form they stand, and which filters hold.
-import { usePage } from "./context";
+import { usePage } from "../context";
 import { useNames } from "./facets";
 import { Icon } from "./icons";
-import { counted } from "./locale";
-import { filterCount, NOTHING } from "./state";
-import { shown } from "./text";
-import type { View } from "./types";
+import { counted } from "../locale";
+import { filterCount, NOTHING } from "../state";
+import { shown } from "../text";
+import type { View } from "../types";
 
 const VIEWS: View[] = ["list", "card", "grid", "table"];
 /** A node counts no further, so that such a total is "more than". */
