@@ -297,13 +297,13 @@ impl<'a, Q: ShardedQuery> Race<'a, Q> {
         let waited = waits_for.iter().map(|(_, sent_at)| now.saturating_duration_since(*sent_at)).min();
         let waited = waited.unwrap_or_default();
         let any = |is: &dyn Fn(NodeIndex) -> bool| waits_for.iter().any(|(node, _)| is(*node));
-        // A session's group has what the session wrote. Another node may not, so that a late one is waited for.
-        let is_pinned = core.read_preference.get().session.is_some();
         let hopeless = any(&|node| {
             let down = core.shared.nodes.health.state(node) == NodeState::Down;
-            let too_late = !is_pinned && waited >= load_stats.patience(node);
-            down || load_stats.is_ejected(node, now) || too_late
+            down || load_stats.is_ejected(node, now) || waited >= load_stats.patience(node)
         });
+        // A session's group has what the session wrote, and another node may not: it is asked where the group fails,
+        // not where it is a little late.
+        let is_pinned = core.read_preference.get().session.is_some();
         let hedged = !hopeless
             && !is_pinned
             && core.shared.config.hedging
