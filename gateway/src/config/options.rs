@@ -422,88 +422,6 @@ pub(crate) struct RawOptions {
 }
 
 impl RawOptions {
-    #[expect(clippy::too_many_lines, reason = "one line an option")]
-    pub(crate) fn from_flags(flags: Flags) -> RawOptions {
-        RawOptions {
-            listen: flags.listen,
-            metrics_listen: flags.metrics_listen,
-            cores: flags.cores,
-            runtime: flags.runtime,
-            node: (!flags.node.is_empty()).then_some(flags.node),
-            shards: flags.shards,
-            replication_factor: flags.replication_factor,
-            store: flags.store,
-            pod_id: flags.pod_id,
-            peer: (!flags.peer.is_empty()).then_some(flags.peer),
-            peer_service: flags.peer_service,
-            master_key: flags.master_key,
-            node_master_key: flags.node_master_key,
-            admin_key: flags.admin_key,
-            env: flags.env,
-            unavailable_shard_policy: flags.unavailable_shard_policy,
-            write_quorum: flags.write_quorum,
-            hint_limit: flags.hint_limit,
-            body_limit: flags.body_limit,
-            request_timeout: flags.request_timeout,
-            node_timeout: flags.node_timeout,
-            hedging: flags.hedging,
-            adaptive_selection: flags.adaptive_selection,
-            query_coalescing: flags.query_coalescing,
-            alias_require_target: flags.alias_require_target,
-            ttl: flags.ttl,
-            leg_miss_rate: flags.leg_miss_rate,
-            shard_aware_planning: flags.shard_aware_planning,
-            session_mode: flags.session_mode,
-            tenant_affinity: flags.tenant_affinity,
-            tenant_fallback: flags.tenant_fallback,
-            tenant_dedicated_groups: flags.tenant_dedicated_groups,
-            shadow: (!flags.shadow.is_empty()).then_some(flags.shadow),
-            in_flight_max: flags.in_flight_max,
-            request_line_limit: flags.request_line_limit,
-            head_limit: flags.head_limit,
-            headers_max: flags.headers_max,
-            first_byte_timeout: flags.first_byte_timeout,
-            head_timeout: flags.head_timeout,
-            idle_timeout: flags.idle_timeout,
-            body_gap_timeout: flags.body_gap_timeout,
-            body_timeout: flags.body_timeout,
-            requests_per_connection_max: flags.requests_per_connection_max,
-            connections_max: flags.connections_max,
-            connections_per_address_max: flags.connections_per_address_max,
-            queue_delay_max: flags.queue_delay_max,
-            multi_search_queries_max: flags.multi_search_queries_max,
-            json_depth_max: flags.json_depth_max,
-            page_depth_max: flags.page_depth_max,
-            drain_timeout: flags.drain_timeout,
-            migration_drain_timeout: flags.migration_drain_timeout,
-            migration_skip_delta_pass: flags.migration_skip_delta_pass,
-            tls_certificate: flags.tls_certificate,
-            tls_key: flags.tls_key,
-            tls_client_ca: flags.tls_client_ca,
-            node_ca: flags.node_ca,
-            log_requests: flags.log_requests,
-            log_queries: flags.log_queries,
-            slow_query_log: flags.slow_query_log,
-            otlp_endpoint: flags.otlp_endpoint,
-            trace_sample: flags.trace_sample,
-            dump_dir: flags.dump_dir,
-            backup_dir: flags.backup_dir,
-            backup_interval: flags.backup_interval,
-            backup_keep: flags.backup_keep,
-            allowed_ip_networks: flags.allowed_ip_networks,
-            anti_entropy: flags.anti_entropy,
-            anti_entropy_interval: flags.anti_entropy_interval,
-            settings_drift_interval: flags.settings_drift_interval,
-            admin_ui: flags.admin_ui,
-            trusted_proxies: flags.trusted_proxies,
-            admin_session_seal_key: None,
-            search_ui: flags.search_ui,
-            search_ui_jwt_secret: None,
-            search_ui_jwt_secret_previous: None,
-            search_ui_shared_key: None,
-        }
-    }
-
     /// A variable that is set but empty counts as not set, since container tools pass empty ones on.
     pub(crate) fn from_environment(environment: impl Fn(&str) -> Option<String>) -> RawOptions {
         let variable = |name| environment(name).filter(|value| !value.is_empty());
@@ -530,95 +448,49 @@ impl RawOptions {
             _ => Vec::new(),
         }
     }
+}
 
-    /// These options, completed by those of a source of lower rank.
-    #[expect(clippy::too_many_lines, reason = "one line an option")]
-    pub(crate) fn or(self, lower: RawOptions) -> RawOptions {
-        RawOptions {
-            listen: self.listen.or(lower.listen),
-            metrics_listen: self.metrics_listen.or(lower.metrics_listen),
-            cores: self.cores.or(lower.cores),
-            runtime: self.runtime.or(lower.runtime),
-            node: self.node.or(lower.node),
-            shards: self.shards.or(lower.shards),
-            replication_factor: self.replication_factor.or(lower.replication_factor),
-            store: self.store.or(lower.store),
-            pod_id: self.pod_id.or(lower.pod_id),
-            peer: self.peer.or(lower.peer),
-            peer_service: self.peer_service.or(lower.peer_service),
-            master_key: self.master_key.or(lower.master_key),
-            node_master_key: self.node_master_key.or(lower.node_master_key),
-            admin_key: self.admin_key.or(lower.admin_key),
-            env: self.env.or(lower.env),
-            unavailable_shard_policy: self.unavailable_shard_policy.or(lower.unavailable_shard_policy),
-            write_quorum: self.write_quorum.or(lower.write_quorum),
-            hint_limit: self.hint_limit.or(lower.hint_limit),
-            body_limit: self.body_limit.or(lower.body_limit),
-            request_timeout: self.request_timeout.or(lower.request_timeout),
-            node_timeout: self.node_timeout.or(lower.node_timeout),
-            hedging: self.hedging.or(lower.hedging),
-            adaptive_selection: self.adaptive_selection.or(lower.adaptive_selection),
-            query_coalescing: self.query_coalescing.or(lower.query_coalescing),
-            alias_require_target: self.alias_require_target.or(lower.alias_require_target),
-            ttl: self.ttl.or(lower.ttl),
-            leg_miss_rate: self.leg_miss_rate.or(lower.leg_miss_rate),
-            shard_aware_planning: self.shard_aware_planning.or(lower.shard_aware_planning),
-            session_mode: self.session_mode.or(lower.session_mode),
-            tenant_affinity: self.tenant_affinity.or(lower.tenant_affinity),
-            tenant_fallback: self.tenant_fallback.or(lower.tenant_fallback),
-            tenant_dedicated_groups: self.tenant_dedicated_groups.or(lower.tenant_dedicated_groups),
-            shadow: self.shadow.or(lower.shadow),
-            in_flight_max: self.in_flight_max.or(lower.in_flight_max),
-            request_line_limit: self.request_line_limit.or(lower.request_line_limit),
-            head_limit: self.head_limit.or(lower.head_limit),
-            headers_max: self.headers_max.or(lower.headers_max),
-            first_byte_timeout: self.first_byte_timeout.or(lower.first_byte_timeout),
-            head_timeout: self.head_timeout.or(lower.head_timeout),
-            idle_timeout: self.idle_timeout.or(lower.idle_timeout),
-            body_gap_timeout: self.body_gap_timeout.or(lower.body_gap_timeout),
-            body_timeout: self.body_timeout.or(lower.body_timeout),
-            requests_per_connection_max: self
-                .requests_per_connection_max
-                .or(lower.requests_per_connection_max),
-            connections_max: self.connections_max.or(lower.connections_max),
-            connections_per_address_max: self
-                .connections_per_address_max
-                .or(lower.connections_per_address_max),
-            queue_delay_max: self.queue_delay_max.or(lower.queue_delay_max),
-            multi_search_queries_max: self.multi_search_queries_max.or(lower.multi_search_queries_max),
-            json_depth_max: self.json_depth_max.or(lower.json_depth_max),
-            page_depth_max: self.page_depth_max.or(lower.page_depth_max),
-            drain_timeout: self.drain_timeout.or(lower.drain_timeout),
-            migration_drain_timeout: self.migration_drain_timeout.or(lower.migration_drain_timeout),
-            migration_skip_delta_pass: self.migration_skip_delta_pass.or(lower.migration_skip_delta_pass),
-            tls_certificate: self.tls_certificate.or(lower.tls_certificate),
-            tls_key: self.tls_key.or(lower.tls_key),
-            tls_client_ca: self.tls_client_ca.or(lower.tls_client_ca),
-            node_ca: self.node_ca.or(lower.node_ca),
-            log_requests: self.log_requests.or(lower.log_requests),
-            log_queries: self.log_queries.or(lower.log_queries),
-            slow_query_log: self.slow_query_log.or(lower.slow_query_log),
-            otlp_endpoint: self.otlp_endpoint.or(lower.otlp_endpoint),
-            trace_sample: self.trace_sample.or(lower.trace_sample),
-            dump_dir: self.dump_dir.or(lower.dump_dir),
-            backup_dir: self.backup_dir.or(lower.backup_dir),
-            backup_interval: self.backup_interval.or(lower.backup_interval),
-            backup_keep: self.backup_keep.or(lower.backup_keep),
-            allowed_ip_networks: self.allowed_ip_networks.or(lower.allowed_ip_networks),
-            anti_entropy: self.anti_entropy.or(lower.anti_entropy),
-            anti_entropy_interval: self.anti_entropy_interval.or(lower.anti_entropy_interval),
-            settings_drift_interval: self.settings_drift_interval.or(lower.settings_drift_interval),
-            admin_ui: self.admin_ui.or(lower.admin_ui),
-            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
-            admin_session_seal_key: self.admin_session_seal_key.or(lower.admin_session_seal_key),
-            search_ui: self.search_ui.or(lower.search_ui),
-            search_ui_jwt_secret: self.search_ui_jwt_secret.or(lower.search_ui_jwt_secret),
-            search_ui_jwt_secret_previous: self
-                .search_ui_jwt_secret_previous
-                .or(lower.search_ui_jwt_secret_previous),
-            search_ui_shared_key: self.search_ui_shared_key.or(lower.search_ui_shared_key),
+/// Makes what goes over all options, so that each is named once. `single` ones have a flag of one value, `repeated` ones
+/// a flag that is given as often as wanted, and `environment` ones no flag.
+macro_rules! over_all_options {
+    (single: $($single:ident)*; repeated: $($repeated:ident)*; environment: $($environment:ident)*;) => {
+        impl RawOptions {
+            pub(crate) fn from_flags(flags: Flags) -> RawOptions {
+                RawOptions {
+                    $($single: flags.$single,)*
+                    $($repeated: (!flags.$repeated.is_empty()).then_some(flags.$repeated),)*
+                    $($environment: None,)*
+                }
+            }
+
+            /// These options, completed by those of a source of lower rank.
+            pub(crate) fn or(self, lower: RawOptions) -> RawOptions {
+                RawOptions {
+                    $($single: self.$single.or(lower.$single),)*
+                    $($repeated: self.$repeated.or(lower.$repeated),)*
+                    $($environment: self.$environment.or(lower.$environment),)*
+                }
+            }
         }
-    }
+    };
+}
+
+over_all_options! {
+    single:
+        listen metrics_listen cores runtime shards replication_factor store pod_id peer_service master_key
+        node_master_key admin_key env unavailable_shard_policy write_quorum hint_limit body_limit
+        request_timeout node_timeout hedging adaptive_selection query_coalescing alias_require_target ttl
+        leg_miss_rate shard_aware_planning session_mode tenant_affinity tenant_fallback
+        tenant_dedicated_groups in_flight_max request_line_limit head_limit headers_max first_byte_timeout
+        head_timeout idle_timeout body_gap_timeout body_timeout requests_per_connection_max connections_max
+        connections_per_address_max queue_delay_max multi_search_queries_max json_depth_max page_depth_max
+        drain_timeout migration_drain_timeout migration_skip_delta_pass tls_certificate tls_key
+        tls_client_ca node_ca log_requests log_queries slow_query_log otlp_endpoint trace_sample dump_dir
+        backup_dir backup_interval backup_keep allowed_ip_networks anti_entropy anti_entropy_interval
+        settings_drift_interval admin_ui trusted_proxies search_ui;
+    repeated: node peer shadow;
+    environment:
+        admin_session_seal_key search_ui_jwt_secret search_ui_jwt_secret_previous search_ui_shared_key;
 }
 
 /// Reads a number or a text of the file; both are checked like the text of a flag.

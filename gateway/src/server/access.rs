@@ -111,16 +111,14 @@ mod tests {
     use super::*;
     use crate::server::routes;
 
+    fn check(method: &str, path: &str, expected: Needs<'_>) {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let route = routes::find(&method, path).unwrap();
+        assert_eq!(needs(&route), expected, "{method} {path}");
+    }
+
     #[test]
-    #[expect(clippy::too_many_lines, reason = "one line a route")]
-    fn routes_need_what_they_need_on_a_node() {
-        let check = |method: &str, path: &str, expected: Needs<'_>| {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let route = routes::find(&method, path).unwrap();
-            assert_eq!(needs(&route), expected, "{method} {path}");
-        };
-        let on = |action| Needs::Right(action, Some("m"));
-        let off = |action| Needs::Right(action, None);
+    fn routes_of_the_gateway_need_the_admin_key_or_nothing() {
         check("GET", "/ui/widget.js", Needs::Nothing);
         check("GET", "/_miroir/ui/search/m/session", Needs::Nothing);
         check("POST", "/_miroir/ui/search/m/beacon", Needs::Nothing);
@@ -148,6 +146,12 @@ mod tests {
         check("GET", "/_miroir/canaries/status", Needs::AdminKey);
         check("POST", "/_miroir/canaries/capture", Needs::AdminKey);
         check("GET", "/_miroir/shadow/diff", Needs::AdminKey);
+    }
+
+    #[test]
+    fn routes_need_what_they_need_on_a_node() {
+        let on = |action| Needs::Right(action, Some("m"));
+        let off = |action| Needs::Right(action, None);
         check("GET", "/version", off(Action::Version));
         check("GET", "/stats", off(Action::StatsGet));
         check("GET", "/indexes/m/stats", on(Action::StatsGet));
