@@ -4,7 +4,6 @@
 //! Invariants: a session counts only while its record is in the store, so that a logout on one pod holds on all. What
 //! an open console is told is bounded: one value a topic, one ring of metrics. Nothing here knows a route.
 
-pub mod client_address;
 pub mod live;
 pub mod login_limit;
 pub mod metric_history;

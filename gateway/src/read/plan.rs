@@ -22,8 +22,9 @@ const SCORES_PER_LEVEL: u16 = 16;
 
 /// Gives a covering set over the shards in `wanted` (all when `None`), without the nodes in `avoided`.
 ///
-/// Preferred nodes are enough where they cover everything, else every node that serves reads is considered. Groups
-/// are tried in turn, a session's or a tenant's group first. The first that covers everything wins, else the one that covers most.
+/// Preferred nodes are enough where they cover everything, else every node that serves reads is considered. Groups are
+/// tried in turn, a session's or a tenant's group first. The first that covers everything wins, else the one that covers
+/// most.
 pub(crate) fn cover(
     core: &Core,
     snapshot: &Snapshot,

@@ -4,19 +4,20 @@
 //! is counted, in total and by address, until its task ends, however it ends.
 
 use std::{
-    cell::RefCell,
-    future,
-    net::{IpAddr, Ipv6Addr},
-    panic::AssertUnwindSafe,
-    rc::Rc,
-    sync::atomic::Ordering,
+    cell::RefCell, future, net::IpAddr, panic::AssertUnwindSafe, rc::Rc, sync::atomic::Ordering,
     time::Duration,
 };
 
 use ahash::AHashMap;
 use futures_util::FutureExt;
 
-use crate::{config::EdgeConfig, observe::log, server::connection, state::core::Core, wire::runtime};
+use crate::{
+    config::EdgeConfig,
+    observe::log,
+    server::connection,
+    state::core::Core,
+    wire::{client_address::network, runtime},
+};
 
 /// The pause after an accept that failed, most likely for lack of descriptors: the next one would fail as fast.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -106,17 +107,6 @@ impl Drop for ConnectionPermit {
             if *of_address == 0 {
                 inside.by_address.remove(&self.address);
             }
-        }
-    }
-}
-
-/// An IPv6 client has a network of 2^64 addresses, so the network is counted as one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use super::Action;
-use crate::kit::{client::path, context::Context as Operator, report::{Outcome, Report}, show::word};
+use crate::kit::{client::path, context::Context, report::{Outcome, Report}, show::word};
 
 /// Canaries: searches on a schedule, with assertions.
 #[derive(FromArgs, ArgsInfo)]
@@ -71,8 +71,8 @@ struct Delete {
 }
 
 impl Action for Canary {
-    fn run(&self, operator: &Operator) -> anyhow::Result<Report> {
-        let client = operator.client()?;
+    fn run(&self, context: &Context) -> anyhow::Result<Report> {
+        let client = context.client()?;
         match &self.verb {
             Verb::List(List {}) => {
                 let answer = client.get("/_miroir/canaries")?;

@@ -4,7 +4,7 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
 use super::Action;
-use crate::kit::{context::Context as Operator, report::Report, show::word};
+use crate::kit::{context::Context, report::Report, show::word};
 
 /// Shadows: clusters that get a copy of searches.
 #[derive(FromArgs, ArgsInfo)]
@@ -39,8 +39,8 @@ struct Diff {
 }
 
 impl Action for Shadow {
-    fn run(&self, operator: &Operator) -> anyhow::Result<Report> {
-        let client = operator.client()?;
+    fn run(&self, context: &Context) -> anyhow::Result<Report> {
+        let client = context.client()?;
         let Verb::Diff(Diff { target, kind, limit, since }) = &self.verb;
         let (limit, since) = (limit.map(|limit| limit.to_string()), since.map(|since| since.to_string()));
         let parameters = [("target", target), ("kind", kind), ("limit", &limit), ("sinceId", &since)];

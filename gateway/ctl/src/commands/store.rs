@@ -10,12 +10,12 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
 use super::Action;
-use crate::kit::{context::Context as Operator, report::Report};
+use crate::kit::{context::Context, report::Report};
 
 /// The gateway's program.
 const GATEWAY: &str = "miroir";
@@ -60,7 +60,7 @@ struct Import {
 }
 
 impl Action for Store {
-    fn run(&self, _operator: &Operator) -> anyhow::Result<Report> {
+    fn run(&self, _: &Context) -> anyhow::Result<Report> {
         let (verb, done, store, file) = match &self.verb {
             Verb::Export(Export { store, file }) => ("export", "exported", store, file),
             Verb::Import(Import { store, file }) => ("import", "imported", store, file),

@@ -5,7 +5,7 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use super::Action;
-use crate::kit::{client::{Client, path}, context::Context as Operator, report::Report, show::word};
+use crate::kit::{client::{Client, path}, context::Context, report::Report, show::word};
 
 /// Tenants and their replica groups.
 #[derive(FromArgs, ArgsInfo)]
@@ -56,8 +56,8 @@ struct Delete {
 }
 
 impl Action for Tenant {
-    fn run(&self, operator: &Operator) -> anyhow::Result<Report> {
-        let client = operator.client()?;
+    fn run(&self, context: &Context) -> anyhow::Result<Report> {
+        let client = context.client()?;
         match &self.verb {
             Verb::List(List {}) => {
                 let table = client.get("/_miroir/tenants")?;

@@ -14,14 +14,16 @@ use crate::{
     auth, clock,
     config::{AdminUi, limits},
     console::{
-        client_address::client_address,
         login_limit,
         sessions::{self, Ticket},
     },
     handlers::extract,
     observe::log,
     state::core::Core,
-    wire::h1::{Request, Response},
+    wire::{
+        client_address::client_address,
+        h1::{Request, Response},
+    },
 };
 
 /// Signs an operator in.

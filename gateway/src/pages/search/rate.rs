@@ -7,9 +7,9 @@ use http::StatusCode;
 use crate::{
     api::error::{ApiError, Code},
     config::limits::{SEARCH_PAGE_REFUSED_MAX, SEARCH_PAGE_REQUESTS_MAX, SEARCH_PAGE_WINDOW},
-    console::client_address::client_address,
     state::core::Core,
     wire::{
+        client_address::client_address,
         h1::{Request, Response},
         runtime,
     },

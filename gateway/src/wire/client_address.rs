@@ -14,7 +14,7 @@ use crate::wire::h1::Request;
 pub fn client_address(request: &Request, trusted: &[IpNet]) -> IpAddr {
     let forwarded = request.headers.get_all("x-forwarded-for").iter();
     let forwarded = forwarded.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    counted(original(request.peer, &forwarded.map(str::trim).collect::<Vec<_>>(), trusted))
+    network(original(request.peer, &forwarded.map(str::trim).collect::<Vec<_>>(), trusted))
 }
 
 /// Walks from the connection's address back to the first that is not trusted.
@@ -34,9 +34,10 @@ fn original(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
     address
 }
 
-/// An IPv6 client has a whole network to itself.
-fn counted(address: IpAddr) -> IpAddr {
-    match address {
+/// The address as limits count it: an IPv6 client has a network of 2^64 addresses, so the network is counted as one.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -53,7 +54,7 @@ mod tests {
     fn only_trusted_proxies_name_clients() {
         let check = |peer: &str, forwarded: &[&str], trusted: &[&str], expected: &str| {
             let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect::<Vec<_>>();
-            let found = counted(original(peer.parse().unwrap(), forwarded, &trusted));
+            let found = network(original(peer.parse().unwrap(), forwarded, &trusted));
             assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {forwarded:?}");
         };
         check("10.0.0.1", &["1.1.1.1"], &[], "10.0.0.1");
