@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { ago, bytes, canonical, differences, fingerprint, isImage, isLink, isoSeconds, lines, seconds, short } from "./text";
+import { ago, bytes, canonical, differences, fingerprint, isImage, isLink, isoSeconds, lines, milliseconds, seconds, short } from "./text";
 
 describe("values as people read them", () => {
   it("are short", () => {
     expect([0, 999, 1200, 5_400_000].map(short)).toEqual(["0", "999", "1.2k", "5.4M"]);
     expect([512, 2048, 3 * 2 ** 30].map(bytes)).toEqual(["512 B", "2.0 KiB", "3.0 GiB"]);
     expect([0.25, 3, 90, 600, 7200].map(seconds)).toEqual(["250 ms", "3.0 s", "90 s", "10 min", "2 h"]);
+    expect([12, null, undefined].map(milliseconds)).toEqual(["12 ms", "–", "–"]);
     expect(ago(1000, 61_000)).toBe("60 s ago");
     expect(isoSeconds("PT1M2.5S")).toBe(62.5);
     expect(isoSeconds(null)).toBeNull();

@@ -29,6 +29,10 @@ export function bytes(value: number | null | undefined): string {
   return `${at === 0 ? left : left.toFixed(1)} ${units[at]}`;
 }
 
+export function milliseconds(value: number | null | undefined): string {
+  return value === null || value === undefined ? "–" : `${short(value)} ms`;
+}
+
 export function seconds(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value < 1) return `${Math.round(value * 1000)} ms`;

@@ -59,7 +59,10 @@ fn screen(origin: &str, ready: &Value, topology: &Value, running: &Value) -> Str
 fn coverage(ready: &Value, topology: &Value) -> String {
     let (all, factor) = (word(&topology["shards"]), word(&topology["replicationFactor"]));
     match ready["uncoveredShards"].as_u64() {
-        Some(0) => format!("{all}, all with a healthy node; {factor} copies in each group"),
+        Some(0) => {
+            let copies = if factor == "1" { "copy" } else { "copies" };
+            format!("{all}, all with a healthy node; {factor} {copies} in each group")
+        }
         _ => {
             let missing = word(&ready["uncoveredShards"]);
             painted(Colour::Red, &format!("{all}, {missing} without a healthy node"))

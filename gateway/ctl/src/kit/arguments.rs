@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// print the answers of the API as JSON
     #[argh(switch)]
     pub(crate) json: bool,
-    /// repeat until interrupted; what takes long is followed to its end
+    /// repeat until interrupted; follow what takes long to its end
     #[argh(switch)]
     pub(crate) watch: bool,
     /// do not ask before something is destroyed

@@ -4,7 +4,7 @@ import { useRead } from "../hooks";
 import { health, metrics, tasks, useCell } from "../live";
 import type { SectionProps } from "../sections";
 import { ShardMap } from "../shardmap";
-import { ago, bytes, number, plural, short } from "../text";
+import { ago, bytes, milliseconds, number, plural, short } from "../text";
 import type { Operation, Page, Shards, Stats, Task, Topology } from "../types";
 import { Button, Card, Empty, Head, Loading, Notice, Refused, State, Table, Tile } from "../ui";
 
@@ -140,7 +140,7 @@ export default function Overview(_: SectionProps) {
         />
         <Tile label="Documents" value={short(documents)} note={`in ${plural(indexes, "index", "indexes")}`} />
         <Tile label="Searches a second" value={short(last(all, "searches"))} note={<Spark all={all} name="searches" label="Searches a second, last ten minutes" />} />
-        <Tile label="Search latency, p95" value={`${short(last(all, "searchP95"))} ms`} note={<Spark all={all} name="searchP95" label="Latency of searches, last ten minutes" />} />
+        <Tile label="Search latency, p95" value={milliseconds(last(all, "searchP95"))} note={<Spark all={all} name="searchP95" label="Latency of searches, last ten minutes" />} />
         <Tile label="Tasks to do" value={number(counts?.unfinished)} note={`${number(counts?.total)} in all`} />
       </dl>
       <div class="columns">
