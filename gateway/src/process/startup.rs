@@ -364,14 +364,14 @@ fn take_up_flags(config: &Config, topology: &mut Topology, nodes: &[Node]) -> an
             nodes.map(|node| node.id.as_str()).collect::<Vec<_>>().join(", ")
         };
         bail!(
-            "--node: this store belongs to the nodes {}; given: {}; allowed: some of the same, or none; others join by `POST /_miroir/nodes`",
+            "--node: this store belongs to the nodes {}; given: {}; allowed: some of the same, or none; others join by `miroir-ctl node add`",
             list(&mut topology.nodes.iter()),
             list(&mut nodes.iter())
         );
     }
     for given in nodes {
         let Some(position) = topology.position_of(&given.id) else {
-            let advice = "ask for it with POST /_miroir/nodes";
+            let advice = "ask for it with `miroir-ctl node add`";
             let fields =
                 [("node", given.id.as_str()), ("consequence", "it is not taken"), ("to_take_it", advice)];
             observe::log::warn("node_not_in_store", &fields);

@@ -2,3 +2,4 @@
 
 mod refused;
 mod shapes;
+mod typed;

@@ -1,6 +1,7 @@
 //! `miroir-ctl operations`: what takes long, and how far it is.
 
 use argh::{ArgsInfo, FromArgs};
+use serde_json::json;
 
 use super::Action;
 use crate::kit::{
@@ -25,6 +26,10 @@ pub(crate) struct Operations {
 enum Verb {
     List(List),
     Show(Show),
+    Pause(Pause),
+    Resume(Resume),
+    Abort(Abort),
+    Cutover(Cutover),
 }
 
 /// Lists operations, newest first.
@@ -55,6 +60,42 @@ struct Show {
     number: u64,
 }
 
+/// Stops an operation where it is; `resume` goes on from there.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "pause", example = "miroir-ctl operations pause 42")]
+struct Pause {
+    /// its number
+    #[argh(positional)]
+    number: u64,
+}
+
+/// Goes on with a paused operation.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "resume", example = "miroir-ctl operations resume 42 --watch")]
+struct Resume {
+    /// its number
+    #[argh(positional)]
+    number: u64,
+}
+
+/// Gives up an operation and puts back what it began.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "abort", example = "miroir-ctl operations abort 42 --yes")]
+struct Abort {
+    /// its number
+    #[argh(positional)]
+    number: u64,
+}
+
+/// Takes over what an operation has prepared.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "cutover", example = "miroir-ctl operations cutover 42 --watch")]
+struct Cutover {
+    /// its number
+    #[argh(positional)]
+    number: u64,
+}
+
 impl Action for Operations {
     fn run(&self, context: &Context) -> anyhow::Result<Report> {
         match &self.verb {
@@ -63,12 +104,25 @@ impl Action for Operations {
                 let asked = path(&["operations", &number.to_string()]);
                 Ok(operation::report(context.client()?.get(&asked)?))
             }
+            Verb::Pause(Pause { number }) => wish(context, *number, "pause"),
+            Verb::Resume(Resume { number }) => wish(context, *number, "resume"),
+            Verb::Abort(Abort { number }) => {
+                context.confirm(&number.to_string(), &format!("Operation {number} is given up"))?;
+                wish(context, *number, "abort")
+            }
+            Verb::Cutover(Cutover { number }) => wish(context, *number, "cutover"),
         }
     }
 
     fn is_worth_watching(&self) -> bool {
-        true
+        matches!(self.verb, Verb::List(_) | Verb::Show(_))
     }
+}
+
+/// Tells the gateway what an operator wants of an operation.
+fn wish(context: &Context, number: u64, wish: &str) -> anyhow::Result<Report> {
+    let asked = path(&["operations", &number.to_string(), wish]);
+    Ok(operation::report(context.client()?.post(&asked, &json!({}))?))
 }
 
 impl List {

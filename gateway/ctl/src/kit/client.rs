@@ -92,12 +92,6 @@ impl Client {
         self.ask(Method::PUT, path, Some(body))
     }
 
-    /// Changes what is at a path by a JSON body.
-    #[allow(dead_code, reason = "the kit has it for the commands that change the topology")]
-    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.ask(Method::PATCH, path, Some(body))
-    }
-
     /// Deletes what is at a path.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::DELETE, path, None)

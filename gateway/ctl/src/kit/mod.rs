@@ -3,6 +3,7 @@
 //! Invariant: nothing here knows a single command.
 
 pub(crate) mod arguments;
+pub(crate) mod change;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod context;
