@@ -35,7 +35,8 @@ impl Pair {
             let [mut found, mut expected] = self.clients().map(|client| client.read(&path));
             for answer in [&mut found, &mut expected] {
                 let members = answer.as_object_mut().unwrap();
-                for member in ["rawDocumentDbSize", "avgDocumentSize"] {
+                // Whether a node has work at a moment is no state: copies are compared after a failed write.
+                for member in ["rawDocumentDbSize", "avgDocumentSize", "isIndexing"] {
                     members.remove(member);
                 }
             }

@@ -23,6 +23,7 @@ use crate::{
     observe::log,
     read::ask,
     state::{
+        change::LaneGuard,
         core::Core,
         refresh,
         snapshot::{Index, publish, settings_after},
@@ -72,10 +73,16 @@ async fn settle_settings(core: &Core, task: &TaskRecord, status: TaskStatus, lan
             }
             continue;
         }
-        if status != TaskStatus::Succeeded && !take_back(core, &index, task, lane).await {
-            return false;
-        }
-        if end_first(core, &index, first, status == TaskStatus::Succeeded).await {
+        let holds = status == TaskStatus::Succeeded;
+        // What is held lasts until the change has ended, so that whoever waits for it does not take it back again.
+        let _held = match holds {
+            true => Held::default(),
+            false => match take_back(core, &index, task, lane).await {
+                Some(held) => held,
+                None => return false,
+            },
+        };
+        if end_first(core, &index, first, holds).await {
             return true;
         }
     }
@@ -274,35 +281,41 @@ impl Drop for TakingBack {
     }
 }
 
-/// Sends the settings that hold without a failed change to the nodes on which it succeeded. What fails here is left
-/// to the comparison of nodes' settings, which is due while changes are pending.
-async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: LaneState) -> bool {
+/// What keeps others from taking a change back: the mark on this core, and the index's lane where the caller has not
+/// locked it.
+#[derive(Default)]
+struct Held {
+    _under_way: Option<TakingBack>,
+    _lane: Vec<LaneGuard>,
+}
+
+/// Sends the settings that hold without a failed change to the nodes on which it succeeded; `None` when that cannot
+/// be done now. What fails here is left to the comparison of nodes' settings, which is due while changes are pending.
+async fn take_back(core: &Core, index: &Arc<Index>, task: &TaskRecord, lane: LaneState) -> Option<Held> {
     let is_followed = index.record.settings_ahead.len() > 1;
     // Later changes were derived from the failed one, so all nodes are sent theirs again.
     let changed = |status: TaskStatus| is_followed || status == TaskStatus::Succeeded;
     if !task.node_tasks.iter().any(|task| changed(task.status)) {
-        return true;
+        return Some(Held::default());
     }
-    let Some(_under_way) = TakingBack::begin(task.uid) else { return false };
-    let _hold = match lane {
-        LaneState::Held => None,
-        LaneState::Free => match entry::lock(core, vec![&index.record.uid]).await {
-            Ok(hold) => Some(hold),
-            Err(_) => return false,
-        },
+    let under_way = TakingBack::begin(task.uid)?;
+    let guards = match lane {
+        LaneState::Held => Vec::new(),
+        LaneState::Free => entry::lock(core, vec![&index.record.uid]).await.ok()?,
     };
+    let held = Held { _under_way: Some(under_way), _lane: guards };
     let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
     let is_first =
         |index: &Arc<Index>| index.record.settings_ahead.first().is_some_and(|first| first.task == task.uid);
     // The change has ended meanwhile.
-    let Some(index) = now.filter(is_first) else { return true };
+    let Some(index) = now.filter(is_first) else { return Some(held) };
     for node_task in task.node_tasks.iter().filter(|task| changed(task.status)) {
         let Some(node) = core.shared.snapshot().topology.index_of(&node_task.node) else { continue };
         if let Err(reason) = restore(core, &index, node).await {
             log::warn("settings_not_taken_back", &[("node", &node_task.node), ("reason", &reason)]);
         }
     }
-    true
+    Some(held)
 }
 
 /// Sends a node the settings that hold without the first waiting change.
