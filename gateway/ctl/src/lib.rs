@@ -16,6 +16,15 @@ use crate::kit::{
     report, watch,
 };
 
+/// What every command prints with `--json`, as JSON Schema: the definition that has the command's name.
+pub const JSON_SCHEMA: &str = include_str!("../json-schema.json");
+
+/// The names of all commands, such as `node list`.
+#[must_use]
+pub fn commands() -> Vec<String> {
+    kit::generate::names()
+}
+
 /// Runs the command; `arguments` start with the program's name.
 pub fn main(arguments: &[String]) -> ExitCode {
     let arguments = match arguments::parse(arguments.get(1..).unwrap_or_default()) {

@@ -4,6 +4,7 @@ mod backups;
 mod dev;
 mod management;
 mod observed;
+mod schemas;
 mod tools;
 
 use std::process::{Command, Output, Stdio};

@@ -103,8 +103,8 @@ impl Action for Canary {
                 Ok(Report::good(answer, text))
             }
             Verb::Delete(Delete { name }) => {
-                let answer = client.delete(&path(&["canaries", name]))?;
-                Ok(Report::good(answer, format!("{name} is deleted\n")))
+                client.delete(&path(&["canaries", name]))?;
+                Ok(Report::good(json!({"name": name, "deleted": true}), format!("{name} is deleted\n")))
             }
         }
     }

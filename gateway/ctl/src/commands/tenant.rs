@@ -67,8 +67,9 @@ impl Action for Tenant {
             Verb::Set(set) => set.run(client),
             Verb::Delete(Delete { name, key }) => {
                 let at = if *key { path(&["tenants", "keys", name]) } else { path(&["tenants", name]) };
-                let answer = client.delete(&at)?;
-                Ok(Report::good(answer, format!("{name} is not in the table any more\n")))
+                client.delete(&at)?;
+                let text = format!("{name} is not in the table any more\n");
+                Ok(Report::good(json!({"name": name, "deleted": true}), text))
             }
         }
     }
@@ -78,16 +79,18 @@ impl Set {
     fn run(&self, client: &Client) -> anyhow::Result<Report> {
         let Self { tenant, group, key } = self;
         ensure!(group.is_some() || key.is_some(), "give --group, --key or both");
-        let (mut answers, mut text) = (Vec::new(), String::new());
+        // Both requests are answered with what now belongs to the tenant.
+        let (mut answer, mut text) = (json!({"tenant": tenant}), String::new());
         if let Some(group) = group {
-            answers.push(client.put(&path(&["tenants", tenant]), &json!({"group": group}))?);
+            let set = client.put(&path(&["tenants", tenant]), &json!({"group": group}))?;
+            answer["group"] = set["group"].clone();
             text.push_str(&format!("{tenant} reads group {group}\n"));
         }
         if let Some(key) = key {
-            answers.push(client.put(&path(&["tenants", "keys", key]), &json!({"tenant": tenant}))?);
+            let set = client.put(&path(&["tenants", "keys", key]), &json!({"tenant": tenant}))?;
+            answer["keyUid"] = set["keyUid"].clone();
             text.push_str(&format!("the key {key} belongs to {tenant}\n"));
         }
-        let answer = if answers.len() == 1 { answers.remove(0) } else { Value::Array(answers) };
         Ok(Report::good(answer, text))
     }
 }

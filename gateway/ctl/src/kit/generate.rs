@@ -20,6 +20,12 @@ fn commands() -> Vec<(String, CommandInfoWithArgs)> {
     found
 }
 
+/// The names of all commands that do something: a noun alone does nothing.
+pub(crate) fn names() -> Vec<String> {
+    let does_something = |(_, info): &(String, CommandInfoWithArgs)| info.commands.is_empty();
+    commands().into_iter().filter(does_something).map(|(path, _)| path).collect()
+}
+
 /// What may follow a command: its verbs, and the options of its own and of all commands.
 fn words_behind(info: &CommandInfoWithArgs, of_all: &[String]) -> Vec<String> {
     let verbs = info.commands.iter().map(|sub| sub.name.to_owned());
