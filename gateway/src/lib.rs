@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod membership;
 pub mod nodes;
 pub mod observe;
+pub mod operations;
 pub(crate) mod pages;
 pub mod pods;
 pub mod process;

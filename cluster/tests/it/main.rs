@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the whole binary is a test, helpers included")]
 
 mod api;
+mod data;
 mod failures;
 mod operator;
 mod pods;

@@ -141,6 +141,18 @@ pub const CAPABILITIES: &[Capability] = &[
         Seam::Plan,
         "an index that is given one has a page at `/ui/search/{uid}`, with sessions of its own",
     ),
+    row(
+        "Rolling indexes",
+        None,
+        Seam::ControlJob,
+        "policies move a write alias on to a new index, and delete the oldest after a week at least",
+    ),
+    row(
+        "Change data capture",
+        Some(("cdc", "off")),
+        Seam::EventSubscriber,
+        "each confirmed change of documents is an event, to be asked for or delivered to webhooks and NATS",
+    ),
     row("Explain", None, Seam::Plan, "`POST /indexes/{uid}/explain` says how a search would go, and why"),
 ];
 

@@ -4,6 +4,7 @@
 //! - Keys are never printed, neither by `Debug` nor in errors.
 
 pub mod capabilities;
+pub mod cdc;
 pub(crate) mod client_limits;
 pub(crate) mod file;
 pub mod limits;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 pub use protocol::auth::Secret;
 use store::StoreLocation;
 
+pub use crate::config::cdc::{CdcConfig, CdcOverflow, CdcSink, SinkKind};
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
 pub use crate::config::shadow::ShadowConfig;
 pub use crate::config::tenants::{TenantAffinity, TenantConfig, TenantFallback};
@@ -109,6 +111,7 @@ pub struct Config {
     pub tenants: TenantConfig,
     /// Clusters that get a copy of a share of the searches.
     pub shadows: Vec<ShadowConfig>,
+    pub cdc: CdcConfig,
     /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
     /// The folder of backups; made with the first one.
@@ -468,6 +471,7 @@ fn validate(
         query_coalescing: switch("query-coalescing", &raw.query_coalescing)?,
         alias_require_target: switch("alias-require-target", &raw.alias_require_target)?,
         ttl: switch("ttl", &raw.ttl)?,
+        cdc: cdc::read(raw)?,
         leg_miss_rate: option("leg-miss-rate", &raw.leg_miss_rate, LEG_MISS_RATE_DEFAULT, |text| {
             value::share(text, LEG_MISS_RATE_MAX)
         })?,

@@ -38,7 +38,7 @@ allowed. SIGHUP reads the options under \"What clients may do\" and the certific
 ";
 
 /// The options by subject, in the order of the document.
-const SECTIONS: [(&str, &[&str]); 10] = [
+const SECTIONS: [(&str, &[&str]); 11] = [
     ("The cluster", &["node", "shards", "replication-factor", "store", "pod-id", "peer", "peer-service"]),
     ("Where it serves", &["listen", "metrics-listen", "cores", "runtime", "drain-timeout"]),
     (
@@ -111,6 +111,7 @@ const SECTIONS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("Interfaces for people", &["admin-ui", "search-ui", "trusted-proxies"]),
+    ("Changes", &["cdc", "cdc-sink", "cdc-overflow", "cdc-ttl-deletes"]),
     (
         "Dumps, backups, webhooks and shadows",
         &["dump-dir", "backup-dir", "backup-interval", "backup-keep", "shadow", "allowed-ip-networks"],

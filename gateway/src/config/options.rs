@@ -108,6 +108,21 @@ pub(crate) struct Flags {
     /// indexes may have policies by which documents end (default on)
     #[argh(option, arg_name = "on|off")]
     pub(crate) ttl: Option<String>,
+    /// keep a stream of all changes of documents for GET /_miroir/changes; a sink switches it on as well (default
+    /// off)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) cdc: Option<String>,
+    /// where changes are delivered, repeated; batch is in events (default 100), flush how long a batch waits until
+    /// it is full (default: nowhere)
+    #[argh(option, arg_name = "webhook|nats=URL[,body=on][,batch=N][,flush=TIME]")]
+    pub(crate) cdc_sink: Vec<String>,
+    /// what becomes of changes that sinks have not got when the stream is over 1 GiB: the oldest are dropped, or
+    /// writes wait (default drop)
+    #[argh(option, arg_name = "drop|block")]
+    pub(crate) cdc_overflow: Option<String>,
+    /// tell of deletions of documents that have ended (default off)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) cdc_ttl_deletes: Option<String>,
     /// how reads with the header X-Miroir-Session see the session's writes: they wait for them, or go to the
     /// group that took them (default block)
     #[argh(option, arg_name = "block|route_pin")]
@@ -324,6 +339,13 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) ttl: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) cdc: Option<String>,
+    pub(crate) cdc_sink: Option<Vec<String>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) cdc_overflow: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) cdc_ttl_deletes: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) session_mode: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) tenant_affinity: Option<String>,
@@ -479,8 +501,8 @@ over_all_options! {
     single:
         listen metrics_listen cores runtime shards replication_factor store pod_id peer_service master_key
         node_master_key admin_key env unavailable_shard_policy write_quorum hint_limit body_limit
-        request_timeout node_timeout hedging adaptive_selection query_coalescing alias_require_target ttl
-        leg_miss_rate shard_aware_planning session_mode tenant_affinity tenant_fallback
+        request_timeout node_timeout hedging adaptive_selection query_coalescing alias_require_target ttl cdc
+        cdc_overflow cdc_ttl_deletes leg_miss_rate shard_aware_planning session_mode tenant_affinity tenant_fallback
         tenant_dedicated_groups in_flight_max request_line_limit head_limit headers_max first_byte_timeout
         head_timeout idle_timeout body_gap_timeout body_timeout requests_per_connection_max connections_max
         connections_per_address_max queue_delay_max multi_search_queries_max json_depth_max page_depth_max
@@ -488,7 +510,7 @@ over_all_options! {
         tls_client_ca node_ca log_requests log_queries slow_query_log otlp_endpoint trace_sample dump_dir
         backup_dir backup_interval backup_keep allowed_ip_networks anti_entropy anti_entropy_interval
         settings_drift_interval admin_ui trusted_proxies search_ui;
-    repeated: node peer shadow;
+    repeated: node peer shadow cdc_sink;
     environment:
         admin_session_seal_key search_ui_jwt_secret search_ui_jwt_secret_previous search_ui_shared_key;
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::shadow;
 use super::value::SWITCH;
 use super::{
-    AdminUi, Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice, Secret, SessionMode,
-    StoreConfig, TenantAffinity, TenantFallback, UnavailableShardPolicy, WriteQuorum,
+    AdminUi, CdcOverflow, CdcSink, Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice,
+    Secret, SessionMode, StoreConfig, TenantAffinity, TenantFallback, UnavailableShardPolicy, WriteQuorum,
 };
 
 #[expect(clippy::too_many_lines, reason = "one line an option")]
@@ -73,6 +73,10 @@ pub(crate) fn to_toml(config: &Config) -> String {
         query_coalescing: name_of(&SWITCH, config.query_coalescing),
         alias_require_target: name_of(&SWITCH, config.alias_require_target),
         ttl: name_of(&SWITCH, config.ttl),
+        cdc: name_of(&SWITCH, config.cdc.on),
+        cdc_sink: config.cdc.sinks.iter().map(CdcSink::shown).collect(),
+        cdc_overflow: name_of(&CdcOverflow::NAMES, config.cdc.overflow),
+        cdc_ttl_deletes: name_of(&SWITCH, config.cdc.ttl_deletes),
         leg_miss_rate: config.leg_miss_rate,
         shard_aware_planning: name_of(&SWITCH, config.shard_aware_planning),
         session_mode: name_of(&SessionMode::NAMES, config.session_mode),
@@ -194,6 +198,11 @@ struct Effective {
     query_coalescing: &'static str,
     alias_require_target: &'static str,
     ttl: &'static str,
+    cdc: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cdc_sink: Vec<String>,
+    cdc_overflow: &'static str,
+    cdc_ttl_deletes: &'static str,
     leg_miss_rate: f64,
     shard_aware_planning: &'static str,
     session_mode: &'static str,

@@ -4,10 +4,8 @@
 //! fields. While the documents of an index are read its lane is locked, so that they are of one moment. A dump that
 //! was interrupted is begun again.
 
-use http::StatusCode;
-use router::{Leg, NodeIndex};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use store::{Change, TaskChange, TaskKind, TaskQuery, TaskRecord, TaskStatus};
 use time::OffsetDateTime;
 
@@ -18,10 +16,9 @@ use crate::{
     },
     clock,
     config::limits,
-    dump::{archive::Archive, fingerprint, format},
-    nodes::pool::NodeRequest,
+    dump::{archive::Archive, fingerprint, format, pages::Pages},
     observe::log,
-    read::{ask, expiry, plan},
+    read::ask,
     state::{
         core::Core,
         leadership::Term,
@@ -136,7 +133,11 @@ pub(super) async fn write_all(
 }
 
 /// Waits until the tasks before this one have ended: those of one index, or all.
-async fn wait_for_earlier(core: &Core, task: Option<u32>, index_uid: Option<&str>) -> Result<(), ApiError> {
+pub(super) async fn wait_for_earlier(
+    core: &Core,
+    task: Option<u32>,
+    index_uid: Option<&str>,
+) -> Result<(), ApiError> {
     loop {
         status::refresh_unfinished(core).await?;
         let unfinished = core.shared.store.unfinished_tasks(limits::TASKS_REFRESHED_MAX).await?;
@@ -213,89 +214,15 @@ async fn write_documents(
     is_hashed: bool,
 ) -> Result<(u64, u64), ApiError> {
     let (mut documents, mut sum) = (0_u64, 0_u64);
-    let mut avoided: Vec<NodeIndex> = Vec::new();
-    let set = plan::cover(core, snapshot, index, None, &[], core.turn());
-    let mut legs = set.legs;
-    if !set.uncovered.is_empty() {
-        return Err(unavailable());
-    }
-    while let Some(leg) = legs.pop() {
-        let mut offset = 0;
-        // Lines that were sent cannot be taken back, so another owner is asked only before the first line.
-        loop {
-            match page(core, index, &leg, offset).await {
-                Ok(Some((lines, count))) => {
-                    documents += count as u64;
-                    if is_hashed {
-                        sum = sum.wrapping_add(fingerprint::of_lines(&lines));
-                    }
-                    archive.lines(lines).await;
-                    offset += count;
-                }
-                Ok(None) => break,
-                Err(_) if offset == 0 && avoided.len() < limits::SCATTER_ATTEMPTS_MAX => {
-                    avoided.push(leg.node);
-                    let rest = plan::cover(core, snapshot, index, Some(&leg.shards), &avoided, core.turn());
-                    if !rest.uncovered.is_empty() {
-                        return Err(unavailable());
-                    }
-                    legs.extend(rest.legs);
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
+    let mut pages = Pages::new(core, snapshot, index, None)?;
+    while let Some((lines, count)) = pages.next().await? {
+        documents += count as u64;
+        if is_hashed {
+            sum = sum.wrapping_add(fingerprint::of_lines(&lines));
         }
+        archive.lines(lines).await;
     }
     Ok((documents, sum))
-}
-
-#[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(borrow)]
-    results: Vec<&'a RawValue>,
-}
-
-/// The end of a document without vectors.
-const NO_VECTORS: &[u8] = b",\"_vectors\":{}}";
-
-/// A page of a leg's documents as lines, and how many they are; `None` after the last page.
-async fn page(
-    core: &Core,
-    index: &Index,
-    leg: &Leg,
-    offset: usize,
-) -> Result<Option<(Vec<u8>, usize)>, ApiError> {
-    let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
-    let in_shards = (!leg.whole_node).then(|| router::shard_filter(&leg.shards));
-    // Stamps are not exported, so an expired document would come back for ever.
-    let filter = match (in_shards, expiry::filter_of(core, index)) {
-        (Some(in_shards), Some(not_ended)) => Some(format!("{in_shards} AND {not_ended}")),
-        (in_shards, not_ended) => in_shards.or(not_ended),
-    };
-    let mut body =
-        json!({"offset": offset, "limit": limits::DOCUMENTS_PER_DUMP_READ, "retrieveVectors": true});
-    if let Some(filter) = filter {
-        body["filter"] = json!(filter);
-    }
-    let question = NodeRequest::post_json(&target, body.to_string());
-    let answer = core.pools.ask(leg.node, question, core.shared.config.node_timeout).await;
-    let answer = answer.ok().filter(|answer| answer.status == StatusCode::OK).ok_or_else(unavailable)?;
-    let page = serde_json::from_slice::<Page<'_>>(&answer.body).map_err(|_| unavailable())?;
-    let mut lines = Vec::with_capacity(answer.body.len());
-    for document in &page.results {
-        merge::strip_document(document.get().as_bytes(), &mut lines).map_err(|_| unavailable())?;
-        // Nodes write this into every document of an index without embedders.
-        if lines.ends_with(NO_VECTORS) {
-            lines.truncate(lines.len() - NO_VECTORS.len());
-            lines.push(b'}');
-        }
-        lines.push(b'\n');
-    }
-    Ok((!page.results.is_empty()).then_some((lines, page.results.len())))
-}
-
-pub(super) fn unavailable() -> ApiError {
-    ApiError::new(Code::MiroirShardUnavailable, "Not all documents could be read for the dump.")
 }
 
 pub(super) fn disk(error: &std::io::Error) -> ApiError {

@@ -1,4 +1,4 @@
-//! Dumps: the whole cluster as one file.
+//! Dumps: the whole cluster as one file; and exports, which send indexes to another server.
 //!
 //! Invariant: a dump has each index as of one moment: its documents are read while its lane is locked. May touch:
 //! `read`, `write`, `nodes`, `state`, `auth`, `api` and lower floors.
@@ -9,3 +9,5 @@ pub mod backup_files;
 pub mod export;
 pub(crate) mod fingerprint;
 pub mod format;
+mod pages;
+pub(crate) mod remote;

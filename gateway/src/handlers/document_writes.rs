@@ -102,6 +102,7 @@ pub(crate) async fn add(
             cut_for,
             batchable: is_small && !is_judged,
             payload: is_judged.then(|| Arc::clone(parsed)),
+            told: core.shared.config.cdc.on.then(|| (Arc::clone(parsed), shards)),
         })))
     };
     Ok(tasks::accepted(submit(core, target, &task, cut).await?))

@@ -1,10 +1,11 @@
 //! One file per family of routes: takes the request apart, calls the room that does the work, writes the response.
 //!
-//! Invariant: no algorithm lives here, and no handler calls another's. May touch: `read`, `write`, `repair`, `dump`,
-//! `state`, `nodes`, `auth`, `api` and lower floors.
+//! Invariant: no algorithm lives here, and no handler calls another's. May touch: `lifecycle`, `read`, `write`, `repair`,
+//! `operations`, `state`, `nodes`, `auth`, `api` and lower floors.
 
 pub mod admin;
 pub mod anti_entropy;
+pub(crate) mod data;
 pub(crate) mod document_writes;
 pub(crate) mod documents;
 pub mod dumps;
@@ -18,6 +19,7 @@ pub(crate) mod keys;
 pub(crate) mod management;
 pub(crate) mod multi_search;
 pub(crate) mod network;
+pub(crate) mod node;
 pub mod refusal;
 pub(crate) mod render_template;
 pub(crate) mod search;

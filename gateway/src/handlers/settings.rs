@@ -6,11 +6,16 @@ use store::TaskKind;
 
 use crate::{
     api::{
+        chat,
         error::{ApiError, Code},
-        settings::{self, SETTINGS, SettingsChange},
+        settings::{self, CHAT, SETTINGS, SettingsChange},
     },
     auth::Permission,
-    handlers::{extract, indexes, tasks},
+    handlers::{
+        extract, indexes,
+        node::{self, CHATS},
+        tasks,
+    },
     read::ask,
     state::{change::Action, core::Core, snapshot::Index},
     wire::h1::{Request, Response},
@@ -21,11 +26,17 @@ use crate::{
 pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = crate::state::snapshot::find_index(&snapshot, uid)?;
+    // Like a node, shows the setting for conversations while that feature is on.
+    let is_chat_shown = node::is_switched(core, &CHATS).await;
     let mut of_parts = Vec::with_capacity(index.parts());
     for part in (0..index.parts()).map(|part| index.part(part)) {
         let mut value = ask::any_node(core, &format!("/indexes/{}/settings", part.record.node_uid)).await?;
         if let Value::Object(members) = &mut value {
+            members.remove(CHAT);
             settings::from_node(members, &part.record.settings, part.rules.tie_break.as_ref());
+            if is_chat_shown {
+                members.insert(CHAT.to_owned(), chat::shown_index_chat(&part.record.settings[CHAT]));
+            }
         }
         of_parts.push(value);
     }
@@ -39,6 +50,10 @@ pub(crate) async fn get_one(core: &Core, uid: &str, name: &str) -> Result<Respon
     let member = settings::camel_case(name);
     let mut of_parts = Vec::with_capacity(index.parts());
     for part in (0..index.parts()).map(|part| index.part(part)) {
+        if name == CHAT {
+            of_parts.push(chat::shown_index_chat(&part.record.settings[CHAT]));
+            continue;
+        }
         let target = format!("/indexes/{}/settings/{name}", part.record.node_uid);
         let value = ask::any_node(core, &target).await?;
         let tie_break = part.rules.tie_break.as_ref();
@@ -110,6 +125,9 @@ async fn submit(
 ) -> Result<Response, ApiError> {
     crate::state::snapshot::check_index_uid(uid)?;
     change.check()?;
+    if change.chat().is_some_and(|chat| !chat.is_null()) {
+        node::check_feature(core, &CHATS, "setting `chat` in the index settings").await?;
+    }
     let snapshot = core.shared.snapshot();
     let target = snapshot.writable(uid)?;
     let task = indexes::new_task_as(request, uid, target, TaskKind::SettingsUpdate, change.details());

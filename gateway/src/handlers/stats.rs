@@ -24,13 +24,18 @@ const COUNTS: &[&str] =
 const SIZES: &[&str] = &["databaseSize", "usedDatabaseSize", "rawDocumentDbSize", "avgDocumentSize"];
 
 /// The form in which a request wants sizes.
-struct Sizes {
+pub(crate) struct Sizes {
     /// The query string for nodes, with its question mark: it asks for plain bytes.
     of_nodes: &'static str,
     human: bool,
 }
 
 impl Sizes {
+    /// Plain bytes, without those of internal databases.
+    pub(crate) fn plain() -> Self {
+        Self { of_nodes: "", human: false }
+    }
+
     /// Reads a query string as a node does: refuses what a node refuses, and ignores what a node ignores.
     async fn wanted(core: &Core, request: &Request) -> Result<Self, ApiError> {
         let Some(query) = request.uri.query().filter(|query| !query.is_empty()) else {
@@ -72,6 +77,16 @@ pub(crate) async fn all(
     permission: &Permission,
 ) -> Result<Response, ApiError> {
     let sizes = Sizes::wanted(core, request).await?;
+    let (summed, missing) = summed(core, permission, &sizes).await?;
+    Ok(MergedAnswer { body: summed.to_string().into(), missing }.into_response())
+}
+
+/// The stats of all indexes that a client may see, and the shards that are missing from them.
+pub(crate) async fn summed(
+    core: &Core,
+    permission: &Permission,
+    sizes: &Sizes,
+) -> Result<(Value, ShardSet), ApiError> {
     let (of_nodes, whole) = whole_or_answering(core, &format!("/stats{}", sizes.of_nodes)).await?;
     let snapshot = core.shared.snapshot();
     let sum = |name: &str| of_nodes.iter().filter_map(|stats| stats[name].as_u64()).sum::<u64>();
@@ -101,7 +116,7 @@ pub(crate) async fn all(
     merged["lastUpdate"] = json!(last_update);
     sizes.write(&mut merged);
     merged["indexes"] = Value::Object(indexes);
-    Ok(MergedAnswer { body: merged.to_string().into(), missing }.into_response())
+    Ok((merged, missing))
 }
 
 /// When the last of some indexes was updated; nodes tell that only for all of them together.

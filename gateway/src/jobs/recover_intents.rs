@@ -28,7 +28,7 @@ use crate::{
         snapshot::Index,
     },
     write::{
-        idempotency,
+        self, idempotency,
         orphan_indexes::{self, ORPHAN_INDEXES},
     },
 };
@@ -160,6 +160,11 @@ async fn forget(core: &Core, record: &TaskRecord, mut changes: Vec<Change>, term
     };
     changes.push(Change::UpdateTask { uid: record.uid, change: Box::new(change) });
     changes.extend(idempotency::release_key(record));
+    match write::changes::recovered(&core.shared, record.uid).await {
+        // Nodes may have taken the change, so whoever follows changes is told of it.
+        Ok(told) => changes.extend(told),
+        Err(error) => return log::error("recovery_not_stored", &[("reason", &error.to_string())]),
+    }
     match core.shared.commit_by(term, changes).await {
         Ok(_) => drop(core.shared.store.delete_tasks(vec![record.uid]).await),
         // The pod that made it is alive, or another pod recovers it: the next run checks what is left of it.

@@ -11,10 +11,16 @@ use store::{Store, StoreError, TaskQuery, TaskRecord};
 use crate::{
     clock,
     config::limits,
-    dump::{backup, export},
-    events::webhook_delivery::{self, Watched},
+    dump::{backup, export, remote},
+    events::{
+        cdc::deliver,
+        webhook_delivery::{self, Watched},
+    },
     jobs::{console_feed, recover_intents, sweep, upkeep},
-    lifecycle::ttl::{self, Sweeps},
+    lifecycle::{
+        rollover::run::{self as rollover, Retries},
+        ttl::{self, Sweeps},
+    },
     membership::{high_water_marks, prober, rebalance},
     observe::log,
     pods::{follow, leases, peers},
@@ -61,6 +67,7 @@ pub fn start(
         runtime::spawn(follow::run(Arc::clone(&core.shared)));
         runtime::spawn(follow::announce(Arc::clone(&core.shared)));
         runtime::spawn(peers::watch(Arc::clone(&core.shared)));
+        deliver::start(&core);
         start_jobs(&core);
         console_feed::start(&core.shared);
         run_every(core, "tasks", limits::TASK_SWEEP_INTERVAL, async |core| sweep_tasks(core).await).await;
@@ -81,6 +88,7 @@ fn start_jobs(core: &Rc<Core>) {
         if let Some(term) = core.shared.coordinator.term(scope::DUMPS) {
             export::work_off(core, &term).await;
             backup::work_off(core, &term).await;
+            remote::work_off(core, &term).await;
         }
     });
     every(core, "anti_entropy", limits::REPAIR_PASS_PAUSE, async |core| pass::run(core).await);
@@ -102,6 +110,10 @@ fn start_jobs(core: &Rc<Core>) {
     let runner = Rc::new(Runner::default());
     every(core, "canaries", limits::CANARY_LOOK_INTERVAL, async move |core| {
         canaries::look(core, &runner).await;
+    });
+    let retries = Retries::default();
+    every(core, "rollover", limits::ROLLOVER_LOOK_INTERVAL, async move |core| {
+        rollover::look(core, &retries).await;
     });
     every(core, "metrics", limits::METRICS_UPKEEP_INTERVAL, async |core| upkeep::metrics(core).await);
 }

@@ -20,21 +20,15 @@ use crate::{
     api::error::ApiError,
     clock,
     observe::log,
-    read::{
-        expiry,
-        scatter::{Gathered, LegQuestion, Scatter},
-    },
+    read::{count, expiry},
     state::{
         change::{Action, Repetition},
         core::Core,
         snapshot::{Index, Snapshot},
     },
     wire::runtime,
-    write::lane,
+    write::{changes::SWEEP, lane},
 };
-
-/// The metadata of a sweep's task, which clients see.
-pub(crate) const SWEEP: &str = "miroir-ttl-sweep";
 
 /// When this process last swept each index, by the index's name on the nodes.
 #[derive(Default)]
@@ -125,20 +119,5 @@ async fn sweep(core: &Core, snapshot: &Snapshot, index: &Index, policy: TtlPolic
 
 /// How many documents of an index expire before a moment, in milliseconds since the epoch.
 async fn ended(core: &Core, snapshot: &Snapshot, index: &Index, before: u64) -> Result<u64, ApiError> {
-    let condition = expiry::ended_before(before);
-    let of_leg = |leg: &LegQuestion<'_>, _| {
-        let filter = match leg.filter {
-            Some(shards) => format!("{shards} AND {condition}"),
-            None => condition.clone(),
-        };
-        json!({"limit": 0, "filter": filter}).to_string().into()
-    };
-    let mut total = 0;
-    let sum = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
-        total = merge::documents(gathered.bodies, &[], None, 0, 0, body)?.total;
-        Ok(())
-    };
-    let scatter = Scatter::new(core, snapshot, index, core.turn(), "documents/fetch", of_leg);
-    scatter.with_ended().ask_and_merge(sum).await?;
-    Ok(total)
+    count::documents(core, snapshot, index, Some(&expiry::ended_before(before))).await
 }

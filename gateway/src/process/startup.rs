@@ -30,7 +30,7 @@ use crate::{
     },
     auth::{ApiKey, KeyRing, PageTokens},
     clock::{self, CLOCK, CLOCK_KEY, Clock},
-    config::{self, Config, limits},
+    config::{self, Config, cdc::literal_address, limits},
     console::Console,
     jobs::schedule,
     membership::high_water_marks::NEWEST_TASKS,
@@ -45,7 +45,9 @@ use crate::{
     server::{self, Door},
     state::{
         aliases::Aliases,
-        canaries, change,
+        canaries,
+        cdc::ChangeStream,
+        change,
         coverage::uncovered_shards,
         heartbeats::Heartbeats,
         leadership::Coordinator,
@@ -101,6 +103,7 @@ pub async fn prepare(
     pause: impl AsyncFn(Duration),
 ) -> anyhow::Result<Ready> {
     let Parts { config, tls, store, coordinator, prometheus, tracer } = parts;
+    check_sinks(&config)?;
     // Pods that start together do so one after the other.
     let starting = begin_start(&store, &coordinator, now, pause).await?;
     let topology = Arc::new(load_topology(&config, &store).await?);
@@ -138,10 +141,7 @@ pub async fn prepare(
         snapshot: ArcSwap::from_pointee(snapshot),
         retired: ArcSwap::default(),
         keys: ArcSwap::from_pointee(keys),
-        page_tokens: PageTokens::new(
-            config.search_ui_jwt_secret.clone(),
-            config.search_ui_jwt_secret_previous.clone(),
-        ),
+        page_tokens: page_tokens(&config),
         webhooks: ArcSwap::from_pointee(webhooks),
         tenants: ArcSwap::from_pointee(assigned),
         canaries: ArcSwap::from_pointee(canaries),
@@ -154,6 +154,7 @@ pub async fn prepare(
         wakeups: Wakeups::default(),
         tasks_ended: AtomicU64::new(0),
         tasks_unfinished: AtomicU64::new(0),
+        cdc: ChangeStream::default(),
         write_blocks: WriteBlocks::default(),
         prometheus,
         tracer,
@@ -200,6 +201,10 @@ async fn announce_placement(shared: &Shared) -> Result<(), StoreError> {
     placed::announce(shared).await?;
     placed::vouch(shared).await?;
     Ok(())
+}
+
+fn page_tokens(config: &Config) -> PageTokens {
+    PageTokens::new(config.search_ui_jwt_secret.clone(), config.search_ui_jwt_secret_previous.clone())
 }
 
 /// A counter for each data core and one for the control executor, each on a cache line of its own.
@@ -499,6 +504,20 @@ async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<
 
 async fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
     Ok(ask_store(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
+}
+
+/// A sink at an address that may not be reached is refused before the start; names are resolved when they are used.
+fn check_sinks(config: &Config) -> anyhow::Result<()> {
+    for sink in &config.cdc.sinks {
+        let Some(address) = literal_address(sink) else { continue };
+        if !outbound::is_allowed(&config.allowed_ip_networks, address) {
+            let (name, ip) = (sink.name(), address.ip());
+            anyhow::bail!(
+                "option cdc-sink: {name:?} is not allowed; {ip} is of no public network: name its network in --allowed-ip-networks"
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {

@@ -7,6 +7,7 @@
 pub mod ask;
 pub(crate) mod coalesce;
 pub(crate) mod context;
+pub(crate) mod count;
 pub(crate) mod distinct_counts;
 pub(crate) mod expiry;
 pub(crate) mod explain;

@@ -1,7 +1,7 @@
 //! The permission that each route needs: one table, no state.
 //!
-//! Invariant: every route is named here, so that a new one cannot be served before its permission is given. A known
-//! route that is refused needs what it needs on a node. Source: the routes of Meilisearch 1.50.
+//! Invariant: every route is named here, so that a new one cannot be served before its permission is given. Source:
+//! the routes of Meilisearch 1.50.
 
 use crate::{auth::Action, server::routes::Route};
 
@@ -43,7 +43,8 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         | Route::TtlPolicy(_)
         | Route::SearchPage(_)
         | Route::Console(_)
-        | Route::Operator(_) => Needs::AdminKey,
+        | Route::Operator(_)
+        | Route::Data(_) => Needs::AdminKey,
         Route::Version => Right(Action::Version, None),
         Route::Stats => Right(Action::StatsGet, None),
         Route::IndexStats(index) => Right(Action::StatsGet, Some(index)),
@@ -94,13 +95,8 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::Rules(rules_route) => Right(rules_route.action(), None),
         // The indexes are checked where the body is read.
         Route::RenderTemplate => Needs::Rights(Action::SettingsGet, Action::DocumentsGet),
+        Route::Node(node_route) => Right(node_route.action(), None),
         Route::Webhooks(webhooks_route) => Right(webhooks_route.action(), None),
-        Route::Refused { route, index } => match *route.needs {
-            [one, other] => Needs::Rights(one, other),
-            [one] => Right(one, index),
-            // Only keys that may do everything, such as the master key.
-            _ => Right(Action::All, index),
-        },
     }
 }
 
@@ -146,6 +142,7 @@ mod tests {
         check("GET", "/_miroir/canaries/status", Needs::AdminKey);
         check("POST", "/_miroir/canaries/capture", Needs::AdminKey);
         check("GET", "/_miroir/shadow/diff", Needs::AdminKey);
+        check("POST", "/_miroir/rollover-policies/p/run", Needs::AdminKey);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Invariants: a panic while serving costs this connection and nothing else. A refusal by the wire (`h1::Refusal`) is
 //! answered and closes the connection. Requests on one connection are served in order.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, rc::Rc};
+use std::{io, net::IpAddr, panic::AssertUnwindSafe, rc::Rc};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, StatusCode};
+use tokio::sync::mpsc;
 
 use crate::{
     api::error::{ApiError, Code},
@@ -18,7 +20,7 @@ use crate::{
     },
     state::core::Core,
     wire::{
-        h1::{Refusal, Response, ServerConnection},
+        h1::{Pieces, Refusal, Response, ServerConnection},
         runtime,
     },
 };
@@ -67,6 +69,11 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream, peer: IpAddr) 
         if event_stream::is_one(&method, &response) {
             return event_stream::run(core, connection, response, ticket).await;
         }
+        if let Some(pieces) = response.pieces.as_ref().and_then(Pieces::take) {
+            // An error means that the client is gone.
+            let _ = send_pieces(&mut connection, &response, pieces).await;
+            return connection.close().await;
+        }
         let written = connection.write_response(&method, response, keep_alive).await;
         if let Some(listened) = listened {
             listened.tell(core);
@@ -79,6 +86,22 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream, peer: IpAddr) 
         }
         connection.set_limits(core.server_limits());
     }
+}
+
+/// Sends a body that is still being made, piece by piece.
+async fn send_pieces(
+    connection: &mut ServerConnection,
+    head: &Response,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> io::Result<()> {
+    connection.begin_stream(head).await?;
+    while let Some(piece) = pieces.recv().await {
+        // An empty piece would end the body.
+        if !piece.is_empty() {
+            connection.send_piece(&piece).await?;
+        }
+    }
+    connection.send_piece(b"").await
 }
 
 fn refusal_response(core: &Core, refusal: Refusal) -> Option<Response> {

@@ -21,7 +21,6 @@ pub(crate) mod pipeline;
 pub(crate) mod placement_age;
 pub(crate) mod preference;
 pub(crate) mod read_your_writes;
-pub(crate) mod refused_routes;
 pub(crate) mod request_log;
 pub(crate) mod routes;
 #[cfg(test)]

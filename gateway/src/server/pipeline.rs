@@ -12,10 +12,10 @@ use crate::{
     auth::Permission,
     console::sessions,
     handlers::{
-        admin, anti_entropy, document_writes, documents, experimental_features, explain, fields, front_page,
-        indexes, keys,
+        admin, anti_entropy, data, document_writes, documents, experimental_features, explain, fields,
+        front_page, indexes, keys,
         management::{aliases, canaries, operations, operator, shadow, tenants, topology_changes, ttl},
-        multi_search, network,
+        multi_search, network, node,
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
     },
@@ -24,10 +24,8 @@ use crate::{
     server::{
         admission, compression, cors,
         emit::{self, Listened},
-        management, operator_session, placement_age, read_your_writes,
-        refused_routes::NoRoute,
-        request_log,
-        routes::{self, Route},
+        management, operator_session, placement_age, read_your_writes, request_log,
+        routes::{self, NoRoute, Route},
         settings_version, tenant_affinity, tracing,
     },
     state::{core::Core, snapshot::Index},
@@ -323,9 +321,10 @@ async fn dispatch(
         Route::Canaries(canaries_route) => Box::pin(canaries::serve(core, request, canaries_route)).await,
         Route::ShadowDiff => shadow::diff(core, request),
         Route::Tenants(tenants_route) => Box::pin(tenants::serve(core, request, tenants_route)).await,
+        Route::Data(asked) => Box::pin(data::serve(core, request, asked)).await,
+        Route::Node(asked) => Box::pin(node::serve(core, request, permission, asked)).await,
         Route::TtlPolicy(index) => Box::pin(ttl::policy(core, request, index)).await,
         Route::Console(console_route) => Box::pin(console::serve(core, request, console_route)).await,
         Route::Operator(asked) => Box::pin(operator::serve(core, request, asked)).await,
-        Route::Refused { route, .. } => Err(route.refusal(&request.method, request.uri.path())),
     }
 }

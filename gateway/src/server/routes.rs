@@ -9,6 +9,7 @@ use http::Method;
 use crate::{
     api::settings::SETTINGS,
     handlers::{
+        data::DataRoute,
         management::{
             aliases::AliasesRoute,
             backups::BackupsRoute,
@@ -18,12 +19,19 @@ use crate::{
             tenants::TenantsRoute,
             topology_changes,
         },
+        node::NodeRoute,
         search_rules::RulesRoute,
         webhooks::WebhooksRoute,
     },
     pages::{console::ConsoleRoute, search::SearchPageRoute},
-    server::refused_routes::{self, NoRoute, RefusedRoute},
 };
+
+/// Why no route was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    UnknownPath,
+    UnknownMethod,
+}
 
 /// A route with the parts of its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,27 +48,16 @@ pub(crate) enum Route<'a> {
     DeleteIndex(&'a str),
     CompactIndex(&'a str),
     SwapIndexes,
-    Document {
-        index: &'a str,
-        id: &'a str,
-    },
-    DeleteDocument {
-        index: &'a str,
-        id: &'a str,
-    },
+    Document { index: &'a str, id: &'a str },
+    DeleteDocument { index: &'a str, id: &'a str },
     Documents(&'a str),
     FetchDocuments(&'a str),
-    AddDocuments {
-        index: &'a str,
-        replace: bool,
-    },
+    AddDocuments { index: &'a str, replace: bool },
     DeleteDocuments(&'a str),
     DeleteDocumentsBatch(&'a str),
     DeleteDocumentsByFilter(&'a str),
     EditDocuments(&'a str),
-    Search {
-        index: &'a str,
-    },
+    Search { index: &'a str },
     FacetSearch(&'a str),
     MultiSearch,
     Explain(&'a str),
@@ -68,14 +65,8 @@ pub(crate) enum Route<'a> {
     Fields(&'a str),
     Settings(&'a str),
     ChangeSettings(&'a str),
-    Setting {
-        index: &'a str,
-        name: &'a str,
-    },
-    ChangeSetting {
-        index: &'a str,
-        name: &'a str,
-    },
+    Setting { index: &'a str, name: &'a str },
+    ChangeSetting { index: &'a str, name: &'a str },
     Tasks,
     DeleteTasks,
     CancelTasks,
@@ -116,11 +107,8 @@ pub(crate) enum Route<'a> {
     Console(ConsoleRoute<'a>),
     SearchPage(SearchPageRoute<'a>),
     Operator(OperatorRoute<'a>),
-    /// A route of Meilisearch that this gateway refuses on purpose.
-    Refused {
-        route: &'static RefusedRoute,
-        index: Option<&'a str>,
-    },
+    Data(DataRoute<'a>),
+    Node(NodeRoute<'a>),
 }
 
 /// Finds the route of a request; `path` is the target without its query string.
@@ -256,7 +244,19 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
         ["webhooks", uid] if *method == Method::PATCH => Ok(Route::Webhooks(WebhooksRoute::Update(uid))),
         ["webhooks", uid] if *method == Method::DELETE => Ok(Route::Webhooks(WebhooksRoute::Delete(uid))),
         ["webhooks", uid] => only(method, Method::GET, Route::Webhooks(WebhooksRoute::One(uid))),
-        others => refused_routes::find(method, others).map(|route| Route::Refused { route, index: None }),
+        ["_miroir", rest @ ..] => of_family(DataRoute::find(method, rest), Route::Data),
+        others => of_family(NodeRoute::find(method, others), Route::Node),
+    }
+}
+
+/// The route that a family has found among its own: `None` for a path that is none of them, `Err` for a wrong method.
+fn of_family<'a, T>(
+    found: Option<Result<T, ()>>,
+    route: impl FnOnce(T) -> Route<'a>,
+) -> Result<Route<'a>, NoRoute> {
+    match found {
+        None => Err(NoRoute::UnknownPath),
+        Some(found) => found.map(route).map_err(|()| NoRoute::UnknownMethod),
     }
 }
 
@@ -388,8 +388,7 @@ fn find_of_pages<'a>(method: &Method, parts: &[&'a str]) -> Result<Route<'a>, No
 
 fn find_setting<'a>(method: &Method, index: &'a str, name: &'a str) -> Result<Route<'a>, NoRoute> {
     let Some((_, change)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
-        let route = refused_routes::find(method, &["indexes", index, "settings", name])?;
-        return Ok(Route::Refused { route, index: Some(index) });
+        return Err(NoRoute::UnknownPath);
     };
     match method.as_str() {
         "GET" => Ok(Route::Setting { index, name }),
@@ -429,6 +428,7 @@ impl Route<'_> {
                 | Self::CancelTasks
                 | Self::CreateDump
                 | Self::CreateSnapshot
+                | Self::Node(NodeRoute::Export)
                 | Self::Rules(RulesRoute::Update(_) | RulesRoute::Delete(_) | RulesRoute::Clear)
         )
     }
@@ -503,7 +503,8 @@ impl Route<'_> {
             Self::Console(console_route) => console_route.template(),
             Self::SearchPage(page_route) => page_route.template(),
             Self::Operator(operator_route) => operator_route.template(),
-            Self::Refused { .. } => "unserved",
+            Self::Data(asked) => asked.template(),
+            Self::Node(asked) => asked.template(),
         }
     }
 }

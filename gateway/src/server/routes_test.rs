@@ -1,4 +1,4 @@
-//! The routes of Meilisearch 1.50, each served or refused on purpose.
+//! The routes of Meilisearch 1.50, each of which is served.
 //!
 //! Invariants: every route of Meilisearch has a row, and every row is a route here with the same methods and no
 //! others. What is refused has a reason.
@@ -8,64 +8,60 @@ use http::Method;
 use crate::{
     api::settings::SETTINGS,
     handlers::management::openapi,
-    server::{
-        refused_routes::NoRoute,
-        routes::{self, Route},
-    },
+    server::routes::{self, NoRoute},
 };
 
-/// Paths with the methods that are served and those that are refused. `{setting}` stands for every setting that
+/// Paths with the methods that are served. `{setting}` stands for every setting that
 /// clients may set by itself.
-const TABLE: &[(&str, &str, &str)] = &[
-    ("/health", "GET", ""),
-    ("/version", "GET", ""),
-    ("/stats", "GET", ""),
-    ("/metrics", "", "GET"),
-    ("/indexes", "GET POST", ""),
-    ("/indexes/{uid}", "GET PATCH DELETE", ""),
-    ("/swap-indexes", "POST", ""),
-    ("/indexes/{uid}/stats", "GET", ""),
-    ("/indexes/{uid}/fields", "POST", ""),
-    ("/indexes/{uid}/compact", "POST", ""),
-    ("/indexes/{uid}/documents", "GET POST PUT DELETE", ""),
-    ("/indexes/{uid}/documents/fetch", "POST", ""),
-    ("/indexes/{uid}/documents/delete-batch", "POST", ""),
-    ("/indexes/{uid}/documents/delete", "POST", ""),
-    ("/indexes/{uid}/documents/edit", "POST", ""),
-    ("/indexes/{uid}/documents/{id}", "GET DELETE", ""),
-    ("/indexes/{uid}/search", "GET POST", ""),
-    ("/indexes/{uid}/facet-search", "POST", ""),
-    ("/indexes/{uid}/similar", "GET POST", ""),
-    ("/indexes/{uid}/settings", "GET PATCH DELETE", ""),
-    ("/indexes/{uid}/settings/{setting}", "", ""),
-    ("/indexes/{uid}/settings/chat", "", "GET PATCH DELETE"),
-    ("/multi-search", "POST", ""),
-    ("/tasks", "GET DELETE", ""),
-    ("/tasks/cancel", "POST", ""),
-    ("/tasks/compact", "POST", ""),
-    ("/tasks/{uid}", "GET", ""),
-    ("/tasks/{uid}/documents", "GET", ""),
-    ("/batches", "GET", ""),
-    ("/batches/{uid}", "GET", ""),
-    ("/keys", "GET POST", ""),
-    ("/keys/{uid_or_key}", "GET PATCH DELETE", ""),
-    ("/dumps", "POST", ""),
-    ("/snapshots", "POST", ""),
-    ("/export", "", "POST"),
-    ("/experimental-features", "GET PATCH", ""),
-    ("/network", "GET PATCH", ""),
-    ("/network/control", "POST", ""),
-    ("/logs/stream", "", "POST DELETE"),
-    ("/logs/stderr", "", "POST"),
-    ("/webhooks", "GET POST", ""),
-    ("/webhooks/{uuid}", "GET PATCH DELETE", ""),
-    ("/chats", "", "GET"),
-    ("/chats/{workspace}", "", "GET DELETE"),
-    ("/chats/{workspace}/settings", "", "GET PATCH DELETE"),
-    ("/chats/{workspace}/chat/completions", "", "POST"),
-    ("/dynamic-search-rules", "POST DELETE", ""),
-    ("/dynamic-search-rules/{uid}", "GET PATCH DELETE", ""),
-    ("/render-template", "POST", ""),
+const TABLE: &[(&str, &str)] = &[
+    ("/health", "GET"),
+    ("/version", "GET"),
+    ("/stats", "GET"),
+    ("/metrics", "GET"),
+    ("/indexes", "GET POST"),
+    ("/indexes/{uid}", "GET PATCH DELETE"),
+    ("/swap-indexes", "POST"),
+    ("/indexes/{uid}/stats", "GET"),
+    ("/indexes/{uid}/fields", "POST"),
+    ("/indexes/{uid}/compact", "POST"),
+    ("/indexes/{uid}/documents", "GET POST PUT DELETE"),
+    ("/indexes/{uid}/documents/fetch", "POST"),
+    ("/indexes/{uid}/documents/delete-batch", "POST"),
+    ("/indexes/{uid}/documents/delete", "POST"),
+    ("/indexes/{uid}/documents/edit", "POST"),
+    ("/indexes/{uid}/documents/{id}", "GET DELETE"),
+    ("/indexes/{uid}/search", "GET POST"),
+    ("/indexes/{uid}/facet-search", "POST"),
+    ("/indexes/{uid}/similar", "GET POST"),
+    ("/indexes/{uid}/settings", "GET PATCH DELETE"),
+    ("/indexes/{uid}/settings/{setting}", ""),
+    ("/multi-search", "POST"),
+    ("/tasks", "GET DELETE"),
+    ("/tasks/cancel", "POST"),
+    ("/tasks/compact", "POST"),
+    ("/tasks/{uid}", "GET"),
+    ("/tasks/{uid}/documents", "GET"),
+    ("/batches", "GET"),
+    ("/batches/{uid}", "GET"),
+    ("/keys", "GET POST"),
+    ("/keys/{uid_or_key}", "GET PATCH DELETE"),
+    ("/dumps", "POST"),
+    ("/snapshots", "POST"),
+    ("/export", "POST"),
+    ("/experimental-features", "GET PATCH"),
+    ("/network", "GET PATCH"),
+    ("/network/control", "POST"),
+    ("/logs/stream", "POST DELETE"),
+    ("/logs/stderr", "POST"),
+    ("/webhooks", "GET POST"),
+    ("/webhooks/{uuid}", "GET PATCH DELETE"),
+    ("/chats", "GET"),
+    ("/chats/{workspace}", "GET DELETE"),
+    ("/chats/{workspace}/settings", "GET PATCH DELETE"),
+    ("/chats/{workspace}/chat/completions", "POST"),
+    ("/dynamic-search-rules", "POST DELETE"),
+    ("/dynamic-search-rules/{uid}", "GET PATCH DELETE"),
+    ("/render-template", "POST"),
 ];
 
 /// The gateway's own routes outside the management API, with the methods that are served.
@@ -88,11 +84,10 @@ fn own_routes() -> Vec<(&'static str, String)> {
     own
 }
 
-/// Words that `routes.rs` matches in paths of the management API, and a name that it does not know.
+/// Words that the tables of routes match in paths of the management API, and a name that they do not know.
 fn words_of_management_paths() -> Vec<&'static str> {
-    let source = include_str!("routes.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let patterns = source.lines().filter(|line| {
+    let sources = [include_str!("routes.rs"), include_str!("../handlers/data/mod.rs")];
+    let patterns = sources.iter().flat_map(|source| source.lines()).filter(|line| {
         line.contains("\"_miroir\"")
             || line.contains("\", [")
             || line.contains("=> (Method::")
@@ -163,20 +158,16 @@ const NAMES_TOO: &[&str] = &[
 /// Routes of Meilisearch 1.50, methods counted apart.
 const ROUTES_OF_MEILISEARCH: usize = 140;
 
-/// The table with a row for every setting: template, path, served and refused methods.
-fn rows() -> Vec<(&'static str, String, String, &'static str)> {
+/// The table with a row for every setting: template, path and methods.
+fn rows() -> Vec<(&'static str, String, String)> {
     let mut rows = Vec::new();
-    for (template, served, refused) in TABLE {
+    for (template, served) in TABLE {
         match template.strip_suffix("{setting}") {
             Some(start) => rows.extend(SETTINGS.iter().map(|(name, change)| {
-                (
-                    "/indexes/{uid}/settings/{name}",
-                    format!("{start}{name}"),
-                    format!("GET {change} DELETE"),
-                    "",
-                )
+                let template = "/indexes/{uid}/settings/{name}";
+                (template, format!("{start}{name}"), format!("GET {change} DELETE"))
             })),
-            None => rows.push((*template, (*template).to_owned(), (*served).to_owned(), *refused)),
+            None => rows.push((*template, (*template).to_owned(), (*served).to_owned())),
         }
     }
     rows
@@ -187,25 +178,17 @@ fn has(methods: &str, method: &str) -> bool {
 }
 
 #[test]
-fn every_route_is_served_or_refused_on_purpose() {
-    for (template, path, served, refused) in rows() {
+fn every_route_is_served_with_its_methods_and_no_others() {
+    for (template, path, served) in rows() {
         // A placeholder is a name like any other.
         let path = path.replace(['{', '}'], "");
         for name in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             let found = routes::find(&method, &path);
-            if let Ok(Route::Refused { route, .. }) = &found {
-                assert!(has(refused, name), "{name} {path} is refused");
-                let answer = route.refusal(&method, &path).into_answer();
-                let answer: serde_json::Value = serde_json::from_slice(&answer.body.unwrap()).unwrap();
-                let message = answer["message"].as_str().unwrap();
-                assert!(message.contains(&format!("`{name} {path}`: ")), "{message}");
-                assert!(route.reason.len() > 20, "{message}");
-            } else if has(&served, name) {
+            if has(&served, name) {
                 let found = found.unwrap_or_else(|error| panic!("{name} {path}: {error:?}"));
                 assert_eq!(found.template(), template, "{name} {path}");
             } else {
-                assert!(!has(refused, name), "{name} {path} is served");
                 let name_too = NAMES_TOO.contains(&template) && found.is_ok();
                 assert!(name_too || found == Err(NoRoute::UnknownMethod), "{name} {path}: {found:?}");
             }
@@ -215,13 +198,6 @@ fn every_route_is_served_or_refused_on_purpose() {
 
 #[test]
 fn the_table_is_whole() {
-    let count = |methods: &str| methods.split_whitespace().count();
-    let served: usize = rows().iter().map(|(_, _, served, _)| count(served)).sum();
-    let refused: usize = rows().iter().map(|(_, _, _, refused)| count(refused)).sum();
-    assert_eq!(served + refused, ROUTES_OF_MEILISEARCH);
-    assert_eq!(
-        refused,
-        crate::server::refused_routes::count(),
-        "what is refused and no route of Meilisearch's"
-    );
+    let served: usize = rows().iter().map(|(_, _, served)| served.split_whitespace().count()).sum();
+    assert_eq!(served, ROUTES_OF_MEILISEARCH);
 }

@@ -199,6 +199,28 @@ pub(crate) struct DocumentWrite {
     pub(crate) batchable: bool,
     /// The documents as the client sent them, when an engine might refuse one for a field that only it can judge.
     pub(crate) payload: Option<Arc<ParsedPayload>>,
+    /// The same, and the index's number of shards, when the stream of changes tells of them.
+    pub(crate) told: Option<(Arc<ParsedPayload>, u32)>,
+}
+
+/// What the stream of changes tells of one change of documents.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Draft {
+    /// `add`, `update` or `delete`.
+    pub(crate) operation: &'static str,
+    /// The keys, each with its shard; none where a filter names the documents.
+    pub(crate) keys: Vec<String>,
+    pub(crate) shards: Vec<u32>,
+    /// The filter that finds the documents; a null for all of them.
+    pub(crate) filter: Option<Value>,
+    /// The documents as lines, in the order of the keys, when somebody wants them.
+    pub(crate) documents: Option<Vec<u8>>,
+}
+
+impl Draft {
+    pub(crate) fn of(operation: &'static str) -> Self {
+        Self { operation, ..Self::default() }
+    }
 }
 
 /// The documents that one node gets.

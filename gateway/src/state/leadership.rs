@@ -34,8 +34,14 @@ pub mod scope {
 
     /// Changing which nodes there are and where shards are.
     pub const TOPOLOGY: &str = "topology";
+    /// Rolling indexes over.
+    pub const ROLLOVER: &str = "rollover";
 
-    pub const ALL: [&str; 7] = [WEBHOOKS, DUMPS, ANTI_ENTROPY, SETTINGS, RECOVERY, NODES, TOPOLOGY];
+    /// Delivering the stream of changes.
+    pub const CDC: &str = "cdc";
+
+    pub const ALL: [&str; 9] =
+        [WEBHOOKS, DUMPS, ANTI_ENTROPY, SETTINGS, RECOVERY, NODES, TOPOLOGY, ROLLOVER, CDC];
 }
 
 /// The coordination of one process with other pods.

@@ -4,6 +4,7 @@
 //! the store on its own. May touch: `nodes`, `auth`, `api` and lower floors.
 
 pub mod canaries;
+pub mod cdc;
 pub mod change;
 pub(crate) mod concurrency_limit;
 pub mod core;

@@ -25,6 +25,7 @@ use crate::{
     nodes::table::Nodes,
     observe::spans::Tracer,
     state::{
+        cdc::ChangeStream,
         heard::Capture,
         heartbeats::Heartbeats,
         leadership::{Coordinator, Term},
@@ -38,6 +39,8 @@ use crate::{
 
 /// The table of keys, by uid.
 pub const KEYS: Table = Table::named("api_keys");
+/// The table with what the task of an export must know and no client may see, by the task's uid.
+pub const EXPORTS: Table = Table::named("exports");
 /// The table of webhooks, all in one record.
 pub const WEBHOOKS: Table = Table::named("webhooks");
 pub const WEBHOOKS_KEY: &str = "all";
@@ -76,6 +79,8 @@ pub struct Shared {
     pub nodes: Arc<Nodes>,
     pub wakeups: Wakeups,
     pub write_blocks: WriteBlocks,
+    /// The stream of changes.
+    pub cdc: ChangeStream,
     pub sessions: Sessions,
     /// How many tasks have ended, as far as clients may know.
     pub tasks_ended: AtomicU64,

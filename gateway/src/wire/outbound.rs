@@ -85,7 +85,9 @@ pub fn may_reach(allowed: &[IpNet], url: &str) -> bool {
     addresses.is_empty() || addresses.iter().any(|address| is_allowed(allowed, *address))
 }
 
-fn is_allowed(allowed: &[IpNet], address: SocketAddr) -> bool {
+/// Whether an address is public or in an allowed network.
+#[must_use]
+pub fn is_allowed(allowed: &[IpNet], address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     let is_public = match ip {
         IpAddr::V4(ip) => is_public_4(ip),

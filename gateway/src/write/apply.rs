@@ -20,6 +20,7 @@ use crate::{
     },
     wire::runtime,
     write::{
+        changes as told,
         fanout::{self, Missed, NodeCommand},
         idempotency, index_life,
         tasks::status::registry_end,
@@ -46,6 +47,15 @@ pub(crate) async fn apply(
         return drop(client.send(Err(error)));
     }
     let mut missed = Missed::new(core, task.uid);
+    if let Some(draft) = told::draft_of(core, &index_uid, &action) {
+        match told::note(core, &index_uid, vec![(&task, draft)]).await {
+            Ok(noted) => missed.noted = noted,
+            Err(error) => {
+                discard(core, &task).await;
+                return drop(client.send(Err(error)));
+            }
+        }
+    }
     let (uid, changes_registry) = (task.uid, action.changes_registry());
     let tombstones = tombstones_of(core, &index_uid, &action);
     let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
@@ -98,10 +108,18 @@ pub(crate) async fn finish(
     let mut clients = Vec::with_capacity(outcomes.len());
     let mut refused = Vec::new();
     let degraded = missed.degraded.header();
+    let mut noted = std::mem::take(&mut missed.noted);
     for (task, client, outcome) in outcomes {
+        let own = noted.iter().position(|noted| noted.task == task.uid).map(|at| noted.swap_remove(at));
         let change = match outcome {
-            Outcome::Taken(node_tasks) => accepted_change(node_tasks),
-            Outcome::Failed(error) => failed_change(error),
+            Outcome::Taken(node_tasks) => {
+                changes.extend(own.into_iter().flat_map(|noted| told::confirmed(&core.shared, noted)));
+                accepted_change(node_tasks)
+            }
+            Outcome::Failed(error) => {
+                changes.extend(own.map(|noted| told::dropped(noted.task)));
+                failed_change(error)
+            }
             Outcome::Refused(error) => {
                 refused.push((task, client, error));
                 continue;
@@ -186,6 +204,7 @@ pub(crate) async fn discard(core: &Core, task: &TaskRecord) {
         TaskChange { status: Some(TaskStatus::Canceled), finished_at: Some(now), ..TaskChange::default() };
     let mut changes = vec![Change::UpdateTask { uid: task.uid, change: Box::new(change) }];
     changes.extend(idempotency::release_key(task));
+    changes.extend(core.shared.config.cdc.on.then(|| told::dropped(task.uid)));
     let discarded = match core.shared.store.commit(changes).await {
         Ok(_) => core.shared.store.delete_tasks(vec![task.uid]).await.map(|_| ()),
         Err(error) => Err(error),

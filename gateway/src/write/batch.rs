@@ -20,7 +20,7 @@ use crate::{
         snapshot::Index,
     },
     write::{
-        apply,
+        apply, changes,
         fanout::{self, Delivery, Missed, NodeCommand},
         index_life,
         tasks::status::registry_end,
@@ -86,6 +86,20 @@ pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting
     }
     let Some(first) = members.first() else { return };
     let mut missed = Missed::new(core, first.task.uid);
+    let mut drafts = Vec::new();
+    for Member { task, write, .. } in &mut members {
+        if let Some(draft) = changes::draft_of_write(core, write) {
+            drafts.push((&*task, draft));
+        }
+    }
+    match changes::note(core, index_uid, drafts).await {
+        Ok(noted) => missed.noted = noted,
+        Err(error) => {
+            let refused = |member: Member| (member.task, member.client, Outcome::Refused(error.clone()));
+            return apply::finish(core, members.into_iter().map(refused).collect(), missed).await;
+        }
+    }
+    let Some(first) = members.first() else { return };
     let uids = members.iter().map(|member| member.task.uid).collect::<Vec<_>>();
     let (index, key_is_new) = match prepare(core, index_uid, &first.write, &uids, &mut missed).await {
         Ok(prepared) => prepared,

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub(crate) mod batch;
+pub mod changes;
 pub(crate) mod fanout;
 pub(crate) mod idempotency;
 pub mod index_life;

@@ -12,8 +12,8 @@ use crate::wire::{self, WireError};
 /// The Meilisearch version of the engine.
 const ENGINE_VERSION: &str = "1.15.1";
 
-/// The experimental features of v1.15.
-const FEATURES: [&str; 7] = [
+/// The experimental features of v1.15, and of later versions those that need nothing of the engine.
+const FEATURES: [&str; 8] = [
     "metrics",
     "logsRoute",
     "editDocumentsByFunction",
@@ -21,6 +21,7 @@ const FEATURES: [&str; 7] = [
     "network",
     "getTaskDocumentsRoute",
     "compositeEmbedders",
+    "chatCompletions",
 ];
 
 #[derive(Debug, Deserr)]
@@ -40,6 +41,8 @@ struct NewFeatures {
     get_task_documents_route: Option<bool>,
     #[deserr(default)]
     composite_embedders: Option<bool>,
+    #[deserr(default)]
+    chat_completions: Option<bool>,
 }
 
 pub(super) fn health(_call: &Call) -> Result<Reply, ApiError> {
@@ -64,6 +67,7 @@ pub(super) fn change_features(call: &Call) -> Result<Reply, ApiError> {
         new.network,
         new.get_task_documents_route,
         new.composite_embedders,
+        new.chat_completions,
     ];
     let mut features = stored(call);
     for (name, value) in FEATURES.iter().zip(values) {

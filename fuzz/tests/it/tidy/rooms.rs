@@ -11,7 +11,7 @@ use super::{File, assert_none, offender, repository};
 /// The crate that has rooms.
 const GATEWAY: &str = "gateway/src/";
 /// Every room, which is a folder or a file of the gateway's sources, with its floor and the rooms that it may import.
-const MAY_IMPORT: [(u32, &str, &[&str]); 23] = [
+const MAY_IMPORT: [(u32, &str, &[&str]); 24] = [
     (0, "clock", &[]),
     (1, "config", &[]),
     (1, "observe", &["clock"]),
@@ -22,12 +22,13 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 23] = [
     (4, "console", &["wire", "config"]),
     (4, "nodes", &["api", "wire", "observe", "config"]),
     (5, "state", &["nodes", "console", "auth", "api", "wire", "observe", "config", "clock"]),
+    (6, "operations", &["state", "config", "clock"]),
     (6, "read", &["state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
     (7, "write", &["read", "state", "nodes", "api", "wire", "observe", "config", "clock"]),
     (8, "dump", &["write", "read", "state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
-    (8, "events", &["write", "state", "api", "wire", "observe", "config"]),
+    (8, "events", &["write", "state", "api", "wire", "observe", "config", "clock"]),
     (8, "pods", &["state", "nodes", "auth", "api", "wire", "observe", "config", "clock"]),
-    (8, "lifecycle", &["write", "read", "state", "api", "wire", "observe", "clock"]),
+    (8, "lifecycle", &["write", "read", "operations", "state", "api", "wire", "observe", "config", "clock"]),
     (8, "traffic", &["read", "state", "api", "wire", "observe", "config", "clock"]),
     (9, "repair", &["pods", "write", "state", "nodes", "api", "wire", "observe", "config", "clock"]),
     (
@@ -41,10 +42,13 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 23] = [
         &[
             "membership",
             "repair",
+            "lifecycle",
+            "events",
             "traffic",
             "dump",
             "write",
             "read",
+            "operations",
             "state",
             "nodes",
             "auth",

@@ -21,7 +21,9 @@ pub const HISTORY_MAX: usize = 10;
 /// Indexes for which one alias may stand.
 pub const TARGETS_MAX: usize = 64;
 /// The owner of aliases that operators make.
-const OPERATOR: &str = "operator";
+pub const OPERATOR: &str = "operator";
+/// The owner of aliases that a policy makes, before the policy's name.
+pub const POLICY: &str = "policy:";
 
 /// Whether an alias stands for one index or for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +165,12 @@ impl Alias {
         let Wanted { kind, targets, .. } = wanted;
         let (owner, history) = (OPERATOR.to_owned(), Vec::new());
         Self { name, kind, targets, version: 1, owner, created_at: now, history }
+    }
+
+    /// The policy that changes it, if one does.
+    #[must_use]
+    pub fn policy(&self) -> Option<&str> {
+        self.owner.strip_prefix(POLICY)
     }
 
     /// The alias after a change.

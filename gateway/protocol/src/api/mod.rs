@@ -4,6 +4,7 @@
 
 pub mod alias;
 pub mod canary;
+pub mod chat;
 pub mod documents;
 pub mod embedder_templates;
 pub mod error;
@@ -12,7 +13,9 @@ pub mod index_rules;
 pub mod network;
 pub mod node_version;
 pub mod reserved_fields;
+pub mod rollover;
 pub mod search;
+pub mod secrets;
 pub mod settings;
 mod settings_details;
 pub mod swap;

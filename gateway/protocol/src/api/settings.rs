@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
 use crate::api::{
-    embedder_templates,
+    chat, embedder_templates,
     index_rules::{FACET_VALUES_MAX_DEFAULT, HITS_TOTAL_MAX_DEFAULT, TieBreak},
     node_version::NodeVersion,
     settings_details,
@@ -38,10 +38,13 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("search-cutoff-ms", "PUT"),
     ("facet-search", "PUT"),
     ("prefix-search", "PUT"),
+    (CHAT, "PATCH"),
 ];
 
 /// A setting that nodes never get, since the gateway finds foreign documents. Older nodes do not know it.
 const FOREIGN_KEYS: &str = "foreign-keys";
+/// A setting that the gateway keeps, since it holds conversations itself.
+pub const CHAT: &str = "chat";
 
 /// The least number of facet values that a node returns. Clients may see fewer: whether a node orders numbers by
 /// value or as text depends on how many documents it holds.
@@ -135,6 +138,9 @@ impl SettingsChange {
             Self::ResetAll => Vec::new(),
             Self::One { value, .. } => value.iter().collect(),
         };
+        if let Some(chat) = self.chat() {
+            chat::check_index_chat(chat)?;
+        }
         if self.sent().get("embedders").is_some_and(embedder_templates::name_reserved) {
             let message =
                 "Names that start with `_miroir_` are reserved: embedders cannot use them in templates.";
@@ -148,6 +154,16 @@ impl SettingsChange {
                     "The field `{name}` is reserved: settings cannot name fields that start with `_miroir_`."
                 ),
             )),
+        }
+    }
+
+    /// What the change says of conversations, when it says something.
+    #[must_use]
+    pub fn chat(&self) -> Option<&Value> {
+        match self {
+            Self::Whole(settings) => settings.get(CHAT),
+            Self::One { name, value, .. } if *name == CHAT => value.as_ref(),
+            Self::ResetAll | Self::One { .. } => None,
         }
     }
 
@@ -246,6 +262,7 @@ pub fn setting_from_node(name: &str, mut value: Value, owned: &Value, tie_break:
             value
         }
         "displayedAttributes" => owned.get("displayedAttributes").cloned().unwrap_or_else(|| json!(["*"])),
+        CHAT => chat::shown_index_chat(&owned[CHAT]),
         "foreignKeys" => owned.get("foreignKeys").cloned().unwrap_or_else(|| json!([])),
         "faceting" => {
             if let Value::Object(faceting) = &mut value {
@@ -295,7 +312,7 @@ pub fn camel_case(name: &str) -> String {
 fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
     let members = match name {
         // These merge member by member, and a null resets.
-        "faceting" | "pagination" | "typoTolerance" | "embedders" => value.as_object(),
+        "faceting" | "pagination" | "typoTolerance" | "embedders" | CHAT => value.as_object(),
         _ => None,
     };
     let Some(members) = members else {
@@ -308,7 +325,8 @@ fn own(owned: &mut Map<String, Value>, name: &str, value: &Value) {
     let group = owned.entry(name.to_owned()).or_insert_with(|| json!({}));
     let Some(group) = group.as_object_mut() else { return };
     for (member, value) in members {
-        own_member(group, member, value, name == "embedders" || member == "minWordSizeForTypos");
+        let merged = name == "embedders" || member == "minWordSizeForTypos" || member == "searchParameters";
+        own_member(group, member, value, merged);
     }
 }
 
@@ -335,7 +353,7 @@ fn own_member(group: &mut Map<String, Value>, name: &str, value: &Value, merged:
 pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<Value> {
     let owned = derivation.owned;
     let mut wanted = Map::new();
-    for (name, _) in SETTINGS.iter().filter(|(name, _)| *name != FOREIGN_KEYS) {
+    for (name, _) in SETTINGS.iter().filter(|(name, _)| ![FOREIGN_KEYS, CHAT].contains(name)) {
         let name = camel_case(name);
         let mut value = owned.get(&name).cloned().unwrap_or(Value::Null);
         match (name.as_str(), value.as_object_mut()) {
@@ -365,7 +383,7 @@ pub fn whole_for_nodes(derivation: &Derivation<'_>, embedders: &[&str]) -> Vec<V
 
 fn whole(settings: &Map<String, Value>, derivation: &Derivation<'_>) -> NodeSettingsRequest {
     let mut derived = Map::new();
-    for (name, value) in settings {
+    for (name, value) in settings.iter().filter(|(name, _)| *name != CHAT) {
         derived.insert(name.clone(), derive(name, value, derivation));
     }
     NodeSettingsRequest {
@@ -382,6 +400,10 @@ fn one(
     derivation: &Derivation<'_>,
 ) -> NodeSettingsRequest {
     let member = camel_case(name);
+    if name == CHAT {
+        // Nodes take a change of nothing, so that this one has its place among the others and its version.
+        return whole(&Map::new(), derivation);
+    }
     let suffix = format!("/settings/{name}");
     let (method, body) = match value {
         None => match member.as_str() {
@@ -463,7 +485,8 @@ fn derive_faceting(value: &Value, owned: &Value) -> Value {
 }
 
 fn all_reset() -> Map<String, Value> {
-    SETTINGS.iter().map(|(name, _)| (camel_case(name), Value::Null)).collect()
+    let names = SETTINGS.iter().filter(|(name, _)| *name != CHAT);
+    names.map(|(name, _)| (camel_case(name), Value::Null)).collect()
 }
 
 /// The first reserved field name anywhere in a value.
@@ -596,6 +619,27 @@ mod tests {
         let reset = SettingsChange::ResetAll.for_nodes(&Derivation::new(&owned, None, None)).body;
         assert!(!reset.contains("foreignKeys"), "{reset}");
         assert!(whole_for_nodes(&Derivation::new(&owned, None, None), &[])[0].get("foreignKeys").is_none());
+    }
+
+    #[test]
+    fn conversations_are_kept_and_no_node_hears_of_them() {
+        let mut owned = json!({});
+        for change in [
+            json!({"chat": {"description": "films", "searchParameters": {"limit": 3, "sort": ["a:asc"]}}}),
+            json!({"chat": {"searchParameters": {"limit": 4}, "description": null}}),
+        ] {
+            let change = whole_change(change);
+            owned = change.owned_after(&owned);
+            assert_eq!(change.for_nodes(&Derivation::new(&owned, None, None)).body, "{}");
+        }
+        assert_eq!(owned["chat"], json!({"searchParameters": {"limit": 4, "sort": ["a:asc"]}}));
+        let shown = setting_from_node("chat", Value::Null, &owned, None);
+        assert_eq!((&shown["searchParameters"]["limit"], &shown["description"]), (&json!(4), &json!("")));
+        let one = SettingsChange::One { name: CHAT, method: Method::DELETE, value: None };
+        assert_eq!(one.for_nodes(&Derivation::new(&owned, None, None)).suffix, "/settings");
+        assert!(one.owned_after(&owned).get("chat").is_none());
+        assert!(whole_for_nodes(&Derivation::new(&owned, None, None), &[])[0].get("chat").is_none());
+        assert!(whole_change(json!({"chat": {"searchParameters": {"limit": "x"}}})).check().is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 mod backup;
 mod client;
 mod console;
+mod data;
 mod management;
 mod node;
 mod pods;
@@ -22,8 +23,8 @@ mod traffic;
 mod write;
 
 pub use {
-    backup::*, client::*, console::*, management::*, node::*, pods::*, read::*, repair::*, search_page::*,
-    tasks::*, topology::*, traces::*, traffic::*, write::*,
+    backup::*, client::*, console::*, data::*, management::*, node::*, pods::*, read::*, repair::*,
+    search_page::*, tasks::*, topology::*, traces::*, traffic::*, write::*,
 };
 
 /// How often a port that is in use is tried at the start, and the pause between tries: two seconds in all.

@@ -95,6 +95,7 @@ async fn create(core: &Core, request: &Request) -> Result<Response, ApiError> {
 async fn flip(core: &Core, request: &Request, name: &str) -> Result<Response, ApiError> {
     let wanted = parse_flip(name, json_body::json(&extract::json_body(core, request)?)?)?;
     let (alias, revision) = stored(core, name).await?;
+    free(&alias)?;
     let flipped = alias.flipped(wanted.clone(), clock::utc())?;
     check_targets(core, &wanted).await?;
     match core.shared.store.put_record(ALIASES, name, json!(flipped), Some(revision)).await {
@@ -111,7 +112,8 @@ async fn flip(core: &Core, request: &Request, name: &str) -> Result<Response, Ap
 }
 
 async fn delete(core: &Core, name: &str) -> Result<Response, ApiError> {
-    let (_, revision) = stored(core, name).await?;
+    let (alias, revision) = stored(core, name).await?;
+    free(&alias)?;
     match core.shared.store.delete_record(ALIASES, name, revision).await {
         Ok(()) => {
             publish(&core.shared.snapshot, |snapshot| snapshot.without_alias(name, revision));
@@ -132,6 +134,20 @@ async fn stored(core: &Core, name: &str) -> Result<(Alias, u64), ApiError> {
     match core.shared.store.record(ALIASES, name).await? {
         Some(record) => Ok((serde_json::from_value(record.value).map_err(unreadable)?, record.revision)),
         None => Err(ApiError::new(Code::MiroirAliasNotFound, format!("Alias `{name}` not found."))),
+    }
+}
+
+/// Checks that operators change the alias themselves.
+fn free(alias: &Alias) -> Result<(), ApiError> {
+    match alias.policy() {
+        None => Ok(()),
+        Some(policy) => {
+            let name = &alias.name;
+            let message = format!(
+                "The alias `{name}` is changed by the rollover policy `{policy}`: delete that first."
+            );
+            Err(ApiError::new(Code::MiroirAliasConflict, message))
+        }
     }
 }
 

@@ -77,6 +77,16 @@ const CANARY: &[(&str, &str)] = &[
     ("*query", "object"),
     ("*assertions", "array"),
 ];
+/// The members of a rollover policy.
+const POLICY: &[(&str, &str)] = &[
+    ("*name", "string"),
+    ("*writeAlias", "string"),
+    ("*readAlias", "string"),
+    ("*pattern", "string"),
+    ("*triggers", "object"),
+    ("retention", "object"),
+    ("template", "object"),
+];
 /// The members of a request for canaries.
 const CAPTURE: &[(&str, &str)] = &[("*index", "string"), ("*count", "integer"), ("*namePrefix", "string")];
 /// A body whose members its own documentation lists.
@@ -160,6 +170,19 @@ pub(crate) const TABLE: &[Row] = &[
     change("DELETE", "/_miroir/tenants/{tenant}", 204, "Takes a tenant out of the table", &[]),
     change("PUT", "/_miroir/tenants/keys/{keyUid}", 200, "Gives a key to a tenant", &[("*tenant", "string")]),
     change("DELETE", "/_miroir/tenants/keys/{keyUid}", 204, "Takes a key out of the table", &[]),
+    get("/_miroir/rollover-policies", "All rollover policies"),
+    change("POST", "/_miroir/rollover-policies", 201, "Makes a policy by which an alias moves on", POLICY),
+    get("/_miroir/rollover-policies/{name}", "One rollover policy with its phase and indexes"),
+    change("DELETE", "/_miroir/rollover-policies/{name}", 204, "Forgets a policy; its indexes stay", &[]),
+    change("POST", "/_miroir/rollover-policies/{name}/run", 202, "Checks a policy now", PLAIN),
+    get("/_miroir/changes", "The stream of changes of documents, oldest first").with(&[
+        ("index", "string"),
+        ("since", "integer"),
+        ("limit", "integer"),
+        ("wait", "integer"),
+        ("body", "boolean"),
+    ]),
+    get("/_miroir/changes/sinks", "Where changes are delivered, and how far each has got"),
     get("/_miroir/ui/search/locale/{file}", "The texts of search pages in a language"),
     get("/_miroir/ui/search/{uid}/config", "The configuration of an index's search page"),
     change("POST", "/_miroir/ui/search/{uid}/config", 200, "Configures a search page", ANY),

@@ -11,11 +11,12 @@ use crate::{
     clock,
     config::limits,
     dump::backup,
-    handlers::management::restore,
+    handlers::{data::operations as of_data, management::restore},
     membership::rebalance::{
         operation::{Event, Operation},
         queue::{self, QueueError},
     },
+    operations,
     state::{leadership::Term, shared::Shared},
     wire::h1::{Request, Response},
 };
@@ -67,6 +68,9 @@ pub(crate) async fn serve(
             }
         }
         OperationsRoute::Ask(number, wish) => {
+            if let Some(of_data) = of_data::ask(shared, parse(number)?, wish).await? {
+                return Ok(Response::json(StatusCode::OK, of_data.view().to_string()));
+            }
             // Operators ask whichever pod they reach.
             let event = Event::Asked(wish);
             let operation =
@@ -105,12 +109,13 @@ async fn list(shared: &Shared, request: &Request) -> Result<Response, ApiError> 
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-/// Operations that do not change the cluster's shape: backups and restores, as they are shown.
+/// Operations that do not change the cluster's shape: backups, restores and those on data, as they are shown.
 async fn others(shared: &Shared) -> Result<Vec<Value>, ApiError> {
     let backups = backup::all(shared).await?;
     let mut others = backups.iter().map(|(backup, _)| backup.operation()).collect::<Vec<_>>();
     let restores = restore::all(shared).await?;
     others.extend(restores.iter().map(|restore| restore.view(shared)));
+    others.extend(operations::all(shared).await?.iter().map(operations::Operation::view));
     Ok(others)
 }
 

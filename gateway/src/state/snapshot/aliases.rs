@@ -9,10 +9,11 @@ use ahash::AHashMap;
 use router::{SHARDS_MAX, ShardSet};
 use serde_json::Value;
 use store::IndexRecord;
+use time::OffsetDateTime;
 
 use crate::{
     api::{
-        alias::{Alias, AliasKind},
+        alias::{Alias, AliasKind, Wanted},
         error::{ApiError, Code},
     },
     state::snapshot::{Index, Snapshot},
@@ -91,6 +92,18 @@ impl KnownAlias {
             }
         })
     }
+}
+
+/// Why indexes cannot be read as one under a name, if they cannot.
+pub(crate) fn unreadable(
+    name: &str,
+    targets: &[String],
+    indexes: &AHashMap<String, Arc<Index>>,
+) -> Option<String> {
+    let wanted = Wanted { kind: AliasKind::Multi, targets: targets.to_vec(), version: None };
+    let alias = Alias::new(name.to_owned(), wanted, OffsetDateTime::UNIX_EPOCH);
+    let refusal = KnownAlias::new(alias, 0, indexes).index().err();
+    refusal.map(|error| error.into_task_error().message)
 }
 
 fn stands_for(alias: &Alias, indexes: &AHashMap<String, Arc<Index>>) -> Result<Arc<Index>, Unreadable> {
@@ -302,7 +315,7 @@ mod tests {
     }
 
     fn alias(kind: AliasKind, targets: &[&str]) -> Alias {
-        let wanted = crate::api::alias::Wanted {
+        let wanted = Wanted {
             kind,
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
             version: None,

@@ -1,9 +1,15 @@
 //! Requests as clients sent them, and responses as the gateway gives them, both with complete bodies.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    cell::Cell,
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use tokio::sync::mpsc;
 
 use crate::wire::h1::date;
 
@@ -42,19 +48,49 @@ pub struct Response {
     /// Further headers; names in lower case.
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
+    /// The rest of the body, which comes in pieces and ends the connection; then `body` is empty.
+    pub pieces: Option<Pieces>,
+}
+
+/// A body that is still being made: it ends when its sender is dropped.
+#[derive(Clone)]
+pub struct Pieces(Rc<Cell<Option<mpsc::Receiver<Bytes>>>>);
+
+impl Pieces {
+    #[must_use]
+    pub fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
+        Self(Rc::new(Cell::new(Some(receiver))))
+    }
+
+    /// Takes the receiver out; a copy of the response has none then.
+    pub(crate) fn take(&self) -> Option<mpsc::Receiver<Bytes>> {
+        self.0.take()
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Pieces")
+    }
 }
 
 impl Response {
     /// A JSON response.
     #[must_use]
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type: Some("application/json"), headers: Vec::new(), body: body.into() }
+        Self {
+            status,
+            content_type: Some("application/json"),
+            headers: Vec::new(),
+            body: body.into(),
+            pieces: None,
+        }
     }
 
     /// A response without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, content_type: None, headers: Vec::new(), body: Bytes::new() }
+        Self { status, content_type: None, headers: Vec::new(), body: Bytes::new(), pieces: None }
     }
 
     /// Adds a header to the response.

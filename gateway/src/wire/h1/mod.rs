@@ -18,7 +18,7 @@ pub(crate) mod stream;
 
 pub use crate::wire::h1::client::{ClientConnection, ExchangeError, NodeAnswer};
 pub use crate::wire::h1::in_memory::{read_answer, read_request};
-pub use crate::wire::h1::message::{Request, Response};
+pub use crate::wire::h1::message::{Pieces, Request, Response};
 pub use crate::wire::h1::refusal::Refusal;
 pub use crate::wire::h1::scan::HeadLimits;
 pub use crate::wire::h1::server::{ServerConnection, ServerLimits};

@@ -12,6 +12,7 @@ use crate::{
     observe::log,
     state::{change::NodePart, core::Core, shared::Shared},
     write::{
+        changes::Noted,
         fanout::{
             command::NodeCommand,
             delivery::{Delivery, is_taken},
@@ -27,13 +28,22 @@ pub(crate) struct Missed {
     changes: Vec<Change>,
     nodes: Vec<NodeIndex>,
     pub(crate) degraded: Degraded,
+    /// What was noted for the stream of changes.
+    pub(crate) noted: Vec<Noted>,
 }
 
 impl Missed {
     /// Begins empty, for the change of this task.
     pub(crate) fn new(core: &Core, task: u32) -> Self {
         let shared = Arc::clone(&core.shared);
-        Self { shared, task, changes: Vec::new(), nodes: Vec::new(), degraded: Degraded::default() }
+        Self {
+            shared,
+            task,
+            changes: Vec::new(),
+            nodes: Vec::new(),
+            degraded: Degraded::default(),
+            noted: Vec::new(),
+        }
     }
 
     /// Takes out what the caller is to commit.

@@ -128,6 +128,7 @@ pub fn ends_here(task: &TaskRecord) -> bool {
             | TaskKind::TaskCancelation
             | TaskKind::TaskDeletion
             | TaskKind::DumpCreation
+            | TaskKind::Export
     )
 }
 

@@ -1,0 +1,7 @@
+//! Data in and out, and indexes that roll over.
+
+mod changes;
+mod chat;
+mod node_routes;
+mod receivers;
+mod rollover;
