@@ -1,19 +1,24 @@
 //! Traces: what a request did and when, as spans that OpenTelemetry's collectors take.
 //!
-//! Invariants: a trace belongs to one request on one core. The number of its spans is bounded, and handing it over
-//! never waits. Spans hold names of routes, nodes and indexes on nodes, never queries or keys.
+//! Invariants: a trace belongs to one request on one core; what a lane on another core does for it comes back through
+//! a bounded queue. The number of its spans is bounded, and handing it over never waits. Spans hold names of routes, nodes and indexes on nodes, never queries or keys.
 //! Source of the header: W3C Trace Context, level 1.
 
 use std::{
     cell::{Cell, RefCell},
     fmt::Write as _,
     rc::Rc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::SystemTime,
 };
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::{
+    channel::{Receiver, Sender, bounded},
+    queue::ArrayQueue,
+};
 use serde_json::{Value, json};
 
+use super::span::{CLIENT, INTERNAL, SERVER, Span, SpanId, TraceId, half, hex, number, random, text};
 use crate::clock;
 
 /// Where finished traces go.
@@ -32,21 +37,44 @@ pub struct Finished(pub Vec<Value>);
 /// The trace of a request that is being served.
 #[derive(Debug)]
 pub struct Trace {
-    id: [u8; 16],
-    root: [u8; 8],
+    id: TraceId,
+    root: SpanId,
     /// The client's span.
-    parent: Option<[u8; 8]>,
+    parent: Option<SpanId>,
     state: Option<String>,
     began: SystemTime,
     spans: RefCell<Vec<Value>>,
     spans_max: usize,
+    /// What lanes do for the request.
+    elsewhere: RefCell<Vec<Arc<Elsewhere>>>,
+}
+
+/// The part of a trace that is done by a lane, on whichever core that is.
+#[derive(Debug)]
+pub struct Elsewhere {
+    trace: TraceId,
+    /// The span of the request.
+    root: SpanId,
+    state: Option<String>,
+    /// When the lane was asked.
+    began: SystemTime,
+    spans: ArrayQueue<Value>,
+}
+
+/// A step of a change; it is noted when this is dropped, as failed unless it has succeeded.
+#[derive(Debug)]
+pub struct StepSpan {
+    trace: Rc<Trace>,
+    name: &'static str,
+    began: SystemTime,
+    succeeded: Option<Vec<Value>>,
 }
 
 /// One request to a node within a trace; it is noted when this is dropped.
 #[derive(Debug)]
 pub struct LegSpan {
     trace: Rc<Trace>,
-    id: [u8; 8],
+    id: SpanId,
     name: String,
     node: String,
     began: SystemTime,
@@ -73,8 +101,9 @@ impl Tracer {
         };
         let state = parent.and(tracestate).map(str::to_owned);
         let began = clock::wall();
-        let (spans, spans_max) = (RefCell::default(), self.spans_max);
-        Some(Rc::new(Trace { id, root: half(random()), parent, state, began, spans, spans_max }))
+        let (root, spans_max) = (half(random()), self.spans_max);
+        let (spans, elsewhere) = (RefCell::default(), RefCell::default());
+        Some(Rc::new(Trace { id, root, parent, state, began, spans, spans_max, elsewhere }))
     }
 
     /// Whether chance chooses a request.
@@ -95,26 +124,17 @@ impl Tracer {
         let failed = (status >= 500).then(String::new);
         let root = Span { id: trace.root, parent: trace.parent, name, kind: SERVER, attributes, failed };
         let mut spans = trace.spans.take();
-        spans.push(trace.span(root, trace.began));
+        for part in trace.elsewhere.take() {
+            while let Some(span) = part.spans.pop() {
+                spans.push(span);
+            }
+        }
+        spans.truncate(trace.spans_max.saturating_sub(1));
+        spans.push(root.ended(&trace.id, trace.began));
         if self.sender.try_send(Finished(spans)).is_err() {
             metrics::counter!("miroir_traces_dropped_total").increment(1);
         }
     }
-}
-
-/// Kinds of spans, as OTLP numbers them.
-const SERVER: u8 = 2;
-const CLIENT: u8 = 3;
-
-/// What a span is made of.
-struct Span {
-    id: [u8; 8],
-    parent: Option<[u8; 8]>,
-    name: String,
-    kind: u8,
-    attributes: Vec<Value>,
-    /// Set when it failed, with the reason where one is known.
-    failed: Option<String>,
 }
 
 impl Trace {
@@ -133,25 +153,102 @@ impl Trace {
         }
     }
 
-    /// A span that ends now, in OTLP's JSON form.
-    fn span(&self, span: Span, began: SystemTime) -> Value {
-        let mut value = json!({
-            "traceId": hex(&self.id),
-            "spanId": hex(&span.id),
-            "name": span.name,
-            "kind": span.kind,
-            "startTimeUnixNano": nanoseconds(began),
-            "endTimeUnixNano": nanoseconds(clock::wall().max(began)),
-            "attributes": span.attributes,
+    /// Begins a step that is no request to a node.
+    #[must_use]
+    pub fn step(self: &Rc<Self>, name: &'static str) -> StepSpan {
+        StepSpan { trace: Rc::clone(self), name, began: clock::wall(), succeeded: None }
+    }
+
+    /// The part of the trace that a lane is about to do.
+    #[must_use]
+    pub fn elsewhere(&self) -> Arc<Elsewhere> {
+        let part = Arc::new(Elsewhere {
+            trace: self.id,
+            root: self.root,
+            state: self.state.clone(),
+            began: clock::wall(),
+            spans: ArrayQueue::new(self.spans_max),
         });
-        if let Some(parent) = span.parent {
-            value["parentSpanId"] = json!(hex(&parent));
+        self.elsewhere.borrow_mut().push(Arc::clone(&part));
+        part
+    }
+
+    pub(super) fn take_spans(&self) -> Vec<Value> {
+        self.spans.take()
+    }
+
+    /// Adds a span that ends now, if there is room besides the request's own.
+    fn add(&self, span: Span, began: SystemTime) {
+        let mut spans = self.spans.borrow_mut();
+        if spans.len() + 1 < self.spans_max {
+            spans.push(span.ended(&self.id, began));
         }
-        if let Some(reason) = span.failed {
-            value["status"] =
-                if reason.is_empty() { json!({"code": 2}) } else { json!({"code": 2, "message": reason}) };
-        }
-        value
+    }
+}
+
+impl Elsewhere {
+    pub(super) fn trace(&self) -> TraceId {
+        self.trace
+    }
+
+    pub(super) fn root(&self) -> SpanId {
+        self.root
+    }
+
+    /// When the lane was asked.
+    pub(super) fn began(&self) -> SystemTime {
+        self.began
+    }
+
+    /// The trace as it goes on below a span.
+    pub(super) fn continued(&self, span: SpanId) -> Rc<Trace> {
+        Rc::new(Trace {
+            id: self.trace,
+            root: span,
+            parent: None,
+            state: self.state.clone(),
+            began: clock::wall(),
+            spans: RefCell::default(),
+            spans_max: self.spans.capacity(),
+            elsewhere: RefCell::default(),
+        })
+    }
+
+    /// Adds a step of the request itself, which ends now.
+    pub fn add_step(&self, name: &str, began: SystemTime, attributes: Vec<Value>) {
+        let (id, parent, name) = (half(random()), Some(self.root), name.to_owned());
+        self.add(Span { id, parent, name, kind: INTERNAL, attributes, failed: None }, began);
+    }
+
+    pub(super) fn add(&self, span: Span, began: SystemTime) {
+        self.add_value(span.ended(&self.trace, began));
+    }
+
+    /// Adds a span; one for which there is no room is left out.
+    pub(super) fn add_value(&self, span: Value) {
+        let _ = self.spans.push(span);
+    }
+}
+
+impl StepSpan {
+    /// The step is done; the numbers tell how.
+    pub fn succeeded(mut self, numbers: &[(&'static str, u64)]) {
+        self.succeeded = Some(numbers.iter().map(|(name, value)| number(name, *value)).collect());
+    }
+}
+
+impl Drop for StepSpan {
+    fn drop(&mut self) {
+        let failed = self.succeeded.is_none().then(String::new);
+        let span = Span {
+            id: half(random()),
+            parent: Some(self.trace.root),
+            name: self.name.to_owned(),
+            kind: INTERNAL,
+            attributes: self.succeeded.take().unwrap_or_default(),
+            failed,
+        };
+        self.trace.add(span, self.began);
     }
 }
 
@@ -177,9 +274,6 @@ impl LegSpan {
 
 impl Drop for LegSpan {
     fn drop(&mut self) {
-        if self.trace.spans.borrow().len() + 1 >= self.trace.spans_max {
-            return;
-        }
         let mut attributes = vec![text("miroir.node", &self.node)];
         let failed = match self.status.get() {
             Some(status) => {
@@ -191,8 +285,7 @@ impl Drop for LegSpan {
         };
         let (name, parent) = (std::mem::take(&mut self.name), Some(self.trace.root));
         let span = Span { id: self.id, parent, name, kind: CLIENT, attributes, failed };
-        let value = self.trace.span(span, self.began);
-        self.trace.spans.borrow_mut().push(value);
+        self.trace.add(span, self.began);
     }
 }
 
@@ -231,34 +324,6 @@ fn bytes<const COUNT: usize>(text: &str) -> Option<[u8; COUNT]> {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(bytes)
-}
-
-fn random() -> [u8; 16] {
-    uuid::Uuid::new_v4().into_bytes()
-}
-
-/// Half of random bytes, which are not all zero: one of them holds the variant of a UUID.
-fn half(bytes: [u8; 16]) -> [u8; 8] {
-    let mut half = [0; 8];
-    half.copy_from_slice(&bytes[8..]);
-    half
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn nanoseconds(at: SystemTime) -> String {
-    at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos().to_string()
-}
-
-fn text(key: &str, value: &str) -> Value {
-    json!({"key": key, "value": {"stringValue": value}})
-}
-
-/// OTLP writes 64-bit numbers as strings.
-fn number(key: &str, value: u64) -> Value {
-    json!({"key": key, "value": {"intValue": value.to_string()}})
 }
 
 /// The body of a request to a collector.

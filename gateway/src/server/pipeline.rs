@@ -69,7 +69,7 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request) -> Served {
             let serving = respond(core, &request, &route, &mut listened);
             let answered = match &trace {
                 None => serving.await,
-                Some(trace) => tracing::within(core, trace, serving).await,
+                Some(trace) => core.within(trace, serving).await,
             };
             (route.template(), answered)
         }

@@ -20,6 +20,7 @@ use crate::{
     },
     auth::Permission,
     config::limits,
+    observe::spans::Elsewhere,
 };
 
 /// Sends changes to the lanes of one core, from any thread.
@@ -45,8 +46,31 @@ pub(crate) enum Work {
     },
 }
 
-/// Sends the outcome of a change to its client.
-pub(crate) type Client = oneshot::Sender<Result<Accepted, ApiError>>;
+/// Sends the outcome of a change to its client, and knows the client's trace.
+pub(crate) struct Client {
+    reply: oneshot::Sender<Result<Accepted, ApiError>>,
+    traced: Option<Arc<Elsewhere>>,
+}
+
+impl Client {
+    /// A client, and where its outcome comes out.
+    pub(crate) fn new(
+        traced: Option<Arc<Elsewhere>>,
+    ) -> (Self, oneshot::Receiver<Result<Accepted, ApiError>>) {
+        let (reply, outcome) = oneshot::channel();
+        (Self { reply, traced }, outcome)
+    }
+
+    /// Tells the client, if it still waits.
+    pub(crate) fn send(self, outcome: Result<Accepted, ApiError>) {
+        let _ = self.reply.send(outcome);
+    }
+
+    /// The part of the client's trace that its lane does, if the client is traced.
+    pub(crate) fn traced(&self) -> Option<&Arc<Elsewhere>> {
+        self.traced.as_ref()
+    }
+}
 
 /// An accepted change, and the value of `X-Miroir-Degraded` when copies missed it.
 #[derive(Debug, Clone)]

@@ -3,7 +3,9 @@
 //! Invariant: cores share nothing mutable but atomics; whatever several cores need is in `Shared`.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     time::Instant,
 };
@@ -13,7 +15,7 @@ use arc_swap::Guard;
 use crate::{
     config::{EdgeConfig, limits},
     nodes::{load_stats::LoadStats, pool::NodePools},
-    observe::metrics::CoreMetrics,
+    observe::{metrics::CoreMetrics, spans::Trace},
     state::{
         change::LaneSender,
         concurrency_limit::{self, ConcurrencyLimit},
@@ -111,6 +113,30 @@ impl Core {
     /// Requests in flight on this core: only this core writes it, and the drain of the process reads it.
     pub(crate) fn in_flight(&self) -> &AtomicUsize {
         &self.shared.in_flight[self.number]
+    }
+
+    /// Runs `serving`, the requests to nodes of which belong to the trace.
+    pub(crate) async fn within<F: Future>(&self, trace: &Rc<Trace>, serving: F) -> F::Output {
+        /// Takes the trace back when it is dropped, also after a panic: what is polled next has its own, or none.
+        struct Reset<'c>(&'c RefCell<Option<Rc<Trace>>>);
+        impl Drop for Reset<'_> {
+            fn drop(&mut self) {
+                self.0.replace(None);
+            }
+        }
+        let mut serving = Box::pin(serving);
+        poll_fn(|context| {
+            let traced = self.pools.traced();
+            traced.replace(Some(Rc::clone(trace)));
+            let _reset = Reset(traced);
+            serving.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// The trace of what is being polled, if it has one.
+    pub(crate) fn trace(&self) -> Option<Rc<Trace>> {
+        self.pools.traced().borrow().clone()
     }
 
     /// The next number of the rotation; wraps.

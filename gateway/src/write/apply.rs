@@ -13,7 +13,7 @@ use crate::{
     api::error::{ApiError, Code},
     clock,
     config::limits,
-    observe::log,
+    observe::{lane_spans::Turn, log},
     state::{
         change::{Accepted, Action, Client, Outcome},
         core::Core,
@@ -38,13 +38,13 @@ pub(crate) async fn apply(
 ) {
     let task = match intent.await {
         Ok(task) => task,
-        Err(error) => return drop(client.send(Err(error.into()))),
+        Err(error) => return client.send(Err(error.into())),
     };
     if !matches!(action, Action::ChangeSettings(_) | Action::DeleteIndex)
         && let Some(error) = refusal_while_blocked(core, &index_uid)
     {
         discard(core, &task).await;
-        return drop(client.send(Err(error)));
+        return client.send(Err(error));
     }
     let mut missed = Missed::new(core, task.uid);
     if let Some(draft) = told::draft_of(core, &index_uid, &action) {
@@ -52,13 +52,22 @@ pub(crate) async fn apply(
             Ok(noted) => missed.noted = noted,
             Err(error) => {
                 discard(core, &task).await;
-                return drop(client.send(Err(error)));
+                return client.send(Err(error));
             }
         }
     }
     let (uid, changes_registry) = (task.uid, action.changes_registry());
     let tombstones = tombstones_of(core, &index_uid, &action);
-    let outcome = match perform(core, &index_uid, task.uid, action, &mut missed).await {
+    let performed = perform(core, &index_uid, task.uid, action, &mut missed);
+    let performed = match Turn::begin(&index_uid, client.traced().cloned().into_iter().collect(), 1) {
+        None => performed.await,
+        Some(turn) => {
+            let performed = core.within(turn.trace(), performed).await;
+            turn.end();
+            performed
+        }
+    };
+    let outcome = match performed {
         Ok(node_tasks) => {
             missed.commit_with(tombstones);
             Outcome::Taken(node_tasks)
@@ -133,6 +142,7 @@ pub(crate) async fn finish(
         let has_key = clients.iter().any(|(task, _)| task.idempotency_key.is_some());
         let unknown = has_key.then(|| (Rc::clone(core), changes.clone()));
         let (begun, latency) = (runtime::now(), core.metrics.store_latency.clone());
+        let begun_at = clients.iter().any(|(_, client)| client.traced().is_some()).then(clock::wall);
         let committed = fanout::commit(core, changes).await;
         runtime::spawn(async move {
             let stored = committed.await;
@@ -140,7 +150,10 @@ pub(crate) async fn finish(
             for (record, client) in clients {
                 let degraded = degraded.clone();
                 let answer = stored.as_ref().map(|_| Accepted { record, degraded });
-                let _ = client.send(answer.map_err(|error| error.clone().into()));
+                if let (Some(traced), Some(begun)) = (client.traced(), begun_at) {
+                    traced.add_step("commit", begun, Vec::new());
+                }
+                client.send(answer.map_err(|error| error.clone().into()));
             }
             if let (Err(StoreError::Unreachable(_)), Some((core, changes))) = (stored, unknown) {
                 commit_until_known(&core, changes).await;
@@ -149,7 +162,7 @@ pub(crate) async fn finish(
     }
     for (task, client, error) in refused {
         discard(core, &task).await;
-        let _ = client.send(Err(error));
+        client.send(Err(error));
     }
 }
 

@@ -14,6 +14,7 @@ use store::{NodeTask, Reply, TaskRecord};
 use crate::{
     api::error::ApiError,
     config::limits,
+    observe::lane_spans::Turn,
     state::{
         change::{Client, DocumentPart, DocumentWrite, NodePart, Outcome},
         core::Core,
@@ -71,8 +72,32 @@ struct Member {
     shards: ShardSet,
 }
 
+/// What became of a batch of writes.
+struct Done {
+    outcomes: Vec<(TaskRecord, Client, Outcome)>,
+    missed: Missed,
+    /// Tasks by which it is decided whether the index keeps its new primary key.
+    key_tasks: Vec<u32>,
+}
+
 /// Applies a batch of writes and answers their clients.
 pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting>) {
+    let traced = waiting.iter().filter_map(|waiting| waiting.client.traced().cloned());
+    let done = match Turn::begin(index_uid, traced.collect(), waiting.len()) {
+        None => perform(core, index_uid, waiting).await,
+        Some(turn) => {
+            let done = core.within(turn.trace(), perform(core, index_uid, waiting)).await;
+            turn.end();
+            done
+        }
+    };
+    let Some(Done { outcomes, missed, key_tasks }) = done else { return };
+    apply::finish(core, outcomes, missed).await;
+    key_tasks.into_iter().for_each(|uid| registry_end::watch(core, uid));
+}
+
+/// Performs a batch of writes; `None` when the store took none of their intents, as their clients know by then.
+async fn perform(core: &Core, index_uid: &str, waiting: Vec<Waiting>) -> Option<Done> {
     let intents = join_all(
         waiting.into_iter().map(|waiting| async { (waiting.intent.await, waiting.client, waiting.write) }),
     );
@@ -81,10 +106,10 @@ pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting
         let shards = write.parts.iter().fold(ShardSet::new(), |all, part| all.union(&part.shards));
         match intent {
             Ok(task) => members.push(Member { task, client, write, shards }),
-            Err(error) => drop(client.send(Err(error.into()))),
+            Err(error) => client.send(Err(error.into())),
         }
     }
-    let Some(first) = members.first() else { return };
+    let first = members.first()?;
     let mut missed = Missed::new(core, first.task.uid);
     let mut drafts = Vec::new();
     for Member { task, write, .. } in &mut members {
@@ -96,23 +121,21 @@ pub(crate) async fn apply(core: &Rc<Core>, index_uid: &str, waiting: Vec<Waiting
         Ok(noted) => missed.noted = noted,
         Err(error) => {
             let refused = |member: Member| (member.task, member.client, Outcome::Refused(error.clone()));
-            return apply::finish(core, members.into_iter().map(refused).collect(), missed).await;
+            let outcomes = members.into_iter().map(refused).collect();
+            return Some(Done { outcomes, missed, key_tasks: Vec::new() });
         }
     }
-    let Some(first) = members.first() else { return };
+    let first = members.first()?;
     let uids = members.iter().map(|member| member.task.uid).collect::<Vec<_>>();
     let (index, key_is_new) = match prepare(core, index_uid, &first.write, &uids, &mut missed).await {
         Ok(prepared) => prepared,
         Err(outcome) => {
             let outcomes = members.into_iter().map(|member| (member.task, member.client, outcome.clone()));
-            return apply::finish(core, outcomes.collect(), missed).await;
+            return Some(Done { outcomes: outcomes.collect(), missed, key_tasks: Vec::new() });
         }
     };
     let outcomes = send(core, &index, members, &mut missed).await;
-    apply::finish(core, outcomes, missed).await;
-    if key_is_new {
-        uids.into_iter().for_each(|uid| registry_end::watch(core, uid));
-    }
+    Some(Done { outcomes, missed, key_tasks: if key_is_new { uids } else { Vec::new() } })
 }
 
 /// Gives the index with its primary key, and whether the key stays only if these tasks succeed.

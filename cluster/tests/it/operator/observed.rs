@@ -85,6 +85,59 @@ fn a_traced_search_is_told_to_the_collector_with_a_span_for_each_leg() {
 }
 
 #[test]
+fn a_traced_write_tells_its_wait_its_batch_every_node_its_quorum_and_its_commit() {
+    let (address, collected) = collector();
+    let (cluster, _) = operated(|options| {
+        let traced = ["--otlp-endpoint", &format!("http://{address}"), "--trace-sample", "0"];
+        options.gateway_arguments.extend(traced.map(str::to_owned));
+    });
+    let client = &cluster.client;
+    client.done("POST", "/indexes", &json!({"uid": "films", "primaryKey": "id"}));
+    let films = (0..60).map(|id| json!({"id": id, "title": "secret"})).collect::<Vec<_>>();
+    let headers = [("Content-Type", "application/json"), ("traceparent", PARENT)];
+    let written = |method: &str, path: &str, body: &Value| {
+        let (status, answer) = client.raw(method, path, &headers, body.to_string().as_bytes()).unwrap();
+        assert_eq!(status, 202, "{}", String::from_utf8_lossy(&answer));
+        collected.recv_timeout(COLLECTED_MAX).unwrap()
+    };
+    let named = |spans: &[Value], name: &str| {
+        let found = spans.iter().filter(|span| span["name"] == name).collect::<Vec<_>>();
+        assert_eq!(found.len(), 1, "{name}: {spans:?}");
+        found[0].clone()
+    };
+    // Documents share a batch with others, and a deletion has a turn of its own.
+    for (method, path, suffix, body) in [
+        ("POST", "/indexes/films/documents", "/documents", json!(films)),
+        (
+            "POST",
+            "/indexes/films/documents/delete-batch",
+            "/documents/delete-batch",
+            json!((0..60).collect::<Vec<_>>()),
+        ),
+    ] {
+        let spans = written(method, path, &body);
+        let root = spans.iter().find(|span| span["kind"] == 2).unwrap();
+        assert_eq!(root["traceId"], "0af7651916cd43dd8448eb211c80319c");
+        let [wait, batch, quorum, commit] =
+            ["lane wait", "batch", "quorum", "commit"].map(|name| named(&spans, name));
+        for step in [&wait, &batch, &commit] {
+            assert_eq!(step["parentSpanId"], root["spanId"], "{step}");
+        }
+        assert_eq!(quorum["parentSpanId"], batch["spanId"], "{quorum}");
+        assert!(quorum["status"].is_null(), "{quorum}");
+        let is_leg = |span: &&Value| span["kind"] == 3 && span["name"].as_str().unwrap().ends_with(suffix);
+        let legs = spans.iter().filter(is_leg).collect::<Vec<_>>();
+        assert_eq!(legs.len(), 3, "{path}: {spans:?}");
+        assert!(legs.iter().all(|leg| leg["parentSpanId"] == batch["spanId"]), "{legs:?}");
+        let time = |span: &Value, name: &str| span[name].as_str().unwrap().parse::<u64>().unwrap();
+        let (began, ended) = ("startTimeUnixNano", "endTimeUnixNano");
+        assert!(time(root, began) <= time(&wait, began) && time(&wait, ended) <= time(&batch, ended));
+        assert!(time(&batch, ended) <= time(&commit, ended) && time(&commit, ended) <= time(root, ended));
+        assert!(!json!(spans).to_string().contains("secret"), "{spans:?}");
+    }
+}
+
+#[test]
 fn slow_queries_are_counted_and_metrics_say_what_they_mean() {
     let (cluster, operator) = operated(|options| {
         options.proxied = true;

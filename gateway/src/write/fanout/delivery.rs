@@ -15,7 +15,7 @@ use crate::{
     api::error::ApiError,
     config::limits,
     nodes::pool::{NodeError, NodeRequest},
-    observe::log,
+    observe::{log, spans::StepSpan},
     read::scatter::is_refusal,
     state::{change::NodePart, core::Core},
     wire::{
@@ -93,6 +93,7 @@ async fn deliver_once(
     parts: &[NodePart],
 ) -> Vec<Delivery> {
     let shards = shards_of(parts);
+    let mut waited = core.trace().map(|trace| trace.step("quorum"));
     let mut deliveries = parts.iter().map(|_| Delivery::Missed { ambiguous: false }).collect::<Vec<_>>();
     let mut open = parts.iter().map(|part| is_direct(core, part.node)).collect::<Vec<_>>();
     if command.validated && !validate(core, quorum, command, parts, &mut open, &mut deliveries).await {
@@ -103,18 +104,32 @@ async fn deliver_once(
     let mut sent = sent
         .map(|(position, part)| async move { (position, ask(core, command, part, limit).await) })
         .collect::<FuturesUnordered<_>>();
+    let reached = |deliveries: &[Delivery]| {
+        let took = taken_by(parts, deliveries);
+        quorum.is_reached(&shards, |node| took.contains(&node)).then_some(took.len())
+    };
     let mut deadline: Option<Instant> = None;
     loop {
         let left = deadline.map_or(limit * 2, |deadline| deadline.saturating_duration_since(runtime::now()));
         match timeout(left, sent.next()).await {
             Ok(Some((position, delivery))) => {
                 (deliveries[position], open[position]) = (delivery, false);
-                let took = taken_by(parts, &deliveries);
-                if deadline.is_none() && quorum.is_reached(&shards, |node| took.contains(&node)) {
+                if deadline.is_none()
+                    && let Some(count) = reached(&deliveries)
+                {
                     deadline = Some(runtime::now() + patience(parts));
+                    end_wait(waited.take(), count);
                 }
             }
-            Ok(None) => return deliveries,
+            Ok(None) => {
+                // The one that judged the request may have been enough.
+                if waited.is_some()
+                    && let Some(count) = reached(&deliveries)
+                {
+                    end_wait(waited.take(), count);
+                }
+                return deliveries;
+            }
             Err(_) => break,
         }
     }
@@ -123,6 +138,13 @@ async fn deliver_once(
         deliveries[position] = Delivery::Missed { ambiguous: true };
     }
     deliveries
+}
+
+/// Notes in a trace that so many nodes were enough.
+fn end_wait(waited: Option<StepSpan>, nodes: usize) {
+    if let Some(waited) = waited {
+        waited.succeeded(&[("miroir.quorum.nodes", nodes as u64)]);
+    }
 }
 
 /// Asks one node after the other until one has judged the request; gives whether to send it to the others.

@@ -8,7 +8,7 @@ use store::NewTask;
 use crate::{
     api::error::{ApiError, Code},
     state::{
-        change::{self, Accepted, Job, LaneGuard, Work},
+        change::{self, Accepted, Client, Job, LaneGuard, Work},
         core::Core,
     },
 };
@@ -23,7 +23,8 @@ pub(crate) async fn submit(
     task: NewTask,
     action: change::Action,
 ) -> Result<Accepted, ApiError> {
-    let (reply, answer) = oneshot::channel();
+    let traced = core.trace().map(|trace| trace.elsewhere());
+    let (reply, answer) = Client::new(traced);
     send(core, index_uid, Work::Change { task: Box::new(task), action, reply })?;
     answer.await.unwrap_or_else(|_| Err(gone()))
 }

@@ -111,7 +111,7 @@ impl Lane {
 
 fn refuse(work: Work, error: ApiError) {
     match work {
-        Work::Change { reply, .. } => drop(reply.send(Err(error))),
+        Work::Change { reply, .. } => reply.send(Err(error)),
         // The drop tells the caller that the lane cannot be locked.
         Work::Stop { stopped } => drop(stopped),
     }
