@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 use arbitrary::{Result, Unstructured};
 use gateway::{
-    auth::{Action, ApiKey, KeyRing, PageTokens, Secret},
+    auth::{Action, ApiKey, KeyRing, PageTokens, Rotation, Secret},
     config::{self, Parsed},
 };
 use time::OffsetDateTime;
@@ -44,7 +44,11 @@ pub(crate) fn run_token(bytes: &[u8]) {
 }
 
 fn attack_page_token(bytes: &[u8], mut choices: Unstructured<'_>, now: OffsetDateTime) -> Result<()> {
-    let tokens = PageTokens::new(Some(Secret::new("the-secret-of-this-target".to_owned())), None);
+    let tokens = PageTokens::new(
+        Some(&Secret::new("the-secret-of-this-target".to_owned())),
+        None,
+        Rotation::default(),
+    );
     assert!(tokens.read(&String::from_utf8_lossy(bytes), now).is_err(), "{bytes:?} is taken for a token");
     let filter = Some(serde_json::Value::String("owner = \"a\"".to_owned()));
     let (token, claims) = tokens.mint("a", Some("b".to_owned()), filter, now).expect("there is a secret");

@@ -1,4 +1,4 @@
-//! Follows changes that other pods make: indexes, keys, webhooks, tenants, canaries, rules and hints.
+//! Follows changes that other pods make: indexes, keys, webhooks, tenants, page secrets, canaries, rules and hints.
 //!
 //! Invariants: an older record never replaces a newer one in this process. A pod that has missed changes reads
 //! everything anew. A store that lost its data is given what this process still knows.
@@ -16,7 +16,7 @@ use crate::{
         search::rules::{self, RULES},
         tenant::{TENANTS, TENANTS_KEY},
     },
-    auth::ApiKey,
+    auth::{ApiKey, PAGE_SECRETS, PAGE_SECRETS_KEY},
     clock::{CLOCK, CLOCK_KEY},
     config::limits,
     nodes::hints::{HINTS, SUSPECT_SHARDS, SuspectCopies, suspect},
@@ -115,6 +115,9 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> R
             Name::Record { table, key } if table == KEYS.name() => key_of(shared, key).await?,
             Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(shared).await?,
             Name::Record { table, .. } if table == TENANTS.name() => refresh::tenants(shared).await?,
+            Name::Record { table, .. } if table == PAGE_SECRETS.name() => {
+                refresh::page_tokens(shared).await?
+            }
             Name::Record { table, key } if table == CANARIES.name() => {
                 canaries::refresh(shared, key).await?;
             }
@@ -166,6 +169,7 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
     }
     webhooks(shared).await?;
     refresh::tenants(shared).await?;
+    refresh::page_tokens(shared).await?;
     let mut names: Vec<String> = shared.canaries.load().keys().cloned().collect();
     names.extend(canaries::load(store).await?.into_keys());
     names.sort_unstable();
@@ -294,6 +298,12 @@ async fn restore(shared: &Shared) -> Result<(), StoreError> {
         && let Ok(value) = serde_json::to_value(&tenants.value)
     {
         unless_there(store.put_record(TENANTS, TENANTS_KEY, value, None).await.map(drop))?;
+    }
+    let tokens = shared.page_tokens.load_full();
+    if tokens.version > 0
+        && let Ok(value) = serde_json::to_value(tokens.value.rotation())
+    {
+        unless_there(store.put_record(PAGE_SECRETS, PAGE_SECRETS_KEY, value, None).await.map(drop))?;
     }
     for (name, canary) in shared.canaries.load_full().iter() {
         let Ok(value) = serde_json::to_value(&canary.value) else { continue };

@@ -28,7 +28,7 @@ use crate::{
         tenant::{TENANTS, TENANTS_KEY, Tenants},
         webhook::Webhooks,
     },
-    auth::{ApiKey, KeyRing, PageTokens},
+    auth::{ApiKey, KeyRing, PAGE_SECRETS, PAGE_SECRETS_KEY, PageTokens, Rotation},
     clock::{self, CLOCK, CLOCK_KEY, Clock},
     config::{self, Config, cdc::literal_address, limits},
     console::Console,
@@ -51,7 +51,7 @@ use crate::{
         coverage::uncovered_shards,
         heartbeats::Heartbeats,
         leadership::Coordinator,
-        placed,
+        placed, refresh,
         sessions::Sessions,
         shadows::Shadows,
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
@@ -123,6 +123,7 @@ pub async fn prepare(
     }
     let webhooks = load_webhooks(&store).await?;
     let assigned = load_tenants(&store).await?;
+    let page_tokens = load_page_tokens(&config, &store).await?;
     let canaries = canaries::load(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
     let rules = rules::read(ask_store(store.records(RULES, None, usize::MAX)).await?);
     interrupted.retain(|task| !task.accepted || is_resumed(task));
@@ -141,7 +142,7 @@ pub async fn prepare(
         snapshot: ArcSwap::from_pointee(snapshot),
         retired: ArcSwap::default(),
         keys: ArcSwap::from_pointee(keys),
-        page_tokens: page_tokens(&config),
+        page_tokens: ArcSwap::from_pointee(page_tokens),
         webhooks: ArcSwap::from_pointee(webhooks),
         tenants: ArcSwap::from_pointee(assigned),
         canaries: ArcSwap::from_pointee(canaries),
@@ -201,10 +202,6 @@ async fn announce_placement(shared: &Shared) -> Result<(), StoreError> {
     placed::announce(shared).await?;
     placed::vouch(shared).await?;
     Ok(())
-}
-
-fn page_tokens(config: &Config) -> PageTokens {
-    PageTokens::new(config.search_ui_jwt_secret.clone(), config.search_ui_jwt_secret_previous.clone())
 }
 
 /// A counter for each data core and one for the control executor, each on a cache line of its own.
@@ -527,6 +524,18 @@ async fn load_webhooks(store: &Store) -> anyhow::Result<Versioned<Webhooks>> {
     let value =
         serde_json::from_value(record.value).context("--store: the stored webhooks cannot be read")?;
     Ok(Versioned { version: record.revision, value })
+}
+
+async fn load_page_tokens(config: &Config, store: &Store) -> anyhow::Result<Versioned<PageTokens>> {
+    let record = ask_store(store.record(PAGE_SECRETS, PAGE_SECRETS_KEY)).await?;
+    let (version, value) = match record {
+        None => (0, refresh::page_tokens_of(config, Rotation::default())),
+        Some(record) => {
+            let stored = refresh::stored_page_tokens(config, record.value);
+            (record.revision, stored.context("--store: the stored secrets of search pages cannot be read")?)
+        }
+    };
+    Ok(Versioned { version, value })
 }
 
 async fn load_tenants(store: &Store) -> anyhow::Result<Versioned<Tenants>> {

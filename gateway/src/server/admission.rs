@@ -109,7 +109,7 @@ fn page_permission(
     else {
         return Ok(None);
     };
-    let claims = core.shared.page_tokens.read(token, clock::utc())?;
+    let claims = core.shared.page_tokens.load().value.read(token, clock::utc())?;
     if let Route::Search { index } = *route {
         claims.check_scope(auth::SCOPE_SEARCH)?;
         claims.check_index(index)?;

@@ -219,6 +219,10 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
             _ => Err(NoRoute::UnknownMethod),
         },
         ["ui", rest @ ..] => find_in_pages(method, rest),
+        ["_miroir", "ui", "jwt-secret"] => match *method {
+            Method::GET | Method::POST => Ok(Route::Operator(OperatorRoute::PageSecrets)),
+            _ => Err(NoRoute::UnknownMethod),
+        },
         ["_miroir", "ui", "search", rest @ ..] => find_of_pages(method, rest),
         ["swap-indexes"] => only(method, Method::POST, Route::SwapIndexes),
         ["indexes", rest @ ..] => find_in_indexes(method, rest),

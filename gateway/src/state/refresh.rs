@@ -1,9 +1,11 @@
-//! Takes an index, an alias or a table of tenants in from the store, where another pod may have changed it.
+//! Takes an index, an alias, a table of tenants or the secrets of search pages in from the store, where another pod may
+//! have changed them.
 //!
-//! Invariant: an older index never replaces a newer one in this process.
+//! Invariant: an older one never replaces a newer one in this process.
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use store::{StoreError, Versioned};
 
 use crate::{
@@ -11,6 +13,8 @@ use crate::{
         alias::{ALIASES, Alias},
         tenant::{TENANTS, TENANTS_KEY, Tenants},
     },
+    auth::{PAGE_SECRETS, PAGE_SECRETS_KEY, PageTokens, Rotation},
+    config::Config,
     observe::log,
     state::{
         shared::Shared,
@@ -88,5 +92,42 @@ pub fn take_tenants(shared: &Shared, tenants: Arc<Versioned<Tenants>>) {
     shared.tenants.rcu(|known| match known.version >= tenants.version {
         true => Arc::clone(known),
         false => Arc::clone(&tenants),
+    });
+}
+
+/// What signs tokens of search pages, of the configured secrets and of what has followed them.
+#[must_use]
+pub fn page_tokens_of(config: &Config, rotation: Rotation) -> PageTokens {
+    let (own, former) = (&config.search_ui_jwt_secret, &config.search_ui_jwt_secret_previous);
+    PageTokens::new(own.as_ref(), former.as_ref(), rotation)
+}
+
+/// The same for what has followed them as it is stored.
+///
+/// # Errors
+/// When the stored value cannot be read.
+pub fn stored_page_tokens(config: &Config, value: Value) -> Result<PageTokens, serde_json::Error> {
+    Ok(page_tokens_of(config, serde_json::from_value(value)?))
+}
+
+/// Takes over the secrets of search pages as the store has them.
+///
+/// # Errors
+/// The store's error.
+pub async fn page_tokens(shared: &Shared) -> Result<(), StoreError> {
+    let Some(record) = shared.store.record(PAGE_SECRETS, PAGE_SECRETS_KEY).await? else { return Ok(()) };
+    match stored_page_tokens(&shared.config, record.value) {
+        Ok(value) => take_page_tokens(shared, Versioned { version: record.revision, value }),
+        Err(_) => log::error("page_secrets_unreadable", &[]),
+    }
+    Ok(())
+}
+
+/// Takes over secrets of search pages, unless the present ones are newer.
+pub fn take_page_tokens(shared: &Shared, tokens: Versioned<PageTokens>) {
+    let tokens = Arc::new(tokens);
+    shared.page_tokens.rcu(|known| match known.version >= tokens.version {
+        true => Arc::clone(known),
+        false => Arc::clone(&tokens),
     });
 }

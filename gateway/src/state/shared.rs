@@ -62,7 +62,7 @@ pub struct Shared {
     pub retired: ArcSwap<Vec<Weak<Topology>>>,
     pub keys: ArcSwap<KeyRing>,
     /// What signs the tokens of search pages.
-    pub page_tokens: PageTokens,
+    pub page_tokens: ArcSwap<Versioned<PageTokens>>,
     pub webhooks: ArcSwap<Versioned<Webhooks>>,
     /// Dynamic search rules as clients give them.
     pub rules: ArcSwap<Rules>,

@@ -1,9 +1,12 @@
 //! What operators do: the management API, and `miroir-ctl` as it is typed.
 
 mod backups;
+mod backups_under_load;
+mod broken;
 mod dev;
 mod management;
 mod observed;
+mod page_secrets;
 mod schemas;
 mod tools;
 
@@ -39,9 +42,14 @@ pub(crate) struct Ended {
 
 /// Runs `miroir-ctl` with these words, which it gets as a script would give them.
 pub(crate) fn ctl(cluster: &TestCluster, words: &[&str]) -> Ended {
+    ctl_at(&cluster.cluster.url(), ADMIN_KEY, words)
+}
+
+/// The same for the gateway at a URL, with a key.
+pub(crate) fn ctl_at(url: &str, key: &str, words: &[&str]) -> Ended {
     let mut command = Command::new(PROGRAM);
     command.arg("role-ctl").args(words);
-    command.env("MIROIR_URL", cluster.cluster.url()).env("MIROIR_ADMIN_API_KEY", ADMIN_KEY);
+    command.env("MIROIR_URL", url).env("MIROIR_ADMIN_API_KEY", key);
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: status.code().unwrap(), out: text(stdout), error: text(stderr) }

@@ -105,6 +105,7 @@ fn start() -> (TestCluster, SingleNode) {
         let mirrored = format!("name=next,url={},sample=1", shadow.client.base());
         let arguments = ["--allowed-ip-networks", "127.0.0.0/8", "--shadow", &mirrored];
         options.gateway_arguments.extend(arguments.map(str::to_owned));
+        options.gateway_environment = vec![("SEARCH_UI_JWT_SECRET", "the-gateways-own".to_owned())];
         options.gateway_arguments.extend(["--tenant-affinity", "explicit"].map(str::to_owned));
     });
     for uid in ["films", "books"] {
@@ -169,6 +170,8 @@ fn names_and_policies(checked: &mut Checked, cluster: &TestCluster) {
     let listed = checked.run(cluster, "tenant list");
     assert_eq!(listed["results"].as_array().unwrap().len(), 1, "{listed}");
     checked.run(cluster, "tenant delete acme");
+    let rotated = checked.run(cluster, "ui rotate-jwt-secret");
+    assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2, "{rotated}");
     let audit = checked.run(cluster, "audit --limit 5");
     assert_eq!(audit["results"].as_array().unwrap().len(), 5, "{audit}");
 }

@@ -68,6 +68,7 @@ commands! {
     canary::Canary,
     shadow::Shadow,
     backup::Backup,
+    ui::Ui,
     audit::Audit,
     store::Store,
     completions::Completions,

@@ -9,6 +9,7 @@ pub(crate) mod hmac_provider;
 pub(crate) mod key;
 pub(crate) mod key_body;
 pub(crate) mod keyring;
+pub(crate) mod page_secrets;
 pub(crate) mod page_token;
 pub(crate) mod permission;
 pub(crate) mod ring_key;
@@ -21,9 +22,10 @@ pub use action::Action;
 pub use key::ApiKey;
 pub use key_body::{CreateKey, UpdateKey};
 pub use keyring::{KeyRing, missing_header};
+pub use page_secrets::{PAGE_SECRETS, PAGE_SECRETS_KEY, PAGE_TOKEN_SECONDS, Rotation};
 pub use page_token::{
-    PAGE_TOKEN_SECONDS, PageClaims, PageTokens, SCOPE_BEACON, SCOPE_MULTI_SEARCH, SCOPE_SEARCH,
-    looks_like_page_token, scope_denied,
+    PageClaims, PageTokens, SCOPE_BEACON, SCOPE_MULTI_SEARCH, SCOPE_SEARCH, looks_like_page_token,
+    scope_denied,
 };
 pub use permission::Permission;
 pub use ring_key::{Held, invalid_key};

@@ -7,18 +7,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
     api::error::{ApiError, Code},
-    auth::{Secret, hmac_provider},
+    auth::{
+        Secret, hmac_provider,
+        page_secrets::{NAME_START, PAGE_TOKEN_SECONDS, PageKey, Rotation},
+    },
 };
 
-/// How long a token is valid, in seconds.
-pub const PAGE_TOKEN_SECONDS: i64 = 15 * 60;
-/// How the `kid` of every page token begins.
-const KEY_NAME_START: &str = "page-";
 /// The scopes, each a family of routes.
 pub const SCOPE_SEARCH: &str = "search";
 pub const SCOPE_MULTI_SEARCH: &str = "multi-search";
@@ -27,14 +25,9 @@ pub const SCOPE_BEACON: &str = "beacon";
 /// The secrets that sign and verify the tokens; none, and no page can be served.
 #[derive(Clone, Debug, Default)]
 pub struct PageTokens {
-    /// The first signs; all of them verify.
+    rotation: Rotation,
+    /// The newest whose time has come signs; all of them verify.
     keys: Vec<PageKey>,
-}
-
-#[derive(Clone, Debug)]
-struct PageKey {
-    name: String,
-    secret: Secret,
 }
 
 /// What a token says.
@@ -54,11 +47,34 @@ pub struct PageClaims {
 }
 
 impl PageTokens {
-    /// The current secret, and the one before it while it is being replaced.
+    /// The gateway's own secret, the one before it while it is being replaced, and what has followed it since.
     #[must_use]
-    pub fn new(current: Option<Secret>, previous: Option<Secret>) -> Self {
-        let keys = current.into_iter().chain(previous);
-        Self { keys: keys.map(|secret| PageKey { name: key_name(&secret), secret }).collect() }
+    pub fn new(current: Option<&Secret>, previous: Option<&Secret>, rotation: Rotation) -> Self {
+        let current = current.map(|own| rotation.keys(own, true));
+        let previous = previous.map(|own| rotation.keys(own, false));
+        let keys = current.into_iter().chain(previous).flatten().collect();
+        Self { rotation, keys }
+    }
+
+    /// What has followed the gateway's own secret.
+    #[must_use]
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
+    /// The secrets that sign, have signed or will sign, newest first, by their names.
+    #[must_use]
+    pub fn view(&self) -> Value {
+        let signing = self.keys.iter().filter(|key| key.signs_from.is_some());
+        signing.map(PageKey::view).collect()
+    }
+
+    /// Checks that there is a secret of the gateway's own, from which others can follow.
+    ///
+    /// # Errors
+    /// 503 `miroir_ui_secret_missing` without one.
+    pub fn check_secret(&self) -> Result<(), ApiError> {
+        if self.is_empty() { Err(no_secret()) } else { Ok(()) }
     }
 
     /// Whether there is no secret.
@@ -79,8 +95,9 @@ impl PageTokens {
         now: OffsetDateTime,
     ) -> Result<(String, PageClaims), ApiError> {
         hmac_provider::install();
-        let key = self.keys.first().ok_or_else(no_secret)?;
         let iat = now.unix_timestamp();
+        let signs = |key: &&PageKey| key.signs_from.is_some_and(|since| since <= iat);
+        let key = self.keys.iter().find(signs).ok_or_else(no_secret)?;
         let scope = [SCOPE_SEARCH, SCOPE_MULTI_SEARCH, SCOPE_BEACON].map(str::to_owned).to_vec();
         let claims =
             PageClaims { idx: idx.to_owned(), scope, iat, exp: iat + PAGE_TOKEN_SECONDS, sub, filter };
@@ -105,6 +122,8 @@ impl PageTokens {
         }
         let named = header.kid.as_deref().unwrap_or_default();
         let key = self.keys.iter().find(|key| key.name == named);
+        let is_accepted = |key: &&PageKey| key.until.is_none_or(|until| now.unix_timestamp() < until);
+        let key = key.filter(is_accepted);
         let key = key.ok_or_else(|| invalid("its `kid` names none of the gateway's secrets"))?;
         let secret = DecodingKey::from_secret(key.secret.expose().as_bytes());
         let claims = decode::<PageClaims>(token, &secret, &validation());
@@ -156,7 +175,7 @@ pub fn looks_like_page_token(token: &str) -> bool {
         serde_json::from_slice::<Value>(&bytes).ok()?.get(name).cloned()
     };
     let named = member(header, "kid");
-    named.is_some_and(|name| name.as_str().is_some_and(|name| name.starts_with(KEY_NAME_START)))
+    named.is_some_and(|name| name.as_str().is_some_and(|name| name.starts_with(NAME_START)))
         || member(claims, "idx").is_some()
 }
 
@@ -189,18 +208,15 @@ fn validation() -> Validation {
     validation
 }
 
-/// The name of a secret, which tells nothing about it.
-fn key_name(secret: &Secret) -> String {
-    let digest = Sha256::new().chain_update("miroir search page").chain_update(secret.expose()).finalize();
-    digest[..6].iter().fold(KEY_NAME_START.to_owned(), |name, byte| format!("{name}{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn secret(text: &str) -> Option<Secret> {
-        Some(Secret::new(text.to_owned()))
+    /// Tokens of these secrets, the second of which is the former.
+    fn tokens_of(current: &str, previous: Option<&str>) -> PageTokens {
+        let [current, previous] =
+            [Some(current), previous].map(|text| text.map(|text| Secret::new(text.to_owned())));
+        PageTokens::new(current.as_ref(), previous.as_ref(), Rotation::default())
     }
 
     fn at(second: i64) -> OffsetDateTime {
@@ -219,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_token_is_read_until_it_expires_and_while_its_secret_is_known() {
-        let old = PageTokens::new(secret("old"), None);
+        let old = tokens_of("old", None);
         let filter = serde_json::json!("owner = \"a\"");
         let (token, claims) = old.mint("cities", Some("a".to_owned()), Some(filter), at(1000)).unwrap();
         assert!(looks_like_page_token(&token));
@@ -227,27 +243,53 @@ mod tests {
         assert_eq!(old.read(&token, at(1899)).unwrap().idx, "cities");
         refused(&old, &token, 1900);
         // While the secret is replaced, both verify and the new one signs.
-        let both = PageTokens::new(secret("new"), secret("old"));
+        let both = tokens_of("new", Some("old"));
         assert!(both.read(&token, at(1000)).is_ok());
         let (newer, _) = both.mint("cities", None, None, at(1000)).unwrap();
         refused(&old, &newer, 1000);
-        refused(&PageTokens::new(secret("new"), None), &token, 1000);
+        refused(&tokens_of("new", None), &token, 1000);
         refused(&PageTokens::default(), &token, 1000);
         let nothing = PageTokens::default().mint("cities", None, None, at(0)).unwrap_err();
         assert_eq!(nothing.code(), Some(Code::MiroirUiSecretMissing));
     }
 
     #[test]
+    fn a_secret_that_follows_signs_from_its_time_on() {
+        let own = Secret::new("own".to_owned());
+        let before = PageTokens::new(Some(&own), None, Rotation::default());
+        let rotation = before.rotation().followed_by("salt".to_owned(), at(1000)).unwrap();
+        let after = PageTokens::new(Some(&own), None, rotation.clone());
+        let token = |tokens: &PageTokens, now| tokens.mint("cities", None, None, at(now)).unwrap().0;
+        let (early, late) = (token(&after, 1004), token(&after, 1005));
+        // Until then the one before signs, so that all pods know the new one by the time they meet it.
+        assert_eq!(early.split('.').next(), token(&before, 1004).split('.').next());
+        assert_ne!(early.split('.').next(), late.split('.').next());
+        assert!(after.read(&early, at(1903)).is_ok() && after.read(&late, at(1903)).is_ok());
+        refused(&before, &late, 1005);
+        // One that signed too long, or was stolen, is accepted no longer than its last token could have lived.
+        let stolen = token(&before, 1900);
+        assert!(after.read(&stolen, at(1964)).is_ok());
+        refused(&after, &stolen, 1965);
+        // The gateway's own secret is replaced as well: what followed the former one is still read.
+        let other = Secret::new("other".to_owned());
+        let replaced = PageTokens::new(Some(&other), Some(&own), rotation);
+        assert!(replaced.read(&late, at(1903)).is_ok());
+        assert_ne!(token(&replaced, 1903).split('.').next(), late.split('.').next());
+        assert_eq!(replaced.view().as_array().unwrap().len(), 2);
+        assert!(replaced.check_secret().is_ok() && PageTokens::default().check_secret().is_err());
+    }
+
+    #[test]
     fn forged_tokens_are_refused() {
-        let tokens = PageTokens::new(secret("s"), None);
+        let tokens = tokens_of("s", None);
         let (token, _) = tokens.mint("cities", None, None, at(1000)).unwrap();
         let parts = token.split('.').collect::<Vec<_>>();
         let header =
             |alg: &str, kid: &str| encoded(&serde_json::json!({"alg": alg, "typ": "JWT", "kid": kid}));
-        let kid = key_name(&secret("s").unwrap());
+        let kid = tokens.keys[0].name.clone();
         let claims =
             encoded(&serde_json::json!({"idx": "cities", "scope": ["search"], "iat": 1000, "exp": 1900}));
-        let other = PageTokens::new(secret("t"), None).mint("cities", None, None, at(1000)).unwrap().0;
+        let other = tokens_of("t", None).mint("cities", None, None, at(1000)).unwrap().0;
         let others = other.split('.').collect::<Vec<_>>();
         for forged in [
             format!("{}.{claims}.{}", parts[0], parts[2]),
@@ -285,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_token_is_for_its_index_and_scopes() {
-        let (_, claims) = PageTokens::new(secret("s"), None).mint("a", None, None, at(0)).unwrap();
+        let (_, claims) = tokens_of("s", None).mint("a", None, None, at(0)).unwrap();
         assert!(claims.check_index("a").is_ok() && claims.check_scope(SCOPE_BEACON).is_ok());
         for refusal in [claims.check_index("b"), claims.check_index("a*"), claims.check_scope("documents")] {
             assert_eq!(refusal.unwrap_err().code(), Some(Code::MiroirJwtScopeDenied));

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::openapi_answers as answers;
+
 /// One request of the management API.
 pub(crate) struct Row {
     pub(crate) method: &'static str,
@@ -183,6 +185,8 @@ pub(crate) const TABLE: &[Row] = &[
         ("body", "boolean"),
     ]),
     get("/_miroir/changes/sinks", "Where changes are delivered, and how far each has got"),
+    get("/_miroir/ui/jwt-secret", "The secrets that sign tokens of search pages, by name"),
+    change("POST", "/_miroir/ui/jwt-secret", 200, "Has a new secret sign tokens of search pages", &[]),
     get("/_miroir/ui/search/locale/{file}", "The texts of search pages in a language"),
     get("/_miroir/ui/search/{uid}/config", "The configuration of an index's search page"),
     change("POST", "/_miroir/ui/search/{uid}/config", 200, "Configures a search page", ANY),
@@ -211,6 +215,8 @@ pub(crate) fn document() -> Value {
         let path = paths.entry(row.path).or_insert_with(|| json!({}));
         path[row.method.to_ascii_lowercase()] = operation(row);
     }
+    let mut schemas = answers::components();
+    schemas.insert("Error".to_owned(), error_schema());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -226,7 +232,7 @@ pub(crate) fn document() -> Value {
                 "adminKey": {"type": "apiKey", "in": "header", "name": "X-Admin-Key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
-            "schemas": {"Error": error_schema()},
+            "schemas": schemas,
         },
     })
 }
@@ -265,10 +271,34 @@ fn operation(row: &Row) -> Value {
             "content": {"application/json": {"schema": body_schema(row.body)}},
         });
     }
+    for (status, description, schema) in others(row) {
+        let content = match schema {
+            Some(schema) => {
+                json!({"description": description, "content": {"application/json": {"schema": schema}}})
+            }
+            None => json!({"description": description}),
+        };
+        operation["responses"][status] = content;
+    }
     if OPEN.contains(&row.path) {
         operation["security"] = json!([]);
     }
     operation
+}
+
+/// Answers besides success and refusal: status, description, and schema where they have a body.
+fn others(row: &Row) -> Vec<(&'static str, &'static str, Option<Value>)> {
+    let mut others = Vec::new();
+    if row.query == SHAPE {
+        others.push(("200", "The plan, with `dryRun`", Some(answers::reference(answers::PLAN))));
+    }
+    if row.path == "/_miroir/ready" {
+        others.push(("503", "It is not ready", Some(answers::of(row.method, row.path))));
+    }
+    if row.path.ends_with("/{file}") {
+        others.push(("404", "There is no such file", None));
+    }
+    others
 }
 
 /// A name for clients that are generated: the method and the words of the path.
@@ -309,7 +339,7 @@ fn success(row: &Row) -> Value {
         (_, "/_miroir/admin" | "/_miroir/admin/assets/{file}") => json!({"*/*": {}}),
         (_, "/_miroir/admin/events") => json!({"text/event-stream": {}}),
         (_, "/_miroir/metrics") => json!({"text/plain": {"schema": {"type": "string"}}}),
-        _ => json!({"application/json": {"schema": {"type": "object"}}}),
+        _ => json!({"application/json": {"schema": answers::of(row.method, row.path)}}),
     };
     let description = match row.status {
         201 => "Made",
@@ -359,6 +389,9 @@ mod tests {
         for row in TABLE {
             assert!(!row.summary.ends_with('.') && row.summary.len() < 80, "{}", row.summary);
             assert!(row.method != "GET" || row.body.is_empty(), "{}", row.path);
+        }
+        for (method, path, _) in answers::ANSWERS {
+            assert!(TABLE.iter().any(|row| (row.method, row.path) == (*method, *path)), "{method} {path}");
         }
         let document = document();
         let flip = &document["paths"]["/_miroir/aliases/{name}"]["put"];

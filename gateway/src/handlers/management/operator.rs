@@ -10,7 +10,7 @@ use crate::{
     handlers::management::{
         audit,
         backups::{self, BackupsRoute},
-        diagnosis, openapi, writes,
+        diagnosis, openapi, page_secrets, writes,
     },
     state::core::Core,
     wire::h1::{Request, Response},
@@ -25,6 +25,7 @@ pub(crate) enum OperatorRoute<'a> {
     Task(&'a str),
     Writes,
     FailWrite,
+    PageSecrets,
     Backups(BackupsRoute<'a>),
 }
 
@@ -38,6 +39,7 @@ impl OperatorRoute<'_> {
             Self::Task(_) => "/_miroir/tasks/{uid}",
             Self::Writes => "/_miroir/writes",
             Self::FailWrite => "/_miroir/writes/fail",
+            Self::PageSecrets => "/_miroir/ui/jwt-secret",
             Self::Backups(asked) => asked.template(),
         }
     }
@@ -56,6 +58,7 @@ pub(crate) async fn serve(
         OperatorRoute::Task(uid) => writes::task(core, uid).await,
         OperatorRoute::Writes => writes::list(core, request).await,
         OperatorRoute::FailWrite => writes::fail(core, request).await,
+        OperatorRoute::PageSecrets => page_secrets::serve(core, request).await,
         OperatorRoute::Backups(asked) => backups::serve(core, request, asked).await,
     }
 }

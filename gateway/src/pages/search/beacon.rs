@@ -59,7 +59,8 @@ pub(crate) async fn serve(core: &Core, request: &Request, uid: &str) -> Result<R
     check_index_uid(uid)?;
     let token =
         request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let claims = core.shared.page_tokens.read(token.ok_or_else(missing_header)?, clock::utc())?;
+    let tokens = core.shared.page_tokens.load();
+    let claims = tokens.value.read(token.ok_or_else(missing_header)?, clock::utc())?;
     claims.check_index(uid)?;
     claims.check_scope(SCOPE_BEACON)?;
     if let Some(refusal) = rate::refusal(core, request, "beacon").await? {

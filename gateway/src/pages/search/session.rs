@@ -43,7 +43,7 @@ pub(crate) async fn serve(core: &Core, request: &Request, uid: &str) -> Result<R
     // A site's server may have fetched the token with the key: its page is told about, and gets no other token.
     let bearer = bearer(request).filter(|token| auth::looks_like_page_token(token));
     if let Some(token) = bearer.filter(|_| page.auth.mode == AuthMode::SharedKey) {
-        let claims = core.shared.page_tokens.read(token, clock::utc())?;
+        let claims = core.shared.page_tokens.load().value.read(token, clock::utc())?;
         claims.check_index(uid)?;
         return Ok(answer(token, &claims, &page, uid, index));
     }
@@ -55,7 +55,8 @@ pub(crate) async fn serve(core: &Core, request: &Request, uid: &str) -> Result<R
         _ => None,
     };
     let user = identity.map(|identity| identity.user);
-    let (token, claims) = core.shared.page_tokens.mint(uid, user, filter.map(Into::into), clock::utc())?;
+    let tokens = core.shared.page_tokens.load_full();
+    let (token, claims) = tokens.value.mint(uid, user, filter.map(Into::into), clock::utc())?;
     Ok(answer(&token, &claims, &page, uid, index))
 }
 

@@ -89,7 +89,7 @@ fn view(core: &Core, uid: &str, page: &PageConfig) -> Value {
     view["index"] = json!(uid);
     view["url"] = json!(format!("/ui/search/{uid}"));
     let mut warnings = Vec::new();
-    if core.shared.page_tokens.is_empty() {
+    if core.shared.page_tokens.load().value.is_empty() {
         warnings
             .push("SEARCH_UI_JWT_SECRET is not set: visitors get no session until it is, on all gateways");
     }
