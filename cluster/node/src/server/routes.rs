@@ -14,6 +14,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
 use futures_util::stream;
+use time::macros::format_description;
 
 use super::call::{Call, Handler, Reply};
 use super::connection::Peer;
@@ -167,11 +168,21 @@ async fn answer(node: Arc<Node>, path: Vec<String>, handler: Handler, request: R
         *response.status_mut() = status;
         return response;
     }
-    let response = work(node, path, handler, request).await;
+    let date = (faults.clock_skew_ms != 0).then(|| http_date(&node));
+    let mut response = work(node, path, handler, request).await;
+    response.headers_mut().extend(date.flatten().map(|date| (header::DATE, date)));
     if faults.answer_delay_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(faults.answer_delay_ms)).await;
     }
     cut(distort(response, &faults).await, &faults).await
+}
+
+/// What the node takes the time to be, as answers are dated.
+fn http_date(node: &Node) -> Option<HeaderValue> {
+    let form = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    HeaderValue::from_str(&node.clock.now().format(form).ok()?).ok()
 }
 
 /// Replaces a good body by a distorted one.
