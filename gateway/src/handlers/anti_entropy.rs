@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     api::error::{ApiError, Code},
+    handlers::extract,
     repair::{
         pass,
         queue::{self, PassRequest},
@@ -48,8 +49,7 @@ fn range(text: &str) -> Result<(u32, u32), ApiError> {
 pub async fn start(shared: &Shared, request: &Request) -> Result<Response, ApiError> {
     let wanted = match request.body.is_empty() {
         true => RunRequest::default(),
-        false => serde_json::from_slice::<RunRequest>(&request.body)
-            .map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))?,
+        false => extract::members::<RunRequest>(request)?,
     };
     if let Some(uid) = wanted.index.as_deref().filter(|uid| !shared.snapshot().indexes.contains_key(*uid)) {
         return Err(ApiError::new(Code::IndexNotFound, format!("Index `{uid}` not found.")));

@@ -7,6 +7,8 @@ use std::io::Read;
 
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::{
     api::{
@@ -35,6 +37,16 @@ pub(crate) fn json_body(core: &Core, request: &Request) -> Result<Bytes, ApiErro
         return Err(ApiError::new(Code::BadRequest, message).because("json_too_deep"));
     }
     Ok(body)
+}
+
+/// The members of a JSON body; a list of their values in order, which serde would take for them, is refused.
+///
+/// # Errors
+/// 400 that names what is wrong.
+pub(crate) fn members<Body: DeserializeOwned>(request: &Request) -> Result<Body, ApiError> {
+    let members = serde_json::from_slice::<Map<String, Value>>(&request.body);
+    let body = members.and_then(|members| serde_json::from_value(Value::Object(members)));
+    body.map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))
 }
 
 /// Whether a media type means JSON, as nodes take it for all bodies but documents: `…/json` and `…/…+json`.

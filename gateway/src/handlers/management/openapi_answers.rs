@@ -35,7 +35,6 @@ pub(super) const ANSWERS: &[(&str, &str, &str)] = &[
     ("GET", "/_miroir/diagnosis", "diagnosis"),
     ("GET", "/_miroir/audit", "audit"),
     ("GET", "/_miroir/tasks/{uid}", "task"),
-    ("GET", "/_miroir/admin/tasks/{uid}", "task"),
     ("GET", "/_miroir/writes", "writes list"),
     ("POST", "/_miroir/writes/fail", "task"),
     ("GET", "/_miroir/backups", "backup list"),

@@ -7,7 +7,7 @@ use router::{
     Node,
     rebalance::{PlanError, ShapeChange},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         http::query_string::Query,
     },
     clock, config,
-    handlers::management::operations::error_of,
+    handlers::{extract, management::operations::error_of},
     membership::rebalance::{forecast, newcomer, operation::Operation, queue},
     state::core::Core,
     wire::h1::{Request, Response},
@@ -100,22 +100,22 @@ pub(crate) async fn serve(
     };
     let (force, mut dry_run) = (flag("force")?, flag("dryRun")?);
     let mut plain = || -> Result<(), ApiError> {
-        dry_run |= !request.body.is_empty() && body::<PlainBody>(request)?.dry_run;
+        dry_run |= !request.body.is_empty() && extract::members::<PlainBody>(request)?.dry_run;
         Ok(())
     };
     let change = match asked {
         ChangeRoute::AddNode => {
-            let body = body::<NodeBody>(request)?;
+            let body = extract::members::<NodeBody>(request)?;
             dry_run |= body.dry_run;
             ShapeChange::AddNode { node: node(&body)? }
         }
         ChangeRoute::ReplaceNode(id) => {
-            let body = body::<NodeBody>(request)?;
+            let body = extract::members::<NodeBody>(request)?;
             dry_run |= body.dry_run;
             ShapeChange::ReplaceNode { id: id.to_owned(), by: node(&body)?, force }
         }
         ChangeRoute::ChangeTopology => {
-            let body = body::<TopologyBody>(request)?;
+            let body = extract::members::<TopologyBody>(request)?;
             dry_run |= body.dry_run;
             ShapeChange::SetReplicationFactor { replication_factor: body.replication_factor }
         }
@@ -177,10 +177,6 @@ async fn status(core: &Core) -> Result<Response, ApiError> {
     let now = clock::utc();
     let body = json!({"waiting": waiting, "operation": shown.map(|operation| operation.view(now))});
     Ok(Response::json(StatusCode::OK, body.to_string()))
-}
-
-fn body<Body: DeserializeOwned>(request: &Request) -> Result<Body, ApiError> {
-    serde_json::from_slice(&request.body).map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))
 }
 
 /// Judged as flags are.
