@@ -212,7 +212,7 @@ fn load_cities(cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Secrets of this cluster's own making, for as long as it runs. Those in the environment of this process win.
 fn secrets() -> Vec<(&'static str, String)> {
-    let names = ["SEARCH_UI_JWT_SECRET", "SEARCH_UI_SHARED_KEY"];
+    let names = ["SEARCH_UI_JWT_SECRET", "SEARCH_UI_SHARED_KEY", "ADMIN_SESSION_SEAL_KEY"];
     let missing = names.into_iter().filter(|name| std::env::var_os(name).is_none());
     missing.map(|name| (name, uuid::Uuid::new_v4().simple().to_string())).collect()
 }
