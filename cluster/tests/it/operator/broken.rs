@@ -1,5 +1,5 @@
-//! What an operator types when something is broken that takes long to show: clocks, hints, stuck tasks, two operators
-//! at once.
+//! What an operator types when something is broken that takes long to show: clocks, hints, stuck tasks, a store that
+//! is away, two operators at once, a pod that leads nothing.
 
 use std::{
     fs,
@@ -11,9 +11,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::operator::{
-    ctl, operated,
-    tools::{finds, is_well},
+    Ended, ctl, ctl_at, operated,
+    tools::{finds, finds_at, is_well},
 };
+use crate::pods::coordination::Pods;
 use crate::support::{PROGRAM, TestCluster};
 use node::test_client::Client;
 
@@ -127,6 +128,53 @@ fn the_doctor_names_a_stuck_task_and_the_command_that_ends_it() {
     }
     until_well(&cluster);
     assert_eq!(ctl(&cluster, &["writes", "list", "--stuck"]).code, 0);
+}
+
+#[test]
+fn the_doctor_names_a_store_that_is_away_and_any_pod_does_what_is_asked() {
+    let pods = Pods::start_with(true, |options| {
+        let folder = options.data.join("backups").display().to_string();
+        options.gateway_arguments.extend(["--backup-dir".to_owned(), folder]);
+    });
+    let urls = pods.urls();
+    let run = |pod: usize, words: &str| ctl_at(&urls[pod], "admin", &words.split(' ').collect::<Vec<_>>());
+    Client::new(urls[0].clone()).with_key("master").done(
+        "POST",
+        "/indexes",
+        &json!({"uid": "films", "primaryKey": "id"}),
+    );
+    // Whichever pod leads, each of them takes commands, and what one did the others show.
+    for pod in 0..3 {
+        let alias = format!("alias create from-{pod} films");
+        let deadline = Instant::now() + WORKS_MAX;
+        while run(pod, &alias).code != 0 {
+            assert!(Instant::now() < deadline, "pod {pod} does not know the index");
+            thread::yield_now();
+        }
+        let made = run(pod, "backup create --index films --watch");
+        assert!(made.code == 0 && made.out.contains("succeeded"), "{}{}", made.out, made.error);
+    }
+    for pod in 0..3 {
+        pods.until(pod, "/_miroir/aliases", |aliases| {
+            aliases["results"].as_array().is_some_and(|all| all.len() == 3)
+        });
+    }
+    pods.redis.signal("-STOP");
+    let said = finds_at(&urls[1], "admin", "the store does not answer");
+    assert!(said.contains("writes are refused until it does"), "{said}");
+    let status = run(1, "status");
+    assert!(status.out.contains("does not answer: writes are refused until it does"), "{}", status.out);
+    let refused = run(1, "alias delete from-1 --yes");
+    assert!(refused.code == 1 && refused.error.lines().count() == 1, "{}", refused.error);
+    pods.redis.signal("-CONT");
+    let deadline = Instant::now() + WORKS_MAX;
+    // The refused deletion may have been done once the store went on.
+    while !matches!(run(1, "alias delete from-1 --yes"), Ended { code: 0, .. })
+        && run(1, "alias list").out.contains("from-1")
+    {
+        assert!(Instant::now() < deadline, "the store is back and commands do not work");
+        thread::yield_now();
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Action, node};
 use crate::kit::{
     context::Context,
+    failure::Failure,
     report::{Outcome, Report},
     show::{Colour, painted, word},
     table::Table,
@@ -25,7 +26,12 @@ impl Action for Status {
         let client = context.client()?;
         let ready = client.get("/_miroir/ready")?;
         let topology = client.get("/_miroir/topology")?;
-        let running = client.get("/_miroir/operations?status=running&limit=5")?;
+        let running = match client.get("/_miroir/operations?status=running&limit=5") {
+            Ok(running) => running,
+            // Without the store nobody knows them, and the rest is all the more worth seeing.
+            Err(error) if is_store_away(&error) => Value::Null,
+            Err(error) => return Err(error),
+        };
         let is_good = ready["ready"] == true;
         let text = screen(client.origin(), &ready, &topology, &running);
         let seen = json!({"ready": ready, "topology": topology, "operations": running});
@@ -36,6 +42,11 @@ impl Action for Status {
     fn is_worth_watching(&self) -> bool {
         true
     }
+}
+
+/// Whether the gateway could not answer for lack of its store.
+fn is_store_away(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Refused { status: 503, .. }))
 }
 
 /// What an operator looks at first: whether all is there, what is missing, and by whom it is served.
@@ -79,6 +90,9 @@ fn store(ready: &Value) -> String {
 
 /// The operations that run, with their phases.
 fn operations(running: &Value) -> String {
+    if running.is_null() {
+        return painted(Colour::Red, "not known without the store");
+    }
     let operations = running["results"].as_array().into_iter().flatten();
     let shown = operations.map(|operation| {
         let (number, kind) = (word(&operation["operation"]), word(&operation["kind"]));

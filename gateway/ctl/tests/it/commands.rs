@@ -88,6 +88,15 @@ fn status_is_bad_news_when_the_cluster_is_not_ready() {
     check(("GET /_miroir/ready", 200, READY), "ready", all, 0);
     let unready = ("GET /_miroir/ready", 503, r#"{"ready": false, "uncoveredShards": 3}"#);
     check(unready, "not ready", "3 without a healthy node", 4);
+    // Without its store the gateway still tells what it knows.
+    let away = ("GET /_miroir/operations?status=running&limit=5", 503, r#"{"message": "no store"}"#);
+    let gateway = Gateway::start(&[("GET /_miroir/ready", 200, READY), topology, away]);
+    let ended = run(&["--url", &gateway.address(), "status"]);
+    assert!(
+        ended.code == 0 && ended.out.contains("operations  not known without the store\n"),
+        "{}",
+        ended.out
+    );
 }
 
 #[test]
