@@ -110,7 +110,7 @@ impl Operation {
         let seconds_left =
             left.filter(|_| self.status == Status::Running).and_then(|left| left.checked_div(rate));
         let date = |at: Option<OffsetDateTime>| at.and_then(|at| at.format(&Rfc3339).ok());
-        json!({
+        let mut view = json!({
             "operation": self.operation,
             "kind": self.kind,
             "status": self.status,
@@ -127,8 +127,23 @@ impl Operation {
             "reason": self.reason,
             "startedAt": date(self.started_at),
             "finishedAt": date(self.finished_at),
-        })
+        });
+        if self.kind == DUMP_IMPORT {
+            view["dump"] = imported(&self.about);
+        }
+        view
     }
+}
+
+/// What is shown of a dump that is imported; nulls while it was not read yet.
+fn imported(about: &Value) -> Value {
+    let contents = &about["contents"];
+    json!({
+        "bytes": about["bytes"],
+        "serverVersion": contents["serverVersion"],
+        "keys": contents["keys"],
+        "indexes": contents["indexes"],
+    })
 }
 
 fn key(number: u64) -> String {

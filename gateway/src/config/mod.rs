@@ -114,6 +114,8 @@ pub struct Config {
     pub cdc: CdcConfig,
     /// The folder of dumps; made with the first dump.
     pub dump_dir: PathBuf,
+    /// A dump that is imported at the first start with it.
+    pub import_dump: Option<PathBuf>,
     /// The folder of backups; made with the first one.
     pub backup_dir: PathBuf,
     /// The time from one backup to the next, where they are scheduled.
@@ -480,6 +482,7 @@ fn validate(
             value::one_of(text, &SessionMode::NAMES)
         })?,
         dump_dir: option("dump-dir", &raw.dump_dir, PathBuf::from("./dumps"), value::folder)?,
+        import_dump: option("import-dump", &raw.import_dump, None, value::readable_file)?,
         backup_dir: option("backup-dir", &raw.backup_dir, PathBuf::from("./backups"), value::folder)?,
         backup_interval: option("backup-interval", &raw.backup_interval, None, value::interval_or_off)?,
         backup_keep: option("backup-keep", &raw.backup_keep, BACKUPS_KEPT_DEFAULT, |text| {

@@ -114,7 +114,15 @@ const SECTIONS: [(&str, &[&str]); 11] = [
     ("Changes", &["cdc", "cdc-sink", "cdc-overflow", "cdc-ttl-deletes"]),
     (
         "Dumps, backups, webhooks and shadows",
-        &["dump-dir", "backup-dir", "backup-interval", "backup-keep", "shadow", "allowed-ip-networks"],
+        &[
+            "dump-dir",
+            "import-dump",
+            "backup-dir",
+            "backup-interval",
+            "backup-keep",
+            "shadow",
+            "allowed-ip-networks",
+        ],
     ),
     ("Traces", &["otlp-endpoint", "trace-sample"]),
     ("The command itself", &["config", "print-config", "check-config", "take-over", "version", "help"]),

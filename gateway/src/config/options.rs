@@ -230,6 +230,9 @@ pub(crate) struct Flags {
     /// where POST /dumps writes one dump of the whole cluster (default ./dumps)
     #[argh(option, arg_name = "DIR")]
     pub(crate) dump_dir: Option<String>,
+    /// a dump that is imported once, at the first start with it; none of its indexes may be there
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) import_dump: Option<String>,
     /// where backups are written, a folder each (default ./backups)
     #[argh(option, arg_name = "DIR")]
     pub(crate) backup_dir: Option<String>,
@@ -412,6 +415,7 @@ pub(crate) struct RawOptions {
     pub(crate) trace_sample: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) dump_dir: Option<String>,
+    pub(crate) import_dump: Option<String>,
     pub(crate) backup_dir: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) backup_interval: Option<String>,
@@ -508,7 +512,7 @@ over_all_options! {
         connections_per_address_max queue_delay_max multi_search_queries_max json_depth_max page_depth_max
         drain_timeout migration_drain_timeout migration_skip_delta_pass tls_certificate tls_key
         tls_client_ca node_ca log_requests log_queries slow_query_log otlp_endpoint trace_sample dump_dir
-        backup_dir backup_interval backup_keep allowed_ip_networks anti_entropy anti_entropy_interval
+        import_dump backup_dir backup_interval backup_keep allowed_ip_networks anti_entropy anti_entropy_interval
         settings_drift_interval admin_ui trusted_proxies search_ui;
     repeated: node peer shadow cdc_sink;
     environment:

@@ -85,6 +85,7 @@ pub(crate) fn to_toml(config: &Config) -> String {
         tenant_dedicated_groups: listed(&config.tenants.dedicated_groups),
         shadow: config.shadows.iter().map(shadow::text).collect(),
         dump_dir: config.dump_dir.display().to_string(),
+        import_dump: config.import_dump.as_deref().map(path),
         backup_dir: config.backup_dir.display().to_string(),
         backup_interval: config.backup_interval.map_or_else(|| "off".to_owned(), duration),
         backup_keep: config.backup_keep,
@@ -212,6 +213,8 @@ struct Effective {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<String>,
     dump_dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import_dump: Option<String>,
     backup_dir: String,
     backup_interval: String,
     backup_keep: usize,

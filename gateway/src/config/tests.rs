@@ -194,6 +194,7 @@ fn bad_input_is_one_line_with_option_value_and_what_is_allowed() {
         ("trace-sample", "1.5", "give a number from 0 to 1"),
         ("backup-interval", "1d", "give a time from 100ms to 720h, for example 300s or 6h, or off"),
         ("backup-keep", "0", "give a whole number from 1 to 500"),
+        ("import-dump", "/", "give a file"),
         ("node", "http://10.0.0.1", NODE_FORM),
         ("node", "", NODE_FORM),
         ("node", "=http://h", NODE_ID),

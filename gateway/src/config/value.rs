@@ -151,6 +151,15 @@ pub(crate) fn folder(text: &str) -> Result<PathBuf, Allowed> {
     }
 }
 
+/// Reads the path of a file that is there.
+pub(crate) fn readable_file(text: &str) -> Result<Option<PathBuf>, Allowed> {
+    match std::fs::metadata(text) {
+        Ok(found) if found.is_file() => Ok(Some(text.into())),
+        Ok(_) => Err("give a file".to_owned()),
+        Err(error) => Err(format!("give a file that can be read ({error})")),
+    }
+}
+
 /// Reads networks as `ADDRESS/BITS`, separated by commas; an empty text has none.
 pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, Allowed> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());

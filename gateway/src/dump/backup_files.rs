@@ -6,25 +6,26 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufReader, Write},
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
-use flate2::read::GzDecoder;
 use futures_channel::oneshot;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::TtlPolicy;
-use tar::Archive;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use crate::{
     api::alias::Alias,
     config::limits,
-    dump::{export::Written, fingerprint},
+    dump::{
+        export::Written,
+        fingerprint,
+        reader::{self, Part},
+    },
 };
 
 /// The names of the two archives, without their ending.
@@ -70,26 +71,6 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
-}
-
-/// A part of a backup that is read back.
-pub enum Part {
-    /// An index begins; its primary key, if it has one.
-    Index {
-        uid: String,
-        primary_key: Option<String>,
-    },
-    Settings {
-        uid: String,
-        settings: Value,
-    },
-    /// Lines of documents.
-    Documents {
-        uid: String,
-        lines: Bytes,
-    },
-    /// A key of the API, in the form of the dump.
-    Key(Value),
 }
 
 /// Hashes the archives and seals them with the manifest; gives it with the hashes.
@@ -192,76 +173,25 @@ pub fn read(directory: &Path, manifest: &Manifest) -> io::Result<mpsc::Receiver<
 }
 
 fn read_parts(file: &Path, manifest: &Manifest, send: &dyn Fn(io::Result<Part>) -> bool) -> io::Result<()> {
-    let mut archive = Archive::new(GzDecoder::new(BufReader::new(File::open(file)?)));
-    for entry in archive.entries()? {
-        let entry = entry?;
-        let path = entry.path()?.display().to_string();
-        if path == "keys.jsonl" {
-            for line in BufReader::new(entry).lines() {
-                if !send(Ok(Part::Key(serde_json::from_str(&line?)?))) {
-                    return Ok(());
+    let (mut documents, mut sum) = (0_u64, 0_u64);
+    reader::read_parts(BufReader::new(File::open(file)?), &|_| true, &mut |part| {
+        match &part {
+            Part::Documents { lines, count, .. } => {
+                documents += *count as u64;
+                sum = sum.wrapping_add(fingerprint::of_lines(lines));
+            }
+            Part::End { uid } => {
+                let (documents, sum) = (std::mem::take(&mut documents), std::mem::take(&mut sum));
+                let found = Written { uid: uid.clone(), documents, fingerprint: format!("{sum:016x}") };
+                if manifest.indexes.iter().any(|known| known.uid == *uid && *known != found) {
+                    let reason = format!("the documents of {uid} are not those of the manifest");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
                 }
             }
-            continue;
+            Part::Metadata(_) | Part::Key(_) | Part::Index { .. } | Part::Settings { .. } => {}
         }
-        let Some((uid, name)) = path.strip_prefix("indexes/").and_then(|rest| rest.split_once('/')) else {
-            continue;
-        };
-        let uid = uid.to_owned();
-        let part = match name {
-            "metadata.json" => {
-                let value: Value = serde_json::from_reader(entry)?;
-                let primary_key = value["primaryKey"].as_str().map(str::to_owned);
-                Part::Index { uid, primary_key }
-            }
-            "settings.json" => Part::Settings { uid, settings: serde_json::from_reader(entry)? },
-            "documents.jsonl" => {
-                if !read_documents(entry, &uid, manifest, send)? {
-                    return Ok(());
-                }
-                continue;
-            }
-            _ => continue,
-        };
-        if !send(Ok(part)) {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Sends the documents of an index in bounded batches; gives whether anybody still takes them.
-fn read_documents(
-    entry: impl Read,
-    uid: &str,
-    manifest: &Manifest,
-    send: &dyn Fn(io::Result<Part>) -> bool,
-) -> io::Result<bool> {
-    let mut reader = BufReader::new(entry);
-    let (mut lines, mut count, mut documents, mut sum) = (Vec::new(), 0, 0_u64, 0_u64);
-    loop {
-        let read = reader.read_until(b'\n', &mut lines)?;
-        count += usize::from(read > 0);
-        let is_full = count >= limits::DOCUMENTS_PER_RESTORE || lines.len() >= limits::BYTES_PER_RESTORE;
-        if (read == 0 || is_full) && !lines.is_empty() {
-            documents += count as u64;
-            sum = sum.wrapping_add(fingerprint::of_lines(&lines));
-            let part = Part::Documents { uid: uid.to_owned(), lines: std::mem::take(&mut lines).into() };
-            if !send(Ok(part)) {
-                return Ok(false);
-            }
-            count = 0;
-        }
-        if read == 0 {
-            break;
-        }
-    }
-    let found = Written { uid: uid.to_owned(), documents, fingerprint: format!("{sum:016x}") };
-    if manifest.indexes.iter().any(|known| known.uid == uid && *known != found) {
-        let reason = format!("the documents of {uid} are not those of the manifest");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-    }
-    Ok(true)
+        Ok(send(Ok(part)))
+    })
 }
 
 fn hashed(directory: &Path, name: &str) -> io::Result<Hashed> {

@@ -6,8 +6,11 @@
 pub mod archive;
 pub mod backup;
 pub mod backup_files;
+pub mod contents;
 pub mod export;
 pub(crate) mod fingerprint;
 pub mod format;
 mod pages;
+pub mod reader;
 pub(crate) mod remote;
+pub(crate) mod spool;

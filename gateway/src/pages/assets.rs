@@ -133,6 +133,7 @@ mod tests {
             uri: "/".parse().unwrap(),
             headers: http::HeaderMap::new(),
             body: Bytes::new(),
+            upload: None,
             keep_alive: true,
             peer: Request::NO_PEER,
         };

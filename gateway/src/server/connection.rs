@@ -17,6 +17,7 @@ use crate::{
     server::{
         event_stream,
         pipeline::{self, Served},
+        upload,
     },
     state::core::Core,
     wire::{
@@ -36,7 +37,14 @@ pub(crate) async fn run(core: &Rc<Core>, stream: runtime::Stream, peer: IpAddr) 
         },
     };
     loop {
-        let mut request = match connection.read_request().await {
+        let read = match connection.read_head().await {
+            Ok(incoming) if upload::is_one(&incoming.request) => {
+                return Box::pin(upload::run(core, connection, incoming)).await;
+            }
+            Ok(incoming) => connection.read_body(incoming).await,
+            Err(refusal) => Err(refusal),
+        };
+        let mut request = match read {
             Ok(request) => request,
             Err(refusal) => {
                 let Some(response) = refusal_response(core, refusal) else { return };

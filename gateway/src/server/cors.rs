@@ -53,6 +53,7 @@ mod tests {
                 uri: "/indexes".parse().unwrap(),
                 headers: http::HeaderMap::new(),
                 body: bytes::Bytes::new(),
+                upload: None,
                 keep_alive: true,
                 peer: Request::NO_PEER,
             };

@@ -109,6 +109,7 @@ async fn seen(
         uri,
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
+        upload: None,
         keep_alive: true,
         peer: request.peer,
     };

@@ -28,6 +28,7 @@ mod routes_test;
 pub(crate) mod settings_version;
 pub(crate) mod tenant_affinity;
 pub(crate) mod tracing;
+pub(crate) mod upload;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -36,6 +37,7 @@ use std::{
 };
 
 use crate::{
+    handlers::data::imports,
     observe,
     state::{
         change::{LaneInbox, LaneSender},
@@ -89,6 +91,9 @@ pub fn start_core(
         runtime::spawn(crate::write::lane::run(Rc::clone(&core), lane_inbox));
         runtime::spawn(admission::watch(Rc::clone(&core)));
         runtime::spawn(heartbeats::beat(Arc::clone(&core.shared.heartbeats), number));
+        if number == 0 {
+            runtime::spawn(imports::watch(Rc::clone(&core)));
+        }
         listener::run(core, listener).await;
     })?;
     // The caller learns of the core only once it serves clients.

@@ -141,6 +141,7 @@ mod tests {
             uri,
             headers,
             body: Bytes::from_static(body.as_bytes()),
+            upload: None,
             keep_alive: true,
             peer: Request::NO_PEER,
         }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod chat;
+pub(crate) mod imports;
 mod node_routes;
 mod receivers;
 mod rollover;

@@ -5,6 +5,7 @@ mod backups_under_load;
 mod broken;
 mod dev;
 mod management;
+mod migrate;
 mod observed;
 mod page_secrets;
 mod schemas;

@@ -5,12 +5,14 @@
 use std::{
     collections::BTreeSet,
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
+use crate::data::imports::small_dump;
 use crate::operator::{Ended, ctl, operated};
 use crate::support::{SingleNode, TestCluster};
 use node::test_client::Client;
@@ -96,7 +98,7 @@ impl Checked {
 }
 
 /// A cluster in which every command has something to do, and a shadow of it.
-fn start() -> (TestCluster, SingleNode) {
+fn start(dumps: &Path) -> (TestCluster, SingleNode) {
     let shadow = SingleNode::start();
     let (cluster, _) = operated(|options| {
         // Only embedded nodes can be stalled.
@@ -106,7 +108,8 @@ fn start() -> (TestCluster, SingleNode) {
         let arguments = ["--allowed-ip-networks", "127.0.0.0/8", "--shadow", &mirrored];
         options.gateway_arguments.extend(arguments.map(str::to_owned));
         options.gateway_environment = vec![("SEARCH_UI_JWT_SECRET", "the-gateways-own".to_owned())];
-        options.gateway_arguments.extend(["--tenant-affinity", "explicit"].map(str::to_owned));
+        options.gateway_arguments.extend(["--tenant-affinity", "explicit", "--cdc", "on"].map(str::to_owned));
+        options.gateway_arguments.extend(["--dump-dir".to_owned(), dumps.display().to_string()]);
     });
     for uid in ["films", "books"] {
         cluster.client.done("POST", "/indexes", &json!({"uid": uid, "primaryKey": "id"}));
@@ -118,11 +121,13 @@ fn start() -> (TestCluster, SingleNode) {
 
 #[test]
 fn every_command_prints_what_its_schema_says() {
-    let (mut cluster, _shadow) = start();
+    let dumps = tempfile::tempdir().unwrap();
+    let (mut cluster, shadow) = start(dumps.path());
     let mut checked = Checked::new();
     look(&mut checked, &cluster);
     names_and_policies(&mut checked, &cluster);
     searches(&mut checked, &cluster);
+    data(&mut checked, &cluster, &shadow);
     backups(&mut checked, &cluster);
     writes(&mut checked, &cluster);
     shape(&mut checked, &mut cluster);
@@ -196,6 +201,33 @@ fn searches(checked: &mut Checked, cluster: &TestCluster) {
     checked.until(cluster, "shadow diff", |diffs| {
         diffs["results"].as_array().is_some_and(|diffs| !diffs.is_empty())
     });
+}
+
+/// What comes in and goes out, and what rolls over.
+fn data(checked: &mut Checked, cluster: &TestCluster, other: &SingleNode) {
+    let policy = json!({"name": "logs", "writeAlias": "logs", "readAlias": "all-logs", "pattern": "logs-{NNN}",
+        "triggers": {"maxDocs": 10}, "retention": {"keepIndexes": 2}, "template": {"primaryKey": "id"}});
+    let file = cluster.directory().join("policy.json");
+    fs::write(&file, policy.to_string()).unwrap();
+    checked.run_to(cluster, &["rollover", "create", file.to_str().unwrap()], &[0]);
+    checked.until(cluster, "rollover list", |policies| policies["results"][0]["phase"] == "resting");
+    checked.run(cluster, "rollover run logs --dry-run");
+    assert_eq!(checked.run(cluster, "rollover run logs --watch")["status"], "succeeded");
+    checked.run(cluster, "rollover delete logs --yes");
+    let told = checked.run(cluster, "cdc tail --since 0 --limit 1");
+    assert_eq!(told["results"][0]["index"], "films", "{told}");
+    checked.run(cluster, "cdc sinks");
+    let file = cluster.directory().join("small.dump");
+    fs::write(&file, small_dump()).unwrap();
+    let words = ["dump", "import", file.to_str().unwrap(), "--watch"];
+    let imported = checked.run_to(cluster, &words, &[0]);
+    assert_eq!(imported["dump"]["indexes"]["small"]["documents"], 3, "{imported}");
+    checked.run(cluster, "dump status");
+    checked.run(cluster, &format!("dump status {}", imported["operation"]));
+    other.client.done("POST", "/indexes", &json!({"uid": "copied", "primaryKey": "id"}));
+    other.client.done("POST", "/indexes/copied/documents", &json!([{"id": 1}]));
+    let copied = checked.run(cluster, &format!("migrate --from {}", other.client.base()));
+    assert_eq!(copied["indexes"][0]["documents"], 1, "{copied}");
 }
 
 fn backups(checked: &mut Checked, cluster: &TestCluster) {

@@ -48,7 +48,11 @@ struct Run {
 
 /// Compares all copies and repairs nothing; exit code 1 when they differ.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "verify", example = "miroir-ctl anti-entropy verify --index products --shards 0-63")]
+#[argh(
+    subcommand,
+    name = "verify",
+    example = "miroir-ctl anti-entropy verify --index products --shards 0-63"
+)]
 struct Verify {
     /// only this index
     #[argh(option)]
@@ -98,11 +102,7 @@ impl Action for AntiEntropy {
 }
 
 /// Compares all copies of an index, of some of its shards, or of everything, and repairs nothing.
-pub(crate) fn verify(
-    client: &Client,
-    index: Option<&str>,
-    shards: Option<&str>,
-) -> anyhow::Result<Report> {
+pub(crate) fn verify(client: &Client, index: Option<&str>, shards: Option<&str>) -> anyhow::Result<Report> {
     let mut asked = json!({"index": index, "dryRun": true});
     if let Some(shards) = shards {
         asked["shards"] = json!(shards);

@@ -134,7 +134,9 @@ fn lines<'a>(backups: impl IntoIterator<Item = &'a Value>) -> String {
         table.row(&[
             word(&backup["id"]),
             state(&backup["status"]),
-            manifest["indexes"].as_array().map_or_else(|| "-".to_owned(), |indexes| indexes.len().to_string()),
+            manifest["indexes"]
+                .as_array()
+                .map_or_else(|| "-".to_owned(), |indexes| indexes.len().to_string()),
             sum(&manifest["indexes"], "documents").map_or_else(|| "-".to_owned(), |sum| sum.to_string()),
             bytes(&json!(sum(&manifest["files"], "bytes"))),
             if backup["scheduled"] == true { "schedule" } else { "hand" }.to_owned(),

@@ -7,7 +7,12 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use super::Action;
-use crate::kit::{client::path, context::Context, report::{Outcome, Report}, show::word};
+use crate::kit::{
+    client::path,
+    context::Context,
+    report::{Outcome, Report},
+    show::word,
+};
 
 /// Canaries: searches on a schedule, with assertions.
 #[derive(FromArgs, ArgsInfo)]
@@ -92,7 +97,8 @@ impl Action for Canary {
                 let answer = client.get("/_miroir/canaries/status")?;
                 let canaries = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
                 let last = |canary: &Value| canary["runs"].as_array().and_then(|runs| runs.last()).cloned();
-                let text = canaries.iter().map(|canary| state(canary, last(canary).as_ref())).collect::<String>();
+                let text =
+                    canaries.iter().map(|canary| state(canary, last(canary).as_ref())).collect::<String>();
                 let is_good = canaries.iter().filter_map(last).all(|run| run["passed"] == true);
                 Ok(Report::good(answer, text).judged(is_good, Outcome::Failed))
             }

@@ -27,7 +27,8 @@ impl Action for Completions {
             "fish" => generate::fish(),
             "man" => generate::man(),
             other => {
-                let message = format!("there are no completions for {other:?}; allowed: bash, zsh, fish, man");
+                let message =
+                    format!("there are no completions for {other:?}; allowed: bash, zsh, fish, man");
                 return Err(Failure::usage(message));
             }
         };

@@ -47,7 +47,8 @@ fn unreachable(origin: &str, reason: &str) -> Report {
     let finding = Finding {
         level: Level::Critical,
         what: format!("the gateway at {origin} does not answer: {reason}"),
-        action: "start it (systemctl status miroir, journalctl -u miroir), or name another with --url".to_owned(),
+        action: "start it (systemctl status miroir, journalctl -u miroir), or name another with --url"
+            .to_owned(),
     };
     report(&[finding], Value::Null)
 }

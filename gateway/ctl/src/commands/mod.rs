@@ -2,8 +2,34 @@
 //!
 //! Invariant: this table is the only list of them; help, completions and the manual page are made from it.
 
+mod alias;
+mod anti_entropy;
+mod audit;
+mod backup;
+mod canary;
+mod cluster;
+mod completions;
+mod data;
+mod doctor;
+mod explain;
+mod group;
+mod node;
+mod operations;
+mod rebalance;
+mod shadow;
+mod shards;
+mod status;
+mod store;
+mod task;
+mod tenant;
+mod ttl;
+mod ui;
+mod verify;
+mod writes;
+
 use argh::{ArgsInfo, FromArgs};
 
+use self::data::{cdc, dump, migrate, rollover};
 use crate::kit::{context::Context, report::Report};
 
 /// A command that has been read.
@@ -20,11 +46,9 @@ pub(crate) trait Action {
     }
 }
 
-/// Declares the modules and the enum of commands from one line each, in the order of the help.
+/// Declares the enum of commands from one line each, in the order of the help.
 macro_rules! commands {
     ($($module:ident::$name:ident,)*) => {
-        $(mod $module;)*
-
         /// Any command.
         #[derive(FromArgs, ArgsInfo)]
         #[argh(subcommand)]
@@ -67,6 +91,10 @@ commands! {
     tenant::Tenant,
     canary::Canary,
     shadow::Shadow,
+    rollover::Rollover,
+    cdc::Cdc,
+    dump::Dump,
+    migrate::Migrate,
     backup::Backup,
     ui::Ui,
     audit::Audit,

@@ -37,7 +37,11 @@ enum Verb {
 
 /// Writes all of a store into a file of JSON lines.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "export", example = "miroir-ctl store export --store sled:./miroir-data store.jsonl")]
+#[argh(
+    subcommand,
+    name = "export",
+    example = "miroir-ctl store export --store sled:./miroir-data store.jsonl"
+)]
 struct Export {
     /// sled:PATH or redis://HOST:PORT, as the gateway has it
     #[argh(option)]
@@ -49,7 +53,11 @@ struct Export {
 
 /// Fills an empty store from a file that `export` has written.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "import", example = "miroir-ctl store import --store redis://127.0.0.1:6379 store.jsonl")]
+#[argh(
+    subcommand,
+    name = "import",
+    example = "miroir-ctl store import --store redis://127.0.0.1:6379 store.jsonl"
+)]
 struct Import {
     /// sled:PATH or redis://HOST:PORT, as the gateway has it
     #[argh(option)]

@@ -5,7 +5,12 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use super::Action;
-use crate::kit::{client::{Client, path}, context::Context, report::Report, show::word};
+use crate::kit::{
+    client::{Client, path},
+    context::Context,
+    report::Report,
+    show::word,
+};
 
 /// Tenants and their replica groups.
 #[derive(FromArgs, ArgsInfo)]

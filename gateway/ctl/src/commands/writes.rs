@@ -115,9 +115,8 @@ impl List {
 /// The nodes whose parts have not ended, with their states.
 fn awaited(task: &Value) -> String {
     let parts = task["nodes"].as_array().into_iter().flatten();
-    let waiting = parts.filter(|part| {
-        !matches!(part["status"].as_str(), Some("succeeded" | "failed" | "canceled"))
-    });
+    let waiting =
+        parts.filter(|part| !matches!(part["status"].as_str(), Some("succeeded" | "failed" | "canceled")));
     let nodes = waiting.map(|part| format!("{} ({})", word(&part["node"]), word(&part["nodeState"])));
     let nodes = nodes.collect::<Vec<_>>();
     if nodes.is_empty() { "-".to_owned() } else { nodes.join(" ") }

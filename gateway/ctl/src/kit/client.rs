@@ -1,16 +1,16 @@
-//! Requests to the management API of one gateway, over HTTP or TLS.
+//! Requests to the management API of one gateway, and to servers that speak Meilisearch, over HTTP or TLS.
 //!
 //! Invariants: no redirect and no proxy gets the admin key. An answer is bounded in time and in size. Nothing is sent
 //! twice.
 
-use std::{path::Path, time::Duration};
+use std::{fs::File, path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::{
-    Agent,
-    http::{HeaderValue, Method, Request, Uri, uri::Authority},
+    Agent, AsSendBody,
+    http::{HeaderName, HeaderValue, Method, Request, Uri, header::AUTHORIZATION, request, uri::Authority},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -20,20 +20,38 @@ use super::failure::Failure;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The time for one answer, from connecting to its last byte.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// The same for a file that is sent.
+const UPLOAD_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes of one answer: room for the shards of a large cluster.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
-/// The management API of one gateway.
+/// The API of one gateway, or of another server.
 pub(crate) struct Client {
     agent: Agent,
     /// Scheme and authority.
     origin: String,
-    key: Option<HeaderValue>,
+    /// The key, and the header that carries it.
+    key: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Client {
-    /// A client of the gateway at `address`, which is `HOST:PORT` or a URL; it does not connect yet.
+    /// A client of the gateway at `address`, which is `HOST:PORT` or a URL, with the admin key; it does not connect yet.
     pub(crate) fn new(address: &str, key: Option<String>, ca: Option<&Path>) -> anyhow::Result<Self> {
+        Self::with_key(address, HeaderName::from_static("x-admin-key"), key, ca)
+    }
+
+    /// A client of whatever speaks Meilisearch at `address`, with a key as such servers take it.
+    pub(crate) fn with_bearer(address: &str, key: Option<String>, ca: Option<&Path>) -> anyhow::Result<Self> {
+        Self::with_key(address, AUTHORIZATION, key.map(|key| format!("Bearer {key}")), ca)
+    }
+
+    fn with_key(
+        address: &str,
+        name: HeaderName,
+        key: Option<String>,
+        ca: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let what = if name == AUTHORIZATION { "key" } else { "admin key" };
         let origin = match address.split_once("://") {
             None => format!("http://{address}"),
             Some(("http" | "https", _)) => address.trim_end_matches('/').to_owned(),
@@ -55,7 +73,7 @@ impl Client {
         }
         let key = key.map(|key| HeaderValue::from_str(&key)).transpose();
         let key =
-            key.map_err(|_| Failure::usage("the admin key has a character that no header can carry"))?;
+            key.map_err(|_| Failure::usage(format!("the {what} has a character that no header can carry")))?;
         let mut tls = TlsConfig::builder();
         if let Some(file) = ca {
             let found = authorities(file).map_err(|error| Failure::usage(format!("option ca: {error:#}")))?;
@@ -69,10 +87,10 @@ impl Client {
             .proxy(None)
             .tls_config(tls.build())
             .build();
-        Ok(Self { agent: config.into(), origin, key })
+        Ok(Self { agent: config.into(), origin, key: key.map(|key| (name, key)) })
     }
 
-    /// The scheme and the authority of the gateway.
+    /// The scheme and the authority of the server.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
@@ -87,6 +105,19 @@ impl Client {
         self.ask(Method::POST, path, Some(body))
     }
 
+    /// Changes what is at a path by a JSON body.
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::PATCH, path, Some(body))
+    }
+
+    /// Sends a file to a path.
+    pub(crate) fn upload(&self, path: &str, file: File) -> anyhow::Result<Value> {
+        let request = self.request(&Method::POST, path).header("content-type", "application/octet-stream");
+        let request = request.body(file).map_err(|error| self.no_address(&error))?;
+        let request = self.agent.configure_request(request).timeout_global(Some(UPLOAD_MAX)).build();
+        self.answered(&Method::POST, path, request)
+    }
+
     /// Puts a JSON body at a path.
     pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.ask(Method::PUT, path, Some(body))
@@ -99,17 +130,32 @@ impl Client {
 
     /// Sends one request. A 503 that tells whether the gateway is ready is an answer, not a failure.
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.origin));
-        if let Some(key) = &self.key {
-            request = request.header("x-admin-key", key);
-        }
+        let mut request = self.request(&method, path);
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(body.map(Value::to_string).unwrap_or_default());
-        let request = request.map_err(|error| {
-            Failure::usage(format!("{} is no address of a gateway: {error}", self.origin))
-        })?;
+        self.answered(&method, path, request.map_err(|error| self.no_address(&error))?)
+    }
+
+    fn request(&self, method: &Method, path: &str) -> request::Builder {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
+        match &self.key {
+            Some((name, key)) => request.header(name, key),
+            None => request,
+        }
+    }
+
+    fn no_address(&self, error: &ureq::http::Error) -> anyhow::Error {
+        Failure::usage(format!("{} is no address of a gateway: {error}", self.origin))
+    }
+
+    fn answered(
+        &self,
+        method: &Method,
+        path: &str,
+        request: Request<impl AsSendBody>,
+    ) -> anyhow::Result<Value> {
         let unreachable = |error: ureq::Error| Failure::Unreachable {
             origin: self.origin.clone(),
             reason: error.to_string(),
@@ -126,9 +172,14 @@ impl Client {
     }
 }
 
+/// A name as a part of a path.
+pub(crate) fn encoded(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
+}
+
 /// A path of the management API: `parts` are names, each of which may hold any character.
 pub(crate) fn path(parts: &[&str]) -> String {
-    let parts = parts.iter().map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string());
+    let parts = parts.iter().map(|part| encoded(part));
     format!("/_miroir/{}", parts.collect::<Vec<_>>().join("/").replace("%2D", "-"))
 }
 

@@ -3,7 +3,7 @@
 use std::{
     cell::OnceCell,
     io::{BufRead, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{bail, ensure};
@@ -52,11 +52,21 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let named = self.url.clone().or_else(|| std::env::var("MIROIR_URL").ok());
-        let url = named.filter(|url| !url.trim().is_empty()).unwrap_or_else(|| URL_DEFAULT.to_owned());
         let key = credentials::admin_key(self.admin_key.as_deref())?;
-        let client = Client::new(url.trim(), key, self.ca.as_deref())?;
+        let client = Client::new(&self.url(), key, self.ca())?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The address of the gateway.
+    pub(crate) fn url(&self) -> String {
+        let named = self.url.clone().or_else(|| std::env::var("MIROIR_URL").ok());
+        let named = named.map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+        named.unwrap_or_else(|| URL_DEFAULT.to_owned())
+    }
+
+    /// The file of authorities that may vouch for the gateway.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
     }
 
     /// Has the operator retype the name of what is destroyed, unless `--yes` was given. `consequence` is a sentence

@@ -69,6 +69,33 @@ pub const CHAT_FACET_VALUES_MAX: usize = 10;
 /// Workspaces of chats.
 pub const CHAT_WORKSPACES_MAX: usize = 1000;
 
+/// Files in a dump that is imported.
+pub const DUMP_ENTRIES_MAX: usize = 1_000_000;
+/// Bytes of one line of a dump, of a file that is one value, of a file that is passed over, and behind its last file.
+pub const DUMP_LINE_BYTES_MAX: u64 = 16 << 20;
+pub const DUMP_FILE_BYTES_MAX: u64 = 16 << 20;
+pub const DUMP_SKIPPED_BYTES_MAX: u64 = 64 << 30;
+pub const DUMP_TAIL_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a dump that is sent to a gateway.
+pub const IMPORT_BYTES_MAX: u64 = 1 << 40;
+/// Up to this many bytes a dump is read whole before whoever sent it is answered.
+pub const IMPORT_READ_AT_ONCE_BYTES_MAX: u64 = 4 << 20;
+/// Imports that have not ended.
+pub const IMPORTS_WAITING_MAX: usize = 16;
+/// Pieces of an upload that wait for its handler, and for the disk.
+pub const UPLOAD_PIECES_WAITING_MAX: usize = 4;
+pub const IMPORT_PIECES_WAITING_MAX: usize = 4;
+/// Bytes of an upload that are written to the disk at once.
+pub const IMPORT_WRITE_BYTES: usize = 1 << 20;
+/// For the whole body of an upload; the gap between two pieces is bounded as for every body.
+pub const UPLOAD_TIMEOUT: Duration = Duration::from_secs(86_400);
+/// The time between two looks at whether an import has something to do.
+pub const IMPORT_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// For how long the file of an import that does not go on is kept.
+pub const IMPORT_FILE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How often the progress of an import is stored anew when operators change it at the same time.
+pub const IMPORT_NOTE_ATTEMPTS_MAX: usize = 20;
+
 /// Bytes of one request of an export: by default, and at most.
 pub const EXPORT_PAYLOAD_BYTES_DEFAULT: usize = 20 << 20;
 pub const EXPORT_PAYLOAD_BYTES_MAX: usize = 64 << 20;
@@ -83,6 +110,7 @@ const _: () = {
     assert!(CDC_PAGE_BYTES_MAX <= CDC_MEMORY_BYTES_MAX);
     assert!(CDC_BATCH_DEFAULT <= CDC_BATCH_MAX);
     assert!(CDC_READ_DEFAULT <= CDC_READ_MAX);
+    assert!(IMPORTS_WAITING_MAX < DATA_OPERATIONS_MAX);
     assert!(EXPORT_PAYLOAD_BYTES_DEFAULT <= EXPORT_PAYLOAD_BYTES_MAX);
     assert!(ROLLOVER_RETRY_MIN.as_millis() < ROLLOVER_RETRY_MAX.as_millis());
     assert!(ROLLOVERS_PER_CHECK_MAX <= ROLLOVER_POLICIES_MAX);

@@ -3,6 +3,9 @@
 //! Invariant: all of it asks for the admin key; a refused request changes nothing.
 
 mod changes;
+pub(crate) mod imports;
+pub(crate) mod load;
+mod multipart;
 pub(crate) mod operations;
 mod rollover;
 
@@ -26,6 +29,7 @@ pub(crate) enum DataRoute<'a> {
     RunPolicy(&'a str),
     Changes,
     Sinks,
+    ImportDump,
 }
 
 impl<'a> DataRoute<'a> {
@@ -39,8 +43,9 @@ impl<'a> DataRoute<'a> {
             ("DELETE", ["rollover-policies", name]) => Self::DeletePolicy(name),
             ("POST", ["rollover-policies", name, "run"]) => Self::RunPolicy(name),
             ("GET", ["changes"]) => Self::Changes,
+            ("POST", ["dumps", "import"]) => Self::ImportDump,
             ("GET", ["changes", "sinks"]) => Self::Sinks,
-            (_, ["changes"] | ["changes", "sinks"]) => return Some(Err(())),
+            (_, ["changes"] | ["changes", "sinks"] | ["dumps", "import"]) => return Some(Err(())),
             (_, ["rollover-policies"] | ["rollover-policies", _] | ["rollover-policies", _, "run"]) => {
                 return Some(Err(()));
             }
@@ -56,6 +61,7 @@ impl<'a> DataRoute<'a> {
             Self::Policy(_) | Self::DeletePolicy(_) => "/_miroir/rollover-policies/{name}",
             Self::Changes => "/_miroir/changes",
             Self::Sinks => "/_miroir/changes/sinks",
+            Self::ImportDump => "/_miroir/dumps/import",
             Self::RunPolicy(_) => "/_miroir/rollover-policies/{name}/run",
         }
     }
@@ -74,6 +80,7 @@ pub(crate) async fn serve(
         DataRoute::DeletePolicy(name) => rollover::delete(core, name).await,
         DataRoute::Changes => changes::read(core, request).await,
         DataRoute::Sinks => changes::sinks(core).await,
+        DataRoute::ImportDump => Box::pin(imports::begin(core, request)).await,
         DataRoute::RunPolicy(name) => rollover::run(core, request, name).await,
     }
 }

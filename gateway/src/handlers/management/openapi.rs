@@ -91,6 +91,8 @@ const POLICY: &[(&str, &str)] = &[
 ];
 /// The members of a request for canaries.
 const CAPTURE: &[(&str, &str)] = &[("*index", "string"), ("*count", "integer"), ("*namePrefix", "string")];
+/// A body that is a file, as it is or in a form.
+const FILE: &[(&str, &str)] = &[("...", "file")];
 /// A body whose members its own documentation lists.
 const ANY: &[(&str, &str)] = &[("...", "any")];
 /// The members of a write's end.
@@ -177,6 +179,8 @@ pub(crate) const TABLE: &[Row] = &[
     get("/_miroir/rollover-policies/{name}", "One rollover policy with its phase and indexes"),
     change("DELETE", "/_miroir/rollover-policies/{name}", 204, "Forgets a policy; its indexes stay", &[]),
     change("POST", "/_miroir/rollover-policies/{name}/run", 202, "Checks a policy now", PLAIN),
+    change("POST", "/_miroir/dumps/import", 202, "Imports a dump, which is sent as it is or in a form", FILE)
+        .with(&[("mode", "string")]),
     get("/_miroir/changes", "The stream of changes of documents, oldest first").with(&[
         ("index", "string"),
         ("since", "integer"),
@@ -264,7 +268,16 @@ fn operation(row: &Row) -> Value {
             },
         },
     });
-    if !row.body.is_empty() {
+    if row.body == FILE {
+        let file = json!({"type": "string", "format": "binary"});
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": {
+                "application/octet-stream": {"schema": file},
+                "multipart/form-data": {"schema": {"type": "object", "properties": {"dump": file}}},
+            },
+        });
+    } else if !row.body.is_empty() {
         let is_required = row.body.iter().any(|(name, _)| name.starts_with('*'));
         operation["requestBody"] = json!({
             "required": is_required,

@@ -7,11 +7,9 @@
 use std::{
     path::{Path, PathBuf},
     rc::Rc,
-    time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{StoreError, Table};
@@ -19,25 +17,20 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     api::error::{ApiError, Code},
-    auth::Permission,
     clock,
     config::limits,
     dump::{
         backup::{Backup, Status},
-        backup_files::{self, Manifest, Part},
+        backup_files::{self, Manifest},
+        reader::Part,
     },
     handlers::{
-        document_writes, indexes, keys,
+        data::load::{Loader, json_request},
         management::{aliases, ttl},
-        settings,
     },
     observe::log,
     state::{core::Core, shared::Shared},
-    wire::{
-        h1::{Request, Response},
-        runtime,
-    },
-    write::tasks::status,
+    wire::{h1::Response, runtime},
 };
 
 /// The table of restores, by the number of their operation.
@@ -164,7 +157,8 @@ pub(crate) async fn begin(
     };
     let key = format!("{number:020}");
     let revision = core.shared.store.put_record(RESTORES, &key, json!(restore), None).await?;
-    let worker = Worker { core: Rc::clone(core), manifest, restore, key, revision, tasks: Vec::new() };
+    let worker =
+        Worker { core: Rc::clone(core), manifest, restore, key, revision, loader: Loader::new(core) };
     runtime::spawn(worker.run(directory));
     Ok(Response::json(StatusCode::ACCEPTED, json!({"operation": number}).to_string()))
 }
@@ -189,8 +183,7 @@ struct Worker {
     restore: Restore,
     key: String,
     revision: u64,
-    /// Tasks of documents that may not have ended.
-    tasks: Vec<u32>,
+    loader: Loader,
 }
 
 impl Worker {
@@ -225,7 +218,7 @@ impl Worker {
             let part = part.map_err(disk)?;
             self.restore_part(part).await?;
         }
-        self.wait_for_tasks(0).await?;
+        self.loader.wait_for_tasks(0).await?;
         for (uid, policy) in self.manifest.ttl_policies.clone() {
             if self.is_wanted(&uid) {
                 let request = json_request(
@@ -244,74 +237,27 @@ impl Worker {
     }
 
     async fn restore_part(&mut self, part: Part) -> Result<(), ApiError> {
-        let everything = Permission::everything();
         match part {
             Part::Index { uid, primary_key } if self.is_wanted(&uid) => {
-                let body = json!({"uid": uid, "primaryKey": primary_key});
-                let request = json_request(Method::POST, "/indexes", &body)?;
-                let answer = indexes::create(&self.core, &request, &everything).await?;
-                self.await_task(&answer).await
+                self.loader.index(&uid, primary_key.as_deref()).await
             }
             Part::Settings { uid, settings } if self.is_wanted(&uid) => {
-                let request = json_request(Method::PATCH, &format!("/indexes/{uid}/settings"), &settings)?;
-                let answer = settings::change(&self.core, &request, &everything, &uid).await?;
-                self.await_task(&answer).await
+                self.loader.settings(&uid, &settings).await
             }
-            Part::Documents { uid, lines } if self.is_wanted(&uid) => {
-                let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-                let bytes = lines.len() as u64;
-                let path = format!("/indexes/{uid}/documents");
-                let request = request(Method::POST, &path, "application/x-ndjson", lines)?;
-                let answer = self.write(&request, &everything, &uid).await?;
-                self.tasks.push(task_of(&answer)?);
-                self.wait_for_tasks(limits::RESTORE_TASKS_MAX).await?;
+            Part::Documents { uid, lines, count } if self.is_wanted(&uid) => {
+                let (count, bytes) = (count as u64, lines.len() as u64);
+                self.loader.documents(&uid, lines, count).await?;
                 self.restore.documents += count;
                 self.restore.bytes += bytes;
                 self.note().await;
                 Ok(())
             }
-            Part::Key(key) => self.restore_key(&key).await,
-            Part::Index { .. } | Part::Settings { .. } | Part::Documents { .. } => Ok(()),
-        }
-    }
-
-    /// Writes documents; while the lane is full it waits, since nobody else waits for it.
-    async fn write(
-        &self,
-        request: &Request,
-        permission: &Permission,
-        uid: &str,
-    ) -> Result<Response, ApiError> {
-        loop {
-            match document_writes::add(&self.core, request, permission, uid, true).await {
-                Err(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                    log::warn("restore_waits", &[("index", uid), ("reason", error.reason())]);
-                    runtime::sleep(Duration::from_secs(1)).await;
-                }
-                answered => return answered,
-            }
-        }
-    }
-
-    /// A key whose uid is known already stays as it is.
-    async fn restore_key(&self, key: &Value) -> Result<(), ApiError> {
-        let mut body = json!({
-            "uid": key["uid"],
-            "actions": key["actions"],
-            "indexes": key["indexes"],
-            "expiresAt": key["expires_at"],
-        });
-        for name in ["name", "description"] {
-            if !key[name].is_null() {
-                body[name] = key[name].clone();
-            }
-        }
-        let request = json_request(Method::POST, "/keys", &body)?;
-        match keys::create(&self.core, &request).await {
-            Err(error) if error.code() == Some(Code::ApiKeyAlreadyExists) => Ok(()),
-            // A key that has expired since cannot be made any more.
-            Err(error) if error.code() == Some(Code::InvalidApiKeyExpiresAt) => Ok(()),
-            created => created.map(drop),
+            Part::Key(key) => self.loader.key(&key).await,
+            Part::Index { .. }
+            | Part::Settings { .. }
+            | Part::Documents { .. }
+            | Part::End { .. }
+            | Part::Metadata(_) => Ok(()),
         }
     }
 
@@ -336,53 +282,4 @@ impl Worker {
         }
         Ok(())
     }
-
-    async fn await_task(&mut self, answer: &Response) -> Result<(), ApiError> {
-        self.tasks.push(task_of(answer)?);
-        self.wait_for_tasks(0).await
-    }
-
-    /// Waits until at most so many tasks have not ended.
-    ///
-    /// # Errors
-    /// The error of a task that failed.
-    async fn wait_for_tasks(&mut self, open_max: usize) -> Result<(), ApiError> {
-        loop {
-            let mut open = Vec::new();
-            for uid in std::mem::take(&mut self.tasks) {
-                let Some(task) = self.core.shared.store.task(uid).await? else { continue };
-                let task = status::refresh(&self.core, task).await;
-                if !task.status.is_finished() {
-                    open.push(uid);
-                } else if let Some(error) = task.error {
-                    let message = format!("Task {uid} of the restore has failed: {}", error.message);
-                    return Err(ApiError::new(Code::Internal, message));
-                }
-            }
-            self.tasks = open;
-            if self.tasks.len() <= open_max {
-                return Ok(());
-            }
-            runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
-        }
-    }
-}
-
-fn task_of(answer: &Response) -> Result<u32, ApiError> {
-    let summary: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let uid = summary["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
-    uid.ok_or_else(|| ApiError::new(Code::Internal, "A step of the restore made no task."))
-}
-
-fn json_request(method: Method, path: &str, body: &Value) -> Result<Request, ApiError> {
-    request(method, path, "application/json", body.to_string().into())
-}
-
-/// A request as a client would send it.
-fn request(method: Method, path: &str, content_type: &'static str, body: Bytes) -> Result<Request, ApiError> {
-    let uri =
-        path.parse().map_err(|_| ApiError::new(Code::Internal, "A step of the restore has no path."))?;
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    Ok(Request { method, uri, headers, body, keep_alive: true, peer: Request::NO_PEER })
 }

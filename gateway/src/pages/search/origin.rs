@@ -94,6 +94,7 @@ mod tests {
                 uri: "/".parse().unwrap(),
                 headers: http::HeaderMap::new(),
                 body: bytes::Bytes::new(),
+                upload: None,
                 keep_alive: true,
                 peer: Request::NO_PEER,
             };

@@ -40,6 +40,7 @@ pub fn read_request(
         uri: head.uri,
         headers: head.headers,
         body,
+        upload: None,
         keep_alive,
         peer: Request::NO_PEER,
     };

@@ -1,4 +1,4 @@
-//! Requests as clients sent them, and responses as the gateway gives them, both with complete bodies.
+//! Requests as clients sent them, and responses as the gateway gives them, with complete bodies or in pieces.
 
 use std::{
     cell::Cell,
@@ -16,13 +16,16 @@ use crate::wire::h1::date;
 /// The headers by which responses differ, the same on every response as in Meilisearch: see `server::cors`.
 const VARY: &[u8] = b"vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers\r\n";
 
-/// A request whose body has arrived completely and within the limit.
+/// A request whose body has arrived completely and within the limit, unless it is an upload.
 #[derive(Debug)]
 pub struct Request {
     pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// The body of a large upload, which comes in pieces up to an empty one; then `body` is empty. It was cut when
+    /// the pieces end without the empty one.
+    pub upload: Option<Pieces>,
     /// Whether the client wants the connection kept open.
     pub keep_alive: bool,
     /// The address of the other end of the connection: a client's, or that of a proxy before it.
@@ -52,7 +55,7 @@ pub struct Response {
     pub pieces: Option<Pieces>,
 }
 
-/// A body that is still being made: it ends when its sender is dropped.
+/// A body that is still being made: a response's ends when its sender is dropped.
 #[derive(Clone)]
 pub struct Pieces(Rc<Cell<Option<mpsc::Receiver<Bytes>>>>);
 
@@ -62,7 +65,7 @@ impl Pieces {
         Self(Rc::new(Cell::new(Some(receiver))))
     }
 
-    /// Takes the receiver out; a copy of the response has none then.
+    /// Takes the receiver out; a copy of the message has none then.
     pub(crate) fn take(&self) -> Option<mpsc::Receiver<Bytes>> {
         self.0.take()
     }

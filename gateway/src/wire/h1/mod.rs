@@ -21,4 +21,4 @@ pub use crate::wire::h1::in_memory::{read_answer, read_request};
 pub use crate::wire::h1::message::{Pieces, Request, Response};
 pub use crate::wire::h1::refusal::Refusal;
 pub use crate::wire::h1::scan::HeadLimits;
-pub use crate::wire::h1::server::{ServerConnection, ServerLimits};
+pub use crate::wire::h1::server::{Incoming, ServerConnection, ServerLimits};

@@ -12,6 +12,7 @@ use monoio_http::{
     common::request::RequestHead,
     h1::codec::decoder::{DecodeError, RequestHeadDecoder},
 };
+use tokio::sync::mpsc;
 
 use crate::wire::{
     h1::{
@@ -51,6 +52,20 @@ pub struct ServerLimits {
     pub close_timeout: Duration,
     /// Requests on one connection; after the last the connection is closed.
     pub requests_max: u32,
+}
+
+/// A request whose body has not been read yet.
+#[derive(Debug)]
+pub struct Incoming {
+    pub request: Request,
+    pub body: Announced,
+}
+
+/// What a head says of the body that follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Announced {
+    framing: Framing,
+    expects_continue: bool,
 }
 
 /// One client connection.
@@ -102,38 +117,111 @@ impl ServerConnection {
     /// # Errors
     /// A [`Refusal`]; the caller answers it and closes the connection.
     pub async fn read_request(&mut self) -> Result<Request, Refusal> {
+        let incoming = self.read_head().await?;
+        self.read_body(incoming).await
+    }
+
+    /// Reads the head of the next request; its body has to be read next.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the caller answers it and closes the connection.
+    pub async fn read_head(&mut self) -> Result<Incoming, Refusal> {
         let head_length = self.receive_head().await?;
         self.requests += 1;
         let head = decode_head(&mut self.buffered.received, head_length)?;
         self.version = head.version;
         let framing = framing::framing(head.version, &head.headers)?;
-        let expects = framing::expects_continue(head.version, &head.headers)?;
-        let body = match framing {
+        let expects_continue = framing::expects_continue(head.version, &head.headers)?;
+        let keep_alive =
+            framing::keep_alive(head.version, &head.headers) && self.requests < self.limits.requests_max;
+        let request = Request {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body: Bytes::new(),
+            upload: None,
+            keep_alive,
+            peer: self.peer,
+        };
+        Ok(Incoming { request, body: Announced { framing, expects_continue } })
+    }
+
+    /// Reads the body of a request whose head was read.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the caller answers it and closes the connection.
+    pub async fn read_body(&mut self, incoming: Incoming) -> Result<Request, Refusal> {
+        let Incoming { mut request, body: Announced { framing, expects_continue } } = incoming;
+        request.body = match framing {
             Framing::None | Framing::Length(0) => Bytes::new(),
             Framing::Length(length) => {
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
                 if length > self.limits.body_bytes_max {
                     return Err(Refusal::BodyTooLarge(self.limits.body_bytes_max));
                 }
-                self.go_on(expects).await?;
+                self.go_on(expects_continue).await?;
                 let patience = Some(self.body_patience());
                 self.buffered.receive_body(length, patience).await.map_err(|error| body_refused(&error))?
             }
             Framing::Chunked => {
-                self.go_on(expects).await?;
+                self.go_on(expects_continue).await?;
                 self.receive_chunks().await?
             }
         };
-        let keep_alive =
-            framing::keep_alive(head.version, &head.headers) && self.requests < self.limits.requests_max;
-        Ok(Request {
-            method: head.method,
-            uri: head.uri,
-            headers: head.headers,
-            body,
-            keep_alive,
-            peer: self.peer,
-        })
+        Ok(request)
+    }
+
+    /// Hands the body of a request whose head was read on as it comes, and an empty piece at its end. Whatever its
+    /// size, it has `whole` to come. Ends early when nobody takes pieces any more.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the connection is of no more use then.
+    pub async fn hand_on_body(
+        &mut self,
+        body: Announced,
+        whole: Duration,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> Result<(), Refusal> {
+        self.go_on(body.expects_continue).await?;
+        let patience = Patience::new(self.limits.gap_timeout, whole);
+        let mut decoder = ChunkedDecoder::new(usize::MAX);
+        let mut missing = match body.framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked => u64::MAX,
+        };
+        while missing > 0 {
+            let piece = match body.framing {
+                Framing::Chunked => {
+                    let mut decoded = BytesMut::new();
+                    let done = decoder.decode(&mut self.buffered.received, &mut decoded);
+                    if done.map_err(|error| Refusal::of_chunks(error, usize::MAX))? {
+                        missing = 0;
+                    }
+                    decoded
+                }
+                Framing::None | Framing::Length(_) => {
+                    let had = self.buffered.received.len();
+                    let piece =
+                        self.buffered.received.split_to(had.min(usize::try_from(missing).unwrap_or(had)));
+                    missing -= piece.len() as u64;
+                    piece
+                }
+            };
+            if !piece.is_empty() && pieces.send(piece.freeze()).await.is_err() {
+                return Ok(());
+            }
+            if missing > 0 {
+                match self.buffered.receive_within(patience).await {
+                    Ok(0) => return Err(Refusal::Gone),
+                    Ok(_) => {}
+                    Err(error) => return Err(body_refused(&error)),
+                }
+            }
+        }
+        // The handler may have what it wanted.
+        let _ = pieces.send(Bytes::new()).await;
+        Ok(())
     }
 
     /// Sends a response; a `HEAD` request gets the head alone.
