@@ -81,10 +81,14 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
 
 const V6: &str = r#"{"dumpVersion":"V6","dbVersion":"1.15.1","dumpDate":"2026-01-31 12:00:00.0 +00:00:00"}"#;
 
-/// A dump of three documents.
+/// A key as dumps have it. A gateway without a master key has no use for it.
+const KEY: &str = r#"{"uid":"2a0fd030-e362-466e-acbe-d9b4651cfd56","name":"of others","description":null,"actions":["search"],"indexes":["*"],"expires_at":null,"created_at":"2026-01-31T12:00:00Z","updated_at":"2026-01-31T12:00:00Z"}"#;
+
+/// A dump of three documents and a key.
 pub(crate) fn small_dump() -> Vec<u8> {
     archive(&[
         ("metadata.json", V6),
+        ("keys.jsonl", KEY),
         ("indexes/small/metadata.json", r#"{"uid":"small","primaryKey":"id"}"#),
         ("indexes/small/documents.jsonl", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n"),
     ])
