@@ -35,7 +35,7 @@ pub use limits::{
 };
 pub use location::StoreLocation;
 pub use record::{
-    Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, TtlPolicy, Versioned,
+    Change, IndexRecord, LogEntry, LogSize, Record, SettingsAhead, Table, TtlPolicy, Twin, Versioned,
 };
 pub use redis_backend::{RedisOptions, open_redis};
 pub use sled_backend::{inspect_sled, memory, open_sled, open_sled_with_clock};

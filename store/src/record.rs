@@ -49,8 +49,21 @@ pub struct IndexRecord {
     /// What becomes of documents that end; `None` where none do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<TtlPolicy>,
+    /// Further copies under another number of shards, which get every write as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<Twin>,
     /// Set by the store; what a caller writes here is ignored.
     pub revision: u64,
+}
+
+/// Copies of all documents of an index under another name on the nodes and another number of shards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Twin {
+    pub node_uid: String,
+    pub shards: u32,
+    /// Until when it is kept, if it served once; `None` while it is being filled to serve.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<OffsetDateTime>,
 }
 
 /// A change of an index's settings that holds once its task succeeds.

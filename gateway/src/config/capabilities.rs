@@ -55,6 +55,12 @@ const fn row(
 /// Every capability that works.
 pub const CAPABILITIES: &[Capability] = &[
     row(
+        "Online resharding",
+        Some(("resharding", "on")),
+        Seam::ControlJob,
+        "an index gets another number of shards while it is read and written, and back again",
+    ),
+    row(
         "Hedged requests",
         Some(("hedging", "on")),
         Seam::LegPolicy,

@@ -1,6 +1,15 @@
 //! The file that `--config` names: its options, and where an option stands in it.
 //!
-//! Invariant: an error names the file, the line and the key, and shows of a value only what the option's own error does.
+//! Invariants: an error names the file, the line and the key, and shows of a value only what the option's own error does.
+//! Options that begin alike may stand in a table: `drain_timeout` of the table `migration` is `migration-drain-timeout`.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, de::Error as _};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, Deserializer},
+};
 
 use crate::config::{ConfigError, options::RawOptions};
 
@@ -22,7 +31,8 @@ impl ConfigFile {
     /// # Errors
     /// When it is no TOML, has a key that is no option, or a value of a kind that no option has.
     pub(crate) fn options(&self) -> Result<RawOptions, ConfigError> {
-        toml::from_str(&self.text).map_err(|error| {
+        let read = self.table().and_then(|table| RawOptions::deserialize(Deserializer::from(table)));
+        read.map_err(|error| {
             let message = error.message().lines().collect::<Vec<_>>().join(" ");
             let reason = match error.span() {
                 Some(span) => {
@@ -48,16 +58,53 @@ impl ConfigFile {
 
     /// Where a key of the file begins.
     fn position(&self, key: &str) -> Option<usize> {
-        let table = toml::de::DeTable::parse(&self.text).ok()?;
+        let table = self.table().ok()?;
         let found = table.get_ref().keys().find(|found| found.get_ref() == key)?;
         Some(found.span().start)
     }
 
+    /// The file's keys and values; what stands in a table has the table's name before its own.
+    fn table(&self) -> Result<Spanned<DeTable<'_>>, toml::de::Error> {
+        let parsed = DeTable::parse(&self.text)?;
+        let span = parsed.span();
+        let mut options = DeTable::new();
+        for (key, value) in parsed.into_inner() {
+            let place = value.span();
+            match value.into_inner() {
+                DeValue::Table(members) => {
+                    for (member, value) in members {
+                        let name = format!("{}-{}", key.get_ref(), member.get_ref()).replace('_', "-");
+                        add(&mut options, Spanned::new(member.span(), Cow::Owned(name)), value)?;
+                    }
+                }
+                value @ (DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_)) => add(&mut options, key, Spanned::new(place, value))?,
+            }
+        }
+        Ok(Spanned::new(span, options))
+    }
+
     /// `key KEY: ` where a value at a position belongs to a key of the file.
     fn key_before(&self, position: usize) -> String {
-        let Ok(table) = toml::de::DeTable::parse(&self.text) else { return String::new() };
+        let Ok(table) = self.table() else { return String::new() };
         let holds = table.get_ref().iter().find(|(_, value)| value.span().contains(&position));
         holds.map_or_else(String::new, |(key, _)| format!("key {}: ", key.get_ref()))
+    }
+}
+
+/// Adds an option that is not there yet.
+fn add<'t>(
+    options: &mut DeTable<'t>,
+    key: Spanned<Cow<'t, str>>,
+    value: Spanned<DeValue<'t>>,
+) -> Result<(), toml::de::Error> {
+    match options.insert(key.clone(), value) {
+        None => Ok(()),
+        Some(_) => Err(toml::de::Error::custom(format!("{} is given twice", key.get_ref()))),
     }
 }
 
@@ -97,6 +144,18 @@ mod tests {
             Some("config file /miroir.toml: line 2: unknown field `shard`"),
         );
         check("\nhedging = [\"on\"]\n", &[], Some("config file /miroir.toml: line 2: key hedging: "));
+    }
+
+    #[test]
+    fn options_that_begin_alike_may_stand_in_a_table() {
+        check("[migration]\ndrain_timeout = \"30s\"\nskip_delta_pass = false\n", &[], None);
+        let time = "option migration-drain-timeout: \"long\" is not allowed; give";
+        let located = format!("config file /miroir.toml: line 2: {time}");
+        check("[migration]\ndrain_timeout = \"long\"\n", &[], Some(&located));
+        let unknown = "config file /miroir.toml: line 2: unknown field `migration-time`";
+        check("[migration]\ntime = \"30s\"\n", &[], Some(unknown));
+        let twice = "migration-drain-timeout = \"1s\"\n[migration]\ndrain_timeout = \"2s\"\n";
+        check(twice, &[], Some("config file /miroir.toml: migration-drain-timeout is given twice"));
     }
 
     #[test]

@@ -11,7 +11,9 @@ pub mod limits;
 #[cfg(test)]
 mod option_table;
 pub(crate) mod options;
+pub(crate) mod passes;
 pub(crate) mod print;
+pub mod schedule_window;
 pub(crate) mod shadow;
 pub(crate) mod tenants;
 #[cfg(test)]
@@ -31,14 +33,16 @@ use store::StoreLocation;
 
 pub use crate::config::cdc::{CdcConfig, CdcOverflow, CdcSink, SinkKind};
 pub use crate::config::client_limits::{EdgeConfig, LogRequests};
+pub use crate::config::passes::{PassConfig, Schedule};
+pub use crate::config::schedule_window::ScheduleWindow;
 pub use crate::config::shadow::ShadowConfig;
 pub use crate::config::tenants::{TenantAffinity, TenantConfig, TenantFallback};
 use file::ConfigFile;
 use limits::{
-    ANTI_ENTROPY_INTERVAL_DEFAULT, BACKUPS_KEPT_DEFAULT, BACKUPS_MAX, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX,
-    DRAIN_TIMEOUT_DEFAULT, HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT,
-    LEG_MISS_RATE_MAX, MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT,
-    NODES_MAX, PROCESS_ID_MAX, REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT,
+    BACKUPS_KEPT_DEFAULT, BACKUPS_MAX, CONSOLE_SEAL_KEY_BYTES_MIN, CORES_MAX, DRAIN_TIMEOUT_DEFAULT,
+    HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX,
+    MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX, PROCESS_ID_MAX,
+    REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, RESHARD_KEEP_DEFAULT,
     SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX, TRACE_SAMPLE_DEFAULT,
 };
 use options::{Flags, RawOptions};
@@ -85,6 +89,11 @@ pub struct Config {
     pub migration_drain_timeout: Duration,
     /// Whether shards move without a last comparison.
     pub migration_skip_delta_pass: bool,
+    /// Whether the number of shards of an index may be changed.
+    pub resharding: bool,
+    /// How long the copies from before that are kept; zero: not at all.
+    pub reshard_keep: Duration,
+    pub schedule_windows: Vec<ScheduleWindow>,
     pub tls: TlsConfig,
     pub write_quorum: WriteQuorum,
     /// Bytes of the hints of one node.
@@ -126,7 +135,7 @@ pub struct Config {
     pub allowed_ip_networks: Vec<IpNet>,
     /// Whether copies are compared and repaired periodically, and writes stamped for it.
     pub anti_entropy: bool,
-    pub anti_entropy_interval: Duration,
+    pub passes: PassConfig,
     pub settings_drift_interval: Duration,
     /// The URL of the collector of traces.
     pub otlp_endpoint: Option<String>,
@@ -459,6 +468,9 @@ fn validate(
             false,
             |text| value::one_of(text, &value::SWITCH),
         )?,
+        resharding: switch("resharding", &raw.resharding)?,
+        reshard_keep: option("reshard-keep", &raw.reshard_keep, RESHARD_KEEP_DEFAULT, value::keep)?,
+        schedule_windows: schedule_windows(raw.schedule_window.as_deref().unwrap_or_default())?,
         tls: tls(raw)?,
         write_quorum: option("write-quorum", &raw.write_quorum, WriteQuorum::Hinted, |text| {
             value::one_of(text, &WriteQuorum::NAMES)
@@ -490,7 +502,7 @@ fn validate(
         })?,
         allowed_ip_networks: allowed_ip_networks(&raw.allowed_ip_networks)?,
         anti_entropy: switch("anti-entropy", &raw.anti_entropy)?,
-        anti_entropy_interval: anti_entropy_interval(&raw.anti_entropy_interval)?,
+        passes: PassConfig::validate(raw)?,
         settings_drift_interval: settings_drift_interval(&raw.settings_drift_interval)?,
         otlp_endpoint: option("otlp-endpoint", &raw.otlp_endpoint, None, value::collector)?,
         trace_sample: option("trace-sample", &raw.trace_sample, TRACE_SAMPLE_DEFAULT, |text| {
@@ -534,12 +546,22 @@ fn allowed_ip_networks(text: &Option<String>) -> Result<Vec<IpNet>, ConfigError>
     option("allowed-ip-networks", text, Vec::new(), value::networks)
 }
 
-fn anti_entropy_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
-    option("anti-entropy-interval", text, ANTI_ENTROPY_INTERVAL_DEFAULT, value::interval)
-}
-
 fn settings_drift_interval(text: &Option<String>) -> Result<Duration, ConfigError> {
     option("settings-drift-interval", text, SETTINGS_DRIFT_INTERVAL_DEFAULT, value::interval)
+}
+
+fn schedule_windows(texts: &[String]) -> Result<Vec<ScheduleWindow>, ConfigError> {
+    let mut windows: Vec<ScheduleWindow> = Vec::new();
+    for text in texts {
+        let window =
+            ScheduleWindow::parse(text).map_err(|allowed| refused("schedule-window", text, allowed))?;
+        if windows.iter().any(|known| known.name == window.name) {
+            let allowed = format!("give {} once", window.name);
+            return Err(refused("schedule-window", text, allowed));
+        }
+        windows.push(window);
+    }
+    Ok(windows)
 }
 
 /// Reads the switch of a capability that is on by default.

@@ -200,6 +200,16 @@ pub(crate) struct Flags {
     /// move shards without comparing them a last time (default off)
     #[argh(option, arg_name = "on|off")]
     pub(crate) migration_skip_delta_pass: Option<String>,
+    /// let the number of shards of an index be changed (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) resharding: Option<String>,
+    /// how long copies from before a change of the number of shards are kept and written to; 0s: not at all (default
+    /// 48h)
+    #[argh(option, arg_name = "TIME")]
+    pub(crate) reshard_keep: Option<String>,
+    /// hours of the day (UTC) in which long work may begin that names them, repeated
+    #[argh(option, arg_name = "NAME=HH:MM-HH:MM")]
+    pub(crate) schedule_window: Vec<String>,
     /// certificates to serve TLS with, as PEM; read again on SIGHUP
     #[argh(option, arg_name = "FILE")]
     pub(crate) tls_certificate: Option<String>,
@@ -252,6 +262,21 @@ pub(crate) struct Flags {
     /// time from one comparison of all copies to the next (default 6h)
     #[argh(option, arg_name = "TIME")]
     pub(crate) anti_entropy_interval: Option<String>,
+    /// when to compare instead: minute, hour, day, month, weekday in UTC, such as "0 */6 * * *" (default off)
+    #[argh(option, arg_name = "CRON|off")]
+    pub(crate) anti_entropy_schedule_cron: Option<String>,
+    /// shards after which such a comparison ends, the next one goes on there; 0 is all (default 0)
+    #[argh(option, arg_name = "N")]
+    pub(crate) anti_entropy_shards_per_pass: Option<String>,
+    /// copies of a shard that are read at the same time (default 2)
+    #[argh(option, arg_name = "N")]
+    pub(crate) anti_entropy_max_read_concurrency: Option<String>,
+    /// documents that are read of a node by one request of a comparison (default 1000)
+    #[argh(option, arg_name = "N")]
+    pub(crate) anti_entropy_fingerprint_batch_size: Option<String>,
+    /// repair what a comparison by itself finds; off only counts it (default on)
+    #[argh(option, arg_name = "on|off")]
+    pub(crate) anti_entropy_auto_repair: Option<String>,
     /// time between two looks at whether nodes' settings were changed behind the gateway (default 300s)
     #[argh(option, arg_name = "TIME")]
     pub(crate) settings_drift_interval: Option<String>,
@@ -264,7 +289,7 @@ pub(crate) struct Flags {
     /// search pages at /ui/search/INDEX for the indexes that are given one (default on)
     #[argh(option, arg_name = "on|off")]
     pub(crate) search_ui: Option<String>,
-    /// a TOML file with options of the same names; flags win
+    /// a TOML file with options of the same names, those that begin alike also in a table; flags win
     #[argh(option, arg_name = "FILE")]
     pub(crate) config: Option<String>,
     /// print the options in force as TOML, keys hidden, and exit
@@ -396,6 +421,11 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) migration_skip_delta_pass: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) resharding: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) reshard_keep: Option<String>,
+    pub(crate) schedule_window: Option<Vec<String>>,
+    #[serde(deserialize_with = "text")]
     pub(crate) tls_certificate: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) tls_key: Option<String>,
@@ -427,6 +457,15 @@ pub(crate) struct RawOptions {
     pub(crate) anti_entropy: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) anti_entropy_interval: Option<String>,
+    pub(crate) anti_entropy_schedule_cron: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) anti_entropy_shards_per_pass: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) anti_entropy_max_read_concurrency: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) anti_entropy_fingerprint_batch_size: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) anti_entropy_auto_repair: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) settings_drift_interval: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -510,11 +549,13 @@ over_all_options! {
         tenant_dedicated_groups in_flight_max request_line_limit head_limit headers_max first_byte_timeout
         head_timeout idle_timeout body_gap_timeout body_timeout requests_per_connection_max connections_max
         connections_per_address_max queue_delay_max multi_search_queries_max json_depth_max page_depth_max
-        drain_timeout migration_drain_timeout migration_skip_delta_pass tls_certificate tls_key
+        drain_timeout migration_drain_timeout migration_skip_delta_pass resharding reshard_keep tls_certificate tls_key
         tls_client_ca node_ca log_requests log_queries slow_query_log otlp_endpoint trace_sample dump_dir
         import_dump backup_dir backup_interval backup_keep allowed_ip_networks anti_entropy anti_entropy_interval
+        anti_entropy_schedule_cron anti_entropy_shards_per_pass anti_entropy_max_read_concurrency
+        anti_entropy_fingerprint_batch_size anti_entropy_auto_repair
         settings_drift_interval admin_ui trusted_proxies search_ui;
-    repeated: node peer shadow cdc_sink;
+    repeated: node peer shadow cdc_sink schedule_window;
     environment:
         admin_session_seal_key search_ui_jwt_secret search_ui_jwt_secret_previous search_ui_shared_key;
 }

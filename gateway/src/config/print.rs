@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::shadow;
 use super::value::SWITCH;
 use super::{
-    AdminUi, CdcOverflow, CdcSink, Config, Environment, LogRequests, NodeConfig, PeerService, RuntimeChoice,
-    Secret, SessionMode, StoreConfig, TenantAffinity, TenantFallback, UnavailableShardPolicy, WriteQuorum,
+    AdminUi, CdcOverflow, CdcSink, Config, Environment, LogRequests, NodeConfig, PassConfig, PeerService,
+    RuntimeChoice, Schedule, Secret, SessionMode, StoreConfig, TenantAffinity, TenantFallback,
+    UnavailableShardPolicy, WriteQuorum,
 };
 
 #[expect(clippy::too_many_lines, reason = "one line an option")]
@@ -57,6 +58,9 @@ pub(crate) fn to_toml(config: &Config) -> String {
         drain_timeout: duration(config.drain_timeout),
         migration_drain_timeout: duration(config.migration_drain_timeout),
         migration_skip_delta_pass: name_of(&SWITCH, config.migration_skip_delta_pass),
+        resharding: name_of(&SWITCH, config.resharding),
+        reshard_keep: duration(config.reshard_keep),
+        schedule_window: config.schedule_windows.iter().map(ToString::to_string).collect(),
         tls_certificate: config.tls.server.as_ref().map(|(certificate, _)| path(certificate)),
         tls_key: config.tls.server.as_ref().map(|(_, key)| path(key)),
         tls_client_ca: config.tls.client_ca.as_deref().map(path),
@@ -91,7 +95,12 @@ pub(crate) fn to_toml(config: &Config) -> String {
         backup_keep: config.backup_keep,
         allowed_ip_networks: listed(&config.allowed_ip_networks),
         anti_entropy: name_of(&SWITCH, config.anti_entropy),
-        anti_entropy_interval: duration(config.anti_entropy_interval),
+        anti_entropy_interval: duration(config.passes.interval),
+        anti_entropy_schedule_cron: schedule(&config.passes),
+        anti_entropy_shards_per_pass: config.passes.shards_max.unwrap_or(0),
+        anti_entropy_max_read_concurrency: config.passes.reads_max,
+        anti_entropy_fingerprint_batch_size: config.passes.batch,
+        anti_entropy_auto_repair: name_of(&SWITCH, config.passes.repairs),
         settings_drift_interval: duration(config.settings_drift_interval),
         admin_ui: name_of(&AdminUi::NAMES, config.admin_ui),
         trusted_proxies: listed(&config.trusted_proxies),
@@ -119,6 +128,10 @@ pub(crate) fn values(config: &Config) -> Vec<(String, String)> {
 
 fn listed<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn schedule(passes: &PassConfig) -> String {
+    passes.schedule.as_ref().map_or("off", Schedule::text).to_owned()
 }
 
 fn store(config: &StoreConfig) -> String {
@@ -179,6 +192,9 @@ struct Effective {
     drain_timeout: String,
     migration_drain_timeout: String,
     migration_skip_delta_pass: &'static str,
+    resharding: &'static str,
+    reshard_keep: String,
+    schedule_window: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_certificate: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,6 +237,11 @@ struct Effective {
     allowed_ip_networks: String,
     anti_entropy: &'static str,
     anti_entropy_interval: String,
+    anti_entropy_schedule_cron: String,
+    anti_entropy_shards_per_pass: u32,
+    anti_entropy_max_read_concurrency: usize,
+    anti_entropy_fingerprint_batch_size: usize,
+    anti_entropy_auto_repair: &'static str,
     settings_drift_interval: String,
     admin_ui: &'static str,
     trusted_proxies: String,

@@ -132,6 +132,14 @@ pub(crate) fn collector(text: &str) -> Result<Option<String>, Allowed> {
     }
 }
 
+/// Reads a time for which something is kept.
+pub(crate) fn keep(text: &str) -> Result<Duration, Allowed> {
+    match text {
+        "0s" => Ok(Duration::ZERO),
+        _ => interval(text).map_err(|_| "give 0s, or a time from 100ms to 720h, for example 48h".to_owned()),
+    }
+}
+
 /// Reads a time with the unit ms, s or m.
 pub(crate) fn duration(text: &str) -> Result<Duration, Allowed> {
     let time = split_unit(text).and_then(|(number, unit)| match unit {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     api::error::{ApiError, Code},
+    config::Schedule,
     handlers::extract,
     repair::{
         pass,
@@ -89,7 +90,8 @@ pub async fn status(core: &Core) -> Result<Response, ApiError> {
     let last = pass::history(core).await?.pop();
     let answer = json!({
         "enabled": core.shared.config.anti_entropy,
-        "intervalSeconds": core.shared.config.anti_entropy_interval.as_secs(),
+        "intervalSeconds": core.shared.config.passes.interval.as_secs(),
+        "schedule": core.shared.config.passes.schedule.as_ref().map(Schedule::text),
         "waiting": queue.waiting,
         "queued": queue.queued,
         "running": queue.running,

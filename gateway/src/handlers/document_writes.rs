@@ -26,9 +26,9 @@ use crate::{
     handlers::{extract, indexes, tasks},
     read::expiry,
     state::{
-        change::{Accepted, Action, DocumentPart, DocumentWrite, NodePart, Repetition},
+        change::{Accepted, Action, Cut, DocumentPart, DocumentWrite, NodePart, Repetition},
         core::Core,
-        snapshot::Snapshot,
+        snapshot::{Index, Snapshot},
     },
     wire::h1::{Request, Response},
     write::{fanout, lane},
@@ -85,7 +85,12 @@ pub(crate) async fn add(
             Err(error) => return Ok(within(Action::Fail(error.clone()))),
         };
         let (cut_for, shards) = placement(core, snapshot, target)?;
-        let parts = split(core, snapshot, &cut_for, (parsed, shards), task);
+        let parts = split(core, snapshot, &cut_for, (parsed, shards), &mut task.owners);
+        let twin = twin(snapshot, target).map(|twin| Cut {
+            // Recovery has all of a twin compared.
+            parts: split(core, snapshot, &twin.placement, (parsed, twin.record.shards), &mut Vec::new()),
+            cut_for: Arc::clone(&twin.placement),
+        });
         let primary_key = named_key.clone().or_else(|| parsed.primary_key().map(str::to_owned));
         // Nodes fail a whole task for a bad value of these fields, and other clients' documents must not fail
         // with it.
@@ -100,6 +105,7 @@ pub(crate) async fn add(
             keys_are_plain: parsed.keys_are_plain(),
             parts,
             cut_for,
+            twin,
             batchable: is_small && !is_judged,
             payload: is_judged.then(|| Arc::clone(parsed)),
             told: core.shared.config.cdc.on.then(|| (Arc::clone(parsed), shards)),
@@ -156,7 +162,7 @@ fn split(
     snapshot: &Snapshot,
     placement: &Placement,
     (parsed, shards): (&ParsedPayload, u32),
-    task: &mut NewTask,
+    owners: &mut Vec<TaskOwner>,
 ) -> Vec<DocumentPart> {
     let of_documents = parsed.shards(shards);
     // The lane sets the clock later.
@@ -167,11 +173,16 @@ fn split(
         if let Some(body) = parsed.stamped(&of_documents, held, clock) {
             let owner = owner(core, node, held, &of_documents);
             let shards = owner.shards.iter().copied().collect();
-            task.owners.push(owner);
+            owners.push(owner);
             parts.push(DocumentPart { node, body, shards });
         }
     }
     parts
+}
+
+/// The further copies that get an index's writes as well.
+fn twin<'a>(snapshot: &'a Snapshot, uid: &str) -> Option<&'a Arc<Index>> {
+    snapshot.indexes.get(uid)?.twin.as_ref()
 }
 
 fn owner(core: &Core, node: NodeIndex, held: &ShardSet, touched: &[u32]) -> TaskOwner {
@@ -208,19 +219,27 @@ async fn delete_ids(core: &Core, request: &Request, uid: &str, body: &[u8]) -> R
     let task = new_task(request, uid, target, TaskKind::DocumentDeletion, details);
     let cut = |snapshot: &Snapshot, task: &mut NewTask| {
         let (cut_for, shards) = placement(core, snapshot, target)?;
-        let of_ids = ids.shards(shards);
-        let mut parts = Vec::new();
-        for node in snapshot.topology.every_node() {
-            let held = cut_for.written_to(node);
-            if let Some(body) = ids.body(&of_ids, held) {
-                let documents = of_ids.iter().filter(|shard| held.contains(**shard)).count() as u64;
-                let owner = owner(core, node, held, &of_ids);
-                let shards = owner.shards.iter().copied().collect();
-                task.owners.push(owner);
-                parts.push(NodePart { node, body: body.into(), documents, shards });
+        let split = |placement: &Placement, shards: u32, owners: &mut Vec<TaskOwner>| {
+            let of_ids = ids.shards(shards);
+            let mut parts = Vec::new();
+            for node in snapshot.topology.every_node() {
+                let held = placement.written_to(node);
+                if let Some(body) = ids.body(&of_ids, held) {
+                    let documents = of_ids.iter().filter(|shard| held.contains(**shard)).count() as u64;
+                    let owner = owner(core, node, held, &of_ids);
+                    let shards = owner.shards.iter().copied().collect();
+                    owners.push(owner);
+                    parts.push(NodePart { node, body: body.into(), documents, shards });
+                }
             }
-        }
-        Ok(Action::DeleteDocuments { parts, cut_for })
+            parts
+        };
+        let parts = split(&cut_for, shards, &mut task.owners);
+        let twin = twin(snapshot, target).map(|twin| Cut {
+            parts: split(&twin.placement, twin.record.shards, &mut Vec::new()),
+            cut_for: Arc::clone(&twin.placement),
+        });
+        Ok(Action::DeleteDocuments { parts, cut_for, twin })
     };
     Ok(tasks::accepted(submit(core, target, &task, cut).await?))
 }

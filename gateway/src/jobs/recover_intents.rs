@@ -83,14 +83,31 @@ fn index_of(core: &Core, record: &TaskRecord) -> Option<std::sync::Arc<Index>> {
 /// Marks every copy that the write may have reached as suspect, since others may lack the write.
 fn suspects(core: &Core, record: &TaskRecord) -> Vec<Change> {
     let Some(index) = index_of(core, record) else { return Vec::new() };
-    let node_uid = &index.record.node_uid;
-    if record.owners.is_empty() {
+    let everywhere = |node_uid: &str| {
         let snapshot = core.shared.snapshot();
         let nodes = snapshot.topology.every_node().into_iter();
-        return nodes.map(|node| suspect(&snapshot.topology.node(node).id, node_uid, Vec::new())).collect();
+        let mark = |node| suspect(&snapshot.topology.node(node).id, node_uid, Vec::new());
+        nodes.map(mark).collect::<Vec<_>>()
+    };
+    // A twin is compared with what serves before it serves, but not its copies of a shard among themselves after that.
+    let twin = index.twin.as_ref().filter(|twin| has_several_copies(core, twin));
+    let mut marks = twin.map(|twin| everywhere(&twin.record.node_uid)).unwrap_or_default();
+    let node_uid = &index.record.node_uid;
+    match record.owners.as_slice() {
+        [] => marks.extend(everywhere(node_uid)),
+        owners => {
+            marks.extend(owners.iter().map(|owner| suspect(&owner.node, node_uid, owner.shards.clone())));
+        }
     }
-    let owners = record.owners.iter();
-    owners.map(|owner| suspect(&owner.node, node_uid, owner.shards.clone())).collect()
+    marks
+}
+
+/// Whether any shard of an index has more than one owner.
+fn has_several_copies(core: &Core, index: &Index) -> bool {
+    let groups = core.shared.snapshot().topology.groups().len();
+    let copies =
+        |shard: u32| (0..groups).map(|group| index.placement.owners(group, shard).len()).sum::<usize>();
+    (0..index.record.shards).any(|shard| copies(shard) > 1)
 }
 
 /// Sends settings again; gives what to commit for nodes that do not take them now.
@@ -104,9 +121,11 @@ async fn redo(core: &Core, record: &TaskRecord) -> Vec<Change> {
         core.shared.nodes.health.lowest_version(),
     ));
     let mut changes = Vec::new();
-    for node in core.shared.snapshot().topology.every_node() {
-        if !send(core, node, &index, &request).await {
-            changes.extend(keep(core, node, &index, &request, record.uid));
+    for copy in [Some(&index), index.twin.as_ref()].into_iter().flatten() {
+        for node in core.shared.snapshot().topology.every_node() {
+            if !send(core, node, copy, &request).await {
+                changes.extend(keep(core, node, copy, &request, record.uid));
+            }
         }
     }
     changes

@@ -21,7 +21,7 @@ use crate::{
         rollover::run::{self as rollover, Retries},
         ttl::{self, Sweeps},
     },
-    membership::{high_water_marks, prober, rebalance},
+    membership::{high_water_marks, prober, rebalance, reshard},
     observe::log,
     pods::{follow, leases, peers},
     repair::{node_copy, pass, settings_drift},
@@ -93,9 +93,11 @@ fn start_jobs(core: &Rc<Core>) {
     });
     every(core, "anti_entropy", limits::REPAIR_PASS_PAUSE, async |core| pass::run(core).await);
     every(core, "copies", limits::REPAIR_PASS_PAUSE, async |core| node_copy::work_off(core).await);
-    every(core, "rebalance", limits::OPERATION_LOOK_INTERVAL, async |core| {
-        rebalance::run::work_off(core).await;
+    let absences = rebalance::absences::Absences::default();
+    every(core, "rebalance", limits::OPERATION_LOOK_INTERVAL, async move |core| {
+        rebalance::run::work_off(core, &absences).await;
     });
+    every(core, "kept", limits::KEPT_LOOK_INTERVAL, async |core| reshard::kept::sweep(core).await);
     let mut attempts = settings_drift::Attempts::default();
     every(core, "settings", limits::SETTINGS_TEND_INTERVAL, async move |core| {
         if let Some(term) = core.shared.coordinator.term(scope::SETTINGS) {

@@ -102,10 +102,8 @@ async fn compare_suspect(
         SuspectCopies::Shards { index, shards } => (index, shards),
     };
     let snapshot = core.shared.snapshot();
-    let known = snapshot.indexes.values().find(|known| known.record.node_uid == *index);
     // An index that is gone needs no comparison.
-    let Some(known) = known else { return Ok(true) };
-    let uid = known.record.uid.clone();
+    let Some(known) = snapshot.on_nodes(index) else { return Ok(true) };
     let mut suspect =
         if shards.is_empty() { known.placement.written_to(node).clone() } else { ShardSet::new() };
     for shard in shards {
@@ -115,7 +113,7 @@ async fn compare_suspect(
         suspect = suspect.difference(known);
     }
     let scope = Scope { target: Some(node), mark_suspect: false, pace: Pace::Full, dry_run: false };
-    match compare::compare_copies(core, &uid, &suspect, scope).await {
+    match compare::compare_copies(core, index, &suspect, scope).await {
         Ok(report) if report.is_equal() => {
             let alone = report.alone.into_iter().collect::<ShardSet>();
             if !alone.is_empty() {

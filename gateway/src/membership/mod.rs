@@ -9,3 +9,4 @@ pub(crate) mod hint_replay;
 pub(crate) mod prober;
 pub mod rebalance;
 pub(crate) mod rejoin;
+pub(crate) mod reshard;

@@ -160,19 +160,19 @@ async fn is_known(core: &Core, node: NodeIndex, limit: Duration) -> bool {
 /// Whether the node has every index that it had taken before it was asked; `None` when the store does not answer.
 async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
     let before = core.shared.snapshot();
-    let made = |uid: &String| before.indexes[uid].record.node_uid.clone();
-    let expected = before.indexes.keys().map(made).collect::<Vec<_>>();
+    let before = before.with_twins();
+    let expected = before.iter().map(|index| &index.record.node_uid).collect::<Vec<_>>();
     let deadline = runtime::now() + core.shared.config.node_timeout;
     loop {
         let Some(list) = ask(core, node, "/indexes?limit=1000000").await else { return Some(true) };
         let Some(results) = list["results"].as_array() else { return Some(true) };
         let held = results.iter().filter_map(|index| index["uid"].as_str()).collect::<Vec<_>>();
         let after = core.shared.snapshot();
-        let lacks = |index: &&Arc<Index>| {
+        let lacks = |index: &Arc<Index>| {
             let uid = &index.record.node_uid;
-            expected.contains(uid) && !held.contains(&uid.as_str())
+            expected.contains(&uid) && !held.contains(&uid.as_str())
         };
-        let lacked = after.in_order().into_iter().filter(lacks).collect::<Vec<_>>();
+        let lacked = after.with_twins().into_iter().filter(lacks).collect::<Vec<_>>();
         if lacked.is_empty() {
             return Some(true);
         }
@@ -184,10 +184,7 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
                 crate::state::refresh::index(&core.shared, &index.record.uid).await.ok()?;
             }
             let now = core.shared.snapshot();
-            let is_there = |index: &&Arc<Index>| {
-                let known = now.indexes.get(&index.record.uid);
-                known.is_some_and(|known| known.record.node_uid == index.record.node_uid)
-            };
+            let is_there = |index: &Arc<Index>| now.on_nodes(&index.record.node_uid).is_some();
             return Some(!lacked.iter().any(is_there));
         }
         runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;

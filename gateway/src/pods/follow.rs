@@ -21,9 +21,10 @@ use crate::{
     config::limits,
     nodes::hints::{HINTS, SUSPECT_SHARDS, SuspectCopies, suspect},
     observe::log,
+    pods::election::PODS,
     state::{
         canaries,
-        leadership::scope,
+        leadership::{Coordinator, scope},
         placed,
         refresh::{self, index},
         shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
@@ -72,7 +73,9 @@ pub async fn announce(shared: Arc<Shared>) {
     }
     let (mut announced, mut due) = (None, runtime::now());
     while !shared.coordinator.is_draining() {
-        if runtime::now() >= due {
+        // Without its lease the others take it for gone.
+        let is_alive = holds_its_lease(&shared.coordinator);
+        if is_alive && runtime::now() >= due {
             due = runtime::now() + limits::TOPOLOGY_VOUCH_INTERVAL;
             match placed::vouch(&shared).await {
                 Ok(true) => {}
@@ -83,13 +86,28 @@ pub async fn announce(shared: Arc<Shared>) {
         }
         // A request that was planned before is waited for, however long it takes.
         if announced != Some(shared.snapshot().topology.version) && placed::is_alone(&shared) {
-            match placed::announce(&shared).await {
+            match announce_now(&shared).await {
                 Ok(version) => announced = Some(version),
                 Err(error) => log::warn("version_not_announced", &[("reason", &error.to_string())]),
             }
         }
         runtime::sleep(RETRY_PAUSE).await;
     }
+}
+
+/// Whether the others take this pod for alive.
+fn holds_its_lease(coordinator: &Coordinator) -> bool {
+    let known = coordinator.known.load();
+    let ends = known.leases.get(&format!("{PODS}{}", coordinator.pod())).map(|(_, ends)| *ends);
+    ends.is_some_and(|ends| coordinator.now() < ends)
+}
+
+/// A pod that waits for a version relies on records that were changed before it as well.
+async fn announce_now(shared: &Shared) -> Result<u64, StoreError> {
+    let version = shared.snapshot().topology.version;
+    refresh::indexes(shared).await?;
+    placed::announce(shared, version).await?;
+    Ok(version)
 }
 
 async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> Result<(), StoreError> {
@@ -237,7 +255,7 @@ async fn missed(shared: &Shared, id: &str) -> Result<(), StoreError> {
             // already.
             let indexes = shared.snapshot();
             let marks =
-                indexes.in_order().into_iter().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
+                indexes.with_twins().into_iter().map(|index| suspect(id, &index.record.node_uid, Vec::new()));
             store.commit(marks.collect()).await?;
         }
         hints.resynced(node);

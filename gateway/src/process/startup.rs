@@ -199,7 +199,7 @@ fn refuse_dedication_of_all(config: &Config, topology: &Topology) -> anyhow::Res
 /// Tells the other pods by which placement this one plans, before it serves its first client, and looks at the newest
 /// again: a pod that has moved shards meanwhile either knows of this one or is known to it.
 async fn announce_placement(shared: &Shared) -> Result<(), StoreError> {
-    placed::announce(shared).await?;
+    placed::announce(shared, shared.snapshot().topology.version).await?;
     placed::vouch(shared).await?;
     Ok(())
 }
@@ -433,7 +433,7 @@ async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result
             serde_json::from_value(record.value).context("--store: a stored alias cannot be read")?;
         snapshot = snapshot.with_alias(&alias, record.revision);
     }
-    Ok(snapshot)
+    Ok(snapshot.with_topology(topology))
 }
 
 /// A write clock that continues where the last process, or other pods, have come to.

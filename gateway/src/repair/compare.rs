@@ -7,7 +7,7 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use ahash::AHashSet;
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use router::{ShardSet, shard_filter};
 
 use crate::{
@@ -24,17 +24,18 @@ use crate::{
     write::{lane, tombstones::Tombstones},
 };
 
-/// Compares the copies of some shards of an index and makes them equal.
+/// Compares the copies of some shards of an index, or of a twin, and makes them equal. `node_uid` is their name on the
+/// nodes.
 ///
 /// # Errors
 /// [`RepairError`] when nothing could be compared; a shard that fails is in the report.
 pub async fn compare_copies(
     core: &Core,
-    index_uid: &str,
+    node_uid: &str,
     shards: &ShardSet,
     scope: Scope,
 ) -> Result<Report, RepairError> {
-    let index = core.shared.snapshot().indexes.get(index_uid).cloned().ok_or(RepairError::IndexGone)?;
+    let index = core.shared.snapshot().on_nodes(node_uid).cloned().ok_or(RepairError::IndexGone)?;
     // Without a primary key the index has no documents yet.
     let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
     let tombstones = Tombstones::load(&core.shared.store, &index.record.node_uid).await?;
@@ -86,9 +87,9 @@ impl Comparison<'_> {
         }
         let filter = filter_of(shard, self.index.record.shards);
         let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
-        let mut prints = try_join_all(replicas.iter().map(|replica| replica.fingerprint(&filter))).await?;
+        let mut prints = self.of_each(&replicas, |replica| replica.fingerprint(&filter)).await?;
         if self.copy_to_the_empty(&replicas, &prints, &filter).await? {
-            prints = try_join_all(replicas.iter().map(|replica| replica.fingerprint(&filter))).await?;
+            prints = self.of_each(&replicas, |replica| replica.fingerprint(&filter)).await?;
         }
         {
             let mut report = self.report.borrow_mut();
@@ -104,13 +105,23 @@ impl Comparison<'_> {
         Ok(())
     }
 
+    /// Reads something of each copy, of a bounded number of them at the same time; in the order of the copies.
+    async fn of_each<'r, T, R: Future<Output = Result<T, RepairError>>>(
+        &self,
+        replicas: &'r [Replica<'_>],
+        read: impl FnMut(&'r Replica<'_>) -> R,
+    ) -> Result<Vec<T>, RepairError> {
+        let reads_max = self.core.shared.config.passes.reads_max;
+        stream::iter(replicas.iter().map(read)).buffered(reads_max).try_collect().await
+    }
+
     async fn differing_keys(
         &self,
         replicas: &[Replica<'_>],
         filter: &str,
         wanted: &[bool; BUCKETS],
     ) -> Result<Vec<String>, RepairError> {
-        let copies = try_join_all(replicas.iter().map(|replica| replica.contents(filter, wanted))).await?;
+        let copies = self.of_each(replicas, |replica| replica.contents(filter, wanted)).await?;
         let mut differing = AHashSet::new();
         for copy in &copies {
             let differs = |(key, content): &(&String, &u64)| {
@@ -182,7 +193,7 @@ fn filter_of(shard: u32, shards: u32) -> String {
 }
 
 /// The buckets in which copies differ, in portions of a bounded number of documents.
-fn differing_buckets(prints: &[Fingerprint]) -> Vec<[bool; BUCKETS]> {
+pub(crate) fn differing_buckets(prints: &[Fingerprint]) -> Vec<[bool; BUCKETS]> {
     let mut portions: Vec<(u64, [bool; BUCKETS])> = Vec::new();
     for bucket in 0..BUCKETS {
         if prints.windows(2).all(|pair| pair[0].buckets[bucket] == pair[1].buckets[bucket]) {

@@ -61,15 +61,15 @@ impl Comparison<'_> {
             primary_key: self.primary_key,
             shards: record.shards,
             pace: self.scope.pace,
+            compares_marks: true,
         }
     }
 
-    /// Checks that the name still means this index.
+    /// Checks that the lane of this name still is that of these copies.
     pub(crate) fn check_index(&self) -> Result<(), RepairError> {
         let snapshot = self.core.shared.snapshot();
-        let now = snapshot.indexes.get(&self.index.record.uid);
-        let same = now.filter(|index| index.record.node_uid == self.index.record.node_uid);
-        match same {
+        let now = snapshot.on_nodes(&self.index.record.node_uid);
+        match now.filter(|index| index.record.uid == self.index.record.uid) {
             None => Err(RepairError::IndexGone),
             Some(index) if !fanout::is_current(&self.index.placement, index) => Err(RepairError::Busy),
             Some(_) => Ok(()),

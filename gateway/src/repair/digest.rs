@@ -20,6 +20,8 @@ pub(crate) struct Digest {
     /// The primary key's value in its string form.
     pub key: String,
     pub content: u64,
+    /// The hash of the content without the mark of its shard, to compare copies under different numbers of shards.
+    pub unmarked: u64,
     /// The hybrid logical clock of its last write, where it has one.
     pub stamp: Option<u64>,
     /// The shard that it is marked with.
@@ -33,8 +35,9 @@ pub(crate) fn digest(raw: &str, primary_key: &str) -> serde_json::Result<Option<
     if found.key.is_none() && primary_key.contains('.') {
         found.key = nested_key(raw, primary_key)?;
     }
-    let (content, stamp, shard) = (found.content, found.stamp, found.shard);
-    Ok(found.key.map(|key| Digest { key, content, stamp, shard }))
+    let Found { unmarked, mark, stamp, shard, .. } = found;
+    let content = unmarked.wrapping_add(mark);
+    Ok(found.key.map(|key| Digest { key, content, unmarked, stamp, shard }))
 }
 
 /// The value of a primary key that names a member of a member.
@@ -56,7 +59,9 @@ struct Document<'a> {
 #[derive(Default)]
 struct Found {
     key: Option<String>,
-    content: u64,
+    unmarked: u64,
+    /// What the mark of the shard adds to the hash.
+    mark: u64,
     stamp: Option<u64>,
     shard: Option<u32>,
 }
@@ -94,7 +99,8 @@ impl<'de> Visitor<'de> for Document<'_> {
             }
             let value = ValueHash { vectors: &*name == VECTORS_FIELD };
             let value = value.deserialize(&mut serde_json::Deserializer::from_str(raw)).map_err(inner)?;
-            found.content = found.content.wrapping_add(member(&name, value));
+            let part = if name == SHARD_FIELD { &mut found.mark } else { &mut found.unmarked };
+            *part = part.wrapping_add(member(&name, value));
         }
         Ok(found)
     }
@@ -220,6 +226,14 @@ impl Fingerprint {
         bucket.sum = bucket.sum.wrapping_add(member(&digest.key, digest.content));
     }
 
+    /// Adds what another set of documents has.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (bucket, more) in self.buckets.iter_mut().zip(other.buckets.iter()) {
+            bucket.documents += more.documents;
+            bucket.sum = bucket.sum.wrapping_add(more.sum);
+        }
+    }
+
     pub(crate) fn documents(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.documents).sum()
     }
@@ -290,8 +304,13 @@ mod tests {
 
     #[test]
     fn fingerprints_do_not_depend_on_the_order() {
-        let digests =
-            ["1", "2", "3"].map(|key| Digest { key: key.to_owned(), content: 7, stamp: None, shard: None });
+        let digests = ["1", "2", "3"].map(|key| Digest {
+            key: key.to_owned(),
+            content: 7,
+            unmarked: 7,
+            stamp: None,
+            shard: None,
+        });
         let print = |order: [usize; 3]| {
             let mut print = Fingerprint::empty();
             order.iter().for_each(|position| print.add(&digests[*position]));

@@ -5,6 +5,8 @@
 //! before or after. An unknown index on the node is dropped only when its name is one that the gateway gives, and it
 //! is neither being made nor in the registry. Documents come last.
 
+use std::sync::Arc;
+
 use ahash::AHashSet;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -41,14 +43,22 @@ pub async fn sync_indexes(core: &Core, node: NodeIndex) -> Result<(), RepairErro
     drop_unknown(core, node).await
 }
 
-/// Makes an index on a node that lacks it, and gives it its settings. The caller has locked its lane.
+/// Makes an index and its twin on a node that lacks them, and gives them their settings. The caller has locked their
+/// lane.
 ///
 /// # Errors
 /// [`RepairError`].
 pub async fn sync_index(core: &Core, node: NodeIndex, name: &str) -> Result<(), RepairError> {
     // It may have been deleted or renamed while this waited for its lane.
     let Some(index) = core.shared.snapshot().indexes.get(name).cloned() else { return Ok(()) };
-    let copies = Copies::new(core, index.clone(), vec![node]);
+    if let Some(twin) = &index.twin {
+        sync_copies(core, node, Arc::clone(twin)).await?;
+    }
+    sync_copies(core, node, index).await
+}
+
+async fn sync_copies(core: &Core, node: NodeIndex, index: Arc<Index>) -> Result<(), RepairError> {
+    let copies = Copies::new(core, Arc::clone(&index), vec![node]);
     let replica = copies.replica(node);
     replica.wait_until_idle(limits::REPAIR_TASK_TIMEOUT).await?;
     let is_made = match is_there(&replica).await? {
@@ -101,8 +111,7 @@ pub async fn drop_unknown(core: &Core, node: NodeIndex) -> Result<(), RepairErro
     let snapshot = core.shared.snapshot();
     let held = page["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());
     for uid in held {
-        let known = snapshot.indexes.values().any(|index| index.record.node_uid == uid);
-        if known || orphans.contains(uid) || orphan_indexes::task_of(uid).is_none() {
+        if snapshot.on_nodes(uid).is_some() || orphans.contains(uid) || !orphan_indexes::is_given(uid) {
             continue;
         }
         let target = format!("/indexes/{uid}");

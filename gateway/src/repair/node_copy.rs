@@ -4,7 +4,7 @@
 //! Invariants: a job is about one mark of the node, by its sequence, so that what was copied before the node lost its
 //! data again does not count. A job ends when the node's copies are equal, and not before.
 
-use std::rc::Rc;
+use std::{ops::ControlFlow, rc::Rc};
 
 use router::NodeIndex;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,8 @@ async fn copy(core: &Core, claim: &Claim) -> Result<(), RepairError> {
         walk(core, scope, None, None, &start, async |found, next| {
             known.report.add(&found?);
             known.next = next;
-            Ok(claim.advance(serde_json::to_value(&*known).unwrap_or_default()).await?)
+            claim.advance(serde_json::to_value(&*known).unwrap_or_default()).await?;
+            Ok(ControlFlow::Continue(()))
         })
         .await?;
         if !progress.report.is_equal() {

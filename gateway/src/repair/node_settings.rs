@@ -119,6 +119,7 @@ impl<'a> Copies<'a> {
             primary_key: record.primary_key.as_deref().unwrap_or_default(),
             shards: record.shards,
             pace: Pace::Full,
+            compares_marks: true,
         }
     }
 

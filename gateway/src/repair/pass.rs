@@ -5,6 +5,7 @@
 //! once. Tombstones are deleted only after two whole passes, which compared every copy of everything.
 
 use std::{
+    ops::ControlFlow,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use store::{Change, StoreError, Table};
 
 use crate::{
     clock,
-    config::limits,
+    config::{Schedule, limits},
     observe::log,
     pods::job_claim::{Claim, LOOK_INTERVAL},
     repair::{
@@ -63,23 +64,43 @@ pub async fn run(core: &Rc<Core>) {
 
 /// Requests the periodic pass when it is due; gives when to check again.
 async fn ask_when_due(core: &Core, begun: Instant) -> Duration {
-    let interval = core.shared.config.anti_entropy_interval;
+    let config = &core.shared.config.passes;
     let passes = history(core).await.unwrap_or_default();
-    let last = passes.iter().rev().find(|pass| pass.index.is_none() && pass.node.is_none() && !pass.dry_run);
+    let is_like_it = |pass: &&Pass| {
+        let is_of_all = pass.index.is_none() && pass.node.is_none() && pass.shards.is_none();
+        pass.periodic || (is_of_all && !pass.dry_run)
+    };
+    let last = passes.iter().rev().find(is_like_it);
     // Passes of earlier processes count.
     let since = match last.and_then(|pass| pass.finished_at) {
         Some(ended) => (clock::utc() - ended).unsigned_abs(),
         None => runtime::now().saturating_duration_since(begun),
     };
-    let left = interval.saturating_sub(since);
+    let left = match &config.schedule {
+        None => config.interval.saturating_sub(since),
+        Some(schedule) => until_scheduled(schedule, since),
+    };
     if left.is_zero() {
-        let wanted =
-            PassRequest { number: 0, index: None, node: None, dry_run: false, periodic: true, shards: None };
+        let wanted = PassRequest {
+            number: 0,
+            index: None,
+            node: None,
+            dry_run: !config.repairs,
+            periodic: true,
+            shards: None,
+        };
         if let Err(error) = queue::enqueue(&core.shared, wanted).await {
             log::warn("anti_entropy_not_begun", &[("reason", &error.to_string())]);
         }
     }
     left.clamp(LOOK_INTERVAL, limits::ANTI_ENTROPY_POLL_INTERVAL)
+}
+
+/// The time until a schedule's first moment after so long ago.
+fn until_scheduled(schedule: &Schedule, since: Duration) -> Duration {
+    let now = clock::utc();
+    let next = schedule.after(now - since);
+    next.map_or(Duration::MAX, |next| Duration::try_from(next - now).unwrap_or(Duration::ZERO))
 }
 
 /// The passes that ended, oldest first.
@@ -99,27 +120,23 @@ async fn perform(core: &Core, claim: &Claim) -> Result<(), RepairError> {
         core.shared.store.commit(vec![claim.completion()]).await?;
         return Ok(());
     };
-    let begun = || Progress { pass: wanted.begun(core.shared.clock.next()), next: Position::default() };
-    let mut progress: Progress = serde_json::from_value(job.cursor.clone()).unwrap_or_else(|_| begun());
+    let mut progress: Progress = match serde_json::from_value(job.cursor.clone()) {
+        Ok(progress) => progress,
+        Err(_) => Progress::begun(wanted, core.shared.clock.next(), &history(core).await?),
+    };
     progress.pass.pod = Some(core.shared.coordinator.pod().to_owned());
     metrics::gauge!("miroir_antientropy_running").set(1.0);
     let compared = compare(core, claim, &mut progress).await;
     metrics::gauge!("miroir_antientropy_running").set(0.0);
     compared?;
     let mut pass = progress.pass;
-    pass.finished_at = Some(clock::utc());
-    pass.whole = pass.index.is_none()
-        && pass.node.is_none()
-        && pass.shards.is_none()
-        && !pass.dry_run
-        && pass.report.is_equal()
-        && pass.report.missing == 0;
+    pass.end();
     finish(core, claim, &pass).await
 }
 
 /// Compares all shards of the indexes, or of the node, that the pass is about.
 async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<(), RepairError> {
-    let Progress { pass, next } = &*progress;
+    let Progress { pass, next, .. } = &*progress;
     let pace = if pass.periodic { Pace::Share(limits::ANTI_ENTROPY_SHARE) } else { Pace::Full };
     let target = pass.node.as_deref().and_then(|id| core.shared.snapshot().topology.index_of(id));
     let mark_suspect = target.is_some_and(|node| core.shared.nodes.hints.needs_full_resync(node));
@@ -132,6 +149,7 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
         progress.pass.report.failed += 1;
         return Ok(());
     }
+    let shards_max = core.shared.config.passes.shards_max.filter(|_| pass.periodic);
     let (only, shards, start) = (pass.index.clone(), pass.shards, next.clone());
     walk(core, scope, only.as_deref(), shards, &start, async |found, next| {
         match found {
@@ -141,8 +159,12 @@ async fn compare(core: &Core, claim: &Claim, progress: &mut Progress) -> Result<
                 progress.pass.report.failed += 1;
             }
         }
+        progress.parts += 1;
         progress.next = next;
-        Ok(claim.advance(serde_json::to_value(&*progress).unwrap_or_default()).await?)
+        let is_enough = shards_max.is_some_and(|most| progress.parts >= most);
+        progress.pass.stopped_at = is_enough.then(|| progress.next.clone());
+        claim.advance(serde_json::to_value(&*progress).unwrap_or_default()).await?;
+        Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })
     .await?;
     if let Some(id) = &progress.pass.node {
@@ -204,6 +226,6 @@ async fn tidy(core: &Core) -> Result<(), StoreError> {
         store.commit(oldest).await?;
     }
     let mut whole = passes.iter().rev().filter(|pass| pass.whole);
-    let before = whole.nth(1).map_or(0, |second_last| second_last.clock);
+    let before = whole.nth(1).map_or(0, Pass::compared_since);
     tombstones::prune(store, &core.shared.snapshot(), before).await
 }

@@ -59,12 +59,28 @@ pub struct Pass {
     pub finished_at: Option<OffsetDateTime>,
     /// The value of the write clock when it began.
     pub clock: u64,
-    /// Whether every copy of everything was compared.
+    /// Whether every copy of everything was compared, by this pass or by those whose round it ends.
     pub whole: bool,
+    /// What came before in the round of passes that this one goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<Round>,
+    /// Where it ended because it had compared as many shards as a pass may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped_at: Option<Position>,
     pub report: Report,
     /// The pod that works on it, or that ended it.
     #[serde(default)]
     pub pod: Option<String>,
+}
+
+/// Earlier passes that each did a part of one comparison of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Round {
+    /// The value of the write clock when the first of them began.
+    pub clock: u64,
+    /// Whether all of them compared every copy, and found or left all equal.
+    pub is_equal: bool,
 }
 
 /// The progress of a pass: the cursor of its job.
@@ -72,6 +88,9 @@ pub struct Pass {
 pub(crate) struct Progress {
     pub(crate) pass: Pass,
     pub(crate) next: Position,
+    /// Parts that it has compared.
+    #[serde(default)]
+    pub(crate) parts: u32,
 }
 
 /// A position in a walk; everything before it has been compared.
@@ -145,6 +164,42 @@ pub(crate) fn request_of(job: &Job) -> Option<PassRequest> {
     serde_json::from_value(job.payload.clone()).ok()
 }
 
+impl Progress {
+    /// The progress of a pass that begins now. A periodic one goes on where the last one stopped.
+    pub(crate) fn begun(wanted: PassRequest, clock: u64, ended: &[Pass]) -> Self {
+        let mut pass = wanted.begun(clock);
+        let last = ended.iter().rev().find(|last| last.periodic).filter(|_| pass.periodic);
+        let next = last.and_then(|last| last.stopped_at.clone());
+        pass.round = last.filter(|_| next.is_some()).map(Pass::round_so_far);
+        Self { pass, next: next.unwrap_or_default(), parts: 0 }
+    }
+}
+
+impl Pass {
+    /// The round of passes with this one as its last.
+    fn round_so_far(&self) -> Round {
+        let before = self.round.unwrap_or(Round { clock: self.clock, is_equal: true });
+        let report = &self.report;
+        Round { is_equal: before.is_equal && report.is_equal() && report.missing == 0, ..before }
+    }
+
+    /// Ends the pass, and says whether its round is whole with it.
+    pub(crate) fn end(&mut self) {
+        self.finished_at = Some(clock::utc());
+        self.whole = self.index.is_none()
+            && self.node.is_none()
+            && self.shards.is_none()
+            && self.stopped_at.is_none()
+            && !self.dry_run
+            && self.round_so_far().is_equal;
+    }
+
+    /// The value of the write clock before which everything written has been compared, where the pass is whole.
+    pub(crate) fn compared_since(&self) -> u64 {
+        self.round.map_or(self.clock, |round| round.clock)
+    }
+}
+
 impl PassRequest {
     /// The pass of this request, beginning now.
     pub(crate) fn begun(self, clock: u64) -> Pass {
@@ -160,6 +215,8 @@ impl PassRequest {
             finished_at: None,
             clock,
             whole: false,
+            round: None,
+            stopped_at: None,
             report: Report::default(),
             pod: None,
         }

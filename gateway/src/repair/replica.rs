@@ -32,6 +32,8 @@ pub(crate) struct Replica<'a> {
     pub primary_key: &'a str,
     pub shards: u32,
     pub pace: Pace,
+    /// Whether documents that differ in nothing but the mark of their shard count as different.
+    pub compares_marks: bool,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +90,8 @@ impl Replica<'_> {
     }
 
     async fn pages(&self, filter: &str, mut each: impl FnMut(Digest)) -> Result<(), RepairError> {
-        let (mut offset, mut limit) = (0, limits::REPAIR_PAGE_FIRST);
+        let batch = self.core.shared.config.passes.batch;
+        let (mut offset, mut limit) = (0, limits::REPAIR_PAGE_FIRST.min(batch));
         loop {
             let body = json!({"filter": filter, "offset": offset, "limit": limit, "retrieveVectors": true});
             let answer = self.fetch(&body, self.core.shared.config.node_timeout).await?;
@@ -104,7 +107,7 @@ impl Replica<'_> {
                 return Ok(());
             }
             let weight = answer.len() / count + 1;
-            limit = (limits::REPAIR_PAGE_BYTES / weight).clamp(1, limits::REPAIR_PAGE_DOCUMENTS_MAX);
+            limit = (limits::REPAIR_PAGE_BYTES / weight).clamp(1, batch);
         }
     }
 
@@ -115,7 +118,7 @@ impl Replica<'_> {
         let page: Page<'_> = serde_json::from_slice(&answer).map_err(|error| self.failed(error))?;
         let mut documents = AHashMap::with_capacity(page.results.len());
         for raw in page.results {
-            if let Some(Digest { key, content, stamp, shard }) = self.digest(raw.get())? {
+            if let Some(Digest { key, content, stamp, shard, .. }) = self.digest(raw.get())? {
                 let in_place = shard == Some(router::shard_of(&key, self.shards));
                 documents.insert(key, Version { content, stamp, in_place, raw: raw.get().to_owned() });
             }
@@ -141,7 +144,11 @@ impl Replica<'_> {
     }
 
     fn digest(&self, raw: &str) -> Result<Option<Digest>, RepairError> {
-        digest(raw, self.primary_key).map_err(|error| self.failed(error))
+        let found = digest(raw, self.primary_key).map_err(|error| self.failed(error))?;
+        Ok(found.map(|found| match self.compares_marks {
+            true => found,
+            false => Digest { content: found.unmarked, ..found },
+        }))
     }
 
     /// Whether the node still works on this index, whoever gave it the work.

@@ -166,7 +166,10 @@ async fn end_changes(core: &Core, index: &Index) -> Result<(), RepairError> {
 /// indexes. Where two pods take themselves for the owner, the compare-and-swap of the record decides which is first.
 pub async fn check(core: &Core) {
     let snapshot = core.shared.snapshot();
-    for index in snapshot.in_order().into_iter().filter(|index| !index.record.settings_pending) {
+    for index in &snapshot.with_twins() {
+        if index.record.settings_pending {
+            continue;
+        }
         if !core.shared.coordinator.owns(&format!("drift/{}", index.record.node_uid)) {
             continue;
         }
@@ -241,8 +244,8 @@ fn agree(found: &Hashes) -> bool {
 
 /// The index as it is now, unless its name means another index by now.
 fn current(core: &Core, index: &Index) -> Option<Arc<Index>> {
-    let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
-    now.filter(|now| now.record.node_uid == index.record.node_uid)
+    let now = core.shared.snapshot().on_nodes(&index.record.node_uid).cloned();
+    now.filter(|now| now.record.uid == index.record.uid)
 }
 
 fn serving(core: &Core) -> Vec<NodeIndex> {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: it can stop after any part, and another pod can continue it from the position that was stored then.
 
+use std::{ops::ControlFlow, sync::Arc};
+
 use router::ShardSet;
 
 use crate::{
@@ -10,11 +12,11 @@ use crate::{
         queue::Position,
         report::{RepairError, Report, Scope},
     },
-    state::core::Core,
+    state::{core::Core, snapshot::Index},
 };
 
-/// Compares the shards of all indexes, or of one, or a range of them, from a position on. Calls `done` with the report of each part and
-/// the next position.
+/// Compares the shards of all indexes, or of one, or a range of them, from a position on. Calls `done` with the report
+/// of each part and the next position, until it says that this is enough.
 ///
 /// # Errors
 /// Those of `done`.
@@ -24,14 +26,17 @@ pub(crate) async fn walk(
     only_index: Option<&str>,
     only_shards: Option<(u32, u32)>,
     start: &Position,
-    mut done: impl AsyncFnMut(Result<Report, RepairError>, Position) -> Result<(), RepairError>,
+    mut done: impl AsyncFnMut(Result<Report, RepairError>, Position) -> Result<ControlFlow<()>, RepairError>,
 ) -> Result<(), RepairError> {
     // What is held meanwhile is waited for by whoever moves shards, so that is no snapshot.
     let snapshot = core.shared.snapshot();
-    let known = snapshot.in_order().into_iter().map(|index| (index.record.uid.clone(), index.record.shards));
+    let asked = |index: &Arc<Index>| only_index.is_none_or(|only| only == index.record.uid);
+    let known = snapshot.with_twins().into_iter().filter(asked);
+    let known = known.map(|index| (index.record.node_uid.clone(), index.record.shards));
     let mut known = known.collect::<Vec<_>>();
     drop(snapshot);
-    known.retain(|(uid, _)| *uid >= start.index && only_index.is_none_or(|only| only == uid));
+    known.sort_unstable();
+    known.retain(|(node_uid, _)| *node_uid >= start.index);
     for (uid, shards) in &known {
         let shards = *shards;
         // The shards of one node are compared together, since most shards are not on it.
@@ -41,10 +46,13 @@ pub(crate) async fn walk(
         for part in (first..parts).filter(is_wanted) {
             let set = if scope.target.is_some() { ShardSet::all(shards) } else { only(part, shards) };
             let next = Position { index: uid.clone(), part: part + 1 };
-            match compare_copies(core, uid, &set, scope).await {
+            let found = match compare_copies(core, uid, &set, scope).await {
                 // The index was deleted meanwhile: nothing of it is left to compare.
                 Err(RepairError::IndexGone) => break,
-                found => done(found, next).await?,
+                found => found,
+            };
+            if done(found, next).await?.is_break() {
+                return Ok(());
             }
         }
     }

@@ -31,6 +31,7 @@ pub(crate) fn needs<'a>(route: &Route<'a>) -> Needs<'a> {
         Route::Topology
         | Route::ChangeShape(_)
         | Route::Operations(_)
+        | Route::Reshard(_)
         | Route::Shards
         | Route::Metrics
         | Route::RunAntiEntropy

@@ -14,7 +14,9 @@ use crate::{
     handlers::{
         admin, anti_entropy, data, document_writes, documents, experimental_features, explain, fields,
         front_page, indexes, keys,
-        management::{aliases, canaries, operations, operator, shadow, tenants, topology_changes, ttl},
+        management::{
+            aliases, canaries, operations, operator, reshards, shadow, tenants, topology_changes, ttl,
+        },
         multi_search, network, node,
         refusal::refusal_at,
         render_template, search, search_rules, settings, similar, snapshots, stats, tasks, webhooks,
@@ -181,6 +183,8 @@ async fn respond(
             }
         }
     };
+    // What was planned while this pod knew where documents are may have been asked for when it did no more.
+    placement_age::check(core, route)?;
     match answered {
         Err(error) => Err(Box::pin(judged_by_body(core, request, error)).await),
         answered => answered,
@@ -299,6 +303,7 @@ async fn dispatch(
         Route::Version => indexes::version(core).await,
         Route::Topology => Ok(admin::topology(&core.shared)),
         Route::ChangeShape(asked) => Box::pin(topology_changes::serve(core, request, asked)).await,
+        Route::Reshard(asked) => Box::pin(reshards::serve(core, request, asked)).await,
         Route::Operations(asked) => operations::serve(&core.shared, request, asked).await,
         Route::Shards => Ok(admin::shards(&core.shared)),
         Route::Ready => Ok(admin::ready(&core.shared)),

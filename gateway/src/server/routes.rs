@@ -16,6 +16,7 @@ use crate::{
             canaries::CanariesRoute,
             operations::{self, Wish},
             operator::OperatorRoute,
+            reshards::ReshardRoute,
             tenants::TenantsRoute,
             topology_changes,
         },
@@ -109,6 +110,7 @@ pub(crate) enum Route<'a> {
     Operator(OperatorRoute<'a>),
     Data(DataRoute<'a>),
     Node(NodeRoute<'a>),
+    Reshard(ReshardRoute<'a>),
 }
 
 /// Finds the route of a request; `path` is the target without its query string.
@@ -214,6 +216,13 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, NoRo
             Method::DELETE => Ok(Route::Tenants(TenantsRoute::RemoveKey(key))),
             _ => Err(NoRoute::UnknownMethod),
         },
+        ["_miroir", "indexes", index, "reshard"] => {
+            only(method, Method::POST, Route::Reshard(ReshardRoute::Start(index)))
+        }
+        ["_miroir", "indexes", index, "reshard", "status"] => {
+            only(method, Method::GET, Route::Reshard(ReshardRoute::Status(index)))
+        }
+        ["_miroir", "routing", "revert"] => only(method, Method::POST, Route::Reshard(ReshardRoute::Revert)),
         ["_miroir", "indexes", index, "ttl-policy"] => match *method {
             Method::GET | Method::POST | Method::DELETE => Ok(Route::TtlPolicy(index)),
             _ => Err(NoRoute::UnknownMethod),
@@ -478,6 +487,7 @@ impl Route<'_> {
             Self::Topology => "/_miroir/topology",
             Self::ChangeShape(asked) => asked.template(),
             Self::Operations(asked) => asked.template(),
+            Self::Reshard(asked) => asked.template(),
             Self::Shards => "/_miroir/shards",
             Self::Ready => "/_miroir/ready",
             Self::Metrics => "/_miroir/metrics",
@@ -495,10 +505,7 @@ impl Route<'_> {
             Self::Webhooks(_) => "/webhooks/{uuid}",
             Self::Aliases(AliasesRoute::List | AliasesRoute::Create) => "/_miroir/aliases",
             Self::Aliases(_) => "/_miroir/aliases/{name}",
-            Self::Canaries(CanariesRoute::List | CanariesRoute::Create) => "/_miroir/canaries",
-            Self::Canaries(CanariesRoute::Status) => "/_miroir/canaries/status",
-            Self::Canaries(CanariesRoute::Capture) => "/_miroir/canaries/capture",
-            Self::Canaries(CanariesRoute::Delete(_)) => "/_miroir/canaries/{name}",
+            Self::Canaries(asked) => asked.template(),
             Self::ShadowDiff => "/_miroir/shadow/diff",
             Self::Tenants(TenantsRoute::List) => "/_miroir/tenants",
             Self::Tenants(TenantsRoute::Assign(_) | TenantsRoute::Remove(_)) => "/_miroir/tenants/{tenant}",

@@ -100,6 +100,8 @@ pub(crate) enum Action {
         parts: Vec<NodePart>,
         /// What the parts were cut for.
         cut_for: Arc<Placement>,
+        /// The same for the index's twin, if it has one.
+        twin: Option<Cut<NodePart>>,
     },
     /// The same request to every node: delete by filter, delete all, edit by function.
     OnEveryNode {
@@ -217,6 +219,8 @@ pub(crate) struct DocumentWrite {
     pub(crate) parts: Vec<DocumentPart>,
     /// What the parts were cut for.
     pub(crate) cut_for: Arc<Placement>,
+    /// The same for the index's twin, if it has one.
+    pub(crate) twin: Option<Cut<DocumentPart>>,
     /// Whether every id is a plain key, by which filters can be read.
     pub(crate) keys_are_plain: bool,
     /// Whether the nodes may get it in one request with other writes.
@@ -245,6 +249,12 @@ impl Draft {
     pub(crate) fn of(operation: &'static str) -> Self {
         Self { operation, ..Self::default() }
     }
+}
+
+/// A change cut into parts for the nodes of a placement.
+pub(crate) struct Cut<Part> {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) cut_for: Arc<Placement>,
 }
 
 /// The documents that one node gets.

@@ -54,19 +54,16 @@ pub fn is_trusted(shared: &Shared) -> bool {
     coordinator.now().saturating_sub(coordinator.vouched_at()) <= reads_without_store_max(is_settled)
 }
 
-/// Tells the other pods what this one plans with.
+/// Tells the other pods that this one plans with a version of the topology, or newer ones.
 ///
 /// # Errors
 /// What the store says.
-pub async fn announce(shared: &Shared) -> Result<u64, StoreError> {
+pub async fn announce(shared: &Shared, version: u64) -> Result<(), StoreError> {
     let (store, pod) = (&shared.store, shared.coordinator.pod());
-    let topology = Arc::clone(&shared.snapshot().topology);
-    let followed = Followed { version: topology.version, is_settled: topology.is_settled() };
-    drop(topology);
+    let followed = Followed { version, is_settled: shared.snapshot().topology.is_settled() };
     let value = serde_json::to_value(followed).map_err(|error| StoreError::Io(error.to_string()))?;
     let revision = store.record(FOLLOWED, pod).await?.map(|record| record.revision);
-    store.put_record(FOLLOWED, pod, value, revision).await?;
-    Ok(followed.version)
+    store.put_record(FOLLOWED, pod, value, revision).await.map(drop)
 }
 
 /// Makes sure that this process plans with the newest version, and remembers when it asked; says whether the other

@@ -49,6 +49,21 @@ pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Takes over all indexes as the store has them.
+///
+/// # Errors
+/// The store's error.
+pub async fn indexes(shared: &Shared) -> Result<(), StoreError> {
+    let mut uids = shared.snapshot().indexes.keys().cloned().collect::<Vec<_>>();
+    uids.extend(shared.store.indexes().await?.into_iter().map(|record| record.uid));
+    uids.sort_unstable();
+    uids.dedup();
+    for uid in uids {
+        index(shared, &uid).await?;
+    }
+    Ok(())
+}
+
 /// Takes over an alias as the store has it, with its targets.
 ///
 /// # Errors

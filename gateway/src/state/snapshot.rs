@@ -40,15 +40,17 @@ pub struct Index {
     pub rules: IndexRules,
     /// The indexes that are read as this one, when it stands for an alias of several; else empty.
     pub targets: Vec<Arc<Index>>,
+    /// Its copies under another number of shards, which get every write as well and are not read.
+    pub twin: Option<Arc<Index>>,
 }
 
 impl Index {
-    /// Derives an index from its record.
+    /// Derives an index from its record; it gets its twin with its place in a snapshot.
     #[must_use]
     pub fn new(record: IndexRecord, placement: Arc<Placement>) -> Self {
         let mut rules = IndexRules::from_settings(&record.settings);
         rules.tie_break = TieBreak::of(record.primary_key.as_deref(), &record.settings);
-        Self { record, placement, rules, targets: Vec::new() }
+        Self { record, placement, rules, targets: Vec::new(), twin: None }
     }
 
     /// Whether the index has embedders, or may have some once pending changes of settings have ended.
@@ -82,6 +84,20 @@ impl Snapshot {
         let mut indexes = self.indexes.values().collect::<Vec<_>>();
         indexes.sort_unstable_by(|one, other| one.record.uid.cmp(&other.record.uid));
         indexes
+    }
+
+    /// All copies that nodes hold: every index, and behind it its twin if it has one.
+    #[must_use]
+    pub fn with_twins(&self) -> Vec<Arc<Index>> {
+        let both = |index: &Arc<Index>| [Some(Arc::clone(index)), index.twin.clone()];
+        self.in_order().into_iter().flat_map(both).flatten().collect()
+    }
+
+    /// The copies that nodes hold under a name: an index or a twin.
+    #[must_use]
+    pub fn on_nodes(&self, node_uid: &str) -> Option<&Arc<Index>> {
+        let both = self.indexes.values().flat_map(|index| [Some(index), index.twin.as_ref()]);
+        both.flatten().find(|index| index.record.node_uid == node_uid)
     }
 
     /// The name of an index on the nodes. For an unknown index it is a name that no index there has, since those end
@@ -128,11 +144,27 @@ impl Snapshot {
 }
 
 fn place(index: &mut Arc<Index>, topology: &Topology) {
-    if let Some(placement) = topology.placement(index.record.shards)
-        && !Arc::ptr_eq(placement, &index.placement)
-    {
-        *index = Arc::new(Index { placement: Arc::clone(placement), ..Index::clone(index) });
+    let placement = topology.placement(index.record.shards).unwrap_or(&index.placement);
+    let twin = twin_of(&index.record, topology);
+    let same_twin = match (&twin, &index.twin) {
+        (None, None) => true,
+        (Some(now), Some(known)) => {
+            now.record == known.record && Arc::ptr_eq(&now.placement, &known.placement)
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    if !Arc::ptr_eq(placement, &index.placement) || !same_twin {
+        let placement = Arc::clone(placement);
+        *index = Arc::new(Index { placement, twin: twin.map(Arc::new), ..Index::clone(index) });
     }
+}
+
+fn twin_of(record: &IndexRecord, topology: &Topology) -> Option<Index> {
+    let twin = record.twin.as_ref()?;
+    let placement = topology.placement(twin.shards)?;
+    let (node_uid, shards) = (twin.node_uid.clone(), twin.shards);
+    let record = IndexRecord { node_uid, shards, twin: None, ..record.clone() };
+    Some(Index::new(record, Arc::clone(placement)))
 }
 
 /// Replaces the snapshot by a changed one; concurrent changes of other cores are kept.

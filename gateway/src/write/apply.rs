@@ -4,7 +4,7 @@
 //! Invariants: a crash leaves at worst an intent, which `jobs::recover_intents` finishes. A client is answered after
 //! its node tasks, and hints of what nodes missed, are durable. What a change does to an index stands in `index_life`.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use http::Method;
 use store::{Change, NodeTask, Reply, StoreError, TaskChange, TaskRecord, TaskStatus};
@@ -17,6 +17,7 @@ use crate::{
     state::{
         change::{Accepted, Action, Client, Outcome},
         core::Core,
+        snapshot::Index,
     },
     wire::runtime,
     write::{
@@ -89,7 +90,10 @@ fn tombstones_of(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
     let snapshot = core.shared.snapshot();
     match (action.erases(), snapshot.indexes.get(index_uid)) {
         (Some(erased), Some(index)) => {
-            tombstones::of_deletion(&index.record.node_uid, core.shared.clock.next(), &erased)
+            let clock = core.shared.clock.next();
+            let copies = [Some(index), index.twin.as_ref()];
+            let of = |copy: &Arc<Index>| tombstones::of_deletion(&copy.record.node_uid, clock, &erased);
+            copies.into_iter().flatten().flat_map(of).collect()
         }
         (_, _) => Vec::new(),
     }
@@ -236,22 +240,28 @@ async fn perform(
 ) -> Result<Vec<NodeTask>, Outcome> {
     match action {
         Action::AddDocuments(_) => unreachable!("lanes hand documents to `batch`"),
-        Action::DeleteDocuments { parts, cut_for } => {
+        Action::DeleteDocuments { parts, cut_for, twin } => {
             let index = index_life::existing(core, uid)?;
-            if !fanout::is_current(&cut_for, &index) {
+            if !fanout::is_cut_for(&cut_for, twin.as_ref(), &index) {
                 return Err(Outcome::Refused(fanout::cut_for_others()));
             }
-            let target = format!("/indexes/{}/documents/delete-batch", index.record.node_uid);
+            let (method, suffix) = (&Method::POST, "/documents/delete-batch");
+            let target = format!("/indexes/{}{suffix}", index.record.node_uid);
             let command = NodeCommand {
                 index: &index.record.node_uid,
-                method: &Method::POST,
+                method,
                 target: &target,
                 validated: false,
                 once: false,
             };
             let snapshot = core.shared.snapshot();
             let quorum = fanout::quorum(core, &snapshot, &index.placement);
-            fanout::send(core, &quorum, &command, &parts, missed).await.map_err(Outcome::Refused)
+            let sent = fanout::send(core, &quorum, &command, &parts, missed).await;
+            let node_tasks = sent.map_err(Outcome::Refused)?;
+            if let Some(cut) = twin {
+                fanout::repeat(core, &index, (method, suffix, false), &cut.parts, missed).await;
+            }
+            Ok(node_tasks)
         }
         Action::OnEveryNode { method, suffix, body, repetition } => {
             let index = index_life::existing(core, uid)?;

@@ -189,7 +189,7 @@ async fn send(
     let mut outcomes = Vec::with_capacity(members.len());
     let mut able = Vec::with_capacity(members.len());
     for member in members.drain(..) {
-        if !fanout::is_current(&member.write.cut_for, index) {
+        if !fanout::is_cut_for(&member.write.cut_for, member.write.twin.as_ref(), index) {
             outcomes.push((member.task, member.client, Outcome::Refused(fanout::cut_for_others())));
             continue;
         }
@@ -198,8 +198,11 @@ async fn send(
             Err(error) => outcomes.push((member.task, member.client, Outcome::Refused(error))),
         }
     }
-    let target = target(index, &able);
-    let (parts, shares) = merge(core, &mut able);
+    let suffix = suffix(&able);
+    let target = format!("/indexes/{}{suffix}", index.record.node_uid);
+    let clocks = able.iter().map(|_| core.shared.clock.next()).collect::<Vec<_>>();
+    let own = able.iter_mut().map(|member| std::mem::take(&mut member.write.parts));
+    let (parts, shares) = merge(clocks.iter().copied().zip(own));
     let method =
         if able.first().is_some_and(|member| member.write.replace) { Method::POST } else { Method::PUT };
     let command = NodeCommand {
@@ -215,18 +218,25 @@ async fn send(
     let all = fanout::shards_of(&parts);
     missed.degraded.add(quorum.missed(&all, |node| took.contains(&node)));
     let shared = able.len() > 1;
-    for (member, share) in able.into_iter().zip(shares) {
+    let mut repeated = Vec::new();
+    for ((mut member, share), clock) in able.into_iter().zip(shares).zip(clocks) {
         let outcome = match quorum.is_reached(&member.shards, |node| took.contains(&node)) {
             true => Outcome::Taken(node_tasks(core, &parts, &deliveries, &share, shared)),
             false => Outcome::Refused(refusal(&deliveries)),
         };
+        if let (Outcome::Taken(_), Some(cut)) = (&outcome, member.write.twin.take()) {
+            repeated.push((clock, cut.parts));
+        }
         outcomes.push((member.task, member.client, outcome));
     }
+    let (parts, _) = merge(repeated.into_iter());
+    fanout::repeat(core, index, (&method, &suffix, false), &parts, missed).await;
     outcomes
 }
 
-fn target(index: &Index, members: &[Member]) -> String {
-    let mut target = format!("/indexes/{}/documents", index.record.node_uid);
+/// The target below the index.
+fn suffix(members: &[Member]) -> String {
+    let mut target = "/documents".to_owned();
     let Some(Member { write, .. }) = members.first() else { return target };
     let mut separator = '?';
     if write.skip_creation {
@@ -244,14 +254,14 @@ fn target(index: &Index, members: &[Member]) -> String {
 /// How many documents of a member go to which node.
 type Share = Vec<(NodeIndex, u64)>;
 
-/// Merges the members' documents into one body for each node, and tells each member's share.
-fn merge(core: &Core, members: &mut [Member]) -> (Vec<NodePart>, Vec<Share>) {
+/// Merges the members' documents, each with the clock of its member, into one body for each node, and tells each
+/// member's share.
+fn merge(members: impl Iterator<Item = (u64, Vec<DocumentPart>)>) -> (Vec<NodePart>, Vec<Share>) {
     let mut merged: Vec<DocumentPart> = Vec::new();
-    let mut shares = Vec::with_capacity(members.len());
-    for member in members {
-        let clock = core.shared.clock.next();
+    let mut shares = Vec::new();
+    for (clock, parts) in members {
         let mut share = Share::new();
-        for mut part in std::mem::take(&mut member.write.parts) {
+        for mut part in parts {
             part.body.set_clock(clock);
             share.push((part.node, part.body.documents));
             match merged.iter_mut().find(|known| known.node == part.node) {

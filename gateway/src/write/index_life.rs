@@ -114,6 +114,7 @@ async fn register_index(
         key_tasks: Vec::new(),
         key_is_stale: false,
         ttl: None,
+        twin: None,
         revision: 0,
     };
     let register = Change::PutIndex { record: Box::new(record.clone()), expected_revision: None };
@@ -149,7 +150,7 @@ async fn taken_in(core: &Core, uid: &str) -> Result<Arc<Index>, ApiError> {
     found.ok_or_else(|| ApiError::overloaded("The index is being made; try again shortly."))
 }
 
-async fn make_on_nodes(
+pub(crate) async fn make_on_nodes(
     core: &Core,
     quorum: &Quorum<'_>,
     node_uid: &str,
@@ -184,7 +185,10 @@ pub(crate) async fn delete_index(
         let unregister =
             Change::DeleteIndex { uid: uid.to_owned(), expected_revision: index.record.revision };
         let remember = orphan_indexes::remember(&index.record.node_uid);
-        match core.shared.store.commit(vec![unregister, remember]).await {
+        // Nobody waits for its twin to be gone: the sweep drops it.
+        let twin = index.record.twin.as_ref().map(|twin| orphan_indexes::remember(&twin.node_uid));
+        let changes = [unregister, remember].into_iter().chain(twin).collect();
+        match core.shared.store.commit(changes).await {
             Ok(_) => break,
             Err(StoreError::Conflict) => {
                 take_in_change(core, &index).await.map_err(Outcome::Refused)?;

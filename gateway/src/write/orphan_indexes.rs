@@ -24,6 +24,24 @@ pub fn task_of(node_uid: &str) -> Option<u32> {
     task.parse().ok().filter(|_| !name.is_empty())
 }
 
+/// The name on the nodes of the further copies of an index that are made in the `number`th place.
+pub(crate) fn twin_uid(uid: &str, number: u64) -> String {
+    format!("{}{number}", twin_prefix(uid))
+}
+
+/// With what the names of further copies of an index begin.
+pub(crate) fn twin_prefix(uid: &str) -> String {
+    // A number of theirs may have twice the digits of a task's uid.
+    format!("{}-r", &uid[..uid.len().min(UID_BYTES_KEPT - 10)])
+}
+
+/// Whether the gateway gives names like this one to indexes on nodes.
+#[must_use]
+pub fn is_given(node_uid: &str) -> bool {
+    let of_twin = |(name, number): (&str, &str)| !name.is_empty() && number.parse::<u64>().is_ok();
+    task_of(node_uid).is_some() || node_uid.rsplit_once("-r").is_some_and(of_twin)
+}
+
 /// The stored value of an orphan index. While it is being made, only its maker may change it.
 #[must_use]
 pub fn value(being_made: bool) -> Value {
@@ -51,5 +69,8 @@ mod tests {
         assert_eq!(node_uid("films", 7), "films-7");
         assert_eq!((task_of("films-7"), task_of("films"), task_of("-7")), (Some(7), None, None));
         assert!(is_index_uid(&node_uid(&"x".repeat(400), u32::MAX)));
+        assert!(is_index_uid(&twin_uid(&"x".repeat(400), u64::MAX)));
+        let given = ["films-7", "films-r7", "films", "films-r", "-r7"].map(is_given);
+        assert_eq!((twin_uid("films", 7).as_str(), given), ("films-r7", [true, true, false, false, false]));
     }
 }

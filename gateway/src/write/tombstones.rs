@@ -85,10 +85,8 @@ fn clock_of(key: &str) -> Option<u64> {
 
 /// Deletes tombstones of indexes that are gone, those older than `before`, and the oldest where there are too many.
 pub(crate) async fn prune(store: &Store, snapshot: &Snapshot, before: u64) -> Result<(), StoreError> {
-    let is_known = |key: &str| {
-        let node_uid = key.split('/').next();
-        snapshot.indexes.values().any(|index| node_uid == Some(index.record.node_uid.as_str()))
-    };
+    let is_known =
+        |key: &str| key.split('/').next().is_some_and(|node_uid| snapshot.on_nodes(node_uid).is_some());
     let mut kept: Vec<(u64, usize)> = Vec::new();
     sweep(store, |record, clock| {
         let forget = clock < before || !is_known(&record.key);

@@ -114,6 +114,7 @@ pub(crate) fn index_record(uid: &str) -> IndexRecord {
         key_tasks: Vec::new(),
         key_is_stale: false,
         ttl: None,
+        twin: None,
         revision: 0,
     }
 }

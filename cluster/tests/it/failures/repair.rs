@@ -385,3 +385,61 @@ fn passes_are_remembered_and_asked_for_in_words_that_are_understood() {
     }
     assert!(things.holders("5").len() == 2);
 }
+
+/// The ended passes by themselves, oldest first, once there are so many.
+fn periodic_passes(things: &Things, least: usize) -> Vec<Value> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let history = things.client().read("/_miroir/anti-entropy/history");
+        let ended = history["results"].as_array().unwrap().iter().rev();
+        let periodic = ended.filter(|pass| pass["periodic"] == true).cloned().collect::<Vec<_>>();
+        if periodic.len() >= least {
+            return periodic;
+        }
+        assert!(Instant::now() < deadline, "{history}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_pass_may_do_a_few_shards_and_the_next_goes_on_there() {
+    let things = Things::start(|options| {
+        (options.nodes, options.replication_factor, options.shards) = (3, 2, 8);
+        let arguments = ["--anti-entropy-interval", "100ms", "--anti-entropy-shards-per-pass", "3"];
+        options.gateway_arguments.extend(arguments.map(str::to_owned));
+    });
+    // A round is three passes: of three shards, three, and the two that are left.
+    let passes = periodic_passes(&things, 8);
+    let is_end = |pass: &Value| pass["stoppedAt"].is_null();
+    let first = passes.iter().position(is_end).unwrap();
+    let next = passes.iter().skip(first + 1).position(is_end).unwrap();
+    let round = &passes[first + 1..=first + 1 + next];
+    let shards = round.iter().map(|pass| pass["report"]["shards"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(shards, [3, 3, 2], "{passes:?}");
+    let documents = round.iter().map(|pass| pass["report"]["compared"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(documents, 2 * 400, "{passes:?}");
+    assert!(round.iter().map(|pass| pass["whole"] == true).eq([false, false, true]), "{passes:?}");
+    assert_eq!(round[2]["round"]["clock"], round[0]["clock"], "{passes:?}");
+}
+
+#[test]
+fn a_pass_by_itself_repairs_only_where_it_may() {
+    let things = Things::start(|options| {
+        (options.nodes, options.replication_factor, options.shards) = (3, 2, 8);
+        let arguments = ["--anti-entropy-interval", "100ms", "--anti-entropy-auto-repair", "off"];
+        options.gateway_arguments.extend(arguments.map(str::to_owned));
+        let reads =
+            ["--anti-entropy-max-read-concurrency", "1", "--anti-entropy-fingerprint-batch-size", "7"];
+        options.gateway_arguments.extend(reads.map(str::to_owned));
+    });
+    let holder = things.holders("7")[0];
+    things.tamper(holder, "DELETE", "/7", &Value::Null);
+    let seen = periodic_passes(&things, 1).len();
+    let passes = periodic_passes(&things, seen + 2);
+    let last = passes.last().unwrap();
+    assert_eq!((&last["dryRun"], &last["report"]["differing"]), (&json!(true), &json!(1)), "{last}");
+    assert!(!things.held(holder).contains_key("7"));
+    // An operator's pass repairs all the same.
+    things.pass();
+    things.check_level();
+}

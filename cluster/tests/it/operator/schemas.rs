@@ -130,6 +130,7 @@ fn every_command_prints_what_its_schema_says() {
     data(&mut checked, &cluster, &shadow);
     backups(&mut checked, &cluster);
     writes(&mut checked, &cluster);
+    reshards(&mut checked, &cluster);
     shape(&mut checked, &mut cluster);
     stores(&mut checked, &mut cluster);
     let known = checked.commands.iter().cloned().collect::<BTreeSet<_>>();
@@ -143,7 +144,8 @@ fn look(checked: &mut Checked, cluster: &TestCluster) {
         checked.run(cluster, words);
     }
     checked.run_to(cluster, &["doctor"], &[0, 4]);
-    assert_eq!(checked.run(cluster, "rebalance status"), json!({"waiting": 0, "operation": null}));
+    let idle = json!({"waiting": 0, "operation": null, "scheduleWindows": []});
+    assert_eq!(checked.run(cluster, "rebalance status"), idle);
     for words in ["operations list", "writes list", "backup list", "anti-entropy status"] {
         checked.run(cluster, words);
     }
@@ -265,6 +267,29 @@ fn writes(checked: &mut Checked, cluster: &TestCluster) {
     assert_eq!(ended["status"], "failed", "{ended}");
     checked.run_to(cluster, &["task", "status", &uid.to_string()], &[1]);
     (0..3).for_each(|number| fault(cluster, number, &json!({})));
+}
+
+/// An index gets another number of shards, and its old one back.
+fn reshards(checked: &mut Checked, cluster: &TestCluster) {
+    checked.run(cluster, "reshard simulate --index books --new-shards 16");
+    checked.run(cluster, "reshard check-window");
+    let start = "reshard start --index books --new-shards 16 --manual-cutover";
+    checked.run(cluster, start);
+    let waits = checked.run(cluster, "reshard watch");
+    assert_eq!((&waits["status"], &waits["phase"]), (&json!("paused"), &json!("CutoverBegin")));
+    checked.run(cluster, "reshard stats");
+    checked.run(cluster, "reshard pause");
+    checked.run(cluster, "reshard resume");
+    checked.run_to(cluster, &["reshard", "abort", "--yes"], &[0, 1]);
+    let ended = checked.until(cluster, "reshard watch", |ended| ended["status"] == "aborted");
+    assert_eq!(ended["index"], "books", "{ended}");
+    checked.run(cluster, "reshard start --index books --new-shards 16 --watch");
+    checked.run(cluster, "reshard cutover");
+    let status = checked.run(cluster, "reshard status --index books");
+    assert_eq!((&status["shards"], &status["kept"]["shards"]), (&json!(16), &json!(8)), "{status}");
+    checked.run(cluster, "routing test --index books --samples 10");
+    let reverted = checked.run(cluster, "routing revert --index books --watch --yes");
+    assert_eq!(reverted["kind"], "revertReshard", "{reverted}");
 }
 
 /// Nodes and groups come and go.

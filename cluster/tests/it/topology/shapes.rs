@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use cluster::{
     chaos::{Report, under_load},
-    cluster::{Cluster, agent},
+    cluster::{Cluster, ClusterOptions, agent},
 };
 use serde_json::{Value, json};
 
 use crate::support::TestCluster;
 
 /// How long one operation may take here.
-const OPERATION_MAX: Duration = Duration::from_secs(240);
+const OPERATION_MAX: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks the management API; answers status and body.
@@ -31,18 +31,56 @@ pub(crate) fn ask(cluster: &Cluster, method: &str, path: &str, body: &Value) -> 
 pub(crate) fn done(cluster: &Cluster, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
     let (status, accepted) = ask(cluster, method, path, body)?;
     ensure!(status == 202, "{method} {path}: {status} {accepted}");
-    let number = &accepted["operation"];
-    let deadline = Instant::now() + OPERATION_MAX;
+    let operation = until(cluster, &accepted["operation"], |operation| {
+        operation["status"] != "queued" && operation["status"] != "running"
+    })?;
+    ensure!(operation["status"] == "succeeded", "{operation}");
+    Ok(operation)
+}
+
+/// Waits until an operation is as asked for, also while the gateway is away.
+pub(crate) fn until(
+    cluster: &Cluster,
+    number: &Value,
+    is_reached: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Value> {
+    let (deadline, mut last) = (Instant::now() + OPERATION_MAX, Value::Null);
     loop {
-        let (_, operation) = ask(cluster, "GET", &format!("/_miroir/operations/{number}"), &Value::Null)?;
-        match operation["status"].as_str() {
-            Some("succeeded") => return Ok(operation),
-            Some("queued" | "running") => {}
-            _ => anyhow::bail!("{operation}"),
+        let asked = ask(cluster, "GET", &format!("/_miroir/operations/{number}"), &Value::Null);
+        if let Ok((200, operation)) = asked {
+            if is_reached(&operation) {
+                return Ok(operation);
+            }
+            last = operation;
         }
-        ensure!(Instant::now() < deadline, "it takes too long: {operation}");
+        ensure!(Instant::now() < deadline, "it takes too long: {last}");
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Has an operation done while the gateway is killed whenever it has come further, some times.
+pub(crate) fn done_between_kills(
+    cluster: &mut Cluster,
+    (method, path, body): (&str, &str, &Value),
+    kills: usize,
+) -> anyhow::Result<Value> {
+    let (status, accepted) = ask(cluster, method, path, body)?;
+    ensure!(status == 202, "{method} {path}: {status} {accepted}");
+    let number = &accepted["operation"];
+    let mut phase = Value::Null;
+    for _ in 0..kills {
+        let has_moved = |operation: &Value| operation["phase"] != phase || !operation["finishedAt"].is_null();
+        let operation = until(cluster, number, has_moved)?;
+        if !operation["finishedAt"].is_null() {
+            break;
+        }
+        phase = operation["phase"].clone();
+        cluster.kill_gateway()?;
+        cluster.start_gateway_unready()?;
+    }
+    let operation = until(cluster, number, |operation| !operation["finishedAt"].is_null())?;
+    ensure!(operation["status"] == "succeeded", "{operation}");
+    Ok(operation)
 }
 
 fn add(cluster: &mut Cluster) -> anyhow::Result<Value> {
@@ -51,14 +89,26 @@ fn add(cluster: &mut Cluster) -> anyhow::Result<Value> {
     done(cluster, "POST", "/_miroir/nodes", &json!({"id": format!("n{number}"), "url": url}))
 }
 
-fn changed(nodes: usize, copies: usize, act: impl FnOnce(&mut Cluster) -> anyhow::Result<()>) -> Report {
+pub(crate) fn changed(
+    nodes: usize,
+    copies: usize,
+    act: impl FnOnce(&mut Cluster) -> anyhow::Result<()>,
+) -> Report {
+    changed_with(|options| (options.nodes, options.replication_factor) = (nodes, copies), false, act)
+}
+
+/// Does something to a cluster under load, and checks that nobody noticed.
+pub(crate) fn changed_with(
+    set: impl FnOnce(&mut ClusterOptions),
+    gateway_dies: bool,
+    act: impl FnOnce(&mut Cluster) -> anyhow::Result<()>,
+) -> Report {
     let mut cluster = TestCluster::start(|options| {
-        options.nodes = nodes;
-        options.replication_factor = copies;
         options.shards = 16;
         options.no_sync = true;
+        set(options);
     });
-    let report = under_load(&mut cluster.cluster, 7, false, act).unwrap();
+    let report = under_load(&mut cluster.cluster, 7, gateway_dies, act).unwrap();
     assert!(report.is_good(), "{report}");
     assert!(report.writes > 0 && report.reads > 0, "nobody asked anything\n{report}");
     assert_eq!(report.degraded_reads, 0, "{report}");
@@ -136,4 +186,58 @@ fn a_gateway_that_starts_anew_knows_its_nodes_from_its_store() {
         states.contains(&("n0", &json!("removed"))) && states.contains(&("n3", &json!("healthy"))),
         "{states:?}"
     );
+}
+
+#[test]
+fn a_gateway_that_dies_midway_goes_on_where_it_was() {
+    let set = |options: &mut ClusterOptions| (options.nodes, options.replication_factor) = (3, 1);
+    changed_with(set, true, |cluster| {
+        let number = cluster.start_spare_node()?;
+        let url = cluster.node(number).context("it runs")?.url();
+        let node = json!({"id": "n3", "url": url});
+        done_between_kills(cluster, ("POST", "/_miroir/nodes", &node), 4)?;
+        done_between_kills(cluster, ("DELETE", "/_miroir/nodes/n0", &Value::Null), 4)?;
+        cluster.wait_until_ready()
+    });
+}
+
+#[test]
+fn copies_become_more_and_fewer_while_the_gateway_dies() {
+    let set = |options: &mut ClusterOptions| (options.nodes, options.replication_factor) = (3, 1);
+    changed_with(set, true, |cluster| {
+        for copies in [2, 1] {
+            let body = json!({"replicationFactor": copies});
+            done_between_kills(cluster, ("PATCH", "/_miroir/topology", &body), 3)?;
+        }
+        cluster.wait_until_ready()
+    });
+}
+
+#[test]
+fn what_is_given_up_midway_leaves_what_was() {
+    changed(3, 1, |cluster| {
+        let number = cluster.start_spare_node()?;
+        let url = cluster.node(number).context("it runs")?.url();
+        let before = ask(cluster, "GET", "/_miroir/shards", &Value::Null)?.1["placements"].clone();
+        let node = json!({"id": "n3", "url": url});
+        let (status, accepted) = ask(cluster, "POST", "/_miroir/nodes", &node)?;
+        ensure!(status == 202, "{accepted}");
+        let number = &accepted["operation"];
+        until(cluster, number, |operation| operation["phase"] == "DualWrite")?;
+        let wish =
+            |wish: &str| ask(cluster, "POST", &format!("/_miroir/operations/{number}/{wish}"), &Value::Null);
+        let (status, paused) = wish("pause")?;
+        ensure!(status == 200 && paused["status"] == "paused", "{status} {paused}");
+        let (status, again) = wish("pause")?;
+        ensure!(status == 409, "{status} {again}");
+        let (status, answer) = wish("cutover")?;
+        ensure!(status == 409, "{status} {answer}");
+        let (status, aborted) = wish("abort")?;
+        ensure!(status == 200, "{status} {aborted}");
+        let ended = until(cluster, number, |operation| !operation["finishedAt"].is_null())?;
+        ensure!(ended["status"] == "aborted", "{ended}");
+        let after = ask(cluster, "GET", "/_miroir/shards", &Value::Null)?.1["placements"].clone();
+        ensure!(before == after, "{before} {after}");
+        Ok(())
+    });
 }

@@ -12,16 +12,13 @@ mod completions;
 mod data;
 mod doctor;
 mod explain;
-mod group;
-mod node;
 mod operations;
-mod rebalance;
 mod shadow;
-mod shards;
 mod status;
 mod store;
 mod task;
 mod tenant;
+mod topology;
 mod ttl;
 mod ui;
 mod verify;
@@ -29,7 +26,10 @@ mod writes;
 
 use argh::{ArgsInfo, FromArgs};
 
-use self::data::{cdc, dump, migrate, rollover};
+use self::{
+    data::{cdc, dump, migrate, rollover},
+    topology::{group, node, rebalance, reshard, routing, shards},
+};
 use crate::kit::{context::Context, report::Report};
 
 /// A command that has been read.
@@ -80,6 +80,8 @@ commands! {
     group::Group,
     shards::Shards,
     rebalance::Rebalance,
+    reshard::Reshard,
+    routing::Routing,
     operations::Operations,
     verify::Verify,
     anti_entropy::AntiEntropy,

@@ -28,11 +28,20 @@ pub(crate) fn begun(answer: Value) -> Report {
 /// Waits until an operation has ended, however long that takes, and reports its end. A paused one is waited for as
 /// well, with its reason in the bar.
 pub(crate) fn follow(context: &Context, number: u64) -> anyhow::Result<Report> {
+    follow_until(context, number, has_ended)
+}
+
+/// Waits until an operation has come so far, however long that takes, and reports how it is then.
+pub(crate) fn follow_until(
+    context: &Context,
+    number: u64,
+    is_far_enough: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Report> {
     let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}")?.progress_chars("=> ");
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style);
     loop {
         let operation = context.client()?.get(&path(&["operations", &number.to_string()]))?;
-        if has_ended(&operation) {
+        if is_far_enough(&operation) {
             bar.finish_and_clear();
             return Ok(report(operation));
         }

@@ -31,6 +31,11 @@ pub const TOMBSTONES_MAX: usize = 1_000_000;
 
 /// The time between two passes, unless the option says otherwise.
 pub const ANTI_ENTROPY_INTERVAL_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+/// Copies of a shard that a pass reads at the same time, and the most that the option allows.
+pub const PASS_READS_DEFAULT: usize = 2;
+pub const PASS_READS_MAX: usize = 64;
+/// Documents that a pass reads of a node by one request, where their size allows.
+pub const FINGERPRINT_BATCH_DEFAULT: usize = 1000;
 /// The longest time between two checks whether a periodic pass is due.
 pub const ANTI_ENTROPY_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// The share of a node's time that a periodic pass takes.

@@ -31,6 +31,18 @@ pub(crate) enum CanariesRoute<'a> {
     Delete(&'a str),
 }
 
+impl CanariesRoute<'_> {
+    /// The route's path with placeholders.
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::List | Self::Create => "/_miroir/canaries",
+            Self::Status => "/_miroir/canaries/status",
+            Self::Capture => "/_miroir/canaries/capture",
+            Self::Delete(_) => "/_miroir/canaries/{name}",
+        }
+    }
+}
+
 /// Serves a route about canaries.
 pub(crate) async fn serve(
     core: &Core,

@@ -12,6 +12,7 @@ mod openapi_answers;
 pub(crate) mod operations;
 pub(crate) mod operator;
 pub(crate) mod page_secrets;
+pub(crate) mod reshards;
 pub(crate) mod restore;
 pub(crate) mod shadow;
 pub(crate) mod tenants;

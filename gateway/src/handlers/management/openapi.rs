@@ -63,6 +63,16 @@ const PLAIN: &[(&str, &str)] = &[("dryRun", "boolean")];
 const SHAPE: &[(&str, &str)] = &[("force", "boolean"), ("dryRun", "boolean")];
 /// The members of a change of the topology.
 const TOPOLOGY: &[(&str, &str)] = &[("*replicationFactor", "integer"), ("dryRun", "boolean")];
+/// The members of a reshard.
+const RESHARD: &[(&str, &str)] = &[
+    ("*shards", "integer"),
+    ("throttle", "integer"),
+    ("scheduleWindow", "string"),
+    ("autoCutover", "boolean"),
+    ("dryRun", "boolean"),
+];
+/// The members of the way back from a reshard.
+const REVERT: &[(&str, &str)] = &[("*index", "string")];
 /// The parameters of the list of operations.
 const OPERATIONS: &[(&str, &str)] =
     &[("status", "string"), ("kind", "string"), ("limit", "integer"), ("from", "integer")];
@@ -124,6 +134,9 @@ pub(crate) const TABLE: &[Row] = &[
     change("DELETE", "/_miroir/groups/{n}", 202, "Removes a replica group", PLAIN).with(SHAPE),
     change("POST", "/_miroir/rebalance", 202, "Evens out what nodes hold", PLAIN).with(SHAPE),
     get("/_miroir/rebalance/status", "The change of shape that is under way, else the last one"),
+    change("POST", "/_miroir/indexes/{uid}/reshard", 202, "Gives an index another number of shards", RESHARD),
+    get("/_miroir/indexes/{uid}/reshard/status", "The index's shards, and its reshard if there was one"),
+    change("POST", "/_miroir/routing/revert", 202, "Goes back to the copies of before a reshard", REVERT),
     get("/_miroir/operations", "Operations, newest first").with(OPERATIONS),
     get("/_miroir/operations/{n}", "One operation with its progress"),
     change("POST", "/_miroir/operations/{n}/pause", 200, "Pauses an operation", &[]),
@@ -304,6 +317,9 @@ fn others(row: &Row) -> Vec<(&'static str, &'static str, Option<Value>)> {
     let mut others = Vec::new();
     if row.query == SHAPE {
         others.push(("200", "The plan, with `dryRun`", Some(answers::reference(answers::PLAN))));
+    }
+    if row.path.ends_with("/reshard") {
+        others.push(("200", "The plan, with `dryRun`", Some(answers::reference("reshard simulate"))));
     }
     if row.path == "/_miroir/ready" {
         others.push(("503", "It is not ready", Some(answers::of(row.method, row.path))));

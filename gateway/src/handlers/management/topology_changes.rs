@@ -17,7 +17,11 @@ use crate::{
     },
     clock, config,
     handlers::{extract, management::operations::error_of},
-    membership::rebalance::{forecast, newcomer, operation::Operation, queue},
+    membership::rebalance::{
+        forecast, newcomer,
+        operation::{Operation, Wanted},
+        queue,
+    },
     state::core::Core,
     wire::h1::{Request, Response},
 };
@@ -161,11 +165,11 @@ async fn submit(core: &Core, change: ShapeChange, dry_run: bool) -> Result<Respo
     }
     if dry_run {
         let plan = planned.map_err(|error| refused(&error.to_string()))?;
-        let kind = Operation::new(0, change, clock::utc()).kind();
+        let kind = Operation::new(0, Wanted::Shape(change), clock::utc()).kind();
         let view = forecast::view(core, kind, &plan).await;
         return Ok(Response::json(StatusCode::OK, view.to_string()));
     }
-    let number = queue::enqueue(shared, change).await.map_err(error_of)?;
+    let number = queue::enqueue(shared, Wanted::Shape(change)).await.map_err(error_of)?;
     Ok(Response::json(StatusCode::ACCEPTED, json!({"operation": number}).to_string()))
 }
 
@@ -175,7 +179,20 @@ async fn status(core: &Core) -> Result<Response, ApiError> {
     let waiting = all.iter().filter(|operation| !operation.has_ended()).count();
     let shown = all.iter().find(|operation| !operation.has_ended()).or(all.last());
     let now = clock::utc();
-    let body = json!({"waiting": waiting, "operation": shown.map(|operation| operation.view(now))});
+    let windows = core.shared.config.schedule_windows.iter().map(|window| {
+        let minutes = queue::minutes_until(&core.shared, &window.name);
+        json!({
+            "name": window.name,
+            "window": window.to_string(),
+            "isOpen": minutes == 0,
+            "opensInMinutes": minutes,
+        })
+    });
+    let body = json!({
+        "waiting": waiting,
+        "operation": shown.map(|operation| operation.view(now)),
+        "scheduleWindows": windows.collect::<Vec<_>>(),
+    });
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Documents a second that a node is expected to take in, where nothing is known.
-const DOCUMENTS_PER_SECOND: u64 = 5_000;
+pub(crate) const DOCUMENTS_PER_SECOND: u64 = 5_000;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
@@ -34,7 +34,7 @@ pub(crate) fn shards(plan: &Plan) -> Vec<u32> {
 pub(crate) async fn documents(core: &Core, plan: &Plan) -> Option<Counted> {
     let snapshot = core.shared.snapshot();
     let mut counted = Counted::default();
-    for index in snapshot.in_order() {
+    for index in &snapshot.with_twins() {
         if index.record.primary_key.is_none() {
             continue;
         }
@@ -60,7 +60,7 @@ pub(crate) async fn documents(core: &Core, plan: &Plan) -> Option<Counted> {
     Some(counted)
 }
 
-async fn count(core: &Core, index: &Index, node: NodeIndex, shards: &ShardSet) -> Option<u64> {
+pub(crate) async fn count(core: &Core, index: &Index, node: NodeIndex, shards: &ShardSet) -> Option<u64> {
     let target = format!("/indexes/{}/documents/fetch", index.record.node_uid);
     let body = json!({"filter": shard_filter(shards), "limit": 0}).to_string();
     let asked = core.pools.ask(node, NodeRequest::post_json(&target, body), limits::NEW_NODE_TIMEOUT);
@@ -68,7 +68,7 @@ async fn count(core: &Core, index: &Index, node: NodeIndex, shards: &ShardSet) -
     serde_json::from_slice::<Value>(&answer.body).ok()?["total"].as_u64()
 }
 
-async fn average_size(core: &Core, index: &Index, node: NodeIndex) -> Option<u64> {
+pub(crate) async fn average_size(core: &Core, index: &Index, node: NodeIndex) -> Option<u64> {
     let target = format!("/indexes/{}/stats", index.record.node_uid);
     let answer = core.pools.ask(node, NodeRequest::get(&target), limits::NEW_NODE_TIMEOUT).await.ok()?;
     serde_json::from_slice::<Value>(&answer.body).ok()?["avgDocumentSize"].as_u64()

@@ -7,11 +7,12 @@
 //! Invariants: a phase is stored before it is entered, and may be entered again by any pod; an owner answers for every
 //! shard at any time; what was left behind is deleted only when nobody can plan with it any more.
 
+pub(crate) mod absences;
 pub(crate) mod forecast;
 pub(crate) mod newcomer;
 pub mod operation;
-mod pods;
+pub(super) mod pods;
 pub mod queue;
 pub(crate) mod run;
 mod shards;
-mod work;
+pub(super) mod work;

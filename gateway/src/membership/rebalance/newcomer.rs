@@ -45,7 +45,7 @@ pub(crate) async fn inspect(core: &Core, node: &Node) -> Result<(), String> {
     }
     let indexes = ask(core, &address, "/indexes?limit=1000000").await?;
     let names = indexes["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());
-    let foreign = names.filter(|uid| orphan_indexes::task_of(uid).is_none()).collect::<Vec<_>>();
+    let foreign = names.filter(|uid| !orphan_indexes::is_given(uid)).collect::<Vec<_>>();
     match foreign.first() {
         None => Ok(()),
         Some(first) => Err(format!(

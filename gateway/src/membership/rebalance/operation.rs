@@ -1,4 +1,4 @@
-//! One change of the cluster's shape, from the wish to its end: which phase follows on what, and who may ask for what.
+//! One change of where documents are, from the wish to its end: which phase follows on what, and who may ask for what.
 //!
 //! Invariants: pure; an operation that has ended changes no more; before the cutover is activated it can be given up
 //! and leaves what was, afterwards it only goes on.
@@ -20,12 +20,71 @@ pub enum Status {
     Aborted,
 }
 
+/// What an operation changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Wanted {
+    Shape(ShapeChange),
+    Index(IndexChange),
+}
+
+/// A change of the number of shards of one index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum IndexChange {
+    Reshard {
+        index: String,
+        shards: u32,
+        /// Documents a second; 0: as many as go.
+        throttle: u32,
+        schedule_window: Option<String>,
+        auto_cutover: bool,
+    },
+    /// The copies that are kept from before a reshard serve again.
+    RevertReshard { index: String },
+    /// They are dropped.
+    DropKept { index: String, node_uid: String },
+}
+
+impl IndexChange {
+    #[must_use]
+    pub fn index(&self) -> &str {
+        match self {
+            Self::Reshard { index, .. } | Self::RevertReshard { index } | Self::DropKept { index, .. } => {
+                index
+            }
+        }
+    }
+}
+
+/// What an operation on one index has come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Copies {
+    /// The name on the nodes of the copies that served when it began.
+    pub serving: String,
+    /// The name of those that are to serve; empty until they are made.
+    pub twin: String,
+    /// The shards of the serving copies that have been copied.
+    pub filled: Vec<u32>,
+    /// An operator has asked for the cutover.
+    pub may_cut_over: bool,
+    /// It waits for an operator to ask for the cutover.
+    pub waits_for_cutover: bool,
+}
+
 /// What is being done, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     ComputingAssignments,
+    /// An index gets further copies under another number of shards, which are empty.
+    ShadowCreate,
     /// Nodes that are to own shards are written to, and get what there is already.
     DualWrite,
+    /// The further copies of an index are filled.
+    Backfill,
+    /// They are compared with those that serve.
+    Verify,
     CutoverBegin,
     /// Writes that were on their way arrive.
     CutoverDraining,
@@ -55,7 +114,19 @@ pub enum Event {
         base: u64,
         shards: Vec<u32>,
         documents: u64,
+        /// The copies that are known, for an operation on one index.
+        copies: Copies,
     },
+    /// The further copies have been made, or are known.
+    TwinMade {
+        node_uid: String,
+    },
+    /// A shard of the serving copies has been copied.
+    Filled {
+        shard: u32,
+    },
+    /// All is ready for the cutover, which somebody has to ask for.
+    Verified,
     /// The plan cannot be made.
     Refused {
         reason: String,
@@ -87,7 +158,7 @@ pub struct Progress {
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
     pub operation: u64,
-    pub change: ShapeChange,
+    pub change: Wanted,
     pub status: Status,
     pub phase: Phase,
     /// It is being given up: what has been begun is undone.
@@ -97,6 +168,9 @@ pub struct Operation {
     pub reason: Option<String>,
     /// The version of the topology that its plan is of.
     pub base: u64,
+    /// Only for an operation on one index.
+    #[serde(default)]
+    pub copies: Copies,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -120,28 +194,62 @@ pub enum NotNow {
     BeingUndone,
     #[error("it cuts over by itself")]
     CutsOverByItself,
+    #[error("its copies are not verified yet")]
+    NotVerified,
     /// Something else has happened to it meanwhile.
     #[error("it has changed")]
     Changed,
 }
 
-impl Phase {
-    fn next(self) -> Self {
+impl Wanted {
+    /// The phases of such a change, in their order.
+    fn phases(&self) -> &'static [Phase] {
+        use Phase::{
+            Backfill, Complete, ComputingAssignments, CutoverActivate, CutoverBegin, CutoverCleanup,
+            CutoverDeltaPass, CutoverDraining, DualWrite, ShadowCreate, Verify,
+        };
         match self {
-            Self::ComputingAssignments => Self::DualWrite,
-            Self::DualWrite => Self::CutoverBegin,
-            Self::CutoverBegin => Self::CutoverDraining,
-            Self::CutoverDraining => Self::CutoverDeltaPass,
-            Self::CutoverDeltaPass => Self::CutoverActivate,
-            Self::CutoverActivate => Self::CutoverCleanup,
-            Self::CutoverCleanup | Self::Complete => Self::Complete,
+            Self::Shape(_) => &[
+                ComputingAssignments,
+                DualWrite,
+                CutoverBegin,
+                CutoverDraining,
+                CutoverDeltaPass,
+                CutoverActivate,
+                CutoverCleanup,
+                Complete,
+            ],
+            Self::Index(IndexChange::Reshard { .. }) => &[
+                ComputingAssignments,
+                ShadowCreate,
+                DualWrite,
+                Backfill,
+                Verify,
+                CutoverBegin,
+                CutoverDraining,
+                CutoverDeltaPass,
+                CutoverActivate,
+                CutoverCleanup,
+                Complete,
+            ],
+            Self::Index(IndexChange::RevertReshard { .. }) => &[
+                ComputingAssignments,
+                Verify,
+                CutoverBegin,
+                CutoverDraining,
+                CutoverDeltaPass,
+                CutoverActivate,
+                CutoverCleanup,
+                Complete,
+            ],
+            Self::Index(IndexChange::DropKept { .. }) => &[ComputingAssignments, CutoverCleanup, Complete],
         }
     }
 }
 
 impl Operation {
     #[must_use]
-    pub fn new(operation: u64, change: ShapeChange, now: OffsetDateTime) -> Self {
+    pub fn new(operation: u64, change: Wanted, now: OffsetDateTime) -> Self {
         Self {
             operation,
             change,
@@ -152,6 +260,7 @@ impl Operation {
             shards: Vec::new(),
             reason: None,
             base: 0,
+            copies: Copies::default(),
             created_at: now,
             started_at: None,
             finished_at: None,
@@ -182,17 +291,25 @@ impl Operation {
                 self.status = Status::Running;
                 self.started_at.get_or_insert(now);
             }
-            Event::Planned { base, shards, documents } => {
+            Event::Planned { base, shards, documents, copies } => {
                 (self.base, self.shards) = (base, shards);
                 self.progress.documents_total = documents;
-                self.phase = Phase::DualWrite;
+                self.copies = copies;
+                self.phase = self.next();
+            }
+            Event::TwinMade { node_uid } => self.copies.twin = node_uid,
+            Event::Filled { shard } => self.copies.filled.push(shard),
+            Event::Verified => {
+                self.copies.waits_for_cutover = true;
+                self.status = Status::Paused;
+                self.reason = Some("its copies are verified; it waits for `cutover`".to_owned());
             }
             Event::Refused { reason } => {
                 self.reason = Some(reason);
                 self.end(Status::Failed, now);
             }
             Event::Done => {
-                self.phase = self.phase.next();
+                self.phase = self.next();
                 if self.phase == Phase::Complete {
                     self.end(if self.is_undone { Status::Aborted } else { Status::Succeeded }, now);
                 }
@@ -211,15 +328,27 @@ impl Operation {
         Ok(())
     }
 
+    fn next(&self) -> Phase {
+        let mut following = self.change.phases().iter().skip_while(|phase| **phase != self.phase).skip(1);
+        following.next().copied().unwrap_or(Phase::Complete)
+    }
+
     fn heed(&mut self, wish: Wish, now: OffsetDateTime) -> Result<(), NotNow> {
         let cuts_over = self.phase >= Phase::CutoverActivate;
         match wish {
             Wish::Resume if self.status != Status::Paused => Err(NotNow::NotPaused),
             Wish::Resume => {
-                self.reason = None;
+                (self.reason, self.copies.waits_for_cutover) = (None, false);
                 self.status = if self.started_at.is_some() { Status::Running } else { Status::Queued };
                 Ok(())
             }
+            Wish::CutOver if self.copies.waits_for_cutover => {
+                (self.copies.waits_for_cutover, self.copies.may_cut_over) = (false, true);
+                (self.status, self.reason) = (Status::Running, None);
+                Ok(())
+            }
+            Wish::CutOver if cuts_over || self.is_undone => Err(NotNow::CuttingOver),
+            Wish::CutOver if self.waits_for_operator() => Err(NotNow::NotVerified),
             Wish::CutOver => Err(NotNow::CutsOverByItself),
             Wish::Pause | Wish::Abort if self.is_undone => Err(NotNow::BeingUndone),
             Wish::Pause | Wish::Abort if cuts_over => Err(NotNow::CuttingOver),
@@ -236,10 +365,18 @@ impl Operation {
             Wish::Abort => {
                 self.is_undone = true;
                 self.reason = None;
+                self.copies.waits_for_cutover = false;
                 (self.status, self.phase) = (Status::Running, Phase::CutoverCleanup);
                 Ok(())
             }
         }
+    }
+
+    /// Whether it cuts over only when it is asked to.
+    #[must_use]
+    pub fn waits_for_operator(&self) -> bool {
+        matches!(&self.change, Wanted::Index(IndexChange::Reshard { auto_cutover: false, .. }))
+            && !self.copies.may_cut_over
     }
 
     fn end(&mut self, status: Status, now: OffsetDateTime) {
@@ -249,14 +386,26 @@ impl Operation {
     /// The change's name in the management API.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self.change {
-            ShapeChange::AddNode { .. } => "addNode",
-            ShapeChange::DrainNode { .. } => "drainNode",
-            ShapeChange::RemoveNode { .. } => "removeNode",
-            ShapeChange::ReplaceNode { .. } => "replaceNode",
-            ShapeChange::SetReplicationFactor { .. } => "setReplicationFactor",
-            ShapeChange::RemoveGroup { .. } => "removeGroup",
-            ShapeChange::EvenOut => "rebalance",
+        match &self.change {
+            Wanted::Shape(ShapeChange::AddNode { .. }) => "addNode",
+            Wanted::Shape(ShapeChange::DrainNode { .. }) => "drainNode",
+            Wanted::Shape(ShapeChange::RemoveNode { .. }) => "removeNode",
+            Wanted::Shape(ShapeChange::ReplaceNode { .. }) => "replaceNode",
+            Wanted::Shape(ShapeChange::SetReplicationFactor { .. }) => "setReplicationFactor",
+            Wanted::Shape(ShapeChange::RemoveGroup { .. }) => "removeGroup",
+            Wanted::Shape(ShapeChange::EvenOut) => "rebalance",
+            Wanted::Index(IndexChange::Reshard { .. }) => "reshard",
+            Wanted::Index(IndexChange::RevertReshard { .. }) => "revertReshard",
+            Wanted::Index(IndexChange::DropKept { .. }) => "dropKept",
+        }
+    }
+
+    /// The index that it is about.
+    #[must_use]
+    pub fn index(&self) -> Option<&str> {
+        match &self.change {
+            Wanted::Shape(_) => None,
+            Wanted::Index(change) => Some(change.index()),
         }
     }
 
@@ -281,6 +430,7 @@ impl Operation {
         json!({
             "operation": self.operation,
             "kind": self.kind(),
+            "index": self.index(),
             "status": self.status,
             "phase": self.phase,
             "progress": {
@@ -306,10 +456,21 @@ mod tests {
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     fn planned() -> Operation {
-        let mut operation = Operation::new(1, ShapeChange::EvenOut, NOW);
+        planned_as(Wanted::Shape(ShapeChange::EvenOut))
+    }
+
+    fn planned_as(change: Wanted) -> Operation {
+        let mut operation = Operation::new(1, change, NOW);
         operation.step(Event::Begun, NOW).unwrap();
-        operation.step(Event::Planned { base: 7, shards: vec![1], documents: 5 }, NOW).unwrap();
+        let copies = Copies { serving: "films-1".to_owned(), ..Copies::default() };
+        let planned = Event::Planned { base: 7, shards: vec![1], documents: 5, copies };
+        operation.step(planned, NOW).unwrap();
         operation
+    }
+
+    fn reshard(auto_cutover: bool) -> Wanted {
+        let (index, schedule_window) = ("films".to_owned(), None);
+        Wanted::Index(IndexChange::Reshard { index, shards: 8, throttle: 0, schedule_window, auto_cutover })
     }
 
     /// In a phase that comes after so many others.
@@ -345,8 +506,29 @@ mod tests {
                 assert_eq!(operation.step(Event::Asked(wish), NOW), Err(NotNow::CuttingOver));
             }
             let cut_over = operation.step(Event::Asked(Wish::CutOver), NOW);
-            assert_eq!(cut_over, Err(NotNow::CutsOverByItself));
+            assert_eq!(cut_over, Err(NotNow::CuttingOver));
         }
+    }
+
+    #[test]
+    fn a_cutover_that_is_to_be_asked_for_is_waited_for() {
+        let mut operation = planned_as(reshard(false));
+        assert_eq!(operation.phase, Phase::ShadowCreate);
+        while operation.phase != Phase::CutoverBegin {
+            let early = operation.step(Event::Asked(Wish::CutOver), NOW);
+            assert_eq!(early, Err(NotNow::NotVerified), "{:?}", operation.phase);
+            operation.step(Event::Done, NOW).unwrap();
+        }
+        operation.step(Event::Verified, NOW).unwrap();
+        assert_eq!((operation.status, operation.waits_for_operator()), (Status::Paused, true));
+        operation.step(Event::Asked(Wish::CutOver), NOW).unwrap();
+        assert_eq!((operation.status, operation.waits_for_operator()), (Status::Running, false));
+        while !operation.has_ended() {
+            operation.step(Event::Done, NOW).unwrap();
+        }
+        assert_eq!(operation.status, Status::Succeeded);
+        let mut alone = planned_as(reshard(true));
+        assert_eq!(alone.step(Event::Asked(Wish::CutOver), NOW), Err(NotNow::CutsOverByItself));
     }
 
     #[test]
@@ -375,5 +557,9 @@ mod tests {
         assert_eq!(serde_json::from_value::<Operation>(stored).unwrap(), operation);
         let view = operation.view(NOW);
         assert_eq!((&view["phase"], &view["kind"]), (&json!("CutoverDeltaPass"), &json!("rebalance")));
+        for change in [reshard(true), Wanted::Index(IndexChange::RevertReshard { index: "a".to_owned() })] {
+            let stored = serde_json::to_value(planned_as(change.clone())).unwrap();
+            assert_eq!(serde_json::from_value::<Operation>(stored).unwrap().change, change);
+        }
     }
 }

@@ -4,8 +4,6 @@
 //! all older writes of its index are over, in every pod. A pod announces a version when nothing in it goes by an older.
 //! One that has vanished is waited for as long as it may read without the store.
 
-use std::time::Duration;
-
 use crate::{
     config::limits,
     membership::rebalance::work::{Trouble, Work},
@@ -14,7 +12,6 @@ use crate::{
     state::{
         core::Core,
         placed::{self, Followed},
-        shared::Shared,
     },
     wire::runtime,
     write::lane,
@@ -35,10 +32,12 @@ pub(super) async fn wait_for_writes(core: &Core) -> Result<(), Trouble> {
 
 /// Waits until nobody plans with an older version of the topology. What takes longer than the drain timeout is waited
 /// for all the same, and said.
-pub(super) async fn wait_for_reads(work: &Work<'_>, version: u64) -> Result<(), Trouble> {
+pub(crate) async fn wait_for_reads(work: &Work<'_>, version: u64) -> Result<(), Trouble> {
     let shared = &work.core.shared;
     let (begun, mut is_told) = (runtime::now(), false);
-    while let Some(laggard) = laggard(shared, version, runtime::now() - begun).await? {
+    loop {
+        work.absences.look(shared).await?;
+        let Some(laggard) = laggard(work, version).await? else { return Ok(()) };
         let waited = runtime::now().saturating_duration_since(begun);
         if waited >= limits::OLD_PLANS_WAIT_MAX {
             return Err(Trouble::new(laggard));
@@ -52,11 +51,11 @@ pub(super) async fn wait_for_reads(work: &Work<'_>, version: u64) -> Result<(), 
         work.check_wish().await?;
         runtime::sleep(limits::OLD_PLANS_LOOK_INTERVAL).await;
     }
-    Ok(())
 }
 
-/// Names the process that may still plan with an older version, after so much time.
-async fn laggard(shared: &Shared, version: u64, waited: Duration) -> Result<Option<String>, Trouble> {
+/// A pod, or requests of this one, that may still plan with an older version.
+async fn laggard(work: &Work<'_>, version: u64) -> Result<Option<String>, Trouble> {
+    let shared = &work.core.shared;
     if !placed::is_alone(shared) {
         return Ok(Some("requests that were planned before are still served".to_owned()));
     }
@@ -80,12 +79,13 @@ async fn laggard(shared: &Shared, version: u64, waited: Duration) -> Result<Opti
         if live.contains(&record.key) {
             return Ok(Some(format!("pod {} plans with an older version of the topology", record.key)));
         }
-        let is_settled = followed.is_none_or(|followed| followed.is_settled);
-        let most = placed::reads_without_store_max(is_settled)
-            + shared.config.request_timeout
-            + limits::VANISHED_POD_MARGIN;
-        if waited < most {
-            let seconds = (most - waited).as_secs();
+        // What it said of an earlier operation may have changed since without a word.
+        let is_warned =
+            followed.is_some_and(|followed| !followed.is_settled && followed.version > work.operation.base);
+        let most = placed::reads_without_store_max(!is_warned) + limits::VANISHED_POD_MARGIN;
+        let gone_for = work.absences.lasts(&record.key);
+        if gone_for < most {
+            let seconds = (most - gone_for).as_secs();
             let pod = &record.key;
             return Ok(Some(format!("pod {pod} has vanished and may read for {seconds} more seconds")));
         }

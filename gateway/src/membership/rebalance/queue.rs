@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use router::rebalance::{Plan, ShapeChange};
+use router::rebalance::Plan;
 use store::{Change, StoreError, Table};
 
 use crate::{
     clock,
     config::limits,
-    membership::rebalance::operation::{Event, NotNow, Operation, Status},
+    membership::rebalance::operation::{Event, IndexChange, NotNow, Operation, Status, Wanted},
     state::{leadership::Term, shared::Shared},
 };
 
@@ -42,7 +42,7 @@ fn key(number: u64) -> String {
 ///
 /// # Errors
 /// What the store says.
-pub async fn enqueue(shared: &Shared, change: ShapeChange) -> Result<u64, QueueError> {
+pub async fn enqueue(shared: &Shared, change: Wanted) -> Result<u64, QueueError> {
     let number = shared.store.count(NUMBERS, 1, FOR_EVER).await?;
     let operation = Operation::new(number, change, clock::utc());
     shared.store.put_record(OPERATIONS, &key(number), serde_json::to_value(&operation)?, None).await?;
@@ -67,13 +67,36 @@ pub async fn one(shared: &Shared, number: u64) -> Result<Operation, QueueError> 
     Ok(serde_json::from_value(record.ok_or(QueueError::Unknown(number))?.value)?)
 }
 
-/// The one to work on: the oldest that has not ended, unless it is paused.
+/// The one to work on: the oldest that has not ended and whose time has come, unless it is paused.
 ///
 /// # Errors
 /// [`QueueError`].
 pub(crate) async fn current(shared: &Shared) -> Result<Option<Operation>, QueueError> {
-    let oldest = all(shared).await?.into_iter().find(|operation| !operation.has_ended());
+    let mut all = all(shared).await?.into_iter();
+    let oldest = all.find(|operation| !operation.has_ended() && minutes_to_wait(shared, operation) == 0);
     Ok(oldest.filter(|operation| operation.status != Status::Paused))
+}
+
+/// How long until an operation may begin, by the window that it names.
+#[must_use]
+pub fn minutes_to_wait(shared: &Shared, operation: &Operation) -> u32 {
+    match &operation.change {
+        Wanted::Index(IndexChange::Reshard { schedule_window: Some(name), .. })
+            if operation.status == Status::Queued =>
+        {
+            minutes_until(shared, name)
+        }
+        Wanted::Index(_) | Wanted::Shape(_) => 0,
+    }
+}
+
+/// How long until a window opens; one that is no longer configured is open.
+#[must_use]
+pub fn minutes_until(shared: &Shared, name: &str) -> u32 {
+    let now = clock::utc();
+    let minute = u32::from(now.hour()) * 60 + u32::from(now.minute());
+    let window = shared.config.schedule_windows.iter().find(|window| window.name == name);
+    window.map_or(0, |window| window.opens_in(minute))
 }
 
 /// Has an operator's wish happen to an operation, or what does not move it on.

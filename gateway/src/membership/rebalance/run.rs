@@ -6,20 +6,22 @@
 
 use std::sync::Arc;
 
-use router::{NodeIndex, Topology, TopologyError};
+use router::{NodeIndex, Topology, TopologyError, rebalance::ShapeChange};
 
 use crate::{
     config::limits,
     membership::{
         catch_up::has_suspects,
         rebalance::{
+            absences::Absences,
             forecast,
-            operation::{Event, Operation, Phase, Status},
+            operation::{Copies, Event, Operation, Phase, Status, Wanted},
             pods::{wait_for_reads, wait_for_writes},
             queue::{self, QueueError},
             shards,
-            work::{Trouble, Work},
+            work::{Moves, Trouble, Work},
         },
+        reshard,
     },
     nodes::health::NodeState,
     observe::log,
@@ -40,16 +42,19 @@ const ALONE: u64 = 4;
 const SETTLED: u64 = 5;
 
 /// Works on the operation whose turn it is until it ends, pauses, or is another pod's.
-pub(crate) async fn work_off(core: &Core) {
+pub(crate) async fn work_off(core: &Core, absences: &Absences) {
     let Some(term) = core.shared.coordinator.term(scope::TOPOLOGY) else { return };
-    let mut attempts = 0;
+    if let Err(error) = absences.look(&core.shared).await {
+        return log::warn("operations_not_read", &[("reason", &error.to_string())]);
+    }
+    let (mut attempts, mut level) = (0, None);
     while !core.shared.coordinator.is_draining() {
         let operation = match queue::current(&core.shared).await {
             Ok(Some(operation)) => operation,
             Ok(None) => return,
             Err(error) => return log::warn("operations_not_read", &[("reason", &error.to_string())]),
         };
-        let event = match perform(core, &term, operation.clone()).await {
+        let event = match perform((core, &term, absences), operation.clone(), &mut level).await {
             Ok(event) => event,
             Err(trouble) if trouble.is_over => {
                 attempts = 0;
@@ -90,49 +95,77 @@ fn note(operation: &Operation) {
             ("reason", &reason),
         ],
     );
-    metrics::counter!("miroir_rebalance_phases_total", "phase" => phase).increment(1);
-    metrics::gauge!("miroir_rebalance_in_progress")
-        .set(f64::from(u8::from(operation.status == Status::Running)));
+    let is_running = f64::from(u8::from(operation.status == Status::Running));
+    match &operation.change {
+        Wanted::Shape(_) => {
+            metrics::counter!("miroir_rebalance_phases_total", "phase" => phase).increment(1);
+            metrics::gauge!("miroir_rebalance_in_progress").set(is_running);
+        }
+        Wanted::Index(_) => {
+            metrics::counter!("miroir_reshard_phases_total", "phase" => phase).increment(1);
+            metrics::gauge!("miroir_reshard_in_progress").set(is_running);
+        }
+    }
 }
 
-/// Does what the phase asks for; answers what has happened then.
-async fn perform(core: &Core, term: &Term, operation: Operation) -> Result<Event, Trouble> {
+/// Does what the phase asks for; answers what has happened then. `level` is the operation on an index whose copies this
+/// run has found to be equal.
+async fn perform(
+    (core, term, absences): (&Core, &Term, &Absences),
+    operation: Operation,
+    level: &mut Option<u64>,
+) -> Result<Event, Trouble> {
     placed::refresh(&core.shared).await?;
+    let wanted = operation.change.clone();
+    let work = Work { core, term: term.clone(), operation, absences };
+    match wanted {
+        Wanted::Index(change) => reshard::phases::perform(&work, &change, level).await,
+        Wanted::Shape(change) => perform_shape(work, &change).await,
+    }
+}
+
+async fn perform_shape(work: Work<'_>, change: &ShapeChange) -> Result<Event, Trouble> {
+    let (core, operation) = (work.core, &work.operation);
     if operation.status == Status::Queued {
         return Ok(Event::Begun);
     }
     if operation.phase == Phase::ComputingAssignments {
-        return compute(core, &operation).await;
+        return compute(core, operation.operation, change).await;
     }
     let plan = queue::plan(&core.shared, operation.operation).await?;
-    let (term, phase) = (term.clone(), operation.phase);
-    let work = Work { core, term, operation, plan };
+    let phase = operation.phase;
+    let moves = Moves { work, plan };
     match phase {
-        Phase::ComputingAssignments | Phase::Complete => {}
-        Phase::DualWrite => work.write_to_both().await?,
-        Phase::CutoverBegin => work.check_targets().await?,
+        Phase::ComputingAssignments
+        | Phase::ShadowCreate
+        | Phase::Backfill
+        | Phase::Verify
+        | Phase::Complete => {}
+        Phase::DualWrite => moves.write_to_both().await?,
+        Phase::CutoverBegin => moves.check_targets().await?,
         Phase::CutoverDraining => wait_for_writes(core).await?,
         Phase::CutoverDeltaPass if core.shared.config.migration_skip_delta_pass => {}
-        Phase::CutoverDeltaPass => work.compare(true).await?,
-        Phase::CutoverActivate => work.activate().await?,
-        Phase::CutoverCleanup if work.operation.is_undone => work.undo().await?,
-        Phase::CutoverCleanup => work.clean_up().await?,
+        Phase::CutoverDeltaPass => moves.compare(true).await?,
+        Phase::CutoverActivate => moves.activate().await?,
+        Phase::CutoverCleanup if moves.operation.is_undone => moves.undo().await?,
+        Phase::CutoverCleanup => moves.clean_up().await?,
     }
     Ok(Event::Done)
 }
 
-async fn compute(core: &Core, operation: &Operation) -> Result<Event, Trouble> {
+async fn compute(core: &Core, operation: u64, change: &ShapeChange) -> Result<Event, Trouble> {
     let topology = Arc::clone(&core.shared.snapshot().topology);
-    let plan = match topology.plan(&operation.change) {
+    let plan = match topology.plan(change) {
         Ok(plan) => plan,
         Err(error) => return Ok(Event::Refused { reason: error.to_string() }),
     };
     let documents = forecast::documents(core, &plan).await.map_or(0, |counted| counted.documents);
-    queue::keep_plan(&core.shared, operation.operation, &plan).await?;
-    Ok(Event::Planned { base: topology.version, shards: forecast::shards(&plan), documents })
+    queue::keep_plan(&core.shared, operation, &plan).await?;
+    let shards = forecast::shards(&plan);
+    Ok(Event::Planned { base: topology.version, shards, documents, copies: Copies::default() })
 }
 
-impl Work<'_> {
+impl Moves<'_> {
     /// Makes a version of the topology unless it has been made; answers its number.
     async fn commit(
         &self,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     config::limits,
-    membership::rebalance::work::{Trouble, Work},
+    membership::rebalance::work::{Moves, Trouble},
     repair::{
         compare, foreign_tasks,
         replica::Replica,
@@ -21,11 +21,11 @@ use crate::{
     write::{fanout, lane},
 };
 
-impl Work<'_> {
+impl Moves<'_> {
     /// Makes the targets' copies equal to the owners'.
     pub(super) async fn compare(&self, is_delta: bool) -> Result<(), Trouble> {
         let snapshot = self.core.shared.snapshot();
-        let indexes = snapshot.in_order().into_iter().cloned().collect::<Vec<_>>();
+        let indexes = snapshot.with_twins();
         drop(snapshot);
         for node in self.targets() {
             for index in &indexes {
@@ -47,7 +47,7 @@ impl Work<'_> {
         // One after the other, so that what was done shows and an operator is heeded.
         for shard in wanted.iter() {
             let one = [shard].into_iter().collect::<ShardSet>();
-            let report = match compare::compare_copies(self.core, &index.record.uid, &one, scope).await {
+            let report = match compare::compare_copies(self.core, &index.record.node_uid, &one, scope).await {
                 Ok(report) => report,
                 Err(RepairError::IndexGone) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -66,18 +66,18 @@ impl Work<'_> {
 /// Waits until nodes have done all they were given.
 pub(super) async fn wait_until_idle(core: &Core, nodes: &[NodeIndex]) -> Result<(), Trouble> {
     let snapshot = core.shared.snapshot();
-    for index in snapshot.in_order() {
+    for index in snapshot.with_twins() {
         for node in nodes {
-            replica(core, index, *node).wait_until_idle(limits::REPAIR_HELD_WAIT_MAX).await?;
+            replica(core, &index, *node).wait_until_idle(limits::REPAIR_HELD_WAIT_MAX).await?;
         }
     }
     Ok(())
 }
 
 /// Deletes what nodes hold beyond what they own.
-pub(super) async fn sweep(work: &Work<'_>) -> Result<(), Trouble> {
+pub(super) async fn sweep(work: &Moves<'_>) -> Result<(), Trouble> {
     let snapshot = work.core.shared.snapshot();
-    let indexes = snapshot.in_order().into_iter().cloned().collect::<Vec<_>>();
+    let indexes = snapshot.with_twins();
     drop(snapshot);
     for index in indexes.iter().filter(|index| index.record.primary_key.is_some()) {
         for node in index.placement.unswept() {
@@ -95,8 +95,8 @@ async fn sweep_index(core: &Core, index: &Arc<Index>, node: NodeIndex) -> Result
     let hold = lane::lock(core, vec![&index.record.uid]).await;
     let _hold = hold.map_err(|_| RepairError::Busy)?;
     let snapshot = core.shared.snapshot();
-    let Some(now) = snapshot.indexes.get(&index.record.uid) else { return Ok(None) };
-    if now.record.node_uid != index.record.node_uid || !fanout::is_current(&index.placement, now) {
+    let Some(now) = snapshot.on_nodes(&index.record.node_uid) else { return Ok(None) };
+    if now.record.uid != index.record.uid || !fanout::is_current(&index.placement, now) {
         return Err(RepairError::Busy.into());
     }
     let replica = replica(core, index, node);
@@ -116,5 +116,6 @@ fn replica<'a>(core: &'a Core, index: &'a Index, node: NodeIndex) -> Replica<'a>
         primary_key: index.record.primary_key.as_deref().unwrap_or_default(),
         shards: index.record.shards,
         pace: Pace::Full,
+        compares_marks: true,
     }
 }

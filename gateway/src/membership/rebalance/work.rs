@@ -2,11 +2,14 @@
 //!
 //! Invariant: nothing here moves an operation on; `run` does.
 
+use std::ops::Deref;
+
 use router::{NodeIndex, TopologyError, rebalance::Plan};
 use store::StoreError;
 
 use crate::{
     membership::rebalance::{
+        absences::Absences,
         operation::{Event, Operation},
         queue::{self, QueueError},
     },
@@ -24,11 +27,11 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    pub(super) fn new(reason: impl ToString) -> Self {
+    pub(crate) fn new(reason: impl ToString) -> Self {
         Self { reason: reason.to_string(), is_over: false }
     }
 
-    pub(super) fn over() -> Self {
+    pub(crate) fn over() -> Self {
         Self { reason: "it is another's".to_owned(), is_over: true }
     }
 }
@@ -65,25 +68,47 @@ impl From<TopologyError> for Trouble {
 }
 
 /// What one phase of one operation goes by.
-pub(super) struct Work<'a> {
-    pub(super) core: &'a Core,
-    pub(super) term: Term,
-    pub(super) operation: Operation,
+pub(crate) struct Work<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) term: Term,
+    pub(crate) operation: Operation,
+    pub(crate) absences: &'a Absences,
+}
+
+/// The same, of an operation that moves shards.
+pub(super) struct Moves<'a> {
+    pub(super) work: Work<'a>,
     pub(super) plan: Plan,
 }
 
-impl Work<'_> {
+impl<'a> Deref for Moves<'a> {
+    type Target = Work<'a>;
+
+    fn deref(&self) -> &Work<'a> {
+        &self.work
+    }
+}
+
+impl Moves<'_> {
     pub(super) fn targets(&self) -> Vec<NodeIndex> {
         let mut targets = self.plan.moves.iter().map(|each| each.to).collect::<Vec<_>>();
         targets.sort_unstable();
         targets.dedup();
         targets
     }
+}
 
+impl Work<'_> {
     /// Whether the operation is still to be carried out as it was.
-    pub(super) async fn check_wish(&self) -> Result<(), Trouble> {
+    pub(crate) async fn check_wish(&self) -> Result<(), Trouble> {
         let now = queue::one(&self.core.shared, self.operation.operation).await?;
         if now.stands_like(&self.operation) { Ok(()) } else { Err(Trouble::over()) }
+    }
+
+    /// Has something happen to the operation that does not move it on.
+    pub(crate) async fn tell(&self, event: Event) -> Result<(), Trouble> {
+        queue::step(&self.core.shared, &self.term, self.operation.operation, event).await?;
+        Ok(())
     }
 
     /// Tells the operation what was copied.
@@ -92,7 +117,7 @@ impl Work<'_> {
             metrics::counter!("miroir_rebalance_documents_migrated_total").increment(documents);
             metrics::counter!("miroir_rebalance_bytes_migrated_total").increment(bytes);
             let event = Event::Copied { documents, bytes, is_delta };
-            queue::step(&self.core.shared, &self.term, self.operation.operation, event).await?;
+            self.tell(event).await?;
         }
         Ok(())
     }

@@ -133,6 +133,7 @@ fn as_one(name: &str, targets: Vec<Arc<Index>>) -> Result<Arc<Index>, Unreadable
         uid: name.to_owned(),
         keys_are_plain: targets.iter().all(|target| target.record.keys_are_plain),
         settings_pending: targets.iter().any(|target| target.record.settings_pending),
+        twin: None,
         ..first.record.clone()
     };
     let mut index = Index::new(record, Arc::clone(&first.placement));
@@ -310,6 +311,7 @@ mod tests {
             key_tasks: Vec::new(),
             key_is_stale: false,
             ttl: None,
+            twin: None,
             revision: 1,
         }
     }

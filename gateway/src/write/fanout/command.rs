@@ -11,7 +11,7 @@ use router::{Placement, ShardSet};
 use crate::{
     api::error::{ApiError, Code},
     state::{
-        change::NodePart,
+        change::{Cut, NodePart},
         core::Core,
         snapshot::{Index, Snapshot},
     },
@@ -54,6 +54,16 @@ pub(crate) fn shards_of(parts: &[NodePart]) -> ShardSet {
 /// Whether a change was cut for nodes that are still those to cut it for; if not it is cut anew.
 pub(crate) fn is_current(cut_for: &Arc<Placement>, index: &Index) -> bool {
     Arc::ptr_eq(cut_for, &index.placement) || **cut_for == *index.placement
+}
+
+/// Whether a change was cut for the nodes of the copies that an index has now, its twin's too.
+pub(crate) fn is_cut_for<Part>(cut_for: &Arc<Placement>, twin: Option<&Cut<Part>>, index: &Index) -> bool {
+    let twin_is_current = match (twin, &index.twin) {
+        (None, None) => true,
+        (Some(cut), Some(twin)) => is_current(&cut.cut_for, twin),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    is_current(cut_for, index) && twin_is_current
 }
 
 /// What a change is refused with that was cut for other nodes; its handler cuts it anew.

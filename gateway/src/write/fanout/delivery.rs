@@ -86,7 +86,7 @@ pub(crate) async fn deliver(
 }
 
 /// Sends each part once to its node, if the node takes changes now.
-async fn deliver_once(
+pub(crate) async fn deliver_once(
     core: &Core,
     quorum: &Quorum<'_>,
     command: &NodeCommand<'_>,

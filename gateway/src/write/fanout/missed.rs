@@ -99,6 +99,22 @@ impl Drop for Missed {
     }
 }
 
+/// Keeps what nodes missed of a change that is accepted, whoever took the rest.
+pub(crate) fn keep_all_missed(
+    command: &NodeCommand<'_>,
+    parts: &[NodePart],
+    deliveries: &[Delivery],
+    missed: &mut Missed,
+) {
+    for (part, delivery) in parts.iter().zip(deliveries) {
+        match delivery {
+            Delivery::Taken(_) => {}
+            Delivery::Missed { ambiguous } => missed.keep(command, part, *ambiguous),
+            Delivery::Refused(_) => missed.suspect(command, part),
+        }
+    }
+}
+
 /// Keeps hints of what nodes missed of a change that another node took, or may have taken.
 pub(crate) fn keep_missed(
     command: &NodeCommand<'_>,

@@ -8,6 +8,7 @@ mod command;
 mod delivery;
 mod missed;
 mod owners;
+mod twin;
 
 use std::future::Future;
 
@@ -23,11 +24,13 @@ use store::{Change, NodeTask, StoreError, TaskStatus};
 
 pub(crate) use self::{
     command::{
-        CUT_FOR_OTHERS, NodeCommand, cut_for_others, for_every_node, is_current, no_quorum, quorum, shards_of,
+        CUT_FOR_OTHERS, NodeCommand, cut_for_others, for_every_node, is_current, is_cut_for, no_quorum,
+        quorum, shards_of,
     },
     delivery::{Delivery, ask_once, deliver, taken_by},
     missed::{Missed, keep_missed},
     owners::{check, is_direct},
+    twin::repeat,
 };
 use crate::{
     api::error::ApiError,
@@ -168,8 +171,10 @@ pub(crate) async fn send_to_all(
     let command =
         NodeCommand { index: &index.record.node_uid, method, target: &target, validated: true, once };
     let parts = for_every_node(&quorum, &body);
-    match repetition {
-        Repetition::Unneeded => send_unhinted(core, &quorum, &command, &parts).await,
-        Repetition::Harmless | Repetition::Never => send(core, &quorum, &command, &parts, missed).await,
+    if repetition == Repetition::Unneeded {
+        return send_unhinted(core, &quorum, &command, &parts).await;
     }
+    let node_tasks = send(core, &quorum, &command, &parts, missed).await?;
+    twin::repeat_everywhere(core, index, (method, suffix, once), &body, missed).await;
+    Ok(node_tasks)
 }

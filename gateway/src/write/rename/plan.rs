@@ -157,6 +157,7 @@ mod tests {
             key_tasks: Vec::new(),
             key_is_stale: false,
             ttl: None,
+            twin: None,
             revision: 7,
         }
     }

@@ -45,7 +45,7 @@ const TASKS_MAX: usize = 8;
 #[argh(
     subcommand,
     name = "migrate",
-    example = "MIROIR_SOURCE_KEY=... MIROIR_MASTER_KEY=... miroir-ctl migrate --from http://old:7700\nmiroir-ctl migrate --from http://old:7700 --index films --index books"
+    example = "miroir-ctl migrate --from http://old:7700\nmiroir-ctl migrate --from http://old:7700 --index films --index books"
 )]
 pub(crate) struct Migrate {
     /// the server to copy, HOST:PORT or a URL
