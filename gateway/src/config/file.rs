@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn options_that_begin_alike_may_stand_in_a_table() {
-        check("[migration]\ndrain_timeout = \"30s\"\nskip_delta_pass = false\n", &[], None);
+        check("[migration]\ndrain_timeout = \"30s\"\nskip_delta_pass = \"off\"\n", &[], None);
         let time = "option migration-drain-timeout: \"long\" is not allowed; give";
         let located = format!("config file /miroir.toml: line 2: {time}");
         check("[migration]\ndrain_timeout = \"long\"\n", &[], Some(&located));

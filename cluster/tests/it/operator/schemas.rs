@@ -278,11 +278,17 @@ fn reshards(checked: &mut Checked, cluster: &TestCluster) {
     let waits = checked.run(cluster, "reshard watch");
     assert_eq!((&waits["status"], &waits["phase"]), (&json!("paused"), &json!("CutoverBegin")));
     checked.run(cluster, "reshard stats");
-    checked.run(cluster, "reshard pause");
-    checked.run(cluster, "reshard resume");
     checked.run_to(cluster, &["reshard", "abort", "--yes"], &[0, 1]);
     let ended = checked.until(cluster, "reshard watch", |ended| ended["status"] == "aborted");
     assert_eq!(ended["index"], "books", "{ended}");
+    // With a document a second there is time to steer it.
+    checked.run(cluster, "reshard start --index films --new-shards 16 --throttle 1");
+    checked.until(cluster, "reshard stats", |shown| shown["stats"]["phase"] == "Backfill");
+    checked.run(cluster, "reshard pause");
+    checked.until(cluster, "reshard stats", |shown| shown["stats"]["status"] == "paused");
+    checked.run(cluster, "reshard resume");
+    checked.run_to(cluster, &["reshard", "abort", "--yes"], &[0, 1]);
+    checked.until(cluster, "reshard watch", |ended| ended["status"] == "aborted");
     checked.run(cluster, "reshard start --index books --new-shards 16 --watch");
     checked.run(cluster, "reshard cutover");
     let status = checked.run(cluster, "reshard status --index books");

@@ -6,6 +6,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Instant};
 
 use ahash::AHashMap;
+use http::StatusCode;
 use serde_json::{Value, json};
 use store::{Change, IndexRecord, NewTask, Record, StoreError, Table, TaskKind, TaskStatus};
 use time::{Duration, OffsetDateTime};
@@ -77,7 +78,7 @@ pub(crate) async fn look(core: &Rc<Core>, retries: &Retries) {
         });
         let checks = is_asked || (is_due && begun < limits::ROLLOVERS_PER_CHECK_MAX);
         let was_resting = stored.policy.phase == Phase::Resting;
-        let worked = match waits(retries, &name) && !is_asked {
+        let worked = match waits(retries, &name) {
             true => Ok(false),
             false => work(core, &term, &mut stored, checks).await,
         };
@@ -391,6 +392,8 @@ async fn end_asked(core: &Core, asked: &[Operation], policy: &Policy, worked: &R
         let mut operation = operation.clone();
         let is_queued = operation.status == Status::Queued;
         match (worked, &policy.phase) {
+            // Nodes are away, or join just now: it is tried again.
+            (Err(failure), _) if failure.status() == StatusCode::SERVICE_UNAVAILABLE => continue,
             (Err(failure), _) => {
                 let message = failure.clone().into_task_error().message;
                 operation.become_(Status::Failed, Some(message));

@@ -61,10 +61,11 @@ pub(super) fn check_nodes(core: &Core) -> Result<(), Trouble> {
     }
 }
 
-/// Refuses to go on while the index's settings or its primary key are not settled.
+/// Refuses to go on while a change of the index's settings or of its primary key is under way. Whether nodes have been
+/// read back since is another matter: the cutover compares both sets of settings itself.
 pub(super) fn check_settings(index: &Index) -> Result<(), Trouble> {
     let record = &index.record;
-    match record.settings_pending || !record.settings_ahead.is_empty() || !record.key_tasks.is_empty() {
+    match !record.settings_ahead.is_empty() || !record.key_tasks.is_empty() {
         true => Err(Trouble::new(format!("settings of index `{}` are being changed", record.uid))),
         false => Ok(()),
     }
