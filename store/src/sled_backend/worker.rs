@@ -31,9 +31,13 @@ pub(super) fn spawn(
         let outcome = worker.run();
         let Worker { tables, inbox, syncer, .. } = worker;
         drop(inbox);
-        // sled syncs once more when its last handles drop, so the lock is released after them.
         let stopped = syncer.stop();
-        drop(tables);
+        // sled syncs once more when its last handles drop, so the lock is released after them. It ends the process when
+        // that fails, so after a failed sync the handles are kept for as long as the process lives.
+        match &outcome {
+            Ok(()) => drop(tables),
+            Err(_) => std::mem::forget(tables),
+        }
         drop(lock);
         outcome.and(stopped)
     })

@@ -88,3 +88,67 @@ impl Tables {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, sync::Arc, time::Duration};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        Table,
+        sled_backend::{Site, tree::Ground},
+    };
+
+    const LOG: Table = Table::named("log");
+
+    fn append(stream: &str) -> Change {
+        Change::Append { log: LOG, stream: stream.to_owned(), header: Value::Null, body: "x".into() }
+    }
+
+    /// The numbers of entries of two streams in a copy of the directory: what a crash would have left.
+    fn left(path: &Path) -> [usize; 2] {
+        let copy = tempfile::tempdir().unwrap();
+        let folder = copy.path().join("sled");
+        fs::create_dir(&folder).unwrap();
+        copied(&path.join("sled"), &folder);
+        let database = Site { path: copy.path() }.open_database().unwrap();
+        let tables = opened(Ground::Disk(&database));
+        ["kept", "cut"].map(|stream| tables.entries(LOG, stream, 0, usize::MAX).unwrap().len())
+    }
+
+    fn copied(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                fs::create_dir(&target).unwrap();
+                copied(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+
+    fn opened(ground: Ground<'_>) -> Tables {
+        let clock = Arc::new(|| Duration::ZERO);
+        Tables::open(ground, None, clock, false).unwrap_or_else(|_| panic!("the tables are refused"))
+    }
+
+    #[test]
+    fn what_a_commit_reads_does_not_sync_the_half_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Site { path: folder.path() }.open_database().unwrap();
+        let mut tables = opened(Ground::Disk(&database));
+        tables.commit(vec![append("cut")]).unwrap();
+        database.flush().unwrap();
+        assert_eq!(left(folder.path()), [0, 1]);
+        // A truncation reads what it cuts off, after the entry has been written.
+        let cut = Change::Truncate { log: LOG, stream: "cut".to_owned(), through: u64::MAX };
+        tables.commit(vec![append("kept"), cut]).unwrap();
+        tables.entries(LOG, "kept", 0, usize::MAX).unwrap();
+        assert_eq!(left(folder.path()), [0, 1]);
+        database.flush().unwrap();
+        assert_eq!(left(folder.path()), [1, 0]);
+    }
+}
