@@ -89,13 +89,13 @@ async fn try_commit(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool
     }
     let _guard = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
     // The lane may have changed the index before it was locked.
-    let Some(index) = current(core, index) else { return Ok(true) };
+    let Some(index) = serving_now(core, index) else { return Ok(true) };
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
     if copies.are_at_work().await? {
         return Err(RepairError::Busy);
     }
     end_changes(core, &index).await?;
-    let Some(index) = current(core, &index) else { return Ok(true) };
+    let Some(index) = serving_now(core, &index) else { return Ok(true) };
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
     let mut found = copies.read().await?;
     if !agree(&found) {
@@ -146,7 +146,7 @@ async fn commit(
     metrics::gauge!("miroir_settings_version", "index" => record.uid.clone()).set(committed.version as f64);
     let placement = Arc::clone(&copies.index.placement);
     let changed = Arc::new(Index::new(record, placement));
-    publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&changed)));
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_changed(Arc::clone(&changed)));
     Ok(true)
 }
 
@@ -242,7 +242,13 @@ fn agree(found: &Hashes) -> bool {
     found.iter().all(|(version, hash)| expected[version] == *hash)
 }
 
-/// The index as it is now, unless its name means another index by now.
+/// The index as it is now, while these copies of it serve: what is kept from before a cutover has no record of its own.
+fn serving_now(core: &Core, index: &Index) -> Option<Arc<Index>> {
+    let now = core.shared.snapshot().indexes.get(&index.record.uid).cloned();
+    now.filter(|now| now.record.node_uid == index.record.node_uid)
+}
+
+/// The index as it is now, or its twin, unless its name means another index by now.
 fn current(core: &Core, index: &Index) -> Option<Arc<Index>> {
     let now = core.shared.snapshot().on_nodes(&index.record.node_uid).cloned();
     now.filter(|now| now.record.uid == index.record.uid)

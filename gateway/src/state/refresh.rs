@@ -42,8 +42,10 @@ pub async fn index(shared: &Shared, uid: &str) -> Result<(), StoreError> {
         return Ok(());
     };
     let index = Arc::new(Index::new(record, placement));
-    publish(&shared.snapshot, |snapshot| match revision(snapshot) {
-        Some(known) if known >= index.record.revision => snapshot.clone(),
+    publish(&shared.snapshot, |snapshot| match (before, revision(snapshot)) {
+        (_, Some(known)) if known >= index.record.revision => snapshot.clone(),
+        // It was deleted while the store was asked.
+        (Some(_), None) => snapshot.clone(),
         _ => snapshot.with_index(Arc::clone(&index)),
     });
     Ok(())

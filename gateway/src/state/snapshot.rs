@@ -118,14 +118,29 @@ impl Snapshot {
         Self { topology, ..self.among(indexes) }
     }
 
-    /// The same cluster with one index added or replaced.
+    /// The same cluster with one index added or replaced; a newer record of it stays.
     #[must_use]
     pub fn with_index(&self, mut index: Arc<Index>) -> Self {
+        let known = self.indexes.get(&index.record.uid);
+        if known.is_some_and(|known| known.record.revision > index.record.revision) {
+            // Whoever stored that one was quicker to show it.
+            return self.clone();
+        }
         // It may have been derived from an older topology.
         place(&mut index, &self.topology);
         let mut indexes = self.indexes.clone();
         indexes.insert(index.record.uid.clone(), index);
         self.among(indexes)
+    }
+
+    /// The same cluster with a record of an index that was stored in place of an earlier one. An index that is gone
+    /// stays away: it was deleted after that record was stored.
+    #[must_use]
+    pub fn with_changed(&self, index: Arc<Index>) -> Self {
+        match self.indexes.contains_key(&index.record.uid) {
+            true => self.with_index(index),
+            false => self.clone(),
+        }
     }
 
     /// The same cluster without one index.
@@ -163,7 +178,8 @@ fn twin_of(record: &IndexRecord, topology: &Topology) -> Option<Index> {
     let twin = record.twin.as_ref()?;
     let placement = topology.placement(twin.shards)?;
     let (node_uid, shards) = (twin.node_uid.clone(), twin.shards);
-    let record = IndexRecord { node_uid, shards, twin: None, ..record.clone() };
+    // No revision is 0, so that the record of a twin is never stored in place of that of its index.
+    let record = IndexRecord { node_uid, shards, twin: None, revision: 0, ..record.clone() };
     Some(Index::new(record, Arc::clone(placement)))
 }
 

@@ -406,11 +406,7 @@ async fn store_index(
         Err(error) => return Err(error.into()),
     };
     let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
-    publish(&core.shared.snapshot, |snapshot| match snapshot.indexes.get(&index.record.uid) {
-        // The end of a task has read this record from the store already, and changed it.
-        Some(known) if known.record.revision > index.record.revision => snapshot.clone(),
-        _ => snapshot.with_index(Arc::clone(&index)),
-    });
+    publish(&core.shared.snapshot, |snapshot| snapshot.with_changed(Arc::clone(&index)));
     Ok(Stored::AsAsked)
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn policy(core: &Core, request: &Request, uid: &str) -> Result<
             Ok(revision) => {
                 record.revision = revision;
                 let changed = Arc::new(Index::new(record, Arc::clone(&index.placement)));
-                publish(&core.shared.snapshot, |snapshot| snapshot.with_index(Arc::clone(&changed)));
+                publish(&core.shared.snapshot, |snapshot| snapshot.with_changed(Arc::clone(&changed)));
                 return Ok(match policy {
                     Some(policy) => Response::json(StatusCode::OK, json!(policy).to_string()),
                     None => Response::empty(StatusCode::NO_CONTENT),

@@ -58,11 +58,7 @@ fn show(work: &Work<'_>, record: IndexRecord, before: &Index) {
     let placement = shared.snapshot().topology.placement(record.shards).cloned();
     let placement = placement.unwrap_or_else(|| Arc::clone(&before.placement));
     let index = Arc::new(Index::new(record, placement));
-    publish(&shared.snapshot, |snapshot| match snapshot.indexes.get(&index.record.uid) {
-        // The end of a task has changed it since.
-        Some(known) if known.record.revision > index.record.revision => snapshot.clone(),
-        _ => snapshot.with_index(Arc::clone(&index)),
-    });
+    publish(&shared.snapshot, |snapshot| snapshot.with_changed(Arc::clone(&index)));
 }
 
 /// Makes sure that the topology says where indexes of so many shards are.

@@ -132,6 +132,12 @@ async fn take_away(work: &Work<'_>, index: &Arc<Index>, node_uid: &str) -> Resul
     let hold = lane::lock(core, vec![&index.record.uid]).await;
     let hold = hold.map_err(|_| copies::busy(index))?;
     let Some(index) = copies::index(work) else { return Ok(()) };
+    if index.record.node_uid == node_uid {
+        return Err(Trouble::new(format!(
+            "the copies that serve index `{}` are not dropped",
+            index.record.uid
+        )));
+    }
     if index.record.twin.as_ref().is_some_and(|twin| twin.node_uid == node_uid) {
         let remember = [orphan_indexes::remember(node_uid)];
         registry::change(work, &index.record.uid, &remember, |record| record.twin = None).await?;

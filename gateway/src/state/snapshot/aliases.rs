@@ -280,6 +280,7 @@ mod tests {
     use super::*;
     use router::{Node, Topology};
     use serde_json::json;
+    use store::Twin;
     use time::OffsetDateTime;
 
     fn snapshot(indexes: &[(&str, Value)]) -> Snapshot {
@@ -323,6 +324,29 @@ mod tests {
             version: None,
         };
         Alias::new("all".to_owned(), wanted, OffsetDateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_newer_record_stays_and_a_deleted_index_stays_away() {
+        let before = snapshot(&[("a", json!({}))]);
+        let placement = Arc::clone(&before.indexes["a"].placement);
+        let of_revision = |revision: u64, shards: u32| {
+            let twin = (shards == 8).then(|| Twin {
+                node_uid: "a-1".to_owned(),
+                shards: 4,
+                kept_until: Some(OffsetDateTime::UNIX_EPOCH),
+            });
+            let record = IndexRecord { revision, shards, twin, ..record("a", &json!({})) };
+            Arc::new(Index::new(record, Arc::clone(&placement)))
+        };
+        let after = before.with_changed(of_revision(3, 8));
+        let shown = |snapshot: &Snapshot| snapshot.indexes.get("a").map(|index| index.record.revision);
+        assert_eq!(shown(&after), Some(3));
+        assert_eq!(shown(&after.with_changed(of_revision(2, 4))), Some(3));
+        assert_eq!(shown(&after.with_index(of_revision(2, 4))), Some(3));
+        assert_eq!(shown(&after.without_index("a").with_changed(of_revision(4, 4))), None);
+        // What is kept has no record that could be stored.
+        assert_eq!(after.indexes["a"].twin.as_ref().map(|twin| twin.record.revision), Some(0));
     }
 
     #[test]

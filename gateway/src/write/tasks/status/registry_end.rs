@@ -145,13 +145,7 @@ async fn put(core: &Core, before: &Index, mut record: IndexRecord) -> bool {
         Ok(revisions) => {
             record.revision = revisions[0];
             let index = Arc::new(Index::new(record, Arc::clone(&before.placement)));
-            publish(&core.shared.snapshot, |snapshot| {
-                let known = snapshot.indexes.get(&index.record.uid);
-                match known.is_some_and(|known| known.record.revision > index.record.revision) {
-                    true => snapshot.clone(),
-                    false => snapshot.with_index(Arc::clone(&index)),
-                }
-            });
+            publish(&core.shared.snapshot, |snapshot| snapshot.with_changed(Arc::clone(&index)));
             true
         }
         Err(StoreError::Conflict) => {
