@@ -78,18 +78,12 @@ impl<'a> Copies<'a> {
         nodes.filter(|(_, found)| differs(found)).map(|(node, _)| *node).collect()
     }
 
-    /// Whether any of the nodes still works on the index.
-    pub(crate) async fn are_at_work(&self) -> Result<bool, RepairError> {
-        let checks = self.nodes.iter().map(|node| async move { self.replica(*node).is_at_work().await });
+    /// Whether any of the nodes still works on the index's settings. Writes of documents do not change them, and may
+    /// never pause.
+    pub(crate) async fn are_changing(&self) -> Result<bool, RepairError> {
+        let checks =
+            self.nodes.iter().map(|node| async move { self.replica(*node).changes_settings().await });
         Ok(try_join_all(checks).await?.contains(&true))
-    }
-
-    /// Waits until none of the nodes works on the index.
-    pub(crate) async fn wait_until_idle(&self) -> Result<(), RepairError> {
-        let waiting = self.nodes.iter().map(|node| async move {
-            self.replica(*node).wait_until_idle(limits::REPAIR_HELD_WAIT_MAX).await
-        });
-        try_join_all(waiting).await.map(drop)
     }
 
     /// Sends a node all settings of the index and waits until it has them.

@@ -37,8 +37,7 @@ impl Comparison<'_> {
         let mut attempts = 0;
         let tasks = loop {
             // The first wait does not lock the lane, since a node's work may take long.
-            try_join_all(replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_TASK_TIMEOUT)))
-                .await?;
+            try_join_all(replicas.iter().map(Replica::catch_up)).await?;
             let guard = lane::lock(self.core, vec![&self.index.record.uid]).await;
             let _guard = guard.map_err(|_| RepairError::Busy)?;
             self.check_index()?;

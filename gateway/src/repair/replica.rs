@@ -153,9 +153,30 @@ impl Replica<'_> {
 
     /// Whether the node still works on this index, whoever gave it the work.
     pub(crate) async fn is_at_work(&self) -> Result<bool, RepairError> {
-        let target = format!("/tasks?limit=1&statuses=enqueued,processing&indexUids={}", self.node_uid);
+        self.newest_unfinished("").await.map(|task| task.is_some())
+    }
+
+    /// Whether the node still works on the settings of this index, whoever gave it the work.
+    pub(crate) async fn changes_settings(&self) -> Result<bool, RepairError> {
+        let of_settings = "&types=settingsUpdate,indexCreation,indexUpdate,indexSwap";
+        self.newest_unfinished(of_settings).await.map(|task| task.is_some())
+    }
+
+    /// The newest task of this index that has not ended, among those that a filter lets through.
+    async fn newest_unfinished(&self, filter: &str) -> Result<Option<u32>, RepairError> {
+        let statuses = "statuses=enqueued,processing";
+        let target = format!("/tasks?limit=1&{statuses}&indexUids={}{filter}", self.node_uid);
         let page = self.read(&target, limits::REPAIR_HELD_REQUEST_TIMEOUT).await?;
-        Ok(page["results"].as_array().is_none_or(|tasks| !tasks.is_empty()))
+        let tasks = page["results"].as_array().ok_or_else(|| self.failed("it lists no tasks"))?;
+        let Some(newest) = tasks.first() else { return Ok(None) };
+        let uid = newest["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+        uid.map(Some).ok_or_else(|| self.failed("a task has no uid"))
+    }
+
+    /// Waits until the node has done what it has been given by now; it may have been given more meanwhile.
+    pub(crate) async fn catch_up(&self) -> Result<(), RepairError> {
+        let Some(newest) = self.newest_unfinished("").await? else { return Ok(()) };
+        self.end_of(newest).await.map(drop)
     }
 
     /// Waits until the node no longer works on this index, at most `time_max`.
@@ -170,15 +191,26 @@ impl Replica<'_> {
         Ok(())
     }
 
-    /// Waits until a task has ended.
+    /// Waits until a task has succeeded.
     pub(crate) async fn wait_for(&self, task: u32) -> Result<(), RepairError> {
+        let view = self.end_of(task).await?;
+        match view["status"].as_str() {
+            Some("succeeded") => Ok(()),
+            _ => Err(self.failed(format!("task {task}: {}, {}", view["status"], view["error"]))),
+        }
+    }
+
+    /// Waits until a task has ended, however it ends.
+    async fn end_of(&self, task: u32) -> Result<Value, RepairError> {
         let deadline = runtime::now() + limits::REPAIR_TASK_TIMEOUT;
         loop {
             let view = self.read(&format!("/tasks/{task}"), self.core.shared.config.node_timeout).await?;
             match view["status"].as_str() {
-                Some("succeeded") => return Ok(()),
                 Some("enqueued" | "processing") if runtime::now() < deadline => {}
-                _ => return Err(self.failed(format!("task {task}: {}, {}", view["status"], view["error"]))),
+                Some("enqueued" | "processing") => {
+                    return Err(self.failed(format!("task {task} does not end")));
+                }
+                _ => return Ok(view),
             }
             runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
         }

@@ -84,14 +84,14 @@ fn note_failure(core: &Core, attempts: &mut Attempts, index: &Index) {
 /// again, `Busy` while nodes still work on it.
 async fn try_commit(core: &Core, index: &Arc<Index>, term: &Term) -> Result<bool, RepairError> {
     let copies = Copies::new(core, Arc::clone(index), serving(core));
-    if copies.are_at_work().await? {
+    if copies.are_changing().await? {
         return Err(RepairError::Busy);
     }
     let _guard = lane::lock(core, vec![&index.record.uid]).await.map_err(|_| RepairError::Busy)?;
     // The lane may have changed the index before it was locked.
     let Some(index) = serving_now(core, index) else { return Ok(true) };
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
-    if copies.are_at_work().await? {
+    if copies.are_changing().await? {
         return Err(RepairError::Busy);
     }
     end_changes(core, &index).await?;
@@ -209,7 +209,9 @@ async fn check_index(core: &Core, index: &Arc<Index>) -> Result<(), RepairError>
         return Ok(());
     };
     let copies = Copies::new(core, Arc::clone(&index), serving(core));
-    copies.wait_until_idle().await?;
+    if copies.are_changing().await? {
+        return Err(RepairError::Busy);
+    }
     let mut found = copies.read().await?;
     let known = expected.filter(|known| is_settled(&index, known));
     let drifted = copies.drifted(&found, known.as_ref());

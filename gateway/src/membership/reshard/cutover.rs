@@ -31,7 +31,7 @@ pub(super) async fn activate(work: &Work<'_>, index: &Arc<Index>) -> Result<(), 
         return Ok(());
     }
     let twin = copies::twin(work, index)?;
-    verify::wait_until_idle(core, [index, &twin], limits::REPAIR_TASK_TIMEOUT).await?;
+    verify::catch_up(core, [index, &twin]).await?;
     let hold = lane::lock(core, vec![&index.record.uid]).await;
     let hold = hold.map_err(|_| copies::busy(index))?;
     let index = copies::index(work).ok_or_else(|| Trouble::new("the index is gone"))?;

@@ -125,7 +125,7 @@ async fn repair(work: &Work<'_>, keys: &[String]) -> Result<u64, Trouble> {
     let (twin, tasks, count) = loop {
         let (index, twin) = both(work)?;
         // The first wait does not lock the lane, since a node's work may take long.
-        wait_until_idle(core, [&index, &twin], limits::REPAIR_TASK_TIMEOUT).await?;
+        catch_up(core, [&index, &twin]).await?;
         let hold = lane::lock(core, vec![&index.record.uid]).await;
         let _hold = hold.map_err(|_| copies::busy(&index))?;
         let (index, twin) = both(work)?;
@@ -158,6 +158,16 @@ fn both(work: &Work<'_>) -> Result<(Arc<Index>, Arc<Index>), Trouble> {
     let index = copies::index(work).ok_or_else(|| Trouble::new("the index is gone"))?;
     let twin = copies::twin(work, &index)?;
     Ok((index, twin))
+}
+
+/// Waits until nodes have done what they have been given by now for both sets of copies.
+pub(super) async fn catch_up(core: &Core, sets: [&Arc<Index>; 2]) -> Result<(), Trouble> {
+    let nodes = core.shared.snapshot().topology.every_node();
+    let waits = sets.into_iter().flat_map(|index| {
+        nodes.iter().map(move |node| async move { copies::replica(core, index, *node).catch_up().await })
+    });
+    try_join_all(waits).await?;
+    Ok(())
 }
 
 /// Waits until no node works on either set of copies.
