@@ -36,7 +36,7 @@ use crate::{
     membership::high_water_marks::NEWEST_TASKS,
     nodes::{
         address::{Addresses, NodeAddress},
-        health::Health,
+        health::{Health, NodeState},
         hints::{HINTS, Hints, SUSPECT_SHARDS, SuspectCopies, UNAPPLIED, Unapplied},
         table::Nodes,
     },
@@ -224,9 +224,7 @@ impl Ready {
         let Self { shared, lanes, inboxes, interrupted } = self;
         let mut executors =
             Vec::from_iter(schedule::start(runtime, Arc::clone(&shared), Arc::clone(&lanes), interrupted)?);
-        if shared.config.take_over.is_some() {
-            wait_until_covered(&shared);
-        }
+        wait_until_covered(&shared);
         let cpus = runtime::pinned_cpus(inboxes.len());
         let mut sockets = sockets.into_iter();
         for (number, inbox) in inboxes.into_iter().enumerate() {
@@ -239,12 +237,17 @@ impl Ready {
     }
 }
 
-/// Waits until every shard has a node that serves, so that clients of the process before this one meet no gateway that
-/// has not seen the nodes yet. They wait in the queues meanwhile, though not for nodes that are down.
+/// Waits until every shard has a node that serves, so that no client meets a gateway that has not seen its nodes yet.
+/// Clients wait in the queues of the sockets meanwhile, though not for nodes that are down.
 fn wait_until_covered(shared: &Shared) {
-    let deadline = Instant::now() + limits::HAND_OVER_COVER_MAX;
-    while uncovered_shards(shared, &shared.snapshot()) > 0 && Instant::now() < deadline {
-        std::thread::sleep(limits::HAND_OVER_COVER_PAUSE);
+    let deadline = Instant::now() + limits::START_COVER_MAX;
+    let may_come = || {
+        let nodes = shared.snapshot().topology.every_node();
+        let state = |node| shared.nodes.health.state(node);
+        nodes.into_iter().any(|node| matches!(state(node), NodeState::Unknown | NodeState::Joining))
+    };
+    while uncovered_shards(shared, &shared.snapshot()) > 0 && may_come() && Instant::now() < deadline {
+        std::thread::sleep(limits::START_COVER_PAUSE);
     }
 }
 
@@ -440,7 +443,10 @@ async fn load_snapshot(topology: Arc<Topology>, store: &Store) -> anyhow::Result
 async fn take_up_clock(store: &Store, is_shared: bool) -> anyhow::Result<Clock> {
     let ceiling = load_mark(store, CLOCK, CLOCK_KEY).await?.unwrap_or(0);
     if !is_shared {
-        return Ok(Clock::above(ceiling));
+        let clock = Clock::above(ceiling);
+        // A process that follows before the first sweep must not give the same values again.
+        put_mark(store, CLOCK, CLOCK_KEY, clock.ceiling(limits::CLOCK_AHEAD_MS)).await?;
+        return Ok(clock);
     }
     let clock = Clock::default();
     clock.catch_up(ceiling, limits::CLOCK_AHEAD_MS);
@@ -501,6 +507,11 @@ async fn headers(store: &Store, log: Table, stream: &str) -> anyhow::Result<Vec<
 
 async fn load_mark(store: &Store, table: Table, key: &str) -> anyhow::Result<Option<u64>> {
     Ok(ask_store(store.record(table, key)).await?.and_then(|record| record.value.as_u64()))
+}
+
+async fn put_mark(store: &Store, table: Table, key: &str, mark: u64) -> anyhow::Result<()> {
+    let known = ask_store(store.record(table, key)).await?.map(|record| record.revision);
+    ask_store(store.put_record(table, key, mark.into(), known)).await.map(drop)
 }
 
 /// A sink at an address that may not be reached is refused before the start; names are resolved when they are used.
@@ -574,4 +585,26 @@ async fn load_keys(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
 /// The store's answer, or its error as one clear line.
 async fn ask_store<T>(reply: Reply<T>) -> anyhow::Result<T> {
     reply.await.map_err(|error| anyhow!("--store: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    #[test]
+    fn two_short_lives_give_no_value_of_the_clock_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _thread) = store::open_sled(&directory.path().join("store")).unwrap();
+        block_on(async {
+            // The process before them has stored how far it may come, and died.
+            let ahead = Clock::default().ceiling(limits::CLOCK_AHEAD_MS);
+            put_mark(&store, CLOCK, CLOCK_KEY, ahead).await.unwrap();
+            let one = take_up_clock(&store, false).await.unwrap();
+            let last = (0..1000).map(|_| one.next()).last().unwrap();
+            let other = take_up_clock(&store, false).await.unwrap();
+            assert!(last > ahead && other.next() > last, "{last} {ahead}");
+        });
+    }
 }

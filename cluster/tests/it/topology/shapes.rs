@@ -110,19 +110,7 @@ pub(crate) fn changed_with(
     });
     let report = under_load(&mut cluster.cluster, 7, gateway_dies, act).unwrap();
     assert!(report.writes > 0 && report.reads > 0, "nobody asked anything\n{report}");
-    match gateway_dies {
-        // One that has just come back may say that an answer lacks shards, and ask for a write to be sent again.
-        true => {
-            let wrong = [
-                report.lost_writes,
-                report.incomplete_reads,
-                report.failed_reads,
-                report.tasks_not_succeeded,
-            ];
-            assert!(wrong == [0; 4] && report.level_after.is_some(), "{report}");
-        }
-        false => assert!(report.is_good() && report.degraded_reads == 0, "{report}"),
-    }
+    assert!(report.is_good() && report.degraded_reads == 0, "{report}");
     eprintln!("{report}");
     report
 }

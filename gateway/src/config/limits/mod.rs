@@ -39,9 +39,9 @@ pub const PROCESS_ID_MAX: i32 = 1 << 22;
 pub const HAND_OVER_IDLE_MAX: Duration = Duration::from_millis(300);
 /// How long a successor waits, beyond the drain, until the other process has ended.
 pub const HAND_OVER_END_MAX: Duration = Duration::from_secs(20);
-/// How long a successor waits until every shard has a node that serves, and how often it looks.
-pub const HAND_OVER_COVER_MAX: Duration = Duration::from_secs(5);
-pub const HAND_OVER_COVER_PAUSE: Duration = Duration::from_millis(2);
+/// How long a process that starts waits until every shard has a node that serves, and how often it looks.
+pub const START_COVER_MAX: Duration = Duration::from_secs(5);
+pub const START_COVER_PAUSE: Duration = Duration::from_millis(2);
 /// How often executors give a sign of life for each time that a watchdog looks.
 pub const HEARTBEATS_PER_LOOK: u32 = 4;
 /// Nodes of a cluster.
