@@ -125,7 +125,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         node_binary: arguments.node_bin.clone(),
         gateway_environment: secrets(),
         store: redis.as_ref().map(Redis::store),
-        gateway_arguments: certificates.as_ref().map(tls_arguments).unwrap_or_default(),
+        gateway_arguments: gateway_arguments(certificates.as_ref()),
         authority: certificates.as_ref().map(|made| made.authority.clone()),
         ..ClusterOptions::new(program, data)
     };
@@ -156,11 +156,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The gateway's arguments for certificates.
-fn tls_arguments(made: &Certificates) -> Vec<String> {
-    let path = |path: &Path| path.display().to_string();
-    let [certificate, key] = [path(&made.certificate), path(&made.key)];
-    vec!["--tls-certificate".to_owned(), certificate, "--tls-key".to_owned(), key]
+/// The gateway's arguments: the stream of changes is on, and connections are encrypted if there are certificates.
+fn gateway_arguments(certificates: Option<&Certificates>) -> Vec<String> {
+    let mut arguments = vec!["--cdc".to_owned(), "on".to_owned()];
+    if let Some(made) = certificates {
+        let path = |path: &Path| path.display().to_string();
+        let [certificate, key] = [path(&made.certificate), path(&made.key)];
+        arguments.extend(["--tls-certificate".to_owned(), certificate, "--tls-key".to_owned(), key]);
+    }
+    arguments
 }
 
 /// Runs the load, if any, and tells of it, until a signal comes.

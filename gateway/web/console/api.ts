@@ -21,9 +21,9 @@ export class Refusal extends Error {
     super(message);
   }
 
-  /** Whether this gateway does not have the route at all. */
+  /** Whether this gateway does not have the route at all, or has what it is about switched off. */
   get absent(): boolean {
-    return (this.status === 404 && this.code === "") || this.status === 405;
+    return (this.status === 404 && this.code === "") || this.status === 405 || this.code === "feature_not_enabled";
   }
 }
 

@@ -1,4 +1,4 @@
-import{a as R,g as h,l as v,b as e,H as k,B as d,R as w,L as p,E as y,C,J as x,w as $,U as M,y as S,O as _,i as z,_ as B,x as g,D as f,j as b,z as E}from"./index-BkOTVC06.js";const m="/_miroir/rollover-policies",G=`{
+import{a as R,g as h,l as v,b as e,H as k,B as d,R as w,L as p,E as y,C,J as x,w as $,U as M,y as S,O as _,i as z,_ as B,x as g,D as f,j as b,z as E}from"./index-BmIsUG3x.js";const m="/_miroir/rollover-policies",G=`{
   "name": "logs",
   "writeAlias": "logs-write",
   "readAlias": "logs",

@@ -1,1 +1,0 @@
-import{v as o,aa as r}from"./index-BkOTVC06.js";const c=3e3;function i(t){return new Promise(s=>{const e=()=>{a(),clearTimeout(n),s()},a=r(t,e),n=setTimeout(e,c)})}async function f(t){for(;;){const s=await o(`/tasks/${t}`);if(s.finishedAt){if(s.status!=="succeeded")throw new Error(s.error?.message??`Task ${t} was ${s.status}.`);return s}await i(["tasks"])}}export{f as e,i as n};
