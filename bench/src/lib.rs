@@ -11,6 +11,8 @@ pub mod load;
 pub(crate) mod load_worker;
 pub mod plot;
 pub mod process;
+pub(crate) mod real_nodes;
+pub mod rebalance;
 pub mod wire;
 pub mod writes;
 pub mod yardsticks;

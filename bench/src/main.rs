@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use argh::FromArgs;
 use bench::corpus::Shape;
 use bench::{
-    canned_node, compare, load, plot, process, wire, writes,
+    canned_node, compare, load, plot, process, rebalance, wire, writes,
     yardsticks::{hyper, monoio},
 };
 
@@ -40,6 +40,7 @@ enum Subcommand {
     Scale(Scale),
     Plot(Plot),
     Writes(Writes),
+    Rebalance(Rebalance),
 }
 
 /// Start nodes, the gateway and its peers; measure them in interleaved rounds; print and keep the figures.
@@ -183,6 +184,30 @@ struct Writes {
     connections: usize,
 }
 
+/// Add a node to a cluster that is searched and written to, and measure what that takes.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "rebalance")]
+struct Rebalance {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// the executable of a node: a Meilisearch server, or `miroir-node` (default: the one beside this one)
+    #[argh(option)]
+    node: Option<PathBuf>,
+    /// nodes before one is added (default 3)
+    #[argh(option, default = "3")]
+    nodes: usize,
+    /// thousands of documents that are there before (default 50)
+    #[argh(option, default = "50")]
+    thousands: u64,
+    /// searches, and writes, a second (default 100 of each)
+    #[argh(option, default = "100.0")]
+    rate: f64,
+    /// seconds of load before the change (default 10)
+    #[argh(option, default = "10.0")]
+    seconds: f64,
+}
+
 /// Draw the history as an SVG picture.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "plot")]
@@ -281,6 +306,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::ScatterHyper(ScatterHyper { node, hits }) => hyper::serve(&node, hits),
         Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => monoio::serve(&node, hits),
         Subcommand::Writes(arguments) => run_writes(arguments),
+        Subcommand::Rebalance(arguments) => run_rebalance(arguments),
         Subcommand::Overload(arguments) => run_overload(arguments),
         Subcommand::Crowd(arguments) => run_crowd(arguments),
         Subcommand::Ingest(arguments) => run_ingest(arguments),
@@ -323,6 +349,19 @@ fn run_writes(arguments: Writes) -> anyhow::Result<()> {
         connections: arguments.connections,
     };
     writes::run(&options, &mut std::io::stdout())
+}
+
+fn run_rebalance(arguments: Rebalance) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("finding the running executable")?;
+    let options = rebalance::Options {
+        gateway: arguments.gateway.unwrap_or_else(|| own.with_file_name("miroir")),
+        node: arguments.node.unwrap_or_else(|| own.with_file_name("miroir-node")),
+        nodes: arguments.nodes,
+        documents: arguments.thousands * 1000,
+        rate: arguments.rate,
+        before: seconds_of(arguments.seconds)?,
+    };
+    rebalance::run(&options, &mut std::io::stdout())
 }
 
 fn run_overload(arguments: Overload) -> anyhow::Result<()> {
