@@ -27,7 +27,7 @@ pub(crate) async fn get(core: &Core, uid: &str) -> Result<Response, ApiError> {
     let snapshot = core.shared.snapshot();
     let index = crate::state::snapshot::find_index(&snapshot, uid)?;
     // Like a node, shows the setting for conversations while that feature is on.
-    let is_chat_shown = node::is_switched(core, &CHATS).await;
+    let is_chat_shown = node::is_switched(core, &CHATS);
     let mut of_parts = Vec::with_capacity(index.parts());
     for part in (0..index.parts()).map(|part| index.part(part)) {
         let mut value = ask::any_node(core, &format!("/indexes/{}/settings", part.record.node_uid)).await?;

@@ -27,7 +27,7 @@ use crate::{
         leadership::{Coordinator, scope},
         placed,
         refresh::{self, index},
-        shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
+        shared::{FEATURES, KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
     },
     wire::runtime,
 };
@@ -132,6 +132,7 @@ async fn take_in(shared: &Shared, changes: &Changes, all: bool, lost: bool) -> R
             Name::Index(uid) => index(shared, uid).await?,
             Name::Record { table, key } if table == KEYS.name() => key_of(shared, key).await?,
             Name::Record { table, .. } if table == WEBHOOKS.name() => webhooks(shared).await?,
+            Name::Record { table, .. } if table == FEATURES.name() => refresh::features(shared).await?,
             Name::Record { table, .. } if table == TENANTS.name() => refresh::tenants(shared).await?,
             Name::Record { table, .. } if table == PAGE_SECRETS.name() => {
                 refresh::page_tokens(shared).await?
@@ -186,6 +187,7 @@ async fn everything(shared: &Shared) -> Result<(), StoreError> {
         key_of(shared, &key).await?;
     }
     webhooks(shared).await?;
+    refresh::features(shared).await?;
     refresh::tenants(shared).await?;
     refresh::page_tokens(shared).await?;
     let mut names: Vec<String> = shared.canaries.load().keys().cloned().collect();

@@ -54,7 +54,7 @@ use crate::{
         placed, refresh,
         sessions::Sessions,
         shadows::Shadows,
-        shared::{KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
+        shared::{FEATURES, FEATURES_KEY, Features, KEYS, Shared, WEBHOOKS, WEBHOOKS_KEY},
         snapshot::{Index, Snapshot},
         tenants,
         wakeups::Wakeups,
@@ -144,6 +144,7 @@ pub async fn prepare(
         keys: ArcSwap::from_pointee(keys),
         page_tokens: ArcSwap::from_pointee(page_tokens),
         webhooks: ArcSwap::from_pointee(webhooks),
+        features: ArcSwap::from_pointee(load_features(&store).await?),
         tenants: ArcSwap::from_pointee(assigned),
         canaries: ArcSwap::from_pointee(canaries),
         capture: ArcSwapOption::empty(),
@@ -547,6 +548,12 @@ async fn load_page_tokens(config: &Config, store: &Store) -> anyhow::Result<Vers
         }
     };
     Ok(Versioned { version, value })
+}
+
+async fn load_features(store: &Store) -> anyhow::Result<Versioned<Features>> {
+    let record = ask_store(store.record(FEATURES, FEATURES_KEY)).await?;
+    let none = || Versioned { version: 0, value: Features::default() };
+    Ok(record.map_or_else(none, refresh::features_of))
 }
 
 async fn load_tenants(store: &Store) -> anyhow::Result<Versioned<Tenants>> {

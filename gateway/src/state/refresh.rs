@@ -1,12 +1,12 @@
-//! Takes an index, an alias, a table of tenants or the secrets of search pages in from the store, where another pod may
-//! have changed them.
+//! Takes an index, an alias, experimental features, a table of tenants or the secrets of search pages in from the store,
+//! where another pod may have changed them.
 //!
 //! Invariant: an older one never replaces a newer one in this process.
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use store::{StoreError, Versioned};
+use serde_json::{Map, Value};
+use store::{Record, StoreError, Versioned};
 
 use crate::{
     api::{
@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     observe::log,
     state::{
-        shared::Shared,
+        shared::{FEATURES, FEATURES_KEY, Features, Shared},
         snapshot::{Index, Snapshot, publish},
     },
 };
@@ -89,6 +89,35 @@ pub async fn alias(shared: &Shared, name: &str) -> Result<(), StoreError> {
     }
     publish(&shared.snapshot, |snapshot| snapshot.with_alias(&alias, record.revision));
     Ok(())
+}
+
+/// Takes over experimental features as clients have switched them.
+///
+/// # Errors
+/// The store's error.
+pub async fn features(shared: &Shared) -> Result<(), StoreError> {
+    let record = shared.store.record(FEATURES, FEATURES_KEY).await?;
+    record.into_iter().for_each(|record| take_features(shared, features_of(record)));
+    Ok(())
+}
+
+/// What a record says of experimental features.
+#[must_use]
+pub fn features_of(record: Record) -> Versioned<Features> {
+    let value = match record.value {
+        Value::Object(features) => features,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    };
+    Versioned { version: record.revision, value }
+}
+
+/// Takes over experimental features, unless the present ones are newer.
+pub fn take_features(shared: &Shared, features: Versioned<Features>) {
+    let features = Arc::new(features);
+    shared.features.rcu(|known| match known.version >= features.version {
+        true => Arc::clone(known),
+        false => Arc::clone(&features),
+    });
 }
 
 /// Takes over the table of tenants as the store has it.

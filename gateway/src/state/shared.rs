@@ -14,6 +14,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::utils::CachePadded;
 use metrics_exporter_prometheus::PrometheusHandle;
 use router::Topology;
+use serde_json::{Map, Value};
 use store::{Change, Store, StoreError, Table, Versioned};
 
 use crate::{
@@ -36,6 +37,12 @@ use crate::{
         write_block::WriteBlocks,
     },
 };
+
+/// Experimental features by name, each on or off.
+pub type Features = Map<String, Value>;
+/// The table with one record of the experimental features that clients have switched.
+pub const FEATURES: Table = Table::named("features");
+pub const FEATURES_KEY: &str = "switched";
 
 /// The table of keys, by uid.
 pub const KEYS: Table = Table::named("api_keys");
@@ -68,6 +75,8 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// The HTTP client for addresses that clients name and the operator allows.
     pub outbound: ureq::Agent,
+    /// The experimental features as clients have switched them.
+    pub features: ArcSwap<Versioned<Features>>,
     /// The groups of tenants, and the tenants of keys.
     pub tenants: ArcSwap<Versioned<Tenants>>,
     pub canaries: ArcSwap<Canaries>,

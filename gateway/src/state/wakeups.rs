@@ -9,4 +9,6 @@ pub struct Wakeups {
     pub pass: Notify,
     /// A copy of a node is requested.
     pub node_copy: Notify,
+    /// There is an import of a dump to work on.
+    pub import: Notify,
 }

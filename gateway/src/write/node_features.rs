@@ -6,14 +6,18 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use router::NodeIndex;
 use serde_json::Value;
-use store::Table;
+use store::Versioned;
 
 use crate::{
     api::error::ApiError,
     nodes::pool::{NodeRequest, is_refusal},
     observe::log,
     read::node_features::{Features, TARGET},
-    state::core::Core,
+    state::{
+        core::Core,
+        refresh,
+        shared::{FEATURES, FEATURES_KEY},
+    },
     write::fanout,
 };
 
@@ -35,7 +39,9 @@ pub(crate) async fn remember(core: &Core, body: &[u8]) -> Result<(), ApiError> {
     let (mut switched, revision) = stored(core).await?;
     let change = serde_json::from_slice::<Features>(body).unwrap_or_default();
     switched.extend(change.into_iter().filter(|(_, value)| value.is_boolean()));
-    core.shared.store.put_record(FEATURES, FEATURES_KEY, Value::Object(switched), revision).await?;
+    let value = Value::Object(switched.clone());
+    let version = core.shared.store.put_record(FEATURES, FEATURES_KEY, value, revision).await?;
+    refresh::take_features(&core.shared, Versioned { version, value: switched });
     Ok(())
 }
 
@@ -69,8 +75,3 @@ pub(crate) async fn ask(
     log::warn("features_failed", &[("node", id), ("reason", &reason)]);
     Err(fanout::no_quorum())
 }
-
-/// The table with one record of what clients have switched.
-pub(crate) const FEATURES: Table = Table::named("features");
-
-pub(crate) const FEATURES_KEY: &str = "switched";

@@ -1,6 +1,6 @@
 //! Commands that requests send to the store: a read planned from the snapshot sends none, a write does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,9 @@ fn commands(cluster: &TestCluster) -> Vec<String> {
 /// sees that the task has ended, with pauses of `WATCH_PAUSE_MAX` at most.
 fn once_writes_are_forgotten(cluster: &TestCluster) -> Vec<String> {
     let mut known = commands(cluster);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
+        assert!(Instant::now() < deadline, "data cores ask the store for ever: {known:?}");
         std::thread::sleep(2 * WATCH_PAUSE_MAX);
         let now = commands(cluster);
         if now == known {

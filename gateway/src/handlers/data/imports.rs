@@ -171,11 +171,33 @@ pub(crate) async fn watch(core: Rc<Core>) {
                 }
             }
         }
-        runtime::sleep(limits::IMPORT_LOOK_INTERVAL).await;
-        if AssertUnwindSafe(look(&core)).catch_unwind().await.is_err() {
+        let woken =
+            runtime::timeout(limits::IMPORT_LOOK_INTERVAL, core.shared.wakeups.import.notified()).await;
+        if woken.is_ok() && AssertUnwindSafe(look(&core)).catch_unwind().await.is_err() {
             log::error("panic_in_job", &[("job", "imports")]);
         }
     }
+}
+
+/// Wakes the data core that works on imports while there is one. It is asked for on the control executor, so that no
+/// data core asks the store while there is none.
+pub(crate) async fn wake(core: &Core) {
+    let Ok(all) = operations::all(&core.shared).await else { return };
+    if all.iter().any(|operation| operation.kind == DUMP_IMPORT && work_of(operation).is_some()) {
+        core.shared.wakeups.import.notify_one();
+    }
+}
+
+/// What an import is about, if there is something to do for it.
+fn work_of(operation: &Operation) -> Option<About> {
+    let about = serde_json::from_value::<About>(operation.about.clone()).ok()?;
+    let has_work = match operation.status {
+        // One that runs at this moment would not be seen here: it was interrupted.
+        Status::Queued | Status::Running => true,
+        Status::Aborted => !about.file.is_empty(),
+        Status::Paused | Status::Succeeded | Status::Failed => false,
+    };
+    has_work.then_some(about)
 }
 
 /// Begins the import of the file that an option names, unless it was begun at an earlier start.
@@ -210,14 +232,8 @@ async fn import_named(core: &Core, file: PathBuf) -> Result<(), String> {
 async fn look(core: &Rc<Core>) {
     let Ok(all) = operations::all(&core.shared).await else { return };
     for operation in all.into_iter().filter(|operation| operation.kind == DUMP_IMPORT) {
-        let Ok(about) = serde_json::from_value::<About>(operation.about.clone()) else { continue };
-        let has_work = match operation.status {
-            // One that runs at this moment would not be seen here: it was interrupted.
-            Status::Queued | Status::Running => true,
-            Status::Aborted => !about.file.is_empty(),
-            Status::Paused | Status::Succeeded | Status::Failed => false,
-        };
-        if !has_work || !is_own(core, &about).await {
+        let Some(about) = work_of(&operation) else { continue };
+        if !is_own(core, &about).await {
             continue;
         }
         if operation.status == Status::Aborted {

@@ -17,7 +17,6 @@ use crate::{
     auth::{Action, Permission},
     state::core::Core,
     wire::h1::{Request, Response},
-    write::node_features,
 };
 
 /// A route; a text is the uid of a chat's workspace.
@@ -138,9 +137,8 @@ pub(crate) const CHATS: Feature = Feature {
 };
 
 /// Whether a client has switched a feature on.
-pub(crate) async fn is_switched(core: &Core, feature: &Feature) -> bool {
-    let switched = node_features::stored(core).await;
-    switched.is_ok_and(|(switched, _)| switched.get(feature.name).is_some_and(|value| value == true))
+pub(crate) fn is_switched(core: &Core, feature: &Feature) -> bool {
+    core.shared.features.load().value.get(feature.name).is_some_and(|value| value == true)
 }
 
 /// Checks that a client has switched a feature on; `action` begins the refusal.
@@ -149,7 +147,7 @@ pub(crate) async fn is_switched(core: &Core, feature: &Feature) -> bool {
 /// 400 while it is off.
 pub(crate) async fn check_feature(core: &Core, feature: &Feature, action: &str) -> Result<(), ApiError> {
     // A node may have been started with it.
-    if is_switched(core, feature).await || crate::read::node_features::is_on(core, feature.name).await {
+    if is_switched(core, feature) || crate::read::node_features::is_on(core, feature.name).await {
         return Ok(());
     }
     let Feature { words, discussion, .. } = feature;
