@@ -81,6 +81,17 @@ pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
         let [searches, writes] = joined;
         Ok::<_, anyhow::Error>((searches?, writes?, change?))
     })?;
+    report(options, (own, idle_kib), &change, [&searches, &writes], output)
+}
+
+/// Prints what was seen; `own` is the rate at which one node takes documents by itself.
+fn report(
+    options: &Options,
+    (own, idle_kib): (f64, u64),
+    change: &Change,
+    [searches, writes]: [&Times; 2],
+    output: &mut dyn Write,
+) -> anyhow::Result<()> {
     let seconds = (change.ended - change.began).as_secs_f64();
     let least = options.documents as f64 / (options.nodes as f64 + 1.0);
     let rate = change.copied / seconds;
@@ -100,7 +111,7 @@ pub fn run(options: &Options, output: &mut dyn Write) -> anyhow::Result<()> {
         "documents/s  {rate:8.0}, {:.2} of the {own:.0} that such a node takes by itself",
         rate / own
     )?;
-    for (name, times) in [("searches", &searches), ("writes", &writes)] {
+    for (name, times) in [("searches", searches), ("writes", writes)] {
         let [before, during] = [true, false].map(|before| {
             let part = times.iter().filter(|(due, _)| {
                 if before { *due < change.began } else { (change.began..change.ended).contains(due) }
@@ -184,10 +195,8 @@ fn add(cluster: &Server, newcomer: &Server) -> anyhow::Result<Change> {
 /// The median and the 95th percentile.
 fn quantiles(mut times: Vec<f64>) -> [f64; 2] {
     times.sort_by(f64::total_cmp);
-    [0.5, 0.95].map(|part| {
-        let last = times.len().saturating_sub(1) as f64;
-        times.get((last * part).round() as usize).copied().unwrap_or(f64::NAN)
-    })
+    let last = times.len().saturating_sub(1);
+    [last / 2, last * 95 / 100].map(|at| times.get(at).copied().unwrap_or(f64::NAN))
 }
 
 #[cfg(test)]

@@ -89,6 +89,8 @@ pub struct Config {
     pub migration_drain_timeout: Duration,
     /// Whether shards move without a last comparison.
     pub migration_skip_delta_pass: bool,
+    /// How long a node may be down before it is removed by force.
+    pub replace_after: Option<Duration>,
     /// Whether the number of shards of an index may be changed.
     pub resharding: bool,
     /// How long the copies from before that are kept; zero: not at all.
@@ -468,6 +470,7 @@ fn validate(
             false,
             |text| value::one_of(text, &value::SWITCH),
         )?,
+        replace_after: option("replace-after", &raw.replace_after, None, value::interval_or_off)?,
         resharding: switch("resharding", &raw.resharding)?,
         reshard_keep: option("reshard-keep", &raw.reshard_keep, RESHARD_KEEP_DEFAULT, value::keep)?,
         schedule_windows: schedule_windows(raw.schedule_window.as_deref().unwrap_or_default())?,

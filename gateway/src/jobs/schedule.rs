@@ -16,6 +16,7 @@ use crate::{
         cdc::deliver,
         webhook_delivery::{self, Watched},
     },
+    handlers::data::imports,
     jobs::{console_feed, recover_intents, sweep, upkeep},
     lifecycle::{
         rollover::run::{self as rollover, Retries},
@@ -91,12 +92,15 @@ fn start_jobs(core: &Rc<Core>) {
             remote::work_off(core, &term).await;
         }
     });
+    every(core, "imports", limits::IMPORT_LOOK_INTERVAL, async |core| imports::wake(core).await);
     every(core, "anti_entropy", limits::REPAIR_PASS_PAUSE, async |core| pass::run(core).await);
     every(core, "copies", limits::REPAIR_PASS_PAUSE, async |core| node_copy::work_off(core).await);
     let absences = rebalance::absences::Absences::default();
     every(core, "rebalance", limits::OPERATION_LOOK_INTERVAL, async move |core| {
         rebalance::run::work_off(core, &absences).await;
     });
+    let outages = rebalance::outages::Outages::default();
+    every(core, "outages", limits::OPERATION_LOOK_INTERVAL, async move |core| outages.look(core).await);
     every(core, "kept", limits::KEPT_LOOK_INTERVAL, async |core| reshard::kept::sweep(core).await);
     let mut attempts = settings_drift::Attempts::default();
     every(core, "settings", limits::SETTINGS_TEND_INTERVAL, async move |core| {

@@ -122,7 +122,6 @@ pub async fn prepare(
         ask_store(store.release_lease(&starting)).await?;
     }
     let webhooks = load_webhooks(&store).await?;
-    let assigned = load_tenants(&store).await?;
     let page_tokens = load_page_tokens(&config, &store).await?;
     let canaries = canaries::load(&store).await.map_err(|error| anyhow!("--store: {error}"))?;
     let rules = rules::read(ask_store(store.records(RULES, None, usize::MAX)).await?);
@@ -145,7 +144,7 @@ pub async fn prepare(
         page_tokens: ArcSwap::from_pointee(page_tokens),
         webhooks: ArcSwap::from_pointee(webhooks),
         features: ArcSwap::from_pointee(load_features(&store).await?),
-        tenants: ArcSwap::from_pointee(assigned),
+        tenants: ArcSwap::from_pointee(load_tenants(&store).await?),
         canaries: ArcSwap::from_pointee(canaries),
         capture: ArcSwapOption::empty(),
         shadows: Shadows::new(&config.shadows),

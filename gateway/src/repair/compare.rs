@@ -16,7 +16,7 @@ use crate::{
     repair::{
         comparison::Comparison,
         digest::{BUCKETS, Fingerprint},
-        foreign_tasks,
+        foreign_tasks, node_copy,
         replica::Replica,
         report::{RepairError, Report, Scope},
     },
@@ -39,9 +39,19 @@ pub async fn compare_copies(
     // Without a primary key the index has no documents yet.
     let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
     let tombstones = Tombstones::load(&core.shared.store, &index.record.node_uid).await?;
+    let copied_anew = if scope.mark_suspect { node_copy::under_way(core).await? } else { Vec::new() };
     let (report, foreign) = (RefCell::default(), RefCell::default());
-    let comparison =
-        Comparison { core, index, primary_key: &primary_key, scope, tombstones, report, foreign };
+    let comparison = Comparison {
+        core,
+        index,
+        primary_key: &primary_key,
+        scope,
+        tombstones,
+        report,
+        copied_anew,
+        foreign,
+    };
+    comparison.tell_of_lost(shards);
     for shard in shards.iter() {
         let found = comparison.shard(shard).await;
         comparison.note_failure(found, &format!("{shard}"))?;
@@ -52,6 +62,25 @@ pub async fn compare_copies(
 }
 
 impl Comparison<'_> {
+    /// Says which shards have no copy that has not been lost.
+    fn tell_of_lost(&self, shards: &ShardSet) {
+        let is_lost = |shard: &u32| {
+            let owners = self.owners(*shard).collect::<Vec<_>>();
+            self.scope.target.is_some_and(|target| owners.contains(&target))
+                && self.are_without_source(&owners)
+        };
+        let lost = shards.iter().filter(is_lost).map(|shard| shard.to_string()).collect::<Vec<_>>();
+        if !lost.is_empty() {
+            let consequence = "all nodes that had a copy of them have lost data; what they have left is kept";
+            let fields = [
+                ("index", &*self.index.record.uid),
+                ("shards", &*lost.join(",")),
+                ("consequence", consequence),
+            ];
+            log::error("copies_without_source", &fields);
+        }
+    }
+
     pub(crate) fn note_failure(&self, found: Result<(), RepairError>, what: &str) -> Result<(), RepairError> {
         match found {
             Ok(()) => Ok(()),

@@ -22,6 +22,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) scope: Scope,
     pub(crate) tombstones: Tombstones,
     pub(crate) report: RefCell<Report>,
+    /// The nodes that are being copied anew, where the target is one of them.
+    pub(crate) copied_anew: Vec<NodeIndex>,
     /// Whether anybody but the gateway writes to a node, for the nodes that were checked.
     pub(crate) foreign: RefCell<AHashMap<NodeIndex, bool>>,
 }
@@ -29,7 +31,17 @@ pub(crate) struct Comparison<'a> {
 impl Comparison<'_> {
     /// The nodes whose copies of a shard are compared.
     pub(crate) fn copies(&self, shard: u32) -> Vec<NodeIndex> {
-        self.owners(shard).filter(|node| self.is_copy(*node)).collect()
+        let owners = self.owners(shard).collect::<Vec<_>>();
+        match self.are_without_source(&owners) {
+            true => owners,
+            false => owners.into_iter().filter(|node| self.is_copy(*node)).collect(),
+        }
+    }
+
+    /// Whether these nodes are each the other's only source: all of them are being copied anew, so that what any of
+    /// them has left is the best there is.
+    pub(crate) fn are_without_source(&self, owners: &[NodeIndex]) -> bool {
+        owners.len() > 1 && owners.iter().all(|node| self.copied_anew.contains(node))
     }
 
     /// The owners of a shard, and the target where it gets an extra copy of it.
@@ -48,8 +60,11 @@ impl Comparison<'_> {
         self.scope.target == Some(node) || is_caught_up
     }
 
-    pub(crate) fn trusts(&self, node: NodeIndex) -> bool {
-        !(self.scope.mark_suspect && self.scope.target == Some(node))
+    /// Which of the copies on these nodes may win over the others.
+    pub(crate) fn trusted(&self, nodes: &[NodeIndex]) -> Vec<bool> {
+        let all = self.are_without_source(nodes);
+        let is_suspect = |node: NodeIndex| self.scope.mark_suspect && self.scope.target == Some(node);
+        nodes.iter().map(|node| all || !is_suspect(*node)).collect()
     }
 
     pub(crate) fn replica(&self, node: NodeIndex) -> Replica<'_> {

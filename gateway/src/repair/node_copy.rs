@@ -66,6 +66,17 @@ pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool
     }
 }
 
+/// The nodes that are being copied anew, and answer.
+///
+/// # Errors
+/// The store's error.
+pub(crate) async fn under_way(core: &Core) -> Result<Vec<NodeIndex>, StoreError> {
+    let jobs = core.shared.store.jobs(COPIES).await?;
+    let topology = core.shared.snapshot().topology.clone();
+    let nodes = jobs.iter().filter_map(|job| topology.index_of(job.payload.as_str()?));
+    Ok(nodes.filter(|node| core.shared.nodes.health.state(*node) == NodeState::Joining).collect())
+}
+
 /// Claims copying jobs and does them, for as long as the process lives.
 pub async fn work_off(core: &Rc<Core>) {
     loop {

@@ -41,7 +41,7 @@ impl Comparison<'_> {
             let guard = lane::lock(self.core, vec![&self.index.record.uid]).await;
             let _guard = guard.map_err(|_| RepairError::Busy)?;
             self.check_index()?;
-            if !nodes.iter().all(|node| self.is_copy(*node)) {
+            if !self.are_without_source(nodes) && !nodes.iter().all(|node| self.is_copy(*node)) {
                 return Err(RepairError::Busy);
             }
             let idle = replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_HELD_WAIT_MAX));
@@ -69,7 +69,7 @@ impl Comparison<'_> {
     ) -> Result<Vec<(usize, u32)>, RepairError> {
         let copies = try_join_all(replicas.iter().map(|replica| replica.documents(keys))).await?;
         let erased = self.erased_by_filter(replicas, &copies, keys).await?;
-        let trusted = replicas.iter().map(|replica| self.trusts(replica.node)).collect::<Vec<_>>();
+        let trusted = self.trusted(&replicas.iter().map(|replica| replica.node).collect::<Vec<_>>());
         let mut foreign = None;
         let mut changes = replicas.iter().map(|_| NodeChanges::default()).collect::<Vec<_>>();
         for key in keys {

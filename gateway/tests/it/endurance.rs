@@ -221,19 +221,26 @@ fn every_refusal_has_its_reason() {
 /// A request too many is told when to come back, and the gateway's health can still be asked for.
 #[test]
 fn a_full_core_refuses_and_stays_watched() {
-    // This node accepts every request and answers none; it tells when a client's question has come.
+    // This node answers what the gateway asks of its own, and holds what a client asks; it tells when that has come.
     let node = TcpListener::bind("127.0.0.1:0").unwrap();
     let node_url = format!("http://{}", node.local_addr().unwrap());
     let (arrived, question) = mpsc::channel();
     thread::spawn(move || {
         let mut held = Vec::new();
+        let answer = "{\"status\":\"available\",\"pkgVersion\":\"1.15.0\",\"results\":[],\"total\":0}";
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        let answer = format!("{head}content-length: {}\r\n\r\n{answer}", answer.len());
         for stream in node.incoming() {
             let (mut stream, mut piece) = (stream.unwrap(), [0; 4096]);
             let length = stream.read(&mut piece).unwrap_or(0);
-            if piece[..length].starts_with(b"GET /network ") && arrived.send(()).is_err() {
-                return;
+            if !piece[..length].starts_with(b"GET /network ") {
+                let _ = stream.write_all(answer.as_bytes());
+                continue;
             }
             held.push(stream);
+            if arrived.send(()).is_err() {
+                return;
+            }
         }
     });
     let gateway = Gateway::start_with_node("monoio", &node_url, &["--in-flight-max=1"]);

@@ -334,6 +334,41 @@ fn a_wiped_node_becomes_what_it_was() {
     assert_eq!(things.pass()["differing"], 0);
 }
 
+/// Two of three nodes lose their data at once: what only they had is gone, what the third has comes back, and nobody
+/// waits for ever.
+#[test]
+fn nodes_that_are_each_the_others_only_source_come_back() {
+    let mut things = Things::start(|options| {
+        options.nodes = 3;
+        options.replication_factor = 2;
+    });
+    let left = things.held(2).into_keys().collect::<Vec<_>>();
+    assert!((1..400).contains(&left.len()), "{}", left.len());
+    things.right.retain(|id, _| left.contains(id));
+    for number in [0, 1] {
+        things.cluster.cluster.kill_node(number).unwrap();
+        std::fs::remove_dir_all(things.cluster.directory().join(format!("node-{number}"))).unwrap();
+    }
+    for number in [0, 1] {
+        things.cluster.cluster.start_node(number).unwrap();
+    }
+    let index = format!("/indexes/{}", things.node_uid());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for number in [0, 1] {
+        while things.node(number).get(&index).0 != 200 {
+            assert!(Instant::now() < deadline, "nobody has noticed that n{number} lost its data");
+            std::thread::yield_now();
+        }
+    }
+    for id in ["n0", "n1"] {
+        things.wait_until_healthy(id);
+    }
+    things.check_level();
+    assert_eq!(things.pass()["differing"], 0);
+    let found = things.client().post("/indexes/things/search", &json!({"limit": 1000}));
+    assert_eq!(found["hits"].as_array().unwrap().len(), left.len());
+}
+
 #[test]
 fn the_command_line_finds_differences_and_repairs_them() {
     let things = Things::start(|options| {

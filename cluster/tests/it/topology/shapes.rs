@@ -160,6 +160,65 @@ fn a_dead_node_is_removed_by_force_where_others_have_copies() {
     });
 }
 
+/// The state of a node by the topology, once it is another than `state`.
+fn no_longer(cluster: &Cluster, id: &str, state: &str) -> anyhow::Result<Value> {
+    let deadline = Instant::now() + OPERATION_MAX;
+    loop {
+        if let Ok((200, topology)) = ask(cluster, "GET", "/_miroir/topology", &Value::Null) {
+            let nodes = topology["nodes"].as_array().context("nodes")?;
+            let found = nodes.iter().find(|node| node["id"] == id);
+            if let Some(found) = found.filter(|found| found["state"] != state) {
+                return Ok(found["state"].clone());
+            }
+        }
+        ensure!(Instant::now() < deadline, "{id} stays {state}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[test]
+fn a_node_that_stays_away_is_given_up_where_others_have_copies() {
+    let set = |options: &mut ClusterOptions| {
+        (options.nodes, options.replication_factor) = (3, 2);
+        options.gateway_arguments.extend(["--replace-after", "2s"].map(str::to_owned));
+    };
+    changed_with(set, false, |cluster| {
+        cluster.kill_node(0)?;
+        let operation = until(cluster, &json!(1), |operation| !operation["finishedAt"].is_null())?;
+        ensure!(operation["kind"] == "removeNode" && operation["status"] == "succeeded", "{operation}");
+        ensure!(no_longer(cluster, "n0", "down")? == "removed", "n0 is still a member");
+        // With two nodes for two copies none can be given up, and the one that was away comes back.
+        cluster.kill_node(1)?;
+        while no_longer(cluster, "n1", "healthy")? != "down" {}
+        cluster.start_node(1)?;
+        while no_longer(cluster, "n1", "down")? != "healthy" {}
+        let (_, all) = ask(cluster, "GET", "/_miroir/operations", &Value::Null)?;
+        ensure!(all["results"].as_array().is_some_and(|all| all.len() == 1), "{all}");
+        Ok(())
+    });
+}
+
+#[test]
+fn nodes_that_die_meanwhile_are_waited_for() {
+    changed(3, 2, |cluster| {
+        let number = cluster.start_spare_node()?;
+        let url = cluster.node(number).context("it runs")?.url();
+        let (status, accepted) = ask(cluster, "POST", "/_miroir/nodes", &json!({"id": "n3", "url": url}))?;
+        ensure!(status == 202, "{accepted}");
+        for victim in [number, 1, 2] {
+            let id = format!("n{victim}");
+            cluster.kill_node(victim)?;
+            while no_longer(cluster, &id, "healthy")? != "down" {}
+            cluster.start_node(victim)?;
+            while no_longer(cluster, &id, "down")? != "healthy" {}
+        }
+        let operation =
+            until(cluster, &accepted["operation"], |operation| !operation["finishedAt"].is_null())?;
+        ensure!(operation["status"] == "succeeded", "{operation}");
+        Ok(())
+    });
+}
+
 #[test]
 fn a_second_group_is_filled_and_goes_again() {
     changed(2, 1, |cluster| {
