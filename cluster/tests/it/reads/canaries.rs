@@ -51,6 +51,20 @@ fn counted(cluster: &TestCluster, name: &str, least: f64) {
     }
 }
 
+/// Waits until a failed run of a canary is counted, which is after it is stored.
+fn passes_no_more(cluster: &TestCluster, name: &str) {
+    let deadline = Instant::now() + RUN_MAX;
+    let line = format!("miroir_canary_passing{{canary=\"{name}\"}} 0");
+    loop {
+        let (_, text) = cluster.client.raw("GET", "/_miroir/metrics", &[], &[]).unwrap();
+        if String::from_utf8(text).unwrap().lines().any(|found| found == line) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no failed run of {name} is counted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn kinds(run: &Value) -> Vec<&str> {
     run["failures"].as_array().unwrap().iter().map(|failure| failure["type"].as_str().unwrap()).collect()
 }
@@ -102,6 +116,7 @@ fn canaries_run_and_keep_what_they_saw() {
     cluster.client.done("DELETE", "/indexes/films/documents/0", &Value::Null);
     let failed = runs(&cluster.client, "holds", |runs| runs.last().is_some_and(|run| run["passed"] == false));
     assert_eq!(kinds(failed.last().unwrap()), ["top_hit_id", "min_hits"]);
+    passes_no_more(&cluster, "holds");
     // Canaries and their runs outlive the process; an index that goes is a failed run.
     cluster.cluster.kill_gateway().unwrap();
     cluster.cluster.start_gateway().unwrap();
