@@ -22,10 +22,14 @@ def pods(programs, tmp_path):
         "MIROIR_NODE_MASTER_KEY": NODE_KEY,
         "MIROIR_STORE": f"redis://127.0.0.1:{redis}/0",
     }
-    return [
+    started = [
         (programs.gateway(port, ["--listen", f"127.0.0.1:{port}", "--metrics-listen", "off", *where], environment), port)
         for port in ports
     ]
+    # A proxy takes a pod out that does not answer its first questions, and needs a while to take it back.
+    for _, port in started:
+        wait_for("a gateway", lambda port=port: request(port, "GET", "/_miroir/ready")[0] == 200)
+    return started
 
 
 def with_addresses(text, pods, port):

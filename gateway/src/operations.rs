@@ -82,6 +82,18 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether it is an import of a dump for which there is something to do: writing, or removing the file of one that
+    /// was given up.
+    #[must_use]
+    pub fn is_import_with_work(&self) -> bool {
+        let has_work = match self.status {
+            Status::Queued | Status::Running => true,
+            Status::Aborted => self.about["file"].as_str().is_some_and(|file| !file.is_empty()),
+            Status::Paused | Status::Succeeded | Status::Failed => false,
+        };
+        self.kind == DUMP_IMPORT && has_work
+    }
+
     /// Sets the status, with its dates and the reason for it.
     pub fn become_(&mut self, status: Status, reason: Option<String>) {
         let now = clock::utc();

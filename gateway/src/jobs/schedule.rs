@@ -16,7 +16,6 @@ use crate::{
         cdc::deliver,
         webhook_delivery::{self, Watched},
     },
-    handlers::data::imports,
     jobs::{console_feed, recover_intents, sweep, upkeep},
     lifecycle::{
         rollover::run::{self as rollover, Retries},
@@ -24,6 +23,7 @@ use crate::{
     },
     membership::{high_water_marks, prober, rebalance, reshard},
     observe::log,
+    operations::{self, Operation},
     pods::{follow, leases, peers},
     repair::{node_copy, pass, settings_drift},
     state::{
@@ -92,7 +92,13 @@ fn start_jobs(core: &Rc<Core>) {
             remote::work_off(core, &term).await;
         }
     });
-    every(core, "imports", limits::IMPORT_LOOK_INTERVAL, async |core| imports::wake(core).await);
+    every(core, "imports", limits::IMPORT_LOOK_INTERVAL, async |core| {
+        // A data core does the work, and asks the store nothing while there is none.
+        let known = operations::all(&core.shared).await;
+        if known.is_ok_and(|known| known.iter().any(Operation::is_import_with_work)) {
+            core.shared.wakeups.import.notify_one();
+        }
+    });
     every(core, "anti_entropy", limits::REPAIR_PASS_PAUSE, async |core| pass::run(core).await);
     every(core, "copies", limits::REPAIR_PASS_PAUSE, async |core| node_copy::work_off(core).await);
     let absences = rebalance::absences::Absences::default();

@@ -8,7 +8,7 @@ use store::{JobState, TaskQuery, TaskStatus};
 
 use crate::{
     clock,
-    repair::{node_copy, queue},
+    repair::{copied_anew, queue},
     state::{core::Core, coverage},
     wire::runtime,
 };
@@ -26,7 +26,7 @@ pub(super) async fn metrics(core: &Core) {
     let waiting: usize = core.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum();
     metrics::gauge!("miroir_request_queue_depth").set(waiting as f64);
     of_tasks(core).await;
-    for (name, queue) in [("anti_entropy", queue::PASSES), ("node_copies", node_copy::COPIES)] {
+    for (name, queue) in [("anti_entropy", queue::PASSES), ("node_copies", copied_anew::COPIES)] {
         if let Ok(jobs) = shared.store.jobs(queue).await {
             let waiting = jobs.iter().filter(|job| job.state == JobState::Queued).count();
             metrics::gauge!("miroir_background_queue_depth", "queue" => name).set(waiting as f64);

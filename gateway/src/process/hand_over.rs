@@ -189,6 +189,10 @@ mod tests {
     fn a_process_is_asked_and_its_end_awaited() {
         // A shell that runs the tests in the background ignores the signal, which children inherit.
         let mut other = Command::new("env").args(["--default-signal=QUIT", "sleep", "600"]).spawn().unwrap();
+        let name = format!("/proc/{}/comm", other.id());
+        while std::fs::read_to_string(&name).unwrap().trim() != "sleep" {
+            std::thread::yield_now();
+        }
         let found = Predecessor::find(i32::try_from(other.id()).unwrap()).unwrap();
         assert!(
             found.wait_for_end(Duration::ZERO).unwrap_err().to_string().contains("it has not ended within")

@@ -15,8 +15,9 @@ use crate::{
     observe::log,
     repair::{
         comparison::Comparison,
+        copied_anew,
         digest::{BUCKETS, Fingerprint},
-        foreign_tasks, node_copy,
+        foreign_tasks,
         replica::Replica,
         report::{RepairError, Report, Scope},
     },
@@ -39,7 +40,7 @@ pub async fn compare_copies(
     // Without a primary key the index has no documents yet.
     let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
     let tombstones = Tombstones::load(&core.shared.store, &index.record.node_uid).await?;
-    let copied_anew = if scope.mark_suspect { node_copy::under_way(core).await? } else { Vec::new() };
+    let copied_anew = if scope.mark_suspect { copied_anew::under_way(core).await? } else { Vec::new() };
     let (report, foreign) = (RefCell::default(), RefCell::default());
     let comparison = Comparison {
         core,

@@ -7,6 +7,7 @@
 pub(crate) mod bulk_copy;
 pub mod compare;
 pub(crate) mod comparison;
+pub(crate) mod copied_anew;
 pub(crate) mod digest;
 pub(crate) mod foreign_tasks;
 pub mod index_sync;

@@ -17,6 +17,7 @@ use crate::{
     observe::log,
     pods::job_claim::{Claim, LOOK_INTERVAL},
     repair::{
+        copied_anew::COPIES,
         index_sync::sync_indexes,
         queue::Position,
         report::{Pace, RepairError, Report, Scope},
@@ -25,9 +26,6 @@ use crate::{
     state::{core::Core, leadership::ATTEMPTS_MAX},
     wire::runtime,
 };
-
-/// The queue of nodes to be copied.
-pub(crate) const COPIES: &str = "node_copies";
 
 /// The progress of copying a node: the cursor of its job.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -64,17 +62,6 @@ pub async fn by_some_pod(core: &Core, node: NodeIndex, mark: u64) -> Result<bool
         }
         runtime::sleep(limits::NODE_TASK_POLL_INTERVAL).await;
     }
-}
-
-/// The nodes that are being copied anew, and answer.
-///
-/// # Errors
-/// The store's error.
-pub(crate) async fn under_way(core: &Core) -> Result<Vec<NodeIndex>, StoreError> {
-    let jobs = core.shared.store.jobs(COPIES).await?;
-    let topology = core.shared.snapshot().topology.clone();
-    let nodes = jobs.iter().filter_map(|job| topology.index_of(job.payload.as_str()?));
-    Ok(nodes.filter(|node| core.shared.nodes.health.state(*node) == NodeState::Joining).collect())
 }
 
 /// Claims copying jobs and does them, for as long as the process lives.

@@ -123,7 +123,7 @@ impl Snapshot {
     pub fn with_index(&self, mut index: Arc<Index>) -> Self {
         let known = self.indexes.get(&index.record.uid);
         if known.is_some_and(|known| known.record.revision > index.record.revision) {
-            // Whoever stored that one was quicker to show it.
+            // That one was stored later and shown first.
             return self.clone();
         }
         // It may have been derived from an older topology.

@@ -71,6 +71,7 @@ const MAY_IMPORT: [(u32, &str, &[&str]); 24] = [
             "traffic",
             "pods",
             "write",
+            "operations",
             "state",
             "nodes",
             "console",

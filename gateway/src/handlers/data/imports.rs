@@ -179,27 +179,6 @@ pub(crate) async fn watch(core: Rc<Core>) {
     }
 }
 
-/// Wakes the data core that works on imports while there is one. It is asked for on the control executor, so that no
-/// data core asks the store while there is none.
-pub(crate) async fn wake(core: &Core) {
-    let Ok(all) = operations::all(&core.shared).await else { return };
-    if all.iter().any(|operation| operation.kind == DUMP_IMPORT && work_of(operation).is_some()) {
-        core.shared.wakeups.import.notify_one();
-    }
-}
-
-/// What an import is about, if there is something to do for it.
-fn work_of(operation: &Operation) -> Option<About> {
-    let about = serde_json::from_value::<About>(operation.about.clone()).ok()?;
-    let has_work = match operation.status {
-        // One that runs at this moment would not be seen here: it was interrupted.
-        Status::Queued | Status::Running => true,
-        Status::Aborted => !about.file.is_empty(),
-        Status::Paused | Status::Succeeded | Status::Failed => false,
-    };
-    has_work.then_some(about)
-}
-
 /// Begins the import of the file that an option names, unless it was begun at an earlier start.
 async fn import_named(core: &Core, file: PathBuf) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
@@ -231,8 +210,9 @@ async fn import_named(core: &Core, file: PathBuf) -> Result<(), String> {
 
 async fn look(core: &Rc<Core>) {
     let Ok(all) = operations::all(&core.shared).await else { return };
-    for operation in all.into_iter().filter(|operation| operation.kind == DUMP_IMPORT) {
-        let Some(about) = work_of(&operation) else { continue };
+    // One that runs at this moment would not be seen here: it was interrupted.
+    for operation in all.into_iter().filter(Operation::is_import_with_work) {
+        let Ok(about) = serde_json::from_value::<About>(operation.about.clone()) else { continue };
         if !is_own(core, &about).await {
             continue;
         }
