@@ -58,7 +58,7 @@ pub(crate) async fn apply(
         }
     }
     let (uid, changes_registry) = (task.uid, action.changes_registry());
-    let tombstones = tombstones_of(core, &index_uid, &action);
+    let tombstones = tombstones_of(core, &index_uid, (&action, uid));
     let performed = perform(core, &index_uid, task.uid, action, &mut missed);
     let performed = match Turn::begin(&index_uid, client.traced().cloned().into_iter().collect(), 1) {
         None => performed.await,
@@ -83,7 +83,7 @@ pub(crate) async fn apply(
 }
 
 /// The tombstones of a deletion, with the clock of its place in the lane.
-fn tombstones_of(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
+fn tombstones_of(core: &Core, index_uid: &str, (action, task): (&Action, u32)) -> Vec<Change> {
     if !core.shared.config.anti_entropy {
         return Vec::new();
     }
@@ -92,7 +92,8 @@ fn tombstones_of(core: &Core, index_uid: &str, action: &Action) -> Vec<Change> {
         (Some(erased), Some(index)) => {
             let clock = core.shared.clock.next();
             let copies = [Some(index), index.twin.as_ref()];
-            let of = |copy: &Arc<Index>| tombstones::of_deletion(&copy.record.node_uid, clock, &erased);
+            let of =
+                |copy: &Arc<Index>| tombstones::of_deletion(&copy.record.node_uid, (clock, task), &erased);
             copies.into_iter().flatten().flat_map(of).collect()
         }
         (_, _) => Vec::new(),

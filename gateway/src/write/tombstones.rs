@@ -18,9 +18,10 @@ pub const TOMBSTONES: Table = Table::named("tombstones");
 /// Records read from the store at once.
 const READ_AT_ONCE: usize = 256;
 
-/// The tombstones of a deletion in an index, by its name on the nodes; to be committed with its task.
+/// The tombstones of a deletion in an index, by its name on the nodes; to be committed with its task, whose uid keeps
+/// them apart from others of the same clock value, which another pod may have given.
 #[must_use]
-pub fn of_deletion(node_uid: &str, clock: u64, erased: &Erased) -> Vec<Change> {
+pub fn of_deletion(node_uid: &str, (clock, task): (u64, u32), erased: &Erased) -> Vec<Change> {
     let values = match erased {
         Erased::Keys(ids) => {
             let chunks = ids.chunks(limits::TOMBSTONE_KEYS_PER_RECORD);
@@ -30,7 +31,7 @@ pub fn of_deletion(node_uid: &str, clock: u64, erased: &Erased) -> Vec<Change> {
     };
     let put = |(part, value)| Change::PutRecord {
         table: TOMBSTONES,
-        key: format!("{node_uid}/{clock:020}/{part:06}"),
+        key: format!("{node_uid}/{clock:020}/{task:010}.{part:06}"),
         value,
         expected_revision: None,
     };
@@ -145,16 +146,17 @@ mod tests {
         let keys = |keys: &[&str]| Erased::Keys(keys.iter().map(|key| (*key).to_owned()).collect());
         let filter = Some(json!("year < 1990"));
         let deletions = [
-            of_deletion("films-1", 5, &keys(&["a", "b"])),
-            of_deletion("films-1", 9, &keys(&["b"])),
-            of_deletion("films-10", 7, &keys(&["z"])),
-            of_deletion("films-1", 11, &Erased::Matching(filter.clone())),
+            of_deletion("films-1", (5, 1), &keys(&["a", "b"])),
+            of_deletion("films-1", (9, 2), &keys(&["b"])),
+            of_deletion("films-1", (9, 3), &keys(&["c"])),
+            of_deletion("films-10", (7, 4), &keys(&["z"])),
+            of_deletion("films-1", (11, 5), &Erased::Matching(filter.clone())),
         ];
         block_on(async {
             store.commit(deletions.concat()).await.unwrap();
             let tombstones = Tombstones::load(&store, "films-1").await.unwrap();
-            let deleted = ["a", "b", "z"].map(|key| tombstones.deleted_at(key));
-            assert_eq!(deleted, [Some(5), Some(9), None]);
+            let deleted = ["a", "b", "c", "z"].map(|key| tombstones.deleted_at(key));
+            assert_eq!(deleted, [Some(5), Some(9), Some(9), None]);
             assert_eq!(tombstones.filters, [(11, filter)]);
             forget_all(&store).await.unwrap();
             assert_eq!(Tombstones::load(&store, "films-1").await.unwrap(), Tombstones::default());

@@ -2,7 +2,8 @@
 //!
 //! Invariants: an outage counts from when this pod has seen it first. A node is given up only by the pod that leads,
 //! while nothing else is asked for, while all other nodes serve and lack nothing, and if each of its shards has another
-//! copy: a pod that is cut off itself gives up nobody.
+//! copy: a pod that is cut off itself gives up nobody. It is asked for again, where that failed or an operator has
+//! aborted it, only when the same time has passed once more.
 
 use std::{
     cell::RefCell,
@@ -27,6 +28,7 @@ pub(crate) struct Outages {
 }
 
 struct Outage {
+    /// When it began, or when the node was given up last.
     since: Instant,
     /// Why the node cannot be given up, as it was said last.
     said: String,
@@ -41,14 +43,16 @@ impl Outages {
             return;
         }
         let id = core.shared.nodes.addresses[usize::from(node.0)].id.clone();
-        match give_up(core, node, &id).await {
+        let given_up = give_up(core, node, &id).await;
+        let mut outages = self.of.borrow_mut();
+        let Some(outage) = outages.get_mut(&node) else { return };
+        match given_up {
             Ok(()) => {
+                outage.since = runtime::now();
                 let fields = [("node", &*id), ("down_for", &*format!("{}s", lasts.as_secs()))];
                 log::warn("node_given_up", &fields);
             }
             Err(reason) => {
-                let mut outages = self.of.borrow_mut();
-                let Some(outage) = outages.get_mut(&node) else { return };
                 if outage.said != reason {
                     log::warn("node_not_given_up", &[("node", &id), ("reason", &reason)]);
                     outage.said = reason;
