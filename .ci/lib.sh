@@ -4,6 +4,9 @@ say() {
     printf '\n== %s ==\n' "$*"
 }
 
+# Debian keeps servers where only root's shell looks.
+PATH=$PATH:/usr/sbin
+
 # Sees to programs that the arguments name as PROGRAM=PACKAGE. Root on Debian or Ubuntu gets the packages of those that
 # are missing, without the services that some of them start; everybody else is told which they are.
 install_packages() {
@@ -30,10 +33,10 @@ install_packages() {
 }
 
 # Sees to the tools that building and testing need. The engine inside `node` builds C and C++ code; the store is tested
-# on Redis. Further ones are named as PROGRAM=PACKAGE.
+# on Redis, and the stream of changes on NATS. Further ones are named as PROGRAM=PACKAGE.
 install_missing() {
     install_packages git=git cc=build-essential c++=build-essential make=build-essential perl=perl \
-        redis-server=redis-server "$@"
+        redis-server=redis-server nats-server=nats-server "$@"
     if ! command -v cargo >/dev/null; then
         echo 'cargo is missing: see https://rustup.rs' >&2
         exit 1

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::receivers::{nats, webhook};
+use super::receivers::webhook;
 use crate::support::{Client, PROGRAM, TestCluster};
 
 const LONGEST: Duration = Duration::from_secs(120);
@@ -105,11 +105,11 @@ fn a_killed_gateway_forgets_no_change_that_it_confirmed() {
     let mut cluster = with_arguments(&["--cdc", "on"]);
     let mut confirmed = BTreeSet::new();
     for round in 0..3 {
-        let ends = AtomicBool::new(false);
+        let (ends, count) = (AtomicBool::new(false), AtomicUsize::new(0));
         let base = cluster.client.base().to_owned();
         let confirmed_now = std::thread::scope(|scope| {
             let writers = (0..3).map(|writer| {
-                let (base, ends) = (&base, &ends);
+                let (base, ends, count) = (&base, &ends, &count);
                 scope.spawn(move || {
                     let client = Client::new(base.clone());
                     let mut confirmed = Vec::new();
@@ -123,7 +123,10 @@ fn a_killed_gateway_forgets_no_change_that_it_confirmed() {
                             &headers,
                             body.as_bytes(),
                         ) {
-                            Ok((202, _)) => confirmed.push(key),
+                            Ok((202, _)) => {
+                                confirmed.push(key);
+                                count.fetch_add(1, Ordering::SeqCst);
+                            }
                             Ok(_) => {}
                             Err(_) if ends.load(Ordering::SeqCst) => break,
                             Err(_) => {}
@@ -136,11 +139,10 @@ fn a_killed_gateway_forgets_no_change_that_it_confirmed() {
                 })
             });
             let writers = writers.collect::<Vec<_>>();
-            let started = Instant::now();
-            while cluster.client.raw("GET", "/health", &[], b"").is_ok()
-                && started.elapsed() < Duration::from_secs(2)
-            {
-                std::thread::yield_now();
+            let deadline = Instant::now() + LONGEST;
+            while count.load(Ordering::SeqCst) < 20 {
+                assert!(Instant::now() < deadline, "writes are confirmed");
+                std::thread::sleep(Duration::from_millis(5));
             }
             cluster.cluster.kill_gateway().unwrap();
             ends.store(true, Ordering::SeqCst);
@@ -149,7 +151,7 @@ fn a_killed_gateway_forgets_no_change_that_it_confirmed() {
         confirmed.extend(confirmed_now);
         cluster.cluster.start_gateway().unwrap();
     }
-    assert!(confirmed.len() > 10, "{}", confirmed.len());
+    assert!(confirmed.len() >= 60, "{}", confirmed.len());
     let (all, _) = events(&cluster.client, &json!(0), "");
     let mut told = BTreeMap::new();
     for event in &all {
@@ -163,13 +165,10 @@ fn a_killed_gateway_forgets_no_change_that_it_confirmed() {
 }
 
 #[test]
-fn sinks_get_everything_whatever_fails_in_between() {
+fn a_webhook_gets_everything_whatever_fails_in_between() {
     let (web, deliveries) = webhook(2);
-    let (messages_at, messages) = nats();
     let web_sink = format!("webhook=http://{web}/changes,body=on,batch=7,flush=10ms");
-    let nats_sink = format!("nats=nats://{messages_at}/films.changes,batch=5,flush=10ms");
-    let arguments =
-        ["--cdc-sink", &web_sink, "--cdc-sink", &nats_sink, "--admin-key", "the-key-of-operators"];
+    let arguments = ["--cdc-sink", &web_sink, "--admin-key", "the-key-of-operators"];
     let mut cluster = with_arguments(&[&arguments[..], &LOOPBACK].concat());
     let documents = (0..20).map(|id| json!({"id": id, "title": format!("t{id}")})).collect::<Vec<_>>();
     cluster.client.done("POST", "/indexes/films/documents", &documents.into());
@@ -190,12 +189,7 @@ fn sinks_get_everything_whatever_fails_in_between() {
     }
     let titles = seen.iter().map(|event| event["document"]["title"].as_str().unwrap().to_owned());
     assert_eq!(titles.collect::<Vec<_>>(), (0..20).map(|id| format!("t{id}")).collect::<Vec<_>>());
-    let heard = messages.recv_timeout(LONGEST).unwrap();
-    assert_eq!(heard.subject, "films.changes.films");
-    assert_eq!(heard.event["primaryKeys"].as_array().unwrap().len(), 20);
-    let id = heard.event["eventId"].as_str().unwrap();
-    assert!(heard.headers.contains(&format!("Nats-Msg-Id: {id}")), "{}", heard.headers);
-    // After a crash the sinks go on where they were; what is repeated has the same id.
+    // After a crash the sink goes on where it was; what is repeated has the same id.
     cluster.cluster.kill_gateway().unwrap();
     cluster.cluster.start_gateway().unwrap();
     cluster.client.done("DELETE", "/indexes/films/documents/7", &Value::Null);

@@ -1,8 +1,8 @@
-//! Receivers of changes for tests: an HTTP server and a NATS server, each with just enough of its protocol.
+//! Receivers for tests: HTTP servers that take changes, and that answer as a model does.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
@@ -49,71 +49,6 @@ pub(crate) fn webhook(refused: usize) -> (SocketAddr, Receiver<Delivery>) {
         }
     });
     (address, deliveries)
-}
-
-/// A message to a subject.
-pub(crate) struct Message {
-    pub(crate) subject: String,
-    pub(crate) headers: String,
-    pub(crate) event: Value,
-}
-
-/// A NATS server that cuts the first connection after its greeting, and serves all later ones.
-pub(crate) fn nats() -> (SocketAddr, Receiver<Message>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (told, messages) = channel();
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let told = told.clone();
-            std::thread::spawn(move || {
-                let mut stream = stream.unwrap();
-                let info = format!(
-                    "INFO {{\"server_id\":\"T\",\"version\":\"2.9.0\",\"proto\":1,\"host\":\"127.0.0.1\",\"port\":{},\"headers\":true,\"max_payload\":1048576}}\r\n",
-                    stream.local_addr().unwrap().port()
-                );
-                stream.write_all(info.as_bytes()).unwrap();
-                if number > 0 {
-                    serve(stream, &told);
-                }
-            });
-        }
-    });
-    (address, messages)
-}
-
-/// Serves one connection to its end; whatever is published to an inbox comes back to its subscriber.
-fn serve(stream: TcpStream, told: &Sender<Message>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
-    let mut inboxes: Vec<(String, String)> = Vec::new();
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
-        let parts = line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        line.clear();
-        match parts.first().map(String::as_str) {
-            Some("PING") => writer.write_all(b"PONG\r\n").unwrap(),
-            Some("SUB") => inboxes.push((parts[1].clone(), parts.last().unwrap().clone())),
-            Some("PUB" | "HPUB") => {
-                let has_headers = parts[0] == "HPUB";
-                let total: usize = parts.last().unwrap().parse().unwrap();
-                let head: usize = if has_headers { parts[parts.len() - 2].parse().unwrap() } else { 0 };
-                let mut payload = vec![0; total + 2];
-                reader.read_exact(&mut payload).unwrap();
-                payload.truncate(total);
-                let subject = parts[1].clone();
-                if let Some((_, id)) = inboxes.iter().find(|(inbox, _)| *inbox == subject) {
-                    let message = format!("MSG {subject} {id} {total}\r\n");
-                    writer.write_all(&[message.as_bytes(), &payload, b"\r\n"].concat()).unwrap();
-                    continue;
-                }
-                let event = serde_json::from_slice(&payload[head..]).unwrap();
-                let headers = String::from_utf8_lossy(&payload[..head]).into_owned();
-                let _ = told.send(Message { subject, headers, event });
-            }
-            _ => {}
-        }
-    }
 }
 
 /// A model's interface: answers each request with the next list of chunks as a stream, and tells the requests' bodies.

@@ -1,12 +1,16 @@
 //! A sink that is a NATS server: each event is one message, to a subject that ends in the index's name.
 //!
 //! Invariants: a batch counts as delivered when the server has all of it: with a stream named, when JetStream has
-//! acknowledged each message, else when the server has answered what was sent behind the last. The client runs on a
-//! thread of its own, with tokio's timers. The address is guarded as that of a webhook.
+//! acknowledged each message, else when the server has answered what was sent behind the last. A client lives as long
+//! as its connection, so nothing is sent behind messages that were lost. It runs on a thread of its own, with tokio's
+//! timers. The address is guarded as that of a webhook.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use async_nats::{Client, HeaderMap, jetstream};
+use async_nats::{Auth, AuthError, Client, ConnectOptions, HeaderMap, ServerAddr, jetstream};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::StreamExt;
@@ -142,19 +146,40 @@ async fn work(target: Target, mut inbox: mpsc::Receiver<Batch>) {
 
 async fn deliver(target: &Target, client: &mut Option<Client>, messages: Vec<Message>) -> Result<(), String> {
     if client.is_none() {
-        target.resolved().await?;
-        let options = async_nats::ConnectOptions::new()
-            .name("miroir")
-            .connection_timeout(limits::CDC_CONNECT_TIMEOUT)
-            .max_reconnects(1);
-        let connected = options.connect(target.server.as_str()).await;
-        *client = Some(connected.map_err(|error| error.to_string())?);
+        *client = Some(connect(target).await?);
     }
     let Some(connected) = client.as_ref() else { return Err("it is not connected".to_owned()) };
     match &target.stream {
         Some(stream) => to_stream(connected, target, stream, messages).await,
         None => to_subjects(connected, target, messages).await.map_err(|error| error.to_string()),
     }
+}
+
+/// Connects once. A client that came back by itself would send what waits in it without what the lost connection had
+/// taken: messages would be missing, or stand in another order. So the client has credentials for one connection, and
+/// ends with it.
+async fn connect(target: &Target) -> Result<Client, String> {
+    target.resolved().await?;
+    let server = target.server.parse::<ServerAddr>().map_err(|error| error.to_string())?;
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (user, password) = (server.username().map(decoded), server.password().map(decoded));
+    let has_connected = AtomicBool::new(false);
+    let credentials = move |_| {
+        let given = match has_connected.swap(true, Ordering::Relaxed) {
+            true => Err(AuthError::new("a client connects once")),
+            false => {
+                let mut auth = Auth::new();
+                (auth.username, auth.password) = (user.clone(), password.clone());
+                Ok(auth)
+            }
+        };
+        async move { given }
+    };
+    let options = ConnectOptions::with_auth_callback(credentials)
+        .name("miroir")
+        .connection_timeout(limits::CDC_CONNECT_TIMEOUT)
+        .max_reconnects(1);
+    options.connect(server).await.map_err(|error| error.to_string())
 }
 
 /// Publishes, and waits for a message of its own behind the last: a server serves a connection in order.
