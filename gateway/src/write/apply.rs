@@ -127,7 +127,7 @@ pub(crate) async fn finish(
         let own = noted.iter().position(|noted| noted.task == task.uid).map(|at| noted.swap_remove(at));
         let change = match outcome {
             Outcome::Taken(node_tasks) => {
-                changes.extend(own.into_iter().flat_map(|noted| told::confirmed(&core.shared, noted)));
+                changes.extend(own.into_iter().flat_map(|noted| told::confirmed(&core.shared, &noted)));
                 accepted_change(node_tasks)
             }
             Outcome::Failed(error) => {

@@ -2,11 +2,13 @@
 //!
 //! Invariants: a change that is confirmed and its entry in the stream are one commit. What was noted of a change that
 //! a crash interrupted becomes an entry at its recovery, since nodes may have taken it. A refused change leaves
-//! nothing. While the stream is off nothing is noted.
+//! nothing; one that nodes refuse after it was told, or that is canceled, is told so in the commit that ends its task.
+//! While the stream is off nothing is noted.
 
 use bytes::Bytes;
+use router::ShardSet;
 use serde_json::{Value, json};
-use store::{Change, StoreError, Table, TaskRecord};
+use store::{Change, StoreError, Table, TaskChange, TaskKind, TaskRecord, TaskStatus};
 
 use crate::{
     api::{error::ApiError, tasks::view},
@@ -148,13 +150,61 @@ fn entry_of(index_uid: &str, settings_version: u64, task: &TaskRecord, draft: Dr
     entry.into()
 }
 
+impl Noted {
+    /// The change that makes an entry of the stream of it.
+    pub(crate) fn append(&self) -> Change {
+        let body = self.entry.clone();
+        Change::Append { log: CHANGES, stream: STREAM.to_owned(), header: Value::Null, body }
+    }
+
+    /// Counts it as an entry of the stream.
+    pub(crate) fn count(&self, shared: &Shared) {
+        shared.cdc.added(self.entry.len());
+        metrics::counter!("miroir_cdc_events_total").increment(1);
+    }
+}
+
 /// The changes of a commit that confirms a task: what was noted becomes an entry of the stream.
-pub(crate) fn confirmed(shared: &Shared, noted: Noted) -> [Change; 2] {
-    shared.cdc.added(noted.entry.len());
-    metrics::counter!("miroir_cdc_events_total").increment(1);
-    let append =
-        Change::Append { log: CHANGES, stream: STREAM.to_owned(), header: Value::Null, body: noted.entry };
-    [append, dropped(noted.task)]
+pub(crate) fn confirmed(shared: &Shared, noted: &Noted) -> [Change; 2] {
+    noted.count(shared);
+    [noted.append(), dropped(noted.task)]
+}
+
+/// What the stream tells of a task whose change was told, and which ends without it; `None` for any other end. `shards`
+/// are those whose nodes did not do it.
+pub(crate) fn undone(
+    core: &Core,
+    task: &TaskRecord,
+    change: &TaskChange,
+    shards: &ShardSet,
+) -> Option<Noted> {
+    let operation = match change.status? {
+        TaskStatus::Failed => "refuse",
+        TaskStatus::Canceled => "cancel",
+        TaskStatus::Enqueued | TaskStatus::Processing | TaskStatus::Succeeded => return None,
+    };
+    let changes_documents = matches!(
+        task.kind,
+        TaskKind::DocumentAdditionOrUpdate
+            | TaskKind::DocumentDeletion
+            | TaskKind::DocumentEdition
+            | TaskKind::IndexDeletion
+    );
+    let index_uid = task.index_uid.as_deref()?;
+    if !core.shared.config.cdc.on || !changes_documents || is_suppressed(core, task) {
+        return None;
+    }
+    let snapshot = core.shared.snapshot();
+    let line = json!({
+        "taskUid": task.uid,
+        "index": index_uid,
+        "operation": operation,
+        "shardIds": shards.iter().collect::<Vec<_>>(),
+        "settingsVersion": snapshot.indexes.get(index_uid).map_or(1, |index| index.record.settings_version),
+        "timestamp": view::date(clock::utc()),
+        "error": change.error,
+    });
+    Some(Noted { task: task.uid, entry: format!("{line}\n").into() })
 }
 
 /// The change of a commit that refuses a task.
@@ -173,7 +223,9 @@ pub async fn recovered(shared: &Shared, task: u32) -> Result<Vec<Change>, StoreE
     let entries = shared.store.entries(PENDING, &task.to_string(), 0, usize::MAX).await?;
     let mut changes = Vec::new();
     for entry in entries {
-        changes.extend(confirmed(shared, Noted { task, entry: entry.body }).into_iter().take(1));
+        let noted = Noted { task, entry: entry.body };
+        noted.count(shared);
+        changes.push(noted.append());
     }
     if !changes.is_empty() {
         changes.push(dropped(task));

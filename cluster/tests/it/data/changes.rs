@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 use super::receivers::webhook;
@@ -162,6 +162,95 @@ fn a_killed_gateway_forgets_no_change_that_it_confirmed() {
     let missing = confirmed.iter().filter(|key| !told.contains_key(*key)).collect::<Vec<_>>();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(told.values().all(|count| *count == 1), "each write is one event");
+}
+
+/// A document that an engine refuses: it alone knows how many fields its index has.
+fn too_wide(id: &str) -> Value {
+    let mut document = (0..66_000).map(|number| (format!("f{number}"), json!(1))).collect::<Map<_, _>>();
+    document.insert("id".to_owned(), json!(id));
+    json!([document])
+}
+
+/// The events of one task, in their order.
+fn of_task<'e>(events: &'e [Value], task: &Value) -> Vec<&'e Value> {
+    events.iter().filter(|event| event["taskUid"] == *task).collect()
+}
+
+#[test]
+fn what_nodes_refuse_after_its_acceptance_is_told_once() {
+    // Only embedded nodes can be stalled.
+    let mut cluster = TestCluster::start(|options| {
+        (options.control, options.node_binary) = (true, None);
+        options.gateway_arguments.extend(["--cdc", "on"].map(str::to_owned));
+    });
+    cluster.client.done("POST", "/indexes/films/documents", &json!([{"id": "a"}]));
+    let failed = cluster.client.write("POST", "/indexes/films/documents", &too_wide("b"));
+    assert_eq!(failed["error"]["code"], "max_fields_limit_exceeded", "{failed}");
+    let (all, next) = events(&cluster.client, &json!(0), "&index=films");
+    let told = of_task(&all, &failed["uid"]);
+    assert_eq!(
+        (told.len(), &told[0]["operation"], &told[1]["operation"]),
+        (2, &json!("add"), &json!("refuse"))
+    );
+    assert_eq!((&told[1]["error"], &told[1]["shardIds"]), (&failed["error"], &told[0]["shardIds"]));
+    assert_eq!((&told[1]["index"], &told[1]["primaryKeys"]), (&json!("films"), &json!([])));
+    assert_eq!(told[1]["eventId"], format!("{}-refuse", failed["uid"]));
+
+    // The gateway dies before the nodes have done anything, and nobody asks for the task afterwards.
+    let control = (0..3).map(|number| cluster.cluster.node(number).unwrap().control().unwrap());
+    let control = control.map(Client::new).collect::<Vec<_>>();
+    control.iter().for_each(|node| drop(node.post("/faults", &json!({"stall_tasks": true}))));
+    let (status, refused) = cluster.client.call("POST", "/indexes/films/documents", &too_wide("c"));
+    assert_eq!(status, 202, "{refused}");
+    cluster.cluster.kill_gateway().unwrap();
+    control.iter().for_each(|node| assert_eq!(node.call("DELETE", "/faults", &Value::Null).0, 200));
+    cluster.cluster.start_gateway().unwrap();
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        let (later, _) = events(&cluster.client, &next, "");
+        if later.iter().any(|event| event["operation"] == "refuse") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{later:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    cluster.cluster.kill_gateway().unwrap();
+    cluster.cluster.start_gateway().unwrap();
+    let task = cluster.client.finished(&refused);
+    let (all, _) = events(&cluster.client, &json!(0), "");
+    let told = of_task(&all, &task["uid"]);
+    let operations = told.iter().map(|event| event["operation"].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(operations, ["add", "refuse"]);
+    assert_eq!(told[1]["error"], task["error"]);
+    assert_eq!(all.iter().filter(|event| event["operation"] == "refuse").count(), 2);
+}
+
+#[test]
+fn what_is_canceled_after_its_acceptance_is_told() {
+    // Only embedded nodes can be stalled.
+    let cluster = TestCluster::start(|options| {
+        (options.control, options.node_binary) = (true, None);
+        options.gateway_arguments.extend(["--cdc", "on"].map(str::to_owned));
+    });
+    let client = &cluster.client;
+    client.done("POST", "/indexes", &json!({"uid": "films", "primaryKey": "id"}));
+    let control = (0..3).map(|number| cluster.cluster.node(number).unwrap().control().unwrap());
+    let control = control.map(Client::new).collect::<Vec<_>>();
+    control.iter().for_each(|node| drop(node.post("/faults", &json!({"stall_tasks": true}))));
+    let (_, addition) = client.call("POST", "/indexes/films/documents", &json!([{"id": 1}, {"id": 2}]));
+    let (status, cancelation) =
+        client.call("POST", "/tasks/cancel?statuses=enqueued,processing", &Value::Null);
+    assert_eq!(status, 200, "{cancelation}");
+    control.iter().for_each(|node| assert_eq!(node.call("DELETE", "/faults", &Value::Null).0, 200));
+    assert_eq!(client.finished(&cancelation)["details"]["canceledTasks"], 1);
+    assert_eq!(client.finished(&addition)["status"], "canceled");
+    let (all, _) = events(client, &json!(0), "");
+    let told = of_task(&all, &addition["taskUid"]);
+    assert_eq!(
+        (told.len(), &told[0]["operation"], &told[1]["operation"]),
+        (2, &json!("add"), &json!("cancel"))
+    );
+    assert_eq!((&told[1]["error"], &told[1]["shardIds"]), (&Value::Null, &told[0]["shardIds"]));
 }
 
 #[test]

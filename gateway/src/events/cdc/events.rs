@@ -19,6 +19,11 @@ pub(crate) fn of_entry(entry: &LogEntry, wanted: Option<&str>, with_documents: b
     let keys = line["primaryKeys"].as_array().map(Vec::as_slice).unwrap_or_default();
     let shards = line["shardIds"].as_array().map(Vec::as_slice).unwrap_or_default();
     let task = &line["taskUid"];
+    if let Some(operation @ ("refuse" | "cancel")) = line["operation"].as_str() {
+        let mut event = event(&line, format!("{task}-{operation}"), &[], shards);
+        event["error"] = line["error"].clone();
+        return vec![event];
+    }
     if keys.is_empty() {
         let mut event = event(&line, format!("{task}-0"), &[], &[]);
         if !line["filter"].is_null() {
@@ -95,6 +100,20 @@ mod tests {
         assert_eq!(events[0]["shardIds"], json!([1]));
         let without = of_entry(&with, None, false);
         assert_eq!((without.len(), without[0].get("document")), (1, None));
+    }
+
+    #[test]
+    fn what_was_not_done_is_an_event_of_its_task() {
+        let error = json!({"message": "too wide", "code": "max_fields_limit_exceeded"});
+        let line =
+            json!({"taskUid": 9, "index": "a", "operation": "refuse", "shardIds": [4, 1], "error": error});
+        let event = of_entry(&entry(&line, ""), Some("a"), true).remove(0);
+        assert_eq!((&event["eventId"], &event["shardIds"]), (&json!("9-refuse"), &json!([1, 4])));
+        assert_eq!((&event["error"], &event["primaryKeys"]), (&error, &json!([])));
+        assert_eq!((event.get("all"), event.get("document")), (None, None));
+        let line = json!({"taskUid": 9, "index": "a", "operation": "cancel", "shardIds": [], "error": null});
+        let event = of_entry(&entry(&line, ""), None, false).remove(0);
+        assert_eq!((&event["eventId"], &event["error"]), (&json!("9-cancel"), &Value::Null));
     }
 
     #[test]

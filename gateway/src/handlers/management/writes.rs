@@ -77,7 +77,7 @@ pub(crate) async fn fail(core: &Core, request: &Request) -> Result<Response, Api
         let message = format!("Task `{uid}` has ended as {}: it cannot be failed.", record.status.as_str());
         return Err(ApiError::new(Code::MiroirWriteNotPending, message));
     }
-    let ended = fail::by_hand(core, record, reason).await?;
+    let ended = Box::pin(fail::by_hand(core, record, reason)).await?;
     Ok(Response::json(StatusCode::OK, shown(core, &ended).to_string()))
 }
 

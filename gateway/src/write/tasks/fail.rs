@@ -14,6 +14,7 @@ use crate::{
     clock,
     state::core::Core,
     write::{
+        changes::Noted,
         fanout,
         tasks::status::{
             self,
@@ -55,11 +56,14 @@ pub(crate) async fn by_hand(core: &Core, record: TaskRecord, reason: &str) -> Re
         finished_at: Some(now),
         ..TaskChange::default()
     };
+    // What a client was not confirmed was not told as a change, so it is not told as undone.
+    let undone = status::undone(core, &record, &change).filter(|_| record.accepted);
     let mut changes = vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
     changes.extend(status::suspects(core, &record));
+    changes.extend(undone.iter().map(Noted::append));
     core.shared.note_task_end();
     match core.shared.store.commit(changes).await {
-        Ok(_) => {}
+        Ok(_) => undone.iter().for_each(|undone| undone.count(&core.shared)),
         Err(StoreError::Conflict) => {
             let message = format!("Task `{}` has changed meanwhile: look at it again.", record.uid);
             return Err(ApiError::new(Code::MiroirWriteNotPending, message));

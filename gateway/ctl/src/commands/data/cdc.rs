@@ -113,6 +113,8 @@ impl Tail {
 /// One change in words.
 fn line(event: &Value) -> String {
     let about = match event["primaryKeys"].as_array().map_or(0, Vec::len) {
+        0 if event["operation"] == "refuse" => format!("because {}", word(&event["error"]["message"])),
+        0 if event["operation"] == "cancel" => String::new(),
         0 if event["all"] == true => "all documents".to_owned(),
         0 => format!("where {}", word(&event["filter"])),
         _ => word(&event["primaryKeys"]),

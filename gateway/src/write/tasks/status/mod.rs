@@ -28,7 +28,10 @@ use crate::{
     nodes::{health::NodeState, hints, pool::NodeRequest},
     state::core::Core,
     wire::runtime,
-    write::tasks::status::registry_end::LaneState,
+    write::{
+        changes::{self as told, Noted},
+        tasks::status::registry_end::LaneState,
+    },
 };
 
 /// Asks the nodes about one task and stores what changed.
@@ -42,7 +45,8 @@ pub(crate) async fn refresh_within(core: &Core, record: TaskRecord, lane: LaneSt
         return record;
     }
     let seen = poll(core, &record).await;
-    apply_states(core, record, &seen, lane).await
+    // A request that asks for no task does not carry what this needs.
+    Box::pin(apply_states(core, record, &seen, lane)).await
 }
 
 /// What the nodes report about one task now.
@@ -169,17 +173,30 @@ async fn apply_states(
     if status.is_finished() {
         metrics::counter!("miroir_tasks_total", "status" => status.as_str()).increment(1);
     }
-    if left.is_empty() && !is_partially_applied(&record, status) {
+    let undone = undone(core, &record, &change);
+    if left.is_empty() && undone.is_none() && !is_partially_applied(&record, status) {
         return store_change(core, record, change).await;
     }
     let mut changes = vec![Change::UpdateTask { uid: record.uid, change: Box::new(change) }];
     changes.extend(left);
+    changes.extend(undone.iter().map(Noted::append));
     if is_partially_applied(&record, status) {
         changes.extend(suspects(core, &record));
     }
-    // If another core or pod stored the end at the same time, that one is as good.
-    let _ = core.shared.store.commit(changes).await;
+    // If another core or pod stored the end at the same time, that one is as good, and has told it.
+    if core.shared.store.commit(changes).await.is_ok()
+        && let Some(undone) = undone
+    {
+        undone.count(&core.shared);
+    }
     core.shared.store.task(record.uid).await.ok().flatten().unwrap_or(record)
+}
+
+/// What the stream of changes is told of a task that ends otherwise than it said when the task was accepted.
+pub(crate) fn undone(core: &Core, record: &TaskRecord, change: &TaskChange) -> Option<Noted> {
+    let not_done = record.node_tasks.iter().filter(|task| task.status != TaskStatus::Succeeded);
+    let shards = not_done.fold(ShardSet::new(), |all, task| all.union(&concerned(core, record, &task.node)));
+    told::undone(core, record, change, &shards)
 }
 
 /// Ends a cancelation whose node tasks have ended, once its targets are up to date.
