@@ -188,7 +188,11 @@ fn read_parts(file: &Path, manifest: &Manifest, send: &dyn Fn(io::Result<Part>) 
                     return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
                 }
             }
-            Part::Metadata(_) | Part::Key(_) | Part::Index { .. } | Part::Settings { .. } => {}
+            Part::Metadata(_)
+            | Part::Key(_)
+            | Part::Name { .. }
+            | Part::Index { .. }
+            | Part::Settings { .. } => {}
         }
         Ok(send(Ok(part)))
     })

@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
-    dump::reader::{self, Part},
+    dump::{
+        older,
+        reader::{self, Part},
+    },
     state::snapshot::check_index_uid,
 };
 
-/// The version of dumps that is read.
+/// The version of dumps that gateways write; those that are older are converted.
 const VERSION: &str = "V6";
 
 /// An index of a dump.
@@ -34,6 +37,9 @@ pub struct Contents {
     pub server_version: String,
     pub keys: usize,
     pub indexes: BTreeMap<String, FoundIndex>,
+    /// The names of indexes by those of their folders, of an older dump.
+    #[serde(default)]
+    pub names: BTreeMap<String, String>,
 }
 
 impl Contents {
@@ -67,6 +73,7 @@ fn look(contents: &mut Contents, version: &mut Option<Value>, part: Part) -> Res
             *version = Some(metadata);
         }
         Part::Key(_) => contents.keys += 1,
+        Part::Name { folder, uid } => name(contents, folder, uid)?,
         Part::Index { uid, primary_key } => {
             let index = known(contents, &uid)?;
             if std::mem::replace(&mut index.is_described, true) {
@@ -81,13 +88,14 @@ fn look(contents: &mut Contents, version: &mut Option<Value>, part: Part) -> Res
             }
         }
         Part::Documents { uid, lines, count } => {
+            let shown = contents.names.get(&uid).unwrap_or(&uid).clone();
             let index = known(contents, &uid)?;
             for (number, line) in lines.split(|byte| *byte == b'\n').take(count).enumerate() {
                 let is_object = line.trim_ascii_start().first() == Some(&b'{')
                     && serde_json::from_slice::<IgnoredAny>(line).is_ok();
                 if !is_object {
                     let number = index.documents + number as u64 + 1;
-                    return Err(format!("document {number} of the index `{uid}` is no JSON object"));
+                    return Err(format!("document {number} of the index `{shown}` is no JSON object"));
                 }
             }
             index.documents += count as u64;
@@ -97,16 +105,30 @@ fn look(contents: &mut Contents, version: &mut Option<Value>, part: Part) -> Res
     Ok(())
 }
 
+fn name(contents: &mut Contents, folder: String, uid: String) -> Result<(), String> {
+    check_uid(&uid)?;
+    if contents.names.values().any(|known| *known == uid) || contents.names.contains_key(&folder) {
+        return Err(format!("it names the index `{uid}` or its folder twice"));
+    }
+    contents.names.insert(folder, uid);
+    Ok(())
+}
+
+fn check_uid(uid: &str) -> Result<(), String> {
+    check_index_uid(uid).map_err(|_| format!("it has an index named {uid:?}, which no index can be"))
+}
+
 fn known<'c>(contents: &'c mut Contents, uid: &str) -> Result<&'c mut FoundIndex, String> {
-    check_index_uid(uid).map_err(|_| format!("it has an index named {uid:?}, which no index can be"))?;
+    check_uid(uid)?;
     Ok(contents.indexes.entry(uid.to_owned()).or_default())
 }
 
 fn check_version(metadata: &Value) -> Result<(), String> {
     match metadata["dumpVersion"].as_str() {
         Some(VERSION) => Ok(()),
+        Some(version) if older::is_older(version) => Ok(()),
         Some(other) => Err(format!(
-            "it is of version {other:?}, and this gateway reads {VERSION}: load it into a server of version 1 and make a new one there"
+            "it is of version {other:?}, and this gateway reads V4, V5 and {VERSION}: load it into a server of version 1 and make a new one there"
         )),
         None => Err("it does not say its version in metadata.json".to_owned()),
     }
@@ -115,6 +137,11 @@ fn check_version(metadata: &Value) -> Result<(), String> {
 fn check(mut contents: Contents, metadata: Option<&Value>) -> Result<Contents, String> {
     let metadata = metadata.ok_or("it has no metadata.json")?;
     contents.server_version = metadata["dbVersion"].as_str().unwrap_or("unknown").to_owned();
+    match metadata["dumpVersion"].as_str().is_some_and(older::is_older) {
+        true => rename(&mut contents)?,
+        false if contents.names.is_empty() => {}
+        false => return Err("it has index_uuids/data.jsonl, which no dump of its version has".to_owned()),
+    }
     for (uid, index) in &contents.indexes {
         if !index.is_described {
             return Err(format!("it has files of the index `{uid}` and no metadata.json of it"));
@@ -124,6 +151,20 @@ fn check(mut contents: Contents, metadata: Option<&Value>) -> Result<Contents, S
         }
     }
     Ok(contents)
+}
+
+/// Calls indexes by their names, once all names of folders were read.
+fn rename(contents: &mut Contents) -> Result<(), String> {
+    let mut folders = std::mem::take(&mut contents.indexes);
+    for (folder, uid) in &contents.names {
+        let index = folders.remove(folder);
+        let index = index.ok_or_else(|| format!("it has no folder {folder:?} for the index `{uid}`"))?;
+        contents.indexes.insert(uid.clone(), index);
+    }
+    match folders.pop_first() {
+        Some((folder, _)) => Err(format!("index_uuids/data.jsonl names no index for the folder {folder:?}")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +210,38 @@ mod tests {
         assert_eq!(found.indexes["a"].primary_key.as_deref(), Some("id"));
     }
 
+    fn named(folder: &str, uid: &str) -> Part {
+        Part::Name { folder: folder.to_owned(), uid: uid.to_owned() }
+    }
+
+    #[test]
+    fn folders_of_older_dumps_are_called_as_their_indexes() {
+        for version in ["V4", "V5"] {
+            let found = looked(vec![
+                index("f1", Some("id")),
+                documents("f1", "{}\n{}\n"),
+                metadata(version),
+                named("f2", "f1"),
+                named("f1", "films"),
+                index("f2", None),
+            ])
+            .unwrap();
+            assert_eq!(found.indexes["films"].documents, 2);
+            assert_eq!(found.indexes["f1"].documents, 0);
+        }
+        let refused = |parts: Vec<Part>, word: &str| {
+            let error = looked([vec![metadata("V5")], parts].concat()).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        };
+        refused(vec![index("f1", None)], "names no index for the folder \"f1\"");
+        refused(vec![named("f1", "films")], "no folder \"f1\" for the index `films`");
+        refused(vec![named("f1", "a b")], "\"a b\"");
+        refused(vec![named("f1", "films"), named("f1", "books")], "twice");
+        refused(vec![named("f1", "films"), named("f2", "films")], "twice");
+        let error = looked(vec![metadata("V6"), index("a", None), named("a", "b")]).unwrap_err();
+        assert!(error.contains("index_uuids"), "{error}");
+    }
+
     #[test]
     fn what_cannot_be_imported_says_why() {
         let check = |parts: Vec<Part>, word: &str| {
@@ -176,7 +249,9 @@ mod tests {
             assert!(error.contains(word), "{error}");
         };
         check(vec![], "metadata.json");
-        check(vec![metadata("V5")], "\"V5\"");
+        for version in ["V1", "V2", "V3", "V7"] {
+            check(vec![metadata(version)], &format!("{version:?}"));
+        }
         check(vec![Part::Metadata(json!({}))], "version");
         check(vec![metadata("V6"), index("a b", None)], "\"a b\"");
         check(vec![metadata("V6"), index("a", None), index("a", None)], "twice");

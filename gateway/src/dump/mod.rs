@@ -10,6 +10,7 @@ pub mod contents;
 pub mod export;
 pub(crate) mod fingerprint;
 pub mod format;
+mod older;
 mod pages;
 pub mod reader;
 pub(crate) mod remote;

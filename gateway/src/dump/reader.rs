@@ -5,6 +5,7 @@
 //! is an error, never a shorter dump.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader, ErrorKind, Read},
     path::PathBuf,
@@ -16,7 +17,7 @@ use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 use tokio::sync::mpsc;
 
-use crate::config::limits;
+use crate::{config::limits, dump::older};
 
 /// A part of a dump.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub enum Part {
     Metadata(Value),
     /// A key of the API.
     Key(Value),
+    /// The index whose files are in a folder with another name, as older dumps have it.
+    Name { folder: String, uid: String },
     /// An index, and its primary key if it has one.
     Index { uid: String, primary_key: Option<String> },
     /// The settings of an index.
@@ -35,8 +38,27 @@ pub enum Part {
     End { uid: String },
 }
 
+impl Part {
+    /// The part under its index's name, where folders have other ones.
+    fn renamed(mut self, names: &BTreeMap<String, String>) -> Self {
+        let of_index = match &mut self {
+            Self::Index { uid, .. }
+            | Self::Settings { uid, .. }
+            | Self::Documents { uid, .. }
+            | Self::End { uid } => Some(uid),
+            Self::Metadata(_) | Self::Key(_) | Self::Name { .. } => None,
+        };
+        if let Some(uid) = of_index
+            && let Some(name) = names.get(uid)
+        {
+            uid.clone_from(name);
+        }
+        self
+    }
+}
+
 /// Gives the parts of an archive in its own order, until it ends or `take` wants no more and gives `false`. Indexes of
-/// which `is_read` says no come without documents.
+/// which `is_read` says no come without documents. Of an older dump, an index is called as its folder is.
 ///
 /// # Errors
 /// An archive that is cut, damaged, over a bound or no dump; whatever `take` fails with.
@@ -54,7 +76,16 @@ pub fn read_parts(
         let Some(path) = name_of(&entry)? else { continue };
         let goes_on = match path.as_str() {
             "metadata.json" => take(Part::Metadata(small(entry, &path)?))?,
-            "keys.jsonl" => read_keys(entry, take)?,
+            "keys.jsonl" | "keys" => {
+                read_lines(entry, &path, "key", &|line| Ok(older::key(line).map(Part::Key)), take)?
+            }
+            "index_uuids/data.jsonl" => {
+                let named = |line: Value| match older::name(&line) {
+                    Some((folder, uid)) => Ok(Some(Part::Name { folder, uid })),
+                    None => Err("it has no `uid` and `index_meta.uuid`".to_owned()),
+                };
+                read_lines(entry, &path, "name of an index", &named, take)?
+            }
             other => match other.strip_prefix("indexes/").and_then(|rest| rest.split_once('/')) {
                 Some((uid, file)) => read_of_index(entry, &path, uid, file, is_read, take)?,
                 None => {
@@ -76,16 +107,20 @@ pub fn read_parts(
     }
 }
 
-/// Reads a file on a thread of its own, all documents or none; memory is bounded by the parts that wait. The last part
-/// is an error when the file cannot be read to its end. The thread ends when the parts are dropped.
+/// Reads a file on a thread of its own, all documents or none; memory is bounded by the parts that wait. `names` are
+/// those of folders that are not called as their indexes. The last part is an error when the file cannot be read to its end. The thread ends when the parts are dropped.
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn on_thread(file: PathBuf, has_documents: bool) -> io::Result<mpsc::Receiver<io::Result<Part>>> {
+pub fn on_thread(
+    file: PathBuf,
+    has_documents: bool,
+    names: BTreeMap<String, String>,
+) -> io::Result<mpsc::Receiver<io::Result<Part>>> {
     let (parts, outbox) = mpsc::channel(limits::BACKUP_PARTS_WAITING_MAX);
     std::thread::Builder::new().name("dump-reader".to_owned()).spawn(move || {
         let read = File::open(&file).and_then(|file| {
-            let take = &mut |part| Ok(parts.blocking_send(Ok(part)).is_ok());
+            let take = &mut |part: Part| Ok(parts.blocking_send(Ok(part.renamed(&names))).is_ok());
             read_parts(BufReader::new(file), &|_| has_documents, take)
         });
         if let Err(error) = read {
@@ -109,6 +144,11 @@ fn read_of_index<R: Read>(
         "metadata.json" => {
             let value = small(entry, path)?;
             take(Part::Index { uid, primary_key: value["primaryKey"].as_str().map(str::to_owned) })
+        }
+        "meta.json" => {
+            let (primary_key, settings) = older::index(small(entry, path)?);
+            Ok(take(Part::Index { uid: uid.clone(), primary_key })?
+                && take(Part::Settings { uid, settings })?)
         }
         "settings.json" => take(Part::Settings { uid, settings: small(entry, path)? }),
         "documents.jsonl" if is_read(&uid) => read_documents(entry, &uid, take),
@@ -159,13 +199,23 @@ fn skip(entry: &mut impl Read, path: &str) -> io::Result<()> {
     }
 }
 
-fn read_keys(entry: impl Read, take: &mut dyn FnMut(Part) -> io::Result<bool>) -> io::Result<bool> {
+/// Gives each line of a file as the part that it makes, if it makes one.
+fn read_lines(
+    entry: impl Read,
+    path: &str,
+    what: &str,
+    part_of: &dyn Fn(Value) -> Result<Option<Part>, String>,
+    take: &mut dyn FnMut(Part) -> io::Result<bool>,
+) -> io::Result<bool> {
     let (mut reader, mut line, mut number) = (BufReader::new(entry), Vec::new(), 0_u64);
-    while read_line(&mut reader, &mut line, "keys.jsonl", &mut number)? {
-        let key = serde_json::from_slice(&line)
-            .map_err(|error| wrong(format!("line {number} of keys.jsonl is no key: {error}")))?;
+    while read_line(&mut reader, &mut line, path, &mut number)? {
+        let read = serde_json::from_slice::<Value>(&line).map_err(|error| error.to_string());
+        let part = read.and_then(part_of);
+        let part = part.map_err(|error| wrong(format!("line {number} of {path} is no {what}: {error}")))?;
         line.clear();
-        if !take(Part::Key(key))? {
+        if let Some(part) = part
+            && !take(part)?
+        {
             return Ok(false);
         }
     }

@@ -69,6 +69,44 @@ fn parts_come_in_the_order_of_the_archive() {
 }
 
 #[test]
+fn older_dumps_have_other_files() {
+    let bytes = archive(&[
+        ("./indexes/22c2/documents.jsonl", FILE, b"{\"id\":1}\n"),
+        ("indexes/22c2/meta.json", FILE, b"{\"settings\":{\"stopWords\":[\"a\"]},\"primary_key\":\"id\"}"),
+        (
+            "index_uuids/data.jsonl",
+            FILE,
+            b"{\"uid\":\"films\",\"index_meta\":{\"uuid\":\"22c2\",\"creation_task_id\":1}}",
+        ),
+        ("instance-uid", FILE, b"9e15e977-f2ae-4761-943f-1eaf75fd736d"),
+        ("keys", FILE, b"{\"uid\":\"k\"}\n{\"id\":[1],\"actions\":[\"dumps.get\"]}\n"),
+        ("metadata.json", FILE, b"{\"dumpVersion\":\"V5\"}"),
+        ("updates/data.jsonl", FILE, b"no JSON at all"),
+        ("updates/updates_files/c83a", FILE, b"nor here"),
+    ]);
+    let folder = || "22c2".to_owned();
+    let names = BTreeMap::from([(folder(), "films".to_owned())]);
+    let read = parts(&bytes).unwrap();
+    assert_eq!(
+        read,
+        [
+            Part::Documents { uid: folder(), lines: Bytes::from_static(b"{\"id\":1}\n"), count: 1 },
+            Part::End { uid: folder() },
+            Part::Index { uid: folder(), primary_key: Some("id".to_owned()) },
+            Part::Settings { uid: folder(), settings: json!({"stopWords": ["a"]}) },
+            Part::Name { folder: folder(), uid: "films".to_owned() },
+            Part::Key(json!({"uid": "k"})),
+            Part::Metadata(json!({"dumpVersion": "V5"})),
+        ]
+    );
+    let renamed = read.into_iter().map(|part| part.renamed(&names)).collect::<Vec<_>>();
+    assert_eq!(renamed[1], Part::End { uid: "films".to_owned() });
+    assert_eq!(renamed[5], Part::Key(json!({"uid": "k"})));
+    let error = parts(&archive(&[("index_uuids/data.jsonl", FILE, b"{\"uid\":\"films\"}")])).unwrap_err();
+    assert!(error.contains("line 1 of index_uuids/data.jsonl") && error.contains("uuid"), "{error}");
+}
+
+#[test]
 fn batches_end_with_lines_and_are_bounded() {
     let line = format!("{{\"text\":\"{}\"}}\n", "x".repeat(3 << 20));
     let bytes = archive(&[("indexes/a/documents.jsonl", FILE, line.repeat(7).as_bytes())]);
@@ -112,6 +150,8 @@ fn what_no_dump_has_is_refused_by_name() {
     refused("metadata.json", FILE, b"{", "metadata.json");
     refused("indexes/a/settings.json", FILE, b"[", "indexes/a/settings.json");
     refused("keys.jsonl", FILE, b"{}\n{", "line 2 of keys.jsonl");
+    refused("keys", FILE, b"{}\n{", "line 2 of keys");
+    refused("indexes/a/meta.json", FILE, b"[", "indexes/a/meta.json");
     assert!(parts(b"{\"json\": true}").unwrap_err().contains("gzip"));
     assert!(parts(b"").is_err());
 }

@@ -115,6 +115,90 @@ fn large(count: usize) -> Vec<u8> {
     ])
 }
 
+/// `metadata.json` as servers before 1.0 wrote it.
+fn older(version: &str) -> String {
+    let dates = r#""indexDbSize":1,"updateDbSize":1,"dumpDate":"2022-10-04T15:55:10.344982459Z""#;
+    format!(r#"{{"dumpVersion":"{version}","dbVersion":"0.29.0",{dates}}}"#)
+}
+
+/// The folder of an index, and what it says of the index.
+const NAME: &str = r#"{"uid":"small","index_meta":{"uuid":"22c2","creation_task_id":1}}"#;
+const META: &str = r#"{"settings":{"displayedAttributes":["*"],"filterableAttributes":["year"],"rankingRules":["words","typo","year:desc"],"stopWords":["the"],"synonyms":{"film":["movie"]},"distinctAttribute":null,"typoTolerance":{"enabled":true,"minWordSizeForTypos":{"oneTypo":4,"twoTypos":8},"disableOnWords":[],"disableOnAttributes":[]}},"primary_key":"id"}"#;
+
+/// A dump in the layout of versions 4 and 5, with two indexes of which one has nothing.
+fn older_dump(version: &str, keys: &str) -> Vec<u8> {
+    let names = format!("{NAME}\n{}\n", NAME.replace("small", "empty").replace("22c2", "6d04"));
+    archive(&[
+        ("./indexes/22c2/documents.jsonl", "{\"id\":1,\"year\":1999}\n{\"id\":2,\"year\":2003}\n"),
+        ("./indexes/22c2/meta.json", META),
+        ("./indexes/6d04/documents.jsonl", ""),
+        ("./indexes/6d04/meta.json", r#"{"settings":{},"primary_key":null}"#),
+        ("./index_uuids/data.jsonl", &names),
+        ("./instance-uid", "9e15e977-f2ae-4761-943f-1eaf75fd736d"),
+        ("./keys", keys),
+        ("./metadata.json", &older(version)),
+        ("./updates/data.jsonl", "{\"id\":1}\n"),
+        ("./updates/updates_files/c83a004a", "{\"id\":3}\n"),
+    ])
+}
+
+#[test]
+fn older_dumps_are_converted() {
+    let rest = r#""indexes":["small"],"expires_at":null,"created_at":"2022-06-21T11:46:40Z","updated_at":"2022-06-21T11:46:40Z""#;
+    let v4 = format!(
+        r#"{{"description":"of v4","id":[84,69,83,84,75,69,89,52],"actions":["search","dumps.get"],{rest}}}"#
+    );
+    let v5 = format!(
+        r#"{{"description":"of v5","name":null,"uid":"0a77e2b3-6f3e-4b0e-8a3b-6f1d3b0e4c11","actions":["search"],{rest}}}"#
+    );
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (mut cluster, client, operator) = guarded(folder.path(), 2, 16, &[]);
+    let mut uids = Vec::new();
+    for (version, key) in [("V4", &v4), ("V5", &v5), ("V4", &v4)] {
+        let (status, begun) = import(&operator, &[], &older_dump(version, key));
+        assert_eq!(status, 202, "{begun}");
+        let operation = ended(&operator, &begun["operation"]);
+        assert_eq!(operation["status"], "succeeded", "{operation}");
+        assert_eq!(operation["dump"]["serverVersion"], "0.29.0");
+        assert_eq!(operation["dump"]["indexes"]["small"], json!({"primaryKey": "id", "documents": 2}));
+        let all = json!([{"id": 1, "year": 1999, "_vectors": {}}, {"id": 2, "year": 2003, "_vectors": {}}]);
+        assert_eq!(json!(documents(&client, "small")), all);
+        let settings = client.read("/indexes/small/settings");
+        for (name, value) in [
+            ("displayedAttributes", json!(["*"])),
+            ("filterableAttributes", json!(["year"])),
+            ("rankingRules", json!(["words", "typo", "year:desc"])),
+            ("stopWords", json!(["the"])),
+            ("synonyms", json!({"film": ["movie"]})),
+        ] {
+            assert_eq!(settings[name], value, "{version}");
+        }
+        assert_eq!(settings["typoTolerance"]["minWordSizeForTypos"], json!({"oneTypo": 4, "twoTypos": 8}));
+        assert_eq!(client.read("/indexes/empty")["primaryKey"], Value::Null);
+        let keys = client.read("/keys?limit=100");
+        let named = format!("of {}", version.to_lowercase());
+        let of_dump =
+            keys["results"].as_array().unwrap().iter().filter(|key| key["description"] == named.as_str());
+        let of_dump = of_dump.collect::<Vec<_>>();
+        assert_eq!((of_dump.len(), &of_dump[0]["actions"]), (1, &json!(["search"])), "{keys}");
+        let holder = Client::new(client.base()).with_key(of_dump[0]["key"].as_str().unwrap());
+        assert_eq!(holder.search("small", &json!({"q": "movie"}))["hits"], json!([]));
+        assert_eq!(holder.call("POST", "/indexes/empty/search", &json!({})).0, 403);
+        uids.push(of_dump[0]["uid"].clone());
+        client.done("DELETE", "/indexes/small", &Value::Null);
+        client.done("DELETE", "/indexes/empty", &Value::Null);
+    }
+    assert_eq!(uids[0], uids[2], "a key of the fourth version gets the same uid each time");
+    assert_eq!(uids[1], "0a77e2b3-6f3e-4b0e-8a3b-6f1d3b0e4c11");
+    // One that is interrupted goes on under the names of its indexes.
+    let (status, begun) = import(&operator, &[], &older_dump("V5", &v5));
+    assert_eq!(status, 202, "{begun}");
+    cluster.cluster.kill_gateway().unwrap();
+    cluster.cluster.start_gateway().unwrap();
+    assert_eq!(ended(&operator, &begun["operation"])["status"], "succeeded");
+    assert_eq!(documents(&client, "small").len(), 2);
+}
+
 #[test]
 fn a_dump_of_a_cluster_goes_whole_into_one_of_another_shape() {
     let folders = [0, 1].map(|_| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
@@ -252,13 +336,32 @@ fn what_is_no_dump_is_refused_and_changes_nothing() {
     let whole = large(100);
     let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
     bomb.write_all(&vec![0; 8 << 20]).unwrap();
-    let table: [(Vec<u8>, &str); 9] = [
+    let table: [(Vec<u8>, &str); 15] = [
         (b"no archive".to_vec(), "gzip"),
         (Vec::new(), "cannot be imported"),
         (whole[..whole.len() / 2].to_vec(), "cannot be imported"),
         (bomb.finish().unwrap(), "follows its last file"),
         (archive(&[("metadata.json", V6), ("../../etc/cron.d/x", "x")]), "outside"),
-        (archive(&[("metadata.json", &V6.replace("V6", "V4"))]), "\"V4\""),
+        (archive(&[("metadata.json", &V6.replace("V6", "V1"))]), "\"V1\""),
+        (archive(&[("metadata.json", &V6.replace("V6", "V2"))]), "\"V2\""),
+        (archive(&[("metadata.json", &V6.replace("V6", "V3"))]), "\"V3\""),
+        (archive(&[("metadata.json", &older("V5")), ("keys", "{\"uid\"")]), "line 1 of keys"),
+        (
+            archive(&[("metadata.json", &older("V5")), ("index_uuids/data.jsonl", NAME)]),
+            "for the index `small`",
+        ),
+        (
+            archive(&[("metadata.json", &older("V4")), ("indexes/22c2/meta.json", META)]),
+            "names no index for the folder \"22c2\"",
+        ),
+        (
+            archive(&[
+                ("metadata.json", &older("V4")),
+                ("index_uuids/data.jsonl", NAME),
+                ("indexes/22c2/meta.json", "{\"settings\": []}"),
+            ]),
+            "no JSON object",
+        ),
         (archive(&[("keys.jsonl", "")]), "no metadata.json"),
         (archive(&[("metadata.json", V6), ("indexes/a b/metadata.json", "{}")]), "\"a b\""),
         (

@@ -5,7 +5,7 @@
 //! goes on where it was after a pause or a crash of its pod; what was written twice is the same. What cannot be written
 //! pauses the import, with the reason.
 
-use std::{panic::AssertUnwindSafe, path::PathBuf, rc::Rc};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, rc::Rc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -329,7 +329,7 @@ impl Worker {
         if !self.about.is_prepared {
             self.prepare(path.clone(), &contents).await?;
         }
-        self.write_documents(path).await
+        self.write_documents(path, contents.names).await
     }
 
     /// Reads the whole dump, to learn what it has and whether it can be imported.
@@ -361,7 +361,8 @@ impl Worker {
                 self.loader.index(uid, index.primary_key.as_deref()).await?;
             }
         }
-        let mut parts = reader::on_thread(path, false).map_err(|error| unreadable(&error))?;
+        let mut parts =
+            reader::on_thread(path, false, contents.names.clone()).map_err(|error| unreadable(&error))?;
         while let Some(part) = parts.recv().await {
             match part.map_err(|error| unreadable(&error))? {
                 Part::Key(key) => self.loader.key(&key).await?,
@@ -369,7 +370,11 @@ impl Worker {
                     self.loader.settings(&uid, &settings).await?;
                     self.note(|_| {}).await?;
                 }
-                Part::Metadata(_) | Part::Index { .. } | Part::Documents { .. } | Part::End { .. } => {}
+                Part::Metadata(_)
+                | Part::Name { .. }
+                | Part::Index { .. }
+                | Part::Documents { .. }
+                | Part::End { .. } => {}
             }
         }
         self.about.is_prepared = true;
@@ -377,10 +382,10 @@ impl Worker {
     }
 
     /// Writes the documents that are not written yet.
-    async fn write_documents(&mut self, path: PathBuf) -> Result<(), Stop> {
+    async fn write_documents(&mut self, path: PathBuf, names: BTreeMap<String, String>) -> Result<(), Stop> {
         self.enter("Documents").await?;
         let mut skipped = 0;
-        let mut parts = reader::on_thread(path, true).map_err(|error| unreadable(&error))?;
+        let mut parts = reader::on_thread(path, true, names).map_err(|error| unreadable(&error))?;
         while let Some(part) = parts.recv().await {
             let Part::Documents { uid, lines, count } = part.map_err(|error| unreadable(&error))? else {
                 continue;

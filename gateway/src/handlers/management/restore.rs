@@ -257,6 +257,7 @@ impl Worker {
             | Part::Settings { .. }
             | Part::Documents { .. }
             | Part::End { .. }
+            | Part::Name { .. }
             | Part::Metadata(_) => Ok(()),
         }
     }
