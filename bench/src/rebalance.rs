@@ -41,6 +41,8 @@ type Times = Vec<(Instant, f64)>;
 /// What was seen of a change.
 struct Change {
     began: Instant,
+    /// When the newcomer had everything; what follows is the cutover, and the sweeping of the others.
+    filled: Instant,
     ended: Instant,
     copied: f64,
     peak_kib: u64,
@@ -94,7 +96,8 @@ fn report(
 ) -> anyhow::Result<()> {
     let seconds = (change.ended - change.began).as_secs_f64();
     let least = options.documents as f64 / (options.nodes as f64 + 1.0);
-    let rate = change.copied / seconds;
+    let filling = (change.filled - change.began).as_secs_f64();
+    let rate = change.copied / filling;
     writeln!(
         output,
         "{} documents on {} nodes, one added, {} searches and {} writes a second",
@@ -102,7 +105,7 @@ fn report(
     )?;
     writeln!(
         output,
-        "copied       {:8.0} in {seconds:.1} s; {:.2} of an even share",
+        "copied       {:8.0} in {filling:.1} s, cut over and swept after {seconds:.1} s; {:.2} of an even share",
         change.copied,
         change.copied / least
     )?;
@@ -176,14 +179,20 @@ fn add(cluster: &Server, newcomer: &Server) -> anyhow::Result<Change> {
     let began = Instant::now();
     let accepted = client.expect(202, "POST", "/_miroir/nodes", &node)?;
     let target = format!("/_miroir/operations/{}", accepted["operation"]);
-    let mut peak_kib = 0;
+    let (mut peak_kib, mut filled) = (0, None);
     loop {
         peak_kib = peak_kib.max(cluster.counters()?.resident_kib);
         let operation = client.expect(200, "GET", &target, "")?;
+        let is_filling =
+            ["ComputingAssignments", "DualWrite"].iter().any(|phase| operation["phase"] == *phase);
+        if !is_filling {
+            filled.get_or_insert_with(Instant::now);
+        }
         if operation["finishedAt"] != Value::Null {
             ensure!(operation["status"] == "succeeded", "{operation}");
             let copied = operation["progress"]["documentsMoved"].as_f64().context("no documentsMoved")?;
-            return Ok(Change { began, ended: Instant::now(), copied, peak_kib });
+            let ended = Instant::now();
+            return Ok(Change { began, filled: filled.unwrap_or(ended), ended, copied, peak_kib });
         }
         if began.elapsed() > CHANGE_MAX {
             bail!("the change does not end: {operation}");

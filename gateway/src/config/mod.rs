@@ -43,7 +43,7 @@ use limits::{
     HINT_BYTES_DEFAULT, HINT_BYTES_MAX, HINT_BYTES_MIN, LEG_MISS_RATE_DEFAULT, LEG_MISS_RATE_MAX,
     MASTER_KEY_BYTES_MIN, MIGRATION_DRAIN_TIMEOUT_DEFAULT, NODE_TIMEOUT_DEFAULT, NODES_MAX, PROCESS_ID_MAX,
     REPLICATION_FACTOR_DEFAULT, REQUEST_TIMEOUT_DEFAULT, RESHARD_KEEP_DEFAULT,
-    SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX, TRACE_SAMPLE_DEFAULT,
+    SETTINGS_DRIFT_INTERVAL_DEFAULT, SHARDS_DEFAULT, SHARDS_MAX, THROTTLE_MAX, TRACE_SAMPLE_DEFAULT,
 };
 use options::{Flags, RawOptions};
 use value::Allowed;
@@ -89,6 +89,8 @@ pub struct Config {
     pub migration_drain_timeout: Duration,
     /// Whether shards move without a last comparison.
     pub migration_skip_delta_pass: bool,
+    /// Documents a second that nodes are given while shards move; 0 for as many as go.
+    pub migration_throttle: u32,
     /// How long a node may be down before it is removed by force.
     pub replace_after: Option<Duration>,
     /// Whether the number of shards of an index may be changed.
@@ -470,6 +472,9 @@ fn validate(
             false,
             |text| value::one_of(text, &value::SWITCH),
         )?,
+        migration_throttle: option("migration-throttle", &raw.migration_throttle, 0, |text| {
+            value::whole(text, 0..=THROTTLE_MAX)
+        })?,
         replace_after: option("replace-after", &raw.replace_after, None, value::interval_or_off)?,
         resharding: switch("resharding", &raw.resharding)?,
         reshard_keep: option("reshard-keep", &raw.reshard_keep, RESHARD_KEEP_DEFAULT, value::keep)?,

@@ -88,6 +88,7 @@ const SECTIONS: [(&str, &[&str]); 11] = [
             "settings-drift-interval",
             "migration-drain-timeout",
             "migration-skip-delta-pass",
+            "migration-throttle",
             "replace-after",
             "resharding",
             "reshard-keep",

@@ -200,6 +200,9 @@ pub(crate) struct Flags {
     /// move shards without comparing them a last time (default off)
     #[argh(option, arg_name = "on|off")]
     pub(crate) migration_skip_delta_pass: Option<String>,
+    /// documents a second that nodes are given while shards move (default 0: as many as they take)
+    #[argh(option, arg_name = "N")]
+    pub(crate) migration_throttle: Option<String>,
     /// how long a node may be down before it is removed by force, where others have copies of all it had (default off)
     #[argh(option, arg_name = "TIME|off")]
     pub(crate) replace_after: Option<String>,
@@ -424,6 +427,8 @@ pub(crate) struct RawOptions {
     #[serde(deserialize_with = "text")]
     pub(crate) migration_skip_delta_pass: Option<String>,
     #[serde(deserialize_with = "text")]
+    pub(crate) migration_throttle: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(crate) replace_after: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(crate) resharding: Option<String>,
@@ -554,7 +559,8 @@ over_all_options! {
         tenant_dedicated_groups in_flight_max request_line_limit head_limit headers_max first_byte_timeout
         head_timeout idle_timeout body_gap_timeout body_timeout requests_per_connection_max connections_max
         connections_per_address_max queue_delay_max multi_search_queries_max json_depth_max page_depth_max
-        drain_timeout migration_drain_timeout migration_skip_delta_pass replace_after resharding reshard_keep
+        drain_timeout migration_drain_timeout migration_skip_delta_pass migration_throttle replace_after resharding
+        reshard_keep
         tls_certificate tls_key tls_client_ca node_ca log_requests log_queries slow_query_log otlp_endpoint trace_sample dump_dir
         import_dump backup_dir backup_interval backup_keep allowed_ip_networks anti_entropy anti_entropy_interval
         anti_entropy_schedule_cron anti_entropy_shards_per_pass anti_entropy_max_read_concurrency

@@ -1,7 +1,11 @@
-//! Filling an empty copy of a shard: pages of whole documents from one node to another, before the two are compared.
+//! Filling a copy that is empty, or that an earlier attempt has filled in part: pages of whole documents from one node
+//! to another, before the two are compared.
 //!
 //! Invariants: no lane is held, so what is copied may be old by the time it arrives; the comparison that follows finds
-//! that, for the copy that is filled is not believed; a page is bounded in bytes, and one waits at most.
+//! that, for the copy that is filled is not believed; a page is bounded in bytes, and a bounded number of them waits at
+//! the node, which then does several in one go.
+
+use std::collections::VecDeque;
 
 use http::Method;
 use serde_json::json;
@@ -10,7 +14,7 @@ use crate::{
     config::limits,
     repair::{
         comparison::Comparison,
-        digest::{Fingerprint, VECTORS_FIELD},
+        digest::VECTORS_FIELD,
         foreign_tasks,
         replica::{Page, Replica},
         report::RepairError,
@@ -18,29 +22,30 @@ use crate::{
 };
 
 impl Comparison<'_> {
-    /// Fills the target's copy of a shard where it is empty; says whether it did.
+    /// Fills the target's copy of some shards where it has less than half of what another one has; only an empty one
+    /// where none is to be trusted more than it.
     pub(crate) async fn copy_to_the_empty(
         &self,
         replicas: &[Replica<'_>],
-        prints: &[Fingerprint],
         filter: &str,
-    ) -> Result<bool, RepairError> {
+    ) -> Result<(), RepairError> {
         if !self.scope.mark_suspect || self.scope.dry_run {
-            return Ok(false);
+            return Ok(());
         }
+        let nodes = replicas.iter().map(|replica| replica.node).collect::<Vec<_>>();
+        let counts = self.of_each(replicas, |replica| replica.count(filter)).await?;
         let is_target = |replica: &Replica<'_>| self.scope.target == Some(replica.node);
-        let target = replicas.iter().zip(prints).find(|(replica, _)| is_target(replica));
-        let Some((target, _)) = target.filter(|(_, print)| print.documents() == 0) else { return Ok(false) };
-        let sources = replicas.iter().zip(prints).filter(|(replica, _)| !is_target(replica));
-        let fullest = sources.max_by_key(|(_, print)| print.documents());
-        match fullest {
-            Some((source, print)) if print.documents() >= limits::BULK_COPY_DOCUMENTS_MIN => {
-                let copied = self.copy(source, target, filter).await?;
-                self.report.borrow_mut().copied += copied;
-                Ok(true)
-            }
-            _ => Ok(false),
+        let counted = || replicas.iter().zip(counts.iter().copied());
+        let target = counted().find(|(replica, _)| is_target(replica));
+        let fullest = counted().filter(|(replica, _)| !is_target(replica)).max_by_key(|(_, count)| *count);
+        if let (Some((target, has)), Some((source, count))) = (target, fullest)
+            && has < count.div_ceil(2)
+            && (has == 0 || !self.are_without_source(&nodes))
+        {
+            let copied = self.copy(source, target, filter).await?;
+            self.report.borrow_mut().copied += copied;
         }
+        Ok(())
     }
 
     /// Answers how many documents there were.
@@ -51,7 +56,7 @@ impl Comparison<'_> {
         filter: &str,
     ) -> Result<u64, RepairError> {
         let (mut offset, mut limit) = (0, limits::REPAIR_PAGE_FIRST);
-        let mut waits: Option<u32> = None;
+        let mut waiting = VecDeque::new();
         loop {
             let asked = json!({"filter": filter, "offset": offset, "limit": limit, "retrieveVectors": true});
             let answer = source.fetch(&asked, source.core.shared.config.node_timeout).await?;
@@ -66,12 +71,18 @@ impl Comparison<'_> {
                     push_document(&mut body, raw.get());
                 }
                 body.push(']');
-                self.report.borrow_mut().bytes += body.len() as u64;
+                let bytes = body.len() as u64;
+                self.report.borrow_mut().bytes += bytes;
                 let task = target.change(Method::POST, "/documents", body).await?;
                 foreign_tasks::note(target, task).await?;
-                if let Some(before) = waits.replace(task) {
-                    target.wait_for(before).await?;
+                waiting.push_back(task);
+                if waiting.len() > limits::COPIED_PAGES_WAITING_MAX
+                    && let Some(first) = waiting.pop_front()
+                {
+                    target.wait_for(first).await?;
                 }
+                self.watch.copied(count as u64, bytes).await;
+                self.check_wish()?;
             }
             offset += count;
             if count == 0 || offset >= page.total {
@@ -80,8 +91,8 @@ impl Comparison<'_> {
             let weight = answer.len() / count + 1;
             limit = (limits::REPAIR_PAGE_BYTES / weight).clamp(1, limits::REPAIR_PAGE_DOCUMENTS_MAX);
         }
-        if let Some(last) = waits {
-            target.wait_for(last).await?;
+        for task in waiting {
+            target.wait_for(task).await?;
         }
         Ok(offset as u64)
     }

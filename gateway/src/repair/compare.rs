@@ -1,5 +1,7 @@
 //! Compares the copies of an index: fingerprints of whole shards, then the keys in the buckets that differ.
 //!
+//! Shards that the same nodes have copies of are compared together, so that nodes are waited for once for all of them.
+//!
 //! Invariants: memory is bounded by the buckets that are compared together. Nodes that are down or joining do not
 //! count as copies, but for the one that is to catch up. What could not be compared is reported, never counted as
 //! equal.
@@ -8,7 +10,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use ahash::AHashSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use router::{ShardSet, shard_filter};
+use router::{NodeIndex, ShardSet, shard_filter};
 
 use crate::{
     config::limits,
@@ -20,6 +22,7 @@ use crate::{
         foreign_tasks,
         replica::Replica,
         report::{RepairError, Report, Scope},
+        watch::{Throttle, Watch},
     },
     state::core::Core,
     write::{lane, tombstones::Tombstones},
@@ -36,6 +39,21 @@ pub async fn compare_copies(
     shards: &ShardSet,
     scope: Scope,
 ) -> Result<Report, RepairError> {
+    let throttle = Throttle::new(0);
+    compare_watched(core, node_uid, shards, scope, &Watch::new(&throttle)).await
+}
+
+/// Like [`compare_copies`], for somebody who looks on.
+///
+/// # Errors
+/// Those of [`compare_copies`], and [`RepairError::Unwanted`] once it is not wanted any more.
+pub(crate) async fn compare_watched(
+    core: &Core,
+    node_uid: &str,
+    shards: &ShardSet,
+    scope: Scope,
+    watch: &Watch<'_>,
+) -> Result<Report, RepairError> {
     let index = core.shared.snapshot().on_nodes(node_uid).cloned().ok_or(RepairError::IndexGone)?;
     // Without a primary key the index has no documents yet.
     let Some(primary_key) = index.record.primary_key.clone() else { return Ok(Report::default()) };
@@ -49,16 +67,21 @@ pub async fn compare_copies(
         scope,
         tombstones,
         report,
+        watch,
         copied_anew,
         foreign,
     };
     comparison.tell_of_lost(shards);
-    for shard in shards.iter() {
-        let found = comparison.shard(shard).await;
-        comparison.note_failure(found, &format!("{shard}"))?;
-    }
+    // A copy that is filled gets from several others at once, so that its node has enough to do.
+    let at_once = if scope.mark_suspect { limits::PARTS_FILLED_TOGETHER_MAX } else { 1 };
+    let parts = comparison.parts(shards);
+    let compared = parts.iter().map(async |(nodes, part)| {
+        let found = comparison.part(nodes, part).await;
+        comparison.note_failure(found, &listed(part.iter()), u64::from(part.len()))
+    });
+    stream::iter(compared).buffer_unordered(at_once).try_collect::<()>().await?;
     let found = comparison.strays(shards).await;
-    comparison.note_failure(found, "strays")?;
+    comparison.note_failure(found, "strays", 1)?;
     Ok(comparison.report.into_inner())
 }
 
@@ -70,73 +93,97 @@ impl Comparison<'_> {
             self.scope.target.is_some_and(|target| owners.contains(&target))
                 && self.are_without_source(&owners)
         };
-        let lost = shards.iter().filter(is_lost).map(|shard| shard.to_string()).collect::<Vec<_>>();
+        let lost = listed(shards.iter().filter(is_lost));
         if !lost.is_empty() {
             let consequence = "all nodes that had a copy of them have lost data; what they have left is kept";
-            let fields = [
-                ("index", &*self.index.record.uid),
-                ("shards", &*lost.join(",")),
-                ("consequence", consequence),
-            ];
+            let fields =
+                [("index", &*self.index.record.uid), ("shards", &*lost), ("consequence", consequence)];
             log::error("copies_without_source", &fields);
         }
     }
 
-    pub(crate) fn note_failure(&self, found: Result<(), RepairError>, what: &str) -> Result<(), RepairError> {
+    /// `shards` is how many of them could not be compared.
+    fn note_failure(
+        &self,
+        found: Result<(), RepairError>,
+        what: &str,
+        shards: u64,
+    ) -> Result<(), RepairError> {
         match found {
             Ok(()) => Ok(()),
-            Err(RepairError::IndexGone) => Err(RepairError::IndexGone),
+            Err(error @ (RepairError::IndexGone | RepairError::Unwanted)) => Err(error),
             Err(error) => {
                 let uid = &self.index.record.uid;
                 log::warn(
                     "repair_failed",
-                    &[("index", uid), ("shard", what), ("reason", &error.to_string())],
+                    &[("index", uid), ("shards", what), ("reason", &error.to_string())],
                 );
-                self.report.borrow_mut().failed += 1;
+                self.report.borrow_mut().failed += shards;
                 Ok(())
             }
         }
     }
 
-    /// Compares the copies of one shard.
-    async fn shard(&self, shard: u32) -> Result<(), RepairError> {
-        let nodes = self.copies(shard);
-        if self.scope.target.is_some_and(|target| !nodes.contains(&target)) {
-            return Ok(());
+    /// The shards by the nodes that have copies of them.
+    fn parts(&self, shards: &ShardSet) -> Vec<(Vec<NodeIndex>, ShardSet)> {
+        let mut parts: Vec<(Vec<NodeIndex>, ShardSet)> = Vec::new();
+        for shard in shards.iter() {
+            let nodes = self.copies(shard);
+            if self.scope.target.is_some_and(|target| !nodes.contains(&target)) {
+                continue;
+            }
+            self.note_missing(shard, &nodes);
+            if nodes.len() < 2 {
+                continue;
+            }
+            let has_room = |part: &ShardSet| part.len() < limits::SHARDS_COMPARED_TOGETHER_MAX;
+            match parts.iter_mut().find(|(others, part)| *others == nodes && has_room(part)) {
+                Some((_, part)) => drop(part.insert(shard)),
+                None => parts.push((nodes, [shard].into_iter().collect())),
+            }
         }
-        self.report.borrow_mut().missing += (self.owners(shard).count() - nodes.len()) as u64;
+        parts
+    }
+
+    /// Reports the copies of a shard that are not available.
+    fn note_missing(&self, shard: u32, nodes: &[NodeIndex]) {
+        let owners = self.owners(shard).count();
+        let mut report = self.report.borrow_mut();
+        report.missing += (owners - nodes.len()) as u64;
         if nodes.len() < 2 {
-            let mut report = self.report.borrow_mut();
             report.single += 1;
-            if self.owners(shard).count() > 1 {
+            if owners > 1 {
                 // There may be a second copy later; until then an untrusted one proves nothing.
                 report.failed += u64::from(self.scope.mark_suspect);
                 report.alone.push(shard);
             }
-            return Ok(());
         }
-        let filter = filter_of(shard, self.index.record.shards);
+    }
+
+    /// Compares these nodes' copies of some shards.
+    async fn part(&self, nodes: &[NodeIndex], shards: &ShardSet) -> Result<(), RepairError> {
+        let filter = shard_filter(shards);
         let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
-        let mut prints = self.of_each(&replicas, |replica| replica.fingerprint(&filter)).await?;
-        if self.copy_to_the_empty(&replicas, &prints, &filter).await? {
-            prints = self.of_each(&replicas, |replica| replica.fingerprint(&filter)).await?;
-        }
+        self.check_wish()?;
+        self.copy_to_the_empty(&replicas, &filter).await?;
+        let prints = self.of_each(&replicas, |replica| replica.fingerprint(&filter)).await?;
         {
             let mut report = self.report.borrow_mut();
-            report.shards += 1;
+            report.shards += u64::from(shards.len());
             report.compared += prints.iter().map(Fingerprint::documents).sum::<u64>();
         }
         for wanted in differing_buckets(&prints) {
             let keys = self.differing_keys(&replicas, &filter, &wanted).await?;
             for keys in keys.chunks(limits::REPAIR_KEYS_PER_HOLD) {
-                self.repair(&nodes, keys).await?;
+                self.check_wish()?;
+                self.repair(nodes, keys).await?;
             }
         }
         Ok(())
     }
 
     /// Reads something of each copy, of a bounded number of them at the same time; in the order of the copies.
-    async fn of_each<'r, T, R: Future<Output = Result<T, RepairError>>>(
+    pub(crate) async fn of_each<'r, T, R: Future<Output = Result<T, RepairError>>>(
         &self,
         replicas: &'r [Replica<'_>],
         read: impl FnMut(&'r Replica<'_>) -> R,
@@ -211,15 +258,9 @@ impl Comparison<'_> {
     }
 }
 
-pub(crate) fn only(shard: u32, shards: u32) -> ShardSet {
-    let mut one = ShardSet::all(shards);
-    one.subtract(&ShardSet::all(shards));
-    one.insert(shard);
-    one
-}
-
-fn filter_of(shard: u32, shards: u32) -> String {
-    shard_filter(&only(shard, shards))
+/// Numbers as a log event lists them.
+fn listed(shards: impl Iterator<Item = u32>) -> String {
+    shards.map(|shard| shard.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// The buckets in which copies differ, in portions of a bounded number of documents.

@@ -9,6 +9,7 @@ use crate::{
     repair::{
         replica::Replica,
         report::{RepairError, Report, Scope},
+        watch::Watch,
     },
     state::{core::Core, snapshot::Index},
     write::{fanout, tombstones::Tombstones},
@@ -22,6 +23,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) scope: Scope,
     pub(crate) tombstones: Tombstones,
     pub(crate) report: RefCell<Report>,
+    /// What the one who wants it sees while it runs.
+    pub(crate) watch: &'a Watch<'a>,
     /// The nodes that are being copied anew, where the target is one of them.
     pub(crate) copied_anew: Vec<NodeIndex>,
     /// Whether anybody but the gateway writes to a node, for the nodes that were checked.
@@ -78,6 +81,11 @@ impl Comparison<'_> {
             pace: self.scope.pace,
             compares_marks: true,
         }
+    }
+
+    /// Checks that somebody still wants the comparison.
+    pub(crate) fn check_wish(&self) -> Result<(), RepairError> {
+        if self.watch.is_over() { Err(RepairError::Unwanted) } else { Ok(()) }
     }
 
     /// Checks that the lane of this name still is that of these copies.

@@ -21,3 +21,4 @@ pub mod report;
 pub(crate) mod resolve;
 pub mod settings_drift;
 pub(crate) mod shard_walk;
+pub(crate) mod watch;

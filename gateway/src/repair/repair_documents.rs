@@ -1,4 +1,7 @@
-//! Makes the copies of some documents equal, with the index's lane locked.
+//! Makes the copies of some documents equal.
+//!
+//! Most differences are none: a write was on its way. What still differs when nodes have done what they were given is
+//! repaired with the lane locked; a copy that nobody believes yet is first given it without.
 //!
 //! Invariants: while the lane is locked, no write of a client comes between reading the copies and sending nodes the
 //! winner, and a node has done all its tasks before it is read. A lane is locked for a bounded number of keys and a
@@ -18,7 +21,7 @@ use crate::{
         foreign_tasks,
         replica::Replica,
         report::RepairError,
-        resolve::{Case, Verdict, Version, resolve},
+        resolve::{Case, Verdict, Version, are_equal, resolve},
     },
     write::lane,
 };
@@ -34,6 +37,58 @@ impl Comparison<'_> {
     /// Makes the copies of these documents equal on these nodes.
     pub(crate) async fn repair(&self, nodes: &[NodeIndex], keys: &[String]) -> Result<(), RepairError> {
         let replicas = nodes.iter().map(|node| self.replica(*node)).collect::<Vec<_>>();
+        // What differed may only have been on its way. No lane is locked for that.
+        let mut left = self.still_differing(&replicas, keys).await?;
+        if let Some(copy) = self.filled_copy(nodes) {
+            for _ in 0..limits::REPAIR_UNHELD_ATTEMPTS {
+                if left.is_empty() {
+                    break;
+                }
+                self.give(&replicas, copy, &left).await?;
+                left = self.still_differing(&replicas, &left).await?;
+            }
+        }
+        if left.is_empty() { Ok(()) } else { self.repair_held(nodes, &replicas, &left).await }
+    }
+
+    /// The documents of which copies differ once nodes have done what they were given by now.
+    async fn still_differing(
+        &self,
+        replicas: &[Replica<'_>],
+        keys: &[String],
+    ) -> Result<Vec<String>, RepairError> {
+        try_join_all(replicas.iter().map(Replica::catch_up)).await?;
+        let copies = try_join_all(replicas.iter().map(|replica| replica.documents(keys))).await?;
+        let is_equal =
+            |key: &String| are_equal(&copies.iter().map(|copy| copy.get(key).cloned()).collect::<Vec<_>>());
+        Ok(keys.iter().filter(|key| !is_equal(key)).cloned().collect())
+    }
+
+    /// The copy that is being filled and that nobody believes yet.
+    fn filled_copy(&self, nodes: &[NodeIndex]) -> Option<usize> {
+        let target = self.scope.target.filter(|_| self.scope.mark_suspect && !self.scope.dry_run)?;
+        nodes.iter().position(|node| *node == target).filter(|_| !self.are_without_source(nodes))
+    }
+
+    /// Gives one copy what the others have, with no lane locked: what a client writes meanwhile may be undone there,
+    /// and differs again then.
+    async fn give(&self, replicas: &[Replica<'_>], copy: usize, keys: &[String]) -> Result<(), RepairError> {
+        let mut changes = self.resolve_all(replicas, keys).await?;
+        self.check_index()?;
+        let own = std::mem::take(&mut changes[copy]);
+        let mut changes = replicas.iter().map(|_| NodeChanges::default()).collect::<Vec<_>>();
+        changes[copy] = own;
+        let tasks = send_changes(replicas, changes).await?;
+        self.wait_for(replicas, tasks).await
+    }
+
+    /// Makes the copies equal with the lane locked.
+    async fn repair_held(
+        &self,
+        nodes: &[NodeIndex],
+        replicas: &[Replica<'_>],
+        keys: &[String],
+    ) -> Result<(), RepairError> {
         let mut attempts = 0;
         let tasks = loop {
             // The first wait does not lock the lane, since a node's work may take long.
@@ -46,11 +101,23 @@ impl Comparison<'_> {
             }
             let idle = replicas.iter().map(|replica| replica.wait_until_idle(limits::REPAIR_HELD_WAIT_MAX));
             match try_join_all(idle).await {
-                Ok(_) => break self.resolve_all(&replicas, keys).await?,
+                Ok(_) => {
+                    let changes = self.resolve_all(replicas, keys).await?;
+                    break if self.scope.dry_run {
+                        Vec::new()
+                    } else {
+                        send_changes(replicas, changes).await?
+                    };
+                }
                 Err(error) if attempts == limits::REPAIR_HOLD_ATTEMPTS => return Err(error),
                 Err(_) => attempts += 1,
             }
         };
+        self.wait_for(replicas, tasks).await
+    }
+
+    /// Waits until the copies' nodes have done these tasks of ours.
+    async fn wait_for(&self, replicas: &[Replica<'_>], tasks: Vec<(usize, u32)>) -> Result<(), RepairError> {
         let ended = tasks.into_iter().map(|(copy, task)| {
             let replica = &replicas[copy];
             async move {
@@ -61,12 +128,12 @@ impl Comparison<'_> {
         try_join_all(ended).await.map(drop)
     }
 
-    /// Reads the copies, resolves each document and sends the changes; gives the nodes' tasks by copy.
+    /// Reads the copies and resolves each document; gives the changes that each copy needs.
     async fn resolve_all(
         &self,
         replicas: &[Replica<'_>],
         keys: &[String],
-    ) -> Result<Vec<(usize, u32)>, RepairError> {
+    ) -> Result<Vec<NodeChanges>, RepairError> {
         let copies = try_join_all(replicas.iter().map(|replica| replica.documents(keys))).await?;
         let erased = self.erased_by_filter(replicas, &copies, keys).await?;
         let trusted = self.trusted(&replicas.iter().map(|replica| replica.node).collect::<Vec<_>>());
@@ -85,7 +152,7 @@ impl Comparison<'_> {
             }
             self.add_changes(verdict, key, &versions, &mut changes);
         }
-        if self.scope.dry_run { Ok(Vec::new()) } else { send_changes(replicas, changes).await }
+        Ok(changes)
     }
 
     fn add_changes(

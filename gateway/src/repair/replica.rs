@@ -61,6 +61,14 @@ impl Replica<'_> {
         Ok(print)
     }
 
+    /// How many documents a filter finds.
+    pub(crate) async fn count(&self, filter: &str) -> Result<usize, RepairError> {
+        let body = json!({"filter": filter, "limit": 0});
+        let answer = self.fetch(&body, self.core.shared.config.node_timeout).await?;
+        let page: Page<'_> = serde_json::from_slice(&answer).map_err(|error| self.failed(error))?;
+        Ok(page.total)
+    }
+
     /// The documents of a shard in some buckets: key and content hash.
     pub(crate) async fn contents(
         &self,

@@ -90,6 +90,8 @@ pub enum RepairError {
     IndexGone,
     #[error("the index or a node is busy")]
     Busy,
+    #[error("nobody wants it any more")]
+    Unwanted,
     #[error("store: {0}")]
     Store(#[from] StoreError),
 }

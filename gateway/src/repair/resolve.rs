@@ -74,7 +74,8 @@ pub(crate) fn resolve(case: Case<'_>) -> Verdict {
     most_likely(&held, foreign)
 }
 
-fn are_equal(versions: &[Option<Version>]) -> bool {
+/// Whether these copies are one version, in the place where it belongs, or none.
+pub(crate) fn are_equal(versions: &[Option<Version>]) -> bool {
     let like = |one: &Option<Version>, other: &Option<Version>| match (one, other) {
         (Some(one), Some(other)) => one.content == other.content && one.in_place && other.in_place,
         (None, None) => true,

@@ -8,7 +8,7 @@ use router::ShardSet;
 
 use crate::{
     repair::{
-        compare::{compare_copies, only},
+        compare::compare_copies,
         queue::Position,
         report::{RepairError, Report, Scope},
     },
@@ -44,7 +44,8 @@ pub(crate) async fn walk(
         let first = if *uid == start.index { start.part } else { 0 };
         let is_wanted = |part: &u32| only_shards.is_none_or(|(least, most)| (least..=most).contains(part));
         for part in (first..parts).filter(is_wanted) {
-            let set = if scope.target.is_some() { ShardSet::all(shards) } else { only(part, shards) };
+            let set =
+                if scope.target.is_some() { ShardSet::all(shards) } else { [part].into_iter().collect() };
             let next = Position { index: uid.clone(), part: part + 1 };
             let found = match compare_copies(core, uid, &set, scope).await {
                 // The index was deleted meanwhile: nothing of it is left to compare.

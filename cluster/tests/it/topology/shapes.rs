@@ -11,7 +11,7 @@ use cluster::{
 };
 use serde_json::{Value, json};
 
-use crate::support::TestCluster;
+use crate::support::{TestCluster, load_cities};
 
 /// How long one operation may take here.
 const OPERATION_MAX: Duration = Duration::from_secs(300);
@@ -298,4 +298,29 @@ fn what_is_given_up_midway_leaves_what_was() {
         ensure!(before == after, "{before} {after}");
         Ok(())
     });
+}
+
+#[test]
+fn a_throttled_change_shows_what_it_has_copied_and_heeds_an_abort() {
+    let mut cluster = TestCluster::start(|options| {
+        options.nodes = 2;
+        options.replication_factor = 1;
+        options.gateway_arguments.extend(["--migration-throttle".to_owned(), "1".to_owned()]);
+    });
+    load_cities(&cluster.client);
+    let cluster = &mut cluster.cluster;
+    let number = cluster.start_spare_node().unwrap();
+    let node = json!({"id": "n2", "url": cluster.node(number).unwrap().url()});
+    let (status, accepted) = ask(cluster, "POST", "/_miroir/nodes", &node).unwrap();
+    assert_eq!(status, 202, "{accepted}");
+    let number = &accepted["operation"];
+    // At one document a second the cities would take minutes: it is still at it when this shows.
+    let moved = |operation: &Value| operation["progress"]["documentsMoved"].as_u64() > Some(0);
+    let shown = until(cluster, number, moved).unwrap();
+    assert_eq!((&shown["status"], &shown["phase"]), (&json!("running"), &json!("DualWrite")), "{shown}");
+    let abort = format!("/_miroir/operations/{number}/abort");
+    let (status, aborted) = ask(cluster, "POST", &abort, &Value::Null).unwrap();
+    assert_eq!(status, 200, "{aborted}");
+    let ended = until(cluster, number, |operation| !operation["finishedAt"].is_null()).unwrap();
+    assert_eq!(ended["status"], "aborted", "{ended}");
 }

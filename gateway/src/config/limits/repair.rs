@@ -9,6 +9,12 @@ pub const REPAIR_PAGE_DOCUMENTS_MAX: usize = 5000;
 pub const REPAIR_PAGE_BYTES: usize = 4 << 20;
 /// Documents whose keys and hashes are in memory together, all copies counted.
 pub const REPAIR_KEYS_LOOKED_AT: u64 = 200_000;
+/// Shards whose copies are compared together: what one page, or one failure, is about.
+pub const SHARDS_COMPARED_TOGETHER_MAX: u32 = 16;
+/// Pages of one part that wait at the node which is filled.
+pub const COPIED_PAGES_WAITING_MAX: usize = 4;
+/// Parts of one copy that are filled at once, each from another node or with other shards.
+pub const PARTS_FILLED_TOGETHER_MAX: usize = 4;
 /// Documents that are repaired while a lane is locked once.
 pub const REPAIR_KEYS_PER_HOLD: usize = 1000;
 /// Bytes of one body that repair sends to a node, unless one document is larger.
@@ -18,6 +24,8 @@ pub const REPAIR_HELD_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long repair waits for working nodes while a lane is locked, and how often it tries.
 pub const REPAIR_HELD_WAIT_MAX: Duration = Duration::from_secs(2);
 pub const REPAIR_HOLD_ATTEMPTS: u32 = 20;
+/// How often a copy that nobody believes yet is given what it lacks before a lane is locked for that.
+pub const REPAIR_UNHELD_ATTEMPTS: u32 = 3;
 /// For how long repair waits for a node to do what it was sent.
 pub const REPAIR_TASK_TIMEOUT: Duration = Duration::from_secs(600);
 /// Misplaced documents that one pass removes from one node.

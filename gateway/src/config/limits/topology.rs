@@ -8,8 +8,6 @@ use super::REQUEST_TIMEOUT_DEFAULT;
 pub const MIGRATION_DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How often it is looked for nodes that came.
 pub const NEW_NODES_LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// Documents of a shard from which on an empty copy is filled before it is compared.
-pub const BULK_COPY_DOCUMENTS_MIN: u64 = 1;
 /// How often a step of an operation is tried before the operation pauses, and the time between.
 pub const OPERATION_ATTEMPTS_MAX: u32 = 60;
 pub const OPERATION_RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -85,6 +85,8 @@ pub(crate) async fn view(core: &Core, kind: &str, plan: &Plan) -> Value {
         warnings.push("anti-entropy is off: what differs between copies afterwards is not found");
     }
     let documents = counted.as_ref().map(|counted| counted.documents);
+    let throttle = u64::from(core.shared.config.migration_throttle);
+    let per_second = if throttle == 0 { DOCUMENTS_PER_SECOND } else { throttle.min(DOCUMENTS_PER_SECOND) };
     let node = |node: &NodeIndex| plan.target.node(*node).id.as_str();
     let moves = plan.moves.iter().map(|each| {
         let from = each.from.iter().map(node).collect::<Vec<_>>();
@@ -97,7 +99,7 @@ pub(crate) async fn view(core: &Core, kind: &str, plan: &Plan) -> Value {
         "moves": moves.collect::<Vec<_>>(),
         "documents": documents,
         "bytes": counted.map(|counted| counted.bytes),
-        "seconds": documents.map(|documents| documents.div_ceil(DOCUMENTS_PER_SECOND)),
+        "seconds": documents.map(|documents| documents.div_ceil(per_second)),
         "warnings": warnings,
     })
 }

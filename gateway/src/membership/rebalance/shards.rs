@@ -3,10 +3,11 @@
 //! Invariants: a copy that is filled is not believed, and is level only when every shard was compared; nothing is
 //! deleted on a node that the index's placement has the node written to at that moment.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
+use futures_util::future::try_join_all;
 use http::Method;
-use router::{NodeIndex, ShardSet, shard_filter};
+use router::{NodeIndex, ShardSet, rebalance::Move, shard_filter};
 use serde_json::json;
 
 use crate::{
@@ -15,9 +16,11 @@ use crate::{
     repair::{
         compare, foreign_tasks,
         replica::Replica,
-        report::{Pace, RepairError, Scope},
+        report::{Pace, RepairError, Report, Scope},
+        watch::{Throttle, Watch},
     },
     state::{core::Core, snapshot::Index},
+    wire::runtime,
     write::{fanout, lane},
 };
 
@@ -27,39 +30,69 @@ impl Moves<'_> {
         let snapshot = self.core.shared.snapshot();
         let indexes = snapshot.with_twins();
         drop(snapshot);
+        let throttle = Throttle::new(self.core.shared.config.migration_throttle);
         for node in self.targets() {
             for index in &indexes {
                 self.check_wish().await?;
-                self.compare_index(node, index, is_delta).await?;
+                self.compare_index(node, index, &throttle, is_delta).await?;
             }
         }
         Ok(())
     }
 
-    async fn compare_index(&self, node: NodeIndex, index: &Index, is_delta: bool) -> Result<(), Trouble> {
-        let mine =
-            self.plan.moves.iter().filter(|each| each.to == node && each.shards == index.record.shards);
-        let wanted = mine.map(|each| each.shard).collect::<ShardSet>();
+    async fn compare_index(
+        &self,
+        node: NodeIndex,
+        index: &Index,
+        throttle: &Throttle,
+        is_delta: bool,
+    ) -> Result<(), Trouble> {
+        let is_mine = |each: &&Move| each.to == node && each.shards == index.record.shards;
+        let wanted = self.plan.moves.iter().filter(is_mine).map(|each| each.shard).collect::<ShardSet>();
         if wanted.is_empty() || index.record.primary_key.is_none() {
             return Ok(());
         }
         let scope = Scope { target: Some(node), mark_suspect: true, pace: Pace::Full, dry_run: false };
-        // One after the other, so that what was done shows and an operator is heeded.
-        for shard in wanted.iter() {
-            let one = [shard].into_iter().collect::<ShardSet>();
-            let report = match compare::compare_copies(self.core, &index.record.node_uid, &one, scope).await {
-                Ok(report) => report,
-                Err(RepairError::IndexGone) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            self.copied(report.copied + report.rewritten, report.bytes, is_delta).await?;
-            if !report.is_equal() || report.shards < 1 {
-                let uid = &index.record.uid;
-                return Err(Trouble::new(format!("shard {shard} of index `{uid}` is not level yet")));
-            }
-            self.check_wish().await?;
+        let watch = Watch::new(throttle);
+        let compared = compare::compare_watched(self.core, &index.record.node_uid, &wanted, scope, &watch);
+        let report = match self.looked_at(compared, &watch, is_delta).await? {
+            Ok(report) => report,
+            Err(RepairError::IndexGone) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        self.copied(report.rewritten, 0, is_delta).await?;
+        if !report.is_equal() || report.shards < u64::from(wanted.len()) {
+            let uid = &index.record.uid;
+            return Err(Trouble::new(format!("shards of index `{uid}` are not level yet")));
         }
-        Ok(())
+        self.check_wish().await
+    }
+
+    /// Has a comparison run, shows what was copied meanwhile, and ends it when an operator wants something else.
+    async fn looked_at(
+        &self,
+        compared: impl Future<Output = Result<Report, RepairError>>,
+        watch: &Watch<'_>,
+        is_delta: bool,
+    ) -> Result<Result<Report, RepairError>, Trouble> {
+        let mut compared = pin!(compared);
+        let mut trouble = None;
+        loop {
+            let outcome = runtime::timeout(limits::OPERATION_LOOK_INTERVAL, compared.as_mut()).await.ok();
+            let (documents, bytes) = watch.take_copied();
+            let told = match trouble {
+                None => self.copied(documents, bytes, is_delta).await,
+                Some(_) => Ok(()),
+            };
+            let told = if told.is_ok() && trouble.is_none() { self.check_wish().await } else { told };
+            if let Err(error) = told {
+                watch.end();
+                trouble.get_or_insert(error);
+            }
+            if let Some(outcome) = outcome {
+                return trouble.map_or(Ok(outcome), Err);
+            }
+        }
     }
 }
 
@@ -80,13 +113,15 @@ pub(super) async fn sweep(work: &Moves<'_>) -> Result<(), Trouble> {
     let indexes = snapshot.with_twins();
     drop(snapshot);
     for index in indexes.iter().filter(|index| index.record.primary_key.is_some()) {
-        for node in index.placement.unswept() {
+        let swept = index.placement.unswept().iter().map(|node| async move {
             if let Some(task) = sweep_index(work.core, index, *node).await? {
                 let replica = replica(work.core, index, *node);
                 foreign_tasks::note(&replica, task).await?;
                 replica.wait_for(task).await?;
             }
-        }
+            Ok::<_, Trouble>(())
+        });
+        try_join_all(swept).await?;
     }
     Ok(())
 }

@@ -56,6 +56,7 @@ impl From<RepairError> for Trouble {
     fn from(error: RepairError) -> Self {
         match error {
             RepairError::Store(error) => error.into(),
+            RepairError::Unwanted => Self::over(),
             RepairError::Node { .. } | RepairError::IndexGone | RepairError::Busy => Self::new(error),
         }
     }

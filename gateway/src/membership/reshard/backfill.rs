@@ -4,12 +4,7 @@
 //! finds that. A page is bounded in bytes and in documents, a few shards are under way at once, and all of them together
 //! keep the pace that was asked for. What has been filled is stored shard by shard.
 
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use http::Method;
@@ -25,32 +20,25 @@ use crate::{
         },
         reshard::{copies, restamp::restamp},
     },
-    repair::{foreign_tasks, replica::Page},
+    repair::{foreign_tasks, replica::Page, watch::Throttle},
     state::snapshot::Index,
     wire::runtime,
 };
 
-/// The pace of all shards together.
-struct Pace {
-    per_second: u32,
-    /// When the next page may follow.
-    next: Cell<Instant>,
-}
-
-/// Copies every shard that has not been copied yet; `throttle` is in documents a second, 0 for as many as go.
-pub(super) async fn run(work: &Work<'_>, index: &Arc<Index>, throttle: u32) -> Result<(), Trouble> {
+/// Copies every shard that has not been copied yet; `per_second` is in documents a second, 0 for as many as go.
+pub(super) async fn run(work: &Work<'_>, index: &Arc<Index>, per_second: u32) -> Result<(), Trouble> {
     if index.record.primary_key.is_none() {
         return Ok(());
     }
     let filled = &work.operation.copies.filled;
     let left = (0..index.record.shards).filter(|shard| !filled.contains(shard));
-    let pace = Pace { per_second: throttle, next: Cell::new(runtime::now()) };
-    let pace = &pace;
-    let filling = stream::iter(left).map(|shard| async move { fill(work, index, shard, pace).await });
+    let throttle = Throttle::new(per_second);
+    let throttle = &throttle;
+    let filling = stream::iter(left).map(|shard| async move { fill(work, index, shard, throttle).await });
     filling.buffer_unordered(limits::BACKFILL_SHARDS_MAX).try_collect::<()>().await
 }
 
-async fn fill(work: &Work<'_>, index: &Arc<Index>, shard: u32, pace: &Pace) -> Result<(), Trouble> {
+async fn fill(work: &Work<'_>, index: &Arc<Index>, shard: u32, throttle: &Throttle) -> Result<(), Trouble> {
     let core = work.core;
     let filter = shard_filter(&[shard].into_iter().collect::<ShardSet>());
     let (mut offset, mut limit) = (0, limits::REPAIR_PAGE_FIRST);
@@ -68,7 +56,7 @@ async fn fill(work: &Work<'_>, index: &Arc<Index>, shard: u32, pace: &Pace) -> R
         if count > 0 {
             metrics::counter!("miroir_reshard_documents_backfilled_total").increment(count as u64);
             work.tell(Event::Copied { documents: count as u64, bytes, is_delta: false }).await?;
-            pace.keep(count).await;
+            runtime::sleep(throttle.rest(count as u64)).await;
         }
         offset += count;
         if count == 0 || offset >= page.total {
@@ -108,18 +96,4 @@ async fn give(work: &Work<'_>, index: &Arc<Index>, page: &Page<'_>) -> Result<u6
     });
     try_join_all(given).await?;
     Ok(bytes)
-}
-
-impl Pace {
-    /// Waits for as long as so many documents may take.
-    async fn keep(&self, documents: usize) {
-        if self.per_second == 0 {
-            return;
-        }
-        let seconds = documents as u64 as f64 / f64::from(self.per_second);
-        let now = runtime::now();
-        let next = self.next.get().max(now) + Duration::from_secs_f64(seconds);
-        self.next.set(next);
-        runtime::sleep(next.saturating_duration_since(now)).await;
-    }
 }
