@@ -194,7 +194,11 @@ async fn has_all_indexes(core: &Core, node: NodeIndex) -> Option<bool> {
 /// Marks all that a node holds as suspect, since it is not the node that was known; it needs a full resync.
 async fn mark_suspect(core: &Core, node: NodeIndex, reason: &str) {
     let id = &core.shared.nodes.addresses[usize::from(node.0)].id;
-    log::error("node_distrusted", &[("node", id), ("reason", reason)]);
+    // A node that has never been given anything has lost nothing.
+    match core.shared.nodes.hints.newest_task(node) {
+        Some(_) => log::error("node_distrusted", &[("node", id), ("reason", reason)]),
+        None => log::info("node_is_new", &[("node", id)]),
+    }
     core.shared.nodes.hints.set_known(node, false);
     let changes = core.shared.nodes.hints.require_full_resync(node, id, reason.to_owned());
     core.shared.nodes.health.fall_behind(node);
