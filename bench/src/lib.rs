@@ -4,6 +4,7 @@
 //! measured, and traffic never leaves the loopback interface.
 
 pub mod canned_node;
+pub mod changes;
 pub mod client;
 pub mod compare;
 pub mod corpus;

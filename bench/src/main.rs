@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use argh::FromArgs;
 use bench::corpus::Shape;
 use bench::{
-    canned_node, compare, load, plot, process, rebalance, wire, writes,
+    canned_node, changes, compare, load, plot, process, rebalance, wire, writes,
     yardsticks::{hyper, monoio},
 };
 
@@ -41,6 +41,7 @@ enum Subcommand {
     Plot(Plot),
     Writes(Writes),
     Rebalance(Rebalance),
+    Changes(Changes),
 }
 
 /// Start nodes, the gateway and its peers; measure them in interleaved rounds; print and keep the figures.
@@ -208,6 +209,30 @@ struct Rebalance {
     seconds: f64,
 }
 
+/// Deliver changes to a webhook that goes away and comes back under writes; print lags and memory.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "changes")]
+struct Changes {
+    /// the gateway's executable (default: `miroir` beside this one)
+    #[argh(option)]
+    gateway: Option<PathBuf>,
+    /// the executable of a node: a Meilisearch server, or `miroir-node` (default: the one beside this one)
+    #[argh(option)]
+    node: Option<PathBuf>,
+    /// nodes (default 3)
+    #[argh(option, default = "3")]
+    nodes: usize,
+    /// writes a second (default 500)
+    #[argh(option, default = "500.0")]
+    rate: f64,
+    /// seconds that the webhook is there, then away, then there again (default 20)
+    #[argh(option, default = "20.0")]
+    seconds: f64,
+    /// connections over which is written (default 64)
+    #[argh(option, default = "64")]
+    connections: usize,
+}
+
 /// Draw the history as an SVG picture.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "plot")]
@@ -307,6 +332,7 @@ fn main() -> anyhow::Result<()> {
         Subcommand::ScatterMonoio(ScatterMonoio { node, hits }) => monoio::serve(&node, hits),
         Subcommand::Writes(arguments) => run_writes(arguments),
         Subcommand::Rebalance(arguments) => run_rebalance(arguments),
+        Subcommand::Changes(arguments) => run_changes(arguments),
         Subcommand::Overload(arguments) => run_overload(arguments),
         Subcommand::Crowd(arguments) => run_crowd(arguments),
         Subcommand::Ingest(arguments) => run_ingest(arguments),
@@ -362,6 +388,19 @@ fn run_rebalance(arguments: Rebalance) -> anyhow::Result<()> {
         before: seconds_of(arguments.seconds)?,
     };
     rebalance::run(&options, &mut std::io::stdout())
+}
+
+fn run_changes(arguments: Changes) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("finding the running executable")?;
+    let options = changes::Options {
+        gateway: arguments.gateway.unwrap_or_else(|| own.with_file_name("miroir")),
+        node: arguments.node.unwrap_or_else(|| own.with_file_name("miroir-node")),
+        nodes: arguments.nodes,
+        rate: arguments.rate,
+        phase: seconds_of(arguments.seconds)?,
+        connections: arguments.connections,
+    };
+    changes::run(&options, &mut std::io::stdout())
 }
 
 fn run_overload(arguments: Overload) -> anyhow::Result<()> {

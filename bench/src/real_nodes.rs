@@ -68,14 +68,29 @@ impl Server {
     pub(crate) fn cluster(
         nodes: usize,
         replication_factor: usize,
+        programs: (&Path, &Path),
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        Self::cluster_with(nodes, replication_factor, programs, folder, &[])
+    }
+
+    /// The same with more arguments for the gateway.
+    ///
+    /// # Errors
+    /// When one does not come to serve.
+    pub(crate) fn cluster_with(
+        nodes: usize,
+        replication_factor: usize,
         (gateway, node): (&Path, &Path),
         folder: &Path,
+        more: &[String],
     ) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut arguments =
             ["--listen", &address.to_string(), "--metrics-listen", "127.0.0.1:0"].map(String::from).to_vec();
         arguments.extend(["--store".to_owned(), format!("sled:{}", folder.join("gateway").display())]);
         arguments.extend(["--replication-factor".to_owned(), replication_factor.to_string()]);
+        arguments.extend_from_slice(more);
         let mut processes = Vec::new();
         for number in 0..nodes {
             let started = Self::node(&format!("n{number}"), node, folder)?;
