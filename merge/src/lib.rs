@@ -15,13 +15,14 @@ use std::borrow::Cow;
 
 use ahash::AHashMap;
 
-pub use documents::order::documents;
+pub use documents::order::{WholeList, documents, whole_documents};
 pub use documents::sort_key::SortField;
 pub use documents::strip_document;
 pub use error::MergeError;
 pub use json::error_message::{STAND_IN, hide_attributes, strip_message};
+pub use json::marks::{Marks, is_formatted, unmarked};
 pub use search::distinct_walk::{Visited, VisitedSpec, visited};
-pub use search::facet_spelling::{first_spelling, respell};
+pub use search::facet_spelling::{first_spelling, respell, respell_hits};
 pub use search::facets::{ValueCounts, count_values, facet_search};
 pub use search::federation::{FederatedIndex, FederatedQuery, FederationSpec, federated_totals, federation};
 pub use search::hybrid::{Halves, hybrid, is_good_enough};

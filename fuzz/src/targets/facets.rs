@@ -67,7 +67,7 @@ fn check(legs: &[Vec<u8>], order: FacetOrder, fewer: usize) -> Option<Vec<(Strin
 
 fn values(legs: &[Vec<u8>], order: FacetOrder, values_max: usize) -> Option<Vec<(String, u64)>> {
     let slices = legs.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    let ((), out) = written(|out| merge::facet_search(&slices, order, values_max, 7, out))?;
+    let (_, out) = written(|out| merge::facet_search(&slices, "f", (order, values_max), 7, out))?;
     if !must_be_sound(&slices) {
         return None;
     }

@@ -20,7 +20,7 @@ use crate::{
     },
     nodes::pool::NodeRequest,
     read::{
-        ask, expiry,
+        ask, expiry, key_order,
         scatter::{Gathered, LegQuestion, Scatter},
     },
     state::{
@@ -120,11 +120,26 @@ pub(crate) async fn fetch(core: &Core, request: &Request, uid: &str) -> Result<R
     let extra = page_request.extra(&order);
     let of_leg = |leg: &LegQuestion<'_>, _| Bytes::from(page_request.leg_body(&order, leg.filter));
     let scatter = Scatter::new(core, &snapshot, index, page_request.turn(), "documents/fetch", of_leg);
+    let by_key = key_order::applies(&snapshot, index, &page_request);
+    let mut total = 0;
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let (offset, limit) = (page_request.offset, page_request.limit);
-        merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body).map(|_| ())
+        total = merge::documents(gathered.bodies, &order, extra.as_ref(), offset, limit, body)?.total;
+        if by_key && total <= offset.saturating_add(limit) as u64 {
+            body.clear();
+            let list = merge::WholeList::default();
+            merge::whole_documents(gathered.bodies, &order, extra.as_ref(), (offset, limit), list, body)?;
+        }
+        Ok(())
     };
-    match scatter.ask_and_merge(merge).await {
+    let page = scatter.ask_and_merge(merge).await;
+    let page = match page {
+        Ok(page) if by_key => {
+            Box::pin(key_order::page(core, &snapshot, index, &page_request, page, total)).await
+        }
+        page => page,
+    };
+    match page {
         // A node words its refusal of a query string by parameters, and that of a body by fields.
         Err(error) if request.method != Method::POST && error.status().is_client_error() => {
             let target = node_target(request, index, suffix);

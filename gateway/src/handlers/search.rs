@@ -26,7 +26,7 @@ use crate::{
     read::{
         coalesce,
         context::ReadContext,
-        foreign_keys,
+        facet_spelling, foreign_keys,
         hits::milliseconds,
         scatter::{Gathered, LegQuestion, Scatter},
         search::search_index,
@@ -93,10 +93,20 @@ pub(crate) async fn facet_search(
             Bytes::from(facet_search.leg_body(leg.filter))
         });
     let facets = &index.rules.facets;
+    let mut contested = Vec::new();
     let merge = |gathered: &Gathered<'_>, body: &mut Vec<u8>| {
         let took = milliseconds(runtime::now().saturating_duration_since(started));
         let order = facets.order(&facet_search.facet_name);
-        merge::facet_search(gathered.bodies, order, facets.values_max, took, body)
+        let cut = (order, facets.values_max);
+        contested = merge::facet_search(gathered.bodies, &facet_search.facet_name, cut, took, body)?;
+        Ok(())
     };
-    scatter.ask_and_merge(merge).await.map(MergedAnswer::into_response)
+    let merged = scatter.ask_and_merge(merge).await?;
+    if contested.is_empty() {
+        return Ok(merged.into_response());
+    }
+    let Ok(everything) = SearchRequest::parse(b"{}") else { return Ok(merged.into_response()) };
+    let context = ReadContext { core, snapshot: &snapshot, index, search: &everything };
+    let merged = Box::pin(facet_spelling::resolve_hits(context, merged, contested)).await;
+    Ok(merged.into_response())
 }

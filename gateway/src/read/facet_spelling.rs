@@ -45,6 +45,27 @@ pub(crate) async fn resolve(
     MergedAnswer { body: body.into(), missing: merged.missing }
 }
 
+/// Gives the answer of a facet search with its contested values spelt as one node spells them: as the first document
+/// of all that have the value, whether they are found or not.
+pub(crate) async fn resolve_hits(
+    context: ReadContext<'_>,
+    merged: MergedAnswer,
+    contested: Vec<Contested>,
+) -> MergedAnswer {
+    let Some(primary_key) = context.index.record.primary_key.as_deref() else { return merged };
+    let spelt = stream::iter(contested.into_iter().take(limits::SPELLINGS_MAX))
+        .map(async |value| {
+            let spelling = first(context, primary_key, &value).await?;
+            Some((value, spelling))
+        })
+        .buffered(limits::SPELLINGS_AT_ONCE)
+        .filter_map(async |spelt| spelt)
+        .collect::<Vec<_>>()
+        .await;
+    let body = merge::respell_hits(&String::from_utf8_lossy(&merged.body), &spelt).into_bytes();
+    MergedAnswer { body: body.into(), missing: merged.missing }
+}
+
 /// The spelling in the first of all documents found with the value.
 async fn first(context: ReadContext<'_>, primary_key: &str, value: &Contested) -> Option<String> {
     let ReadContext { core, snapshot, index, search } = context;

@@ -16,6 +16,8 @@ pub(crate) mod federated;
 pub(crate) mod foreign_keys;
 pub(crate) mod hits;
 pub(crate) mod hybrid;
+pub(crate) mod key_order;
+pub(crate) mod known_fields;
 pub(crate) mod leg_depth;
 pub mod node_features;
 pub mod pins;

@@ -9,7 +9,7 @@ use crate::{
     read::{
         context::ReadContext,
         hits::{Audience, Reading, list},
-        hybrid,
+        hybrid, known_fields,
         trace::Trace,
     },
     state::merged_answer::MergedAnswer,
@@ -40,10 +40,40 @@ pub(crate) async fn search_index(
     context: ReadContext<'_>,
     trace: Option<&Trace>,
 ) -> Result<MergedAnswer, ApiError> {
-    let ReadContext { core, snapshot, index, search } = context;
-    if search.asks_all_facets() {
+    if context.search.asks_all_facets() {
         check_any_facet(context)?;
     }
+    let wide = match context.search.names_fields(&context.index.rules) {
+        true => Box::pin(known_fields::widened(context, context.search)).await,
+        false => None,
+    };
+    if let Some(wide) = wide {
+        return Box::pin(with_marks(context.with(&wide), trace)).await;
+    }
+    let answer = search_lists(context, trace).await?;
+    if !context.search.names_fields(&context.index.rules) {
+        return Ok(answer);
+    }
+    match Box::pin(known_fields::widened_after(context, context.search, &answer)).await {
+        Some(wide) => Box::pin(with_marks(context.with(&wide), trace)).await,
+        None => Ok(answer),
+    }
+}
+
+/// Answers a search of which nodes were asked more than the client wants marked.
+async fn with_marks(context: ReadContext<'_>, trace: Option<&Trace>) -> Result<MergedAnswer, ApiError> {
+    let answer = search_lists(context, trace).await?;
+    let Some(marks) = context.search.marks() else { return Ok(answer) };
+    let unmarked = merge::unmarked(&String::from_utf8_lossy(&answer.body), &marks);
+    Ok(match unmarked {
+        Some(body) => MergedAnswer { body: body.into(), missing: answer.missing },
+        None => answer,
+    })
+}
+
+/// Answers a search as its lists of attributes are.
+async fn search_lists(context: ReadContext<'_>, trace: Option<&Trace>) -> Result<MergedAnswer, ApiError> {
+    let ReadContext { core, snapshot, index, search } = context;
     let reading = Reading { started: runtime::now(), trace };
     match search.kind() {
         SearchKind::Single if search.needs_embedding() => {

@@ -10,7 +10,9 @@ use std::{
     time::Instant,
 };
 
+use ahash::AHashMap;
 use arc_swap::Guard;
+use router::NodeIndex;
 
 use crate::{
     config::{EdgeConfig, limits},
@@ -57,6 +59,17 @@ pub struct Core {
     pub(crate) refused_addresses: RefusedAddresses,
     /// When this core last asked nodes about all unfinished tasks.
     pub(crate) tasks_refreshed: Cell<Option<Instant>>,
+    /// Which nodes know a field, by the nodes' name of the index and the field.
+    pub(crate) known_fields: RefCell<AHashMap<(String, String), KnownField>>,
+}
+
+/// What a core has seen of one field of an index.
+pub(crate) struct KnownField {
+    /// The nodes that know it.
+    pub(crate) nodes: Vec<NodeIndex>,
+    pub(crate) at: Instant,
+    /// How many tasks had ended by then.
+    pub(crate) tasks_ended: u64,
 }
 
 impl Core {
@@ -77,6 +90,7 @@ impl Core {
             overloaded_response: concurrency_limit::refusal().into(),
             refused_addresses: RefusedAddresses::default(),
             tasks_refreshed: Cell::new(None),
+            known_fields: RefCell::default(),
             shared,
         }
     }

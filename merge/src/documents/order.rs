@@ -8,6 +8,8 @@
 //! - Equal documents: by the last field's own value (`identity`), then the lower leg first.
 //! - A node lists a document whose field has both numbers and strings twice: at its numbers and at its strings.
 
+use std::cmp::Ordering;
+
 use ahash::AHashMap;
 
 use crate::documents::geo_order;
@@ -44,14 +46,70 @@ pub fn documents(
     merged
 }
 
-fn join(
+/// What is known of a list whose legs gave all of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WholeList {
+    /// The documents before the first one that legs gave.
+    pub skipped: usize,
+    /// The number of documents in the list, where legs gave some of them only.
+    pub total: Option<u64>,
+}
+
+/// The same for legs that gave all documents from the `skipped` first on to the end of the page: these are ordered by
+/// `sort` alone, whatever the order of the legs.
+///
+/// # Errors
+/// Those of [`documents`].
+pub fn whole_documents(
     legs: &[&[u8]],
     sort: &[SortField],
     extra: Option<&ExtraFields<'_>>,
-    offset: usize,
-    limit: usize,
+    (offset, limit): (usize, usize),
+    list: WholeList,
     out: &mut Vec<u8>,
 ) -> Result<Merged, MergeError> {
+    let start = out.len();
+    let merged = arranged(legs, sort, extra, (offset, limit), list, out);
+    if merged.is_err() {
+        out.truncate(start);
+    }
+    merged
+}
+
+fn arranged(
+    legs: &[&[u8]],
+    sort: &[SortField],
+    extra: Option<&ExtraFields<'_>>,
+    (offset, limit): (usize, usize),
+    list: WholeList,
+    out: &mut Vec<u8>,
+) -> Result<Merged, MergeError> {
+    let (mut runs, total) = read(legs, sort)?;
+    let mut documents = Vec::new();
+    for (leg, run) in runs.iter_mut().enumerate() {
+        while let Some(document) = run.document.take() {
+            documents.push(document);
+            run.advance(sort).map_err(|fault| fault.at(leg))?;
+        }
+    }
+    documents.sort_by(|one, other| {
+        // Greater keys come first.
+        let keys = other.keys.partial_cmp(&one.keys).unwrap_or(Ordering::Equal);
+        keys.then_with(|| compare_identities(one, other, sort))
+    });
+    out.extend_from_slice(b"{\"results\":[");
+    let mut page = Page { offset, extra, position: list.skipped, hits: 0, out };
+    let most = offset.saturating_add(limit).saturating_sub(list.skipped);
+    documents.iter().take(most).for_each(|document| page.add(document.text));
+    let hits = page.hits;
+    let others = runs.first().map(|run| run.answer.members()).unwrap_or_default();
+    let total = list.total.unwrap_or(total);
+    write_rest(offset, limit, total, others, out);
+    Ok(Merged { hits, total, ..Merged::default() })
+}
+
+/// The legs, each at its first document, and the sum of their totals.
+fn read<'a>(legs: &[&'a [u8]], sort: &[SortField]) -> Result<(Vec<LegCursor<'a>>, u64), MergeError> {
     let mut runs = Vec::with_capacity(legs.len());
     let mut total = 0_u64;
     for (leg, body) in legs.iter().enumerate() {
@@ -66,6 +124,18 @@ fn join(
         total = total.saturating_add(of_leg);
         runs.push(run);
     }
+    Ok((runs, total))
+}
+
+fn join(
+    legs: &[&[u8]],
+    sort: &[SortField],
+    extra: Option<&ExtraFields<'_>>,
+    offset: usize,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<Merged, MergeError> {
+    let (mut runs, total) = read(legs, sort)?;
     out.extend_from_slice(b"{\"results\":[");
     let mut page = Page { offset, extra, position: 0, hits: 0, out };
     if sort.iter().any(|field| matches!(field.by, By::Distance { .. })) {
@@ -183,6 +253,39 @@ mod tests {
         assert_eq!(parse("price"), None);
         assert_eq!(parse("price:up"), None);
         assert_eq!(parse("_geoPoint(1):asc"), None);
+    }
+
+    #[test]
+    fn whole_lists_are_ordered_by_key_whatever_the_legs() {
+        let leg = |ids: &[i32]| {
+            let documents = ids.iter().map(|id| format!(r#"{{"id":{id},"t":"x"}}"#)).collect::<Vec<_>>();
+            format!(r#"{{"results":[{}],"offset":0,"limit":9,"total":{}}}"#, documents.join(","), ids.len())
+        };
+        let sort = [SortField::ascending("id")];
+        for legs in [[leg(&[9, 2]), leg(&[7, 1, 3])], [leg(&[3, 9, 1, 2]), leg(&[7])]] {
+            let legs = legs.iter().map(String::as_bytes).collect::<Vec<_>>();
+            let check = |page: (usize, usize), list: WholeList, expected: &str| {
+                let mut out = Vec::new();
+                whole_documents(&legs, &sort, None, page, list, &mut out).unwrap();
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            };
+            let rest = |offset: usize, limit: usize, total: u64| {
+                format!(r#","offset":{offset},"limit":{limit},"total":{total}}}"#)
+            };
+            check(
+                (1, 2),
+                WholeList::default(),
+                &format!(r#"{{"results":[{{"id":2,"t":"x"}},{{"id":3,"t":"x"}}]{}"#, rest(1, 2, 5)),
+            );
+            check(
+                (10, 1),
+                WholeList { skipped: 10, total: Some(40) },
+                &format!(r#"{{"results":[{{"id":1,"t":"x"}}]{}"#, rest(10, 1, 40)),
+            );
+        }
+        assert!(
+            whole_documents(&[b"{"], &sort, None, (0, 1), WholeList::default(), &mut Vec::new()).is_err()
+        );
     }
 
     #[test]

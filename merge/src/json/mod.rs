@@ -8,6 +8,7 @@
 
 pub(crate) mod error_message;
 pub(crate) mod hit;
+pub(crate) mod marks;
 pub(crate) mod normalize;
 pub(crate) mod paths;
 pub(crate) mod simd_scan;

@@ -8,7 +8,7 @@ use crate::documents::sort_key::Key;
 use crate::error::MergeError;
 use crate::json::normalize::normalize;
 use crate::json::paths::values_at;
-use crate::json::{Answer, Members, string, unescape, write_string};
+use crate::json::{Answer, Elements, Members, hit, string, unescape, write_string};
 use crate::{Contested, SortField};
 
 /// The spelling of `contested` in the document with the least primary key, among the elements of the member `list` of
@@ -72,6 +72,27 @@ pub fn respell(answer: &str, values: &[(Contested, String)]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// The answer of a facet search with these spellings for contested values.
+#[must_use]
+pub fn respell_hits(answer: &str, values: &[(Contested, String)]) -> String {
+    let mut out = Vec::with_capacity(answer.len() + 64);
+    let mut from = 0;
+    let offset_of = |part: &str| part.as_ptr() as usize - answer.as_ptr() as usize;
+    let hits = Members::of(answer).and_then(|mut all| all.find(|one| one.key == "facetHits"));
+    for hit in Elements::of(hits.map_or("", |hits| hits.value)) {
+        let Some(value) = hit::field(hit, "value") else { continue };
+        let found = values.iter().find(|(old, _)| string(value).is_some_and(|shown| shown == old.spelling));
+        if let Some((_, spelling)) = found {
+            let at = offset_of(value);
+            out.extend_from_slice(&answer.as_bytes()[from..at]);
+            write_string(spelling, &mut out);
+            from = at + value.len();
+        }
+    }
+    out.extend_from_slice(&answer.as_bytes()[from..]);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +112,16 @@ mod tests {
         assert_eq!(first_spelling(&legs[..1], "hits", "id", &red("red")), Ok(Some("RED".to_owned())));
         assert_eq!(first_spelling(&legs, "hits", "id", &red("green")), Ok(None));
         assert!(first_spelling(&[b"{"], "hits", "id", &red("red")).is_err());
+    }
+
+    #[test]
+    fn values_of_facet_searches_are_spelt_anew() {
+        let answer =
+            r#"{"facetHits":[{"value":"red","count":3},{"value":"blue","count":1}],"facetQuery":null}"#;
+        let expected =
+            r#"{"facetHits":[{"value":"R\"d","count":3},{"value":"blue","count":1}],"facetQuery":null}"#;
+        assert_eq!(respell_hits(answer, &[(red("red"), "R\"d".to_owned())]), expected);
+        assert_eq!(respell_hits("{}", &[(red("red"), String::new())]), "{}");
     }
 
     #[test]

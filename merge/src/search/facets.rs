@@ -22,7 +22,8 @@ use crate::{Contested, FacetOrder, FacetRules};
 /// The most candidates for which one node lists numbers as text in alphabetical order (`CANDIDATES_THRESHOLD`).
 const CANDIDATES_AS_TEXT_MAX: u64 = 3000;
 
-/// Appends the merged answer of `POST /indexes/{uid}/facet-search` to `out`.
+/// Appends the merged answer of `POST /indexes/{uid}/facet-search` to `out`. Returns the written values of `facet_name`
+/// that legs spell differently.
 ///
 /// `legs`: the raw answers in covering-set order. Alphabetical order is exact if each leg was asked for at least
 /// `values_max` values; order by count is exact if the legs returned all they have.
@@ -31,11 +32,11 @@ const CANDIDATES_AS_TEXT_MAX: u64 = 3000;
 /// `MergeError::Leg`: a leg's answer is unusable. `out` is then unchanged.
 pub fn facet_search(
     legs: &[&[u8]],
-    order: FacetOrder,
-    values_max: usize,
+    facet_name: &str,
+    (order, values_max): (FacetOrder, usize),
     processing_time_ms: u64,
     out: &mut Vec<u8>,
-) -> Result<(), MergeError> {
+) -> Result<Vec<Contested>, MergeError> {
     let mut facet = Facet::default();
     let mut query = None;
     for (leg, body) in legs.iter().enumerate() {
@@ -55,7 +56,8 @@ pub fn facet_search(
     }
     let rest = format!("],\"facetQuery\":{query},\"processingTimeMs\":{processing_time_ms}}}");
     out.extend_from_slice(rest.as_bytes());
-    Ok(())
+    facet.values.truncate(values_max);
+    Ok(facet.contested(facet_name).collect())
 }
 
 /// The values of a facet over all legs of page-based searches.

@@ -114,7 +114,7 @@ fn facet_search_sums_and_orders() {
     let check = |legs: &[&str], order: FacetOrder, values_max: usize, expected: &str| {
         let legs = legs.iter().map(|leg| leg.as_bytes()).collect::<Vec<_>>();
         let mut out = Vec::new();
-        merge::facet_search(&legs, order, values_max, 4, &mut out).unwrap();
+        merge::facet_search(&legs, "f", (order, values_max), 4, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
     let legs = [

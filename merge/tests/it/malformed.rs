@@ -21,7 +21,7 @@ fn all_merges(legs: &[Vec<u8>], rules: &FacetRules) -> Result<String, merge::Mer
     let mut out = Vec::new();
     // Answers of the wrong kind are foreign bytes too.
     assert!(merge::documents(&slices, &[], None, 0, 9, &mut out).is_err());
-    assert!(merge::facet_search(&slices, FacetOrder::Count, 9, 0, &mut out).is_err());
+    assert!(merge::facet_search(&slices, "f", (FacetOrder::Count, 9), 0, &mut out).is_err());
     assert!(out.is_empty());
     let _ = merge::strip_document(slices[1], &mut out);
     let spec = SearchSpec {

@@ -19,3 +19,4 @@ pub(crate) mod similar;
 pub(crate) mod tenant_affinity;
 pub(crate) mod ttl;
 pub(crate) mod ttl_races;
+mod unlike_shards;

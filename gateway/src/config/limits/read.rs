@@ -50,6 +50,17 @@ pub const SPELLINGS_AT_ONCE: usize = 4;
 /// Documents of one node that are read for the spelling of one value, where they come by rank.
 pub const SPELLING_HITS_MAX: u64 = 5_000;
 
+/// Documents of a list that is put into the order of their keys, where several nodes have a copy of each. Longer lists
+/// are merged as nodes number documents.
+pub const ORDERED_DOCUMENTS_MAX: usize = 10_000;
+/// Fields of one search about which nodes are asked whether they know them, and fields that a core remembers.
+pub const FIELDS_IN_DOUBT_MAX: usize = 32;
+pub const FIELDS_REMEMBERED_MAX: usize = 4096;
+/// For how long a core remembers that every node knows a field.
+pub const FIELDS_REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// For how long a core remembers that not every node knows a field.
+pub const FIELDS_IN_DOUBT_FOR: Duration = Duration::from_secs(1);
+
 /// Writes that sessions are to see, and for how long.
 pub const SESSION_WRITES_MAX: usize = 1 << 15;
 pub const SESSION_TTL: Duration = Duration::from_secs(15 * 60);

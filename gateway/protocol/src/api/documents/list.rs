@@ -34,6 +34,8 @@ pub struct DocumentsRequest {
     sort: Vec<SortField>,
     fields: Option<Vec<String>>,
     filter: Option<String>,
+    /// The keys of the requested documents, as raw JSON.
+    ids: Option<String>,
     /// Members copied to the legs unchanged, with a comma after each.
     copied: String,
 }
@@ -53,6 +55,7 @@ impl DocumentsRequest {
             sort: Vec::new(),
             fields: None,
             filter: None,
+            ids: None,
             copied: String::new(),
         };
         for member in sonic_rs::to_object_iter(body) {
@@ -67,6 +70,7 @@ impl DocumentsRequest {
                 "limit" => request.limit = count()?,
                 "filter" => request.filter = Some(value.as_raw_str().to_owned()),
                 "fields" => request.fields = Some(names(&value)?),
+                "ids" => request.ids = Some(value.as_raw_str().to_owned()),
                 _ => {
                     if name == "sort" {
                         let fields = names(&value)?;
@@ -84,7 +88,7 @@ impl DocumentsRequest {
     /// The same number for every page of one list.
     #[must_use]
     pub fn turn(&self) -> usize {
-        turn_of((&self.filter, &self.copied))
+        turn_of((&self.filter, &self.ids, &self.copied))
     }
 
     /// The order in which legs are merged: the requested one, then by primary key.
@@ -112,6 +116,36 @@ impl DocumentsRequest {
         order.iter().map(SortField::attribute).filter(move |attribute| !held(attribute))
     }
 
+    /// Whether nodes give the documents in the order in which they number them.
+    #[must_use]
+    pub fn has_no_order(&self) -> bool {
+        self.sort.is_empty()
+    }
+
+    /// The request for the keys of up to `most` documents of a leg.
+    #[must_use]
+    pub fn keys_body(&self, primary_key: &str, most: usize, shard_filter: Option<&str>) -> Vec<u8> {
+        let filter = combine_filters(self.filter.as_deref(), shard_filter);
+        let ids = self.ids.as_ref().map(|ids| format!("\"ids\":{ids},")).unwrap_or_default();
+        let fields = json!([primary_key]);
+        let filter = filter.as_deref().unwrap_or("null");
+        format!("{{{ids}\"fields\":{fields},\"limit\":{most},\"filter\":{filter}}}").into_bytes()
+    }
+
+    /// The same request for these documents.
+    #[must_use]
+    pub fn of_keys(&self, keys: &[Value]) -> Self {
+        Self {
+            offset: 0,
+            limit: keys.len(),
+            sort: Vec::new(),
+            fields: self.fields.clone(),
+            filter: self.filter.clone(),
+            ids: Some(Value::from(keys).to_string()),
+            copied: self.copied.clone(),
+        }
+    }
+
     /// The same request for a leg.
     #[must_use]
     pub fn leg_body(&self, order: &[SortField], shard_filter: Option<&str>) -> Vec<u8> {
@@ -119,6 +153,7 @@ impl DocumentsRequest {
             Some(filter) => filter.into(),
             None => "null".into(),
         };
+        let ids = self.ids.as_ref().map(|ids| format!("\"ids\":{ids},")).unwrap_or_default();
         let limit = self.offset.saturating_add(self.limit).min(LEG_HITS_MAX);
         let mut fields = String::new();
         if let Some(requested) = &self.fields {
@@ -126,7 +161,8 @@ impl DocumentsRequest {
                 requested.iter().map(String::as_str).chain(self.missing_fields(order)).collect::<Vec<_>>();
             fields = format!("\"fields\":{},", sonic_rs::to_string(&requested).unwrap_or_default());
         }
-        format!("{{{}{fields}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied).into_bytes()
+        format!("{{{}{ids}{fields}\"offset\":0,\"limit\":{limit},\"filter\":{filter}}}", self.copied)
+            .into_bytes()
     }
 }
 

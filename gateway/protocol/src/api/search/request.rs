@@ -5,6 +5,7 @@
 //! route, 1.15 to 1.50.
 
 pub mod nullable;
+mod widened;
 
 use std::{borrow::Cow, hash::Hash};
 
@@ -22,6 +23,7 @@ use crate::api::{
         key_filter::pinned_keys,
         narrowing::NotNarrowed,
         nullable::is_absent,
+        request::widened::Widened,
     },
 };
 
@@ -68,6 +70,8 @@ pub struct SearchRequest<'a> {
     attributes_to_crop: Option<Vec<String>>,
     /// Fields that are retrieved whatever the client requested and the settings hide.
     always_retrieved: Vec<String>,
+    /// The lists of attributes for nodes of which some do not know every field that the client names.
+    widened: Option<Widened>,
     /// Members copied to the legs unchanged: quoted names and raw values.
     copied: Vec<(String, Cow<'a, str>)>,
 }
@@ -129,6 +133,7 @@ impl<'a> SearchRequest<'a> {
             attributes_to_highlight: None,
             attributes_to_crop: None,
             always_retrieved: Vec::new(),
+            widened: None,
             copied: Vec::with_capacity(8),
         };
         let (mut offset, mut limit, mut page, mut hits_per_page) = (None, None, None, None);
@@ -499,7 +504,11 @@ impl<'a> SearchRequest<'a> {
         let mut retrieved = shown_list(self.attributes_to_retrieve.as_deref(), rules, true)?;
         retrieved.extend_from_slice(&self.always_retrieved);
         let missing = self.missing_fields(&retrieved, rules);
-        (!missing.is_empty()).then(|| self.cut_again(&missing, retrieved, rules))
+        let extra = (!missing.is_empty()).then(|| self.cut_again(&missing, retrieved, rules));
+        match &self.widened {
+            None => extra,
+            Some(widened) => Some(widened.also_cut(extra, &self.always_retrieved)),
+        }
     }
 
     /// Requests fields that the answer must contain whatever the client requested and the settings hide; gives what
@@ -578,8 +587,10 @@ impl<'a> SearchRequest<'a> {
             ("\"attributesToHighlight\"", &self.attributes_to_highlight, false),
             ("\"attributesToCrop\"", &self.attributes_to_crop, false),
         ];
+        let widened = self.widened.as_ref().filter(|_| merged);
         for (name, requested, retrieved) in lists {
-            if let Some(mut list) = shown_list(requested.as_deref(), rules, retrieved) {
+            let shown = || shown_list(requested.as_deref(), rules, retrieved);
+            if let Some(mut list) = widened.map_or_else(shown, |widened| widened.list(name)) {
                 if retrieved {
                     list.extend_from_slice(&self.always_retrieved);
                 }
@@ -700,101 +711,4 @@ pub(crate) fn names(value: &LazyValue<'_>) -> Result<Vec<String>, NotUnderstood>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::{index_rules::IndexRules, search::facet_search::FacetSearchRequest};
-
-    fn rules(settings: Value) -> IndexRules {
-        IndexRules::from_settings(&settings)
-    }
-
-    #[test]
-    fn legs_are_asked_from_the_start_with_details() {
-        let check = |body: &str, details: bool, filter: Option<&str>, expected: &str| {
-            let request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
-            let rules = rules(Value::Null);
-            let needs = LegNeeds { hits: request.hits_wanted(&rules), merged: details, plain: false };
-            let prefix = request.leg_prefix(&rules, needs);
-            assert_eq!(String::from_utf8(request.leg_body(&prefix, filter)).unwrap(), expected, "{body}");
-        };
-        check("{}", false, None, r#"{"offset":0,"limit":20}"#);
-        check(
-            r#"{"q":"a\"b","offset":5,"limit":10,"filter":"x = 1","sort":["a:asc"]}"#,
-            true,
-            Some("s IN [1]"),
-            r#"{"offset":0,"limit":15,"showRankingScoreDetails":true,"q":"a\"b","sort":["a:asc"],"filter":["x = 1","s IN [1]"]}"#,
-        );
-        check(
-            r#"{"page":3,"hitsPerPage":4,"filter":[]}"#,
-            true,
-            Some("s"),
-            r#"{"page":1,"hitsPerPage":12,"showRankingScoreDetails":true,"filter":["s"]}"#,
-        );
-        check(r#"{"limit":5000,"offset":3}"#, false, None, r#"{"offset":0,"limit":1000}"#);
-        check(r#"{"filter":null,"limit":1}"#, false, None, r#"{"offset":0,"limit":1}"#);
-    }
-
-    #[test]
-    fn tenants_search_within_their_rules() {
-        let mut request = SearchRequest::parse(br#"{"filter":"a = 1","filter":"b = 2"}"#).ok().unwrap();
-        request.restrict(Some(r#""t = 1""#.to_owned()));
-        assert_eq!(request.leg_body(b"{", Some("s")), br#"{"filter":["b = 2","t = 1","s"]}"#);
-        let mut request = FacetSearchRequest::parse(br#"{"facetName":"f"}"#).ok().unwrap();
-        request.restrict(Some(r#""t = 1""#.to_owned()));
-        assert_eq!(request.leg_body(None), br#"{"facetName":"f","filter":"t = 1"}"#);
-    }
-
-    #[test]
-    fn what_is_hidden_is_not_asked_for() {
-        let rules = rules(serde_json::json!({"displayedAttributes": ["title", "a.b"]}));
-        let check = |body: &str, expected: &str| {
-            let request = SearchRequest::parse(body.as_bytes()).ok().unwrap();
-            let needs = LegNeeds { hits: 20, merged: false, plain: false };
-            let prefix = String::from_utf8(request.leg_prefix(&rules, needs)).unwrap();
-            assert_eq!(prefix, format!(r#"{{"offset":0,"limit":20,{expected}"#), "{body}");
-        };
-        check("{}", r#""attributesToRetrieve":["title","a.b"]"#);
-        check(r#"{"attributesToRetrieve":["*"]}"#, r#""attributesToRetrieve":["title","a.b"]"#);
-        check(
-            r#"{"attributesToRetrieve":["title.x","secret","a","a.b"]}"#,
-            r#""attributesToRetrieve":["a.b"]"#,
-        );
-        check(
-            r#"{"attributesToCrop":["*:5"],"attributesToHighlight":["secret"]}"#,
-            r#""attributesToRetrieve":["title","a.b"],"attributesToHighlight":[],"attributesToCrop":["title:5","a.b:5"]"#,
-        );
-    }
-
-    #[test]
-    fn matches_in_hidden_attributes_are_taken_out() {
-        let rules = rules(serde_json::json!({"displayedAttributes": ["title", "a.b"]}));
-        let answer =
-            r#"{"hits":[{"title":"x","_matchesPosition":{"title":[],"secret":[],"a.b":[],"a.c":[]}}]}"#;
-        let check = |body: &str, expected: &str| {
-            let mut found = answer.as_bytes().to_vec();
-            SearchRequest::parse(body.as_bytes()).ok().unwrap().hide_positions(&rules, &mut found);
-            assert_eq!(String::from_utf8(found).unwrap(), expected);
-        };
-        check("{}", answer);
-        check(
-            r#"{"showMatchesPosition":true}"#,
-            r#"{"hits":[{"title":"x","_matchesPosition":{"title":[],"a.b":[]}}]}"#,
-        );
-    }
-
-    #[test]
-    fn what_is_not_understood_is_left_to_a_node() {
-        for body in [
-            "",
-            "[]",
-            "{",
-            r#"{"limit":-1}"#,
-            r#"{"limit":"a"}"#,
-            r#"{"filter":7}"#,
-            r#"{"page":1.5}"#,
-            r#"{"hybrid":{}}"#,
-        ] {
-            assert!(SearchRequest::parse(body.as_bytes()).is_err(), "{body}");
-        }
-    }
-}
+mod tests;
