@@ -34,8 +34,8 @@ deploy *ARGS:
     deploy/tests/run {{ARGS}}
 
 # Replays one seed of the simulation of whole gateways, with what they log
-sim SEED:
-    MIROIR_SIMULATION_LOG=1 cargo run --release -p fuzz -- sim gateway --seeds 1 --first {{SEED}}
+sim SEED WHAT="gateway":
+    MIROIR_SIMULATION_LOG=1 cargo run --release -p fuzz -- sim {{WHAT}} --seeds 1 --first {{SEED}}
 
 # Asks one node and a cluster the same questions and writes what differs into diff.md
 diff *ARGS:

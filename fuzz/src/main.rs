@@ -10,7 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use argh::FromArgs;
-use fuzz::{Limit, TARGETS, Target, sim::coordinator};
+use fuzz::{
+    Limit, TARGETS, Target,
+    sim::{
+        coordinator,
+        gateway::{self, Flaw},
+    },
+};
 
 /// Attack the parsers and merges of Miroir.
 #[derive(FromArgs)]
@@ -64,7 +70,7 @@ struct List {}
 #[derive(FromArgs)]
 #[argh(subcommand, name = "sim")]
 struct Simulate {
-    /// what is simulated: coordinator or gateway
+    /// what is simulated: coordinator, gateway, or changes (gateways whose cluster changes its shape)
     #[argh(positional)]
     what: String,
     /// how many seeds (default 100)
@@ -73,6 +79,9 @@ struct Simulate {
     /// the first of them (default 0)
     #[argh(option, default = "0")]
     first: u64,
+    /// a flaw of the world of gateways, which the checkers should find
+    #[argh(option)]
+    flaw: Option<String>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -116,11 +125,22 @@ impl Smoke {
 
 impl Simulate {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        let run: fn(u64) -> String = match self.what.as_str() {
-            "coordinator" => |seed| format!("{:?}", coordinator::run(seed)),
-            "gateway" => |seed| format!("{:?}", fuzz::sim::gateway::run(seed)),
-            other => anyhow::bail!("{other:?} is not simulated; coordinator and gateway are"),
+        let flaw = self.flaw.as_ref().map(|name| {
+            let named = |flaw: &&Flaw| format!("{flaw:?}") == *name;
+            let known = Flaw::ALL.iter().find(named).copied();
+            known.with_context(|| format!("there is no flaw {name:?}; there are {:?}", Flaw::ALL))
+        });
+        let flaw = flaw.transpose()?;
+        let run = |seed: u64| match (self.what.as_str(), flaw) {
+            ("gateway" | "changes", Some(flaw)) => format!("{:?}", gateway::run_with(seed, flaw)),
+            ("gateway", None) => format!("{:?}", gateway::run(seed)),
+            ("changes", None) => format!("{:?}", gateway::run_changing(seed)),
+            (_, _) => format!("{:?}", coordinator::run(seed)),
         };
+        match self.what.as_str() {
+            "coordinator" | "gateway" | "changes" => {}
+            other => anyhow::bail!("{other:?} is not simulated; coordinator, gateway and changes are"),
+        }
         let (begun, mut out) = (Instant::now(), std::io::stdout().lock());
         for seed in self.first..self.first + self.seeds {
             let Ok(outcomes) = catch_unwind(|| run(seed)) else {

@@ -1,6 +1,7 @@
 //! Whole gateways under simulated faults: fixed seeds at every run of the tests, seeds that once revealed a bug, and
 //! the checkers themselves, which must find every planted flaw.
 
+use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::time::Instant;
 
@@ -11,13 +12,19 @@ const SEEDS: u64 = 4;
 /// Seeds that revealed a bug. In 34, two nodes were suspected because of an index that another pod had deleted, and
 /// neither was read again.
 const FOUND: [u64; 1] = [34];
+/// Seeds in which the cluster changes its shape; `MIROIR_SIMULATION_CHANGES_SEEDS` sets another number.
+const CHANGES_SEEDS: u64 = 3;
 /// The number of seeds within which each flaw must be found.
 const FOUND_WITHIN: u64 = 5;
 
+/// The number of seeds that a variable asks for.
+fn seeds_of(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(otherwise)
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_whatever_happens() {
-    let seeds = std::env::var("MIROIR_SIMULATION_GATEWAY_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    let seeds: u64 = seeds.unwrap_or(SEEDS);
+    let seeds = seeds_of("MIROIR_SIMULATION_GATEWAY_SEEDS", SEEDS);
     let begun = Instant::now();
     let (mut acknowledged, mut faults) = (0, 0);
     for seed in FOUND.into_iter().chain(0..seeds) {
@@ -34,10 +41,31 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
 }
 
 #[test]
+fn the_shape_changes_and_nobody_can_tell() {
+    let seeds = seeds_of("MIROIR_SIMULATION_CHANGES_SEEDS", CHANGES_SEEDS);
+    let (mut certain, mut boundaries, mut changes) = (0, BTreeMap::new(), BTreeMap::new());
+    for seed in 0..seeds {
+        println!("seed {seed}");
+        let outcomes = gateway::run_changing(seed);
+        certain += outcomes.certain_reads;
+        for (boundary, count) in outcomes.boundaries {
+            *boundaries.entry(boundary).or_insert(0) += count;
+        }
+        for (change, count) in outcomes.changes {
+            *changes.entry(change).or_insert(0) += count;
+        }
+    }
+    println!("{certain} certain reads; changes: {changes:?}; phases met by faults: {boundaries:?}");
+    let succeeded = changes.iter().filter(|(name, _)| name.ends_with(" succeeded")).map(|(_, count)| count);
+    let succeeded = succeeded.sum::<u64>();
+    assert!(succeeded > seeds && certain > 100 * seeds, "too little happens");
+    assert!(boundaries.len() as u64 > 3 * seeds.min(8), "too few phases are met by faults");
+}
+
+#[test]
 fn every_flaw_is_found() {
     for flaw in Flaw::ALL {
-        let found =
-            (0..FOUND_WITHIN).find(|seed| catch_unwind(|| gateway::run_with(*seed, Some(flaw))).is_err());
+        let found = (0..FOUND_WITHIN).find(|seed| catch_unwind(|| gateway::run_with(*seed, flaw)).is_err());
         println!("{flaw:?}: found at seed {found:?}");
         assert!(found.is_some(), "{flaw:?} is not found within {FOUND_WITHIN} seeds");
     }
@@ -45,6 +73,8 @@ fn every_flaw_is_found() {
 
 #[test]
 fn a_seed_is_a_run() {
-    assert_eq!(gateway::run(3), gateway::run(3));
-    assert_ne!(gateway::run(3).trace, gateway::run(4).trace);
+    let three = gateway::run(3);
+    assert_eq!(three, gateway::run(3));
+    assert_ne!(three.trace, gateway::run(4).trace);
+    assert_eq!(gateway::run_changing(3), gateway::run_changing(3));
 }

@@ -2,18 +2,16 @@
 //! - Every operation is recorded before it is sent, and stays recorded with every answer to it.
 //! - A client continues after a failure; the record says what is then unknown.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
-use std::rc::Rc;
 use std::time::Duration;
 
 use gateway::wire::runtime::timeout;
 use serde_json::{Value, json};
 
-use super::http::{Question, Wire};
+use super::http::{Question, Reply, Wire};
 use super::kernel::{Site, kernel, sleep};
 use super::network::{address_of, connect};
+use super::record::{Known, Operation};
 
 pub(super) const INDEX: &str = "registers";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,55 +20,13 @@ const REPETITIONS: usize = 3;
 /// How long a client follows a task before it continues.
 const FOLLOWED: Duration = Duration::from_secs(3);
 
-/// One operation on a register.
-#[derive(Debug, Clone)]
-pub(super) struct Operation {
-    /// The written value; `None` deletes.
+/// What a pod says of a register.
+#[derive(Debug)]
+pub(super) struct Found {
     pub(super) value: Option<u64>,
-    pub(super) asked: Duration,
-    /// When the gateway acknowledged it, and its task.
-    pub(super) acknowledged: Option<(Duration, u64)>,
+    /// The pod says that it asked a copy that may be old.
+    pub(super) is_degraded: bool,
 }
-
-/// Everything that clients have sent and received.
-#[derive(Default)]
-pub(super) struct Record {
-    /// By key, in the order of the client's operations.
-    pub(super) registers: BTreeMap<String, Vec<Operation>>,
-    /// The last known status of each acknowledged task.
-    pub(super) tasks: BTreeMap<u64, String>,
-    /// What clients know of other indexes, by name.
-    pub(super) indexes: BTreeMap<String, Fate>,
-    pub(super) reads: u64,
-    pub(super) refused: u64,
-    pub(super) settings: u64,
-    /// Observations that no client may make.
-    pub(super) wrong: Vec<String>,
-}
-
-impl Record {
-    /// Records the result of creating or deleting an index.
-    fn note_fate(&mut self, name: String, is_new: bool, task: Option<u64>) {
-        self.tasks.extend(task.map(|task| (task, "enqueued".to_owned())));
-        let fate = self.indexes.entry(name).or_default();
-        match (is_new, task) {
-            (true, task) => fate.is_made = task.is_some(),
-            (false, Some(_)) => fate.is_dropped = true,
-            (false, None) => fate.is_doubtful = true,
-        }
-    }
-}
-
-/// What is known of an index that is created once and deleted at most a few times.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Fate {
-    pub(super) is_made: bool,
-    pub(super) is_dropped: bool,
-    /// A client tried to delete it, and the outcome is unknown.
-    pub(super) is_doubtful: bool,
-}
-
-pub(super) type Known = Rc<RefCell<Record>>;
 
 /// A client: the pods that it knows, and the shared record.
 #[derive(Clone)]
@@ -82,6 +38,11 @@ pub(super) struct Client {
 impl Client {
     /// Sends one request to a pod, over a connection of its own.
     pub(super) async fn ask(&self, pod: Site, question: Question<'_>) -> io::Result<(u16, Value)> {
+        self.exchange(pod, question).await.map(|reply| (reply.status, reply.body))
+    }
+
+    /// Like `ask`, and tells whether the answer may lack something.
+    pub(super) async fn exchange(&self, pod: Site, question: Question<'_>) -> io::Result<Reply> {
         let asking = async { Wire::new(connect(address_of(pod)).await?).ask(&question).await };
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -109,7 +70,7 @@ impl Client {
         None
     }
 
-    fn any_pod(&self) -> Site {
+    pub(super) fn any_pod(&self) -> Site {
         kernel().random(|rng| self.pods[rng.usize(0..self.pods.len())])
     }
 
@@ -156,22 +117,39 @@ impl Client {
             match kind {
                 0..60 => {
                     next += 1;
-                    self.write(&key, Some(next)).await;
+                    self.write(&key, Some(next), false).await;
                 }
-                60..75 => self.write(&key, None).await,
+                60..75 => self.write(&key, None, false).await,
                 75..98 => self.read(&key).await,
                 _ => self.change_settings(next).await,
             }
             let pause = kernel().random(|rng| rng.u64(1..400));
-            sleep(Duration::from_millis(pause)).await;
+            let is_burst = kernel().now() < self.record.borrow().burst_until;
+            sleep(Duration::from_millis(if is_burst { pause / 40 } else { pause })).await;
         }
     }
 
-    async fn write(&self, key: &str, value: Option<u64>) {
+    /// Writes registers once, and one of them now and then until the end, so that most are certain at any time.
+    pub(super) async fn keep(self, keys: Vec<String>, until: Duration) {
+        for (value, key) in keys.iter().enumerate() {
+            self.write(key, u64::try_from(value).ok(), true).await;
+        }
+        let mut next = 1_000;
+        while kernel().now() < until {
+            let pause = kernel().random(|rng| rng.u64(1_000..6_000));
+            sleep(Duration::from_millis(pause)).await;
+            next += 1;
+            let (key, deletes) = kernel().random(|rng| (&keys[rng.usize(0..keys.len())], rng.u8(0..4) == 0));
+            self.write(key, (!deletes).then_some(next), true).await;
+        }
+    }
+
+    /// Writes a register, and follows the task if that `must` be known or else sometimes.
+    async fn write(&self, key: &str, value: Option<u64>, must: bool) {
         let place = {
             let mut record = self.record.borrow_mut();
             let register = record.registers.entry(key.to_owned()).or_default();
-            register.push(Operation { value, asked: kernel().now(), acknowledged: None });
+            register.push(Operation { value, asked: kernel().now(), acknowledged: None, done: None });
             register.len() - 1
         };
         let documents = format!("/indexes/{INDEX}/documents");
@@ -191,20 +169,26 @@ impl Client {
             }
             record.tasks.insert(task, "enqueued".to_owned());
         }
-        if kernel().random(fastrand::Rng::bool) {
-            self.follow(task).await;
+        let follows = kernel().random(fastrand::Rng::bool) || must;
+        if follows && self.follow(task).await {
+            let mut record = self.record.borrow_mut();
+            let has_succeeded = record.tasks.get(&task).is_some_and(|status| status == "succeeded");
+            if let Some(register) = record.registers.get_mut(key).filter(|_| has_succeeded) {
+                register[place].done = Some(kernel().now());
+            }
         }
     }
 
-    /// Asks about a task until it has ended, for at most `FOLLOWED`.
-    async fn follow(&self, task: u64) {
+    /// Asks about a task until it has ended, for at most `FOLLOWED`; tells whether it has.
+    async fn follow(&self, task: u64) -> bool {
         let until = kernel().now() + FOLLOWED;
         while kernel().now() < until {
             if self.look_at(self.any_pod(), task).await {
-                return;
+                return true;
             }
             sleep(Duration::from_millis(50)).await;
         }
+        false
     }
 
     /// Asks one pod about a task and returns whether it has ended. Every pod must know it, and an ended task must stay
@@ -226,23 +210,13 @@ impl Client {
         is_over(now)
     }
 
-    async fn read(&self, key: &str) {
-        let pod = self.any_pod();
-        if let Ok(found) = self.value_of(pod, key).await {
-            let mut record = self.record.borrow_mut();
-            record.reads += 1;
-            let known = record.registers.get(key).map(Vec::as_slice).unwrap_or_default();
-            if found.is_some() && !known.iter().any(|operation| operation.value == found) {
-                record.wrong.push(format!("pod-{pod} gave {found:?} for {key}, which nobody wrote"));
-            }
-        }
-    }
-
     /// The value of a register according to a pod, or the pod's other answer.
-    pub(super) async fn value_of(&self, pod: Site, key: &str) -> Result<Option<u64>, String> {
+    pub(super) async fn value_of(&self, pod: Site, key: &str) -> Result<Found, String> {
         let target = format!("/indexes/{INDEX}/documents/{key}");
-        match self.ask(pod, Question::get(&target)).await {
-            Ok((200, document)) => {
+        let Reply { status, body: document, is_degraded } =
+            self.exchange(pod, Question::get(&target)).await.map_err(|error| error.to_string())?;
+        match status {
+            200 => {
                 let fields = document.as_object().map_or(0, serde_json::Map::len);
                 if fields != 2 {
                     self.record
@@ -250,10 +224,10 @@ impl Client {
                         .wrong
                         .push(format!("pod-{pod} shows more than was written: {document}"));
                 }
-                Ok(document["value"].as_u64())
+                Ok(Found { value: document["value"].as_u64(), is_degraded })
             }
-            Ok((404, error)) if error["code"] == "document_not_found" => Ok(None),
-            other => Err(format!("{other:?}")),
+            404 if document["code"] == "document_not_found" => Ok(Found { value: None, is_degraded }),
+            _ => Err(format!("{status} {document}")),
         }
     }
 

@@ -20,6 +20,16 @@ pub(super) struct Message {
     /// The first line.
     pub(super) line: String,
     pub(super) body: Vec<u8>,
+    /// Whether a gateway says that the answer may lack something.
+    pub(super) is_degraded: bool,
+}
+
+/// A gateway's answer to a client.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: Value,
+    pub(super) is_degraded: bool,
 }
 
 /// A client's request.
@@ -60,6 +70,7 @@ impl Wire {
         };
         let head: Vec<u8> = self.received.drain(..length).collect();
         let head = String::from_utf8(head).map_err(|_| ErrorKind::InvalidData)?;
+        let is_degraded = head.to_ascii_lowercase().contains("\r\nx-miroir-degraded:");
         let mut lines = head.lines();
         let line = lines.next().unwrap_or_default().to_owned();
         let length_of = |line: &str| {
@@ -72,7 +83,7 @@ impl Wire {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(Some(Message { line, body: self.received.drain(..length).collect() }))
+        Ok(Some(Message { line, body: self.received.drain(..length).collect(), is_degraded }))
     }
 
     async fn more(&mut self) -> io::Result<bool> {
@@ -81,7 +92,7 @@ impl Wire {
         Ok(!bytes.is_empty())
     }
 
-    pub(super) async fn ask(&mut self, question: &Question<'_>) -> io::Result<(u16, Value)> {
+    pub(super) async fn ask(&mut self, question: &Question<'_>) -> io::Result<Reply> {
         let Question { method, target, body, key } = question;
         let body = body.map(Value::to_string).unwrap_or_default();
         let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
@@ -92,7 +103,11 @@ impl Wire {
         self.stream.send_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
         let answer = self.next().await?.ok_or(ErrorKind::UnexpectedEof)?;
         let status = answer.line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.ok_or(ErrorKind::InvalidData)?, serde_json::from_slice(&answer.body).unwrap_or_default()))
+        Ok(Reply {
+            status: status.ok_or(ErrorKind::InvalidData)?,
+            body: serde_json::from_slice(&answer.body).unwrap_or_default(),
+            is_degraded: answer.is_degraded,
+        })
     }
 
     pub(super) async fn answer(&mut self, status: u16, body: &Value) -> io::Result<()> {

@@ -275,7 +275,15 @@ impl Kernel {
 
     /// Runs all events up to `end`.
     pub(super) fn run_until(&self, end: Duration) {
+        self.run_while(end, || true);
+    }
+
+    /// Runs all events up to `end`, or until `goes_on` is false after one of them; then time stands where it was.
+    pub(super) fn run_while(&self, end: Duration, goes_on: impl Fn() -> bool) {
         loop {
+            if !goes_on() {
+                return;
+            }
             if let Some(task) = self.next_ready() {
                 self.turn(task);
                 continue;

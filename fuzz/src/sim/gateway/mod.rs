@@ -5,40 +5,48 @@
 //! - The gateway's code is the product's; it runs on the third implementation of the runtime seam (`runtime`).
 //! - Checkers watch all the time (`check`), and at the end, after all faults.
 
+pub(crate) mod boundary;
 pub(crate) mod check;
 pub(crate) mod client;
+pub(crate) mod flaws;
 pub(crate) mod http;
 pub(crate) mod kernel;
 pub(crate) mod model_node;
 pub(crate) mod network;
+pub(crate) mod operator;
 pub(crate) mod pod;
+pub(crate) mod reader;
+pub(crate) mod record;
 pub(crate) mod runtime;
 pub(crate) mod store;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ::store::Change;
-use gateway::nodes::hints::{HINTS, SUSPECT_SHARDS};
 use gateway::{clock, observe};
-use serde_json::json;
 
 use self::store::Service;
+pub use boundary::Blow;
 use check::Checks;
-use client::{Client, Known, Operation};
+use client::Client;
+pub use flaws::Flaw;
 use kernel::{Kernel, Run, Site, kernel};
 use model_node::{Disk, Rest};
 use network::Weather;
+use operator::Operator;
 use pod::{Plan, View};
+use record::Known;
 
 const FIRST_POD: Site = 1;
 const FIRST_NODE: Site = 10;
 const FIRST_CLIENT: Site = 30;
+const OPERATOR: Site = 40;
 /// The site of events that belong to no machine.
 const WORLD: Site = 0;
 
@@ -47,6 +55,10 @@ const CALM: Duration = Duration::from_secs(8);
 const FAULTY: Duration = Duration::from_secs(50);
 const QUIET_MIN: Duration = Duration::from_secs(35);
 const QUIET_MAX: Duration = Duration::from_secs(300);
+/// Servers that are no nodes at first, where the cluster changes its shape.
+const SPARES: usize = 2;
+/// Registers that are rarely written.
+const KEPT: usize = 12;
 /// How long a pod that is asked to stop has for that.
 const DRAINED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
@@ -62,29 +74,15 @@ pub struct Outcomes {
     pub writes: usize,
     pub acknowledged: usize,
     pub reads: u64,
+    /// Registers that were read while only one value was possible.
+    pub certain_reads: u64,
     pub faults: u64,
+    /// How often which fault met the beginning of which phase.
+    pub boundaries: BTreeMap<(String, Blow), u64>,
+    /// How many changes of shape of a kind have come to an end, and to which.
+    pub changes: BTreeMap<String, u64>,
     /// Seconds from the last fault until copies were equal.
     pub level_after: u64,
-}
-
-/// A flaw of the simulated world, which the checkers must find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
-    /// The store forgets the hints (the writes that nodes have missed), and copies are not compared.
-    HintsForgotten,
-    /// Each of two pods has a store of its own, so both lead.
-    TwoStores,
-    /// A deleted document reappears on all its nodes.
-    DeleteUndone,
-    /// An overwritten value reappears on all its nodes.
-    WriteLost,
-    /// The store forgets a task that clients know.
-    TaskForgotten,
-}
-
-impl Flaw {
-    pub const ALL: [Self; 5] =
-        [Self::HintsForgotten, Self::TwoStores, Self::DeleteUndone, Self::WriteLost, Self::TaskForgotten];
 }
 
 struct World {
@@ -98,6 +96,9 @@ struct World {
     record: Known,
     checks: Rc<Checks>,
     faults: u64,
+    boundaries: BTreeMap<(String, Blow), u64>,
+    /// Servers that may become nodes.
+    spares: Vec<Site>,
     flaw: Option<Flaw>,
 }
 
@@ -107,27 +108,40 @@ struct World {
 /// When a checker finds a violation; the message names it.
 #[must_use]
 pub fn run(seed: u64) -> Outcomes {
-    run_with(seed, None)
+    run_world(seed, None, false)
 }
 
-/// Like [`run`] in a world with a flaw, which a checker should find.
+/// Like [`run`], while an operator changes the cluster's shape.
+///
+/// # Panics
+/// When a checker finds a violation; the message names it.
+#[must_use]
+pub fn run_changing(seed: u64) -> Outcomes {
+    run_world(seed, None, true)
+}
+
+/// Like [`run`] or [`run_changing`] in a world with a flaw, which a checker should find.
 ///
 /// # Panics
 /// When a checker finds a violation.
 #[must_use]
-pub fn run_with(seed: u64, flaw: Option<Flaw>) -> Outcomes {
+pub fn run_with(seed: u64, flaw: Flaw) -> Outcomes {
+    run_world(seed, Some(flaw), flaw.changes_shape())
+}
+
+fn run_world(seed: u64, flaw: Option<Flaw>, changes_shape: bool) -> Outcomes {
     clock::set_wall(kernel::wall);
     observe::log::divert(check::heard);
     check::forget();
     let run = Run::begin(seed);
     runtime::SIMULATED.enter();
-    let mut world = World::new(&run, flaw);
+    let mut world = World::new(&run, flaw, changes_shape);
     world.live();
     world.finish()
 }
 
 impl World {
-    fn new(run: &Run, flaw: Option<Flaw>) -> Self {
+    fn new(run: &Run, flaw: Option<Flaw>, changes_shape: bool) -> Self {
         let kernel = Rc::clone(&run.0);
         let (weather, plan, pods) = kernel.random(|rng| {
             let weather = Weather { slow_permille: rng.u32(0..60), torn_permille: rng.u32(0..100) };
@@ -136,9 +150,18 @@ impl World {
             let per_group = usize::from(replication_factor) + rng.usize(0..=1);
             let groups = (0..groups).flat_map(|group| std::iter::repeat_n(group, per_group));
             let nodes = groups.enumerate().map(|(number, group)| (FIRST_NODE + number, group)).collect();
-            let plan = Plan { nodes, replication_factor, cores: rng.usize(1..=2), anti_entropy: true };
+            let plan = Plan {
+                nodes,
+                replication_factor,
+                cores: rng.usize(1..=2),
+                anti_entropy: true,
+                skips_delta_pass: flaw == Some(Flaw::DeltaPassSkipped),
+            };
             (weather, plan, rng.usize(2..=3))
         });
+        let pods = if changes_shape { 3 } else { pods };
+        let first_spare = FIRST_NODE + plan.nodes.len();
+        let spares = if changes_shape { first_spare..first_spare + SPARES } else { 0..0 };
         let anti_entropy = flaw != Some(Flaw::HintsForgotten);
         network::begin(weather);
         let service = Service::begin(&kernel);
@@ -150,14 +173,21 @@ impl World {
             record: Known::default(),
             checks: Rc::default(),
             faults: 0,
+            boundaries: BTreeMap::new(),
+            spares: spares.collect(),
             service,
             kernel,
             flaw,
         }
     }
 
+    fn changes_shape(&self) -> bool {
+        !self.spares.is_empty()
+    }
+
     fn live(&mut self) {
-        for (site, _) in self.plan.nodes.clone() {
+        let servers = self.plan.nodes.iter().map(|(site, _)| *site).chain(self.spares.clone());
+        for site in servers.collect::<Vec<_>>() {
             let (answer_ms, task_ms) = self.kernel.random(|rng| (rng.u64(1..8), rng.u64(5..120)));
             let disk = Rc::new(RefCell::new(Disk::default()));
             disk.borrow_mut().rest = Rest { answer_ms, task_ms };
@@ -168,27 +198,51 @@ impl World {
         for pod in &pods {
             self.start_pod(*pod);
         }
-        if self.flaw == Some(Flaw::HintsForgotten) {
-            self.forget_hints();
-        }
+        self.record.borrow_mut().nodes = self.nodes.clone();
+        self.begin_flaw();
         self.checks.watch_leaders(self.pods.values().cloned().collect());
         let client = Client { pods, record: Rc::clone(&self.record) };
         let preparing = client.clone();
         self.kernel.on(FIRST_CLIENT, || self.kernel.spawn(async move { preparing.prepare().await }));
         self.kernel.run_until(CALM);
-        for number in 0..self.kernel.random(|rng| rng.usize(2..=4)) {
-            let keys = (0..4).map(|key| format!("c{number}-k{key}")).collect();
-            let working = client.clone().work(keys, CALM + FAULTY);
-            self.kernel.on(FIRST_CLIENT + number, || self.kernel.spawn(working));
-        }
-        let building = client.build(CALM + FAULTY);
-        self.kernel.on(FIRST_CLIENT, || self.kernel.spawn(building));
+        self.begin_clients(&client);
         while self.kernel.now() < CALM + FAULTY {
-            let pause = self.kernel.random(|rng| rng.u64(200..5_000));
+            let pause = self.kernel.random(|rng| rng.u64(self.pauses()));
             let until = (self.kernel.now() + Duration::from_millis(pause)).min(CALM + FAULTY);
-            self.kernel.run_until(until);
+            while self.kernel.now() < until {
+                self.kernel.run_while(until, || !boundary::is_entered());
+                self.strike();
+            }
             self.checks.hold(&self.record);
             self.fault();
+        }
+    }
+
+    /// The milliseconds between two faults; with fewer faults operations get farther.
+    fn pauses(&self) -> Range<u64> {
+        if self.changes_shape() { 1_000..14_000 } else { 200..5_000 }
+    }
+
+    fn begin_clients(&self, client: &Client) {
+        let over = CALM + FAULTY;
+        for number in 0..self.kernel.random(|rng| rng.usize(2..=4)) {
+            let keys = (0..4).map(|key| format!("c{number}-k{key}")).collect();
+            let working = client.clone().work(keys, over);
+            self.kernel.on(FIRST_CLIENT + number, || self.kernel.spawn(working));
+        }
+        let (building, keys) = (client.clone().build(over), (0..KEPT).map(|key| format!("kept-{key}")));
+        let (keeping, watching) = (client.clone().keep(keys.collect(), over), client.clone().watch(over));
+        self.kernel.on(FIRST_CLIENT, || {
+            self.kernel.spawn(building);
+            self.kernel.spawn(keeping);
+            self.kernel.spawn(watching);
+        });
+        if self.changes_shape() {
+            let servers = self.nodes.keys().copied().collect();
+            let operating = Operator { client: client.clone(), servers }.work(over);
+            self.kernel.on(OPERATOR, || self.kernel.spawn(operating));
+        } else {
+            self.record.borrow_mut().changes.is_over = true;
         }
     }
 
@@ -219,23 +273,25 @@ impl World {
             return;
         }
         self.faults += 1;
-        let (kind, lasts) = self.kernel.random(|rng| (rng.u8(0..17), rng.u64(100..12_000)));
+        let longest = if self.changes_shape() { 6_000 } else { 12_000 };
+        let (kind, lasts) = self.kernel.random(|rng| (rng.u8(0..17), rng.u64(100..longest)));
         let until = (now + Duration::from_millis(lasts)).min(CALM + FAULTY);
         let (pod, node) = (self.random_pod(), self.random_node());
         match kind {
             0..3 => self.kill_pod(pod, until),
-            3..5 => self.kernel.pause(pod, until),
+            3..5 => self.pause_pod(pod, until),
             5..7 => self.kill_node(node, until, false),
             7 => self.kill_node(node, until, true),
             8 => self.kernel.pause(node, until),
             16 => self.drain_pod(pod, until),
             9..11 => network::cut(pod, node, until),
             11 => self.nodes.keys().for_each(|node| network::cut(pod, *node, until)),
-            12..14 => self.service.cut(pod, until),
-            14 => self.pods.keys().for_each(|pod| self.service.cut(*pod, until)),
+            12..14 => self.cut_store(pod, until),
+            14 => self.pods.keys().for_each(|pod| self.cut_store(*pod, until)),
             _ => {
                 let service = Rc::clone(&self.service);
                 service.slow(Duration::from_millis(lasts / 20));
+                self.pods.keys().for_each(|pod| self.record.borrow_mut().is_out_of_touch(*pod, until));
                 self.kernel.at(until, move || service.slow(Duration::ZERO));
             }
         }
@@ -251,7 +307,19 @@ impl World {
         );
     }
 
+    fn pause_pod(&self, site: Site, until: Duration) {
+        self.record.borrow_mut().is_out_of_touch(site, until);
+        self.kernel.pause(site, until);
+    }
+
+    /// Cuts a pod off from its store.
+    fn cut_store(&self, site: Site, until: Duration) {
+        self.record.borrow_mut().is_out_of_touch(site, until);
+        self.service.cut(site, until);
+    }
+
     fn kill_pod(&self, site: Site, until: Duration) {
+        self.record.borrow_mut().is_out_of_touch(site, until);
         let view = &self.pods[&site];
         let was_up = view.borrow_mut().take().is_some();
         if !was_up {
@@ -266,6 +334,7 @@ impl World {
     fn drain_pod(&self, site: Site, until: Duration) {
         let view = self.pods[&site].borrow().clone();
         let Some(shared) = view else { return };
+        self.record.borrow_mut().is_out_of_touch(site, until);
         shared.draining.store(true, Ordering::Relaxed);
         shared.coordinator.drain();
         let (plan, service, view) =
@@ -303,6 +372,10 @@ impl World {
             self.kernel.run_until(self.kernel.now() + LOOK);
             self.checks.hold(&self.record);
             differing = check::differing(&self.pods, &self.nodes);
+            let changes = &self.record.borrow().changes;
+            if !changes.is_over {
+                differing.push(format!("the operator is at work: {:?}", changes.open));
+            }
             let waited = self.kernel.now() - over;
             if (differing.is_empty() && waited >= QUIET_MIN) || waited >= QUIET_MAX {
                 break;
@@ -337,76 +410,13 @@ impl World {
             turns: self.kernel.turns(),
             writes: operations().count(),
             acknowledged: operations().filter(|operation| operation.acknowledged.is_some()).count(),
-            reads: record.reads,
+            reads: record.reads + record.lists,
+            certain_reads: record.certain_reads,
+            boundaries: self.boundaries.clone(),
+            changes: record.changes.ended.clone(),
             faults: self.faults,
             level_after,
         }
-    }
-
-    /// Performs a flaw that takes effect at the end, if there is one and something to apply it to.
-    fn spoil(&self) {
-        let record = self.record.borrow();
-        let register = |wanted: fn(&Option<u64>) -> bool| {
-            let certain = |(key, operations): (&String, &Vec<Operation>)| {
-                let allowed = check::allowed(operations);
-                (allowed.len() == 1 && allowed.iter().all(wanted)).then(|| key.clone())
-            };
-            record.registers.iter().find_map(certain)
-        };
-        match self.flaw {
-            Some(Flaw::DeleteUndone) => {
-                register(Option::is_none).into_iter().for_each(|key| self.overwrite(&key, 1));
-            }
-            Some(Flaw::WriteLost) => {
-                register(Option::is_some).into_iter().for_each(|key| self.overwrite(&key, 1_000_000));
-            }
-            Some(Flaw::TaskForgotten) => {
-                let tasks =
-                    record.tasks.keys().filter_map(|task| u32::try_from(*task).ok()).take(1).collect();
-                let store = self.service.connect(WORLD);
-                self.kernel.on(WORLD, || {
-                    self.kernel.spawn(async move { drop(store.delete_tasks(tasks).await) });
-                });
-            }
-            Some(Flaw::HintsForgotten | Flaw::TwoStores) | None => {}
-        }
-    }
-
-    /// Writes a value into a register on all nodes that own it, without the pods' knowledge.
-    fn overwrite(&self, key: &str, value: u64) {
-        let view = self.pods.values().find_map(|pod| pod.borrow().clone()).expect("a pod is up at the end");
-        let snapshot = view.snapshot();
-        let index = &snapshot.indexes[client::INDEX];
-        let shard = router::shard_of(key, index.record.shards);
-        let filter = router::shard_filter(&[shard].into_iter().collect());
-        let marker = filter.split('"').nth(1).unwrap_or_default();
-        let document = json!({"_miroir_shard": marker, "id": key, "value": value});
-        for group in 0..snapshot.topology.groups().len() {
-            for owner in index.placement.owners(group, shard) {
-                let mut disk = self.nodes[&(FIRST_NODE + usize::from(owner.0))].borrow_mut();
-                let held = disk.indexes.get_mut(&index.record.node_uid).map(|index| &mut index.documents);
-                let document = document.as_object().cloned().unwrap_or_default();
-                held.into_iter().for_each(|held| drop(held.insert(key.to_owned(), document.clone())));
-            }
-        }
-    }
-
-    /// Makes the store forget each hint as soon as it is stored.
-    fn forget_hints(&self) {
-        let store = self.service.connect(WORLD);
-        self.kernel.on(WORLD, || {
-            self.kernel.spawn(async move {
-                loop {
-                    for log in [HINTS, SUSPECT_SHARDS] {
-                        for size in store.log_sizes(log).await.unwrap_or_default() {
-                            let cut = Change::Truncate { log, stream: size.stream, through: u64::MAX - 1 };
-                            drop(store.commit(vec![cut]).await);
-                        }
-                    }
-                    kernel::sleep(Duration::from_millis(20)).await;
-                }
-            });
-        });
     }
 }
 

@@ -1,11 +1,11 @@
-//! A model of a node: a register for each document, tasks that run one by one, settings; no ranking.
+//! A model of a node: a register for each document, tasks that run one by one, settings; searches find everything.
 //! - It keeps what it has acknowledged, whatever happens to its process (`Disk`). A task that was running is run again.
 //! - Tasks run in the order of their uids, each at one instant.
 //! - It answers what it does not support with 404 or 501, never with invented data.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -78,6 +78,7 @@ enum Work {
     Settings(Map<String, Value>),
     Add { documents: Vec<Map<String, Value>>, replace: bool, primary_key: Option<String> },
     Delete(Vec<String>),
+    DeleteOf(Shards),
     Clear,
     Cancel(Vec<usize>),
 }
@@ -90,7 +91,7 @@ impl Work {
             Self::Drop => "indexDeletion",
             Self::Settings(_) => "settingsUpdate",
             Self::Add { .. } => "documentAdditionOrUpdate",
-            Self::Delete(_) | Self::Clear => "documentDeletion",
+            Self::Delete(_) | Self::DeleteOf(_) | Self::Clear => "documentDeletion",
             Self::Cancel(_) => "taskCancelation",
         }
     }
@@ -226,6 +227,11 @@ impl Disk {
                 let text = |id: &Value| id.as_str().map_or_else(|| id.to_string(), str::to_owned);
                 Work::Delete(body.as_array().into_iter().flatten().map(text).collect())
             }
+            ("POST", ["documents", "delete"]) => match Shards::parse(&body["filter"]) {
+                Some(Some(shards)) => Work::DeleteOf(shards),
+                Some(None) => return refusal(400, "missing_document_filter"),
+                None => return UNKNOWN,
+            },
             ("DELETE", ["documents"]) => Work::Clear,
             _ => return self.read(method, uid, rest, &body),
         };
@@ -242,7 +248,11 @@ impl Disk {
                 Some(document) => (200, Value::Object(document.clone())),
                 None => refusal(404, "document_not_found"),
             },
-            ("POST", ["documents", "fetch"]) => (200, index.fetch(body)),
+            ("POST", ["documents", "fetch"]) => match Shards::parse(&body["filter"]) {
+                Some(shards) => (200, index.fetch(body, shards.as_ref())),
+                None => UNKNOWN,
+            },
+            ("POST", ["search"]) => index.search(body).map_or(UNKNOWN, |found| (200, found)),
             _ => UNKNOWN,
         }
     }
@@ -253,6 +263,9 @@ impl Disk {
                 json!({"receivedDocuments": documents.len(), "indexedDocuments": null})
             }
             Work::Delete(keys) => json!({"providedIds": keys.len(), "deletedDocuments": null}),
+            Work::DeleteOf(shards) => {
+                json!({"providedIds": 0, "originalFilter": shards.text, "deletedDocuments": null})
+            }
             Work::Clear => json!({"providedIds": 0, "deletedDocuments": null}),
             Work::Settings(settings) => Value::Object(settings.clone()),
             Work::Create { primary_key } | Work::Update { primary_key } => json!({"primaryKey": primary_key}),
@@ -278,6 +291,31 @@ impl Disk {
         });
         self.idle.take().into_iter().for_each(Waker::wake);
         (202, summary)
+    }
+
+    /// The documents that tasks are about which have not ended.
+    pub(super) fn unfinished(&self, keys: &mut BTreeSet<String>) {
+        // Tasks run in their order.
+        let has_run = |task: &&Task| matches!(task.status, "succeeded" | "failed");
+        for task in self.tasks.iter().rev().take_while(|task| !has_run(task)) {
+            match &task.work {
+                Work::Add { documents, .. } => {
+                    keys.extend(
+                        documents
+                            .iter()
+                            .filter_map(|document| Some(document.get("id")?.as_str()?.to_owned())),
+                    );
+                }
+                Work::Delete(deleted) => keys.extend(deleted.iter().cloned()),
+                Work::Create { .. }
+                | Work::Update { .. }
+                | Work::Drop
+                | Work::Settings(_)
+                | Work::DeleteOf(_)
+                | Work::Clear
+                | Work::Cancel(_) => {}
+            }
+        }
     }
 
     fn task(&self, uid: usize) -> Value {
@@ -406,6 +444,11 @@ impl Disk {
                 let gone = keys.iter().filter(|key| index.documents.remove(*key).is_some()).count();
                 Some(("deletedDocuments", gone))
             }
+            Work::DeleteOf(shards) => {
+                let before = index.documents.len();
+                index.documents.retain(|_, document| !shards.hold(document));
+                Some(("deletedDocuments", before - index.documents.len()))
+            }
             Work::Clear => Some(("deletedDocuments", std::mem::take(&mut index.documents).len())),
             Work::Cancel(_) => None,
         })
@@ -419,11 +462,16 @@ impl Index {
     }
 
     fn stats(&self) -> Value {
-        json!({"numberOfDocuments": self.documents.len(), "isIndexing": false, "fieldDistribution": {}})
+        let sizes = self.documents.values().map(|document| json!(document).to_string().len());
+        let average = sizes.sum::<usize>().checked_div(self.documents.len()).unwrap_or(0);
+        json!({
+            "numberOfDocuments": self.documents.len(), "isIndexing": false, "fieldDistribution": {},
+            "avgDocumentSize": average,
+        })
     }
 
     /// The defaults, overridden by the changed settings.
-    fn all_settings(&self) -> Value {
+    pub(super) fn all_settings(&self) -> Value {
         let mut settings = json!({
             "displayedAttributes": ["*"], "searchableAttributes": ["*"], "filterableAttributes": [],
             "sortableAttributes": [], "stopWords": [], "synonyms": {}, "distinctAttribute": null,
@@ -432,35 +480,44 @@ impl Index {
             "pagination": {"maxTotalHits": 1000}, "embedders": {},
         });
         for (name, value) in &self.settings {
-            settings[name] = value.clone();
+            match (settings[name].as_object_mut(), value) {
+                (Some(defaults), Value::Object(members)) if has_members(name) => {
+                    defaults.extend(members.clone());
+                }
+                _ => settings[name] = value.clone(),
+            }
         }
         settings
     }
 
     fn set(&mut self, settings: Map<String, Value>) {
         for (name, value) in settings {
-            match (value, self.settings.get_mut(&name)) {
-                (Value::Null, _) => drop(self.settings.remove(&name)),
-                (Value::Object(change), Some(Value::Object(known)))
-                    if matches!(name.as_str(), "faceting" | "pagination") =>
-                {
-                    known.extend(change);
+            match value {
+                Value::Null => drop(self.settings.remove(&name)),
+                Value::Object(change) if has_members(&name) => {
+                    let known = self.settings.entry(name).or_insert_with(|| json!({})).as_object_mut();
+                    let Some(known) = known else { continue };
+                    for (member, value) in change {
+                        match value {
+                            Value::Null => drop(known.remove(&member)),
+                            value => drop(known.insert(member, value)),
+                        }
+                    }
                 }
-                (value, _) => drop(self.settings.insert(name, value)),
+                value => drop(self.settings.insert(name, value)),
             }
         }
     }
 
-    fn fetch(&self, body: &Value) -> Value {
+    fn fetch(&self, body: &Value, shards: Option<&Shards>) -> Value {
         let number = |name: &str| body[name].as_u64().and_then(|number| usize::try_from(number).ok());
         let (offset, limit) = (number("offset").unwrap_or(0), number("limit").unwrap_or(20));
         let ids: Option<Vec<String>> = body["ids"].as_array().map(|ids| {
             ids.iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect()
         });
-        let filter = body["filter"].as_str();
         let found = self.documents.iter().filter(|(key, document)| {
             ids.as_ref().is_none_or(|ids| ids.contains(key))
-                && filter.is_none_or(|filter| is_of_shards(document, filter))
+                && shards.is_none_or(|shards| shards.hold(document))
         });
         let found: Vec<_> = found.map(|(_, document)| document).collect();
         let page: Vec<_> = found.iter().skip(offset).take(limit).collect();
@@ -468,8 +525,105 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Searches for everything, in the order of the primary key; `None` for any other search.
+    fn search(&self, body: &Value) -> Option<Value> {
+        const UNDERSTOOD: [&str; 5] = ["q", "offset", "limit", "filter", "showRankingScoreDetails"];
+        let is_understood = |name: &String| UNDERSTOOD.contains(&name.as_str());
+        let is_plain = body["q"].as_str().unwrap_or_default().is_empty();
+        let by_key = format!("{}:asc", self.primary_key.as_deref()?);
+        let rules = self.all_settings()["rankingRules"].as_array()?.clone();
+        let mut fields = rules.iter().filter(|rule| rule.as_str().is_some_and(|rule| rule.contains(':')));
+        if !is_plain || !body.as_object()?.keys().all(is_understood) || fields.any(|rule| *rule != by_key) {
+            return None;
+        }
+        let shards = Shards::parse(&body["filter"])?;
+        let number = |name: &str| body[name].as_u64().and_then(|number| usize::try_from(number).ok());
+        let (offset, limit) = (number("offset").unwrap_or(0), number("limit").unwrap_or(20));
+        let found = self.documents.iter();
+        let found = found.filter(|(_, document)| shards.as_ref().is_none_or(|shards| shards.hold(document)));
+        let found: Vec<_> = found.collect();
+        let hits = found.iter().skip(offset).take(limit).map(|(key, document)| {
+            let mut hit = (*document).clone();
+            if body["showRankingScoreDetails"] == true {
+                let details = json!({by_key.as_str(): {"order": 0, "value": key}});
+                hit.insert("_rankingScoreDetails".to_owned(), details);
+            }
+            hit
+        });
+        Some(json!({
+            "hits": hits.collect::<Vec<_>>(), "query": "", "processingTimeMs": 0, "offset": offset, "limit": limit,
+            "estimatedTotalHits": found.len(),
+        }))
+    }
+}
+
+/// Whether a change of a setting changes the members that it names, and leaves the others.
+fn has_members(setting: &str) -> bool {
+    matches!(setting, "faceting" | "pagination")
+}
+
 /// The only supported filter: `_miroir_shard IN ["…", "…"]`, optionally with a `NOT` before it.
-fn is_of_shards(document: &Map<String, Value>, filter: &str) -> bool {
-    let shard = document.get("_miroir_shard").and_then(Value::as_str).unwrap_or_default();
-    filter.starts_with("NOT ") != filter.split('"').skip(1).step_by(2).any(|marker| marker == shard)
+#[derive(Clone)]
+struct Shards {
+    text: String,
+    markers: Vec<String>,
+    is_not: bool,
+}
+
+impl Shards {
+    /// Reads a filter; `Some(None)` when there is none, `None` when it is not supported.
+    fn parse(filter: &Value) -> Option<Option<Self>> {
+        if filter.is_null() {
+            return Some(None);
+        }
+        let text = filter.as_str()?;
+        let (is_not, rest) = text.strip_prefix("NOT ").map_or((false, text), |rest| (true, rest));
+        let list = rest.strip_prefix("_miroir_shard IN ")?;
+        let markers = serde_json::from_str(list).ok()?;
+        Some(Some(Self { text: text.to_owned(), markers, is_not }))
+    }
+
+    fn hold(&self, document: &Map<String, Value>) -> bool {
+        let shard = document.get("_miroir_shard").and_then(Value::as_str).unwrap_or_default();
+        self.is_not != self.markers.iter().any(|marker| marker == shard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_with_members_keep_what_a_change_does_not_name() {
+        let mut index = Index::default();
+        let facets = |index: &Index| index.all_settings()["faceting"].clone();
+        let order = json!({"*": "alpha"});
+        let mut check = |change: Value, expected: Value| {
+            index.set(json!({"faceting": change}).as_object().cloned().unwrap());
+            assert_eq!(facets(&index), expected, "{change}");
+        };
+        check(json!({"maxValuesPerFacet": 7}), json!({"maxValuesPerFacet": 7, "sortFacetValuesBy": order}));
+        check(
+            json!({"maxValuesPerFacet": 8, "sortFacetValuesBy": null}),
+            json!({"maxValuesPerFacet": 8, "sortFacetValuesBy": order}),
+        );
+        check(Value::Null, json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": order}));
+    }
+
+    #[test]
+    fn filters_by_shard_are_understood_and_no_others() {
+        let document = |shard: &str| json!({"_miroir_shard": shard}).as_object().cloned().unwrap();
+        let check = |filter: &str, held: [bool; 2]| {
+            let shards = Shards::parse(&json!(filter)).unwrap().unwrap();
+            assert_eq!([shards.hold(&document("a1")), shards.hold(&document("b2"))], held, "{filter}");
+        };
+        check(r#"_miroir_shard IN ["a1", "c3"]"#, [true, false]);
+        check(r#"NOT _miroir_shard IN ["a1", "c3"]"#, [false, true]);
+        check("_miroir_shard IN []", [false, false]);
+        assert!(Shards::parse(&Value::Null).unwrap().is_none());
+        for other in [json!("color = red"), json!(["_miroir_shard IN []"]), json!(7)] {
+            assert!(Shards::parse(&other).is_none(), "{other}");
+        }
+    }
 }

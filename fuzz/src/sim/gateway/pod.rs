@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) replication_factor: u16,
     pub(super) cores: usize,
     pub(super) anti_entropy: bool,
+    /// Moved shards are not compared again before their new copies serve, and nothing else compares them.
+    pub(super) skips_delta_pass: bool,
 }
 
 /// A pod as seen from outside; `None` while it is down.
@@ -46,9 +48,11 @@ impl Plan {
         for (node, group) in &self.nodes {
             options.push_str(&format!(" --node node-{node}=http://{},group={group}", address_of(*node)));
         }
-        options.push_str(match self.anti_entropy {
-            true => " --anti-entropy-interval 30s",
-            false => " --anti-entropy off",
+        options.push_str(match (self.anti_entropy, self.skips_delta_pass) {
+            // A gateway refuses to leave the delta pass out while nothing compares copies, ever.
+            (_, true) => " --migration-skip-delta-pass on --anti-entropy-interval 24h",
+            (true, false) => " --anti-entropy-interval 30s",
+            (false, false) => " --anti-entropy off",
         });
         match config::parse(&options.split_whitespace().collect::<Vec<_>>(), |_| None) {
             Ok(Parsed::Run(config)) => *config,
