@@ -498,13 +498,18 @@ impl Index {
                     let known = self.settings.entry(name).or_insert_with(|| json!({})).as_object_mut();
                     let Some(known) = known else { continue };
                     for (member, value) in change {
-                        match value {
-                            Value::Null => drop(known.remove(&member)),
-                            value => drop(known.insert(member, value)),
+                        if value.is_null() {
+                            known.remove(&member);
+                        } else {
+                            known.insert(member, value);
                         }
                     }
                 }
-                value => drop(self.settings.insert(name, value)),
+                value @ (Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_)) => drop(self.settings.insert(name, value)),
             }
         }
     }

@@ -22,7 +22,7 @@ impl Client {
             let pod = self.any_pod();
             let kind = kernel().random(|rng| rng.u8(0..5));
             if kind < 4 {
-                self.list(pod, kind % 2 == 0).await;
+                self.list(pod, kind.is_multiple_of(2)).await;
             } else {
                 let count = self.record.borrow().registers.len();
                 let chosen = kernel().random(|rng| rng.usize(0..count.max(1)));

@@ -3,7 +3,7 @@
 //! Invariants: a copy that is filled is not believed, and is level only when every shard was compared; nothing is
 //! deleted on a node that the index's placement has the node written to at that moment.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use futures_util::future::try_join_all;
 use http::Method;
@@ -54,7 +54,8 @@ impl Moves<'_> {
         }
         let scope = Scope { target: Some(node), mark_suspect: true, pace: Pace::Full, dry_run: false };
         let watch = Watch::new(throttle);
-        let compared = compare::compare_watched(self.core, &index.record.node_uid, &wanted, scope, &watch);
+        let compared =
+            Box::pin(compare::compare_watched(self.core, &index.record.node_uid, &wanted, scope, &watch));
         let report = match self.looked_at(compared, &watch, is_delta).await? {
             Ok(report) => report,
             Err(RepairError::IndexGone) => return Ok(()),
@@ -71,11 +72,10 @@ impl Moves<'_> {
     /// Has a comparison run, shows what was copied meanwhile, and ends it when an operator wants something else.
     async fn looked_at(
         &self,
-        compared: impl Future<Output = Result<Report, RepairError>>,
+        mut compared: Pin<Box<impl Future<Output = Result<Report, RepairError>>>>,
         watch: &Watch<'_>,
         is_delta: bool,
     ) -> Result<Result<Report, RepairError>, Trouble> {
-        let mut compared = pin!(compared);
         let mut trouble = None;
         loop {
             let outcome = runtime::timeout(limits::OPERATION_LOOK_INTERVAL, compared.as_mut()).await.ok();
