@@ -31,15 +31,7 @@ pub(crate) async fn resolve(
     }
     let hits_max = if search.finds_everything() { u64::MAX } else { limits::SPELLING_HITS_MAX };
     let known = contested.into_iter().filter(|value| value.count <= hits_max);
-    let spelt = stream::iter(known.take(limits::SPELLINGS_MAX))
-        .map(async |value| {
-            let spelling = first(context, primary_key, &value).await?;
-            Some((value, spelling))
-        })
-        .buffered(limits::SPELLINGS_AT_ONCE)
-        .filter_map(async |spelt| spelt)
-        .collect::<Vec<_>>()
-        .await;
+    let spelt = spelt(context, primary_key, known).await;
     let body = String::from_utf8_lossy(&merged.body);
     let body = merge::respell(&body, &spelt).into_bytes();
     MergedAnswer { body: body.into(), missing: merged.missing }
@@ -53,17 +45,26 @@ pub(crate) async fn resolve_hits(
     contested: Vec<Contested>,
 ) -> MergedAnswer {
     let Some(primary_key) = context.index.record.primary_key.as_deref() else { return merged };
-    let spelt = stream::iter(contested.into_iter().take(limits::SPELLINGS_MAX))
+    let spelt = spelt(context, primary_key, contested.into_iter()).await;
+    let body = merge::respell_hits(&String::from_utf8_lossy(&merged.body), &spelt).into_bytes();
+    MergedAnswer { body: body.into(), missing: merged.missing }
+}
+
+/// Contested values with their spellings, of a bounded number of them; without those that no document tells.
+async fn spelt(
+    context: ReadContext<'_>,
+    primary_key: &str,
+    contested: impl Iterator<Item = Contested>,
+) -> Vec<(Contested, String)> {
+    stream::iter(contested.take(limits::SPELLINGS_MAX))
         .map(async |value| {
             let spelling = first(context, primary_key, &value).await?;
             Some((value, spelling))
         })
         .buffered(limits::SPELLINGS_AT_ONCE)
         .filter_map(async |spelt| spelt)
-        .collect::<Vec<_>>()
-        .await;
-    let body = merge::respell_hits(&String::from_utf8_lossy(&merged.body), &spelt).into_bytes();
-    MergedAnswer { body: body.into(), missing: merged.missing }
+        .collect()
+        .await
 }
 
 /// The spelling in the first of all documents found with the value.

@@ -74,7 +74,9 @@ impl Client {
         record.lists += 1;
         let still = record.still(certain);
         record.certain_reads += u64::try_from(still.len()).unwrap_or(u64::MAX);
-        record.wrong.extend(wrong_in_list(pod, (&reply.body[name], &reply.body[total]), &still));
+        let wrong = wrong_in_list(pod, (&reply.body[name], &reply.body[total]), &still);
+        let now = kernel().now();
+        record.wrong.extend(wrong.into_iter().map(|what| format!("at {now:?}, by {route}: {what}")));
     }
 }
 
